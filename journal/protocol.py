@@ -1,0 +1,109 @@
+"""The seam between the control plane and the disk: what every journal promises."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from understudy.messages.errors import JournalError
+from understudy.messages.events import AnyEvent
+from understudy.messages.records import RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One line of the run index. Times are seconds since the Unix epoch."""
+
+    id: str
+    workflow: str
+    app: str
+    status: RunStatus
+    started_at: float
+    updated_at: float
+    ended_at: float | None = None
+    parent: str | None = None
+    reason: str | None = None
+    last_seq: int = 0
+    """Sequence number of the run's newest event; written by the journal, not by the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event as the journal holds it."""
+
+    seq: int
+    """1 for a run's first event, and no gaps."""
+    event: AnyEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A durable wake-up time of a run."""
+
+    run_id: str
+    key: str
+    due: float
+    """Seconds since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events of one run, to be written together or not at all, with the index line and timers they lead to."""
+
+    run_id: str
+    expected: int
+    """Sequence number of the run's newest event as the caller knows it; 0 for a new run."""
+    events: Sequence[AnyEvent]
+    row: RunRow
+    timers_set: Sequence[Timer] = ()
+    timers_cleared: Sequence[str] = ()
+    """Keys."""
+    done: Callable[[JournalError | None], None] = field(default=lambda _error: None)
+    """Called once, in the writer's thread: None after the commit that holds the events, else why there was none. After
+    any error but ``SequenceConflict`` the journal takes nothing more."""
+
+
+class Journal(Protocol):
+    """An append-only record of runs. ``append`` and all reads may be called from any thread."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of times this journal has been opened for writing, durable before anything else is written."""
+        ...
+
+    def append(self, append: Append) -> None:
+        """Queue an append. Never blocks on the disk; one writer commits everything queued in one transaction."""
+        ...
+
+    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+        """Give the committed events of a run with sequence numbers above ``after``, checked against the hash chain.
+
+        Raises:
+            JournalCorrupt: What is stored is not what was written.
+        """
+        ...
+
+    def run(self, run_id: str) -> RunRow | None:
+        """Give the index line of a run."""
+        ...
+
+    def runs(
+        self,
+        *,
+        status: Sequence[RunStatus] | None = None,
+        workflow: str | None = None,
+        limit: int | None = 100,
+    ) -> list[RunRow]:
+        """Give index lines, newest first."""
+        ...
+
+    def timers(self, before: float | None = None) -> list[Timer]:
+        """Give the timers that are due before a moment, or all, soonest first."""
+        ...
+
+    def verify(self) -> list[str]:
+        """Check everything; give one sentence per fault, none where all is well."""
+        ...
+
+    def close(self) -> None:
+        """Commit what is queued and let go of the file. Appends after this are refused with ``OrchestratorClosed``."""
+        ...

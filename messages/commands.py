@@ -1,0 +1,92 @@
+"""What people and programs ask of an orchestrator, and what it answers. Every door sends these and nothing else."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from understudy.messages.base import Json, Message
+from understudy.messages.records import ActorRecord, WorkerRecord
+
+
+class StartRun(Message):
+    """Start a run, or find the one that this id started before."""
+
+    type: Literal["run.start"] = "run.start"
+    run_id: str
+    app: str
+    workflow: str
+    arguments: dict[str, Json]
+
+
+class CancelRun(Message):
+    """Ask a run to end early. Its program sees a cancellation and may clean up; after a grace it is ended."""
+
+    type: Literal["run.cancel"] = "run.cancel"
+    run_id: str
+    reason: str | None = None
+
+
+class ResumeRun(Message):
+    """Let a parked run go on."""
+
+    type: Literal["run.resume"] = "run.resume"
+    run_id: str
+
+
+class KillWorker(Message):
+    """Send a signal to a worker process. It counts as an injected fault: no step is charged with it."""
+
+    type: Literal["worker.kill"] = "worker.kill"
+    worker: str
+    signal: int = 9
+
+
+class ListWorkers(Message):
+    """Ask for all worker processes."""
+
+    type: Literal["workers.list"] = "workers.list"
+
+
+class ShowTree(Message):
+    """Ask for the supervision tree."""
+
+    type: Literal["tree.show"] = "tree.show"
+
+
+Command: TypeAlias = Annotated[
+    StartRun | CancelRun | ResumeRun | KillWorker | ListWorkers | ShowTree,
+    Field(discriminator="type"),
+]
+
+
+class Accepted(Message):
+    """The command is durable. ``created`` is False where the id was known already."""
+
+    type: Literal["accepted"] = "accepted"
+    run_id: str = ""
+    created: bool = True
+
+
+class Refused(Message):
+    """The command was not taken, and nothing has changed."""
+
+    type: Literal["refused"] = "refused"
+    code: Literal["invalid", "not_found", "conflict", "unavailable", "closed"]
+    message: str
+
+
+class Workers(Message):
+    """The worker processes of this moment."""
+
+    type: Literal["workers"] = "workers"
+    workers: tuple[WorkerRecord, ...]
+
+
+class Tree(Message):
+    """The supervision tree of this moment."""
+
+    type: Literal["tree"] = "tree"
+    root: ActorRecord
+
+
+Reply: TypeAlias = Annotated[Accepted | Refused | Workers | Tree, Field(discriminator="type")]

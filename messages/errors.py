@@ -1,0 +1,177 @@
+"""The errors a user can meet, sorted by what to do next. Each message is one sentence that names the remedy."""
+
+from typing import Any
+
+
+class UnderstudyError(Exception):
+    """Root of everything this package raises on purpose."""
+
+
+# Raised by steps, to steer their own retries.
+
+
+class Fatal(UnderstudyError):  # noqa: N818  the contract's name: it reads as an order, not as a description
+    """Raise it in a step to say that trying again is useless: the step fails at once."""
+
+
+class RetryAfter(UnderstudyError):  # noqa: N818  the contract's name
+    """Raise it in a step to ask for another attempt no sooner than in ``seconds``."""
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        """Ask for a pause of ``seconds`` before the next attempt; ``message`` says why."""
+        super().__init__(message or f"asked to be tried again in {seconds:g} s")
+        self.seconds = float(seconds)
+
+
+# Raised in a workflow, to be handled there.
+
+
+class StepFailed(UnderstudyError):  # noqa: N818  the contract's name
+    """A step has no attempts left, or must not be tried again.
+
+    Attributes:
+        step: The step's key in its run.
+        attempts: How many attempts were made.
+        outcome: How the last attempt ended (see ``understudy.messages.Outcome``).
+        error: Name of the exception class the last attempt raised, or empty.
+    """
+
+    def __init__(self, message: str, *, step: str = "", attempts: int = 0, outcome: str = "error", error: str = "") -> None:
+        """Keep the facts beside the sentence."""
+        super().__init__(message)
+        self.step = step
+        self.attempts = attempts
+        self.outcome = outcome
+        self.error = error
+
+
+class OutcomeUnknown(StepFailed):
+    """A ``once=True`` step was cut off by a crash: whether its effect happened is not known, and it was not run again."""
+
+
+class StepQuarantined(StepFailed):
+    """A step took its worker down too often and was set aside."""
+
+
+class StepRejected(StepFailed):
+    """Evaluators refused every result of a step."""
+
+
+# Raised to those who start and await runs.
+
+
+class RunFailed(UnderstudyError):  # noqa: N818  the contract's name
+    """A run ended in failure.
+
+    Attributes:
+        run_id: The run.
+        step: Key of the step whose failure ended it, or None where the workflow's own code raised.
+        attempts: That step's attempts, as records (see ``understudy.messages.AttemptRecord``).
+    """
+
+    def __init__(self, message: str, *, run_id: str, step: str | None = None, attempts: Any = ()) -> None:
+        """Keep the facts beside the sentence."""
+        super().__init__(message)
+        self.run_id = run_id
+        self.step = step
+        self.attempts = list(attempts)
+
+
+class RunCancelled(UnderstudyError):  # noqa: N818  the contract's name
+    """A run was cancelled before it ended by itself."""
+
+
+class RunParked(UnderstudyError):  # noqa: N818  reads like its siblings
+    """A run stopped where a person must look; nothing is lost, and it can be resumed."""
+
+
+class RunNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+    """No run with this id is in the journal."""
+
+
+class WorkerNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+    """No worker with this id is alive."""
+
+
+class IdConflict(UnderstudyError):  # noqa: N818  reads like its siblings
+    """A run with this id exists and was started with another workflow or other arguments."""
+
+
+class InvalidInput(UnderstudyError, ValueError):  # noqa: N818  reads like its siblings
+    """Arguments do not fit a workflow's signature; every field at fault is named.
+
+    Attributes:
+        errors: One ``(field, sentence)`` pair per fault.
+    """
+
+    def __init__(self, message: str, errors: tuple[tuple[str, str], ...] = ()) -> None:
+        """Keep the faults beside the sentence."""
+        super().__init__(message)
+        self.errors = errors
+
+
+class DefinitionError(UnderstudyError):
+    """A workflow, step or app is defined in a way that cannot run; the message says which and how to mend it."""
+
+
+class NotSerializable(UnderstudyError, TypeError):  # noqa: N818  reads like its siblings
+    """A value cannot be written as JSON, so it can be neither journaled nor sent to a process."""
+
+
+# Raised where the orchestrator itself cannot go on.
+
+
+class HomeInUse(UnderstudyError):  # noqa: N818  reads like its siblings
+    """Another orchestrator that is alive owns this journal or home."""
+
+
+class OrchestratorUnreachable(UnderstudyError):  # noqa: N818  reads like its siblings
+    """A command needs a running orchestrator and none answers."""
+
+
+class OrchestratorClosed(UnderstudyError):  # noqa: N818  reads like its siblings
+    """The orchestrator was closed, or stopped itself because its journal failed."""
+
+
+class WorkersUnavailable(UnderstudyError):  # noqa: N818  reads like its siblings
+    """A pool gave up restarting its workers; the message says how the last one ended."""
+
+
+class JournalError(UnderstudyError):
+    """The journal cannot be read or written; nothing is acknowledged after this."""
+
+
+class JournalCorrupt(JournalError):  # noqa: N818  reads like its siblings
+    """What the journal holds is not what was written."""
+
+
+class JournalTooNew(JournalError):  # noqa: N818  reads like its siblings
+    """The journal was written by a newer version of this package."""
+
+
+class JournalFull(JournalError):  # noqa: N818  reads like its siblings
+    """The disk is full or read-only; what was acknowledged is safe."""
+
+
+class SequenceConflict(JournalError):  # noqa: N818  reads like its siblings
+    """Another owner has appended to this run: this one must stop."""
+
+
+class CodecError(UnderstudyError, ValueError):
+    """Bytes are no message of ours: truncated, oversize, of another version, or of no known type."""
+
+
+class FrameTooLarge(CodecError):  # noqa: N818  reads like its siblings
+    """A message is longer than the size limit."""
+
+
+class FrameTruncated(CodecError):  # noqa: N818  reads like its siblings
+    """The bytes end in the middle of a message."""
+
+
+class UnknownVersion(CodecError):  # noqa: N818  reads like its siblings
+    """A message was written by a version of the schema that this one does not read."""
+
+
+class UnknownMessage(CodecError):  # noqa: N818  reads like its siblings
+    """A message is of no known type, or does not fit the type it names."""

@@ -1,0 +1,260 @@
+"""What the journal holds: one event per fact about a run, in the order in which the facts became true.
+
+A run's state is a fold over these. ``at`` is seconds since the Unix epoch, UTC, read from the wall clock of the
+orchestrator that wrote the event.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from understudy.messages.base import Json, Message
+from understudy.messages.evaluation import Evaluation, Verdict
+from understudy.messages.failures import Exit, Failure, Outcome
+from understudy.messages.policy import StepKind, StepOptions
+
+
+class Event(Message):
+    """A fact about one run."""
+
+    at: float
+
+
+class RunStarted(Event):
+    """A run was accepted. The first event of every run."""
+
+    type: Literal["run.started"] = "run.started"
+    run_id: str
+    app: str
+    """Where the workflow's code is: an absolute path of a file, or a dotted module name."""
+    workflow: str
+    arguments: dict[str, Json]
+    """By parameter name."""
+    parent: str | None = None
+    """Id of the run that started this one as its child."""
+    parent_key: str | None = None
+    """Key of the call in the parent."""
+
+
+class StepScheduled(Event):
+    """The program asked for a step."""
+
+    type: Literal["step.scheduled"] = "step.scheduled"
+    key: str
+    """Scope path, name and occurrence: the identity of the call, the same on every replay."""
+    name: str
+    kind: StepKind
+    step: str
+    """Reference of the definition, ``module:qualname``."""
+    arguments: Json
+    options: StepOptions
+
+
+class AttemptStarted(Event):
+    """A worker was given an attempt."""
+
+    type: Literal["attempt.started"] = "attempt.started"
+    key: str
+    attempt: int
+    token: str
+    """``epoch:counter``, never used twice. Only the newest token's result is accepted."""
+    worker: str
+    pid: int
+    incarnation: int
+
+
+class AttemptEnded(Event):
+    """An attempt came to its one outcome."""
+
+    type: Literal["attempt.ended"] = "attempt.ended"
+    key: str
+    attempt: int
+    token: str
+    outcome: Outcome
+    result: Json = None
+    """The step's result where the outcome is ``ok``, else None."""
+    failure: Failure | None = None
+    charged: bool = True
+    """False where the attempt does not count against the step: injected faults, a lost orchestrator, a bystander."""
+    usage: dict[str, float] = {}
+    """What a model call used: ``input_tokens``, ``output_tokens``, ``usd``."""
+
+
+class StepEvaluated(Event):
+    """The evaluators have judged a result."""
+
+    type: Literal["step.evaluated"] = "step.evaluated"
+    key: str
+    attempt: int
+    verdict: Verdict
+    evaluations: tuple[Evaluation, ...]
+
+
+class RetryScheduled(Event):
+    """A further attempt will start at ``due``; nothing is held while it waits."""
+
+    type: Literal["retry.scheduled"] = "retry.scheduled"
+    key: str
+    attempt: int
+    """Number of the attempt that will start."""
+    due: float
+    """Seconds since the Unix epoch."""
+    solo: bool = False
+    """True where the attempt runs in a fresh worker of its own, because earlier ones died."""
+
+
+class StepCompleted(Event):
+    """A step has its result: that of ``attempt``."""
+
+    type: Literal["step.completed"] = "step.completed"
+    key: str
+    attempt: int
+    flagged: bool = False
+    """True where evaluators rejected the result and the run goes on all the same, marked for review."""
+
+
+class StepFailed(Event):
+    """A step has come to an end without a result."""
+
+    type: Literal["step.failed"] = "step.failed"
+    key: str
+    reason: Literal["exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"]
+    failure: Failure
+
+
+class TimerSet(Event):
+    """The program waits until ``due``."""
+
+    type: Literal["timer.set"] = "timer.set"
+    key: str
+    due: float
+
+
+class TimerFired(Event):
+    """A wait is over."""
+
+    type: Literal["timer.fired"] = "timer.fired"
+    key: str
+
+
+class TimerCancelled(Event):
+    """The program no longer waits for this."""
+
+    type: Literal["timer.cancelled"] = "timer.cancelled"
+    key: str
+
+
+class ChildScheduled(Event):
+    """The program asked for a run of its own."""
+
+    type: Literal["child.scheduled"] = "child.scheduled"
+    key: str
+    run_id: str
+    app: str
+    workflow: str
+    arguments: dict[str, Json]
+
+
+class ChildEnded(Event):
+    """A child run has come to its end."""
+
+    type: Literal["child.ended"] = "child.ended"
+    key: str
+    run_id: str
+    result: Json = None
+    failure: Failure | None = None
+
+
+class StateChanged(Event):
+    """The program changed the run's shared state."""
+
+    type: Literal["state.changed"] = "state.changed"
+    state: Json
+
+
+class ProgramStarted(Event):
+    """A program worker was given the run; it will be fed what is recorded and go on from there."""
+
+    type: Literal["program.started"] = "program.started"
+    worker: str
+    pid: int
+    incarnation: int
+
+
+class ProgramEnded(Event):
+    """The program's worker died before the program ended."""
+
+    type: Literal["program.ended"] = "program.ended"
+    exit: Exit
+    charged: bool
+
+
+class CancelRequested(Event):
+    """Somebody asked for the run to be cancelled."""
+
+    type: Literal["cancel.requested"] = "cancel.requested"
+    reason: str | None = None
+
+
+class RunCompleted(Event):
+    """The workflow returned."""
+
+    type: Literal["run.completed"] = "run.completed"
+    result: Json = None
+
+
+class RunFailed(Event):
+    """The workflow raised."""
+
+    type: Literal["run.failed"] = "run.failed"
+    failure: Failure
+    step: str | None = None
+    """Key of the step whose failure came out of the workflow, where it was one."""
+
+
+class RunCancelled(Event):
+    """The run ended because it was cancelled."""
+
+    type: Literal["run.cancelled"] = "run.cancelled"
+    reason: str | None = None
+
+
+class RunParked(Event):
+    """The run stopped where a person must look."""
+
+    type: Literal["run.parked"] = "run.parked"
+    reason: str
+    """What happened and what mends it."""
+
+
+class RunResumed(Event):
+    """A parked run goes on."""
+
+    type: Literal["run.resumed"] = "run.resumed"
+
+
+AnyEvent: TypeAlias = Annotated[
+    RunStarted
+    | StepScheduled
+    | AttemptStarted
+    | AttemptEnded
+    | StepEvaluated
+    | RetryScheduled
+    | StepCompleted
+    | StepFailed
+    | TimerSet
+    | TimerFired
+    | TimerCancelled
+    | ChildScheduled
+    | ChildEnded
+    | StateChanged
+    | ProgramStarted
+    | ProgramEnded
+    | CancelRequested
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | RunParked
+    | RunResumed,
+    Field(discriminator="type"),
+]

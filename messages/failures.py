@@ -1,0 +1,95 @@
+"""How work goes wrong, as data: the failure of an attempt and the end of a process."""
+
+from typing import Literal, TypeAlias
+
+from understudy.messages.base import Json, Message
+
+Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "rejected", "cancelled"]
+"""How an attempt ended. The names are part of the public contract."""
+
+ExitKind: TypeAlias = Literal[
+    "exited",
+    "signaled",
+    "out_of_memory",
+    "hung",
+    "timeout",
+    "blocked",
+    "garbage",
+    "start_failed",
+    "backend_lost",
+    "orchestrator_lost",
+    "stopped",
+]
+
+
+class Exit(Message):
+    """The end of a worker process: what the kernel said, what we did to it, and the evidence it left.
+
+    ``kind`` is our reading of it: ``exited`` and ``signaled`` are the process's own doing; ``hung`` (no heartbeat and
+    no CPU progress), ``timeout`` (an attempt overran), ``blocked`` (a program held its loop), ``garbage`` (bytes that
+    are no message) and ``stopped`` (shut down on purpose) are ours; ``backend_lost`` and ``orchestrator_lost`` blame
+    nobody's code.
+    """
+
+    kind: ExitKind
+    code: int | None = None
+    """Exit status 0 to 255 where the process exited, else None."""
+    signal: str | None = None
+    """Signal name such as ``"SIGKILL"`` where a signal ended it, else None."""
+    core_dumped: bool = False
+    injected: bool = False
+    """True where an operator or a fault test ordered this end; such ends never count against a step."""
+    detail: str = ""
+    """One sentence for a person."""
+    stderr: str = ""
+    """The last part of what the process wrote to stderr during its life, faulthandler's dump included."""
+    peak_memory_mb: float | None = None
+    """Largest resident size in MiB, from the kernel's accounting."""
+    cpu: float | None = None
+    """CPU seconds, user and system."""
+
+    def sentence(self) -> str:
+        """Say in a few words how the process ended, for logs and errors."""
+        how = {
+            "exited": f"exited with code {self.code}",
+            "signaled": f"was killed by {self.signal}",
+            "out_of_memory": "ran out of memory",
+            "hung": "hung",
+            "timeout": "overran its time and was killed",
+            "blocked": "blocked its event loop and was killed",
+            "garbage": "sent bytes that are no message and was killed",
+            "start_failed": "failed to start",
+            "backend_lost": "died with the process that forked it",
+            "orchestrator_lost": "died with its orchestrator",
+            "stopped": "was stopped",
+        }[self.kind]
+        return f"{how} ({self.detail})" if self.detail else how
+
+
+class Failure(Message):
+    """Why an attempt did not give a result. An exception and a crash leave by this same door.
+
+    ``classes`` names the exception's class and its bases as ``module.qualname``, most derived first, so that a retry
+    policy can be applied without the class at hand.
+    """
+
+    outcome: Outcome
+    type: str = ""
+    """Name of the exception class for ``error``, else empty."""
+    message: str = ""
+    traceback: str = ""
+    """Frames of user code only, as text."""
+    classes: tuple[str, ...] = ()
+    fatal: bool = False
+    """True where the step itself said that trying again is useless."""
+    retry_after: float | None = None
+    """Seconds the step asked to wait before the next attempt."""
+    exit: Exit | None = None
+    raw: Json = None
+    """For ``invalid`` model output: the text that did not fit, shortened."""
+
+    def sentence(self) -> str:
+        """Say what went wrong in one line."""
+        if self.exit is not None and self.outcome in {"crash", "timeout"}:
+            return self.message or f"the worker {self.exit.sentence()}"
+        return f"{self.type}: {self.message}" if self.type else self.message

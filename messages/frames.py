@@ -1,0 +1,323 @@
+"""What an orchestrator and its workers say to each other over a worker's socket."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from understudy.messages.base import Json, Message
+from understudy.messages.failures import Failure
+from understudy.messages.policy import Limits, StepKind, StepOptions, WorkerKind
+
+# ---------------------------------------------------------------- orchestrator to worker
+
+
+class Execute(Message):
+    """Run one attempt of a tool or model step."""
+
+    type: Literal["execute"] = "execute"
+    run_id: str
+    key: str
+    name: str
+    step: str
+    """Reference of the definition, ``module:qualname``."""
+    attempt: int
+    token: str
+    arguments: Json
+    """``{"args": [...], "kwargs": {...}}`` as the caller wrote them."""
+    idempotency_key: str
+    """The same for every attempt of this call."""
+    feedback: tuple[str, ...] = ()
+    """For model steps: what was wrong with earlier answers."""
+
+
+class Evaluate(Message):
+    """Judge one result."""
+
+    type: Literal["evaluate"] = "evaluate"
+    run_id: str
+    key: str
+    attempt: int
+    token: str
+    """A token of its own: an evaluation is an attempt too."""
+    evaluator: str
+    """Reference of the definition."""
+    threshold: float
+    subject: Json
+    """The result to judge."""
+    arguments: Json
+    """The arguments of the call that gave the result."""
+
+
+class Resolution(Message):
+    """The recorded outcome of something the program awaits. Delivered in journal order, one per loop turn."""
+
+    key: str
+    kind: Literal["result", "failure", "timer", "cancel"]
+    value: Json = None
+    failure: Failure | None = None
+    reason: Literal["", "exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"] = ""
+    """For ``failure``: why the step has come to its end."""
+    attempts: int = 0
+
+
+class StartProgram(Message):
+    """Run a workflow, feeding it what is recorded already."""
+
+    type: Literal["program.start"] = "program.start"
+    run_id: str
+    workflow: str
+    """Name of the workflow in the worker's app."""
+    arguments: dict[str, Json]
+    started_at: float
+    history: tuple[Resolution, ...] = ()
+    """Recorded outcomes in journal order."""
+    known: tuple[str, ...] = ()
+    """Keys of everything the journal knows as asked for, awaited still or not."""
+
+
+class Resolve(Message):
+    """One more outcome for a program that runs in this worker."""
+
+    type: Literal["program.resolve"] = "program.resolve"
+    run_id: str
+    resolution: Resolution
+
+
+class EndProgram(Message):
+    """Forget a program at once: its run has ended, is parked, or goes on elsewhere."""
+
+    type: Literal["program.end"] = "program.end"
+    run_id: str
+
+
+class DescribeApp(Message):
+    """Ask for the manifest of the app this worker has loaded."""
+
+    type: Literal["app.describe"] = "app.describe"
+    id: str
+
+
+class CheckArguments(Message):
+    """Ask whether arguments fit a workflow's signature."""
+
+    type: Literal["arguments.check"] = "arguments.check"
+    id: str
+    workflow: str
+    arguments: dict[str, Json]
+
+
+class Abort(Message):
+    """Stop working on one token, if it is still running; nobody waits for it. Cooperative: only async code hears it."""
+
+    type: Literal["abort"] = "abort"
+    token: str
+
+
+class Stop(Message):
+    """Finish what is running and end the process."""
+
+    type: Literal["stop"] = "stop"
+
+
+ToWorker: TypeAlias = Annotated[
+    Execute | Evaluate | StartProgram | Resolve | EndProgram | DescribeApp | CheckArguments | Abort | Stop,
+    Field(discriminator="type"),
+]
+
+# ---------------------------------------------------------------- worker to orchestrator
+
+
+class Ready(Message):
+    """The worker has started its actor and takes work."""
+
+    type: Literal["ready"] = "ready"
+
+
+class Heartbeat(Message):
+    """The worker's reader thread runs. ``busy`` is how many seconds the program loop has held one turn, else 0."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    busy: float = 0.0
+    run_id: str | None = None
+    """The run whose turn it is."""
+
+
+class Progress(Message):
+    """A step says how far it is."""
+
+    type: Literal["progress"] = "progress"
+    token: str
+    detail: Json = None
+
+
+class Completed(Message):
+    """An attempt gave a result."""
+
+    type: Literal["completed"] = "completed"
+    token: str
+    result: Json
+    duration: float
+    usage: dict[str, float] = {}
+
+
+class Failed(Message):
+    """An attempt raised, or gave something that is no result."""
+
+    type: Literal["failed"] = "failed"
+    token: str
+    failure: Failure
+    duration: float
+    usage: dict[str, float] = {}
+
+
+class Judged(Message):
+    """An evaluator has looked at a result."""
+
+    type: Literal["judged"] = "judged"
+    token: str
+    score: float | None
+    """None where the evaluator failed; ``error`` then says how."""
+    passed: bool = False
+    reason: str = ""
+    label: str | None = None
+    error: str | None = None
+    duration: float = 0.0
+
+
+class ScheduleStep(Message):
+    """The program awaits a step."""
+
+    type: Literal["schedule.step"] = "schedule.step"
+    key: str
+    name: str
+    kind: StepKind
+    step: str
+    arguments: Json
+    options: StepOptions
+
+
+class ScheduleTimer(Message):
+    """The program awaits a moment ``seconds`` from now."""
+
+    type: Literal["schedule.timer"] = "schedule.timer"
+    key: str
+    seconds: float
+
+
+class ScheduleChild(Message):
+    """The program awaits a run of its own."""
+
+    type: Literal["schedule.child"] = "schedule.child"
+    key: str
+    app: str
+    workflow: str
+    arguments: dict[str, Json]
+    run_id: str | None = None
+
+
+class Withdraw(Message):
+    """The program no longer awaits this key: its task was cancelled."""
+
+    type: Literal["withdraw"] = "withdraw"
+    key: str
+
+
+class Return(Message):
+    """The workflow returned."""
+
+    type: Literal["return"] = "return"
+    result: Json
+
+
+class Raise(Message):
+    """The workflow raised, ``cancelled`` where that was a cancellation it was asked for."""
+
+    type: Literal["raise"] = "raise"
+    failure: Failure
+    step: str | None = None
+    cancelled: bool = False
+
+
+class Diverge(Message):
+    """The program asked for something else than the journal holds, so it cannot be fed from it."""
+
+    type: Literal["diverge"] = "diverge"
+    detail: str
+
+
+ProgramCommand: TypeAlias = Annotated[
+    ScheduleStep | ScheduleTimer | ScheduleChild | Withdraw | Return | Raise | Diverge,
+    Field(discriminator="type"),
+]
+
+
+class Turn(Message):
+    """A program ran from one resolution until nothing in it was ready, and this is all that it asked for.
+
+    Exactly one turn answers each ``StartProgram`` and each resolution that is not part of its history, so the
+    orchestrator knows at every moment which run holds the loop.
+    """
+
+    type: Literal["program.turn"] = "program.turn"
+    run_id: str
+    commands: tuple[ProgramCommand, ...] = ()
+    state: Json = None
+    """The shared state where this turn changed it, else None."""
+    replaying: bool = False
+    """True where the program is still being fed from its history."""
+
+
+class Definition(Message):
+    """One decorated thing of an app."""
+
+    name: str
+    kind: Literal["workflow", "tool", "llm", "evaluator"]
+    ref: str
+    pool: str = ""
+    limits: Limits | None = None
+    doc: str = ""
+    parameters: tuple[str, ...] = ()
+    """Names of the parameters, in order, the shared state left out."""
+
+
+class AppDescribed(Message):
+    """The manifest of an app: what it defines."""
+
+    type: Literal["app.described"] = "app.described"
+    id: str
+    definitions: tuple[Definition, ...]
+
+
+class Fault(Message):
+    """One thing that does not fit: where, and what is wrong with it."""
+
+    field: str
+    sentence: str
+
+
+class ArgumentsChecked(Message):
+    """The answer to ``CheckArguments``: the arguments by name with defaults filled in, or everything wrong with them."""
+
+    type: Literal["arguments.checked"] = "arguments.checked"
+    id: str
+    arguments: dict[str, Json] = {}
+    faults: tuple[Fault, ...] = ()
+    unknown_workflow: bool = False
+
+
+FromWorker: TypeAlias = Annotated[
+    Ready | Heartbeat | Progress | Completed | Failed | Judged | Turn | AppDescribed | ArgumentsChecked,
+    Field(discriminator="type"),
+]
+
+
+class WorkerSpec(Message):
+    """Everything a fresh worker process must know to become one. Sent by the orchestrator through the zygote."""
+
+    worker: str
+    incarnation: int
+    kind: WorkerKind
+    concurrency: int = 1
+    heartbeat: float = 1.0
+    """Seconds between beats."""
+    limits: Limits = Limits()

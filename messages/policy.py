@@ -1,0 +1,85 @@
+"""What a step asks for: retry policy, limits, evaluation. Plain data, set by authors, obeyed by supervisors."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from understudy.messages.base import Message
+
+StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
+WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
+OnReject: TypeAlias = Literal["retry", "flag", "fail", "escalate"]
+
+
+def class_name(cls: type[BaseException]) -> str:
+    """Name a class the way failures and retry policies compare them: ``module.qualname``."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _names(value: object) -> object:
+    items = value if isinstance(value, (tuple, list)) else (value,)
+    return tuple(class_name(item) if isinstance(item, type) and issubclass(item, BaseException) else item for item in items)
+
+
+ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], BeforeValidator(_names)]
+"""Exception classes, kept as their names so that a policy can cross processes and be journaled."""
+
+
+class Retry(Message):
+    """How often and when a failed step is tried again.
+
+    The delay before attempt ``n + 1`` is ``initial * factor ** (n - 1)`` seconds, at most ``max_delay``, moved by up to
+    ``jitter`` of itself either way. Example: ``Retry(attempts=3, initial=1.0, jitter=0.0)`` waits 1 s, then 2 s.
+
+    Attributes:
+        attempts: How many attempts there may be, the first included.
+        initial: Seconds before the second attempt.
+        factor: Growth of the delay from one attempt to the next.
+        max_delay: Upper bound of the delay in seconds.
+        jitter: Share of the delay, 0 to 1, by which it is varied at random.
+        within: Seconds since the first attempt after which no new one is started; None means no bound.
+        on: Exception classes that are tried again.
+        never: Exception classes that are not, even where ``on`` names a base of theirs.
+    """
+
+    attempts: int = Field(default=4, ge=1)
+    initial: float = Field(default=1.0, ge=0)
+    factor: float = Field(default=2.0, ge=1)
+    max_delay: float = Field(default=60.0, ge=0)
+    jitter: float = Field(default=0.2, ge=0, le=1)
+    within: float | None = Field(default=None, gt=0)
+    on: ExceptionNames = ("builtins.Exception",)
+    never: ExceptionNames = ()
+
+
+class Limits(Message):
+    """What one worker process may use. Enforced by the kernel where it can."""
+
+    memory_mb: int | None = Field(default=None, gt=0)
+    """RLIMIT_DATA in MiB: allocations past it fail with MemoryError inside the worker."""
+    cpu: float | None = Field(default=None, gt=0)
+    """CPU seconds of one worker life (RLIMIT_CPU)."""
+    open_files: int = Field(default=1024, gt=16)
+    env: tuple[str, ...] = ()
+    """Names of environment variables passed on besides the harmless defaults."""
+    workdir: str | None = None
+
+
+class StepOptions(Message):
+    """Everything a supervisor must know to run one call of a step. Journaled with the call."""
+
+    timeout: float | None = Field(default=300.0, gt=0)
+    """Seconds one attempt may take; the process is killed at the end of them. None means no limit."""
+    retry: Retry = Retry()
+    crash_attempts: int = Field(default=3, ge=1)
+    """Deaths of a worker charged to this call before it is quarantined."""
+    once: bool = False
+    """At most once: after a crash the outcome is unknown and the step is not run again."""
+    pool: str = ""
+    """Name of the pool that runs it; empty means the pool of its kind."""
+    accept: tuple[str, ...] = ()
+    """References of the evaluators that judge its result."""
+    threshold: float = Field(default=0.7, ge=0, le=1)
+    on_reject: OnReject = "retry"
+    limits: Limits | None = None
+    """Limits of that pool's workers where the step sets its own, else those of the pool."""

@@ -1,0 +1,93 @@
+"""What a person reads of a run, a step, an attempt, a worker: views, folded from events or sampled from processes.
+
+Times are ISO 8601 in UTC, durations seconds.
+"""
+
+from typing import Literal, TypeAlias
+
+from understudy.messages.base import Json, Message
+from understudy.messages.evaluation import Evaluation
+from understudy.messages.failures import Exit, Outcome
+from understudy.messages.policy import StepKind, WorkerKind
+
+RunStatus: TypeAlias = Literal["pending", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled"]
+StepStatus: TypeAlias = Literal["scheduled", "running", "retrying", "evaluating", "completed", "failed", "cancelled"]
+
+ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled"})
+"""Statuses that never change again."""
+
+
+class AttemptRecord(Message):
+    """One try of one step."""
+
+    number: int
+    worker: str
+    pid: int
+    started_at: str
+    ended_at: str | None = None
+    outcome: Outcome | None = None
+    """None while it runs."""
+    error: str | None = None
+    exit: Exit | None = None
+    charged: bool = True
+    usage: dict[str, float] = {}
+
+
+class StepRecord(Message):
+    """One call of one step."""
+
+    name: str
+    key: str
+    kind: StepKind
+    status: StepStatus
+    attempts: tuple[AttemptRecord, ...]
+    result: Json = None
+    evaluations: tuple[Evaluation, ...] = ()
+    flagged: bool = False
+    scheduled_at: str = ""
+    ended_at: str | None = None
+    retry_at: str | None = None
+
+
+class RunRecord(Message):
+    """One run, as the run index and ``understudy runs list`` show it."""
+
+    id: str
+    workflow: str
+    app: str
+    status: RunStatus
+    started_at: str
+    updated_at: str
+    ended_at: str | None = None
+    parent: str | None = None
+    reason: str | None = None
+    """Why it failed, was cancelled or is parked; what it waits for."""
+    events: int = 0
+
+
+class WorkerRecord(Message):
+    """One worker process."""
+
+    id: str
+    pool: str
+    kind: WorkerKind
+    pid: int | None
+    incarnation: int
+    status: Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]
+    run_id: str | None = None
+    step: str | None = None
+    restarts: int = 0
+    rss_bytes: int | None = None
+
+
+class ActorRecord(Message):
+    """One node of the supervision tree."""
+
+    id: str
+    kind: str
+    status: str
+    strategy: str | None = None
+    pid: int | None = None
+    restarts: int = 0
+    detail: str = ""
+    children: tuple["ActorRecord", ...] = ()

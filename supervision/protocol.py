@@ -1,0 +1,237 @@
+"""What the rest of the project sees of processes: jobs given to pools, what becomes of them, and the backend seam."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from understudy.messages.failures import Exit
+from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
+from understudy.messages.policy import WorkerKind
+
+StrategyName: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How the workers of one pool are kept. Public: the values of ``Orchestrator(pools={...})``.
+
+    Attributes:
+        size: Most worker processes at once; None means the default of the pool's kind.
+        strategy: Which workers are restarted when one dies.
+        max_restarts: Restarts allowed within ``within`` seconds before the pool gives up.
+        within: Length of that window in seconds.
+        memory_mb: Data limit of each worker in MiB, or None.
+        env: Names of environment variables that its workers may see.
+        concurrency: Jobs a worker runs at once; None means the default of the kind. Tool and evaluator workers run one.
+        idle_after: Seconds without work after which a worker is stopped.
+        backend: ``"zygote"`` forks warm workers; ``"spawn"`` starts fresh interpreters, for modules that start threads
+            when imported and so cannot be forked.
+    """
+
+    size: int | None = None
+    strategy: StrategyName = "one_for_one"
+    max_restarts: int = 5
+    within: float = 60.0
+    memory_mb: int | None = None
+    env: tuple[str, ...] = ()
+    concurrency: int | None = None
+    idle_after: float = 60.0
+    backend: Literal["zygote", "spawn"] = "zygote"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolKey:
+    """Identity of a pool: workers are alike when these are."""
+
+    app: str
+    kind: WorkerKind
+    name: str
+    """The kind, or the name of the step that has a pool of its own."""
+
+
+# ---------------------------------------------------------------- what becomes of a job
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A worker has been chosen. A held job has not been sent yet: ``Release`` sends it."""
+
+    token: str
+    worker: str
+    pid: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The worker sent a message that belongs to the job. Ends the job unless it is a streaming one."""
+
+    token: str
+    message: FromWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The job's worker has ended, confirmed dead with its whole process tree, before the job did.
+
+    ``charged`` is False where the job is not to blame: a bystander, an injected fault, a lost backend.
+    """
+
+    token: str
+    exit: Exit
+    charged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No worker can take the job: the app does not load, or the pool has given up. ``reason`` is for a person."""
+
+    token: str
+    reason: str
+
+
+JobEvent: TypeAlias = Assigned | Answered | Lost | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message for a worker of a pool, and where to say what became of it.
+
+    Exactly one of ``Answered``, ``Lost`` and ``Unavailable`` ends a job, unless it was withdrawn. A streaming job (a
+    program) is answered many times and ends with ``Lost``, ``Unavailable`` or ``Withdraw``.
+    """
+
+    token: str
+    run_id: str
+    label: str
+    """Name of the step or workflow, shown as what the worker is doing."""
+    frame: ToWorker
+    reply: Callable[[JobEvent], None]
+    """Called on the reactor's thread; must not block."""
+    attempt: int = 0
+    timeout: float | None = None
+    """Seconds from being sent to the worker. At their end the worker's process tree is killed and the job is Lost with
+    an exit of kind ``timeout``; whatever the worker still says of it is dropped from that moment."""
+    hold: bool = False
+    """Do not send on assignment, wait for ``Release``: something must be on the disk first."""
+    solo: bool = False
+    """Run it in a fresh worker with nothing else in flight."""
+    streaming: bool = False
+
+
+# ---------------------------------------------------------------- what a pool is told
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Take a job: it waits in the pool's queue until a worker is free."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Send a held job to the worker it was assigned to."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a further frame to the worker that has a streaming job."""
+
+    token: str
+    frame: ToWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Nobody waits for this job any more. Queued: forgotten. Streaming: its worker is sent ``farewell``. Running in a
+    worker of its own: the worker is asked to abort, then killed after ``grace`` seconds. No job event follows; ``done``
+    is called once nothing of the job runs any more."""
+
+    token: str
+    farewell: ToWorker | None = None
+    grace: float = 0.0
+    done: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """Send a signal to a worker as an injected fault."""
+
+    worker: str
+    signal: int = 9
+
+
+# ---------------------------------------------------------------- the backend seam
+
+
+class WorkerListener(Protocol):
+    """Hears of one worker life. All calls come on the reactor's thread."""
+
+    def spawned(self, pid: int) -> None:
+        """The process exists."""
+        ...
+
+    def received(self, message: FromWorker) -> None:
+        """The worker sent a message; bytes that are no message have already ended its life."""
+        ...
+
+    def exited(self, exit: Exit) -> None:
+        """The process and its whole tree are gone, and everything it had sent was delivered before. The last call."""
+        ...
+
+
+class WorkerProcess(Protocol):
+    """One life of one worker."""
+
+    pid: int | None
+
+    def send(self, message: ToWorker) -> None:
+        """Queue a message to the worker; never blocks. Ignored once the worker is gone."""
+        ...
+
+    def kill(self, reason: Exit, *, signal: int = 9) -> None:
+        """End the process and its tree; ``exited`` reports ``reason`` completed by what the kernel says of the end."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send a signal as an injected fault and leave it at that."""
+        ...
+
+
+class Backend(Protocol):
+    """Makes worker processes for one app. The zygote and the spawn backend pass the same conformance suite."""
+
+    async def start(self) -> None:
+        """Load the app.
+
+        Raises:
+            DefinitionError: The app cannot be loaded; the message holds the user's own traceback.
+        """
+        ...
+
+    def spawn(self, spec: WorkerSpec, listener: WorkerListener) -> WorkerProcess:
+        """Begin a worker; ``listener`` hears the rest. Never blocks."""
+        ...
+
+    async def close(self) -> None:
+        """End every worker with its tree and then the backend itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a fresh process finds what to run, as ``"module:function"``: the layers above choose it.
+
+    ``preload(app: str)`` imports the app and warms up; ``main(connection: socket.socket, spec: WorkerSpec)`` is a
+    worker's whole life.
+    """
+
+    preload: str
+    main: str
+    path: tuple[str, ...] = field(default_factory=tuple)
+    """``sys.path`` of the new process."""
+
+
