@@ -1,0 +1,139 @@
+"""Actors of the orchestrator: pykka actors that share the reactor's loop instead of having a thread each.
+
+A ``pykka.ThreadingActor`` costs a thread, and any ``BaseException`` in one stops every actor of the process. Here a
+message is handled by a callback of the loop: thousands of actors are cheap, and whatever goes wrong in one stays there.
+pykka gives the refs, the envelopes, ``tell`` and ``ask``, and the life cycle's names.
+"""
+
+import sys
+from collections import deque
+from typing import Any
+
+import pykka
+from loguru import logger
+from pykka._envelope import Envelope
+from typing_extensions import Self, override
+
+from understudy.supervision.reactor import Reactor
+
+BURST = 64
+"""Messages one actor handles before the loop turns to the others."""
+
+
+class Inbox:
+    """A pykka inbox that wakes its actor on the reactor. ``put`` may be called from any thread and never blocks.
+
+    No lock: appending to a deque is atomic, and the actor clears ``_awake`` before it looks into the deque, so a message
+    put at any moment is either seen by the running burst or wakes another.
+    """
+
+    def __init__(self) -> None:
+        """Start empty and unbound."""
+        self.messages: deque[Envelope[Any]] = deque()
+        self._actor: LoopActor | None = None
+        self._awake = False
+
+    def bind(self, actor: "LoopActor") -> None:
+        """Say whose inbox this is."""
+        self._actor = actor
+        if self.messages:
+            self.wake()
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Add a message."""
+        self.messages.append(envelope)
+        if not self._awake and self._actor is not None:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the actor look at its messages."""
+        self._awake = True
+        assert self._actor is not None
+        self._actor.reactor.call(self._actor.handle_burst)
+
+    def begin(self) -> None:
+        """Note that the actor looks now."""
+        self._awake = False
+
+    def get(self) -> Envelope[Any]:
+        """Take the oldest message."""
+        return self.messages.popleft()
+
+    def empty(self) -> bool:
+        """Say whether there is none."""
+        return not self.messages
+
+
+class LoopActor(pykka.Actor):
+    """Base of the orchestrator's actors. ``on_receive`` runs on the reactor's thread and must not block.
+
+    An exception in ``on_receive`` goes to the asker where there is one, else to ``on_crash``; it never stops another
+    actor, and stops this one only if ``on_crash`` says so.
+    """
+
+    def __init__(self, reactor: Reactor) -> None:
+        """Remember the reactor. Called in the thread that starts the actor."""
+        super().__init__()
+        self.reactor = reactor
+
+    @classmethod
+    @override
+    def start(cls, *args: Any, **kwargs: Any) -> "pykka.ActorRef[Self]":
+        """Start an actor. It is not entered in pykka's process-wide registry: its owner keeps its ref."""
+        actor = cls(*args, **kwargs)
+        actor._start_actor_loop()
+        return actor.actor_ref
+
+    @staticmethod
+    @override
+    def _create_actor_inbox() -> Inbox:
+        return Inbox()
+
+    @staticmethod
+    @override
+    def _create_future() -> pykka.Future[Any]:
+        return pykka.ThreadingFuture()
+
+    @override
+    def _start_actor_loop(self) -> None:
+        self._keep_alive = self  # refs are weak; the cycle ends when the actor stops
+        inbox = self.actor_inbox
+        assert isinstance(inbox, Inbox)
+        inbox.bind(self)
+
+    def handle_burst(self) -> None:
+        """Handle what is in the inbox, at most ``BURST`` messages. Reactor's thread only."""
+        inbox = self.actor_inbox
+        assert isinstance(inbox, Inbox)
+        inbox.begin()
+        for _ in range(min(len(inbox.messages), BURST)):
+            self._handle(inbox.messages.popleft())
+        if inbox.messages:
+            inbox.wake()
+
+    def _handle(self, envelope: Envelope[Any]) -> None:
+        reply_to = envelope.reply_to
+        if self.actor_stopped.is_set():
+            if reply_to is not None:
+                error = pykka.ActorDeadError(f"{self} stopped before handling the message")
+                reply_to.set_exception((type(error), error, None))
+            return
+        try:
+            answer = self._handle_receive(envelope.message)
+            if reply_to is not None:
+                reply_to.set(answer)
+        except BaseException as error:  # noqa: BLE001  a SystemExit in one actor must not end the others
+            if reply_to is not None:
+                reply_to.set_exception(sys.exc_info())
+            else:
+                self.on_crash(error)
+
+    @override
+    def _stop(self) -> None:
+        self.actor_stopped.set()
+        self.on_stop()
+        self.__dict__.pop("_keep_alive", None)
+
+    def on_crash(self, error: BaseException) -> None:
+        """Hear of an exception that a told message raised. The default logs it and goes on with the next message."""
+        logger.opt(exception=error).error("{} could not handle a message", self)

@@ -1,0 +1,66 @@
+"""The reactor: one asyncio loop in a thread of its own, where every actor of the orchestrator runs.
+
+Sockets, pidfds, timers and actors share this one loop, so they need no locks between them and no thread hop from a
+worker's bytes to the actor they are meant for. Nothing on it may block.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Reactor:
+    """Owns the loop and its thread. Started once, stopped once."""
+
+    def __init__(self, name: str = "understudy-reactor") -> None:
+        """Make the loop; it runs once ``start`` is called."""
+        self.loop = asyncio.SelectorEventLoop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread_id: int | None = None
+        """Written by the reactor's thread as its first act, read by everybody."""
+
+    def __repr__(self) -> str:
+        """Say whether the loop runs."""
+        return f"<Reactor {self._thread.name} {'running' if self._thread.is_alive() else 'not running'}>"
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.thread_id = threading.get_ident()
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    def on_thread(self) -> bool:
+        """Say whether the caller runs on the reactor's thread."""
+        return threading.get_ident() == self.thread_id
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Have ``function`` called on the reactor's thread, soon. Any thread; silently nothing once it is stopped."""
+        if threading.get_ident() == self.thread_id:
+            self.loop.call_soon(function, *args)
+            return
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # the loop is closed: whoever is still calling does so into a finished orchestrator
+            if not self.loop.is_closed():
+                raise
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the reactor from another thread and give a future of its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Stop the loop and wait up to ``timeout`` seconds for its thread. Not from the reactor's own thread."""
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(timeout)
