@@ -1,14 +1,18 @@
 """Where code is running: in a program, in a step, or in neither. Found through context variables."""
 
+import asyncio
 from contextvars import ContextVar
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.messages.base import Json
 from understudy.messages.policy import StepKind, StepOptions
 
+if TYPE_CHECKING:
+    from understudy.actors.loop import DurableTimer
+
 
 class ProgramPort(Protocol):
-    """What code inside a workflow may ask of the host of its program. Used on the program's own loop only."""
+    """What code inside a workflow, and the loop under it, ask of their program. Used on the program's own loop only."""
 
     run_id: str
 
@@ -29,6 +33,18 @@ class ProgramPort(Protocol):
             RunFailed: The child failed.
             RunCancelled: The child was cancelled.
         """
+        ...
+
+    def set_timer(self, timer: "DurableTimer", seconds: float) -> None:
+        """Have a timer recorded that fires ``seconds`` from now."""
+        ...
+
+    def drop_timer(self, timer: "DurableTimer") -> None:
+        """Forget a timer that nobody waits for."""
+        ...
+
+    def adopt(self, task: "asyncio.Task[Any]") -> None:
+        """Note a task as the program's own."""
         ...
 
 

@@ -1,0 +1,109 @@
+"""The loop that programs run on: asyncio with durable timers, which says when nothing is ready any more.
+
+Replay is exact because outcomes reach a program one at a time, and the next only after everything that the one before set
+off has run. The selector is where a loop goes when nothing is ready, so that is where the next outcome is handed over.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from typing_extensions import TypeVarTuple, Unpack, override
+
+from understudy.actors.context import ProgramPort, program
+from understudy.actors.scope import scope, scoped_task
+
+Ts = TypeVarTuple("Ts")
+
+
+class DurableTimer(asyncio.TimerHandle):
+    """A callback that runs when a journaled timer is recorded as fired, in this life of the program or a later one."""
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+        *,
+        key: str,
+        owner: ProgramPort,
+    ) -> None:
+        """Remember what to call; the owner has it recorded."""
+        super().__init__(when, callback, args, loop, context)
+        self.key = key
+        self._owner: ProgramPort | None = owner
+        self._fire = lambda: loop.call_soon(callback, *args, context=context)
+
+    def fire(self) -> None:
+        """Run the callback in the loop's next turn, unless cancelled."""
+        self._owner = None
+        if not self.cancelled():
+            self._fire()
+
+    @override
+    def cancel(self) -> None:
+        """Withdraw the timer where it has not fired."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.drop_timer(self)
+        super().cancel()
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    """A selector that asks for more work before it waits."""
+
+    def __init__(self, on_idle: Callable[[], bool]) -> None:
+        super().__init__()
+        self._on_idle = on_idle
+
+    @override
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # A loop passes 0 while callbacks are ready, so anything else means that every task waits for something.
+        if (timeout is None or timeout > 0) and self._on_idle():
+            timeout = 0
+        return super().select(timeout)
+
+
+class ProgramLoop(asyncio.SelectorEventLoop):
+    """Runs the programs of one worker process, in its main thread.
+
+    Args:
+        on_idle: Called whenever nothing is ready; returns True where it made something ready.
+    """
+
+    def __init__(self, on_idle: Callable[[], bool]) -> None:
+        """Make the loop, with scoped tasks."""
+        super().__init__(_IdleSelector(on_idle))
+        self.set_task_factory(self._create_scoped)  # pyright: ignore[reportArgumentType]
+
+    def _create_scoped(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        owner = program.get()
+        return scoped_task(loop, coroutine, adopt=owner.adopt if owner is not None else _ignore, **options)
+
+    @override
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Set a timer: a durable one where a program's code asks, else an ordinary one."""
+        owner, place = program.get(), scope.get()
+        if owner is None or place is None:
+            return super().call_at(when, callback, *args, context=context)
+        timer = DurableTimer(when, callback, args, self, context, key=place.key("timer"), owner=owner)
+        owner.set_timer(timer, max(0.0, when - self.time()))
+        return timer
+
+    @override
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """Refuse threads in workflow code: nothing records what they do."""
+        if program.get() is not None:
+            msg = "a workflow may not start threads, because a replay could not repeat what they do; make it a @tool"
+            raise RuntimeError(msg)
+        return super().run_in_executor(executor, func, *args)
+
+
+def _ignore(_task: "asyncio.Task[Any]") -> None:
+    """Adopt nothing: the task belongs to no program."""

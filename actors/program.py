@@ -1,0 +1,234 @@
+"""One program: a workflow's coroutine, fed with recorded outcomes, asking for what is not recorded yet.
+
+A program does not know whether it is replayed. It asks for things by key; what the journal knows as asked for is not
+asked for again, and outcomes come in journal order either way. So a replay takes the same path as the first time, or is
+found out the moment it does not.
+"""
+
+import asyncio
+from collections import deque
+from contextvars import copy_context
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from understudy.actors.context import program
+from understudy.actors.definitions import WorkflowDefinition
+from understudy.actors.failure import describe_exception
+from understudy.actors.loop import DurableTimer, ProgramLoop
+from understudy.actors.scope import Scope, scope
+from understudy.messages.base import Json
+from understudy.messages.errors import (
+    NotSerializable,
+    OutcomeUnknown,
+    RunCancelled,
+    RunFailed,
+    StepFailed,
+    StepQuarantined,
+    StepRejected,
+)
+from understudy.messages.frames import (
+    Diverge,
+    ProgramCommand,
+    Raise,
+    Resolution,
+    Return,
+    ScheduleChild,
+    ScheduleStep,
+    ScheduleTimer,
+    StartProgram,
+    Turn,
+    Withdraw,
+)
+from understudy.messages.policy import StepKind, StepOptions
+
+CANCEL_KEY: Final = "cancel"
+"""Key of the one resolution that answers no call."""
+
+
+class Program:
+    """Runs one workflow coroutine on a ``ProgramLoop``. All methods are called on that loop's thread."""
+
+    def __init__(self, loop: ProgramLoop, definition: WorkflowDefinition, start: StartProgram) -> None:
+        """Prepare to run; nothing of the user's runs before ``begin``."""
+        self.run_id = start.run_id
+        self._loop = loop
+        self._definition = definition
+        self._start = start
+        self._known = frozenset(start.known)
+        self.history: deque[Resolution] = deque(start.history)
+        """Recorded outcomes that have not been delivered yet."""
+        self._waiting: dict[str, asyncio.Future[Json]] = {}
+        self._timers: dict[str, DurableTimer] = {}
+        self._asked: set[str] = set()
+        """Every key asked for so far. Some are not awaited any more while their outcomes are still on the way."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._main: asyncio.Task[Any] | None = None
+        self._commands: list[ProgramCommand] = []
+        self._state: BaseModel | None = definition.fresh_state()
+        self._told_state: Json = self._dump_state()
+        self.finished = False
+        """True once the workflow has returned or raised; no outcome is delivered after that."""
+        self.ended = False
+        """True once nobody wants to hear of the program any more."""
+
+    # ------------------------------------------------------------ driven by the host
+
+    def begin(self) -> None:
+        """Start the workflow's coroutine; it runs in the loop's next turn."""
+        context = copy_context()
+        context.run(program.set, self)
+        context.run(scope.set, Scope())
+        self._main = asyncio.Task(self._run(), loop=self._loop, name=self.run_id, context=context)
+
+    def deliver(self, resolution: Resolution) -> None:
+        """Hand over the next recorded outcome; what waits for it runs in the loop's next turn."""
+        key = resolution.key
+        if resolution.kind == "cancel":
+            if self._main is not None:
+                self._main.cancel()
+        elif (timer := self._timers.pop(key, None)) is not None:
+            timer.fire()
+        elif (future := self._waiting.pop(key, None)) is not None:
+            if future.done():
+                return
+            if resolution.kind == "failure":
+                future.set_exception(_exception(resolution))
+            else:
+                future.set_result(resolution.value)
+        elif key not in self._asked:
+            self._diverge(key)
+
+    def turn(self) -> Turn:
+        """Give what the program has asked for since the last turn. Called when nothing in it is ready."""
+        for resolution in self.history:  # left over where the workflow has finished before they were needed
+            if resolution.kind != "cancel" and resolution.key not in self._asked:
+                self._diverge(resolution.key)
+                break
+        commands, self._commands = tuple(self._commands), []
+        state = self._dump_state()
+        changed = state if state != self._told_state else None
+        self._told_state = state
+        return Turn(run_id=self.run_id, commands=commands, state=changed)
+
+    def end(self) -> None:
+        """Drop everything; tasks that still wait are thrown away without being heard of again."""
+        self.ended = True
+        for task in self._tasks | ({self._main} if self._main is not None else set()):
+            if not task.done():
+                task.cancel()
+        self._waiting.clear()
+        self._timers.clear()
+
+    # ------------------------------------------------------------ ProgramPort
+
+    async def call_step(
+        self, *, name: str, kind: StepKind, step: str, arguments: Json, options: StepOptions, key: str | None
+    ) -> Json:
+        """See ``ProgramPort``."""
+        name_key = _scope().key(name, key)
+        command = ScheduleStep(key=name_key, name=name, kind=kind, step=step, arguments=arguments, options=options)
+        return await self._ask(command)
+
+    async def call_child(self, *, app: str, workflow: str, arguments: dict[str, Json], run_id: str | None) -> Json:
+        """See ``ProgramPort``."""
+        key = _scope().key(workflow)
+        command = ScheduleChild(key=key, app=app, workflow=workflow, arguments=arguments, run_id=run_id)
+        return await self._ask(command)
+
+    def set_timer(self, timer: DurableTimer, seconds: float) -> None:
+        """See ``ProgramPort``."""
+        self._timers[timer.key] = timer
+        self._command(ScheduleTimer(key=timer.key, seconds=seconds))
+
+    def drop_timer(self, timer: DurableTimer) -> None:
+        """See ``ProgramPort``."""
+        if self._timers.pop(timer.key, None) is not None:
+            self._withdraw(timer.key)
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """See ``ProgramPort``."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ------------------------------------------------------------ inside
+
+    async def _run(self) -> None:
+        """Run the workflow and turn however it ends into the last command."""
+        try:
+            value = await self._definition.call(self._start.arguments, self._state)
+            ending: ProgramCommand = Return(result=self._definition.encode_result(value))
+        except asyncio.CancelledError:
+            if self.ended:
+                raise
+            failure = describe_exception(asyncio.CancelledError("the workflow was cancelled"), "cancelled")
+            ending = Raise(failure=failure, cancelled=True)
+        except StepFailed as error:
+            ending = Raise(failure=describe_exception(error), step=error.step or None)
+        except (Exception, NotSerializable) as error:  # noqa: BLE001  however user code fails is the run's outcome
+            ending = Raise(failure=describe_exception(error))
+        if self.ended:
+            return
+        self.finished = True
+        self._commands.append(ending)
+        for task in tuple(self._tasks):  # what the workflow started and did not await ends with it
+            task.cancel()
+
+    async def _ask(self, command: ScheduleStep | ScheduleChild) -> Json:
+        future: asyncio.Future[Json] = self._loop.create_future()
+        self._waiting[command.key] = future
+        self._command(command)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._waiting.pop(command.key, None) is not None:
+                self._withdraw(command.key)
+            raise
+
+    def _command(self, command: ScheduleStep | ScheduleTimer | ScheduleChild) -> None:
+        self._asked.add(command.key)
+        if command.key not in self._known and not self.ended:
+            self._commands.append(command)
+
+    def _withdraw(self, key: str) -> None:
+        if not (self.ended or self.finished):
+            self._commands.append(Withdraw(key=key))
+
+    def _diverge(self, key: str) -> None:
+        asked = sorted({*self._waiting, *self._timers})
+        now = f"waits for {', '.join(asked)}" if asked else "has ended" if self.finished else "waits for nothing"
+        self._commands = [Diverge(detail=f"the journal holds the outcome of {key}, but the code now {now}")]
+        self.finished = True
+
+    def _dump_state(self) -> Json:
+        return None if self._state is None else self._state.model_dump(mode="json")
+
+
+def _scope() -> Scope:
+    place = scope.get()
+    assert place is not None, "only code inside a program asks for anything"
+    return place
+
+
+def _exception(resolution: Resolution) -> Exception:
+    """Turn a recorded failure into what the workflow's code sees raised."""
+    failure = resolution.failure
+    assert failure is not None
+    if resolution.reason == "":
+        kind = RunCancelled if failure.outcome == "cancelled" else RunFailed
+        message = failure.sentence()
+        return kind(message) if kind is RunCancelled else RunFailed(message, run_id=str(resolution.value))
+    classes: dict[str, type[StepFailed]] = {
+        "quarantined": StepQuarantined,
+        "unknown": OutcomeUnknown,
+        "rejected": StepRejected,
+    }
+    cls = classes.get(resolution.reason, StepFailed)
+    many = f"after {resolution.attempts} attempt{'s' if resolution.attempts != 1 else ''}"
+    return cls(
+        f"step {resolution.key} failed {many}: {failure.sentence()}",
+        step=resolution.key,
+        attempts=resolution.attempts,
+        outcome=failure.outcome,
+        error=failure.type,
+    )

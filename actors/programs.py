@@ -1,0 +1,151 @@
+"""The program worker: hosts many programs on one loop and takes them through their turns, one turn at a time.
+
+Work is done strictly in the order in which it arrived, and the loop is idle between two pieces of it. So at every moment
+exactly one run holds the loop, and the orchestrator can tell which: the first whose turn it has not seen yet.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+
+from understudy.actors.app import describe
+from understudy.actors.definitions import check_arguments, find_workflow
+from understudy.actors.loop import ProgramLoop
+from understudy.actors.program import Program
+from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from understudy.messages.errors import DefinitionError
+from understudy.messages.frames import (
+    AppDescribed,
+    CheckArguments,
+    DescribeApp,
+    Diverge,
+    EndProgram,
+    FromWorker,
+    Heartbeat,
+    Ready,
+    Resolution,
+    Resolve,
+    StartProgram,
+    Stop,
+    ToWorker,
+    Turn,
+    WorkerSpec,
+)
+
+READ_BYTES = 256 * 1024
+
+
+class ProgramHost:
+    """Serves one program worker's socket. Everything but the heartbeat runs on the loop, in the main thread."""
+
+    def __init__(self, connection: socket.socket, spec: WorkerSpec) -> None:
+        """Take over the connection."""
+        self._connection = connection
+        self._spec = spec
+        self._loop = ProgramLoop(self._next)
+        self._decoder = FrameDecoder()
+        self._programs: dict[str, Program] = {}
+        self._work: deque[tuple[Program, Resolution | None]] = deque()
+        """Programs to begin (None) and outcomes to deliver, in order of arrival."""
+        self._active: Program | None = None
+        self._busy: tuple[float, str] | None = None
+        """When the running turn began (monotonic) and whose it is. Written by the loop, read by the heartbeat."""
+        self._sending = threading.Lock()  # two threads write frames; a frame must not be cut by another
+
+    def run(self) -> None:
+        """Serve until told to stop, or until the orchestrator is gone."""
+        self._loop.add_reader(self._connection.fileno(), self._readable)
+        self._send(Ready())
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        self._loop.run_forever()
+
+    # ------------------------------------------------------------ turns
+
+    def _next(self) -> bool:
+        """Close the turn that has run dry and begin the next one. True where something is ready again."""
+        active, self._active = self._active, None
+        if active is not None and not active.ended:
+            if active.history and not active.finished:
+                active.deliver(active.history.popleft())
+                self._active = active
+                return True
+            self._close_turn(active)
+        while self._work:
+            program, resolution = self._work.popleft()
+            if program.ended:
+                continue
+            self._busy = (time.monotonic(), program.run_id)
+            self._active = program
+            if resolution is None:
+                program.begin()
+            else:
+                program.deliver(resolution)
+            return True
+        self._busy = None
+        return False
+
+    def _close_turn(self, program: Program) -> None:
+        self._send(program.turn())
+        if program.finished:
+            program.end()
+            self._programs.pop(program.run_id, None)
+
+    # ------------------------------------------------------------ frames
+
+    def _readable(self) -> None:
+        try:
+            data = self._connection.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        if not data:
+            os._exit(0)  # the orchestrator is gone, and nobody may work on for it
+        for body in self._decoder.feed(data):
+            self._take(TO_WORKER.decode(body).message)
+
+    def _take(self, message: ToWorker) -> None:
+        match message:
+            case Resolve(run_id=run_id, resolution=resolution):
+                if (program := self._programs.get(run_id)) is not None:
+                    self._work.append((program, resolution))
+            case StartProgram():
+                self._start(message)
+            case EndProgram(run_id=run_id):
+                if (program := self._programs.pop(run_id, None)) is not None:
+                    program.end()
+            case CheckArguments(id=id_, workflow=name, arguments=arguments):
+                self._send(check_arguments(id_, name, arguments))
+            case DescribeApp(id=id_):
+                self._send(AppDescribed(id=id_, definitions=describe()))
+            case Stop():
+                self._loop.stop()
+            case _:
+                msg = f"a program worker was sent {message.type}"
+                raise AssertionError(msg)
+
+    def _start(self, start: StartProgram) -> None:
+        try:
+            program = Program(self._loop, find_workflow(start.workflow), start)
+        except DefinitionError as error:
+            self._send(Turn(run_id=start.run_id, commands=(Diverge(detail=str(error)),)))
+            return
+        self._programs[start.run_id] = program
+        self._work.append((program, None))
+
+    def _send(self, message: FromWorker) -> None:
+        frame = FROM_WORKER.encode(message)
+        with self._sending:
+            self._connection.sendall(frame)
+
+    def _beat(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(self._spec.heartbeat):
+            busy = self._busy
+            beat = Heartbeat() if busy is None else Heartbeat(busy=time.monotonic() - busy[0], run_id=busy[1])
+            self._send(beat)
+
+
+def serve(connection: socket.socket, spec: WorkerSpec) -> None:
+    """Be a program worker for the rest of this process's life. Main thread."""
+    ProgramHost(connection, spec).run()

@@ -1,0 +1,222 @@
+"""What happens to a run, as the values that its supervisor decides about, and what it decides to do."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from understudy.messages.base import Json
+from understudy.messages.evaluation import Evaluation
+from understudy.messages.failures import Exit, Failure
+from understudy.messages.frames import Completed, Failed, Resolution, Turn
+
+# ---------------------------------------------------------------- what happens
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The run was accepted just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """The run was read back from the journal. ``orphaned`` where the orchestrator that ran it is gone with its workers."""
+
+    orphaned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramAssigned:
+    """A worker was chosen for the program."""
+
+    worker: str
+    pid: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTurn:
+    """The program ran until nothing in it was ready."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLost:
+    """The program's worker died. ``charged`` where this run held its loop."""
+
+    exit: Exit
+    charged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoWorkers:
+    """Nothing can run the program or one of the steps."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepAssigned:
+    """A worker was chosen for an attempt."""
+
+    key: str
+    attempt: int
+    token: str
+    worker: str
+    pid: int
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepAnswered:
+    """A worker said how an attempt ended."""
+
+    key: str
+    attempt: int
+    token: str
+    message: Completed | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class StepLost:
+    """An attempt's worker is gone, with everything it had started."""
+
+    key: str
+    attempt: int
+    token: str
+    exit: Exit
+    charged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepJudged:
+    """All evaluators have looked at a result."""
+
+    key: str
+    attempt: int
+    evaluations: tuple[Evaluation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Some durable wake-up time may have come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Somebody wants the run to end early."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Somebody has looked at a parked run and lets it go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFinished:
+    """A child run has come to its end."""
+
+    key: str
+    result: Json
+    failure: Failure | None
+
+
+Input: TypeAlias = (
+    Begin
+    | Recover
+    | ProgramAssigned
+    | ProgramTurn
+    | ProgramLost
+    | NoWorkers
+    | StepAssigned
+    | StepAnswered
+    | StepLost
+    | StepJudged
+    | Tick
+    | Cancel
+    | Resume
+    | ChildFinished
+)
+
+# ---------------------------------------------------------------- what to do about it
+
+
+@dataclass(frozen=True, slots=True)
+class StartProgram:
+    """Give the program to a worker, with all that is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveProgram:
+    """Tell the program one more outcome."""
+
+    resolution: Resolution
+
+
+@dataclass(frozen=True, slots=True)
+class EndProgram:
+    """Have the program's worker forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Give an attempt of a step to its pool."""
+
+    key: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeld:
+    """The attempt's start is on the disk: let its worker have it."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Have a result evaluated."""
+
+    key: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawStep:
+    """Stop whatever works on a step: nobody waits for it."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Start the child run of this key, or find it where it was started before."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelChild:
+    """Ask a child run to end early."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """The run has ended or is parked: tell those who wait for it."""
+
+
+Effect: TypeAlias = (
+    StartProgram
+    | ResolveProgram
+    | EndProgram
+    | Dispatch
+    | SendHeld
+    | Judge
+    | WithdrawStep
+    | StartChild
+    | CancelChild
+    | Announce
+)
