@@ -1,0 +1,55 @@
+"""Rules that hold for every test: no process outlives it, and properties are drawn the same way each time."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support import descendants, eventually
+
+settings.register_profile("default", deadline=None, max_examples=100)
+settings.register_profile(
+    "ci", deadline=None, max_examples=100, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a child process, and end that process so that the next test starts clean.
+
+    A process on its way out is given a moment: its end is the kernel's to finish, not the test's.
+    """
+    before = set(descendants())
+    yield
+    left: list[psutil.Process] = []
+
+    def gone() -> bool:
+        left[:] = [process for process in descendants() if process not in before]
+        return not left
+
+    try:
+        eventually(gone, 2.0)
+    except AssertionError:
+        found = [f"{process.pid} {' '.join(_command(process))}" for process in left]
+        for process in left:
+            process.kill()
+        pytest.fail(f"processes left behind: {found}")
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() or [process.name(), process.status()]
+    except psutil.Error:
+        return ["(gone)"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty home of its own to the test and to every process it starts."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(path))
+    return path

@@ -1,0 +1,130 @@
+"""The folders at the top, the links, the tables of the build and the contracts must all name the same packages."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+FOLDERS = {
+    name: folder
+    for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()
+    if name != "understudy"  # the one package that stands where its name says
+}
+MODULES = sorted(
+    Path(directory) / name
+    for folder in [*FOLDERS.values(), "understudy"]
+    for directory, _, names in os.walk(ROOT / folder)  # which does not follow links
+    for name in names
+    if name.endswith(".py")
+)
+PURE_FORBIDDEN = set(
+    next(
+        contract["forbidden_modules"]
+        for contract in PROJECT["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "forbidden"
+    )
+)
+
+
+def module_name(path: Path) -> str:
+    top, *rest = path.relative_to(ROOT).with_suffix("").parts
+    package = next((package for package, folder in FOLDERS.items() if folder == top), top)
+    return ".".join([package, *rest]).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("package", sorted(FOLDERS))
+def test_every_package_is_a_folder_at_the_top_and_a_link_under_understudy(package: str) -> None:
+    link = ROOT / Path(*package.split("."))
+    assert link.is_symlink()
+    assert not link.readlink().is_absolute()
+    assert link.resolve() == ROOT / FOLDERS[package]
+    assert (link / "__init__.py").is_file()
+
+
+def test_there_is_no_link_that_the_build_does_not_know() -> None:
+    links = {f"understudy.{path.name}" for path in (ROOT / "understudy").iterdir() if path.is_symlink()}
+    assert links == set(FOLDERS)
+
+
+def test_the_build_lists_every_folder_that_holds_modules() -> None:
+    found = {module_name(path.parent / "__init__.py") for path in MODULES}
+    assert found == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_every_package_stands_in_the_layers() -> None:
+    layers = next(c for c in PROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")["layers"]
+    named = {name.strip() for layer in layers for name in layer.split("|")}
+    packages = {package for package in PROJECT["tool"]["setuptools"]["packages"] if package.count(".") == 1}
+    assert packages <= named
+
+
+def test_bare_names_of_our_packages_are_banned_from_imports() -> None:
+    banned = PROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]
+    assert set(FOLDERS.values()) <= set(banned)
+
+
+def test_pure_modules_exist_and_name_nothing_that_does() -> None:
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    pure = next(contract for contract in contracts if contract["type"] == "forbidden")["source_modules"]
+    for module in pure:
+        path = ROOT / FOLDERS[module.rpartition(".")[0]] / f"{module.rpartition('.')[2]}.py"
+        named = {
+            name.partition(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+        }
+        assert not named & PURE_FORBIDDEN, f"{module} imports {named & PURE_FORBIDDEN}"
+
+
+def test_the_lock_holds_versions_that_the_project_asks_for() -> None:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    versions = {package["name"]: package.get("version", "") for package in lock["package"]}
+    for text in [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]:
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), text
+
+
+def test_the_lock_pins_every_file_by_its_hash() -> None:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    for package in lock["package"]:
+        files = [*package.get("wheels", []), *filter(None, [package.get("sdist")])]
+        assert files or package["source"] == {"editable": "."}, package["name"]
+        assert all(file["hash"].startswith("sha256:") for file in files)
+
+
+def test_no_committed_file_names_the_host_of_a_registry() -> None:
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "npm" + "js.org"]  # apart, so as not to find this line
+    patterns = [part for host in hosts for part in ("-e", host)]
+    done = subprocess.run(
+        ["git", "grep", "--cached", "-l", "-I", "-F", *patterns], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode > 1:
+        pytest.skip("not a git checkout")
+    assert not done.stdout
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """An import that works only after another one is a cycle waiting for its day."""
+    names = sorted(module_name(path) for path in MODULES)
+    script = (
+        "import importlib, os, sys, warnings, pydantic\n"  # ours are imported alone; what is not ours, once
+        "warnings.simplefilter('error')\n"
+        "for name in sys.argv[1:]:\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        importlib.import_module(name)\n"
+        "        os._exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0, name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
