@@ -59,7 +59,8 @@ class Append:
     """Keys."""
     done: Callable[[JournalError | None], None] = field(default=lambda _error: None)
     """Called once, in the writer's thread: None after the commit that holds the events, else why there was none. After
-    any error but ``SequenceConflict`` the journal takes nothing more."""
+    any error but ``SequenceConflict`` and ``EventUnwritable``, which concern this append alone, the journal takes
+    nothing more. Must be quick: everybody else waits for it."""
 
 
 class Journal(Protocol):

@@ -160,7 +160,7 @@ def encode_event(event: Message) -> bytes:
         CodecError: A value in it cannot be written as JSON.
     """
     try:
-        return _EVENTS.dump_json(event)
+        return event.__pydantic_serializer__.to_json(event)  # the union's serializer gives the same at thrice the cost
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         msg = f"an event cannot be written as JSON: {error}"
         raise CodecError(msg) from error

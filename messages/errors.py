@@ -157,6 +157,10 @@ class SequenceConflict(JournalError):  # noqa: N818  reads like its siblings
     """Another owner has appended to this run: this one must stop."""
 
 
+class EventUnwritable(JournalError):  # noqa: N818  reads like its siblings
+    """An append holds what cannot be written as JSON: nothing of that append was written, and the journal goes on."""
+
+
 class CodecError(UnderstudyError, ValueError):
     """Bytes are no message of ours: truncated, oversize, of another version, or of no known type."""
 

@@ -1,0 +1,118 @@
+"""A journal that lives as long as its process: for tests, simulations, and runs nobody needs to survive."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from understudy.journal.group import Answer, GroupCommit
+from understudy.journal.prepare import conflict, encode
+from understudy.journal.protocol import Append, RunRow, Stored, Timer
+from understudy.messages.codec import decode_event
+from understudy.messages.errors import JournalError, OrchestratorClosed
+from understudy.messages.records import RunStatus
+
+
+class MemoryJournal:
+    """Keeps events as the bytes another journal would write, so that what is read went through JSON here as well."""
+
+    def __init__(self) -> None:
+        """Start empty, in epoch 1."""
+        self._lock = threading.Lock()  # held by the writer while it applies a group, by readers while they copy
+        self._bodies: dict[str, list[bytes]] = {}
+        self._rows: dict[str, RunRow] = {}
+        self._timers: dict[tuple[str, str], Timer] = {}
+        self._closed = False
+        self._group = GroupCommit(self._commit, lambda _idle: None, "understudy-journal")
+
+    def __repr__(self) -> str:
+        """Say what is in it."""
+        return f"<MemoryJournal with {len(self._rows)} runs{', closed' if self._closed else ''}>"
+
+    @property
+    def epoch(self) -> int:
+        """Always 1: a journal in memory is opened once."""
+        return 1
+
+    def append(self, append: Append) -> None:
+        """See ``Journal.append``.
+
+        Raises:
+            OrchestratorClosed: The journal was closed.
+        """
+        self._group.append(append)
+
+    def _commit(self, group: Sequence[Append]) -> Sequence[Answer]:
+        with self._lock:
+            return [self._apply(append) for append in group]
+
+    def _apply(self, append: Append) -> Answer:
+        bodies = self._bodies.get(append.run_id, [])
+        if len(bodies) != append.expected:
+            return conflict(append, len(bodies))
+        try:
+            encoded = encode(append)
+        except JournalError as error:
+            return error
+        self._bodies[append.run_id] = bodies
+        bodies += encoded
+        self._rows[append.row.id] = replace(append.row, last_seq=len(bodies))
+        for key in append.timers_cleared:
+            self._timers.pop((append.run_id, key), None)
+        for timer in append.timers_set:
+            self._timers[timer.run_id, timer.key] = timer
+        return None
+
+    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+        """See ``Journal.events``."""
+        self._check_open()
+        with self._lock:
+            end = None if limit is None else after + limit
+            bodies = self._bodies.get(run_id, [])[after:end]
+        return [Stored(seq, decode_event(body)) for seq, body in enumerate(bodies, after + 1)]
+
+    def run(self, run_id: str) -> RunRow | None:
+        """See ``Journal.run``."""
+        self._check_open()
+        return self._rows.get(run_id)
+
+    def runs(
+        self, *, status: Sequence[RunStatus] | None = None, workflow: str | None = None, limit: int | None = 100
+    ) -> list[RunRow]:
+        """See ``Journal.runs``."""
+        self._check_open()
+        with self._lock:
+            rows = list(self._rows.values())
+        rows.sort(key=lambda row: (row.started_at, row.id), reverse=True)
+        if status is not None:
+            rows = [row for row in rows if row.status in status]
+        if workflow is not None:
+            rows = [row for row in rows if row.workflow == workflow]
+        return rows[:limit]
+
+    def timers(self, before: float | None = None) -> list[Timer]:
+        """See ``Journal.timers``; one that is due at the moment itself is among them."""
+        self._check_open()
+        with self._lock:
+            timers = list(self._timers.values())
+        timers.sort(key=lambda timer: (timer.due, timer.run_id, timer.key))
+        return [timer for timer in timers if before is None or timer.due <= before]
+
+    def verify(self) -> list[str]:
+        """Give one sentence per run whose index line is out of step with its events."""
+        self._check_open()
+        with self._lock:
+            return [
+                f"run {row.id} has {len(self._bodies.get(row.id, []))} events, its index line says {row.last_seq}"
+                for row in self._rows.values()
+                if len(self._bodies.get(row.id, [])) != row.last_seq
+            ]
+
+    def close(self) -> None:
+        """See ``Journal.close``."""
+        self._group.close()
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "the journal is closed"
+            raise OrchestratorClosed(msg)

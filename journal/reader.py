@@ -1,0 +1,140 @@
+"""Reading the SQLite journal: a few read-only connections, lent to whichever thread asks."""
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from understudy.journal.chain import genesis, link
+from understudy.journal.database import Database
+from understudy.journal.faults import damaged_event, translate
+from understudy.journal.protocol import RunRow, Stored, Timer
+from understudy.messages.codec import decode_event
+from understudy.messages.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
+from understudy.messages.records import RunStatus
+
+CONNECTIONS = 4
+"""Readers at work at once; more wait their turn. Actors come and go with their threads, so none keeps a connection."""
+
+EVENTS = (
+    "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash FROM events e LEFT JOIN blobs b ON b.hash = e.blob "
+    "WHERE e.run_id = ? AND e.seq >= ? ORDER BY e.seq LIMIT ?"
+)
+RUN = "SELECT id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq FROM runs"
+
+
+class Reader:
+    """The reading half of a journal. Safe from any thread."""
+
+    def __init__(self, path: Path, connect: Callable[[], Database]) -> None:
+        """Open nothing yet; ``connect`` is called when a connection is needed."""
+        self._path = path
+        self._connect = connect
+        self._places = threading.Semaphore(CONNECTIONS)
+        self._lock = threading.Lock()  # held for the moment it takes to move a connection in or out of the list
+        self._idle: list[Database] = []
+        self._closed = False
+
+    @contextmanager
+    def connection(self) -> Generator[Database]:
+        """Lend a connection; foreign errors raised while it is lent become errors of this package."""
+        with self._places:
+            with self._lock:
+                if self._closed:
+                    msg = "the journal is closed"
+                    raise OrchestratorClosed(msg)
+                connection = self._idle.pop() if self._idle else None
+            try:
+                connection = connection or self._connect()
+                yield connection
+            except (apsw.Error, OSError, UnicodeDecodeError) as error:
+                number = connection.system_errno if connection and isinstance(error, apsw.Error) else 0
+                raise translate(error, self._path, number) from error
+            finally:
+                if connection:
+                    self._give_back(connection)
+
+    def _give_back(self, connection: Database) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close(force=True)
+
+    def events(self, run_id: str, after: int, limit: int | None) -> list[Stored]:
+        """See ``Journal.events``."""
+        with self.connection() as connection:
+            # The index line is read first: events are only ever added, so those it counts must all be found after it.
+            known = connection.execute("SELECT last_seq, head FROM runs WHERE id = ?", (run_id,)).fetchone()
+            count = -1 if limit is None else limit + bool(after)
+            rows: list[tuple[int, bytes, bytes]] = connection.execute(EVENTS, (run_id, after, count)).fetchall()
+        self._check(run_id, after, rows, known, whole=limit is None or len(rows) < count)
+        return [Stored(seq, self._decode(run_id, seq, body)) for seq, body, _ in rows if seq > after]
+
+    def _check(self, run_id: str, after: int, rows: list[Any], known: Any, *, whole: bool) -> None:
+        """Compare rows, the one before the first wanted included, with the chain and with the index line."""
+        last_seq, last_head = known or (0, b"")
+        seq, head = (0, genesis(run_id)) if after == 0 else (after, None)
+        for position, (found, body, stored) in enumerate(rows):
+            expected = position + (1 if after == 0 else after)
+            if found != expected:
+                raise damaged_event(self._path, run_id, expected, "it is missing")
+            if body is None:
+                raise damaged_event(self._path, run_id, found, "its body is missing")
+            if head is not None and link(head, found, body) != stored:
+                raise damaged_event(self._path, run_id, found, "it is not what was written")
+            if found == last_seq and stored != last_head:
+                raise damaged_event(self._path, run_id, found, "its hash is not the one in the index")
+            seq, head = found, stored
+        if whole and seq < last_seq:
+            raise damaged_event(self._path, run_id, seq + 1, "it is missing")
+
+    def _decode(self, run_id: str, seq: int, body: bytes) -> Any:
+        try:
+            return decode_event(body)
+        except UnknownMessage as error:
+            msg = (
+                f"event {seq} of run {run_id} in the journal {self._path} is whole but of no form this version knows "
+                f"({error}): upgrade understudy"
+            )
+            raise JournalTooNew(msg) from error
+
+    def run(self, run_id: str) -> RunRow | None:
+        """See ``Journal.run``."""
+        with self.connection() as connection:
+            row = connection.execute(f"{RUN} WHERE id = ?", (run_id,)).fetchone()
+        return RunRow(*row) if row else None
+
+    def runs(self, status: Sequence[RunStatus] | None, workflow: str | None, limit: int | None) -> list[RunRow]:
+        """See ``Journal.runs``."""
+        conditions: list[str] = []
+        values: list[Any] = []
+        if status is not None:
+            conditions.append(f"status IN ({', '.join('?' * len(status))})")
+            values += status
+        if workflow is not None:
+            conditions.append("workflow = ?")
+            values.append(workflow)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        values.append(-1 if limit is None else limit)
+        with self.connection() as connection:
+            rows = connection.execute(f"{RUN} {where} ORDER BY started_at DESC, id DESC LIMIT ?", values).fetchall()
+        return [RunRow(*row) for row in rows]
+
+    def timers(self, before: float | None) -> list[Timer]:
+        """See ``Journal.timers``."""
+        query = "SELECT run_id, key, due FROM timers WHERE due <= ? ORDER BY due, run_id, key"
+        with self.connection() as connection:
+            rows = connection.execute(query, (float("inf") if before is None else before,)).fetchall()
+        return [Timer(*row) for row in rows]
+
+    def close(self) -> None:
+        """Close what is idle now, and what is lent when it comes back; refuse everything later."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close(force=True)

@@ -1,0 +1,124 @@
+"""The journal in one SQLite file: what a single machine needs, and nothing to install or run."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from understudy.journal.connections import Durability, close_untouched, open_reader, open_writer
+from understudy.journal.faults import translate
+from understudy.journal.group import GroupCommit
+from understudy.journal.protocol import Append, RunRow, Stored, Timer
+from understudy.journal.reader import Reader
+from understudy.journal.verify import faults
+from understudy.journal.writer import Writer
+from understudy.messages.errors import JournalCorrupt, JournalError
+from understudy.messages.records import RunStatus
+
+
+class SqliteJournal:
+    """A journal that survives the end of its process.
+
+    Opened for writing it has one thread, which commits everything queued in one transaction. Reads go through
+    connections of their own, never wait for the writer, and see what was committed when they began.
+
+    Args:
+        path: The file; it and the directories above it are made where they are missing, for their owner only.
+        durability: ``"full"``: on the disk before it is acknowledged. ``"process"``: acknowledged once the kernel has
+            it, which survives the death of any process; power loss may take the last moments, and never more.
+        read_only: Only read, also beside another process that writes. ``append`` is refused.
+
+    Raises:
+        JournalTooNew: A newer version of this package wrote the file.
+        JournalCorrupt: The file is no journal, or damaged. It is left as it is.
+        JournalFull: The disk is full or read-only.
+        JournalError: The file is missing (``read_only``), cannot be opened, or lies on a network file system.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, durability: Durability = "full", read_only: bool = False
+    ) -> None:
+        """Open the file; for writing, begin a new epoch."""
+        self.path = Path(path).absolute()
+        self._reader = Reader(self.path, lambda: open_reader(self.path)[0])
+        self._writer: Writer | None = None
+        self._group: GroupCommit | None = None
+        try:
+            if read_only:
+                connection, self._epoch = open_reader(self.path)
+                close_untouched(connection)
+                if not self._epoch:
+                    self._refuse_empty()
+                return
+            connection, self._epoch = open_writer(self.path, durability)
+        except FileNotFoundError as error:
+            msg = f"there is no journal at {self.path}: check the path, or start an orchestrator there first"
+            raise JournalError(msg) from error
+        except (OSError, apsw.Error) as error:
+            raise translate(error, self.path) from error
+        self._writer = Writer(connection, self.path, self._epoch)
+        self._group = GroupCommit(self._writer.commit, self._writer.rest, "understudy-journal")
+
+    def __repr__(self) -> str:
+        """Say which file, how it is open and whether it still takes appends."""
+        if self._group is None:
+            return f"<SqliteJournal {self.path}, read only>"
+        return f"<SqliteJournal {self.path}, epoch {self._epoch}{', stopped' if self._group.failed else ''}>"
+
+    def _refuse_empty(self) -> None:
+        msg = f"the journal {self.path} is still empty: start an orchestrator there first"
+        raise JournalError(msg)
+
+    @property
+    def epoch(self) -> int:
+        """See ``Journal.epoch``; opened read-only, the newest epoch when this was opened."""
+        return self._epoch
+
+    def append(self, append: Append) -> None:
+        """See ``Journal.append``. ``done`` runs in the writer's thread and must be quick.
+
+        Raises:
+            OrchestratorClosed: The journal was closed.
+            JournalError: It was opened read-only.
+        """
+        if self._group is None:
+            msg = f"the journal {self.path} was opened read-only: nothing can be appended"
+            raise JournalError(msg)
+        self._group.append(append)
+
+    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+        """See ``Journal.events``."""
+        return self._reader.events(run_id, after, limit)
+
+    def run(self, run_id: str) -> RunRow | None:
+        """See ``Journal.run``."""
+        return self._reader.run(run_id)
+
+    def runs(
+        self, *, status: Sequence[RunStatus] | None = None, workflow: str | None = None, limit: int | None = 100
+    ) -> list[RunRow]:
+        """See ``Journal.runs``."""
+        return self._reader.runs(status, workflow, limit)
+
+    def timers(self, before: float | None = None) -> list[Timer]:
+        """See ``Journal.timers``; one that is due at the moment itself is among them."""
+        return self._reader.timers(before)
+
+    def verify(self) -> list[str]:
+        """See ``Journal.verify``. Reads everything: about a second per hundred thousand events."""
+        found: list[str] = []
+        try:
+            with self._reader.connection() as connection:
+                found.extend(faults(connection))
+        except JournalCorrupt as error:
+            found.append(str(error))
+        return found
+
+    def close(self) -> None:
+        """See ``Journal.close``."""
+        if self._group is not None and self._writer is not None:
+            self._group.close()
+            self._reader.close()  # before the writer: the last one to leave copies the log into the database
+            self._writer.close()
+        self._reader.close()

@@ -1,0 +1,201 @@
+"""The one connection that writes: a group of appends becomes one transaction."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import apsw
+
+from understudy.journal.chain import genesis, link
+from understudy.journal.connections import close_untouched
+from understudy.journal.database import Database
+from understudy.journal.faults import translate
+from understudy.journal.group import Answer
+from understudy.journal.place import Presence
+from understudy.journal.prepare import conflict, encode
+from understudy.journal.protocol import Append, RunRow
+from understudy.journal.schema import epoch_of
+from understudy.messages.errors import EventUnwritable, JournalError
+
+T = TypeVar("T")
+
+BLOB_BYTES = 64 * 1024
+"""Bodies longer than this go to the blob table."""
+HEADS = 10_000
+"""Runs whose newest sequence number and hash are remembered; past it they are forgotten and looked up again."""
+LINES = 32
+"""Lines per statement at most. Many lines in one statement are several times cheaper than one statement per line, and
+the interpreter's lock is let go once instead of once per line; a bound keeps the statements few enough to stay
+prepared."""
+CHECKPOINT_PAGES = 1_000
+CHECKPOINT_PAGES_BUSY = 8_000
+"""Pages written to the log after which it is copied into the database: when nothing is queued, and at the latest."""
+
+
+class Table(NamedTuple):
+    """A statement that takes any number of lines at once."""
+
+    sql: str
+    columns: int
+
+
+EVENTS = Table("INSERT INTO events (run_id, seq, at, type, body, blob, hash) VALUES {lines}", 7)
+BLOBS = Table("INSERT INTO blobs (hash, body) VALUES {lines} ON CONFLICT DO NOTHING", 2)
+RUNS = Table(
+    "INSERT INTO runs (id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, head) "
+    "VALUES {lines} ON CONFLICT (id) DO UPDATE SET (workflow, app, status, started_at, updated_at, ended_at, parent, "
+    "reason, last_seq, head) = (excluded.workflow, excluded.app, excluded.status, excluded.started_at, "
+    "excluded.updated_at, excluded.ended_at, excluded.parent, excluded.reason, excluded.last_seq, excluded.head)",
+    11,
+)
+TIMERS = Table("INSERT INTO timers (run_id, key, due) VALUES {lines} ON CONFLICT DO UPDATE SET due = excluded.due", 3)
+NO_TIMERS = Table("DELETE FROM timers WHERE (run_id, key) IN (VALUES {lines})", 2)
+
+
+@cache
+def _statement(table: Table, lines: int) -> str:
+    line = f"({', '.join('?' * table.columns)})"
+    return table.sql.format(lines=", ".join([line] * lines))
+
+
+class Writer:
+    """Writes groups of appends. Every method runs in the writer's thread, apart from opening and closing."""
+
+    def __init__(self, connection: Database, path: Path, epoch: int) -> None:
+        """Take over a connection that ``open_writer`` made."""
+        self._connection = connection
+        self._path = path
+        self._epoch = epoch
+        self._presence = Presence(path)
+        self._heads: dict[str, tuple[int, bytes]] = {}  # run id to newest sequence number and hash
+        self._data_version = connection.pragma("data_version")
+        self._pages = 0  # written to the log since the last checkpoint
+
+    def commit(self, group: Sequence[Append]) -> Sequence[Answer]:
+        """Write a group in one transaction; give None or the reason per append. Whatever this raises is final.
+
+        Raises:
+            JournalError: The transaction failed, and nothing of it counts.
+        """
+        return self._finally(lambda: self._transaction(group))
+
+    def _transaction(self, group: Sequence[Append]) -> Sequence[Answer]:
+        connection = self._connection
+        if len(self._heads) > HEADS:
+            self._heads.clear()  # here only: later, heads run ahead of what is in the tables
+        connection.execute("BEGIN IMMEDIATE")
+        self._check_owner()
+        lines = _Lines()
+        answers = [self._add(append, lines) for append in group]
+        for table, values in lines.by_table():
+            size = table.columns * LINES
+            for start in range(0, len(values), size):
+                part = values[start : start + size]
+                connection.execute(_statement(table, len(part) // table.columns), part)
+        self._presence.check()
+        connection.execute("COMMIT")
+        self._pages += connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)[0]
+        return answers
+
+    def _check_owner(self) -> None:
+        """Notice another connection's commits: a newer epoch ends this one, anything else makes heads uncertain."""
+        version = self._connection.execute("PRAGMA data_version").get
+        if version == self._data_version:
+            return
+        self._data_version = version
+        self._heads.clear()
+        newest = epoch_of(self._connection)
+        if newest != self._epoch:
+            msg = (
+                f"another orchestrator has taken over the journal {self._path} (its epoch is {newest}, this one's was "
+                f"{self._epoch}): this one stops"
+            )
+            raise JournalError(msg)
+
+    def _add(self, append: Append, lines: "_Lines") -> Answer:
+        run_id = append.run_id
+        seq, head = self._heads.get(run_id) or self._look_up(run_id)
+        if seq != append.expected:
+            return conflict(append, seq)
+        try:
+            bodies = encode(append)
+        except EventUnwritable as error:
+            return error
+        events = lines.events
+        for event, body in zip(append.events, bodies, strict=True):
+            seq += 1
+            head = link(head, seq, body)
+            if len(body) <= BLOB_BYTES:
+                events += (run_id, seq, event.at, event.type, body.decode(), None, head)
+            else:
+                key = sha256(body).digest()
+                lines.blobs += (key, body.decode())
+                events += (run_id, seq, event.at, event.type, None, key, head)
+        self._heads[run_id] = seq, head
+        lines.runs[run_id] = append.row, seq, head
+        for timer_key in append.timers_cleared:
+            lines.timers[run_id, timer_key] = None
+        for timer in append.timers_set:
+            lines.timers[timer.run_id, timer.key] = timer.due
+        return None
+
+    def _look_up(self, run_id: str) -> tuple[int, bytes]:
+        row = self._connection.execute("SELECT last_seq, head FROM runs WHERE id = ?", (run_id,)).fetchone()
+        return (row[0], row[1]) if row else (0, genesis(run_id))
+
+    def rest(self, idle: bool) -> None:  # noqa: FBT001  a callback with one meaning
+        """Copy the log into the database where it has grown, after the acknowledgements rather than before.
+
+        Raises:
+            JournalError: That failed; what was acknowledged is still in the log.
+        """
+        if self._pages >= (CHECKPOINT_PAGES if idle else CHECKPOINT_PAGES_BUSY):
+            self._finally(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        with suppress(apsw.BusyError):  # then somebody else, an operator's shell, is at it already
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self._pages = 0
+
+    def _finally(self, work: Callable[[], T]) -> T:
+        """Do something that must not be tried again when it fails: then the connection is given up unchanged."""
+        try:
+            return work()
+        except (JournalError, OSError, apsw.Error) as error:
+            number = self._connection.system_errno if isinstance(error, apsw.Error) else 0
+            close_untouched(self._connection)
+            if isinstance(error, JournalError):
+                raise
+            raise translate(error, self._path, number) from error
+
+    def close(self) -> None:
+        """Let go of the file; the log is copied into the database and removed unless somebody still reads."""
+        self._connection.close()
+
+
+class _Lines:
+    """What one transaction will write."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.blobs: list[Any] = []
+        self.runs: dict[str, tuple[RunRow, int, bytes]] = {}  # only the last index line of a run counts
+        self.timers: dict[tuple[str, str], float | None] = {}  # None clears
+
+    def by_table(self) -> list[tuple[Table, list[Any]]]:
+        """Give each table with the values of all its lines, one after the other."""
+        runs: list[Any] = []
+        for row, seq, head in self.runs.values():
+            runs += (row.id, row.workflow, row.app, row.status, row.started_at, row.updated_at, row.ended_at)
+            runs += (row.parent, row.reason, seq, head)
+        cleared: list[Any] = []
+        timers: list[Any] = []
+        for key, due in self.timers.items():
+            if due is None:
+                cleared += key
+            else:
+                timers += (*key, due)
+        return [(BLOBS, self.blobs), (EVENTS, self.events), (RUNS, runs), (NO_TIMERS, cleared), (TIMERS, timers)]
