@@ -1,0 +1,91 @@
+"""What a worker's process does between the fork and its actor's first message, in the one order that works."""
+
+import contextlib
+import faulthandler
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from understudy.messages.frames import WorkerSpec
+from understudy.supervision import limits, linux
+
+
+def become_worker(spec: WorkerSpec, environ: dict[str, str], parent: int, stdio: tuple[int, int], keep: set[int]) -> None:
+    """Cut this freshly forked process off from the zygote and bind it to its limits.
+
+    Args:
+        spec: The worker to become.
+        environ: Variables to add to the environment.
+        parent: Pid of the zygote.
+        stdio: Descriptors that become stdout and stderr.
+        keep: Further descriptors to leave open.
+    """
+    os.setsid()
+    linux.die_with_parent(parent)
+    linux.adopt_orphans()
+    reset_signals()
+    for source, target in zip(stdio, (1, 2), strict=True):
+        os.dup2(source, target)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor not in keep:  # noqa: PLR2004  the three standard streams
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
+                os.close(descriptor)
+    os.environ.update(environ)
+    linux.set_dumpable(True)  # or a user that is not root could measure no worker; the line below needs it too
+    limits.volunteer_for_oom_kill()
+    limits.apply_limits(spec.limits)
+    linux.forbid_new_privileges()
+    linux.set_name(f"us:{spec.worker}")
+
+
+def reset_signals() -> None:
+    """Undo what an app's import may have set. SIGTERM keeps its default action: a handler would only delay the end."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the orchestrator's to handle
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until faulthandler listens
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def run_worker(connection: int, spec: WorkerSpec, main: Callable[..., Any]) -> NoReturn:
+    """Live: run ``main`` on the socket and end the process with the exit code Python would give it."""
+    faulthandler.enable(2)
+    faulthandler.register(signal.SIGUSR1, 2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what a crash would take along is at most a line
+    gc.enable()
+    code = exit_code(lambda: main(socket.socket(fileno=connection), spec))
+    flush_and_exit(code)
+
+
+def exit_code(call: Callable[[], object]) -> int:
+    """Call it and give the exit code of a script that had it as its body, printing what Python would print."""
+    try:
+        call()
+    except SystemExit as end:
+        if end.code is None:
+            return 0
+        if isinstance(end.code, int):
+            return end.code & 0xFF
+        sys.stderr.write(f"{end.code}\n")
+        return 1
+    except BaseException:  # noqa: BLE001  the process ends here, whatever it is
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def flush_and_exit(code: int) -> NoReturn:
+    """End this process without the interpreter's shutdown, which would wait for threads."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads any more, or user code closed it
+            stream.flush()
+    os._exit(code)

@@ -1,0 +1,114 @@
+"""How a process ended, read from what the kernel said of it, what we did to it, and the evidence it left. Pure."""
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import Final
+
+from understudy.messages.failures import Exit
+
+_NEAR: Final = 0.9
+"""Share of its memory limit that a process has reached when its unexplained death is put down to memory."""
+_OUT_OF_MEMORY_TEXTS: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory", "memory allocation of")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one life that has ended.
+
+    Attributes:
+        status: Wait status as ``wait4`` gives it, or None where nobody could tell.
+        reason: Why we killed it, where we did.
+        spoke: Whether it sent any message.
+        injected: Whether an operator or a fault test sent it a signal.
+        stderr: The last part of what it wrote there.
+        peak_memory_mb: Largest resident size in MiB, where known.
+        cpu: CPU seconds, where known.
+        memory_limit_mb: Its data limit in MiB, or None.
+        kernel_oom: Whether the kernel killed something of our memory control group meanwhile.
+        backend_lost: Why the process that forked it is gone, where it is.
+    """
+
+    status: int | None
+    reason: Exit | None = None
+    spoke: bool = True
+    injected: bool = False
+    stderr: str = ""
+    peak_memory_mb: float | None = None
+    cpu: float | None = None
+    memory_limit_mb: int | None = None
+    kernel_oom: bool = False
+    backend_lost: str = ""
+
+
+def describe(evidence: Evidence) -> Exit:
+    """Give the end of a life as a value.
+
+    A reason of ours names the kind. Else a lost backend does. Else the process's own doing: out of memory, an exit
+    before its first message (``start_failed``), an exit, a signal.
+    """
+    status = evidence.status
+    code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+    number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+    facts = Exit(
+        kind="exited",
+        code=code,
+        signal=None if number is None else signal_name(number),
+        core_dumped=status is not None and number is not None and os.WCOREDUMP(status),
+        injected=evidence.injected,
+        stderr=evidence.stderr,
+        peak_memory_mb=evidence.peak_memory_mb,
+        cpu=evidence.cpu,
+    )
+    if evidence.reason is not None:
+        reason = evidence.reason
+        return facts.model_copy(
+            update={"kind": reason.kind, "detail": reason.detail, "injected": reason.injected or evidence.injected}
+        )
+    if status is None or evidence.backend_lost:
+        return facts.model_copy(update={"kind": "backend_lost", "detail": evidence.backend_lost})
+    memory = _out_of_memory(evidence, code, number)
+    if memory:
+        return facts.model_copy(update={"kind": "out_of_memory", "detail": memory})
+    if code is not None:
+        if evidence.spoke:
+            return facts
+        return facts.model_copy(
+            update={"kind": "start_failed", "detail": f"exited with code {code} before it was ready"}
+        )
+    detail = "its CPU seconds were used up" if number == signal.SIGXCPU else ""
+    return facts.model_copy(update={"kind": "signaled", "detail": detail})
+
+
+def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> str:
+    """Say how we know that memory ended it, or nothing."""
+    if code == 0 or evidence.injected:
+        return ""
+    limit, peak = evidence.memory_limit_mb, evidence.peak_memory_mb
+    near = limit is not None and peak is not None and peak >= _NEAR * limit
+    if number == signal.SIGKILL:
+        if evidence.kernel_oom:
+            return "the kernel killed it because memory ran out"
+        if near:
+            return f"killed by a signal nobody here sent, at {peak:.0f} MiB of {limit} MiB"
+        return ""
+    said = _last_lines(evidence.stderr)
+    if any(text in said for text in _OUT_OF_MEMORY_TEXTS):
+        return f"an allocation failed under its limit of {limit} MiB" if limit is not None else "an allocation failed"
+    if near and number in {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}:
+        return f"{signal_name(number)} at {peak:.0f} MiB of {limit} MiB"
+    return ""
+
+
+def _last_lines(text: str) -> str:
+    """Give the three lines, before faulthandler's dump where there is one, in which a dying program says why."""
+    before, mark, _ = text.rpartition("Fatal Python error")
+    return "\n".join((before if mark else text).rstrip().splitlines()[-3:])
+
+
+def signal_name(number: int) -> str:
+    """Name a signal, as ``"SIGKILL"``; real-time signals by their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,65 @@
+"""Workers in interpreters of their own, for apps that cannot be forked: what stands between the fork and the actor.
+
+The bare zygote forks, the child binds itself to its limits as every worker does, and then executes a new interpreter,
+which loads the app by itself. Parent death, adoption of orphans, session, limits and ignored signals survive that.
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+from understudy.messages.base import Message
+from understudy.messages.frames import WorkerSpec
+from understudy.supervision import keeper
+from understudy.supervision.child import flush_and_exit, run_worker
+from understudy.supervision.control import Boot
+from understudy.supervision.loading import load_app, resolve
+
+
+class Fresh(Message):
+    """What an executed interpreter is told on its command line."""
+
+    boot: Boot
+    spec: WorkerSpec | None = None
+    """None for the probe, which only loads the app."""
+    descriptor: int
+    """The worker's socket, or where the probe writes why it failed."""
+
+
+def execute(task: Fresh) -> NoReturn:
+    """Become a fresh interpreter that carries out ``task``. Called in the child of a fork."""
+    os.set_inheritable(task.descriptor, True)  # noqa: FBT003  the standard library's own flag
+    line = keeper.command("fresh", sys.argv[1], [task.model_dump_json()], sys.path)
+    os.execv(line[0], line)  # noqa: S606  our own interpreter
+
+
+def probe(boot: Boot) -> str:
+    """Load the app once in an interpreter of its own; give why that failed, or nothing."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            execute(Fresh(boot=boot, descriptor=writing))
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with open(reading, encoding="utf-8", errors="replace") as pipe:  # noqa: PTH123  a descriptor has no path
+        failure = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code and not failure:
+        return f"{boot.app} ended the process that imported it, {f'by signal {-code}' if code < 0 else f'with code {code}'}"
+    return failure
+
+
+def main() -> NoReturn:
+    """Load the app and live as a worker; the whole program of an executed interpreter."""
+    task = Fresh.model_validate_json(sys.argv[2])
+    failure = load_app(task.boot.app, task.boot.preload)
+    if task.spec is not None:
+        if not failure:
+            run_worker(task.descriptor, task.spec, resolve(task.boot.main))
+        sys.stderr.write(failure + "\n")
+        flush_and_exit(1)
+    os.set_blocking(task.descriptor, True)  # noqa: FBT003  the standard library's own flag
+    os.write(task.descriptor, failure.encode(errors="replace"))
+    flush_and_exit(0)

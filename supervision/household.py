@@ -1,0 +1,242 @@
+"""A keeper, its zygote and the control socket to them, as the orchestrator sees them: started once, lost once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from understudy.messages.errors import DefinitionError
+from understudy.supervision import keeper
+from understudy.supervision.capture import Capture
+from understudy.supervision.control import (
+    FROM_ZYGOTE,
+    MAX_PACKET_BYTES,
+    TO_ZYGOTE,
+    Boot,
+    Launch,
+    Loaded,
+    LoadFailed,
+    ZygoteEnded,
+)
+
+KEEPER_GRACE: Final = 2.0
+"""Seconds a keeper gets to kill what is left under it before it is killed itself."""
+
+
+class Household:
+    """One life of a keeper and its zygote. Used on the reactor's thread only.
+
+    Attributes:
+        lineage: The mark that every process of it carries in its command line or environment.
+        gone: Set once the keeper is dead.
+        clean: True where the keeper ended by itself, which it does when nothing is left under it.
+        killed: True where SIGKILL ended it, which is nobody's code: the kernel, an operator, or a fault test.
+        zygote: The zygote's pid once the app is loaded, else 0.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, lineage: str, on_message: Callable[[Any], None], on_lost: Callable[[str], None]
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            loop: The reactor's loop.
+            lineage: The mark, unique to this life.
+            on_message: Hears every packet about workers.
+            on_lost: Hears once, with a sentence, that the zygote or the keeper is gone or must be taken to be.
+        """
+        self.lineage = lineage
+        self.gone = asyncio.Event()
+        self.clean = False
+        self.killed = False
+        self.zygote = 0
+        self._loop = loop
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._lost = False
+        self._loaded: asyncio.Future[Any] = loop.create_future()
+        self._outbox: deque[tuple[bytes, list[int], Callable[[], None]]] = deque()
+        self._control: socket.socket | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper_pidfd: int | None = None
+        self._zygote_pidfd: int | None = None
+        self._output: Capture | None = None
+
+    async def start(
+        self, boot: Boot, path: list[str], environ: Mapping[str, str], lock: int | None, timeout: float
+    ) -> None:
+        """Start both processes and wait until the app is loaded.
+
+        Raises:
+            DefinitionError: It cannot be loaded, or not within ``timeout`` seconds.
+        """
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)  # noqa: FBT003  the standard library's own flag
+        self._control = control
+        output, output_far = os.pipe()
+        self._output = Capture(self._loop, output)
+        self._loop.add_reader(control, self._readable)
+        ourselves = os.pidfd_open(os.getpid())
+        passed = [theirs.fileno(), ourselves, *([] if lock is None else [lock])]
+        numbers = [str(theirs.fileno()), str(ourselves), str(-1 if lock is None else lock)]
+
+        def popen() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(  # noqa: S603  our own interpreter, our own program
+                keeper.command("keeper", self.lineage, numbers, path),
+                stdin=subprocess.DEVNULL,
+                stdout=output_far,
+                stderr=output_far,
+                env=dict(environ),
+                pass_fds=passed,
+                start_new_session=True,  # the terminal's signals are for the orchestrator
+            )
+
+        try:
+            self._keeper = await self._loop.run_in_executor(None, popen)  # it blocks until the new program runs
+        finally:
+            theirs.close()
+            os.close(ourselves)
+            os.close(output_far)
+        self._keeper_pidfd = os.pidfd_open(self._keeper.pid)
+        self._loop.add_reader(self._keeper_pidfd, self._keeper_died)
+        self._post(TO_ZYGOTE.dump_json(boot), [])
+        try:
+            answer = await asyncio.wait_for(asyncio.shield(self._loaded), timeout)
+        except TimeoutError:
+            raise DefinitionError(await self._late(boot.app, timeout)) from None
+        if isinstance(answer, LoadFailed):
+            raise DefinitionError(answer.sentence)
+        if not isinstance(answer, Loaded):
+            raise DefinitionError(self._ended_at_import(boot.app, answer))
+        self.zygote = answer.pid
+        with contextlib.suppress(ProcessLookupError):  # it has died since: the keeper is about to say so
+            self._zygote_pidfd = os.pidfd_open(answer.pid)
+
+    def launch(self, launch: Launch, descriptors: list[int], sent: Callable[[], None]) -> None:
+        """Ask for a fork; ``sent`` is called when the descriptors are with the kernel and can be closed."""
+        self._post(TO_ZYGOTE.dump_json(launch), descriptors, sent)
+
+    def give_up(self, why: str) -> None:
+        """Take the zygote to be lost: kill it, so that the keeper ends everything under it."""
+        if self._zygote_pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):  # it is dead already
+                signal.pidfd_send_signal(self._zygote_pidfd, signal.SIGKILL)
+        self._lose(why)
+
+    async def end(self) -> None:
+        """Have everything under the keeper killed, wait until that is done, and let go of all descriptors."""
+        self._lost = True
+        self._close_control()
+        if self._zygote_pidfd is not None:  # a stopped zygote would not notice the end of its socket
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._zygote_pidfd, signal.SIGKILL)
+            os.close(self._zygote_pidfd)
+            self._zygote_pidfd = None
+        if self._keeper is not None:
+            try:
+                await asyncio.wait_for(self.gone.wait(), KEEPER_GRACE)
+            except TimeoutError:  # stopped, or a process under it cannot be killed
+                self._keeper.kill()
+                await self.gone.wait()
+        if self._output is not None:
+            self._output.drain()
+
+    # ---------------------------------------------------------------- packets
+
+    def _post(self, packet: bytes, descriptors: list[int], sent: Callable[[], None] = lambda: None) -> None:
+        self._outbox.append((packet, descriptors, sent))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox and self._control is not None:
+            packet, descriptors, sent = self._outbox[0]
+            try:
+                socket.send_fds(self._control, [packet], descriptors)
+            except BlockingIOError:
+                self._loop.add_writer(self._control, self._flush)
+                return
+            except OSError:  # its reader is dead, which is reported by other means
+                self._outbox.clear()
+                break
+            self._outbox.popleft()
+            sent()
+        if self._control is not None:
+            self._loop.remove_writer(self._control)
+
+    def _readable(self) -> None:
+        while self._control is not None:
+            try:
+                packet = self._control.recv(MAX_PACKET_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._close_control()
+                self._lose("the zygote closed its control socket")
+                return
+            message = FROM_ZYGOTE.validate_json(packet)
+            if isinstance(message, ZygoteEnded):
+                self.killed = os.WIFSIGNALED(message.status) and os.WTERMSIG(message.status) == signal.SIGKILL
+                self._lose(f"the zygote {_how(os.waitstatus_to_exitcode(message.status))}")
+            elif isinstance(message, Loaded | LoadFailed):
+                self._answer(message)
+            else:
+                self._on_message(message)
+
+    def _answer(self, answer: object) -> None:
+        if not self._loaded.done():
+            self._loaded.set_result(answer)
+
+    def _lose(self, why: str) -> None:
+        if not self._lost:
+            self._lost = True
+            self._answer(why)
+            self._on_lost(why)
+
+    def _keeper_died(self) -> None:
+        assert self._keeper is not None  # noqa: S101  its pidfd has been opened
+        assert self._keeper_pidfd is not None  # noqa: S101  the same
+        self._readable()  # what it said last
+        self._loop.remove_reader(self._keeper_pidfd)
+        os.close(self._keeper_pidfd)
+        self._keeper_pidfd = None
+        status = self._keeper.wait()  # returns at once: the kernel has just said that it is dead
+        self.clean = status == 0
+        self.killed = self.killed or status == -signal.SIGKILL
+        self._lose(f"the keeper of the zygote {_how(status)}")
+        self.gone.set()
+
+    def _close_control(self) -> None:
+        if self._control is not None:
+            self._loop.remove_reader(self._control)
+            self._loop.remove_writer(self._control)
+            self._control.close()
+            self._control = None
+            for _, _, sent in self._outbox:
+                sent()
+            self._outbox.clear()
+
+    # ---------------------------------------------------------------- sentences
+
+    async def _late(self, app: str, timeout: float) -> str:
+        """Say that loading takes too long, and where it stands."""
+        assert self._output is not None  # noqa: S101  start() has made it
+        return f"{app} cannot be loaded: its import had not ended after {timeout:g} s" + self._said()
+
+    def _ended_at_import(self, app: str, why: object) -> str:
+        return f"{app} cannot be loaded: {why} while it imported it" + self._said()
+
+    def _said(self) -> str:
+        text = self._output.text().strip() if self._output is not None else ""
+        return f"; the last it wrote:\n{text[-4000:]}" if text else ""
+
+
+def _how(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

@@ -1,0 +1,73 @@
+"""The keeper: parent of a zygote, there to make sure that nothing outlives the zygote or the orchestrator.
+
+It is the first process a backend starts. It forks the zygote before either has imported anything of weight, adopts
+whatever loses its parent below it, and then only waits. When the orchestrator or the zygote dies, it kills all that is
+left under it and ends. So a stopped zygote cannot save its workers from the orchestrator's death, and a killed zygote
+cannot set a daemonised grandchild free. The zygote in turn ends when its control socket does, so a stopped keeper is
+no gap either.
+
+Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd and the generation lock
+(-1 where there is none). The lineage stands there to be found in ``/proc`` (see ``lineage``).
+"""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+from typing import NoReturn
+
+from understudy.supervision import linux
+
+BOOTSTRAP = (
+    "import sys; sys.path[:] = sys.argv.pop().split(chr(10)); from understudy.supervision.{module} import main; main()"
+)
+"""Program text for ``python -c``: the import path is the last argument, one entry per line."""
+
+
+def command(module: str, lineage: str, arguments: list[str], path: list[str]) -> list[str]:
+    """Give the command line that runs ``main`` of a module of this package in a fresh interpreter."""
+    return [sys.executable, "-c", BOOTSTRAP.format(module=module), lineage, *arguments, "\n".join(path)]
+
+
+def main() -> NoReturn:
+    """Fork the zygote, wait for an end, kill what is left."""
+    control, orchestrator, lock = (int(argument) for argument in sys.argv[2:5])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    linux.adopt_orphans()
+    linux.set_dumpable(False)
+    os.set_inheritable(control, False)  # noqa: FBT003  the standard library's own flag
+    keeper = os.getpid()
+    zygote = os.fork()
+    if zygote == 0:
+        linux.die_with_parent(keeper)
+        os.close(orchestrator)
+        from understudy.supervision.zygote import serve  # noqa: PLC0415  the keeper stays small
+
+        serve(control, lock)
+    linux.set_name("understudy-keep")
+    watched = select.poll()
+    for descriptor in (orchestrator, os.pidfd_open(zygote)):
+        watched.register(descriptor, select.POLLIN)
+    watched.poll()
+    status = _kill_everything(zygote)
+    with contextlib.suppress(OSError):  # the orchestrator may be gone: then nobody needs to know
+        os.write(control, b'{"type":"zygote_ended","status":%d}' % status)
+    os._exit(0)
+
+
+def _kill_everything(zygote: int) -> int:
+    """Kill and reap until no child is left; give the zygote's wait status.
+
+    A dying process hands its children to us before it can be reaped, so each round meets what the last one freed.
+    """
+    status = 0
+    while True:
+        for pid in linux.child_pids():
+            linux.strike(pid)
+        try:
+            pid, ended = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return status
+        if pid == zygote:
+            status = ended

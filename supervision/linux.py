@@ -1,0 +1,103 @@
+"""The few calls to the Linux kernel that the standard library does not offer, each as one named function."""
+
+import contextlib
+import ctypes
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_NAME: Final = 15
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, argument: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel SIGKILL this process when ``parent`` dies; exit at once where it is dead already.
+
+    The kernel watches the *thread* that forked this process, so the parent must be single-threaded. A change of user
+    clears the setting: call this after it.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died between the fork and the line above
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Make every descendant whose parent dies a child of this process, even one that called ``setsid``."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def forbid_new_privileges() -> None:
+    """Let no program that this process executes gain privileges through set-user-id bits or file capabilities."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001  the kernel's own flag
+    """Say whether processes of the same user may read this one's memory, environment and descriptors."""
+    _prctl(_PR_SET_DUMPABLE, int(dumpable))
+
+
+def set_name(name: str) -> None:
+    """Set the name that ``ps`` and ``top`` show; the kernel keeps 15 bytes."""
+    buffer = ctypes.create_string_buffer(name.encode()[:15])
+    _libc.prctl(_PR_SET_NAME, buffer, 0, 0, 0)
+
+
+def child_pids() -> list[int]:
+    """List the children of this process, adopted ones and unreaped ones included."""
+    pids: list[int] = []
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended
+            pids += map(int, Path(f"/proc/self/task/{thread}/children").read_text(encoding="ascii").split())
+    return pids
+
+
+def strike(pid: int) -> None:
+    """SIGKILL a child that has not been reaped, and its process group where that is a group of its own.
+
+    A signal to a group is atomic against forks in it, so a group that forks all the time is ended too.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or now another user's: the group may still be ours
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        group = os.getpgid(pid)
+        if group != os.getpgrp():
+            os.killpg(group, signal.SIGKILL)
+
+
+def process_state(pid: int) -> str:
+    """Give the kernel's letter for a process's state, such as ``"R"``, ``"S"``, ``"T"``; empty where it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def oom_kills() -> int:
+    """Count the processes of our memory control group that the kernel killed for want of memory; 0 where unknown."""
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":
+            file = Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control")
+        elif controllers == "":
+            file = Path(f"/sys/fs/cgroup{path}/memory.events")
+        else:
+            continue
+        with contextlib.suppress(OSError):
+            for entry in file.read_text(encoding="ascii").splitlines():
+                key, _, value = entry.partition(" ")
+                if key == "oom_kill":
+                    return int(value)
+    return 0

@@ -1,0 +1,152 @@
+"""A worker's socket on the reactor's loop: frames in, frames out, never blocking.
+
+The socket is read and written directly on readiness. That is less work per frame than a transport and a protocol, and it
+allows the one thing that these do not offer: to read at once, when the process is known to be dead, whatever it had
+sent before.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from understudy.messages.errors import CodecError
+from understudy.messages.frames import FromWorker, ToWorker
+
+READ_BYTES: Final = 256 * 1024
+HIGH_WATER_BYTES: Final = 64 * 1024 * 1024
+"""How much may wait for a worker that does not read. Four times the longest message."""
+
+
+class Channel:
+    """The orchestrator's end of one worker's socket. Used on the reactor's thread only.
+
+    Args:
+        loop: The reactor's loop.
+        sock: Our end of the socket pair; the channel closes it.
+        incarnation: The worker's life number, which its messages must carry if they carry any.
+        on_message: Hears each message.
+        on_fault: Called once when the bytes are no message, or too much waits to be sent; nothing is heard after it.
+        on_end: Called once when the other end is closed everywhere.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        incarnation: int,
+        *,
+        on_message: Callable[[FromWorker], None],
+        on_fault: Callable[[str], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        """Start reading."""
+        sock.setblocking(False)  # noqa: FBT003  the standard library's own flag
+        self._loop = loop
+        self._sock = sock
+        self._incarnation = incarnation
+        self._decoder = FrameDecoder()
+        self._on_message = on_message
+        self._on_fault = on_fault
+        self._on_end = on_end
+        self._waiting = bytearray()  # what the kernel has not taken yet
+        self._readable = True  # False from the end or the first fault on
+        self._closed = False
+        loop.add_reader(sock, self._read)
+
+    def send(self, message: ToWorker) -> None:
+        """Queue a message; ignored once the channel is closed.
+
+        Raises:
+            CodecError: It cannot be written as JSON, or is over the size limit. Nothing was sent.
+        """
+        if self._closed:
+            return
+        frame = TO_WORKER.encode(message, incarnation=self._incarnation)
+        if self._waiting:
+            self._waiting += frame
+            if len(self._waiting) > HIGH_WATER_BYTES:
+                self._fail(f"it left {len(self._waiting)} bytes of messages unread")
+            return
+        sent = self._push(frame)
+        if sent < len(frame):
+            self._waiting += memoryview(frame)[sent:]
+            self._loop.add_writer(self._sock, self._write)
+
+    def drain(self) -> None:
+        """Read whatever has arrived, now. For a process that is dead: nothing can be on its way any more."""
+        while self._readable and self._receive():
+            pass
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+            self._sock.close()
+
+    def _push(self, data: bytes | bytearray) -> int:
+        """Give the kernel what it takes; say how many bytes that was."""
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:  # the worker is gone, and its death is reported by other means
+            return len(data)
+
+    def _write(self) -> None:
+        del self._waiting[: self._push(self._waiting)]
+        if not self._waiting:
+            self._loop.remove_writer(self._sock)
+
+    def _read(self) -> None:
+        self._receive()
+
+    def _receive(self) -> bool:
+        """Take one piece and deliver the messages it completes; say whether there may be more."""
+        try:
+            data = self._sock.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:  # reset: it died with something of ours unread
+            data = b""
+        if not data:
+            self._stop_reading()
+            self._on_end()
+            return False
+        bodies: list[bytes] = []  # the decoder is left in order before a listener runs: it may raise, or close us
+        fault = ""
+        try:
+            for body in self._decoder.feed(data):
+                bodies.append(body)  # noqa: PERF402  what came before a fault must be kept
+        except CodecError as error:
+            fault = str(error)
+        for body in bodies:
+            if not self._readable:
+                return False
+            try:
+                envelope: Any = FROM_WORKER.decode(body)
+            except CodecError as error:
+                fault = str(error)
+                break
+            if envelope.incarnation not in (0, self._incarnation):
+                fault = f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
+                break
+            self._on_message(envelope.message)
+        if fault:
+            self._fail(fault)
+        return self._readable
+
+    def _fail(self, fault: str) -> None:
+        if self._readable:
+            self._stop_reading()
+            self._waiting.clear()
+            self._loop.remove_writer(self._sock)
+            self._on_fault(fault)
+
+    def _stop_reading(self) -> None:
+        self._readable = False
+        if not self._closed:
+            self._loop.remove_reader(self._sock)

@@ -1,0 +1,279 @@
+"""One life of one worker process, as the orchestrator sees it: from the request to fork it to the report of its end.
+
+Death is what the kernel says of the pid, never the end of a socket. ``exited`` is reported once the zygote has buried the
+process with its tree, and what it had sent before is delivered first.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from understudy.messages.failures import Exit
+from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
+from understudy.supervision import linux
+from understudy.supervision.capture import Capture
+from understudy.supervision.exits import Evidence, describe
+from understudy.supervision.protocol import WorkerListener
+from understudy.supervision.transport import Channel
+
+TERM_GRACE: Final = 0.5
+"""Seconds from SIGTERM to SIGKILL, and from the end of a socket to SIGKILL."""
+DUMP_GRACE: Final = 0.05
+"""Most seconds that a process about to be killed gets to write where it stands."""
+DUMP_IDLE: Final = 0.005
+"""Seconds of silence on stderr after which that dump is taken to be whole."""
+_WITH_DUMP: Final = frozenset({"hung", "timeout", "blocked"})
+
+OutputListener = Callable[[str, str, str], None]
+"""Called with a worker's id, ``"stdout"`` or ``"stderr"``, and one line. On the reactor's thread."""
+
+
+class Worker:
+    """A ``WorkerProcess``. Made by a backend; used on the reactor's thread only.
+
+    Attributes:
+        id: Number of the launch at its backend.
+        spec: What the worker was asked to be.
+        pid: The process, from ``spawned`` on.
+        dead: Set once the kernel says that the process itself is dead, or where it never came to be.
+        ended: True once ``exited`` was reported.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        spec: WorkerSpec,
+        listener: WorkerListener,
+        loop: asyncio.AbstractEventLoop,
+        on_output: OutputListener | None,
+    ) -> None:
+        """Make the socket pair and the pipes; ``take_descriptors`` gives their far ends to whoever forks."""
+        self.id = number
+        self.spec = spec
+        self.pid: int | None = None
+        self.dead = asyncio.Event()
+        self.ended = False
+        self.on_death: Callable[[Worker], None] | None = None
+        """Called when the process is seen dead; the backend sets it to expect the burial."""
+        self._listener = listener
+        self._loop = loop
+        self._pidfd: int | None = None
+        self._reason: Exit | None = None
+        self._injected = False
+        self._spoke = False
+        self._asked = False  # from the request to fork it on
+        self._doomed = False  # from the first SIGKILL on
+        self._timers: list[asyncio.TimerHandle] = []
+        self._oom_kills = linux.oom_kills()
+        ours, theirs = socket.socketpair()
+        stdout, self._stdout_far = os.pipe()
+        stderr, self._stderr_far = os.pipe()
+        self._theirs = theirs
+        self._channel = Channel(
+            loop, ours, spec.incarnation, on_message=self._received, on_fault=self._garbage, on_end=self._hung_up
+        )
+
+        def listen(stream: str) -> Callable[[str], None] | None:
+            return None if on_output is None else lambda line: on_output(spec.worker, stream, line)
+
+        self._stdout = Capture(loop, stdout, listen("stdout"))
+        self._stderr = Capture(loop, stderr, listen("stderr"))
+
+    def __repr__(self) -> str:
+        """Say in what state it is."""
+        state = "ended" if self.ended else "dead" if self.dead.is_set() else "being killed" if self._doomed else "alive"
+        return f"<Worker {self.spec.worker} life {self.spec.incarnation} pid {self.pid} {state}>"
+
+    # ---------------------------------------------------------------- for the pool
+
+    def send(self, message: ToWorker) -> None:
+        """Queue a message; never blocks, ignored once the worker is gone.
+
+        Raises:
+            CodecError: The message cannot be written as JSON, or is over the size limit.
+        """
+        self._channel.send(message)
+
+    def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:
+        """End the process and its tree; the first reason given is the one reported.
+
+        With SIGTERM, SIGKILL follows after ``TERM_GRACE``. Where the reason is that the process is stuck, it is first asked
+        for its stack, which then ends its stderr; a stopped process cannot answer and is killed at once.
+        """
+        if self.ended:
+            return
+        self._reason = self._reason or reason
+        if not self._asked:  # there is no process yet, and now there will be none
+            self._died()
+        elif self._doomed or self._pidfd is None:  # without a pidfd: ``launched`` does it
+            return
+        elif signal != _SIGKILL:
+            self._send_signal(signal)
+            self._later(TERM_GRACE, self.strike)
+        elif reason.kind in _WITH_DUMP and self._can_answer():
+            self._ask_for_stack()
+        else:
+            self.strike()
+
+    def signal(self, number: int) -> None:
+        """Send a signal as an injected fault and leave it at that."""
+        if not self.ended:
+            self._injected = True
+            self._send_signal(number)
+
+    # ---------------------------------------------------------------- for the backend
+
+    @property
+    def reason(self) -> Exit | None:
+        """Why it is to end, where somebody here has said so."""
+        return self._reason
+
+    def take_descriptors(self) -> list[int]:
+        """Give the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""
+        self._asked = True
+        return [self._theirs.fileno(), self._stdout_far, self._stderr_far]
+
+    def close_far_ends(self) -> None:
+        """Let go of the child's ends, so that its death ends ours."""
+        if self._theirs.fileno() >= 0:
+            self._theirs.close()
+            os.close(self._stdout_far)
+            os.close(self._stderr_far)
+
+    def launched(self, pid: int) -> None:
+        """Hear that the process exists. It cannot have been reaped yet, so the pid is still its own."""
+        self.pid = pid
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:  # only where the zygote died meanwhile
+            self.dead.set()
+        else:
+            self._loop.add_reader(self._pidfd, self._died)
+        self._listener.spawned(pid)
+        if self._reason is not None:
+            self.strike()
+
+    def strike(self) -> None:
+        """SIGKILL the process; the zygote ends the rest of its tree."""
+        self._doomed = True
+        self._send_signal(_SIGKILL)
+
+    def buried(self, status: int, peak_kib: int, cpu: float) -> None:
+        """Hear that process and tree are gone; report the end."""
+        self._report(
+            status=status,
+            peak_memory_mb=round(peak_kib / 1024, 1),
+            cpu=round(cpu, 3),
+            kernel_oom=linux.oom_kills() > self._oom_kills,
+        )
+
+    def lost(self, why: str) -> None:
+        """Hear that process and tree are gone, and so is the zygote that could have said how it ended."""
+        self._report(status=None, backend_lost=why)
+
+    # ---------------------------------------------------------------- what happens to it
+
+    def _received(self, message: FromWorker) -> None:
+        self._spoke = True
+        self._listener.received(message)
+
+    def _garbage(self, fault: str) -> None:
+        self.kill(Exit(kind="garbage", detail=fault))
+
+    def _hung_up(self) -> None:
+        """The socket has ended. Most likely the process is ending too, so let it: a kill now would hide how."""
+        self._later(TERM_GRACE, self._kill_mute)
+
+    def _kill_mute(self) -> None:
+        if not self.dead.is_set():
+            self.kill(Exit(kind="garbage", detail="it closed its socket and lived on"))
+
+    def _died(self) -> None:
+        self._close_pidfd()
+        self.dead.set()
+        if self.on_death is not None:
+            self.on_death(self)
+
+    def _report(
+        self,
+        *,
+        status: int | None,
+        peak_memory_mb: float | None = None,
+        cpu: float | None = None,
+        kernel_oom: bool = False,
+        backend_lost: str = "",
+    ) -> None:
+        if self.ended:
+            return
+        self.close_far_ends()
+        self.dead.set()
+        for timer in self._timers:
+            timer.cancel()
+        self._channel.drain()
+        self._channel.close()
+        self._stdout.drain()
+        self._stderr.drain()
+        self._close_pidfd()
+        self.ended = True
+        self._listener.exited(
+            describe(
+                Evidence(
+                    status=status,
+                    reason=self._reason,
+                    spoke=self._spoke,
+                    injected=self._injected,
+                    stderr=self._stderr.text(),
+                    peak_memory_mb=peak_memory_mb,
+                    cpu=cpu,
+                    memory_limit_mb=self.spec.limits.memory_mb,
+                    kernel_oom=kernel_oom,
+                    backend_lost=backend_lost,
+                )
+            )
+        )
+
+    # ---------------------------------------------------------------- signals
+
+    def _can_answer(self) -> bool:
+        return self.pid is not None and linux.process_state(self.pid) in {"R", "S", "D"}
+
+    def _ask_for_stack(self) -> None:
+        """Have faulthandler write every thread's stack to stderr, then kill: when stderr falls silent, or at the latest soon.
+
+        It works where C code holds the interpreter's lock, as it needs no bytecode to run.
+        """
+        self._doomed = True
+        idle: asyncio.TimerHandle | None = None
+
+        def heard() -> None:
+            nonlocal idle
+            if idle is not None:
+                idle.cancel()
+            idle = self._later(DUMP_IDLE, self.strike)
+
+        self._stderr.on_data = heard
+        self._send_signal(signal.SIGUSR1)
+        self._later(DUMP_GRACE, self.strike)
+
+    def _send_signal(self, number: int) -> None:
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has just been reaped
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = self._loop.call_later(seconds, action)
+        self._timers.append(timer)
+        return timer
+
+    def _close_pidfd(self) -> None:
+        if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+
+
+_SIGKILL: Final = signal.SIGKILL  # beside a method and a parameter that are both called ``signal``
