@@ -1,0 +1,72 @@
+"""Hypothesis strategies for messages, made from the models' own fields so that a new message is covered at once."""
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from understudy.messages.base import Json
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | FINITE | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def members(union: Any) -> list[type[BaseModel]]:
+    """Give the classes of a tagged union written as ``Annotated[A | B, Field(...)]``."""
+    return list(get_args(get_args(union)[0]))
+
+
+def messages(model: type[BaseModel], depth: int = 0) -> st.SearchStrategy[BaseModel]:
+    """Draw an instance of ``model`` with every field set."""
+    fields = {name: _field(field, depth) for name, field in model.model_fields.items()}
+    return st.builds(model, **fields)
+
+
+def _field(field: FieldInfo, depth: int) -> st.SearchStrategy[Any]:
+    return _value(field.annotation, field.metadata, depth)
+
+
+def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the list in two would hide it
+    annotation: Any, metadata: list[Any], depth: int
+) -> st.SearchStrategy[Any]:
+    if annotation is Json:
+        return JSON
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _value(arguments[0], metadata, depth)
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin in {Union, types.UnionType}:
+        if str in arguments and any(get_origin(part) is type for part in arguments):
+            return TEXT  # an exception class or its name: names are what crosses
+        return st.one_of(*(_value(part, metadata, depth) for part in arguments))
+    if origin is tuple:
+        if depth > 2:  # a tree draws children of children
+            return st.just(())
+        return st.lists(_value(arguments[0], [], depth + 1), max_size=2).map(tuple)
+    if origin is dict:
+        return st.dictionaries(TEXT, _value(arguments[1], [], depth + 1), max_size=2)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return messages(annotation, depth + 1)
+    low = next((limit.ge for limit in metadata if isinstance(limit, Ge)), None)
+    above = next((limit.gt for limit in metadata if isinstance(limit, Gt)), None)
+    high = next((limit.le for limit in metadata if isinstance(limit, Le)), None)
+    if annotation is int:
+        return st.integers(low if above is None else int(above) + 1, high)
+    plain: dict[Any, st.SearchStrategy[Any]] = {
+        str: TEXT,
+        bool: st.booleans(),
+        type(None): st.none(),
+        float: st.floats(
+            low if above is None else above, high, exclude_min=above is not None, allow_nan=False, allow_infinity=False
+        ),
+    }
+    return plain[annotation]
