@@ -34,6 +34,16 @@ class Stored:
     """1 for a run's first event, and no gaps."""
     event: AnyEvent
 
+    @property
+    def type(self) -> str:
+        """The event's name, such as ``"step.completed"``."""
+        return self.event.type
+
+    @property
+    def at(self) -> float:
+        """When it became true, in seconds since the Unix epoch."""
+        return self.event.at
+
 
 @dataclass(frozen=True, slots=True)
 class Timer:
@@ -94,7 +104,7 @@ class Journal(Protocol):
         workflow: str | None = None,
         limit: int | None = 100,
     ) -> list[RunRow]:
-        """Give index lines, newest first."""
+        """Give index lines, the run that was accepted last first."""
         ...
 
     def timers(self, before: float | None = None) -> list[Timer]:

@@ -56,7 +56,7 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
 
 
 def _begin(_state: RunState, _happened: do.Begin, _moment: Moment, out: Decision) -> None:
-    out.now.append(do.StartProgram())
+    out.then.append(do.StartProgram())
 
 
 def _recover(state: RunState, happened: do.Recover, moment: Moment, out: Decision) -> None:
@@ -102,7 +102,7 @@ def _tick(state: RunState, _happened: do.Tick, moment: Moment, out: Decision) ->
     for key, due in sorted(state.timers.items(), key=lambda item: item[1]):
         if due <= moment.now:
             out.events.append(ev.TimerFired(at=moment.now, key=key))
-            out.then.append(do.ResolveProgram(frames.Resolution(key=key, kind="timer")))
+            out.then.append(do.ResolveProgram())
     for step in state.steps.values():
         if step.retry_at is not None and step.retry_at <= moment.now:
             out.now.append(do.Dispatch(step.key, step.next_attempt))
@@ -115,7 +115,7 @@ def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision)
     if state.parked or state.status == "pending":  # nobody is there who could clean up
         _end(state, ev.RunCancelled(at=moment.now, reason=happened.reason), moment, out)
     else:
-        out.then.append(do.ResolveProgram(frames.Resolution(key="cancel", kind="cancel")))
+        out.then.append(do.ResolveProgram())
 
 
 def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: Decision) -> None:
@@ -224,8 +224,7 @@ def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
         _cancel_step(step, moment, out)
     elif (child := state.children.get(key)) is not None and child.open:
         out.now.append(do.CancelChild(key))
-        failure = Failure(outcome="cancelled", message="no longer awaited")
-        out.events.append(ev.ChildEnded(at=moment.now, key=key, run_id=child.run_id, failure=failure))
+        _child_ended(key, child.run_id, None, Failure(outcome="cancelled", message="no longer awaited"), moment, out)
 
 
 def _cancel_step(step: Step, moment: Moment, out: Decision) -> None:
@@ -240,15 +239,15 @@ def _child_finished(state: RunState, happened: do.ChildFinished, moment: Moment,
     child = state.children.get(happened.key)
     if child is None or not child.open:
         return
-    event = ev.ChildEnded(
-        at=moment.now, key=happened.key, run_id=child.run_id, result=happened.result, failure=happened.failure
-    )
+    _child_ended(happened.key, child.run_id, happened.result, happened.failure, moment, out)
+
+
+def _child_ended(  # noqa: PLR0913  the child's end and where to write the decision
+    key: str, run_id: str, result: Any, failure: Failure | None, moment: Moment, out: Decision
+) -> None:
+    event = ev.ChildEnded(at=moment.now, key=key, run_id=run_id, result=result, failure=failure)
     out.events.append(event)
-    kind = "result" if event.failure is None else "failure"
-    value = event.result if event.failure is None else child.run_id
-    out.then.append(
-        do.ResolveProgram(frames.Resolution(key=event.key, kind=kind, value=value, failure=event.failure))
-    )
+    out.then.append(do.ResolveProgram())
 
 
 def _end(
@@ -342,7 +341,7 @@ def _step_answered(state: RunState, happened: do.StepAnswered, moment: Moment, o
     if step.options.accept:
         out.now.append(do.Judge(step.key, attempt.number))
     else:
-        _complete(step, attempt.number, message.result, moment, out, flagged=False)
+        _complete(step, attempt.number, moment, out, flagged=False)
 
 
 def _step_lost(state: RunState, happened: do.StepLost, moment: Moment, out: Decision) -> None:
@@ -377,19 +376,13 @@ def _retry_or_fail(  # noqa: PLR0913  the failed attempt, its failure and where 
                 out.now.append(do.Dispatch(step.key, attempt))
         case give_up:
             reason = "rejected" if last.outcome == "rejected" else give_up.reason
-            event = ev.StepFailed(at=moment.now, key=step.key, reason=reason, failure=failure)
-            out.events.append(event)
-            resolution = frames.Resolution(
-                key=step.key, kind="failure", failure=failure, reason=reason, attempts=len(step.attempts)
-            )
-            out.then.append(do.ResolveProgram(resolution))
+            out.events.append(ev.StepFailed(at=moment.now, key=step.key, reason=reason, failure=failure))
+            out.then.append(do.ResolveProgram())
 
 
-def _complete(  # noqa: PLR0913  the result and where to write the decision
-    step: Step, attempt: int, result: Any, moment: Moment, out: Decision, *, flagged: bool
-) -> None:
+def _complete(step: Step, attempt: int, moment: Moment, out: Decision, *, flagged: bool) -> None:
     out.events.append(ev.StepCompleted(at=moment.now, key=step.key, attempt=attempt, flagged=flagged))
-    out.then.append(do.ResolveProgram(frames.Resolution(key=step.key, kind="result", value=result)))
+    out.then.append(do.ResolveProgram())
 
 
 def _step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: Decision) -> None:
@@ -407,7 +400,7 @@ def _step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: 
         )
     )
     if decided in {"accept", "flag"}:
-        _complete(step, happened.attempt, step.result, moment, out, flagged=decided == "flag")
+        _complete(step, happened.attempt, moment, out, flagged=decided == "flag")
         return
     low = ", ".join(item.name for item in happened.evaluations if not item.passed)
     failure = Failure(outcome="rejected", message=f"rejected by {low}", fatal=decided == "fail")

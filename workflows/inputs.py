@@ -6,7 +6,7 @@ from typing import TypeAlias
 from understudy.messages.base import Json
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Failure
-from understudy.messages.frames import Completed, Failed, Resolution, Turn
+from understudy.messages.frames import Completed, Failed, Turn
 
 # ---------------------------------------------------------------- what happens
 
@@ -149,9 +149,7 @@ class StartProgram:
 
 @dataclass(frozen=True, slots=True)
 class ResolveProgram:
-    """Tell the program one more outcome."""
-
-    resolution: Resolution
+    """Tell the program the next outcome of ``RunState.resolutions``, one for each of these."""
 
 
 @dataclass(frozen=True, slots=True)

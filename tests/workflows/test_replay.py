@@ -1,0 +1,104 @@
+"""Programs come out the same however often they and their orchestrator die on the way."""
+
+import asyncio
+
+import pytest
+
+from tests.workflows.world import World
+from understudy.messages.errors import StepFailed
+from understudy.workflows.decorators import sleep, tool, workflow
+
+
+@tool
+def double(n: int) -> int:
+    return n * 2
+
+
+@tool
+def bad(n: int) -> int:
+    raise ValueError(n)
+
+
+@workflow
+async def branches(width: int, depth: int) -> list[int]:
+    """Concurrent branches of different shapes, with failures handled on the way."""
+
+    async def branch(n: int) -> int:
+        for turn in range(depth):
+            if (n + turn) % 3 == 0:
+                n, other = await asyncio.gather(double(n), double(turn))
+                n -= other
+            elif (n + turn) % 7 == 0:
+                try:
+                    await bad(n)
+                except StepFailed:
+                    n += 1
+            else:
+                n = await double(n)
+            if turn % 2:
+                await sleep(1 + n % 5)
+            n %= 1000
+        return n
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(branch(n)) for n in range(width)]
+    return [task.result() for task in tasks]
+
+
+@workflow
+async def race(width: int) -> list[str]:
+    """Races and timeouts: what wins is an accident, and must stay what it was."""
+    story: list[str] = []
+    for turn in range(width):
+        first, second = asyncio.create_task(double(turn)), asyncio.create_task(double(turn + 100))
+        done, pending = await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+        assert len(done) == 1
+        story.append("first" if first in done else "second")
+        for task in pending:
+            task.cancel()
+        try:
+            async with asyncio.timeout(0.5):
+                story.append(str(await double(turn)))
+        except TimeoutError:
+            story.append("late")
+    return story
+
+
+def expected(width: int, depth: int) -> list[int]:
+    async def plain() -> list[int]:
+        async def branch(n: int) -> int:
+            for turn in range(depth):
+                if (n + turn) % 3 == 0:
+                    n = n * 2 - turn * 2
+                elif (n + turn) % 7 == 0:
+                    n += 1
+                else:
+                    n *= 2
+                n %= 1000
+            return n
+
+        return [await branch(n) for n in range(width)]
+
+    return asyncio.run(plain())
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_concurrent_branches_end_the_same_under_random_crashes_and_replays(block: int) -> None:
+    deaths = 0
+    for seed in range(block * 50, block * 50 + 50):
+        width, depth = 2 + seed % 5, 2 + seed % 4
+        world = World(branches.definition, seed, width=width, depth=depth)
+        state = world.run()
+        assert state.status == "completed", (seed, state.reason)
+        assert state.result == expected(width, depth), seed
+        deaths += world.deaths
+    assert deaths > 50  # else nothing was shown
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_race_keeps_its_winner_through_crashes(seed: int) -> None:
+    world = World(race.definition, seed, width=4)
+    state = world.run()
+    assert state.status == "completed", state.reason
+    assert isinstance(state.result, list)
+    assert len(state.result) == 8

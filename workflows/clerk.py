@@ -1,0 +1,131 @@
+"""Takes every command, whichever door it came in by, and answers it."""
+
+import asyncio
+import difflib
+from collections.abc import Callable
+from typing import assert_never
+
+from understudy.messages.commands import (
+    Accepted,
+    CancelRun,
+    Command,
+    KillWorker,
+    ListWorkers,
+    Refused,
+    Reply,
+    ResumeRun,
+    ShowTree,
+    StartRun,
+    Tree,
+    Workers,
+)
+from understudy.messages.errors import JournalError, WorkerNotFound
+from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
+from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
+from understudy.supervision.tree import Tree as SupervisionTree
+from understudy.workflows.inputs import Cancel, Input, Resume
+from understudy.workflows.runs import Runs
+from understudy.workflows.supervisor import Confirmed
+
+CHECK_TIMEOUT = 60.0
+"""Seconds an app may take to say whether arguments fit."""
+
+
+class Clerk:
+    """Carries out commands. Coroutines of the reactor's loop; nothing here blocks it."""
+
+    def __init__(
+        self, runs: Runs, tree: SupervisionTree, mint: Callable[[], str], refusal: Callable[[str], Refused | None]
+    ) -> None:
+        """Know whom to ask; ``refusal`` says why a run takes no message, and is called in a thread."""
+        self._runs = runs
+        self._tree = tree
+        self._mint = mint
+        self._refusal = refusal
+
+    async def carry_out(self, command: Command) -> Reply:
+        """Answer one command. What the reply says is on the disk when it is given."""
+        match command:
+            case StartRun():
+                return await self._start(command)
+            case CancelRun(run_id=run_id, reason=reason):
+                return await self._tell(run_id, Cancel(reason))
+            case ResumeRun(run_id=run_id):
+                return await self._tell(run_id, Resume())
+            case KillWorker(worker=worker, signal=signal):
+                try:
+                    self._tree.kill(worker, signal)
+                except WorkerNotFound as error:
+                    return Refused(code="not_found", message=str(error))
+                return Accepted()
+            case ListWorkers():
+                return Workers(workers=tuple(self._tree.workers()))
+            case ShowTree():
+                return Tree(root=self._tree.record())
+            case _:
+                assert_never(command)
+
+    async def launch(self, command: StartRun) -> Accepted | Refused:
+        """Start a run whose arguments are known to fit."""
+        answer: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
+        self._runs.launch(command, answer.set_result)
+        return await answer
+
+    async def _start(self, command: StartRun) -> Reply:
+        """Start a run whose arguments come from outside: a worker of the app looks at them first."""
+        checked = await self._ask(
+            command.app,
+            lambda token: CheckArguments(id=token, workflow=command.workflow, arguments=command.arguments),
+        )
+        if isinstance(checked, str):
+            return Refused(code="invalid", message=checked)
+        assert isinstance(checked, ArgumentsChecked)
+        if checked.unknown_workflow:
+            return Refused(code="not_found", message=await self._unknown(command))
+        if checked.faults:
+            faults = "; ".join(f"{fault.field}: {fault.sentence}" for fault in checked.faults)
+            return Refused(code="invalid", message=f"the inputs do not fit workflow {command.workflow}: {faults}")
+        return await self.launch(command.model_copy(update={"arguments": checked.arguments}))
+
+    async def _unknown(self, command: StartRun) -> str:
+        described = await self._ask(command.app, lambda token: DescribeApp(id=token))
+        names: list[str] = []
+        if isinstance(described, AppDescribed):
+            names = [found.name for found in described.definitions if found.kind == "workflow"]
+        close = difflib.get_close_matches(command.workflow, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(sorted(names)) or 'none'}"
+        return f"{command.app} has no workflow {command.workflow!r}{hint}"
+
+    async def _ask(self, app: str, frame: Callable[[str], ToWorker]) -> FromWorker | str:
+        """Ask a program worker of an app something; a string is why there was no answer."""
+        answer: asyncio.Future[FromWorker | str] = asyncio.get_running_loop().create_future()
+
+        def hear(event: JobEvent) -> None:
+            match event:
+                case Answered(message=message):
+                    answer.set_result(message)
+                case Lost(exit=gone):
+                    answer.set_result(f"the app {app} cannot be asked: its process {gone.sentence()}")
+                case Unavailable(reason=reason):
+                    answer.set_result(reason)
+                case Assigned():
+                    pass
+
+        token = self._mint()
+        job = Job(
+            token=token, run_id="", label="checking arguments", frame=frame(token), reply=hear, timeout=CHECK_TIMEOUT
+        )
+        self._tree.submit(PoolKey(app, "program", "program"), None, job)
+        return await answer
+
+    async def _tell(self, run_id: str, happened: Input) -> Reply:
+        """Bring a message to a run and wait until what it led to is on the disk."""
+        loop = asyncio.get_running_loop()
+        refused = await loop.run_in_executor(None, self._refusal, run_id)
+        if refused is not None:
+            return refused
+        answer: asyncio.Future[JournalError | None] = loop.create_future()
+        self._runs.route(run_id, Confirmed(happened, answer.set_result))
+        error = await answer
+        return Accepted(run_id=run_id) if error is None else Refused(code="closed", message=str(error))
+

@@ -1,0 +1,113 @@
+"""The door: a socket in the home, by which commands from other processes of the same user reach the orchestrator."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from understudy.messages.codec import COMMANDS, HEADER, REPLIES
+from understudy.messages.commands import Command, Refused, Reply
+from understudy.messages.errors import CodecError, OrchestratorUnreachable
+from understudy.workflows.home import Home
+
+ASK_TIMEOUT: Final = 70.0
+"""Seconds a command may take; a start has to load the app first."""
+
+
+class Door:
+    """Serves the socket on the reactor's loop. One command and one reply per connection.
+
+    Args:
+        home: Where the socket lies; it is readable and writable by its owner alone, and other users are turned away
+            even if they get hold of it.
+        carry_out: Answers a command.
+    """
+
+    def __init__(self, home: Home, carry_out: Callable[[Command], Awaitable[Reply]]) -> None:
+        """Closed at first."""
+        self._home = home
+        self._carry_out = carry_out
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Begin to listen."""
+        self._home.socket.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with _address(self._home.socket) as address:
+            listener.bind(address)
+        self._home.socket.chmod(0o600)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+
+    async def close(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._home.socket.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _peer(writer) in {os.getuid(), 0}:
+                writer.write(REPLIES.encode(await self._answer(reader)))
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # whoever asked has left
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> Reply:
+        header = await reader.readexactly(HEADER.size)
+        length, _ = HEADER.unpack(header)
+        if length > COMMANDS.max_bytes:
+            return Refused(code="invalid", message=f"a command of {length} bytes is too long")
+        try:
+            command = COMMANDS.decode_frame(header + await reader.readexactly(length)).message
+        except CodecError as error:
+            return Refused(code="invalid", message=str(error))
+        return await self._carry_out(command)
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """Give the user id of the process at the other end."""
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[1])
+
+
+def ask(home: Home, command: Command, timeout: float = ASK_TIMEOUT) -> Reply:
+    """Send a command to the orchestrator of a home and wait for its reply. Blocks.
+
+    Raises:
+        OrchestratorUnreachable: None runs there, or it does not answer within ``timeout`` seconds.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(home.socket) as address:
+            connection.settimeout(timeout)
+            connection.connect(address)
+            connection.sendall(COMMANDS.encode(command))
+            with connection.makefile("rb") as stream:
+                header = stream.read(HEADER.size)
+                length = HEADER.unpack(header)[0] if len(header) == HEADER.size else 0
+                body = stream.read(length)
+        return REPLIES.decode_frame(header + body).message
+    except TimeoutError as error:
+        msg = f"the orchestrator of {home.path} does not answer within {timeout:g} s"
+        raise OrchestratorUnreachable(msg) from error
+    except (OSError, CodecError) as error:
+        msg = f"no orchestrator is running on the home {home.path}; start one with `understudy run`, or choose another --home"
+        raise OrchestratorUnreachable(msg) from error
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """Give an address for a socket file whose path may be longer than the kernel's 107 bytes."""
+    directory: int | None = None
+    try:
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        if directory is not None:
+            with suppress(OSError):
+                os.close(directory)

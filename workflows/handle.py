@@ -1,0 +1,182 @@
+"""The handle on a run that its starter holds."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from understudy.journal.protocol import Stored
+from understudy.messages.base import Json
+from understudy.messages.commands import CancelRun, Command, Refused, Reply, ResumeRun
+from understudy.messages.errors import IdConflict, InvalidInput, OrchestratorClosed, RunNotFound, UnderstudyError
+from understudy.messages.records import ENDED, RunStatus, StepRecord
+from understudy.workflows.reads import Reads, result_of
+
+if TYPE_CHECKING:
+    from understudy.messages.records import RunRecord
+
+R = TypeVar("R")
+
+
+class RunHost(Protocol):
+    """What a handle needs of the orchestrator it came from. Any thread."""
+
+    reads: Reads
+
+    def send(self, command: Command) -> Reply:
+        """Carry out a command."""
+        ...
+
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Callable[[], None]:
+        """Have ``watcher`` called now and on every change; gives the function that ends this."""
+        ...
+
+    def check_alive(self) -> None:
+        """Raise ``OrchestratorClosed`` where nothing will change any more."""
+        ...
+
+
+class Run(Generic[R]):
+    """One run of a workflow. May be used from any thread; ``await run`` gives its result in asynchronous code.
+
+    Everything it shows is committed: it stays true whatever dies next.
+    """
+
+    def __init__(
+        self, host: RunHost, run_id: str, decode: Callable[[Json], R], decode_state: Callable[[Json], Any]
+    ) -> None:
+        """Made by the orchestrator."""
+        self.id = run_id
+        self._host = host
+        self._decode = decode
+        self._decode_state = decode_state
+
+    def __repr__(self) -> str:
+        """Say where the run stands."""
+        return f"<Run {self.id}: {self.status}>"
+
+    @property
+    def record(self) -> "RunRecord":
+        """The run's line in the index."""
+        return self._host.reads.run(self.id)
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands."""
+        return self.record.status
+
+    @property
+    def state(self) -> Any:
+        """The shared state as of the newest committed step: a model where the workflow declares one, else None."""
+        return self._decode_state(self._host.reads.state(self.id))
+
+    @property
+    def usage(self) -> dict[str, float]:
+        """What all model calls of the run used, summed over all attempts."""
+        total: dict[str, float] = {}
+        for step in self.steps():
+            for attempt in step.attempts:
+                for name, amount in attempt.usage.items():
+                    total[name] = total.get(name, 0.0) + amount
+        return total
+
+    def steps(self) -> list[StepRecord]:
+        """Give the steps with their attempts, in the order in which they were asked for."""
+        return self._host.reads.steps(self.id)
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the end and give the result.
+
+        Args:
+            timeout: Seconds to wait at most. The run goes on when they are over.
+
+        Raises:
+            RunFailed: The run failed; ``step`` and ``attempts`` say at what.
+            RunCancelled: The run was cancelled.
+            RunParked: The run waits for a person; the message says why.
+            TimeoutError: It has not ended in time.
+            OrchestratorClosed: The orchestrator was closed before it ended.
+        """
+        changed = threading.Event()
+        unwatch = self._host.watch(self.id, changed.set, end_only=True)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not self._over():
+                self._host.check_alive()
+                left = None if deadline is None else deadline - time.monotonic()
+                if (left is not None and left <= 0) or not changed.wait(left):
+                    msg = f"run {self.id} has not ended within {timeout:g} s; it goes on and is {self.status} now"
+                    raise TimeoutError(msg)
+                changed.clear()
+        finally:
+            unwatch()
+        return self._decode(result_of(self._host.reads.fold(self.id)))
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """Wait for the end without holding the caller's loop; see ``result``."""
+        return self._wait().__await__()
+
+    async def _wait(self) -> R:
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        unwatch = self._host.watch(self.id, lambda: _wake(loop, changed), end_only=True)
+        try:
+            while not self._over():
+                self._host.check_alive()
+                await changed.wait()
+                changed.clear()
+        finally:
+            unwatch()
+        return self._decode(result_of(self._host.reads.fold(self.id)))
+
+    def _over(self) -> bool:
+        status = self.status
+        return status in ENDED or status == "parked"
+
+    def events(self, after: int = 0, *, follow: bool = False) -> Iterator[Stored]:
+        """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
+        if not follow:
+            yield from self._host.reads.events(self.id, after)
+            return
+        changed = threading.Event()
+        unwatch = self._host.watch(self.id, changed.set, end_only=False)
+        try:
+            while True:
+                changed.clear()
+                over = self._over()
+                for stored in self._host.reads.events(self.id, after):
+                    after = stored.seq
+                    yield stored
+                if over:
+                    return
+                self._host.check_alive()
+                changed.wait()
+        finally:
+            unwatch()
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is."""
+        check(self._host.send(CancelRun(run_id=self.id, reason=reason)))
+
+    def resume(self) -> None:
+        """Let a parked run go on; returns once that is on the disk."""
+        check(self._host.send(ResumeRun(run_id=self.id)))
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)
+
+
+def check(reply: Reply) -> Reply:
+    """Pass a reply on, or raise what it refuses with."""
+    if not isinstance(reply, Refused):
+        return reply
+    kinds: dict[str, type[UnderstudyError]] = {
+        "invalid": InvalidInput,
+        "not_found": RunNotFound,
+        "conflict": IdConflict,
+        "closed": OrchestratorClosed,
+    }
+    raise kinds.get(reply.code, UnderstudyError)(reply.message)

@@ -1,0 +1,128 @@
+"""A supervisor's link to its program: one streaming job in a program worker, and what is still to be told to it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from understudy.messages.frames import EndProgram, Resolution, Resolve, StartProgram, Turn
+from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Send, Unavailable, Withdraw
+from understudy.workflows.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
+from understudy.workflows.services import Services
+from understudy.workflows.state import RunState
+
+HISTORY_BYTES: Final = 4 * 1024 * 1024
+"""Recorded outcomes sent with a program's start; what goes beyond follows one by one."""
+
+
+class ProgramLink:
+    """Starts, feeds and ends the program of one run. Reactor's thread only.
+
+    Args:
+        services: The orchestrator.
+        run_id: Whose program it is.
+        tell: Takes what becomes of the program, as messages for the supervisor.
+        released: How many of the state's resolutions are on the disk, and so may be told to a program.
+    """
+
+    def __init__(self, services: Services, run_id: str, tell: Callable[[Input], None], released: int) -> None:
+        """Begin without a program."""
+        self._services = services
+        self._run_id = run_id
+        self._tell = tell
+        self._released = released
+        self._token: str | None = None
+        self._pool = PoolKey("", "program", "program")
+        self._assigned = False
+        self._unsent: list[Resolution] = []
+        """Outcomes released after the start was submitted and before a worker had it."""
+        self._unanswered = 0
+        """Turns that the program owes."""
+
+    @property
+    def busy(self) -> bool:
+        """True while the program runs or has not even begun to."""
+        return self._token is not None and self._unanswered > 0
+
+    def start(self, state: RunState) -> None:
+        """Give the program to its pool, with every outcome that is released."""
+        if self._token is not None:
+            return
+        self._token = self._services.mint()
+        self._pool = PoolKey(state.app, "program", "program")
+        self._assigned = False
+        history, self._unsent = _split(state.resolutions[: self._released])
+        self._unanswered = 1
+        frame = StartProgram(
+            run_id=self._run_id,
+            workflow=state.workflow,
+            arguments=state.arguments,
+            started_at=state.started_at,
+            history=tuple(history),
+            known=state.known_keys(),
+        )
+        job = Job(
+            token=self._token,
+            run_id=self._run_id,
+            label=state.workflow,
+            frame=frame,
+            reply=self._hear,
+            streaming=True,
+        )
+        self._services.pools.submit(self._pool, None, job)
+
+    def release(self, state: RunState) -> None:
+        """The next resolution is on the disk: tell it to the program, where there is one."""
+        resolution = state.resolutions[self._released]
+        self._released += 1
+        if self._token is None:
+            return
+        if self._assigned:
+            self._send(resolution)
+        else:
+            self._unsent.append(resolution)
+
+    def end(self) -> None:
+        """Have the program forgotten."""
+        if self._token is not None:
+            token, self._token = self._token, None
+            self._unanswered = 0
+            self._services.pools.tell(self._pool, Withdraw(token, farewell=EndProgram(run_id=self._run_id)))
+
+    def _send(self, resolution: Resolution) -> None:
+        assert self._token is not None
+        self._unanswered += 1
+        self._services.pools.tell(self._pool, Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
+
+    def _hear(self, event: JobEvent) -> None:
+        if event.token != self._token:
+            return
+        match event:
+            case Assigned(worker=worker, pid=pid, incarnation=life):
+                self._assigned = True
+                self._tell(ProgramAssigned(worker, pid, life))
+                unsent, self._unsent = self._unsent, []
+                for resolution in unsent:
+                    self._send(resolution)
+            case Answered(message=Turn() as turn):
+                self._unanswered -= 1
+                self._tell(ProgramTurn(turn))
+            case Lost(exit=gone, charged=charged):
+                self._token = None
+                self._unanswered = 0
+                self._tell(ProgramLost(gone, charged))
+            case Unavailable(reason=reason):
+                self._token = None
+                self._unanswered = 0
+                self._tell(NoWorkers(reason))
+            case Answered(message=message):
+                msg = f"a program answered with {message.type}"
+                raise AssertionError(msg)
+
+
+def _split(resolutions: list[Resolution]) -> tuple[list[Resolution], list[Resolution]]:
+    """Cut a history where it grows too long for one frame."""
+    size = 0
+    for index, resolution in enumerate(resolutions):
+        size += len(resolution.model_dump_json())
+        if size > HISTORY_BYTES:
+            return resolutions[:index], resolutions[index:]
+    return resolutions, []

@@ -1,0 +1,121 @@
+"""The evaluators that are looking at one result."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from understudy.messages.evaluation import Evaluation
+from understudy.messages.frames import Evaluate, Judged
+from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
+from understudy.workflows.services import Services
+from understudy.workflows.state import RunState, Step
+
+TRIES: Final = 3
+"""How often an evaluator whose process dies is asked before it counts as broken."""
+TIMEOUT: Final = 300.0
+"""Seconds one evaluation may take."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One evaluator's place on the panel."""
+
+    evaluator: str
+    tries: int = 0
+    evaluation: Evaluation | None = None
+
+    @property
+    def name(self) -> str:
+        return self.evaluator.rpartition(":")[2]
+
+
+class Panel:
+    """Asks every evaluator of a step about one result, and reports when all have answered. Reactor's thread only.
+
+    Nothing of it is journaled before the verdict: an orchestrator that dies in between has the panel judge again.
+    """
+
+    def __init__(
+        self, services: Services, state: RunState, step: Step, done: Callable[[Sequence[Evaluation]], None]
+    ) -> None:
+        """Ask at once; ``done`` is called with one evaluation per evaluator, in the step's order."""
+        self._services = services
+        self._state = state
+        self._step = step
+        self._attempt = len(step.attempts)
+        self._done = done
+        self._pool = PoolKey(state.app, "evaluator", "evaluator")
+        self._seats = [_Seat(evaluator) for evaluator in step.options.accept]
+        self._waiting: dict[str, _Seat] = {}
+        for seat in self._seats:
+            self._ask(seat)
+
+    def withdraw(self) -> None:
+        """Stop asking: nobody waits for the verdict."""
+        for token in self._waiting:
+            self._services.pools.tell(self._pool, Withdraw(token))
+        self._waiting.clear()
+
+    def _ask(self, seat: _Seat) -> None:
+        seat.tries += 1
+        token = self._services.mint()
+        self._waiting[token] = seat
+        frame = Evaluate(
+            run_id=self._state.run_id,
+            key=self._step.key,
+            attempt=self._attempt,
+            token=token,
+            evaluator=seat.evaluator,
+            threshold=self._step.options.threshold,
+            subject=self._step.result,
+            arguments=self._step.arguments,
+        )
+        job = Job(
+            token=token,
+            run_id=self._state.run_id,
+            label=f"{seat.name} of {self._step.key}",
+            frame=frame,
+            reply=self._hear,
+            attempt=seat.tries,
+            timeout=TIMEOUT,
+        )
+        self._services.pools.submit(self._pool, None, job)
+
+    def _hear(self, event: JobEvent) -> None:
+        if isinstance(event, Assigned):
+            return
+        seat = self._waiting.pop(event.token, None)
+        if seat is None:
+            return
+        match event:
+            case Answered(message=Judged() as judged):
+                seat.evaluation = self._evaluation(seat, judged)
+            case Lost(exit=gone) if seat.tries >= TRIES:
+                seat.evaluation = self._broken(seat, f"its process {gone.sentence()}")
+            case Lost():
+                self._ask(seat)
+                return
+            case Unavailable(reason=reason):
+                seat.evaluation = self._broken(seat, reason)
+            case Answered(message=message):
+                seat.evaluation = self._broken(seat, f"it answered with {message.type}")
+        given = [seat.evaluation for seat in self._seats if seat.evaluation is not None]
+        if len(given) == len(self._seats):
+            self._done(given)
+
+    def _evaluation(self, seat: _Seat, judged: Judged) -> Evaluation:
+        return Evaluation(
+            name=seat.name,
+            score=judged.score,
+            passed=judged.passed,
+            threshold=self._step.options.threshold,
+            reason=judged.reason,
+            label=judged.label,
+            error=judged.error,
+            duration=judged.duration,
+        )
+
+    def _broken(self, seat: _Seat, why: str) -> Evaluation:
+        return Evaluation(
+            name=seat.name, score=None, passed=False, threshold=self._step.options.threshold, error=why
+        )

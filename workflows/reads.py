@@ -1,0 +1,151 @@
+"""Looking at runs without touching them: reads of the journal, with an orchestrator running or not."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from understudy.journal.protocol import Journal, Stored
+from understudy.journal.sqlite import SqliteJournal
+from understudy.messages.base import Json
+from understudy.messages.errors import RunCancelled, RunFailed, RunNotFound, RunParked
+from understudy.messages.records import RunRecord, RunStatus, StepRecord
+from understudy.metrics.figures import Metrics, figures
+from understudy.workflows.home import Home
+from understudy.workflows.state import RunState, fold_all
+from understudy.workflows.views import run_record, step_records
+
+
+class Reads:
+    """Answers questions about runs from their journal. Any thread.
+
+    Everything it gives is committed: a view is the fold of what is on the disk.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        """Read from ``journal``, which stays its owner's to close."""
+        self.journal = journal
+
+    @classmethod
+    def open(cls, home: Home) -> Self:
+        """Open the journal of a home for reading alone.
+
+        Raises:
+            RunNotFound: The home has no journal yet.
+            JournalError: The journal cannot be read.
+        """
+        path = home.journal
+        if not Path(path).exists():
+            msg = f"there are no runs: the home {home.path} has no journal yet; start one with `understudy run`"
+            raise RunNotFound(msg)
+        return cls(SqliteJournal(path, read_only=True))
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self.journal.close()
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def run(self, run_id: str) -> RunRecord:
+        """Give one run.
+
+        Raises:
+            RunNotFound: There is none with this id.
+        """
+        row = self.journal.run(run_id)
+        if row is None:
+            raise self._not_found(run_id)
+        return run_record(row)
+
+    def _not_found(self, run_id: str) -> RunNotFound:
+        known = [row.id for row in self.journal.runs(limit=1000)]
+        close = difflib.get_close_matches(run_id, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return RunNotFound(f"there is no run {run_id!r}{hint}")
+
+    def runs(
+        self, status: RunStatus | Sequence[RunStatus] | None = None, name: str | None = None, limit: int | None = 100
+    ) -> list[RunRecord]:
+        """Give the newest runs first, of one or several statuses and one workflow where asked for."""
+        statuses = (status,) if isinstance(status, str) else status
+        return [run_record(row) for row in self.journal.runs(status=statuses, workflow=name, limit=limit)]
+
+    def fold(self, run_id: str) -> RunState:
+        """Give the state of a run.
+
+        Raises:
+            RunNotFound: There is none with this id.
+            JournalCorrupt: Its events are not what was written.
+        """
+        stored = self.journal.events(run_id)
+        if not stored:
+            raise self._not_found(run_id)
+        return fold_all(item.event for item in stored)
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        """Give the steps of a run with their attempts, in the order in which they were asked for."""
+        return step_records(self.fold(run_id))
+
+    def events(self, run_id: str, after: int = 0) -> list[Stored]:
+        """Give the events of a run with sequence numbers above ``after``.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        stored = self.journal.events(run_id, after=after)
+        if not stored and self.journal.run(run_id) is None:
+            raise self._not_found(run_id)
+        return stored
+
+    def state(self, run_id: str) -> Json:
+        """Give the shared state of a run, None where its workflow has none or has not changed it yet."""
+        return self.fold(run_id).shared
+
+    def result(self, run_id: str) -> Json:
+        """Give the result of a run that has completed.
+
+        Raises:
+            RunFailed: It failed.
+            RunCancelled: It was cancelled.
+            RunParked: It waits for a person.
+            TimeoutError: It has not ended.
+        """
+        return result_of(self.fold(run_id))
+
+    def metrics(self) -> Metrics:
+        """Fold every run of the journal to figures."""
+        rows = self.journal.runs(limit=None)
+        return figures((row.workflow, self.journal.events(row.id)) for row in rows)
+
+
+def result_of(state: RunState) -> Json:
+    """Give a run's result, or raise what stands in its place (see ``Reads.result``)."""
+    if state.ended == "completed":
+        return state.result
+    if state.ended == "failed":
+        step = state.steps.get(state.failed_step or "")
+        attempts: Sequence[Any] = ()
+        if step is not None:
+            attempts = next(record.attempts for record in step_records(state) if record.key == step.key)
+        message = f"run {state.run_id} failed: {state.reason}"
+        raise RunFailed(message, run_id=state.run_id, step=state.failed_step, attempts=attempts)
+    if state.ended == "cancelled":
+        raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
+    if state.parked:
+        msg = f"run {state.run_id} is parked: {state.reason}; then let it go on with resume"
+        raise RunParked(msg)
+    msg = f"run {state.run_id} has not ended: it is {state.status}"
+    raise TimeoutError(msg)
+
+

@@ -1,0 +1,289 @@
+"""The directory of runs: which supervisors are in memory, how the others are brought back, and who watches what."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, TypeVar
+
+import pykka
+from loguru import logger
+
+from understudy.messages.commands import Accepted, Refused, StartRun
+from understudy.messages.errors import CodecError, JournalError, SequenceConflict
+from understudy.messages.events import RunStarted
+from understudy.messages.failures import Failure
+from understudy.messages.records import RunStatus
+from understudy.workflows.inputs import Begin, ChildFinished, Input, Recover
+from understudy.workflows.services import Services
+from understudy.workflows.state import RunState, fold, fold_all
+from understudy.workflows.supervisor import Confirmed, RunSupervisor
+
+ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")
+"""Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
+
+T = TypeVar("T")
+Reply = Callable[[Accepted | Refused], None]
+
+
+class Runs:
+    """Keeps the supervisors. All methods run on the reactor's thread unless they say otherwise; none blocks.
+
+    The journal is read in a thread of its own, and messages for a run that is being read wait for it.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any run; ``attach`` must follow."""
+        self._services: Services
+        self._live: dict[str, pykka.ActorRef[RunSupervisor]] = {}
+        self._states: dict[str, RunState] = {}
+        self._loading: dict[str, list[Input | Confirmed]] = {}
+        self._alarms: dict[str, asyncio.TimerHandle] = {}
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+        """Called after every commit of a run's events."""
+        self._finishers: dict[str, list[Callable[[], None]]] = {}
+        """Called once a run has ended or is parked."""
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="understudy-reader")
+        self._closed = False
+
+    def attach(self, services: Services) -> None:
+        """Get to know the orchestrator. Any thread, once, before anything else."""
+        self._services = services
+
+    def statistics(self) -> dict[str, int]:
+        """Count supervisors in memory, runs being read and alarms set."""
+        return {"live": len(self._live), "loading": len(self._loading), "alarms": len(self._alarms)}
+
+    # ------------------------------------------------------------ starting
+
+    def launch(self, command: StartRun, reply: Reply, *, parent: str | None = None, key: str | None = None) -> None:
+        """Start a run, or find the one that its id started before; ``reply`` is called once that is on the disk."""
+        if (state := self._states.get(command.run_id)) is not None:
+            reply(_attach(command, state.app, state.workflow, state.arguments))
+            return
+        first = RunStarted(
+            at=self._services.clock(),
+            run_id=command.run_id,
+            app=command.app,
+            workflow=command.workflow,
+            arguments=command.arguments,
+            parent=parent,
+            parent_key=key,
+        )
+
+        def accepted(error: JournalError | None) -> None:
+            if error is None:
+                reply(Accepted(run_id=command.run_id))
+            elif isinstance(error, SequenceConflict):
+                self._find(command, reply)
+            else:
+                reply(Refused(code="closed", message=str(error)))
+
+        self._adopt(fold(None, first), Begin(), first=first, accepted=accepted)
+
+    def _find(self, command: StartRun, reply: Reply) -> None:
+        """The id is taken: attach to that run where it was started with the same, refuse where not."""
+
+        def found(stored: RunStarted) -> None:
+            reply(_attach(command, stored.app, stored.workflow, stored.arguments))
+
+        def failed(error: BaseException) -> None:
+            reply(Refused(code="unavailable", message=str(error)))
+
+        self._read(partial(_first_event, self._services, command.run_id), found, failed)
+
+    def launch_child(self, parent: RunState, key: str) -> None:
+        """See ``Directory``."""
+        child = parent.children[key]
+        command = StartRun(run_id=child.run_id, app=child.app, workflow=child.workflow, arguments=child.arguments)
+
+        def launched(answer: Accepted | Refused) -> None:
+            if isinstance(answer, Refused):
+                failure = Failure(outcome="error", type=answer.code, message=answer.message)
+                self.route(parent.run_id, ChildFinished(key, None, failure))
+            elif not answer.created and child.run_id not in self._live:
+                self._read(partial(self._load, child.run_id), self._announce_to_parent)
+
+        self.launch(command, launched, parent=parent.run_id, key=key)
+
+    def _announce_to_parent(self, state: RunState) -> None:
+        if state.ended is None or state.parent is None or state.parent_key is None:
+            return
+        failure = state.failure
+        if state.ended == "cancelled":
+            failure = Failure(outcome="cancelled", message=state.reason or f"run {state.run_id} was cancelled")
+        self.route(state.parent, ChildFinished(state.parent_key, state.result, failure))
+
+    # ------------------------------------------------------------ Directory
+
+    def route(self, run_id: str, happened: Input | Confirmed) -> None:
+        """See ``Directory``."""
+        if (ref := self._live.get(run_id)) is not None:
+            ref.tell(happened)
+        elif (waiting := self._loading.get(run_id)) is not None:
+            waiting.append(happened)
+        elif not self._closed:
+            self._loading[run_id] = [happened]
+            self._read(
+                partial(self._load, run_id), partial(self._loaded, orphaned=False), partial(self._unreadable, run_id)
+            )
+
+    def published(self, run_id: str) -> None:
+        """See ``Directory``."""
+        for watcher in tuple(self._watchers.get(run_id, ())):
+            watcher()
+
+    def announce(self, state: RunState) -> None:
+        """See ``Directory``."""
+        self._announce_to_parent(state)
+        for finisher in self._finishers.pop(state.run_id, ()):
+            finisher()
+
+    def forget(self, run_id: str, wake_at: float | None) -> None:
+        """See ``Directory``."""
+        self._live.pop(run_id, None)
+        self._states.pop(run_id, None)
+        if wake_at is not None:
+            self._wake(run_id, wake_at)
+
+    def _wake(self, run_id: str, due: float) -> None:
+        if (alarm := self._alarms.pop(run_id, None)) is not None:
+            alarm.cancel()
+        delay = max(0.0, due - self._services.clock())
+        self._alarms[run_id] = self._services.reactor.loop.call_later(delay, self._ring, run_id)
+
+    def _ring(self, run_id: str) -> None:
+        del self._alarms[run_id]
+        self.route(run_id, Recover(orphaned=False))  # recovering looks at every due moment anyway
+
+    # ------------------------------------------------------------ watching
+
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool = False) -> None:
+        """Call ``watcher`` now, and after every commit of a run's events or only at its end. It must be thread-safe."""
+        watchers = self._finishers if end_only else self._watchers
+        watchers.setdefault(run_id, []).append(watcher)
+        watcher()  # whatever happened before this moment is on the disk for the watcher to see
+
+    def unwatch(self, run_id: str, watcher: Callable[[], None]) -> None:
+        """Stop calling it."""
+        for watchers in (self._watchers, self._finishers):
+            listed = watchers.get(run_id, [])
+            if watcher in listed:
+                listed.remove(watcher)
+            if not listed:
+                watchers.pop(run_id, None)
+
+    # ------------------------------------------------------------ recovery
+
+    def recover(self) -> None:
+        """Take up every run that was going on when the journal was last closed or cut off."""
+        self._read(self._unfinished, self._take_up)
+
+    def _unfinished(self) -> tuple[list[RunState], dict[str, float]]:
+        """Read all of them. Reader's thread. A run that cannot be read is set aside; the others are not held up."""
+        states: list[RunState] = []
+        for row in self._services.journal.runs(status=ALIVE, limit=None):
+            try:
+                states.append(self._load(row.id))
+            except (JournalError, CodecError, ValueError, LookupError) as error:
+                logger.error("run {} is set aside, it cannot be recovered: {}", row.id, error)
+        waiting: dict[str, float] = {}
+        asleep = {row.id for row in self._services.journal.runs(status=("waiting",), limit=None)}
+        for timer in self._services.journal.timers():
+            if timer.run_id in asleep:
+                waiting.setdefault(timer.run_id, timer.due)
+        return states, waiting
+
+    def _take_up(self, found: tuple[list[RunState], dict[str, float]]) -> None:
+        states, waiting = found
+        for state in states:
+            self._loaded(state, orphaned=True)
+        for run_id, due in waiting.items():
+            if run_id not in self._live:
+                self._wake(run_id, due)
+
+    def _load(self, run_id: str) -> RunState:
+        """Fold a run from the journal. Reader's thread."""
+        return fold_all(stored.event for stored in self._services.journal.events(run_id))
+
+    def _loaded(self, state: RunState, *, orphaned: bool) -> None:
+        waiting = self._loading.pop(state.run_id, [])
+        if state.ended is not None or state.run_id in self._live:
+            for happened in waiting:
+                if isinstance(happened, Confirmed):
+                    happened.reply(None)
+            return
+        self._adopt(state, Recover(orphaned=orphaned))
+        for happened in waiting:
+            if not isinstance(happened, Recover):
+                self._live[state.run_id].tell(happened)
+
+    def _unreadable(self, run_id: str, error: BaseException) -> None:
+        for happened in self._loading.pop(run_id, []):
+            if isinstance(happened, Confirmed):
+                happened.reply(error if isinstance(error, JournalError) else JournalError(str(error)))
+        logger.error("run {} cannot be read: {}", run_id, error)
+
+    def _adopt(
+        self,
+        state: RunState,
+        happened: Input,
+        *,
+        first: RunStarted | None = None,
+        accepted: Callable[[JournalError | None], None] | None = None,
+    ) -> None:
+        if self._closed:
+            return
+        self._states[state.run_id] = state
+        ref = RunSupervisor.start(self._services, state, first=first, accepted=accepted)
+        self._live[state.run_id] = ref
+        ref.tell(happened)
+
+    # ------------------------------------------------------------ plumbing
+
+    def _read(
+        self, job: Callable[[], T], then: Callable[[T], None], failed: Callable[[BaseException], None] | None = None
+    ) -> None:
+        """Run ``job`` in the reader's thread and ``then`` with its result on the reactor."""
+
+        def finished(future: "asyncio.Future[T]") -> None:
+            if future.cancelled() or self._closed:
+                return
+            error = future.exception()
+            if error is None:
+                then(future.result())
+            elif failed is not None:
+                failed(error)
+            else:
+                logger.opt(exception=error).error("the journal cannot be read")
+
+        self._services.reactor.loop.run_in_executor(self._reader, job).add_done_callback(finished)
+
+    def close(self) -> None:
+        """Stop every supervisor where it stands. What was in flight is taken up from the journal next time."""
+        self._closed = True
+        for ref in self._live.values():
+            ref.actor_stopped.set()
+        for alarm in self._alarms.values():
+            alarm.cancel()
+        self._live.clear()
+        self._alarms.clear()
+        for watchers in (*self._watchers.values(), *self._finishers.values()):
+            for watcher in watchers:
+                watcher()
+        self._reader.shutdown(wait=False, cancel_futures=True)
+
+
+def _attach(command: StartRun, app: str, workflow: str, arguments: object) -> Accepted | Refused:
+    """Answer a start whose id is known: the same question gets the same run, another one is a conflict."""
+    if (command.app, command.workflow, command.arguments) == (app, workflow, arguments):
+        return Accepted(run_id=command.run_id, created=False)
+    other = "other arguments" if (command.app, command.workflow) == (app, workflow) else f"workflow {workflow!r} of {app}"
+    message = f"run {command.run_id!r} exists and was started with {other}; choose another id, or start it as it was"
+    return Refused(code="conflict", message=message)
+
+
+def _first_event(services: Services, run_id: str) -> RunStarted:
+    event = services.journal.events(run_id, limit=1)[0].event
+    assert isinstance(event, RunStarted)
+    return event

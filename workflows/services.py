@@ -1,0 +1,71 @@
+"""What a supervisor needs from the orchestrator around it, handed in so that it can be run against anything else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from understudy.journal.protocol import Journal
+from understudy.messages.errors import JournalError
+from understudy.messages.events import AnyEvent
+from understudy.messages.policy import Limits
+from understudy.supervision.protocol import Job, PoolKey, Release, Send, Withdraw
+from understudy.supervision.reactor import Reactor
+from understudy.workflows.inputs import Input
+from understudy.workflows.state import RunState
+
+PoolOrder: TypeAlias = Release | Send | Withdraw
+
+
+class Pools(Protocol):
+    """The way to the pools. Reactor's thread only; never blocks."""
+
+    def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> None:
+        """Give a job to a pool."""
+        ...
+
+    def tell(self, key: PoolKey, order: PoolOrder) -> None:
+        """Say something about a job that the pool has."""
+        ...
+
+
+class Directory(Protocol):
+    """Where runs find each other. Reactor's thread only; never blocks."""
+
+    def route(self, run_id: str, happened: Input) -> None:
+        """Bring a message to a run's supervisor, which is rebuilt from the journal where it is not in memory."""
+        ...
+
+    def launch_child(self, parent: RunState, key: str) -> None:
+        """Start a child run, or find it; the parent hears of its end."""
+        ...
+
+    def published(self, run_id: str) -> None:
+        """Note that events of a run have reached the disk."""
+        ...
+
+    def announce(self, state: RunState) -> None:
+        """Note that a run has ended or is parked, and that this is on the disk."""
+        ...
+
+    def forget(self, run_id: str, wake_at: float | None) -> None:
+        """Drop a supervisor from memory; it is rebuilt for its next message, or at ``wake_at``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The orchestrator as its supervisors see it."""
+
+    reactor: Reactor
+    journal: Journal
+    pools: Pools
+    directory: Directory
+    mint: Callable[[], str]
+    """Gives a token that was never given before, in this life of the journal or another."""
+    clock: Callable[[], float]
+    """Seconds since the Unix epoch."""
+    random: Callable[[], float]
+    fatal: Callable[[JournalError], None]
+    """The journal has failed: the orchestrator must stop."""
+    observe: Callable[[str, str, AnyEvent], None]
+    """Hears of every event once it is on the disk: run id, workflow, event."""

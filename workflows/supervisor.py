@@ -1,0 +1,356 @@
+"""The supervisor actor: owns one run's state, and carries out what ``decide`` says.
+
+One message at a time goes through the same words: decide, record, apply, then dispatch. State is applied at once; what
+others may see of it leaves only after its commit. If the journal fails, everything that was not committed dies with the
+orchestrator, and the next one folds the same state from what is on the disk.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, assert_never
+
+from loguru import logger
+from typing_extensions import override
+
+from understudy.journal.protocol import Append, RunRow, Timer
+from understudy.messages.errors import JournalError, SequenceConflict
+from understudy.messages.events import AnyEvent, RunParked, RunStarted
+from understudy.messages.frames import Completed, Execute, Failed
+from understudy.supervision.actor import LoopActor
+from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Release, Unavailable
+from understudy.supervision.protocol import Withdraw as WithdrawJob
+from understudy.workflows import inputs as do
+from understudy.workflows.decide import CANCEL_GRACE, Decision, Moment, decide, held
+from understudy.workflows.inputs import Effect, Input
+from understudy.workflows.link import ProgramLink
+from understudy.workflows.panel import Panel
+from understudy.workflows.services import Services
+from understudy.workflows.state import RunState, Step, fold
+
+PASSIVATE_AFTER: Final = 30.0
+"""A run that waits for nothing but a moment further away than this is dropped from memory until then."""
+WITHDRAW_GRACE: Final = 0.5
+"""Seconds that asynchronous code has to end by itself once nobody waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A message whose sender wants to know when what it led to is on the disk. ``reply`` runs on the reactor's thread."""
+
+    happened: Input
+    reply: Callable[[JournalError | None], None]
+
+
+class RunSupervisor(LoopActor):
+    """One run. Lives on the reactor while the run has something to do.
+
+    Its messages are the values of ``workflows.inputs``. ``start`` is called with the fold of the journal, or with the
+    state that ``RunStarted`` alone gives and that event as ``first``.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        state: RunState,
+        *,
+        first: RunStarted | None = None,
+        accepted: Callable[[JournalError | None], None] | None = None,
+    ) -> None:
+        """Take over a run; ``accepted`` hears, on the reactor's thread, whether ``first`` is on the disk."""
+        super().__init__(services.reactor)
+        self._services = services
+        self.state = state
+        self._pending = 0
+        """Appends that are not on the disk yet."""
+        self._after: list[Effect] = []
+        """Effects without events of their own that must not overtake the ones before them."""
+        self._jobs: dict[str, tuple[str, int]] = {}
+        """Attempts that pools have, by token: step key and attempt number."""
+        self._tokens: dict[str, str] = {}
+        """The same the other way round: step key to token."""
+        self._panels: dict[str, Panel] = {}
+        self._program = ProgramLink(services, state.run_id, self._program_event, released=len(state.resolutions))
+        self._alarm: tuple[float, asyncio.TimerHandle] | None = None
+        self._passivated = False
+        if first is not None:
+            self._append([first], 0, [], accepted)
+
+    def __repr__(self) -> str:
+        """Say what the run is at."""
+        return f"<RunSupervisor of {self.state.run_id}: {self.state.status}, {self.state.seq} events>"
+
+    @override
+    def on_receive(self, message: Input | Confirmed) -> None:
+        """Take one message through its life."""
+        if self._passivated:  # it came in between the decision to leave and leaving
+            self._services.directory.route(self.state.run_id, message)
+            return
+        happened, reply = (message.happened, message.reply) if isinstance(message, Confirmed) else (message, None)
+        moment = Moment(now=self._services.clock(), unit=self._services.random())
+        self._carry_out(decide(self.state, happened, moment), reply)
+
+    @override
+    def on_crash(self, error: BaseException) -> None:
+        """A fault of the engine itself stops this run where a person can look, and no other run."""
+        logger.opt(exception=error).error("run {} stopped by a fault of the engine", self.state.run_id)
+        if self.state.ended is None and not self.state.parked:
+            reason = "a fault of the engine: " + "".join(traceback.format_exception_only(error)).strip()
+            parked = RunParked(at=self._services.clock(), reason=reason)
+            self._carry_out(Decision(events=[parked], now=[do.EndProgram()], then=[do.Announce()]))
+
+    # ------------------------------------------------------------ record and apply
+
+    def _carry_out(self, decision: Decision, reply: Callable[[JournalError | None], None] | None = None) -> None:
+        then = decision.then
+        if decision.events:
+            expected = self.state.seq
+            for event in decision.events:
+                fold(self.state, event)
+            self._append(decision.events, expected, then, reply)
+            then = []
+        else:
+            if reply is not None:
+                reply(None)
+            if self._pending:
+                self._after.extend(then)
+                then = []
+        for effect in (*decision.now, *then):
+            self._do(effect)
+        self._settle()
+
+    def _append(
+        self,
+        events: Sequence[AnyEvent],
+        expected: int,
+        then: list[Effect],
+        accepted: Callable[[JournalError | None], None] | None = None,
+    ) -> None:
+        changes = self.state.wait_changes
+        self.state.wait_changes = []
+        self._pending += 1
+        committed = partial(self._services.reactor.call, self._committed, events, then, accepted)
+        self._services.journal.append(
+            Append(
+                run_id=self.state.run_id,
+                expected=expected,
+                events=events,
+                row=row_of(self.state),
+                timers_set=[Timer(self.state.run_id, key, due) for key, due in changes if due is not None],
+                timers_cleared=[key for key, due in changes if due is None],
+                done=committed,
+            )
+        )
+
+    def _committed(
+        self,
+        events: Sequence[AnyEvent],
+        then: list[Effect],
+        accepted: Callable[[JournalError | None], None] | None,
+        error: JournalError | None,
+    ) -> None:
+        """Events are on the disk: now others may see what follows from them. Reactor's thread."""
+        self._pending -= 1
+        if accepted is not None:
+            accepted(error)
+        if error is not None:
+            self._abandon(error)
+            return
+        for event in events:
+            self._services.observe(self.state.run_id, self.state.workflow, event)
+        self._services.directory.published(self.state.run_id)
+        for effect in then:
+            self._do(effect)
+        if self._pending == 0 and self._after:
+            after, self._after = self._after, []
+            for effect in after:
+                self._do(effect)
+        self._settle()
+
+    def _abandon(self, error: JournalError) -> None:
+        self._stop_work()
+        self._services.directory.forget(self.state.run_id, None)
+        self.stop()
+        if not isinstance(error, SequenceConflict):
+            self._services.fatal(error)
+
+    # ------------------------------------------------------------ effects
+
+    def _do(self, effect: Effect) -> None:  # noqa: C901, PLR0912  one line per kind of effect
+        match effect:
+            case do.Dispatch(key=key, attempt=attempt):
+                self._dispatch(self.state.steps[key], attempt)
+            case do.ResolveProgram():
+                self._program.release(self.state)
+            case do.SendHeld(token=token):
+                if token in self._jobs:
+                    self._services.pools.tell(self._pool_of(self.state.steps[self._jobs[token][0]]), Release(token))
+            case do.Judge(key=key, attempt=attempt):
+                self._judge(self.state.steps[key], attempt)
+            case do.WithdrawStep(key=key):
+                self._withdraw(key)
+            case do.StartProgram():
+                if not self.state.parked:
+                    self._program.start(self.state)
+            case do.EndProgram():
+                self._program.end()
+            case do.StartChild(key=key):
+                if self.state.children[key].open:
+                    self._services.directory.launch_child(self.state, key)
+            case do.CancelChild(key=key):
+                reason = f"run {self.state.run_id} no longer awaits it"
+                self._services.directory.route(self.state.children[key].run_id, do.Cancel(reason))
+            case do.Announce():
+                self._services.directory.announce(self.state)
+            case _:
+                assert_never(effect)
+
+    def _pool_of(self, step: Step) -> PoolKey:
+        return PoolKey(self.state.app, step.kind, step.options.pool or step.kind)
+
+    def _dispatch(self, step: Step, attempt: int) -> None:
+        if step.key in self._tokens or self.state.parked or not step.open:
+            return
+        token = self._services.mint()
+        self._jobs[token] = (step.key, attempt)
+        self._tokens[step.key] = token
+        frame = Execute(
+            run_id=self.state.run_id,
+            key=step.key,
+            name=step.name,
+            step=step.ref,
+            attempt=attempt,
+            token=token,
+            arguments=step.arguments,
+            idempotency_key=f"{self.state.run_id}/{step.key}",
+            feedback=tuple(step.feedback),
+        )
+        job = Job(
+            token=token,
+            run_id=self.state.run_id,
+            label=step.key,
+            frame=frame,
+            reply=self._job_event,
+            attempt=attempt,
+            timeout=step.options.timeout,
+            hold=held(step),
+            solo=step.solo,
+        )
+        self._services.pools.submit(self._pool_of(step), step.options.limits, job)
+
+    def _judge(self, step: Step, attempt: int) -> None:
+        def judged(evaluations: Sequence[Any]) -> None:
+            del self._panels[step.key]
+            self.actor_ref.tell(do.StepJudged(step.key, attempt, tuple(evaluations)))
+
+        if step.key not in self._panels:
+            self._panels[step.key] = Panel(self._services, self.state, step, judged)
+
+    def _withdraw(self, key: str) -> None:
+        if (panel := self._panels.pop(key, None)) is not None:
+            panel.withdraw()
+        if (token := self._tokens.pop(key, None)) is not None:
+            del self._jobs[token]
+            order = WithdrawJob(token, grace=WITHDRAW_GRACE)
+            self._services.pools.tell(self._pool_of(self.state.steps[key]), order)
+
+    # ------------------------------------------------------------ what pools say
+
+    def _job_event(self, event: JobEvent) -> None:
+        """Turn what became of a job into a message to this actor. Reactor's thread."""
+        found = self._jobs.get(event.token)
+        if found is None:
+            return
+        key, attempt = found
+        if not isinstance(event, Assigned):
+            del self._jobs[event.token]
+            del self._tokens[key]
+        match event:
+            case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
+                self.actor_ref.tell(do.StepAssigned(key, attempt, token, worker, pid, life))
+            case Answered(token=token, message=Completed() | Failed() as message):
+                self.actor_ref.tell(do.StepAnswered(key, attempt, token, message))
+            case Lost(token=token, exit=gone, charged=charged):
+                self.actor_ref.tell(do.StepLost(key, attempt, token, gone, charged))
+            case Unavailable(reason=reason):
+                self.actor_ref.tell(do.NoWorkers(reason))
+            case Answered(message=message):
+                msg = f"step {key} was answered with {message.type}"
+                raise AssertionError(msg)
+
+    def _program_event(self, happened: Input) -> None:
+        self.actor_ref.tell(happened)
+
+    # ------------------------------------------------------------ waiting and leaving
+
+    def _settle(self) -> None:
+        """Set the alarm for the next wake-up; leave where there is nothing else to wait for."""
+        if self._passivated:
+            return
+        if self.state.ended is not None:
+            if self._pending == 0:
+                self._leave(None)
+            return
+        due = self._next_due()
+        if self._may_passivate(due):
+            self._leave(due)
+            return
+        if self._alarm is not None and self._alarm[0] != due:
+            self._alarm[1].cancel()
+            self._alarm = None
+        if due is not None and self._alarm is None:
+            delay = max(0.0, due - self._services.clock())
+            self._alarm = (due, self.reactor.loop.call_later(delay, self._ring))
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.actor_ref.tell(do.Tick())
+
+    def _next_due(self) -> float | None:
+        if self.state.parked:
+            return None
+        dues = list(self.state.timers.values())
+        dues += [s.retry_at for s in self.state.steps.values() if s.retry_at is not None and s.key not in self._tokens]
+        if self.state.cancel_requested is not None:
+            dues.append(self.state.cancel_requested + CANCEL_GRACE)
+        return min(dues, default=None)
+
+    def _may_passivate(self, due: float | None) -> bool:
+        busy = self._pending or self._jobs or self._panels or self._program.busy or not self.actor_inbox.empty()
+        if busy:
+            return False
+        if self.state.parked:
+            return True
+        waits_only = due is not None or any(child.open for child in self.state.children.values())
+        return waits_only and (due is None or due - self._services.clock() > PASSIVATE_AFTER)
+
+    def _leave(self, wake_at: float | None) -> None:
+        self._passivated = True
+        self._stop_work()
+        self._services.directory.forget(self.state.run_id, wake_at)
+        self.stop()
+
+    def _stop_work(self) -> None:
+        if self._alarm is not None:
+            self._alarm[1].cancel()
+            self._alarm = None
+        for key in [*self._tokens, *self._panels]:
+            self._withdraw(key)
+        self._program.end()
+
+
+def row_of(state: RunState) -> RunRow:
+    """Give the run index's line for a state."""
+    return RunRow(
+        id=state.run_id,
+        workflow=state.workflow,
+        app=state.app,
+        status=state.status,
+        started_at=state.started_at,
+        updated_at=state.updated_at,
+        ended_at=state.ended_at,
+        parent=state.parent,
+        reason=state.reason,
+    )

@@ -1,0 +1,66 @@
+"""Records for people, made from a run's state: what ``steps()``, the command line and every other door show."""
+
+from datetime import UTC, datetime
+
+from understudy.journal.protocol import RunRow
+from understudy.messages.records import AttemptRecord, RunRecord, StepRecord
+from understudy.workflows.state import Attempt, RunState, Step
+
+
+def iso(moment: float) -> str:
+    """Write seconds since the Unix epoch as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+def run_record(row: RunRow) -> RunRecord:
+    """Give the record of a line of the run index."""
+    return RunRecord(
+        id=row.id,
+        workflow=row.workflow,
+        app=row.app,
+        status=row.status,
+        started_at=iso(row.started_at),
+        updated_at=iso(row.updated_at),
+        ended_at=iso(row.ended_at) if row.ended_at is not None else None,
+        parent=row.parent,
+        reason=row.reason,
+        events=row.last_seq,
+    )
+
+
+def step_records(state: RunState) -> list[StepRecord]:
+    """Give the steps of a run in the order in which they were asked for."""
+    return [step_record(step) for step in state.steps.values()]
+
+
+def step_record(step: Step) -> StepRecord:
+    """Give the record of one step."""
+    return StepRecord(
+        name=step.name,
+        key=step.key,
+        kind=step.kind,
+        status=step.status,
+        attempts=tuple(_attempt_record(attempt) for attempt in step.attempts),
+        result=step.result,
+        evaluations=tuple(step.evaluations),
+        flagged=step.flagged,
+        scheduled_at=iso(step.scheduled_at),
+        ended_at=iso(step.ended_at) if step.ended_at is not None else None,
+        retry_at=iso(step.retry_at) if step.retry_at is not None else None,
+    )
+
+
+def _attempt_record(attempt: Attempt) -> AttemptRecord:
+    failure = attempt.failure
+    return AttemptRecord(
+        number=attempt.number,
+        worker=attempt.worker,
+        pid=attempt.pid,
+        started_at=iso(attempt.started_at),
+        ended_at=iso(attempt.ended_at) if attempt.ended_at is not None else None,
+        outcome=attempt.outcome,
+        error=failure.sentence() if failure is not None else None,
+        exit=failure.exit if failure is not None else None,
+        charged=attempt.charged,
+        usage=attempt.usage,
+    )
