@@ -26,8 +26,8 @@ class ProgramPort(Protocol):
         """
         ...
 
-    async def call_child(self, *, app: str, workflow: str, arguments: dict[str, Json], run_id: str | None) -> Json:
-        """Have a child run started and wait for its recorded result.
+    async def call_child(self, *, workflow: str, arguments: dict[str, Json]) -> Json:
+        """Have a child run of a workflow of this app started and wait for its recorded result.
 
         Raises:
             RunFailed: The child failed.

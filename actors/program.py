@@ -130,10 +130,10 @@ class Program:
         command = ScheduleStep(key=name_key, name=name, kind=kind, step=step, arguments=arguments, options=options)
         return await self._ask(command)
 
-    async def call_child(self, *, app: str, workflow: str, arguments: dict[str, Json], run_id: str | None) -> Json:
+    async def call_child(self, *, workflow: str, arguments: dict[str, Json]) -> Json:
         """See ``ProgramPort``."""
         key = _scope().key(workflow)
-        command = ScheduleChild(key=key, app=app, workflow=workflow, arguments=arguments, run_id=run_id)
+        command = ScheduleChild(key=key, workflow=workflow, arguments=arguments)
         return await self._ask(command)
 
     def set_timer(self, timer: DurableTimer, seconds: float) -> None:

@@ -205,14 +205,12 @@ class ScheduleTimer(Message):
 
 
 class ScheduleChild(Message):
-    """The program awaits a run of its own."""
+    """The program awaits a run of another workflow of its app."""
 
     type: Literal["schedule.child"] = "schedule.child"
     key: str
-    app: str
     workflow: str
     arguments: dict[str, Json]
-    run_id: str | None = None
 
 
 class Withdraw(Message):

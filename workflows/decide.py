@@ -202,13 +202,13 @@ def _schedule_child(state: RunState, command: frames.ScheduleChild, moment: Mome
     if command.key in state.children:
         return
     already = sum(isinstance(event, ev.ChildScheduled) for event in out.events)
-    run_id = command.run_id or f"{state.run_id}.{len(state.children) + already + 1}"
+    run_id = f"{state.run_id}.{len(state.children) + already + 1}"
     out.events.append(
         ev.ChildScheduled(
             at=moment.now,
             key=command.key,
             run_id=run_id,
-            app=command.app or state.app,
+            app=state.app,
             workflow=command.workflow,
             arguments=command.arguments,
         )

@@ -6,7 +6,7 @@ from typing import Final
 from understudy.messages.frames import EndProgram, Resolution, Resolve, StartProgram, Turn
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Send, Unavailable, Withdraw
 from understudy.workflows.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
-from understudy.workflows.services import Services
+from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState
 
 HISTORY_BYTES: Final = 4 * 1024 * 1024
@@ -30,7 +30,7 @@ class ProgramLink:
         self._tell = tell
         self._released = released
         self._token: str | None = None
-        self._pool = PoolKey("", "program", "program")
+        self._pool: PoolRef | None = None
         self._assigned = False
         self._unsent: list[Resolution] = []
         """Outcomes released after the start was submitted and before a worker had it."""
@@ -47,7 +47,6 @@ class ProgramLink:
         if self._token is not None:
             return
         self._token = self._services.mint()
-        self._pool = PoolKey(state.app, "program", "program")
         self._assigned = False
         history, self._unsent = _split(state.resolutions[: self._released])
         self._unanswered = 1
@@ -67,7 +66,7 @@ class ProgramLink:
             reply=self._hear,
             streaming=True,
         )
-        self._services.pools.submit(self._pool, None, job)
+        self._pool = self._services.submit(PoolKey(state.app, "program", "program"), None, job)
 
     def release(self, state: RunState) -> None:
         """The next resolution is on the disk: tell it to the program, where there is one."""
@@ -82,15 +81,16 @@ class ProgramLink:
 
     def end(self) -> None:
         """Have the program forgotten."""
-        if self._token is not None:
+        if self._token is not None and self._pool is not None:
             token, self._token = self._token, None
             self._unanswered = 0
-            self._services.pools.tell(self._pool, Withdraw(token, farewell=EndProgram(run_id=self._run_id)))
+            self._pool.tell(Withdraw(token, farewell=EndProgram(run_id=self._run_id)))
 
     def _send(self, resolution: Resolution) -> None:
         assert self._token is not None
+        assert self._pool is not None
         self._unanswered += 1
-        self._services.pools.tell(self._pool, Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
+        self._pool.tell(Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
 
     def _hear(self, event: JobEvent) -> None:
         if event.token != self._token:

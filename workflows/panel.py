@@ -7,7 +7,7 @@ from typing import Final
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.frames import Evaluate, Judged
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
-from understudy.workflows.services import Services
+from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState, Step
 
 TRIES: Final = 3
@@ -47,13 +47,14 @@ class Panel:
         self._pool = PoolKey(state.app, "evaluator", "evaluator")
         self._seats = [_Seat(evaluator) for evaluator in step.options.accept]
         self._waiting: dict[str, _Seat] = {}
+        self._pools: dict[str, PoolRef] = {}
         for seat in self._seats:
             self._ask(seat)
 
     def withdraw(self) -> None:
         """Stop asking: nobody waits for the verdict."""
         for token in self._waiting:
-            self._services.pools.tell(self._pool, Withdraw(token))
+            self._pools[token].tell(Withdraw(token))
         self._waiting.clear()
 
     def _ask(self, seat: _Seat) -> None:
@@ -79,7 +80,7 @@ class Panel:
             attempt=seat.tries,
             timeout=TIMEOUT,
         )
-        self._services.pools.submit(self._pool, None, job)
+        self._pools[token] = self._services.submit(self._pool, None, job)
 
     def _hear(self, event: JobEvent) -> None:
         if isinstance(event, Assigned):

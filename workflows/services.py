@@ -16,15 +16,11 @@ from understudy.workflows.state import RunState
 PoolOrder: TypeAlias = Release | Send | Withdraw
 
 
-class Pools(Protocol):
-    """The way to the pools. Reactor's thread only; never blocks."""
+class PoolRef(Protocol):
+    """The pool that has a job. Never blocks."""
 
-    def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> None:
-        """Give a job to a pool."""
-        ...
-
-    def tell(self, key: PoolKey, order: PoolOrder) -> None:
-        """Say something about a job that the pool has."""
+    def tell(self, message: PoolOrder) -> None:
+        """Say something about the job."""
         ...
 
 
@@ -58,7 +54,8 @@ class Services:
 
     reactor: Reactor
     journal: Journal
-    pools: Pools
+    submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
+    """Gives a job to its pool, and the pool to the caller: later words about the job go there. Reactor's thread only."""
     directory: Directory
     mint: Callable[[], str]
     """Gives a token that was never given before, in this life of the journal or another."""

@@ -27,7 +27,7 @@ from understudy.workflows.decide import CANCEL_GRACE, Decision, Moment, decide, 
 from understudy.workflows.inputs import Effect, Input
 from understudy.workflows.link import ProgramLink
 from understudy.workflows.panel import Panel
-from understudy.workflows.services import Services
+from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState, Step, fold
 
 PASSIVATE_AFTER: Final = 30.0
@@ -69,6 +69,8 @@ class RunSupervisor(LoopActor):
         """Effects without events of their own that must not overtake the ones before them."""
         self._jobs: dict[str, tuple[str, int]] = {}
         """Attempts that pools have, by token: step key and attempt number."""
+        self._pools: dict[str, PoolRef] = {}
+        """Which pool has it, by token."""
         self._tokens: dict[str, str] = {}
         """The same the other way round: step key to token."""
         self._panels: dict[str, Panel] = {}
@@ -185,8 +187,8 @@ class RunSupervisor(LoopActor):
             case do.ResolveProgram():
                 self._program.release(self.state)
             case do.SendHeld(token=token):
-                if token in self._jobs:
-                    self._services.pools.tell(self._pool_of(self.state.steps[self._jobs[token][0]]), Release(token))
+                if token in self._pools:
+                    self._pools[token].tell(Release(token))
             case do.Judge(key=key, attempt=attempt):
                 self._judge(self.state.steps[key], attempt)
             case do.WithdrawStep(key=key):
@@ -206,9 +208,6 @@ class RunSupervisor(LoopActor):
                 self._services.directory.announce(self.state)
             case _:
                 assert_never(effect)
-
-    def _pool_of(self, step: Step) -> PoolKey:
-        return PoolKey(self.state.app, step.kind, step.options.pool or step.kind)
 
     def _dispatch(self, step: Step, attempt: int) -> None:
         if step.key in self._tokens or self.state.parked or not step.open:
@@ -238,7 +237,8 @@ class RunSupervisor(LoopActor):
             hold=held(step),
             solo=step.solo,
         )
-        self._services.pools.submit(self._pool_of(step), step.options.limits, job)
+        pool = PoolKey(self.state.app, step.kind, step.options.pool or step.kind)
+        self._pools[token] = self._services.submit(pool, step.options.limits, job)
 
     def _judge(self, step: Step, attempt: int) -> None:
         def judged(evaluations: Sequence[Any]) -> None:
@@ -253,8 +253,7 @@ class RunSupervisor(LoopActor):
             panel.withdraw()
         if (token := self._tokens.pop(key, None)) is not None:
             del self._jobs[token]
-            order = WithdrawJob(token, grace=WITHDRAW_GRACE)
-            self._services.pools.tell(self._pool_of(self.state.steps[key]), order)
+            self._pools.pop(token).tell(WithdrawJob(token, grace=WITHDRAW_GRACE))
 
     # ------------------------------------------------------------ what pools say
 
@@ -266,6 +265,7 @@ class RunSupervisor(LoopActor):
         key, attempt = found
         if not isinstance(event, Assigned):
             del self._jobs[event.token]
+            del self._pools[event.token]
             del self._tokens[key]
         match event:
             case Assigned(token=token, worker=worker, pid=pid, incarnation=life):

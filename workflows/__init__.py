@@ -1,0 +1,1 @@
+"""The control plane: what authors write, and what takes their runs from submission to the end."""

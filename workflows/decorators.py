@@ -1,0 +1,340 @@
+"""What authors write: ``@tool``, ``@evaluator``, ``@workflow``, ``LLM`` and ``sleep``."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+
+from pydantic import BaseModel
+
+from understudy.actors.definitions import ModelDefinition, StepDefinition, WorkflowDefinition
+from understudy.actors.models import Model, check_model
+from understudy.actors.site import caller_site, function_site
+from understudy.messages.base import Json
+from understudy.messages.errors import DefinitionError
+from understudy.messages.evaluation import Score
+from understudy.messages.policy import OnReject, Retry
+from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Step, step_options
+from understudy.workflows.workflow import Workflow
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S", bound=BaseModel)
+S_contra = TypeVar("S_contra", bound=BaseModel, contravariant=True)
+
+Judgement: TypeAlias = Score | bool | float
+"""What an evaluator may return: ``True`` is 1.0, ``False`` 0.0."""
+Evaluators: TypeAlias = Sequence[Step[..., Score]]
+
+
+class ToolDecorator(Protocol):
+    """``tool`` with its options given."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+
+
+class EvaluatorDecorator(Protocol):
+    """``evaluator`` with its options given."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, Judgement]], /) -> Step[P, Score]: ...
+    @overload
+    def __call__(self, fn: Callable[P, Judgement], /) -> Step[P, Score]: ...
+
+
+class Stateful(Protocol[S_contra, P, R_co]):
+    """A coroutine function whose first parameter is the shared state: a pydantic model, named ``state``."""
+
+    def __call__(self, state: S_contra, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Be called with the state before everything else."""
+        ...
+
+
+class WorkflowDecorator(Protocol):
+    """``workflow`` with its options given."""
+
+    @overload
+    def __call__(self, fn: Stateful[S, P, R], /) -> Workflow[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+
+
+@overload
+def tool(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+@overload
+def tool(fn: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    retry: Retry = DEFAULT_RETRY,
+    crash_attempts: int = 3,
+    once: bool = False,
+    memory_mb: int | None = None,
+    env: Sequence[str] = (),
+    accept: Evaluators = (),
+    threshold: float = 0.7,
+    on_reject: OnReject = "retry",
+) -> ToolDecorator: ...
+def tool(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    retry: Retry = DEFAULT_RETRY,
+    crash_attempts: int = 3,
+    once: bool = False,
+    memory_mb: int | None = None,
+    env: Sequence[str] = (),
+    accept: Evaluators = (),
+    threshold: float = 0.7,
+    on_reject: OnReject = "retry",
+) -> Any:
+    """Make a function a step that runs in a tool process.
+
+    Args:
+        fn: The function, plain or ``async``.
+        name: What the step is called; the function's name by default.
+        timeout: Seconds one attempt may take before its process is killed; None for no limit.
+        retry: How often and when it is tried again after it raised, overran or died.
+        crash_attempts: Deaths of its process before the call is set aside.
+        once: At most once: after a crash ``OutcomeUnknown`` is raised in the workflow instead of another attempt.
+        memory_mb: Data limit of its process in MiB. A tool with a limit of its own has processes of its own.
+        env: Names of environment variables that it may see. A tool with such has processes of its own.
+        accept: Evaluators that must accept its result.
+        threshold: Score from which each of them accepts it.
+        on_reject: What becomes of a result they do not accept.
+
+    Raises:
+        DefinitionError: An option has a value it cannot have; all of them are named.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> Step[..., Any]:
+        step_name = _name(fn, name, "tool")
+        options: dict[str, Any] = {
+            "timeout": timeout,
+            "retry": retry,
+            "crash_attempts": crash_attempts,
+            "once": once,
+            "threshold": threshold,
+            "on_reject": on_reject,
+        }
+        if memory_mb is not None or env:
+            options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": tuple(env)}}
+        checked = step_options(f"tool `{step_name}`", options, accept)
+        return Step(StepDefinition("tool", step_name, fn, function_site(fn), checked), accept)
+
+    return decorate if fn is None else decorate(fn)
+
+
+@overload
+def evaluator(fn: Callable[P, Coroutine[Any, Any, Judgement]], /) -> Step[P, Score]: ...
+@overload
+def evaluator(fn: Callable[P, Judgement], /) -> Step[P, Score]: ...
+@overload
+def evaluator(
+    *, name: str | None = None, timeout: float | None = DEFAULT_TIMEOUT, retry: Retry = DEFAULT_RETRY
+) -> EvaluatorDecorator: ...
+def evaluator(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout: float | None = DEFAULT_TIMEOUT,
+    retry: Retry = DEFAULT_RETRY,
+) -> Any:
+    """Make a function a judge of results that runs in an evaluator process.
+
+    It takes the result, and maybe the arguments of the call that gave it, as a second parameter:
+    ``{"args": [...], "kwargs": {...}}``. It gives a ``Score``, a number from 0 to 1, or a bool.
+
+    Args:
+        fn: The function, plain or ``async``.
+        name: What it is called; the function's name by default.
+        timeout: Seconds one attempt may take before its process is killed; None for no limit.
+        retry: How often and when it is tried again where it breaks.
+
+    Raises:
+        DefinitionError: An option has a value it cannot have, or the function takes other parameters.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> Step[..., Score]:
+        step_name = _name(fn, name, "evaluator")
+        title = f"evaluator `{step_name}`"
+        checked = step_options(title, {"timeout": timeout, "retry": retry})
+        definition = StepDefinition("evaluator", step_name, fn, function_site(fn), checked, result=Score)
+        if len(definition.signature.parameters) not in {1, 2}:
+            msg = f"{title} takes the result, and maybe the arguments that led to it: one parameter or two"
+            raise DefinitionError(msg)
+        return Step(definition)
+
+    return decorate if fn is None else decorate(fn)
+
+
+class LLM(Step[[str], T], Generic[T]):
+    """A language model as a step: a prompt goes in, a value of ``output`` comes out."""
+
+    @overload
+    def __init__(
+        self: "LLM[str]",
+        name: str,
+        *,
+        model: str | Model | None = None,
+        instructions: str = "",
+        accept: Evaluators = (),
+        threshold: float = 0.7,
+        on_reject: OnReject = "retry",
+        retry: Retry = DEFAULT_RETRY,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        settings: Mapping[str, Json] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        *,
+        output: type[T],
+        model: str | Model | None = None,
+        instructions: str = "",
+        accept: Evaluators = (),
+        threshold: float = 0.7,
+        on_reject: OnReject = "retry",
+        retry: Retry = DEFAULT_RETRY,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        settings: Mapping[str, Json] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "LLM[Any]",
+        name: str,
+        *,
+        output: object,
+        model: str | Model | None = None,
+        instructions: str = "",
+        accept: Evaluators = (),
+        threshold: float = 0.7,
+        on_reject: OnReject = "retry",
+        retry: Retry = DEFAULT_RETRY,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        settings: Mapping[str, Json] = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        *,
+        output: Any = str,
+        model: str | Model | None = None,
+        instructions: str = "",
+        accept: Evaluators = (),
+        threshold: float = 0.7,
+        on_reject: OnReject = "retry",
+        retry: Retry = DEFAULT_RETRY,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        settings: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Make the step; like a decorated function it belongs at the top level of a file.
+
+        Args:
+            name: What the step is called.
+            output: Type of the answer: ``str`` for plain text, anything else is asked for and checked as JSON.
+            model: A provider string, a ``MockModel``, or None for the value of ``UNDERSTUDY_MODEL`` (``"mock"``).
+            instructions: What the model is told before every prompt.
+            accept: Evaluators that must accept the answer.
+            threshold: Score from which each of them accepts it.
+            on_reject: What becomes of an answer they do not accept; ``"retry"`` feeds back what they said.
+            retry: How often and when it is tried again.
+            timeout: Seconds one attempt may take; None for no limit.
+            settings: Handed to the model as they are.
+
+        Raises:
+            DefinitionError: An option has a value it cannot have, or no such model is known.
+        """
+        title = f"LLM `{name}`"
+        check_model(model, title)
+        options = {"timeout": timeout, "retry": retry, "threshold": threshold, "on_reject": on_reject}
+
+        async def ask(prompt: str) -> Any:
+            from understudy.actors.llm import ask_in_place  # noqa: PLC0415  only workers and this rare path need it
+
+            return await ask_in_place(definition, prompt)
+
+        definition = ModelDefinition(
+            name,
+            ask,
+            caller_site(f"LLM.{name}", 1),
+            step_options(title, options, accept),
+            output=output,
+            instructions=instructions,
+            model=model,
+            settings=dict(settings or {}),
+        )
+        super().__init__(definition, accept)
+        self.__name__ = name
+        self.__doc__ = instructions or None
+
+    def __call__(self, prompt: str) -> Coroutine[Any, Any, T]:
+        """Prompt the model; nothing runs before the coroutine is awaited or made a task."""
+        return super().__call__(prompt)
+
+
+@overload
+def workflow(fn: Stateful[S, P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+@overload
+def workflow(*, name: str | None = None) -> WorkflowDecorator: ...
+def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
+    """Make a coroutine function a workflow, which runs in a program process.
+
+    A first parameter named ``state``, annotated with a pydantic model whose fields all have defaults, is the run's shared
+    state: callers do not pass it, changes to it are journaled and visible from outside.
+
+    Args:
+        fn: The function, ``async``.
+        name: What the workflow is called; the function's name by default. One app has each name once.
+
+    Raises:
+        DefinitionError: The function is not ``async``, takes ``*args`` or ``**kwargs``, or its state has fields without
+            a default.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> Workflow[..., Any]:
+        workflow_name = _name(fn, name, "workflow")
+        title = f"workflow `{workflow_name}`"
+        site = function_site(fn)
+        if not inspect.iscoroutinefunction(fn):
+            msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
+            raise DefinitionError(msg)
+        parameters = inspect.signature(fn).parameters.values()
+        variadic = [str(parameter) for parameter in parameters if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}]
+        if variadic:
+            msg = f"{title} takes {' and '.join(variadic)}: name its parameters, so that a run's arguments have names"
+            raise DefinitionError(msg)
+        definition = WorkflowDefinition("workflow", workflow_name, fn, site)
+        if isinstance(fn.__annotations__.get("state"), type):
+            _ = definition.state_model  # refuses it here where that is possible already
+        return Workflow(definition)
+
+    return decorate if fn is None else decorate(fn)
+
+
+async def sleep(seconds: float) -> None:
+    """Wait. Inside a workflow the wait is durable: it survives every process and holds none while it lasts."""
+    await asyncio.sleep(seconds)  # the loop that programs run on makes every timer a journaled one
+
+
+def _name(fn: Callable[..., Any], name: str | None, kind: str) -> str:
+    if isinstance(fn, (Step, Workflow)):
+        msg = f"{fn.definition.title} is a step or workflow already: decorate a function once"
+        raise DefinitionError(msg)
+    if not callable(fn):
+        msg = f"@{kind} decorates a function, not {fn!r}; its options are given by name"
+        raise DefinitionError(msg)
+    return name if name is not None else str(getattr(fn, "__name__", fn))

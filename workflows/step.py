@@ -1,0 +1,154 @@
+"""Steps: decorated functions that are called like the functions they were, wherever they then run."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from copy import copy
+from functools import cached_property
+from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
+
+from pydantic import ValidationError
+
+from understudy.actors.context import ProgramPort, program
+from understudy.actors.definitions import StepDefinition
+from understudy.actors.values import as_score, faults
+from understudy.messages.base import Json
+from understudy.messages.errors import DefinitionError
+from understudy.messages.evaluation import Score
+from understudy.messages.policy import Retry, StepOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_TIMEOUT: Final = 300.0
+"""Seconds one attempt may take where the author says nothing."""
+DEFAULT_RETRY: Final = Retry()
+"""The retry policy where the author says nothing."""
+
+
+class StepChanges(TypedDict, total=False):
+    """What ``Step.options`` can change.
+
+    Attributes:
+        timeout: Seconds one attempt may take, or None for no limit.
+        retry: How often and when it is tried again.
+        name: What the call is named after, in its key and in every view.
+        key: A label of the call in its key, such as the item it works on.
+    """
+
+    timeout: float | None
+    retry: Retry
+    name: str
+    key: str | None
+
+
+class Step(Generic[P, R]):
+    """A function whose calls are journaled steps inside a workflow.
+
+    Awaited inside a workflow, a call runs in a worker process of its own kind, under the step's timeout and retry policy,
+    and its result is recorded. Awaited anywhere else it simply runs in place, once: a plain function in a thread, so that
+    it does not block the loop, an ``async`` one on the loop itself.
+    """
+
+    def __init__(self, definition: StepDefinition, accept: "Sequence[Step[..., Score]]" = ()) -> None:
+        """Wrap a definition; made by the decorators."""
+        self.definition = definition
+        self.name = definition.name
+        self._accept = tuple(accept)
+        self._options = definition.options
+        self._key: str | None = None
+        present(self, definition.fn)
+
+    @property
+    def fn(self) -> Callable[P, Any]:
+        """The plain function, ``async`` where it was written so."""
+        return self.definition.fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Call the step; nothing runs before the coroutine is awaited or made a task.
+
+        Raises:
+            TypeError: The arguments are not those of the function, or cannot be written as JSON.
+        """
+        port = program.get()
+        if port is not None:
+            return self._schedule(port, self._checked, self.definition.signature.encode_call(args, kwargs))
+        self.definition.signature.check(args, kwargs)
+        return self._run_in_place(args, kwargs)
+
+    def options(self, **changes: Unpack[StepChanges]) -> Self:
+        """Give a copy that runs with other options: ``timeout``, ``retry``, ``name``, ``key``.
+
+        Raises:
+            DefinitionError: An option has a value it cannot have; all of them are named.
+        """
+        given: dict[str, Any] = {**changes}
+        changed = copy(self)
+        changed.__dict__.pop("_checked", None)
+        changed.name = given.pop("name", self.name)
+        changed._key = given.pop("key", self._key)  # noqa: SLF001  a copy of ourselves
+        changed._options = step_options(self.definition.title, {**dict(self._options), **given})  # noqa: SLF001
+        return changed
+
+    def __repr__(self) -> str:
+        """Say what it is in a few words."""
+        limit = "no timeout" if self._options.timeout is None else f"{self._options.timeout:g} s each"
+        attempts = self._options.retry.attempts
+        many = "1 attempt" if attempts == 1 else f"up to {attempts} attempts"
+        return f"<{self.definition.title} of {self.definition.site.module}: {many}, {limit}>"
+
+    @cached_property
+    def _checked(self) -> StepOptions:
+        """The options, once it is certain that workers can find the step and its evaluators."""
+        for step in (self, *self._accept):
+            _ = step.definition.app
+        return self._options
+
+    async def _schedule(self, port: ProgramPort, options: StepOptions, arguments: Json) -> R:
+        result = await port.call_step(
+            name=self.name,
+            kind=self.definition.step_kind,
+            step=self.definition.ref,
+            arguments=arguments,
+            options=options,
+            key=self._key,
+        )
+        return cast("R", self.definition.decode_result(result))
+
+    async def _run_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        fn = self.definition.fn
+        result = await fn(*args, **kwargs) if inspect.iscoroutinefunction(fn) else await asyncio.to_thread(fn, *args, **kwargs)
+        return cast("R", as_score(result) if self.definition.kind == "evaluator" else result)
+
+
+def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = ()) -> StepOptions:
+    """Check the options of a step.
+
+    Args:
+        title: What the step is, for the error.
+        values: Fields of ``StepOptions``.
+        accept: The evaluators of its results.
+
+    Raises:
+        DefinitionError: Some have values they cannot have; all of them are named.
+    """
+    steps = accept if isinstance(accept, (list, tuple)) else (accept,)
+    good = [step for step in steps if isinstance(step, Step) and step.definition.kind == "evaluator"]
+    found = [("accept", f"takes functions decorated with @evaluator, not {step!r}") for step in steps if step not in good]
+    if good:
+        values = {**values, "accept": tuple(step.definition.ref for step in good)}
+    try:
+        options = StepOptions(**values)
+    except ValidationError as error:
+        found = [*faults(error), *found]
+    if found:
+        msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
+        raise DefinitionError(msg)
+    return options
+
+
+def present(wrapper: object, fn: Callable[..., Any]) -> None:
+    """Let ``help``, ``inspect.signature`` and documentation tools see the function behind its wrapper."""
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(wrapper, attribute, getattr(fn, attribute, None))
+    setattr(wrapper, "__wrapped__", fn)  # noqa: B010  inspect's convention, unknown to type checkers

@@ -1,0 +1,91 @@
+"""Workflows: coroutine functions whose awaits are journaled."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from pydantic import BaseModel
+
+from understudy.actors.context import ProgramPort, program
+from understudy.actors.definitions import WorkflowDefinition
+from understudy.messages.base import Json
+from understudy.workflows.step import present
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workflow(Generic[P, R]):
+    """A coroutine function that survives its process.
+
+    ``Orchestrator.start`` starts it as a run. Awaited inside another workflow it is a child run; awaited anywhere else it
+    simply runs in place, with a fresh state where it declares one. Callers never pass the state.
+    """
+
+    def __init__(self, definition: WorkflowDefinition) -> None:
+        """Wrap a definition; made by ``workflow``."""
+        self.definition = definition
+        self.name = definition.name
+        present(self, definition.fn)
+
+    @property
+    def fn(self) -> Callable[..., Coroutine[Any, Any, R]]:
+        """The plain function, its state parameter included."""
+        return self.definition.fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Call the workflow; nothing runs before the coroutine is awaited or made a task.
+
+        Raises:
+            InvalidInput: Inside a workflow: the arguments do not fit the signature; every field at fault is named.
+            TypeError: Elsewhere: the arguments are not those of the function.
+        """
+        port = program.get()
+        if port is not None:
+            return self._run_as_child(port, self.bind(*args, **kwargs))
+        self.definition.signature.check(args, kwargs)
+        state = self.definition.fresh_state()
+        return self.definition.fn(*args, **kwargs) if state is None else self.definition.fn(state, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Say what it is in a few words."""
+        return f"<{self.definition.title} of {self.definition.site.module}>"
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Json]:
+        """Give a call's arguments as JSON by parameter name, with defaults filled in.
+
+        Raises:
+            InvalidInput: They do not fit the signature; every field at fault is named.
+            NotSerializable: One cannot be written as JSON.
+        """
+        return self.definition.bind(*args, **kwargs)
+
+    def bind_json(self, arguments: dict[str, Json]) -> dict[str, Json]:
+        """Give arguments that arrived as JSON, or as words of a command line, in their normal form.
+
+        Raises:
+            InvalidInput: They do not fit the signature; every field at fault is named.
+        """
+        return self.definition.bind_json(arguments)
+
+    def call(self, arguments: dict[str, Json], state: BaseModel | None = None) -> Coroutine[Any, Any, R]:
+        """Call the function with arguments as ``bind`` gives them."""
+        return self.definition.call(arguments, state)
+
+    def encode_result(self, value: object) -> Json:
+        """Give a result as JSON.
+
+        Raises:
+            NotSerializable: It does not fit the return annotation, or cannot be written as JSON.
+        """
+        return self.definition.encode_result(value)
+
+    def decode_result(self, json: Json) -> R:
+        """Give the result that recorded JSON stands for.
+
+        Raises:
+            InvalidInput: It does not fit the return annotation.
+        """
+        return cast("R", self.definition.decode_result(json))
+
+    async def _run_as_child(self, port: ProgramPort, arguments: dict[str, Json]) -> R:
+        return self.decode_result(await port.call_child(workflow=self.name, arguments=arguments))
