@@ -1,13 +1,19 @@
 """Connections to a journal's file: one that writes, any number that only read."""
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
+from urllib.parse import quote
 
 import apsw
 
 from understudy.journal.database import Database
+from understudy.journal.faults import translate
 from understudy.journal.place import make_file, refuse_network, sync_directory
 from understudy.journal.schema import Migrations, check, epoch_of, open_epoch
+from understudy.messages.errors import JournalError
 
 Durability: TypeAlias = Literal["full", "process"]
 
@@ -23,14 +29,10 @@ def open_writer(path: Path, durability: Durability, known: Migrations | None = N
     """Open a journal for writing, making it where it is missing; give the connection and the new epoch's number.
 
     Raises:
-        JournalError: The place, or what lies there, is unfit.
-        OSError, apsw.Error: The system or SQLite refused.
+        JournalError: The place, or what lies there, is unfit; the sentence says how.
     """
     refuse_network(path)
-    make_file(path)
-    connection = _connect(path, apsw.SQLITE_OPEN_READWRITE)
-    try:
-        _harden(connection)
+    with _connected(path, writing=True) as connection:
         check(connection, path, known)  # before the first write, so that a file that is not ours stays as it was
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", "FULL")  # an epoch counts once it is on the disk, whatever the durability
@@ -39,9 +41,6 @@ def open_writer(path: Path, durability: Durability, known: Migrations | None = N
         _settle_log(connection)
         sync_directory(path.parent)
         connection.pragma("synchronous", SYNCHRONOUS[durability])
-    except BaseException:
-        close_untouched(connection)
-        raise
     return connection, epoch
 
 
@@ -61,32 +60,52 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
     """Open a journal for reading only, whether or not another process writes; give the connection and newest epoch.
 
     Raises:
-        FileNotFoundError: Nothing lies there.
-        JournalError: What lies there is unfit, or still empty.
-        apsw.Error: SQLite refused.
+        JournalError: Nothing lies there, or something unfit; the sentence says what.
     """
-    path.stat()
-    connection = _connect(path, apsw.SQLITE_OPEN_READONLY)
+    with _connected(path, writing=False) as connection:
+        if check(connection, path, known):
+            return connection, epoch_of(connection)
+        msg = f"the journal {path} is still empty: start an orchestrator there first"
+        raise JournalError(msg)
+
+
+def _is_frozen(path: Path) -> bool:
+    """Whether this process could not make the log's files beside a journal that has none: an archive, a backup.
+
+    SQLite then reads it only when told that nobody changes it.
+    """
+    return not Path(f"{path}-wal").exists() and not os.access(path.parent, os.W_OK)
+
+
+@contextmanager
+def _connected(path: Path, *, writing: bool) -> Generator[Database]:
+    """Open a connection, and close it again with nothing more written if the work with it fails."""
+    connection: Database | None = None
     try:
-        _harden(connection)
-        version = check(connection, path, known)
-        epoch = epoch_of(connection) if version else 0
-    except BaseException:
-        close_untouched(connection)
+        connection = _connect(path, writing=writing)
+        connection.set_busy_timeout(BUSY_MS)
+        connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+        connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)  # no functions run by a doctored file's schema
+        connection.pragma("cell_size_check", 1)
+        yield connection
+    except BaseException as error:
+        number = connection.system_errno if connection else 0
+        if connection:
+            close_untouched(connection)
+        if isinstance(error, (apsw.Error, OSError)):
+            raise translate(error, path, number) from error
         raise
-    return connection, epoch
 
 
-def _connect(path: Path, flags: int) -> Database:
-    return apsw.Connection(str(path), flags=flags, statementcachesize=128)
-
-
-def _harden(connection: Database) -> None:
-    connection.set_busy_timeout(BUSY_MS)
-    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-    # A doctored file must not run functions through its schema.
-    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
-    connection.pragma("cell_size_check", 1)
+def _connect(path: Path, *, writing: bool) -> Database:
+    name, flags = str(path), apsw.SQLITE_OPEN_READWRITE if writing else apsw.SQLITE_OPEN_READONLY
+    if writing:
+        make_file(path)
+    else:
+        path.stat()  # says plainly that there is none
+        if _is_frozen(path):
+            name, flags = f"file:{quote(name)}?immutable=1", flags | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(name, flags=flags, statementcachesize=128)
 
 
 def close_untouched(connection: Database) -> None:

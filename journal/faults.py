@@ -10,7 +10,7 @@ from understudy.messages.errors import JournalCorrupt, JournalError, JournalFull
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_WRITING = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_SYSTEM = (apsw.IOError, apsw.CantOpenError, OSError)
+_SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError)
 _REPAIR = "copy the file away, then see what is whole with `understudy db verify`, or go back to a backup"
 
 
@@ -25,7 +25,7 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
     number = error.errno if isinstance(error, OSError) else system_errno
     because = os.strerror(number) if number else str(error)
     kind: type[JournalError] = JournalError
-    if isinstance(error, apsw.FullError) or (isinstance(error, _SYSTEM) and number in _NO_ROOM):
+    if isinstance(error, _SYSTEM) and (number in _NO_ROOM or _has_no_room(error)):
         kind = JournalFull
         sentence = (
             f"no room is left to write the journal {path} ({because}): what was acknowledged is safe, nothing more is "
@@ -37,6 +37,8 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
             f"the journal {path} cannot be written ({because}): what was acknowledged is safe; make its directory and "
             "file writable for this user, or choose another path"
         )
+    elif isinstance(error, FileNotFoundError):
+        sentence = f"there is no journal at {path}: check the path, or start an orchestrator there first"
     elif isinstance(error, apsw.NotADBError):
         kind = JournalCorrupt
         sentence = f"{path} is no SQLite database, so no journal; it was left as it is: choose another path"
@@ -53,6 +55,11 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
             "taken; check the disk and start again"
         )
     return kind(sentence)
+
+
+def _has_no_room(error: Exception) -> bool:
+    """Whether SQLite itself says so, or failed to extend its shared memory, for which it keeps no number."""
+    return isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
 
 
 def damaged_event(path: Path, run_id: str, seq: int, how: str) -> JournalCorrupt:

@@ -81,8 +81,7 @@ class MemoryJournal:
         """See ``Journal.runs``."""
         self._check_open()
         with self._lock:
-            rows = list(self._rows.values())
-        rows.sort(key=lambda row: (row.started_at, row.id), reverse=True)
+            rows = list(reversed(self._rows.values()))
         if status is not None:
             rows = [row for row in rows if row.status in status]
         if workflow is not None:

@@ -121,7 +121,7 @@ class Reader:
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         values.append(-1 if limit is None else limit)
         with self.connection() as connection:
-            rows = connection.execute(f"{RUN} {where} ORDER BY started_at DESC, id DESC LIMIT ?", values).fetchall()
+            rows = connection.execute(f"{RUN} {where} ORDER BY number DESC LIMIT ?", values).fetchall()
         return [RunRow(*row) for row in rows]
 
     def timers(self, before: float | None) -> list[Timer]:

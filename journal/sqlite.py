@@ -4,10 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import apsw
-
 from understudy.journal.connections import Durability, close_untouched, open_reader, open_writer
-from understudy.journal.faults import translate
 from understudy.journal.group import GroupCommit
 from understudy.journal.protocol import Append, RunRow, Stored, Timer
 from understudy.journal.reader import Reader
@@ -44,19 +41,11 @@ class SqliteJournal:
         self._reader = Reader(self.path, lambda: open_reader(self.path)[0])
         self._writer: Writer | None = None
         self._group: GroupCommit | None = None
-        try:
-            if read_only:
-                connection, self._epoch = open_reader(self.path)
-                close_untouched(connection)
-                if not self._epoch:
-                    self._refuse_empty()
-                return
-            connection, self._epoch = open_writer(self.path, durability)
-        except FileNotFoundError as error:
-            msg = f"there is no journal at {self.path}: check the path, or start an orchestrator there first"
-            raise JournalError(msg) from error
-        except (OSError, apsw.Error) as error:
-            raise translate(error, self.path) from error
+        if read_only:
+            connection, self._epoch = open_reader(self.path)
+            close_untouched(connection)
+            return
+        connection, self._epoch = open_writer(self.path, durability)
         self._writer = Writer(connection, self.path, self._epoch)
         self._group = GroupCommit(self._writer.commit, self._writer.rest, "understudy-journal")
 
@@ -65,10 +54,6 @@ class SqliteJournal:
         if self._group is None:
             return f"<SqliteJournal {self.path}, read only>"
         return f"<SqliteJournal {self.path}, epoch {self._epoch}{', stopped' if self._group.failed else ''}>"
-
-    def _refuse_empty(self) -> None:
-        msg = f"the journal {self.path} is still empty: start an orchestrator there first"
-        raise JournalError(msg)
 
     @property
     def epoch(self) -> int:

@@ -164,12 +164,12 @@ class Writer:
         """Do something that must not be tried again when it fails: then the connection is given up unchanged."""
         try:
             return work()
-        except (JournalError, OSError, apsw.Error) as error:
+        except Exception as error:
             number = self._connection.system_errno if isinstance(error, apsw.Error) else 0
             close_untouched(self._connection)
-            if isinstance(error, JournalError):
-                raise
-            raise translate(error, self._path, number) from error
+            if isinstance(error, (apsw.Error, OSError)):
+                raise translate(error, self._path, number) from error
+            raise
 
     def close(self) -> None:
         """Let go of the file; the log is copied into the database and removed unless somebody still reads."""

@@ -1,0 +1,76 @@
+"""Bringing a journal's tables up to date, and the connections that do it."""
+
+import apsw
+import pytest
+
+from tests.journal.appends import Client, changed
+from understudy.journal.connections import open_reader, open_writer
+from understudy.journal.schema import migrations
+from understudy.messages.errors import JournalError
+
+NEXT = (2, "ALTER TABLE runs ADD COLUMN mood TEXT; CREATE TABLE moods (name TEXT);")
+BROKEN = (3, "CREATE TABLE fine (x); CREATE TABLE moods (name TEXT);")
+
+
+def version(path):
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    found = connection.pragma("user_version")
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    connection.close()
+    return found, tables
+
+
+def test_the_steps_are_numbered_from_one_without_gaps():
+    assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def test_a_new_file_gets_every_step(tmp_path):
+    path = tmp_path / "journal.db"
+    connection, epoch = open_writer(path, "full", (*migrations(), NEXT))
+    connection.close()
+    assert epoch == 1
+    found, tables = version(path)
+    assert found == 2
+    assert {"events", "runs", "moods"} <= tables
+
+
+def test_an_older_file_gets_the_steps_it_lacks_and_keeps_its_events(opened):
+    journal = opened()
+    Client(journal).append("r", 0, changed("kept"))
+    journal.close()
+    connection, epoch = open_writer(journal.path, "full", (*migrations(), NEXT))
+    assert epoch == 2
+    assert connection.execute("SELECT mood, last_seq FROM runs").fetchall() == [(None, 1)]
+    connection.close()
+    assert version(journal.path)[0] == 2
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(opened):
+    journal = opened()
+    Client(journal).append("r", 0, changed("kept"))
+    journal.close()
+    before = journal.path.read_bytes()
+    with pytest.raises(JournalError, match="table moods already exists"):
+        open_writer(journal.path, "full", (*migrations(), NEXT, BROKEN))
+    assert version(journal.path) == (1, {"events", "blobs", "runs", "timers", "meta"})
+    assert journal.path.read_bytes() == before
+    again = opened()
+    assert again.epoch == 2
+    assert again.verify() == []
+
+
+@pytest.mark.parametrize(("durability", "level"), [("full", 2), ("process", 1)])
+def test_commits_are_synced_as_the_durability_asks(tmp_path, durability, level):
+    connection, _ = open_writer(tmp_path / "journal.db", durability)
+    assert connection.pragma("synchronous") == level
+    assert connection.pragma("journal_mode") == "wal"
+    connection.close()
+
+
+def test_a_reader_cannot_write(opened):
+    journal = opened()
+    connection, epoch = open_reader(journal.path)
+    assert epoch == 1
+    with pytest.raises(apsw.ReadOnlyError):
+        connection.execute("DELETE FROM events")
+    connection.close()
