@@ -1,18 +1,25 @@
 """Exceptions as data: what an attempt or a workflow raised, without the exception itself."""
 
 import asyncio
+import os
 import traceback
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from understudy.messages.errors import Fatal, RetryAfter
+from understudy.messages.errors import DefinitionError, Fatal, InvalidInput, NotSerializable, RetryAfter
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.policy import class_name
 
-_OURS: Final = Path(__file__).resolve().parent.parent
-_FOREIGN: Final = (str(Path(asyncio.__file__).parent), *(str(_OURS / part) for part in ("actors", "messages", "workflows")))
+_ROOTS: Final = {Path(__file__).parent.parent, Path(__file__).resolve().parent.parent}  # a checkout has links to itself
+_FOREIGN: Final = (
+    "<frozen importlib",
+    str(Path(asyncio.__file__).parent),
+    *(str(root / part) + os.sep for root in _ROOTS for part in ("actors", "messages", "workflows")),
+)
 _TEXT_LIMIT: Final = 16 * 1024
+_HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
+"""What the same code would only raise again."""
 
 
 def describe_exception(error: BaseException, outcome: Outcome = "error") -> Failure:
@@ -23,18 +30,25 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
     return Failure(
         outcome=outcome,
         type=type(error).__name__,
-        message=_text(str(error)),
+        message=_text(_message(error)),
         traceback=_text(user_traceback(error.__traceback__)),
         classes=tuple(class_name(cls) for cls in type(error).__mro__ if issubclass(cls, BaseException)),
-        fatal=isinstance(error, Fatal),
+        fatal=isinstance(error, _HOPELESS),
         retry_after=error.seconds if isinstance(error, RetryAfter) else None,
     )
 
 
 def user_traceback(start: TracebackType | None) -> str:
-    """Format the frames of a traceback that are the user's: neither ours nor asyncio's."""
+    """Format the frames of a traceback that are the user's: neither ours nor those of asyncio or the import system."""
     frames = [frame for frame in traceback.extract_tb(start) if not frame.filename.startswith(_FOREIGN)]
     return "".join(traceback.format_list(frames))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001  a class of the user's makes this text
+        return f"its text cannot be made, that raises {type(broken).__name__}"
 
 
 def _text(text: str) -> str:

@@ -1,0 +1,134 @@
+"""Loading an app: a user's file or module, with everything it defines. In worker processes and their zygote only."""
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Final
+
+from understudy.actors.definitions import all_definitions
+from understudy.actors.failure import user_traceback
+from understudy.actors.site import stem
+from understudy.actors.warmup import warm_up
+from understudy.messages.errors import DefinitionError
+from understudy.messages.frames import Definition
+
+_TAKEN: Final = sys.stdlib_module_names | {"understudy"}
+
+loading: bool = False
+"""True while an app is imported here. Who would start an orchestrator then raises ``ImportEnded`` instead."""
+
+
+class ImportEnded(BaseException):  # noqa: N818  no error: it ends an import like StopIteration ends a loop
+    """A script has come to the point where it starts an orchestrator: all of its definitions are made.
+
+    So a script that embeds ``Orchestrator`` needs no ``__main__`` guard.
+    """
+
+
+def preload(app: str) -> None:
+    """Import an app and make everything ready that its workers will use. Called in the zygote, which has one thread.
+
+    Args:
+        app: Absolute path of a file, or dotted name of a module.
+
+    Raises:
+        DefinitionError: The app cannot be imported, or what it defines cannot run; the message holds the user's own
+            traceback where there is one.
+    """
+    load(app)
+    describe()
+    faults: list[str] = []
+    for definition in all_definitions():
+        try:
+            definition.prepare()
+        except DefinitionError as error:
+            faults.append(str(error))
+    if faults:
+        raise DefinitionError("\n".join(faults))
+    warm_up()
+
+
+def load(app: str) -> None:
+    """Import an app. A script that starts an orchestrator is imported up to there.
+
+    Raises:
+        DefinitionError: It cannot be imported.
+    """
+    with _importing(app):
+        if os.path.isabs(app):
+            _load_file(app)
+        else:
+            importlib.import_module(app)
+
+
+def describe() -> tuple[Definition, ...]:
+    """Give the app's manifest: everything it defines.
+
+    Raises:
+        DefinitionError: Two workflows, or two tools with processes of their own, have the same name.
+    """
+    records = tuple(definition.record() for definition in all_definitions())
+    names = Counter((record.kind, record.name) for record in records if record.kind == "workflow" or record.pool)
+    twice = [f"{kind}s called `{name}`" for (kind, name), count in names.items() if count > 1]
+    if twice:
+        places = ", ".join(record.ref for record in records if names[record.kind, record.name] > 1)
+        msg = f"there are several {' and '.join(twice)} ({places}): give each a name of its own, as in @{records[0].kind}(name=...)"
+        raise DefinitionError(msg)
+    return records
+
+
+@contextmanager
+def _importing(app: str) -> Iterator[None]:
+    """Set what an import sees, and turn however it fails into one error."""
+    global loading  # noqa: PLW0603  one app is imported at a time, in a process with one thread
+    argv, sys.argv = sys.argv, [app]  # a script that parses its arguments at import gets none
+    loading = True
+    try:
+        yield
+    except ImportEnded:
+        pass
+    except SystemExit as error:
+        msg = (
+            f"{app} ended while it was imported (exit code {error.code}): put what it does when run as a script under "
+            f'`if __name__ == "__main__":`\n{user_traceback(error.__traceback__)}'
+        )
+        raise DefinitionError(msg) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        what = "".join(traceback.format_exception_only(error)).strip()
+        msg = f"{app} cannot be imported: {what}\n{user_traceback(error.__traceback__)}".rstrip()
+        raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
+    finally:
+        loading = False
+        sys.argv = argv
+
+
+def _load_file(path: str) -> ModuleType:
+    """Import a file under its stem, findable by the files beside it."""
+    if not os.path.isfile(path):
+        msg = f"{path} does not exist"
+        raise DefinitionError(msg)
+    folder = os.path.dirname(path)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as if it had been started as a script
+    name = stem(path)
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == path:
+        return known  # a file beside it has imported it already
+    if known is not None or name in _TAKEN:
+        name = f"app_{name}"  # importing must not replace a module that others use
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        msg = f"{path} is no Python file"
+        raise DefinitionError(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: annotations are looked up there, and files beside it may import it
+    spec.loader.exec_module(module)
+    return module

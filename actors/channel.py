@@ -1,0 +1,87 @@
+"""A worker's end of its socket: reading by whoever has the main thread, sending from any thread, and a beat beside."""
+
+import os
+import select
+import socket
+import sys
+import threading
+from typing import Any, Final, NoReturn
+
+from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from understudy.messages.errors import CodecError
+from understudy.messages.frames import FromWorker, Heartbeat, ToWorker
+
+_READ_BYTES: Final = 64 * 1024  # below malloc's threshold for a mapping of its own, which each read would pay for
+_PROTOCOL_EXIT: Final = 76
+"""Exit code where the orchestrator sent bytes that are no message (``EX_PROTOCOL``)."""
+
+
+class Channel:
+    """Speaks with the orchestrator over one blocking socket.
+
+    The thread that works is the one that reads, so a message costs no change of threads. A second thread beats, and
+    watches for the end of the orchestrator while the first is busy.
+
+    Args:
+        connection: The socket; it is the channel's from now on.
+        heartbeat: Seconds between beats.
+    """
+
+    def __init__(self, connection: socket.socket, heartbeat: float) -> None:
+        """Take over the socket; nobody beats before ``start``."""
+        connection.setblocking(True)
+        self._connection = connection
+        self._heartbeat = heartbeat
+        self._decoder = FrameDecoder()
+        self._sending = threading.Lock()  # two threads write frames; a frame must not be cut by another
+
+    def start(self) -> None:
+        """Begin to beat."""
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor, for loops that wait for more than one thing."""
+        return self._connection.fileno()
+
+    def read(self) -> list[ToWorker]:
+        """Wait for bytes and give the messages that are whole with them, maybe none. Main thread.
+
+        The process ends here where the orchestrator is gone, or sends what is no message.
+        """
+        try:
+            data = self._connection.recv(_READ_BYTES)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            _abandoned()
+        try:
+            return [TO_WORKER.decode(body).message for body in self._decoder.feed(data)]
+        except CodecError as error:
+            sys.stderr.write(f"the orchestrator sent what is no message: {error}\n")
+            sys.stderr.flush()
+            os._exit(_PROTOCOL_EXIT)
+
+    def send(self, message: FromWorker) -> None:
+        """Send a message; blocks while the orchestrator does not read. Any thread.
+
+        Raises:
+            CodecError: The message cannot be written, and nothing was sent.
+        """
+        frame = FROM_WORKER.encode(message)
+        try:
+            with self._sending:
+                self._connection.sendall(frame)
+        except (BrokenPipeError, ConnectionResetError):
+            _abandoned()
+
+    def _beat(self) -> None:
+        poll: Any = select.poll()
+        poll.register(self._connection.fileno(), select.POLLRDHUP)  # its end only: reading is the other thread's
+        while not poll.poll(self._heartbeat * 1000):
+            self.send(Heartbeat())
+        _abandoned()
+
+
+def _abandoned() -> NoReturn:
+    """End the process at once: its orchestrator is gone, and nobody may work on for it."""
+    os._exit(0)

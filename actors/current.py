@@ -1,0 +1,54 @@
+"""The step that is running, as its own code sees it."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from understudy.messages.base import Json
+from understudy.messages.frames import Execute, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What a step's code can know of the attempt it is part of.
+
+    Attributes:
+        run_id: The run that asked for the step.
+        step: Key of the call in the run.
+        attempt: Number of this attempt, from 1.
+        idempotency_key: The same for every attempt of this call: hand it to services that take such a key.
+        token: Identity of this attempt, never used twice.
+    """
+
+    run_id: str
+    step: str
+    attempt: int
+    idempotency_key: str
+    token: str
+    _send: Callable[[Progress], None] = field(repr=False)
+
+    def heartbeat(self, detail: Json = None) -> None:
+        """Report progress, such as ``{"done": 3, "of": 10}``."""
+        self._send(Progress(token=self.token, detail=detail))
+
+
+running: ContextVar[StepContext | None] = ContextVar("understudy_step", default=None)
+"""The attempt that this code is part of, None outside of steps."""
+
+
+def current() -> StepContext:
+    """Give the running step.
+
+    Raises:
+        RuntimeError: The code that asks runs in no step.
+    """
+    context = running.get()
+    if context is None:
+        msg = "current() is known inside a step that a run asked for: in a workflow, or called in place, nothing of it exists"
+        raise RuntimeError(msg)
+    return context
+
+
+def context_of(message: Execute, send: Callable[[Progress], None]) -> StepContext:
+    """Give the context of one attempt."""
+    return StepContext(message.run_id, message.key, message.attempt, message.idempotency_key, message.token, send)

@@ -1,0 +1,304 @@
+"""What an app defines: its workflows and steps, each known by a reference that is the same in every process.
+
+A reference is ``module:qualname``. Decorators register definitions while an app is imported; workers look them up by the
+references that messages carry, and nothing is ever imported because a message names it.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from inspect import Parameter
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from understudy.actors.signature import Signature
+from understudy.actors.site import Site
+from understudy.messages.base import Json
+from understudy.messages.errors import DefinitionError, InvalidInput
+from understudy.messages.frames import ArgumentsChecked, Fault
+from understudy.messages.frames import Definition as DefinitionRecord
+from understudy.messages.policy import StepKind, StepOptions
+
+Kind: TypeAlias = Literal["workflow", "tool", "llm", "evaluator"]
+_WORDS: Final[dict[Kind, str]] = {"workflow": "workflow", "tool": "tool", "llm": "LLM", "evaluator": "evaluator"}
+
+
+class Definition:
+    """One decorated thing. Registered when made.
+
+    Attributes:
+        name: What people call it; workflows of one app have different ones.
+        kind: What it is.
+        fn: The plain function.
+        ref: Its reference, ``module:qualname``.
+        doc: First line of its docstring.
+    """
+
+    def __init__(self, kind: Kind, name: str, fn: Callable[..., Any], site: Site) -> None:
+        """Register the definition.
+
+        Raises:
+            DefinitionError: The module has defined something else under the same reference.
+        """
+        self.kind: Kind = kind
+        self.name = name
+        self.fn = fn
+        self.ref = site.ref
+        self.doc = (fn.__doc__ or "").strip().partition("\n")[0]
+        self.site = site
+        _register(self)
+
+    @property
+    def title(self) -> str:
+        """What it is and how it is called, for sentences: "tool `search`"."""
+        return f"{_WORDS[self.kind]} `{self.name}`"
+
+    @cached_property
+    def app(self) -> str:
+        """What a worker loads to find this definition: the path of a file, or a dotted module name.
+
+        Raises:
+            DefinitionError: No worker could find it.
+        """
+        if self.site.local or self.site.app is None:
+            where = "inside a function" if self.site.local else "at an interactive prompt"
+            msg = f"{self.title} is defined {where}, where no worker can find it: move it to the top level of a file"
+            raise DefinitionError(msg)
+        return self.site.app
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        return Signature(self.fn, self.title)
+
+    def prepare(self) -> None:
+        """Build everything that is otherwise built when it is first used.
+
+        Raises:
+            DefinitionError: Its annotations cannot be used.
+        """
+        self.signature.prepare()
+
+    def encode_result(self, value: object) -> Json:
+        """Give a result as JSON.
+
+        Raises:
+            NotSerializable: It does not fit the return annotation, or cannot be written as JSON.
+        """
+        return self.signature.result.encode(value)
+
+    def decode_result(self, json: Json) -> Any:
+        """Give the result that recorded JSON stands for.
+
+        Raises:
+            InvalidInput: It does not fit the return annotation.
+        """
+        return self.signature.result.decode(json)
+
+    def record(self) -> DefinitionRecord:
+        """Give the entry of the app's manifest."""
+        names = tuple(parameter.name for parameter in self.signature.parameters)
+        return DefinitionRecord(name=self.name, kind=self.kind, ref=self.ref, doc=self.doc, parameters=names)
+
+
+class StepDefinition(Definition):
+    """A tool, an LLM or an evaluator.
+
+    Attributes:
+        options: How it is run where the caller says nothing else.
+    """
+
+    def __init__(
+        self,
+        kind: StepKind,
+        name: str,
+        fn: Callable[..., Any],
+        site: Site,
+        options: StepOptions,
+        *,
+        result: Any = Parameter.empty,
+    ) -> None:
+        """Register the step; ``result`` stands in for the function's return annotation where given."""
+        self.options = options
+        self._result = result
+        self.step_kind: StepKind = kind
+        super().__init__(kind, name, fn, site)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        return Signature(self.fn, self.title, result=self._result)
+
+    def record(self) -> DefinitionRecord:
+        """Give the entry of the app's manifest."""
+        return super().record().model_copy(update={"pool": self.options.pool, "limits": self.options.limits})
+
+
+class ModelDefinition(StepDefinition):
+    """A language model made ready to be prompted: an ``LLM``.
+
+    Attributes:
+        instructions: What it is told before every prompt.
+        model: A model, the name of one, or None for the default.
+        settings: Handed to the model as they are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        site: Site,
+        options: StepOptions,
+        *,
+        output: Any,
+        instructions: str,
+        model: Any,
+        settings: Mapping[str, Json],
+    ) -> None:
+        """Register the LLM; ``output`` is the type its answers are read as."""
+        self.instructions = instructions
+        self.model = model
+        self.settings = settings
+        super().__init__("llm", name, fn, site, options, result=output)
+
+    def prepare(self) -> None:
+        """Build everything that is otherwise built when it is first used."""
+        super().prepare()
+        _ = self.signature.result.schema
+
+
+class WorkflowDefinition(Definition):
+    """A workflow: a coroutine function, maybe with shared state as its first parameter."""
+
+    @cached_property
+    def state_model(self) -> type[BaseModel] | None:
+        """The model of the shared state, None where the workflow declares none.
+
+        Raises:
+            DefinitionError: It has fields without a default, so a run could not begin with it.
+        """
+        whole = Signature(self.fn, self.title)
+        if not whole.parameters or whole.parameters[0].name != "state":
+            return None
+        model = whole.hints.get("state")
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+        required = [name for name, field in model.model_fields.items() if field.is_required()]
+        if required:
+            msg = (
+                f"the state of {self.title} begins with its defaults, but {model.__name__} has none for "
+                f"{', '.join(f'`{name}`' for name in required)}: give each field a default"
+            )
+            raise DefinitionError(msg)
+        return model
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What callers give and get; the shared state is left out."""
+        return Signature(self.fn, self.title, skip=0 if self.state_model is None else 1)
+
+    def fresh_state(self) -> BaseModel | None:
+        """Give the state a run begins with."""
+        return None if self.state_model is None else self.state_model()
+
+    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Json]:
+        """Give a call as JSON by parameter name, with defaults filled in.
+
+        Raises:
+            InvalidInput: It does not fit the signature; every field at fault is named.
+            NotSerializable: An argument cannot be written as JSON.
+        """
+        return self.signature.bind(args, kwargs)
+
+    def bind_json(self, arguments: dict[str, Json]) -> dict[str, Json]:
+        """Give arguments that arrived as JSON, or as words of a command line, in their normal form.
+
+        Raises:
+            InvalidInput: They do not fit the signature; every field at fault is named.
+        """
+        return self.signature.bind_json(arguments)
+
+    def call(self, arguments: dict[str, Json], state: BaseModel | None) -> Coroutine[Any, Any, Any]:
+        """Call the workflow with arguments as ``bind`` gave them. The coroutine belongs to the caller.
+
+        Raises:
+            InvalidInput: They do not fit the signature.
+        """
+        args, kwargs = self.signature.decode(arguments)
+        return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- the registry
+
+D = TypeVar("D", bound=Definition)
+
+_definitions: dict[str, Definition] = {}
+"""Every definition of this process by reference. Written while apps are imported, read afterwards."""
+
+
+def _register(definition: Definition) -> None:
+    known = _definitions.get(definition.ref)
+    if known is not None:
+        old, new = known.site, definition.site
+        if old.scope == new.scope and old.line != new.line and old.app is not None:
+            msg = (
+                f"{new.app} defines {known.title} in line {old.line} and {definition.title} in line {new.line} under the "
+                f"same name, so workers could not tell them apart: rename one of them"
+            )
+            raise DefinitionError(msg)
+    _definitions[definition.ref] = definition
+
+
+def all_definitions() -> tuple[Definition, ...]:
+    """Give every definition of this process, in the order in which they were made."""
+    return tuple(_definitions.values())
+
+
+def lookup(ref: str) -> Definition:
+    """Give the definition with this reference.
+
+    Raises:
+        DefinitionError: This process has not imported one.
+    """
+    definition = _definitions.get(ref)
+    if definition is None:
+        msg = f"no definition is known as {ref}{_suggestion(ref, list(_definitions))}"
+        raise DefinitionError(msg)
+    return definition
+
+
+def find_workflow(name: str) -> WorkflowDefinition:
+    """Give the workflow of this name.
+
+    Raises:
+        DefinitionError: There is none.
+    """
+    found = {item.name: item for item in _definitions.values() if isinstance(item, WorkflowDefinition)}
+    if name not in found:
+        msg = f"no workflow is called `{name}`{_suggestion(name, list(found))}"
+        raise DefinitionError(msg)
+    return found[name]
+
+
+def reset() -> None:
+    """Forget every definition; for tests that import many apps into one process."""
+    _definitions.clear()
+
+
+def check_arguments(id_: str, workflow: str, arguments: dict[str, Json]) -> ArgumentsChecked:
+    """Answer whether arguments fit a workflow: them in their normal form, or everything that is wrong."""
+    try:
+        return ArgumentsChecked(id=id_, arguments=find_workflow(workflow).bind_json(arguments))
+    except InvalidInput as error:
+        faults = tuple(Fault(field=field, sentence=what) for field, what in error.errors)
+        return ArgumentsChecked(id=id_, faults=faults)
+    except DefinitionError as error:
+        return ArgumentsChecked(id=id_, faults=(Fault(field="workflow", sentence=str(error)),), unknown_workflow=True)
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    return f"; there are {', '.join(f'`{other}`' for other in sorted(known))}" if known else "; there are none"

@@ -1,0 +1,38 @@
+"""A worker's whole life: its actor on its socket."""
+
+import socket
+
+from understudy.actors.base import WorkerActor
+from understudy.actors.channel import Channel
+from understudy.messages.frames import WorkerSpec
+
+
+def main(connection: socket.socket, spec: WorkerSpec) -> None:
+    """Be the worker that ``spec`` describes until told to stop. Main thread of a process that has loaded its app.
+
+    Raises:
+        SystemExit: User code asked for the process to end; whatever else user code raises beside exceptions ends it too.
+    """
+    if spec.kind == "program":
+        from understudy.actors.programs import serve  # noqa: PLC0415  each worker imports the actor it becomes
+
+        serve(connection, spec)
+    else:
+        actor_class(spec).serve(Channel(connection, spec.heartbeat), spec)
+
+
+def actor_class(spec: WorkerSpec) -> type[WorkerActor]:
+    """Give the actor for a kind of worker."""
+    match spec.kind:
+        case "llm":
+            from understudy.actors.llm import ModelActor  # noqa: PLC0415  see above
+
+            return ModelActor
+        case "evaluator":
+            from understudy.actors.evaluator import EvaluatorActor  # noqa: PLC0415  see above
+
+            return EvaluatorActor
+        case _:
+            from understudy.actors.tool import ToolActor  # noqa: PLC0415  see above
+
+            return ToolActor

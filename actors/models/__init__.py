@@ -1,0 +1,103 @@
+"""Language models as one protocol: a request goes in, a reply comes out. Everything about retries lies elsewhere."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol, runtime_checkable
+
+from understudy.messages.base import Json
+from understudy.messages.errors import DefinitionError
+
+PROVIDERS: Final = ("mock",)
+"""Every name that a model can be given by."""
+DEFAULT_VARIABLE: Final = "UNDERSTUDY_MODEL"
+"""Environment variable that names the model of an ``LLM`` without one. Read in the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One question to a model.
+
+    Attributes:
+        prompt: What the caller wrote.
+        instructions: What the model is told before every prompt.
+        schema: JSON schema that the answer must fit, or None where plain text is wanted.
+        feedback: What was wrong with earlier answers to the same prompt, oldest first.
+        attempt: Number of the attempt, from 1.
+        idempotency_key: The same for every attempt of one call.
+        settings: The author's settings, as they are.
+    """
+
+    prompt: str
+    instructions: str = ""
+    schema: Mapping[str, Json] | None = None
+    feedback: tuple[str, ...] = ()
+    attempt: int = 1
+    idempotency_key: str = ""
+    settings: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReply:
+    """What a model answered.
+
+    Attributes:
+        text: The answer.
+        finish: Why it ended: by itself, cut short by a limit or a broken stream, or because the model would not answer.
+        input_tokens: Tokens read.
+        output_tokens: Tokens written.
+        usd: Price of the call, where it is known.
+    """
+
+    text: str
+    finish: Literal["stop", "length", "refusal"] = "stop"
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that answers requests. Used on the loop of an LLM worker, many requests at once."""
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Answer a request.
+
+        Raises:
+            RetryAfter: The provider asks to be left alone for a while.
+            Fatal: No attempt can succeed: the key is wrong, the money gone.
+            Exception: Anything else that went wrong on the way; the step's retry policy decides.
+        """
+        ...
+
+
+def check_model(model: object, owner: str) -> None:
+    """Refuse what cannot be a model.
+
+    Raises:
+        DefinitionError: It is neither a model nor the name of one that is known.
+    """
+    if isinstance(model, str) and model not in PROVIDERS:
+        msg = f"{owner} asks for the model {model!r}, which is not known: there are {', '.join(map(repr, PROVIDERS))}"
+        raise DefinitionError(msg)
+    if not (model is None or isinstance(model, (str, Model))):
+        msg = f"{owner} has a model that is neither a name nor a model: {model!r}"
+        raise DefinitionError(msg)
+
+
+def resolve_model(model: str | Model | None, owner: str) -> Model:
+    """Give the model that an author named; in a worker.
+
+    Raises:
+        DefinitionError: The name is not known.
+    """
+    if model is None:
+        name = os.environ.get(DEFAULT_VARIABLE) or "mock"
+        check_model(name, f"{owner} (through {DEFAULT_VARIABLE})")
+        model = name
+    if isinstance(model, str):
+        check_model(model, owner)
+        from understudy.actors.models.mock import MockModel  # noqa: PLC0415  built on this module
+
+        return MockModel()
+    return model

@@ -1,0 +1,193 @@
+"""The embedded default model: real work on real text, with the failures of a real provider at settable rates.
+
+It needs no network and no key. What it says is taken from the prompt, sentence by sentence, so a judge can check it
+against the source as it would check any model.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from random import Random
+from typing import Final
+
+from pydantic import BaseModel
+
+from understudy.actors.models import ModelReply, ModelRequest
+from understudy.actors.models.extract import Material, rank, read_prompt
+from understudy.actors.models.filling import Filler
+from understudy.messages.base import Json
+from understudy.messages.errors import RetryAfter
+
+_SUMMARY_SENTENCES: Final = 3
+_LIST_LENGTH: Final = 4
+_QUOTED: Final = 40
+"""Characters of a sentence by which feedback is taken to speak of it."""
+_AT_MOST: Final = re.compile(r"\bat most (\d+|one|two|three|four|five|six|seven|eight|nine|ten)\b", re.IGNORECASE)
+_NUMERALS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_INVENTED: Final = "Experts everywhere agree that this changes everything."
+_REFUSAL: Final = "I am sorry, but I cannot help with that."
+_CHARACTERS_PER_TOKEN: Final = 4
+
+
+class MockModel:
+    """Answers from its prompt, the same way every time.
+
+    The answer follows from ``seed``, prompt and attempt number alone, whichever worker gives it. Text answers are the
+    sentences of the source that matter most; for an output schema, its fields are filled from the source. Feedback is
+    heeded: what it quotes is left out, and "at most five" is obeyed.
+
+    Args:
+        seed: Another seed, other accidents and other choices where the text leaves them open.
+        latency: Seconds per answer: constant, or median and spread (sigma) of a lognormal distribution.
+        malformed: Share of answers that are cut off in the middle: half a JSON document, or text without its end.
+        schema_violations: Share of answers that are whole and do not fit: a field of the wrong type, or no text at all.
+        refusals: Share of answers that refuse.
+        errors: Share of calls that raise instead of answering: a connection reset, or a request to slow down.
+        ungrounded: Share of answers, to prompts without feedback, with a sentence in them that is in no source.
+        replies: Scripted answers in place of all that: the n-th is given to the n-th attempt of every call, the last one
+            to all further attempts. Text is given as it is, a model or other value as JSON, an exception is raised.
+
+    Raises:
+        ValueError: A share is not between 0 and 1, or they add up to more than 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        latency: float | tuple[float, float] = (0.05, 0.4),
+        malformed: float = 0.0,
+        schema_violations: float = 0.0,
+        refusals: float = 0.0,
+        errors: float = 0.0,
+        ungrounded: float = 0.0,
+        replies: Sequence[Json | BaseModel | BaseException] | None = None,
+    ) -> None:
+        """Set the rates."""
+        self.seed = seed
+        self.latency = latency
+        self._rates = {
+            "error": errors,
+            "refusal": refusals,
+            "malformed": malformed,
+            "violation": schema_violations,
+            "ungrounded": ungrounded,
+        }
+        self._replies = None if replies is None else tuple(replies)
+        if any(not 0.0 <= rate <= 1.0 for rate in self._rates.values()) or sum(self._rates.values()) > 1.0:
+            msg = f"rates lie between 0 and 1 and add up to at most 1, unlike {self._rates}"
+            raise ValueError(msg)
+        if self._replies == ():
+            msg = "replies need at least one reply"
+            raise ValueError(msg)
+
+    def __repr__(self) -> str:
+        """Say what it is in a few words."""
+        rates = ", ".join(f"{name} {rate:g}" for name, rate in self._rates.items() if rate)
+        how = "scripted" if self._replies is not None else f"seed {self.seed}"
+        return f"<mock model: {how}{f', {rates}' if rates else ''}>"
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        """Answer a request.
+
+        Raises:
+            ConnectionResetError: At the rate of ``errors``.
+            RetryAfter: At the rate of ``errors``.
+        """
+        digest = hashlib.sha256(f"{self.seed}\0{request.attempt}\0{request.prompt}".encode("utf-8", "replace")).digest()
+        random = Random(digest)  # noqa: S311  reproducible accidents are the point
+        await asyncio.sleep(self._seconds(random))
+        if self._replies is not None:
+            return _reply(request, _script(self._replies[min(request.attempt, len(self._replies)) - 1]))
+        accident = self._accident(random)
+        if accident == "error":
+            if random.random() < 0.5:  # noqa: PLR2004  even odds
+                raise RetryAfter(0.1, "the mock provider answered 429: too many requests")
+            msg = "the mock provider reset the connection"
+            raise ConnectionResetError(msg)
+        if accident == "refusal":
+            return ModelReply(_REFUSAL, "refusal", *_tokens(request, _REFUSAL))
+        text = _answer(request, random, invent=accident == "ungrounded" and not request.feedback)
+        if accident == "malformed":
+            cut = text[: max(1, int(len(text) * random.uniform(0.3, 0.8)))]
+            return ModelReply(cut, "length" if request.schema is None else "stop", *_tokens(request, cut))
+        if accident == "violation":
+            text = "" if request.schema is None else _spoil(text)
+        return _reply(request, text)
+
+    def _seconds(self, random: Random) -> float:
+        if isinstance(self.latency, tuple):
+            median, sigma = self.latency
+            return median * random.lognormvariate(0.0, sigma)
+        return self.latency
+
+    def _accident(self, random: Random) -> str | None:
+        draw = random.random()
+        for name, rate in self._rates.items():
+            draw -= rate
+            if draw < 0:
+                return name
+        return None
+
+
+def _answer(request: ModelRequest, random: Random, *, invent: bool) -> str:
+    """Answer honestly, but for one invented sentence where that is asked for."""
+    material = read_prompt(request.prompt)
+    feedback = "\n".join(request.feedback).lower()
+    kept = tuple(sentence for sentence in material.sentences if sentence[:_QUOTED].lower() not in feedback)
+    material = Material(material.task, material.heading, kept or material.sentences)
+    most = _at_most(feedback)
+    if request.schema is None:
+        best = sorted(rank(material.sentences, material.task)[: min(most or _SUMMARY_SENTENCES, _SUMMARY_SENTENCES)])
+        return " ".join([*(material.sentences[index] for index in best), *([_INVENTED] if invent else [])])
+    value = Filler(request.schema, material, random, most or _LIST_LENGTH).fill()
+    if invent:
+        _invent(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _at_most(feedback: str) -> int | None:
+    found = _AT_MOST.search(feedback)
+    if found is None:
+        return None
+    word = found.group(1)
+    return max(1, int(word) if word.isdigit() else _NUMERALS.index(word))
+
+
+def _invent(value: Json) -> bool:
+    """Put an invented sentence in the place of the last text of the first list that holds texts."""
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    if isinstance(value, list) and value and isinstance(value[-1], str):
+        value[-1] = _INVENTED
+        return True
+    return any(_invent(item) for item in inner)
+
+
+def _spoil(text: str) -> str:
+    """Turn JSON that fits into JSON that does not."""
+    value = json.loads(text)
+    if isinstance(value, dict) and value:
+        last = list(value)[-1]
+        value[last] = {"unexpected": value[last]}
+        return json.dumps(value, ensure_ascii=False)
+    return json.dumps({"unexpected": value}, ensure_ascii=False)
+
+
+def _script(reply: Json | BaseModel | BaseException) -> str:
+    if isinstance(reply, BaseException):
+        raise reply
+    if isinstance(reply, BaseModel):
+        return reply.model_dump_json()
+    return reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
+
+
+def _reply(request: ModelRequest, text: str) -> ModelReply:
+    return ModelReply(text, "stop", *_tokens(request, text))
+
+
+def _tokens(request: ModelRequest, text: str) -> tuple[int, int]:
+    """Count tokens in and out, at four characters each."""
+    asked = len(request.instructions) + len(request.prompt) + sum(map(len, request.feedback))
+    return asked // _CHARACTERS_PER_TOKEN, len(text) // _CHARACTERS_PER_TOKEN

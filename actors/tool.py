@@ -1,0 +1,128 @@
+"""The tool actor: runs functions, one attempt at a time, and says of each how it ended."""
+
+import asyncio
+import inspect
+import time
+import traceback
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any, Final
+
+from typing_extensions import override
+
+from understudy.actors.base import WorkerActor
+from understudy.actors.channel import Channel
+from understudy.actors.current import context_of, running
+from understudy.actors.definitions import StepDefinition, lookup
+from understudy.actors.descendants import kill_descendants
+from understudy.actors.failure import describe_exception
+from understudy.messages.base import Json
+from understudy.messages.errors import CodecError, NotSerializable
+from understudy.messages.failures import Failure
+from understudy.messages.frames import Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
+
+_RESERVE_BYTES: Final = 256 * 1024
+
+
+class FunctionActor(WorkerActor):
+    """Runs functions of the user's, plain ones as they are, ``async`` ones on a loop that it keeps. Main thread."""
+
+    def __init__(self, channel: Channel, spec: WorkerSpec) -> None:
+        """Start with no loop; most tools never need one."""
+        super().__init__(channel, spec)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: tuple[str, asyncio.Task[Any]] | None = None
+        """The async function that runs, and its token."""
+        self._reserve: bytearray | None = bytearray(_RESERVE_BYTES)
+        """Given back when memory is short, so that there is some left to say so."""
+
+    def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a function of the user's in a context of its own, to the end of all it awaits.
+
+        Raises:
+            CancelledError: It was aborted.
+            BaseException: Whatever it raises.
+        """
+        value = copy_context().run(fn, *args, **kwargs)
+        return self._await(token, value) if inspect.iscoroutine(value) else value
+
+    def answer(self, message: FromWorker, refused: Callable[[Failure], FromWorker]) -> None:
+        """Send an answer once nothing that the attempt started is left; ``refused`` gives the one for a bad result."""
+        kill_descendants()
+        try:
+            self.channel.send(message)
+        except CodecError as error:
+            cause = NotSerializable(f"the result cannot be sent: {error}")
+            self.channel.send(refused(self.failure(cause)))
+
+    def failure(self, error: Exception) -> Failure:
+        """Describe what an attempt raised."""
+        if isinstance(error, MemoryError):
+            traceback.clear_frames(error.__traceback__)  # what the function had allocated by then
+            self._reserve = None
+        return describe_exception(error)
+
+    def _await(self, token: str, coroutine: Any) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._loop.add_reader(self.channel.fileno(), self._hear)
+        loop = self._loop
+        task = loop.create_task(coroutine)
+        self._task = (token, task)
+        self._cancel_aborted()
+        try:
+            return loop.run_until_complete(task)
+        finally:
+            self._task = None
+            strays = asyncio.all_tasks(loop)
+            if strays:  # an attempt leaves nothing behind that could run on in the next one
+                for stray in strays:
+                    stray.cancel()
+                loop.run_until_complete(asyncio.gather(*strays, return_exceptions=True))
+
+    def _hear(self) -> None:
+        """Read what arrives while an async function runs; only that it is aborted matters by then."""
+        self.inbox.fill()
+        self._cancel_aborted()
+
+    def _cancel_aborted(self) -> None:
+        if self._task is not None and self.inbox.aborted(self._task[0]):
+            self._task[1].cancel()
+
+
+class ToolActor(FunctionActor):
+    """Executes tools."""
+
+    @override
+    def perform(self, message: ToWorker) -> None:
+        """Run one attempt and answer it."""
+        assert isinstance(message, Execute), f"a tool worker was sent {message.type}"
+        token = message.token
+        started = time.perf_counter()
+
+        def failed(failure: Failure) -> Failed:
+            return Failed(token=token, failure=failure, duration=time.perf_counter() - started)
+
+        running.set(context_of(message, self.channel.send))
+        answer: FromWorker
+        try:
+            result = self._run(message)
+        except asyncio.CancelledError:
+            if not self.inbox.aborted(token):
+                raise
+            answer = failed(Failure(outcome="cancelled", message="the attempt was aborted"))
+        except Exception as error:  # noqa: BLE001  however user code fails is the attempt's outcome
+            answer = failed(self.failure(error))
+        else:
+            answer = Completed(token=token, result=result, duration=time.perf_counter() - started)
+        self.answer(answer, failed)
+
+    def _run(self, message: Execute) -> Json:
+        definition = lookup(message.step)
+        assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
+        args, kwargs = definition.signature.decode_call(message.arguments)
+        return self.encode(definition, self.call(message.token, definition.fn, args, kwargs))
+
+    def encode(self, definition: StepDefinition, value: object) -> Json:
+        """Give what a function returned as JSON."""
+        return definition.encode_result(value)

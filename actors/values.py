@@ -1,0 +1,168 @@
+"""Values of users' types as JSON and back, by annotation.
+
+Everything a step takes and gives crosses processes and enters the journal as JSON. A ``Form`` is how the values of one
+annotation do that; what does not fit is named, with its place.
+"""
+
+from functools import cached_property
+from typing import Any, Final
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from understudy.messages.base import Json
+from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
+from understudy.messages.evaluation import Score
+
+Faults = tuple[tuple[str, str], ...]
+"""What is wrong with a value: ``(place, sentence)`` pairs."""
+
+_PLAIN: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # so that any bytes survive the way
+_JSON_DEPTH: Final = 190
+"""Deepest nesting that is looked at no further: readers of JSON stop at 200, writers only at 255."""
+
+
+class Form:
+    """How the values of one annotation are written as JSON and read back. Immutable; any thread.
+
+    Args:
+        annotation: Anything pydantic understands.
+        owner: What carries the annotation, such as "the result of tool `search`". Stands in every error.
+
+    Raises:
+        DefinitionError: pydantic knows no JSON for the annotation.
+    """
+
+    def __init__(self, annotation: Any, owner: str) -> None:
+        """Build the validator and the serializer once."""
+        self.annotation = annotation
+        self.owner = owner
+        self._adapter: TypeAdapter[Any] = _adapter(annotation, owner)
+
+    def encode(self, value: object) -> Json:
+        """Give ``value`` as JSON. It may be anything that the annotation accepts, such as a tuple for a list.
+
+        Raises:
+            NotSerializable: It does not fit the annotation, or holds something JSON does not know.
+        """
+        try:
+            return self.dump(self._adapter.validate_python(value))
+        except ValidationError as error:
+            msg = f"{self.owner} does not fit {type_name(self.annotation)}: {sentence(faults(error))}"
+            raise NotSerializable(msg) from error
+
+    def dump(self, value: object) -> Json:
+        """Give a value that has been validated already as JSON.
+
+        Raises:
+            NotSerializable: It holds something JSON does not know.
+        """
+        try:
+            json = self._adapter.dump_python(value, mode="json", warnings="error")
+            check_json(json)
+        except (PydanticSerializationError, ValueError) as error:
+            msg = f"{self.owner} cannot be written as JSON: {error}"
+            raise NotSerializable(msg) from error
+        return json  # type: ignore[no-any-return]
+
+    def validate(self, value: object) -> object:
+        """Give a Python value as the annotation wants it.
+
+        Raises:
+            ValidationError: It does not fit.
+        """
+        return self._adapter.validate_python(value)
+
+    def read(self, json: Json, *, strict: bool | None = None) -> Any:
+        """Give the value that ``json`` stands for, by the rules for JSON: a string may be a date, a list a set.
+
+        Raises:
+            ValidationError: It does not fit.
+        """
+        return self._adapter.validate_json(to_json(json), strict=strict)
+
+    def read_text(self, text: str | bytes, *, strict: bool | None = None) -> Any:
+        """Give the value that JSON text stands for.
+
+        Raises:
+            ValidationError: It does not fit, or is no JSON.
+        """
+        return self._adapter.validate_json(text, strict=strict)
+
+    def decode(self, json: Json) -> Any:
+        """Give the value that ``json`` stands for.
+
+        Raises:
+            InvalidInput: It does not fit; every place at fault is named.
+        """
+        try:
+            return self._adapter.validate_json(to_json(json))
+        except ValidationError as error:
+            found = faults(error)
+            msg = f"{self.owner} does not fit {type_name(self.annotation)}: {sentence(found)}"
+            raise InvalidInput(msg, found) from error
+
+    @cached_property
+    def schema(self) -> dict[str, Json]:
+        """The JSON schema of the annotation."""
+        return self._adapter.json_schema()
+
+
+def _adapter(annotation: Any, owner: str) -> TypeAdapter[Any]:
+    try:
+        try:
+            return TypeAdapter(annotation, config=_PLAIN)
+        except PydanticUserError as error:
+            if error.code != "type-adapter-config-unused":
+                raise
+            return TypeAdapter(annotation)  # models and dataclasses bring a config of their own
+    except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
+        msg = (
+            f"{owner} is annotated with {type_name(annotation)}, for which pydantic knows no JSON: use a pydantic model, "
+            f"a dataclass or a built-in type ({str(error).splitlines()[0]})"
+        )
+        raise DefinitionError(msg) from error
+
+
+def check_json(value: Json) -> None:
+    """Refuse what Python holds and JSON does not, though it looks like JSON.
+
+    Raises:
+        ValueError: NaN, an infinite number, half a surrogate pair, nesting deeper than readers go.
+    """
+    body = to_json(value, inf_nan_mode="constants")
+    # Both looks are rare in honest values: few hold these words, and few open this many brackets.
+    if b"NaN" in body or b"Infinity" in body or body.count(b"[") + body.count(b"{") > _JSON_DEPTH:
+        from_json(body, allow_inf_nan=False)
+
+
+def faults(error: ValidationError) -> Faults:
+    """Give everything that a validation found, as places and sentences."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return tuple((".".join(str(part) for part in fault["loc"]), fault["msg"]) for fault in found)
+
+
+def sentence(found: Faults) -> str:
+    """Give faults in one line."""
+    return "; ".join(f"{place}: {what}" if place else what for place, what in found)
+
+
+def type_name(annotation: Any) -> str:
+    """Name an annotation the way its author wrote it."""
+    return annotation.__qualname__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
+
+
+def as_score(value: object) -> Score:
+    """Give what an evaluator returned as a score: ``True`` is 1.0, ``False`` 0.0.
+
+    Raises:
+        TypeError: It is no score, number or bool.
+        ValueError: The number is not between 0 and 1.
+    """
+    if isinstance(value, Score):
+        return value
+    if isinstance(value, (bool, int, float)):
+        return Score(float(value))
+    msg = f"an evaluator returns a Score, a number from 0 to 1 or a bool, not {value!r:.200}"
+    raise TypeError(msg)
