@@ -15,7 +15,8 @@ Let a small thing crash. A tool kills its own worker with SIGKILL. The kernel sa
 
 Two questions follow, and they are kept apart, because a death fails a *life* while an exception fails only a *message*.
 
-**What becomes of the process?** A strategy says who begins again. ``one_for_one`` is the default: nobody else is touched.
+**What becomes of the process?** A strategy says who begins again. With the default, ``one_for_one``, nobody else is
+touched.
 
     >>> from understudy.supervision.strategy import Child, plan
     >>> workers = [Child("tool-1"), Child("tool-2"), Child("tool-3")]
@@ -52,9 +53,10 @@ process, and to nobody at all if it was injected. The step's policy then decides
     >>> next_attempt(steady, [crash, crash, crash], elapsed=3.0, unit=0.5)
     GiveUp(reason='quarantined')
 
-The second retry runs *solo*, alone in a fresh worker, so that a third death has one suspect only. A poisonous message is
-set aside before it can take the pool down with it: deaths charged to a message never count against the pool's budget.
+The second retry runs *solo*, alone in a fresh worker, so that a third death has one suspect only. A poisonous message
+is set aside before it can take the pool down with it: deaths charged to a message never count against the pool's
+budget.
 
-All of these are pure functions of values. ``pool`` and ``tree`` carry their decisions out, on one thread, the reactor's,
-and never block. ``protocol`` holds the words the rest of the project uses to talk to them.
+All of these are pure functions of values. ``pool`` and ``tree`` carry their decisions out, on one thread, the
+reactor's, and never block. ``protocol`` holds the words the rest of the project uses to talk to them.
 """

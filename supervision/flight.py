@@ -1,0 +1,84 @@
+"""A job on its way through a pool, from its submission to the one event that ends it."""
+
+from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from understudy.messages import frames
+from understudy.messages.failures import Exit
+from understudy.messages.frames import FromWorker
+from understudy.supervision.protocol import Job
+
+if TYPE_CHECKING:
+    from understudy.supervision.slot import Slot
+
+_NAME_OF_WORK: Final[dict[type[Any], str]] = {
+    frames.Execute: "token",
+    frames.Evaluate: "token",
+    frames.StartProgram: "run_id",
+    frames.DescribeApp: "id",
+    frames.CheckArguments: "id",
+}
+"""By type of frame: the field that its answers repeat."""
+
+_NAME_IN_ANSWER: Final[dict[type[Any], str]] = {
+    frames.Progress: "token",
+    frames.Completed: "token",
+    frames.Failed: "token",
+    frames.Judged: "token",
+    frames.Turn: "run_id",
+    frames.AppDescribed: "id",
+    frames.ArgumentsChecked: "id",
+}
+
+_ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
+    frames.Execute: frozenset({frames.Progress, frames.Completed, frames.Failed}),
+    frames.Evaluate: frozenset({frames.Progress, frames.Judged}),
+    frames.StartProgram: frozenset({frames.Turn}),
+    frames.DescribeApp: frozenset({frames.AppDescribed}),
+    frames.CheckArguments: frozenset({frames.ArgumentsChecked}),
+}
+
+
+class Flight:
+    """What a pool knows of one job. Written and read on the reactor's thread only."""
+
+    __slots__ = ("cut", "done", "end", "job", "released", "sent", "slot", "timer", "work")
+
+    def __init__(self, job: Job) -> None:
+        """Begin unassigned.
+
+        Raises:
+            KeyError: The job's frame is none that is answered.
+        """
+        self.job = job
+        self.work: str = getattr(job.frame, _NAME_OF_WORK[type(job.frame)])
+        """What the worker calls this job in its answers."""
+        self.slot: Slot | None = None
+        """The worker that has it; None while it waits in the queue."""
+        self.released = not job.hold
+        self.sent = False
+        self.timer: TimerHandle | None = None
+        """Its deadline; once it is ``cut``, the end of the grace for stopping by itself."""
+        self.cut: Literal["overran", "withdrawn"] | None = None
+        """Why nobody waits for its result any more. From then on whatever the worker says of it is dropped."""
+        self.end: Exit | None = None
+        """With ``overran``: how the attempt is said to have ended."""
+        self.done: Callable[[], None] | None = None
+        """With ``withdrawn``: whom to tell that nothing of it runs any more."""
+
+    def answers(self) -> frozenset[type[Any]]:
+        """Give the types of message that a worker may send about this job."""
+        return _ANSWERS[type(self.job.frame)]
+
+    def stop_timer(self) -> None:
+        """Forget the deadline."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
+def name_in(message: FromWorker) -> str | None:
+    """Give the name of the work that a worker's message is about, or None where it is about none."""
+    field = _NAME_IN_ANSWER.get(type(message))
+    return getattr(message, field) if field is not None else None

@@ -1,0 +1,327 @@
+"""The supervisor of one pool's workers: begins them, watches them, and brings them back by the pool's policy.
+
+It knows nothing of jobs. What a death means for those is asked of the pool, which answers with a ``Blame``.
+"""
+
+import os
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from understudy.messages.failures import Exit
+from understudy.messages.frames import FromWorker, WorkerSpec
+from understudy.messages.policy import Limits, WorkerKind
+from understudy.supervision.backoff import next_streak, restart_delay
+from understudy.supervision.blame import Blame
+from understudy.supervision.budget import Budget
+from understudy.supervision.health import BLOCKED_AFTER
+from understudy.supervision.names import Names
+from understudy.supervision.protocol import Backend, Pool, PoolKey
+from understudy.supervision.slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
+from understudy.supervision.starts import StartGate
+from understudy.supervision.strategy import Child, Restart, plan
+from understudy.supervision.vitals import look_at
+from understudy.supervision.worker_events import EventHook, Happening, WorkerEvent
+
+TICK: Final = 1.0
+"""Seconds between two looks at the workers' health."""
+
+
+def default_size(kind: WorkerKind) -> int:
+    """Give the most workers of a pool that sets no size: tools follow the CPUs, the others wait more than they work."""
+    return max(4, 2 * (os.cpu_count() or 1)) if kind == "tool" else 2
+
+
+def capacity_of(kind: WorkerKind, concurrency: int | None) -> int:
+    """Give the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
+    return (concurrency or 64) if kind in {"program", "llm"} else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a pool shares with the others of its tree."""
+
+    loop: AbstractEventLoop
+    gate: StartGate
+    names: Names
+    on_event: EventHook
+    unit: Callable[[], float]
+    """Gives random numbers, at least 0 and below 1."""
+    start_timeout: float = START_TIMEOUT
+
+
+class Router(Protocol):
+    """What the supervisor of workers needs of whoever gives them work."""
+
+    def ready(self, slot: Slot) -> None:
+        """A worker takes work."""
+        ...
+
+    def heard(self, slot: Slot | None, message: FromWorker) -> None:
+        """A worker said something about its work."""
+        ...
+
+    def settle(self, slot: Slot, obituary: Obituary) -> Blame:
+        """A worker has died: say to its jobs what that means for them, and who is to blame."""
+        ...
+
+    def gone(self, slot: Slot) -> None:
+        """A slot is no more."""
+        ...
+
+    def refuse(self, reason: str) -> None:
+        """No worker will come: whoever waits for one must be told."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class _Revival:
+    """Workers that begin again together, once all of them are down."""
+
+    slots: list[Slot]
+    pending: set[Slot]
+    """Those, and temporary siblings, whose end is not confirmed yet."""
+    delay: float
+
+
+class Roster:
+    """The workers of one pool. Reactor's thread only.
+
+    Which deaths count against the restart budget: failed starts (those begun together count once), and deaths for which
+    no job can be blamed. Not injected ones, not those of a lost backend, not those we ordered, and none that is charged
+    to a job or has suspects among the jobs: those are bounded by the jobs' own limits.
+    """
+
+    def __init__(
+        self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means, router: Router
+    ) -> None:
+        """Begin empty: workers are grown on demand."""
+        self.key = key
+        self.policy = policy
+        self.backend = backend
+        self.loop, self.gate, self.start_timeout = means.loop, means.gate, means.start_timeout
+        self.size = policy.size or default_size(key.kind)
+        self.capacity = capacity_of(key.kind, policy.concurrency)
+        self.slots: dict[str, Slot] = {}
+        """By id, in start order."""
+        self.permanent = 0
+        """How many of them are not temporary."""
+        self.restarts = 0
+        """Lives begun after a death, in all slots there ever were."""
+        self.crashes = 0
+        """Deaths charged to a job."""
+        self.refusal: str | None = None
+        """Why no work is taken at the moment; read through ``is_degraded``."""
+        self._means = means
+        self._limits = limits
+        self._router = router
+        self._budget = Budget(policy.max_restarts, policy.within)
+        self._degraded_until = 0.0
+        self._revivals: list[_Revival] = []
+        self._tick_timer: TimerHandle | None = None
+        self._tick_due = 0.0
+
+    def is_degraded(self) -> bool:
+        """Say whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
+        if self.refusal is not None and self.loop.time() >= self._degraded_until:
+            self.refusal = None
+            self._budget = Budget(self.policy.max_restarts, self.policy.within)
+        return self.refusal is not None
+
+    # ------------------------------------------------------------ growing and shrinking
+
+    def grow(self, restart: Restart = "permanent") -> Slot:
+        """Begin one more worker."""
+        slot = Slot(self, self._means.names.take(self.key), restart, self.capacity)
+        self.slots[slot.id] = slot
+        self.permanent += restart != "temporary"
+        if self._tick_timer is None:
+            self._schedule_tick()
+        slot.begin()
+        return slot
+
+    def stop_all(self, grace: float = STOP_GRACE) -> None:
+        """End every worker for good, last begun first; ``gone`` is called for each."""
+        self._revivals.clear()
+        for slot in reversed(list(self.slots.values())):
+            slot.stop(grace)
+
+    def _remove(self, slot: Slot) -> None:
+        if self.slots.pop(slot.id, None) is None:
+            return
+        self.permanent -= slot.restart != "temporary"
+        self._means.names.release(slot.id)
+        if not self.slots and self._tick_timer is not None:
+            self._tick_timer.cancel()
+            self._tick_timer = None
+        self._router.gone(slot)
+
+    # ------------------------------------------------------------ what slots report
+
+    def spec(self, worker: str) -> WorkerSpec:
+        """Give the specification of the worker's next life."""
+        return WorkerSpec(
+            worker=worker,
+            incarnation=self._means.names.next_life(worker),
+            kind=self.key.kind,
+            concurrency=self.capacity,
+            limits=self._limits,
+        )
+
+    def started(self, slot: Slot) -> None:
+        """Pass on that the process exists."""
+        self._emit("started", slot)
+
+    def ready(self, slot: Slot) -> None:
+        """A start has succeeded."""
+        self._budget = self._budget.ready()
+        self._emit("ready", slot)
+        self._router.ready(slot)
+
+    def heard(self, slot: Slot | None, message: FromWorker) -> None:
+        """Pass on what a worker says of its work."""
+        self._router.heard(slot, message)
+
+    def ended(self, slot: Slot, obituary: Obituary) -> None:
+        """Settle the jobs of a dead worker first, then decide about its next life."""
+        blame = self._router.settle(slot, obituary)
+        self.crashes += bool(blame.charged)
+        slot.crashes += bool(blame.charged)
+        if slot.pid is not None or not obituary.ordered:
+            self._emit("exited", slot, end=obituary.end, charged=tuple(blame.charged))
+        revival = next((revival for revival in self._revivals if slot in revival.pending), None)
+        if obituary.ordered or self.is_degraded():
+            self._remove(slot)
+            self._forget(slot)
+        elif revival is not None:
+            revival.pending.discard(slot)
+            if slot.restart == "temporary":
+                self._remove(slot)
+            self._revive(revival)
+        else:
+            self._decide(slot, obituary, blame)
+
+    # ------------------------------------------------------------ restarts
+
+    def _decide(self, slot: Slot, obituary: Obituary, blame: Blame) -> None:
+        end, now, delay = obituary.end, self.loop.time(), 0.0
+        failed_start = obituary.ready_for is None and not end.injected and end.kind != "stopped"
+        streak = next_streak(slot.streak, ready_for=obituary.ready_for, served=obituary.served)
+        slot.streak = streak if failed_start or blame.counted else min(streak, slot.streak)
+        if failed_start or blame.counted:
+            delay = restart_delay(slot.streak, self._means.unit())
+            self._budget = self._budget.failed_start(now, obituary.begun) if failed_start else self._budget.died(now)
+            if self._budget.exceeded:
+                self._give_up(slot, end)
+                return
+        # A death that we ordered, to end one job, says nothing about the siblings.
+        strategy = "one_for_one" if end.kind == "stopped" else self.policy.strategy
+        children = [Child(other.id, other.restart) for other in self.slots.values() if other.state != "stopping"]
+        made = plan(strategy, children, slot.id, end)
+        if not made.start:
+            self._remove(slot)
+            return
+        self._revive(self._gather(slot, made.stop, made.start, delay))
+
+    def _gather(self, dead: Slot, stop: tuple[str, ...], start: tuple[str, ...], delay: float) -> _Revival:
+        """End the siblings, and join with every revival under way that shares a worker with this one."""
+        revival = _Revival([self.slots[id_] for id_ in start], set(), delay)
+        self._revivals.append(revival)
+        together = Exit(kind="stopped", detail=f"it is restarted together with {dead.id}")
+        for sibling in (self.slots[id_] for id_ in stop):
+            sibling.rest()
+            sibling.kill(together)
+            if sibling.state != "down":
+                revival.pending.add(sibling)
+        for other in [other for other in self._revivals[:-1] if not set(other.slots).isdisjoint(revival.slots)]:
+            self._revivals.remove(other)
+            revival.pending |= other.pending
+            revival.delay = max(revival.delay, other.delay)
+            wanted = {*revival.slots, *other.slots}
+            revival.slots = [slot for slot in self.slots.values() if slot in wanted]
+        return revival
+
+    def _revive(self, revival: _Revival) -> None:
+        """Begin the workers again, in start order, if all that had to end have ended."""
+        if revival.pending:
+            return
+        self._revivals.remove(revival)
+        for slot in revival.slots:
+            self.restarts += 1
+            self._emit("restarting", slot, delay=revival.delay)
+            slot.begin(revival.delay)
+
+    def _forget(self, slot: Slot) -> None:
+        """Leave a slot that is no more out of every revival."""
+        for revival in list(self._revivals):
+            revival.pending.discard(slot)
+            if slot in revival.slots:
+                revival.slots.remove(slot)
+            self._revive(revival)
+
+    def _give_up(self, slot: Slot, end: Exit) -> None:
+        """Degrade the pool: workers that live go on with what they have, nothing new is begun."""
+        tail = end.stderr.strip().splitlines()
+        evidence = f'; the last line of its stderr: "{tail[-1].strip()[:300]}"' if tail else ""
+        pause = self.policy.within
+        self.refusal = (
+            f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
+            f"them was given up. The last one, {slot.id}, {end.sentence()}{evidence}. Mend what ends them; work for "
+            f"them is taken again after {pause:g} s."
+        )
+        self._degraded_until = self.loop.time() + pause
+        self._revivals.clear()
+        self._emit("degraded", slot, end=end, detail=self.refusal)
+        for other in list(self.slots.values()):
+            other.rest()
+            if other.state == "down":
+                self._remove(other)
+        self._router.refuse(self.refusal)
+
+    # ------------------------------------------------------------ health
+
+    def _schedule_tick(self) -> None:
+        self._tick_due = self.loop.time() + TICK
+        self._tick_timer = self.loop.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        self._tick_timer = None
+        slept = now - self._tick_due > TICK  # this process was stopped, or its loop was held up: silence proves nothing
+        for slot in list(self.slots.values()):
+            if slot.state != "ready":
+                continue
+            if slept:
+                slot.signs = slot.signs.forgive(now)
+            self._examine(slot, now)
+            if not slot.flights and slot.state == "ready" and now - slot.idle_since >= self.policy.idle_after:
+                slot.stop()
+        if self.slots and self._tick_timer is None:
+            self._schedule_tick()
+
+    def _examine(self, slot: Slot, now: float) -> None:
+        if slot.signs.is_late(now) and slot.pid is not None:
+            vitals = look_at(slot.pid)
+            if vitals is None:
+                return  # it has died, which is on its way to us by another road
+            slot.signs = slot.signs.looked_at(now, vitals.cpu, stopped=vitals.stopped)
+        verdict = slot.signs.judge(now, BLOCKED_AFTER if self.key.kind == "program" else None)
+        if verdict.condition == "hung":
+            slot.kill(Exit(kind="hung", detail=verdict.detail))
+        elif verdict.condition == "blocked":
+            slot.culprit = verdict.run_id
+            slot.kill(Exit(kind="blocked", detail=verdict.detail))
+
+    def _emit(
+        self,
+        kind: Happening,
+        slot: Slot,
+        *,
+        end: Exit | None = None,
+        delay: float | None = None,
+        charged: tuple[str, ...] = (),
+        detail: str = "",
+    ) -> None:
+        event = WorkerEvent(kind, self.key, slot.id, slot.incarnation, slot.pid, end, delay, charged, detail)
+        self._means.on_event(event)

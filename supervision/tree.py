@@ -1,0 +1,237 @@
+"""The root supervisor: one backend per app, the pools above it, and the order in which all of it goes down."""
+
+import difflib
+import os
+import random
+from asyncio import Future, Task
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import pykka
+
+from understudy.messages.errors import DefinitionError, WorkerNotFound
+from understudy.messages.policy import Limits
+from understudy.messages.records import ActorRecord, WorkerRecord
+from understudy.supervision.names import Names
+from understudy.supervision.pool import PoolActor
+from understudy.supervision.protocol import Backend, Job, Pool, PoolKey, Submit
+from understudy.supervision.reactor import Reactor
+from understudy.supervision.roster import Means
+from understudy.supervision.slot import START_TIMEOUT, STOP_GRACE
+from understudy.supervision.starts import StartGate
+from understudy.supervision.worker_events import EventHook, WorkerEvent
+
+BackendFactory: TypeAlias = Callable[[str, PoolKey, Pool], Backend]
+"""Makes the backend for an app; called with the first pool that needs it."""
+
+
+@dataclass(eq=False, slots=True)
+class _House:
+    """One backend, and the pools whose workers it makes. Written by the tree only."""
+
+    app: str
+    backend: Backend
+    pools: list[PoolActor] = field(default_factory=list[PoolActor])
+    loaded: bool = False
+    """Whether the app has been loaded, so that pools may begin workers."""
+    loading: "Task[None] | None" = None
+
+
+def _ignore(_event: WorkerEvent) -> None:
+    """Do nothing: where nobody wants to hear of workers."""
+
+
+class Tree:
+    """The supervision tree. Every method is called on the reactor's thread and returns without waiting.
+
+    An app whose backend cannot load it is forgotten after its waiting jobs were told, so the next job tries to load it
+    anew. Ask for a pool's ref with each job, therefore, and do not keep it beyond that.
+
+    Args:
+        reactor: Where everything runs.
+        backend_factory: Makes backends; they are started here.
+        pools: How pools are kept, by pool name or else by kind; the default elsewhere.
+        on_event: Hears of every worker's life. Must not block.
+        concurrent_starts: Most workers that begin at once in the whole tree; None means twice the CPUs, at least 4.
+        start_timeout: Seconds a worker may take to become ready.
+        unit: Gives random numbers, at least 0 and below 1, for backoff.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        backend_factory: BackendFactory,
+        pools: Mapping[str, Pool] | None = None,
+        *,
+        on_event: EventHook = _ignore,
+        concurrent_starts: int | None = None,
+        start_timeout: float = START_TIMEOUT,
+        unit: Callable[[], float] = random.random,
+    ) -> None:
+        """Begin empty: pools come with the first job for them."""
+        self._reactor = reactor
+        self._factory = backend_factory
+        self._policies = dict(pools or {})
+        gate = StartGate(concurrent_starts or max(4, 2 * (os.cpu_count() or 1)))
+        self._means = Means(reactor.loop, gate, Names(), on_event, unit, start_timeout)
+        self._pools: dict[PoolKey, PoolActor] = {}
+        """In start order."""
+        self._houses: dict[tuple[str, str], _House] = {}
+        """By app and kind of backend, in start order."""
+        self._closed = False
+
+    def __repr__(self) -> str:
+        """Say how much it holds."""
+        workers = sum(len(pool.roster.slots) for pool in self._pools.values())
+        return f"<Tree of {len(self._houses)} backends, {len(self._pools)} pools, {workers} workers>"
+
+    # ------------------------------------------------------------ pools
+
+    def pool(self, key: PoolKey, limits: Limits | None = None) -> "pykka.ActorRef[PoolActor]":
+        """Give the pool for a key, and begin it with its backend where this is the first that is heard of it.
+
+        Args:
+            key: Which pool.
+            limits: The step's own limits, for a pool of its own; they go before those of the pool's policy. Only the
+                first call for a key can set them.
+        """
+        found = self._pools.get(key)
+        return (found if found is not None else self._begin(key, limits)).actor_ref
+
+    def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> "pykka.ActorRef[PoolActor]":
+        """Give a job to its pool, and the pool's ref to the caller: later words about the job go to that one."""
+        ref = self.pool(key, limits)
+        ref.tell(Submit(job))
+        return ref
+
+    def _begin(self, key: PoolKey, limits: Limits | None) -> PoolActor:
+        policy = self._policies.get(key.name) or self._policies.get(key.kind) or Pool()
+        where = (key.app, policy.backend)
+        house = self._houses.get(where)
+        if house is None:
+            house = _House(key.app, self._factory(key.app, key, policy))
+            self._houses[where] = house
+        pool = PoolActor.create(
+            self._reactor, key, policy, house.backend, limits=_together(policy, limits), means=self._means
+        )
+        self._pools[key] = pool
+        house.pools.append(pool)
+        if self._closed:
+            pool.refuse_for_good("The orchestrator is closed.")
+        elif house.loaded:
+            pool.open()
+        elif house.loading is None:
+            house.loading = self._reactor.loop.create_task(self._load(where, house))
+        return pool
+
+    async def _load(self, where: tuple[str, str], house: _House) -> None:
+        """Have the backend load its app, and open or refuse its pools."""
+        try:
+            await house.backend.start()
+        except (DefinitionError, OSError) as error:
+            reason = str(error)
+        else:
+            house.loaded = True
+            for pool in house.pools:
+                pool.open()
+            return
+        self._houses.pop(where, None)
+        for pool in house.pools:
+            self._pools.pop(pool.key, None)
+            pool.refuse_for_good(reason)
+        await house.backend.close()
+
+    # ------------------------------------------------------------ looking and touching
+
+    def workers(self) -> list[WorkerRecord]:
+        """Describe every worker, pool by pool in start order."""
+        return [worker for pool in self._pools.values() for worker in pool.workers()]
+
+    def record(self) -> ActorRecord:
+        """Describe the whole tree as it is at this moment."""
+        apps = tuple(self._app_record(house) for house in self._houses.values())
+        return ActorRecord(
+            id="root",
+            kind="supervisor",
+            status="closed" if self._closed else "running",
+            strategy="one_for_one",
+            restarts=sum(app.restarts for app in apps),
+            children=apps,
+        )
+
+    def _app_record(self, house: _House) -> ActorRecord:
+        pools = tuple(pool.record() for pool in house.pools)
+        return ActorRecord(
+            id=house.app,
+            kind="app",
+            status="running" if house.loaded else "loading",
+            strategy="one_for_one",
+            restarts=sum(pool.restarts for pool in pools),
+            detail=repr(house.backend),
+            children=pools,
+        )
+
+    def statistics(self) -> dict[str, int]:
+        """Give counts since the start, over the pools there are.
+
+        ``restarts``: lives begun after a death. ``crashes``: deaths charged to a job. ``dropped``: messages of workers
+        that nobody waited for.
+        """
+        pools = self._pools.values()
+        return {
+            "workers": sum(len(pool.roster.slots) for pool in pools),
+            "restarts": sum(pool.roster.restarts for pool in pools),
+            "crashes": sum(pool.roster.crashes for pool in pools),
+            "dropped": sum(pool.dropped for pool in pools),
+        }
+
+    def kill(self, worker: str, signal: int = 9) -> None:
+        """Send a signal to a worker's process as an injected fault.
+
+        Raises:
+            WorkerNotFound: There is no such worker; the message names those that are called alike.
+        """
+        ids: list[str] = []
+        for pool in self._pools.values():
+            if worker in pool.roster.slots:
+                pool.kill(worker, signal)
+                return
+            ids += pool.roster.slots
+        alike = " or ".join(f'"{id_}"' for id_ in difflib.get_close_matches(worker, ids, n=3, cutoff=0.5))
+        hint = f"Did you mean {alike}?" if alike else "`understudy actors list` shows those that are alive."
+        msg = f'There is no worker "{worker}". {hint}'
+        raise WorkerNotFound(msg)
+
+    # ------------------------------------------------------------ the end
+
+    async def close(self, grace: float = STOP_GRACE) -> None:
+        """End every pool, last begun first, and then the backends. Returns once all processes are confirmed dead.
+
+        Jobs that still run have ``grace`` seconds in all; then SIGTERM and, a second later, SIGKILL end their workers.
+        Every job that has not ended by then is told: lost and not charged, or unavailable.
+        """
+        self._closed = True
+        loop = self._reactor.loop
+        deadline = loop.time() + grace
+        for house in self._houses.values():
+            if house.loading is not None and not house.loaded:
+                house.loading.cancel()
+        for pool in reversed(list(self._pools.values())):
+            ended: Future[None] = loop.create_future()
+            pool.close(lambda ended=ended: ended.set_result(None), max(0.0, deadline - loop.time()))
+            await ended
+        for house in reversed(list(self._houses.values())):
+            await house.backend.close()
+
+
+def _together(policy: Pool, limits: Limits | None) -> Limits:
+    """Join the limits of a pool with those of the step that has it to itself."""
+    if limits is None:
+        return Limits(memory_mb=policy.memory_mb, env=policy.env)
+    return limits.model_copy(
+        update={
+            "memory_mb": limits.memory_mb if limits.memory_mb is not None else policy.memory_mb,
+            "env": tuple(dict.fromkeys((*policy.env, *limits.env))),
+        }
+    )

@@ -1,0 +1,60 @@
+"""Workers and pools as records, for people and programs that look at the tree."""
+
+from typing import Literal
+
+from understudy.messages.records import ActorRecord, WorkerRecord
+from understudy.supervision.protocol import PoolKey
+from understudy.supervision.roster import Roster
+from understudy.supervision.slot import Slot
+from understudy.supervision.vitals import resident_bytes
+
+
+def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:
+    """Give a slot's state in the words of records."""
+    if slot.state == "ready":
+        return "busy" if slot.flights else "idle"
+    if slot.state == "stopping":
+        return "stopping"
+    return "restarting" if slot.incarnation and slot.state in {"waiting", "down", "ending"} else "starting"
+
+
+def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
+    """Describe one worker, and what it is doing for whom."""
+    flight = next(iter(slot.flights.values()), None)
+    return WorkerRecord(
+        id=slot.id,
+        pool=key.name,
+        kind=key.kind,
+        pid=slot.pid,
+        incarnation=slot.incarnation,
+        status=worker_status(slot),
+        run_id=flight.job.run_id if flight is not None else None,
+        step=flight.job.label if flight is not None else None,
+        restarts=slot.restarts,
+        rss_bytes=resident_bytes(slot.pid) if slot.pid is not None else None,
+    )
+
+
+def pool_record(roster: Roster, refusal: str | None, waiting: int) -> ActorRecord:
+    """Describe one pool as a node of the tree; ``waiting`` is the length of its queue."""
+    degraded = refusal or (roster.refusal if roster.is_degraded() else None)
+    figures = f"{waiting} jobs waiting, {roster.crashes} crashes of jobs"
+    return ActorRecord(
+        id=roster.key.name,
+        kind="pool",
+        status="degraded" if degraded else "running",
+        strategy=roster.policy.strategy,
+        restarts=roster.restarts,
+        detail=degraded or figures,
+        children=tuple(
+            ActorRecord(
+                id=slot.id,
+                kind=roster.key.kind,
+                status=worker_status(slot),
+                pid=slot.pid,
+                restarts=slot.restarts,
+                detail=", ".join(sorted({flight.job.label for flight in slot.flights.values()})),
+            )
+            for slot in roster.slots.values()
+        ),
+    )

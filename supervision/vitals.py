@@ -1,0 +1,34 @@
+"""What the kernel says of a worker process right now."""
+
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """A look at one process."""
+
+    cpu: float
+    """CPU seconds it has used, user and system."""
+    stopped: bool
+    """Whether its state is T: stopped by a signal."""
+
+
+def look_at(pid: int) -> Vitals | None:
+    """Look at a process; None where it is gone. Takes some 100 microseconds: for suspects, not for every beat."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return Vitals(cpu=times.user + times.system, stopped=process.status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return None
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Give the resident size of a process; None where it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None

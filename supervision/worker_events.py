@@ -1,0 +1,35 @@
+"""What happened to a worker, for those who log and count."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from understudy.messages.failures import Exit
+from understudy.supervision.protocol import PoolKey
+
+Happening: TypeAlias = Literal["started", "ready", "exited", "restarting", "degraded"]
+"""The process exists; it takes work; it is gone with its tree; another life begins after ``delay``; the pool has given
+up for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEvent:
+    """One event in the life of a worker, or of its pool."""
+
+    kind: Happening
+    pool: PoolKey
+    worker: str
+    incarnation: int
+    pid: int | None = None
+    exit: Exit | None = None
+    """For ``exited`` and ``degraded``: how the life ended."""
+    delay: float | None = None
+    """For ``restarting``: seconds until the next life begins."""
+    charged: tuple[str, ...] = ()
+    """For ``exited``: tokens of the jobs that are to blame."""
+    detail: str = ""
+    """For ``degraded``: why, in a sentence for a person."""
+
+
+EventHook: TypeAlias = Callable[[WorkerEvent], None]
+"""Called on the reactor's thread; must not block."""

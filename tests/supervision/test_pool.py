@@ -1,0 +1,789 @@
+"""What a pool promises of jobs and workers. The logic runs on memory workers; the end of the file on real processes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.supervision.memory import World, asleep, execute, farewell, resolve, start, turn
+from understudy.messages.errors import FrameTooLarge
+from understudy.messages.failures import Exit
+from understudy.messages.frames import Abort, AppDescribed, DescribeApp, EndProgram, Judged, Progress
+from understudy.supervision.protocol import Answered, Assigned, JobEvent, KillWorker, Release, Send, Submit, Withdraw
+
+SEGFAULT = Exit(kind="signaled", signal="SIGSEGV")
+TIMEOUT = "timeout"
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., World]]:
+    worlds: list[World] = []
+
+    def make(*arguments: Any, **options: Any) -> World:
+        world = World(*arguments, **options)
+        worlds.append(world)
+        return world
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
+# ---------------------------------------------------------------- dispatch
+
+
+def test_a_job_is_assigned_sent_and_answered(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    life = world.life("a")
+    assert world.owner.heard["a"] == [Assigned("a", "tool-1", 101, 1)]
+    life.answer("a")
+    end = world.owner.end("a")
+    assert isinstance(end, Answered)
+    assert end.message.token == "a"
+    assert repr(world.pool) == "<PoolActor tool of app.py: 1 workers, 0 jobs, 0 of them waiting>"
+
+
+def test_a_ready_worker_is_used_before_another_is_begun(make: Callable[..., World]) -> None:
+    world = make(size=4)
+    for token in "abc":
+        world.submit(token)
+        world.life(token).answer(token)
+    assert world.starts() == ["tool-1/1"]
+
+
+def test_the_pool_grows_on_demand_up_to_its_size_and_queues_the_rest_in_order(make: Callable[..., World]) -> None:
+    world = make(size=2)
+    for token in "abcde":
+        world.submit(token)
+    assert world.starts() == ["tool-1/1", "tool-2/1"]
+    assert [world.backend.lives[0].work, world.backend.lives[1].work] == [["a"], ["b"]]
+    world.backend.lives[1].answer("b")
+    world.backend.lives[0].answer("a")
+    world.wait()
+    assert [world.backend.lives[0].work, world.backend.lives[1].work] == [["a", "d"], ["b", "c"]]
+
+
+def test_a_tool_worker_never_has_two_jobs_whatever_concurrency_says(make: Callable[..., World]) -> None:
+    world = make(size=1, concurrency=8)
+    world.submit("a")
+    world.submit("b")
+    assert world.life("a").work == ["a"]
+
+
+def test_concurrent_workers_share_the_load(make: Callable[..., World]) -> None:
+    world = make("llm", size=2, concurrency=2)
+    for token in "abcd":
+        world.submit(token)
+    first, second = world.backend.lives
+    assert (first.work, second.work) == (["a", "b"], ["c", "d"])
+    first.answer("a")
+    first.answer("b")
+    second.answer("c")
+    for token in "ef":
+        world.submit(token)
+    assert first.work[2:] == ["e", "f"] or (first.work[2:], second.work[2:]) == (["e"], ["f"])
+
+
+def test_idle_workers_are_stopped_and_jobs_begin_new_ones(make: Callable[..., World]) -> None:
+    world = make(idle_after=5.0)
+    world.submit("a")
+    world.life("a").answer("a")
+    world.wait_beating(8)
+    assert world.backend.alive == []
+    assert world.pool.workers() == []
+    world.submit("b")
+    assert world.starts() == ["tool-1/1", "tool-1/2"], "an id that comes back goes on counting its lives"
+
+
+def test_jobs_wait_until_the_app_is_loaded(make: Callable[..., World]) -> None:
+    world = make(opened=False)
+    world.submit("a")
+    assert world.starts() == []
+    world.pool.open()
+    world.wait()
+    assert world.life("a").work == ["a"]
+
+
+def test_an_app_that_does_not_load_makes_every_job_unavailable(make: Callable[..., World]) -> None:
+    world = make(opened=False)
+    world.submit("a")
+    world.pool.refuse_for_good("app.py does not load: NameError")
+    world.submit("b")
+    assert world.owner.refusal("a") == world.owner.refusal("b") == "app.py does not load: NameError"
+
+
+def test_progress_reaches_the_owner_and_ends_nothing(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    world.life("a").say(Progress(token="a", detail=0.5))
+    world.life("a").answer("a")
+    assert [type(event.message).__name__ for event in world.owner.ends("a") if isinstance(event, Answered)] == [
+        "Progress",
+        "Completed",
+    ]
+
+
+def test_a_frame_that_is_too_long_is_refused_and_the_worker_goes_on(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("a")
+    life = world.life("a")
+
+    def send(message: Any) -> None:
+        raise FrameTooLarge("a message is too long")
+
+    life.answer("a")
+    life.send, kept = send, life.send
+    world.submit("b")
+    assert world.owner.refusal("b") == "search cannot be sent to a worker: a message is too long"
+    life.send = kept
+    world.submit("c")
+    assert life.work == ["a", "c"]
+
+
+def test_an_owner_that_fails_does_not_harm_the_pool(make: Callable[..., World]) -> None:
+    world = make()
+
+    def fail(event: JobEvent) -> None:
+        raise RuntimeError(event)
+
+    world.tell(Submit(replace(world.owner.job("a"), reply=fail)))
+    world.life("a").answer("a")
+    world.submit("b")
+    world.life("b").answer("b")
+    assert world.owner.answered("b")
+
+
+# ---------------------------------------------------------------- hold and release
+
+
+def test_a_held_job_is_not_sent_before_its_release(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a", hold=True, timeout=5.0)
+    assert world.owner.worker("a") == "tool-1"
+    world.wait_beating(8)
+    assert world.backend.lives[0].work == []
+    world.tell(Release("a"))
+    assert world.backend.lives[0].work == ["a"]
+
+
+def test_a_held_job_whose_worker_dies_goes_to_another_and_is_not_lost(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a", hold=True)
+    world.backend.lives[0].die()
+    world.wait(1.0)
+    assert [type(event) for event in world.owner.heard["a"]] == [Assigned, Assigned]
+    world.tell(Release("a"))
+    assert world.life("a").spec.incarnation == 2
+
+
+def test_a_release_stays_with_the_job(make: Callable[..., World]) -> None:
+    """It may arrive while the job waits for a second worker, because the first one died."""
+    world = make(size=1)
+    world.submit("a", hold=True)
+    world.backend.on_spawn = asleep
+    world.backend.lives[0].die()
+    world.wait(1.0)
+    world.tell(Release("a"))
+    world.backend.lives[1].become_ready()
+    assert world.backend.lives[1].work == ["a"]
+
+
+# ---------------------------------------------------------------- death
+
+
+def test_a_death_is_charged_to_the_job_that_ran(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    world.life("a").die(SEGFAULT)
+    assert world.owner.lost("a").charged
+    assert world.owner.lost("a").exit == SEGFAULT
+    exited = next(event for event in world.events if event.kind == "exited")
+    assert (exited.worker, exited.pid, exited.charged) == ("tool-1", 101, ("a",))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [SEGFAULT.model_copy(update={"injected": True}), Exit(kind="backend_lost"), Exit(kind="orchestrator_lost")],
+    ids=lambda end: end.kind,
+)
+def test_nobody_is_charged_for_an_injected_fault_or_a_lost_backend(make: Callable[..., World], end: Exit) -> None:
+    world = make()
+    world.submit("a")
+    world.life("a").die(end)
+    assert not world.owner.lost("a").charged
+
+
+def test_a_worker_that_dies_before_it_is_ready_loses_no_job(make: Callable[..., World]) -> None:
+    world = make()
+    world.backend.on_spawn = lambda worker: worker.die() if worker.spec.incarnation == 1 else worker.become_ready()
+    world.submit("a")
+    world.wait(1.0)
+    assert world.owner.heard["a"] == [Assigned("a", "tool-1", 101, 2)]
+
+
+def test_a_killed_worker_is_replaced_at_once_though_no_job_waits(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    world.life("a").answer("a")
+    before = world.loop.time()
+    world.backend.lives[0].die()
+    world.wait()
+    assert world.loop.time() == before
+    assert world.starts() == ["tool-1/1", "tool-1/2"]
+    assert world.pool.workers()[0].status == "idle"
+    assert world.pool.workers()[0].restarts == 1
+
+
+def test_words_of_a_past_life_and_of_unknown_work_are_dropped_and_counted(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    past = world.life("a")
+    listener = past.listener
+    past.die()
+    world.submit("b")
+    past.alive, past.listener = True, listener
+    past.answer("b")
+    world.life("b").answer("nobody's")
+    assert world.owner.ends("b") == []
+    assert world.pool.dropped == 2
+
+
+def test_a_worker_that_answers_with_another_kind_of_message_is_ended_as_garbage(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    world.life("a").say(Judged(token="a", score=1.0))
+    world.wait()
+    assert world.owner.lost("a").exit.kind == "garbage"
+    assert world.owner.lost("a").charged
+
+
+def test_kill_worker_sends_the_signal_as_an_injected_fault(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    world.tell(KillWorker("tool-1", 9))
+    assert world.owner.lost("a").exit.injected
+    assert not world.owner.lost("a").charged
+    world.tell(KillWorker("tool-9", 9))
+
+
+# ---------------------------------------------------------------- deadlines
+
+
+def test_an_attempt_that_overruns_ends_with_its_worker_and_is_lost_only_then(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a", timeout=3.0)
+    life = world.life("a")
+    life.prompt = False
+    world.wait_beating(4)
+    assert [(reason.kind, number) for reason, number in life.kills] == [(TIMEOUT, 9)]
+    assert world.owner.ends("a") == [], "the process is not confirmed dead yet"
+    life.answer("a")
+    assert world.owner.ends("a") == [], "a result that comes after the decision is void"
+    assert world.pool.dropped == 1
+    life.die(life.kills[0][0].model_copy(update={"stderr": "where it stood"}))
+    assert world.owner.lost("a").exit == Exit(kind="timeout", detail="search had 3 s", stderr="where it stood")
+    assert world.owner.lost("a").charged
+
+
+def test_a_deadline_runs_from_being_sent_and_not_from_being_queued(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("a")
+    world.submit("b", timeout=3.0)
+    world.wait_beating(10)
+    world.life("a").answer("a")
+    world.wait_beating(2)
+    world.life("b").answer("b")
+    assert world.owner.answered("b")
+
+
+def test_a_model_call_that_overruns_is_asked_to_abort_and_the_others_go_on(make: Callable[..., World]) -> None:
+    world = make("llm")
+    world.submit("a", timeout=3.0)
+    world.submit("b")
+    life = world.life("a")
+    world.wait(3.1)
+    assert life.sent[-1] == Abort(token="a")
+    life.answer("a")
+    assert world.owner.lost("a").exit.kind == TIMEOUT
+    assert world.owner.lost("a").charged
+    life.answer("b")
+    assert world.owner.answered("b")
+    assert life.kills == []
+
+
+def test_a_model_call_that_will_not_abort_ends_its_worker_and_its_neighbours_are_not_charged(
+    make: Callable[..., World],
+) -> None:
+    world = make("llm")
+    world.submit("a", timeout=3.0)
+    world.submit("b")
+    world.wait(4.2)
+    assert world.owner.lost("a").charged
+    assert world.owner.lost("b").exit.kind == TIMEOUT
+    assert not world.owner.lost("b").charged
+
+
+def test_a_worker_that_was_asked_to_abort_gets_no_new_jobs_meanwhile(make: Callable[..., World]) -> None:
+    world = make("llm", size=2)
+    world.submit("a", timeout=3.0)
+    first = world.life("a")
+    world.wait(3.5)
+    world.submit("b")
+    assert world.life("b") is not first
+    first.answer("a")
+    world.wait()
+    world.submit("c")
+    assert world.life("c") is first
+
+
+def test_a_timeout_that_follows_an_injected_fault_is_not_charged(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a", timeout=2.0)
+    life = world.life("a")
+    life.prompt = False
+    world.tell(KillWorker("tool-1", 19))
+    world.wait(2.1)
+    life.die(life.kills[0][0].model_copy(update={"injected": True}))
+    assert not world.owner.lost("a").charged
+
+
+# ---------------------------------------------------------------- withdrawal
+
+
+def test_a_queued_job_that_is_withdrawn_is_forgotten(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    done: list[Any] = []
+    world.submit("a")
+    world.submit("b")
+    world.submit("c")
+    world.tell(Withdraw("b", done=lambda: done.append("b")))
+    world.life("a").answer("a")
+    assert done == ["b"]
+    assert world.backend.lives[0].work == ["a", "c"]
+    assert world.owner.heard["b"] == []
+
+
+def test_a_running_job_that_is_withdrawn_may_end_by_itself(make: Callable[..., World]) -> None:
+    world = make()
+    done: list[Any] = []
+    world.submit("a")
+    world.tell(Withdraw("a", grace=5.0, done=lambda: done.append("a")))
+    life = world.life("a")
+    assert life.sent[-1] == Abort(token="a")
+    assert done == []
+    life.answer("a")
+    assert done == ["a"]
+    assert world.owner.ends("a") == []
+    world.submit("b")
+    assert world.life("b") is life
+
+
+def test_a_running_job_that_is_withdrawn_ends_with_its_worker_after_the_grace(make: Callable[..., World]) -> None:
+    world = make()
+    done: list[Any] = []
+    world.submit("a")
+    world.tell(Withdraw("a", grace=5.0, done=lambda: done.append("a")))
+    world.wait_beating(4)
+    assert done == []
+    world.wait_beating(2)
+    assert done == ["a"]
+    assert world.owner.ends("a") == []
+    assert world.kinds().count("ready") == 2, "and another worker takes its place"
+
+
+def test_what_has_ended_already_is_withdrawn_at_once(make: Callable[..., World]) -> None:
+    world = make()
+    done: list[Any] = []
+    world.tell(Withdraw("never heard of", done=lambda: done.append(True)))
+    assert done == [True]
+
+
+def test_withdrawing_an_overrun_job_silences_it(make: Callable[..., World]) -> None:
+    world = make()
+    done: list[Any] = []
+    world.submit("a", timeout=2.0)
+    life = world.life("a")
+    life.prompt = False
+    world.wait(2.1)
+    world.tell(Withdraw("a", done=lambda: done.append(True)))
+    assert done == []
+    life.die(life.kills[0][0])
+    assert done == [True]
+    assert world.owner.ends("a") == []
+
+
+# ---------------------------------------------------------------- solo
+
+
+def test_a_solo_job_runs_alone_in_a_fresh_worker_that_ends_with_it(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("a")
+    world.submit("s", solo=True)
+    world.submit("b")
+    solo = world.life("s")
+    assert solo is not world.life("a")
+    assert solo.work == ["s"]
+    solo.answer("s")
+    world.wait()
+    assert world.owner.answered("s")
+    assert solo.work == ["s"]
+    assert not solo.alive
+    world.life("a").answer("a")
+    assert world.owner.worker("b") == "tool-1"
+
+
+def test_a_solo_worker_that_dies_is_not_begun_again(make: Callable[..., World]) -> None:
+    world = make(strategy="one_for_all")
+    world.submit("s", solo=True)
+    world.life("s").die(SEGFAULT)
+    world.wait(60.0)
+    assert world.owner.lost("s").charged
+    assert world.starts() == ["tool-1/1"]
+
+
+def test_a_solo_worker_that_fails_to_start_is_begun_again_for_its_job(make: Callable[..., World]) -> None:
+    world = make()
+    world.backend.on_spawn = lambda worker: worker.die() if worker.spec.incarnation == 1 else worker.become_ready()
+    world.submit("s", solo=True)
+    world.wait(1.0)
+    assert world.owner.worker("s") == "tool-1"
+    assert world.life("s").spec.incarnation == 2
+
+
+def test_a_withdrawn_solo_job_leaves_no_worker_behind(make: Callable[..., World]) -> None:
+    world = make()
+    world.backend.on_spawn = asleep
+    world.submit("s", solo=True)
+    world.tell(Withdraw("s"))
+    world.backend.lives[0].become_ready()
+    world.wait()
+    assert world.backend.alive == []
+
+
+# ---------------------------------------------------------------- shared workers
+
+
+def test_with_several_model_calls_in_flight_nobody_is_charged(make: Callable[..., World]) -> None:
+    world = make("llm")
+    world.submit("a")
+    world.submit("b")
+    world.life("a").die(SEGFAULT)
+    assert not world.owner.lost("a").charged
+    assert not world.owner.lost("b").charged
+
+
+def test_the_only_model_call_in_flight_is_charged(make: Callable[..., World]) -> None:
+    world = make("llm")
+    world.submit("a")
+    world.life("a").die(SEGFAULT)
+    assert world.owner.lost("a").charged
+
+
+def test_a_model_call_twice_suspected_runs_alone_so_that_it_can_be_charged_or_cleared(
+    make: Callable[..., World],
+) -> None:
+    world = make("llm")
+    for attempt in range(2):
+        for step in "ab":
+            world.submit(f"{step}{attempt}", execute(f"{step}{attempt}", key=step), run_id="run")
+        world.life(f"a{attempt}").die(SEGFAULT)
+        world.wait()
+    for step in "ab":
+        world.submit(f"{step}2", execute(f"{step}2", key=step), run_id="run")
+    culprit, innocent = world.life("a2"), world.life("b2")
+    assert culprit is not innocent
+    culprit.die(SEGFAULT)
+    innocent.answer("b2")
+    assert world.owner.lost("a2").charged
+    assert world.owner.answered("b2")
+
+
+# ---------------------------------------------------------------- programs
+
+
+def program(world: World, run_id: str) -> None:
+    world.submit(run_id, start(run_id), run_id=run_id, label="research", streaming=True)
+
+
+def test_a_program_is_answered_many_times_until_it_is_withdrawn(make: Callable[..., World]) -> None:
+    world = make("program")
+    done: list[Any] = []
+    program(world, "r")
+    life = world.backend.lives[0]
+    for _ in range(3):
+        life.say(turn("r"))
+        world.tell(Send("r", resolve("r")))
+    assert len(world.owner.ends("r")) == 3
+    world.tell(Withdraw("r", farewell("r"), done=lambda: done.append(True)))
+    assert isinstance(life.sent[-1], EndProgram)
+    assert done == [True]
+    life.say(turn("r"))
+    assert len(world.owner.ends("r")) == 3
+    assert life.kills == []
+
+
+def test_only_the_run_that_held_the_loop_is_charged(make: Callable[..., World]) -> None:
+    world = make("program", size=1)
+    for run_id in "abc":
+        program(world, run_id)
+        world.backend.lives[0].say(turn(run_id))
+    world.tell(Send("b", resolve("b")))
+    world.tell(Send("c", resolve("c")))
+    world.backend.lives[0].die(SEGFAULT)
+    charged = {run_id: world.owner.charged(run_id) for run_id in "abc"}
+    assert charged == {"a": False, "b": True, "c": False}
+
+
+def test_nobody_is_charged_where_no_run_held_the_loop(make: Callable[..., World]) -> None:
+    world = make("program", size=1)
+    for run_id in "ab":
+        program(world, run_id)
+        world.backend.lives[0].say(turn(run_id))
+    world.backend.lives[0].die(SEGFAULT)
+    assert not any(world.owner.charged(run_id) for run_id in "ab")
+
+
+def test_a_program_that_blocks_its_loop_is_ended_and_charged_by_name(make: Callable[..., World]) -> None:
+    world = make("program", size=1)
+    for run_id in "ab":
+        program(world, run_id)
+    life = world.backend.lives[0]
+    life.beat(busy=10.5, run_id="b")
+    world.wait(1.1)
+    assert [reason.kind for reason, _ in life.kills] == ["blocked"]
+    assert not world.owner.lost("a").charged
+    assert world.owner.lost("b").charged
+    assert world.owner.lost("b").exit.detail == "a program held the event loop for 10 s"
+
+
+def test_a_run_that_was_sent_away_while_it_held_the_loop_leaves_no_blame_to_others(make: Callable[..., World]) -> None:
+    world = make("program", size=1)
+    program(world, "gone")
+    program(world, "here")
+    world.tell(Withdraw("gone", farewell("gone")))
+    world.backend.lives[0].die(SEGFAULT)
+    assert not world.owner.lost("here").charged
+
+
+def test_a_turn_that_never_came_is_settled_by_the_next_one(make: Callable[..., World]) -> None:
+    world = make("program", size=1)
+    program(world, "gone")
+    world.tell(Withdraw("gone", farewell("gone")))
+    program(world, "here")
+    life = world.backend.lives[0]
+    life.say(turn("here"))
+    world.tell(Send("here", resolve("here")))
+    life.die(SEGFAULT)
+    assert world.owner.charged("here")
+
+
+def test_a_question_that_is_not_answered_in_time_costs_no_program_its_worker(make: Callable[..., World]) -> None:
+    world = make("program", size=1)
+    program(world, "r")
+    world.submit("q", DescribeApp(id="q"), timeout=2.0)
+    world.wait_beating(3)
+    assert world.owner.lost("q").exit.kind == TIMEOUT
+    assert world.backend.lives[0].alive
+    world.backend.lives[0].say(AppDescribed(id="q", definitions=()))
+    assert len(world.owner.ends("q")) == 1
+
+
+# ---------------------------------------------------------------- restarts
+
+
+def test_failed_starts_back_off_and_then_degrade_the_pool_with_evidence(make: Callable[..., World]) -> None:
+    world = make(within=60.0)
+    end = Exit(kind="exited", code=3, stderr="Traceback ...\nImportError: no module named lib\n")
+    world.backend.on_spawn = lambda worker: worker.die(end)
+    world.submit("a")
+    world.wait(30.0)
+    assert len(world.backend.lives) == 6
+    delays = [event.delay for event in world.events if event.kind == "restarting"]
+    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
+    assert world.kinds()[-1] == "degraded"
+    assert world.owner.refusal("a") == (
+        "The workers of pool tool for app.py die as often as they are started, so starting them was given up. The last "
+        'one, tool-1, exited with code 3; the last line of its stderr: "ImportError: no module named lib". Mend what '
+        "ends them; work for them is taken again after 60 s."
+    )
+    world.submit("b")
+    assert world.owner.refusal("b") == world.owner.refusal("a")
+    assert world.pool.record().status == "degraded"
+    assert world.pool.workers() == []
+
+
+def test_a_degraded_pool_takes_work_again_after_its_pause(make: Callable[..., World]) -> None:
+    world = make(max_restarts=0, within=10.0)
+    world.backend.on_spawn = lambda worker: worker.die()
+    world.submit("a")
+    world.wait(10.1)
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.submit("b")
+    world.life("b").answer("b")
+    assert world.owner.answered("b")
+    assert world.pool.record().status == "running"
+
+
+def test_idle_deaths_beyond_the_budget_degrade_the_pool_and_running_jobs_go_on(make: Callable[..., World]) -> None:
+    world = make(size=2, max_restarts=2)
+    world.submit("a")
+    world.submit("b")
+    busy = world.life("a")
+    world.life("b").answer("b")
+    for _ in range(3):
+        next(worker for worker in world.backend.alive if worker is not busy).die()
+        world.wait(0.5)
+    world.submit("c")
+    assert "given up" in world.owner.refusal("c")
+    busy.answer("a")
+    assert world.owner.answered("a")
+
+
+def test_a_poisonous_job_never_degrades_the_pool_of_its_neighbours(make: Callable[..., World]) -> None:
+    world = make(size=1, max_restarts=0)
+    for attempt in range(20):
+        world.submit(f"poison{attempt}")
+        world.life(f"poison{attempt}").die(SEGFAULT)
+        world.wait()
+    world.submit("a")
+    world.life("a").answer("a")
+    assert world.owner.answered("a")
+    assert world.pool.roster.crashes == 20
+    assert "degraded" not in world.kinds()
+
+
+def test_injected_faults_and_lost_backends_never_count(make: Callable[..., World]) -> None:
+    world = make(max_restarts=0)
+    world.submit("a")
+    world.life("a").answer("a")
+    for _ in range(10):
+        world.tell(KillWorker("tool-1"))
+        world.backend.alive[0].die(Exit(kind="backend_lost"))
+        world.wait()
+    assert world.kinds().count("restarting") == 20
+    assert all(event.delay == 0.0 for event in world.events if event.kind == "restarting")
+    assert "degraded" not in world.kinds()
+
+
+def test_a_worker_that_is_not_ready_in_time_is_ended_and_begun_again(make: Callable[..., World]) -> None:
+    world = make()
+    world.backend.on_spawn = lambda worker: worker.launch() if worker.spec.incarnation == 1 else worker.become_ready()
+    world.submit("a")
+    world.wait(29.0)
+    assert len(world.backend.lives) == 1
+    world.wait(2.0)
+    assert world.backend.lives[0].kills == [(Exit(kind="start_failed", detail="it was not ready within 30 s"), 9)]
+    assert world.life("a").spec.incarnation == 2
+
+
+def test_no_more_workers_start_at_once_than_the_gate_allows(make: Callable[..., World]) -> None:
+    world = make(size=8, starts=2)
+    world.backend.on_spawn = asleep
+    for token in "abcdefgh":
+        world.submit(token)
+    assert len(world.backend.lives) == 2
+    world.backend.lives[0].become_ready()
+    world.wait()
+    assert len(world.backend.lives) == 3
+    world.backend.lives[1].die()
+    world.wait()
+    assert len(world.backend.lives) == 4
+    assert repr(world.gate) == "<StartGate 2 of 2 starting, 4 waiting>"
+
+
+def grown(world: World, count: int) -> list[str]:
+    """Have so many workers ready and idle, in start order; give their ids."""
+    for number in range(count):
+        world.submit(f"grow{number}")
+    for number in range(count):
+        world.life(f"grow{number}").answer(f"grow{number}")
+    return [worker.id for worker in world.pool.workers()]
+
+
+def test_one_for_all_ends_every_sibling_and_begins_all_in_order(make: Callable[..., World]) -> None:
+    world = make(size=3, strategy="one_for_all")
+    grown(world, 3)
+    world.submit("a")
+    bystander = world.owner.worker("a")
+    world.backend.alive[0].die(SEGFAULT)
+    world.wait()
+    assert bystander == "tool-3"
+    assert not world.owner.lost("a").charged
+    assert world.owner.lost("a").exit.detail == "it is restarted together with tool-1"
+    assert world.starts()[3:] == ["tool-1/2", "tool-2/2", "tool-3/2"]
+
+
+def test_rest_for_one_spares_the_workers_begun_before(make: Callable[..., World]) -> None:
+    world = make(size=3, strategy="rest_for_one")
+    grown(world, 3)
+    world.backend.alive[1].die(SEGFAULT)
+    world.wait()
+    assert world.starts()[3:] == ["tool-2/2", "tool-3/2"]
+
+
+def test_nobody_begins_again_before_the_last_sibling_is_confirmed_dead(make: Callable[..., World]) -> None:
+    world = make(size=3, strategy="one_for_all")
+    grown(world, 3)
+    first, second, third = world.backend.alive
+    third.prompt = False
+    first.die(SEGFAULT)
+    world.wait()
+    assert len(world.starts()) == 3
+    assert not second.alive
+    third.die(Exit(kind="stopped"))
+    world.wait()
+    assert world.starts()[3:] == ["tool-1/2", "tool-2/2", "tool-3/2"]
+    assert world.kinds().count("exited") == 3
+
+
+def test_restarts_under_way_are_joined_by_a_second_death(make: Callable[..., World]) -> None:
+    world = make(size=3, strategy="rest_for_one")
+    grown(world, 3)
+    first, second, third = world.backend.alive
+    third.prompt = False
+    second.die(SEGFAULT)
+    world.wait()
+    first.die(SEGFAULT)
+    world.wait()
+    assert len(world.starts()) == 3
+    third.die(Exit(kind="stopped"))
+    world.wait()
+    assert world.starts()[3:] == ["tool-1/2", "tool-2/2", "tool-3/2"]
+
+
+# ---------------------------------------------------------------- the end
+
+
+def test_closing_stops_workers_with_a_frame_then_sigterm_then_sigkill(make: Callable[..., World]) -> None:
+    world = make(size=2)
+    world.submit("a")
+    world.submit("b")
+    world.submit("waits")
+    good, bad = world.backend.lives
+    bad.obedient = False
+    done: list[float] = []
+    begun = world.loop.time()
+    world.pool.close(lambda: done.append(world.loop.time() - begun), grace=2.0)
+    world.wait()
+    assert not good.alive
+    assert bad.alive
+    world.wait(10.0)
+    assert [number for _, number in bad.kills] == [15, 9]
+    assert done == pytest.approx([3.0], abs=0.01)
+    assert not world.owner.lost("a").charged
+    assert not world.owner.lost("b").charged
+    assert world.owner.refusal("waits") == "The orchestrator is closing."
+
+
+def test_a_job_that_finishes_while_the_pool_closes_is_answered(make: Callable[..., World]) -> None:
+    world = make()
+    world.submit("a")
+    life = world.life("a")
+    life.obedient = False
+    world.pool.close(lambda: None, grace=5.0)
+    world.wait()
+    life.answer("a")
+    life.die(Exit(kind="exited", code=0))
+    assert world.owner.answered("a")
