@@ -2,18 +2,17 @@
 
 import importlib
 import importlib.util
-import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from understudy.actors.definitions import all_definitions
 from understudy.actors.failure import user_traceback
-from understudy.actors.site import stem
 from understudy.actors.warmup import warm_up
 from understudy.messages.errors import DefinitionError
 from understudy.messages.frames import Definition
@@ -24,7 +23,7 @@ loading: bool = False
 """True while an app is imported here. Who would start an orchestrator then raises ``ImportEnded`` instead."""
 
 
-class ImportEnded(BaseException):  # noqa: N818  no error: it ends an import like StopIteration ends a loop
+class ImportEnded(BaseException):
     """A script has come to the point where it starts an orchestrator: all of its definitions are made.
 
     So a script that embeds ``Orchestrator`` needs no ``__main__`` guard.
@@ -61,8 +60,8 @@ def load(app: str) -> None:
         DefinitionError: It cannot be imported.
     """
     with _importing(app):
-        if os.path.isabs(app):
-            _load_file(app)
+        if Path(app).is_absolute():
+            _load_file(Path(app))
         else:
             importlib.import_module(app)
 
@@ -78,13 +77,13 @@ def describe() -> tuple[Definition, ...]:
     twice = [f"{kind}s called `{name}`" for (kind, name), count in names.items() if count > 1]
     if twice:
         places = ", ".join(record.ref for record in records if names[record.kind, record.name] > 1)
-        msg = f"there are several {' and '.join(twice)} ({places}): give each a name of its own, as in @{records[0].kind}(name=...)"
+        msg = f"there are several {' and '.join(twice)} ({places}): give each a name of its own with `name=`"
         raise DefinitionError(msg)
     return records
 
 
 @contextmanager
-def _importing(app: str) -> Iterator[None]:
+def _importing(app: str) -> Generator[None, None, None]:
     """Set what an import sees, and turn however it fails into one error."""
     global loading  # noqa: PLW0603  one app is imported at a time, in a process with one thread
     argv, sys.argv = sys.argv, [app]  # a script that parses its arguments at import gets none
@@ -101,7 +100,7 @@ def _importing(app: str) -> Iterator[None]:
         raise DefinitionError(msg) from None
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  whatever else user code raises while it is imported
         what = "".join(traceback.format_exception_only(error)).strip()
         msg = f"{app} cannot be imported: {what}\n{user_traceback(error.__traceback__)}".rstrip()
         raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
@@ -110,17 +109,17 @@ def _importing(app: str) -> Iterator[None]:
         sys.argv = argv
 
 
-def _load_file(path: str) -> ModuleType:
+def _load_file(path: Path) -> ModuleType:
     """Import a file under its stem, findable by the files beside it."""
-    if not os.path.isfile(path):
+    if not path.is_file():
         msg = f"{path} does not exist"
         raise DefinitionError(msg)
-    folder = os.path.dirname(path)
+    folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)  # as if it had been started as a script
-    name = stem(path)
+    name = path.stem
     known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == path:
+    if known is not None and getattr(known, "__file__", None) == str(path):
         return known  # a file beside it has imported it already
     if known is not None or name in _TAKEN:
         name = f"app_{name}"  # importing must not replace a module that others use

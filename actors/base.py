@@ -5,6 +5,7 @@ from collections import deque
 from typing import Any
 
 import pykka
+from pykka._envelope import Envelope
 from typing_extensions import override
 
 from understudy.actors.channel import Channel
@@ -36,7 +37,7 @@ class Inbox:
 
     def get(self) -> Any:
         """Give the oldest message in an envelope of pykka's; waits for one."""
-        return pykka.Envelope(self.take())
+        return Envelope(self.take())
 
     def empty(self) -> bool:
         """Say whether nothing has been read that was not taken."""
@@ -50,9 +51,9 @@ class Inbox:
 class WorkerActor(pykka.Actor):
     """Takes one message after another from its inbox, until told to stop.
 
-    Users' code has the main thread, as signal handlers, event loops and many libraries want it. Answers are frames, sent
-    by ``perform``; what user code raises becomes one there. Whatever else a handler lets out, ``SystemExit`` above all,
-    leaves ``serve`` and ends the process the way it ends a script: pykka would stop every actor and say nothing.
+    Users' code has the main thread, as signal handlers, event loops and many libraries want it. Answers are frames,
+    sent by ``perform``; what user code raises becomes one there. Whatever else a handler lets out, ``SystemExit`` above
+    all, leaves ``serve`` and ends the process the way it ends a script: pykka would stop every actor and say nothing.
 
     Args:
         channel: Speaks with the orchestrator.

@@ -29,7 +29,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket, heartbeat: float) -> None:
         """Take over the socket; nobody beats before ``start``."""
-        connection.setblocking(True)
+        connection.settimeout(None)
         self._connection = connection
         self._heartbeat = heartbeat
         self._decoder = FrameDecoder()

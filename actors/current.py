@@ -44,7 +44,7 @@ def current() -> StepContext:
     """
     context = running.get()
     if context is None:
-        msg = "current() is known inside a step that a run asked for: in a workflow, or called in place, nothing of it exists"
+        msg = "current() is known in a step that a run asked for, not in a workflow or where a step is called in place"
         raise RuntimeError(msg)
     return context
 

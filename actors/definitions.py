@@ -1,7 +1,7 @@
 """What an app defines: its workflows and steps, each known by a reference that is the same in every process.
 
-A reference is ``module:qualname``. Decorators register definitions while an app is imported; workers look them up by the
-references that messages carry, and nothing is ever imported because a message names it.
+A reference is ``module:qualname``. Decorators register definitions while an app is imported; workers look them up by
+the references that messages carry, and nothing is ever imported because a message names it.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -243,8 +243,8 @@ def _register(definition: Definition) -> None:
         old, new = known.site, definition.site
         if old.scope == new.scope and old.line != new.line and old.app is not None:
             msg = (
-                f"{new.app} defines {known.title} in line {old.line} and {definition.title} in line {new.line} under the "
-                f"same name, so workers could not tell them apart: rename one of them"
+                f"{new.app} defines {known.title} in line {old.line} and {definition.title} in line {new.line} under "
+                f"one name, so workers could not tell them apart: rename one of them"
             )
             raise DefinitionError(msg)
     _definitions[definition.ref] = definition

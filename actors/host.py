@@ -11,7 +11,7 @@ def main(connection: socket.socket, spec: WorkerSpec) -> None:
     """Be the worker that ``spec`` describes until told to stop. Main thread of a process that has loaded its app.
 
     Raises:
-        SystemExit: User code asked for the process to end; whatever else user code raises beside exceptions ends it too.
+        SystemExit: User code asked for the process to end. Other exceptions that are no ``Exception`` end it too.
     """
     if spec.kind == "program":
         from understudy.actors.programs import serve  # noqa: PLC0415  each worker imports the actor it becomes

@@ -6,7 +6,7 @@ An answer counts only whole and as asked for. Text cut short, prose around JSON,
 
 import asyncio
 import time
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -27,8 +27,6 @@ from understudy.messages.frames import Abort, Completed, Execute, Failed, FromWo
 _RAW_CHARACTERS: Final = 2000
 """How much of an answer that did not fit is kept, from its start and its end."""
 
-_model = lru_cache(maxsize=None)(resolve_model)  # one model of a name per process, so that it can keep its connections
-
 
 class InvalidAnswer(Exception):  # noqa: N818  no error of ours: a model's
     """A model answered, and the answer does not count.
@@ -46,6 +44,12 @@ class InvalidAnswer(Exception):  # noqa: N818  no error of ours: a model's
 # ---------------------------------------------------------------- asking
 
 
+@cache
+def _named(name: str | None, owner: str) -> Model:
+    """Give one model per name and process, so that it can keep its connections."""
+    return resolve_model(name, owner)
+
+
 async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, ModelReply]:
     """Ask a definition's model and give the answer as its output type, with the reply it was read from.
 
@@ -53,8 +57,8 @@ async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, 
         InvalidAnswer: There was an answer, and it does not count.
         Exception: Whatever the model raises.
     """
-    named = definition.model is None or isinstance(definition.model, str)
-    model: Model = _model(definition.model, definition.title) if named else definition.model
+    given: str | Model | None = definition.model
+    model = _named(given, definition.title) if given is None or isinstance(given, str) else given
     reply = await model.complete(request)
     return read_answer(definition.signature.result, reply), reply
 
@@ -135,7 +139,7 @@ class ModelActor(WorkerActor):
         self._aborted: set[str] = set()
         """Tokens of running attempts that nobody waits for any more."""
         self._ending: asyncio.Future[None] = self._loop.create_future()
-        """Done once no more work comes: normally at a stop frame, with an error where an attempt tore the actor down."""
+        """Done once no more work comes: at a stop frame, or with an error where an attempt tore the actor down."""
 
     @override
     def perform(self, message: ToWorker) -> None:

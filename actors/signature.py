@@ -2,18 +2,17 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from inspect import Parameter
-from typing import Any, Final, NoReturn, Optional, get_type_hints
+from typing import Any, NoReturn, Optional, get_type_hints
 
 from pydantic import ValidationError
 
 from understudy.actors.values import Faults, Form, faults, sentence
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput
-
-_VARIADIC: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class Signature:
@@ -83,7 +82,7 @@ class Signature:
 
     @cached_property
     def _variadic(self) -> tuple[Form | None, Form | None]:
-        found = {parameter.kind: self.forms[parameter.name] for parameter in self.parameters if parameter.kind in _VARIADIC}
+        found = {parameter.kind: self.forms[parameter.name] for parameter in self.parameters}
         return found.get(Parameter.VAR_POSITIONAL), found.get(Parameter.VAR_KEYWORD)
 
     def prepare(self) -> None:
@@ -116,8 +115,10 @@ class Signature:
             NotSerializable: An argument does not fit its annotation, or cannot be written as JSON.
         """
         self.check(args, kwargs)
-        positional = [self._by_position(index).encode(value) for index, value in enumerate(args)]
-        return {"args": positional, "kwargs": {name: self._by_name(name).encode(value) for name, value in kwargs.items()}}
+        return {
+            "args": [self._by_position(index).encode(value) for index, value in enumerate(args)],
+            "kwargs": {name: self._by_name(name).encode(value) for name, value in kwargs.items()},
+        }
 
     def decode_call(self, arguments: Json) -> tuple[list[Any], dict[str, Any]]:
         """Give the positional and the keyword arguments that ``encode_call`` wrote.
@@ -145,9 +146,11 @@ class Signature:
     def _misfits(self, args: list[Json], kwargs: dict[str, Json]) -> Faults:
         """Find every argument at fault, which is not worth its time while all is well."""
         names = [parameter.name for parameter in self.parameters]
-        by_position = [(names[min(index, len(names) - 1)], self._by_position(index), value) for index, value in enumerate(args)]
-        by_name = [(name, self._by_name(name), value) for name, value in kwargs.items()]
-        return tuple(fault for name, form, value in [*by_position, *by_name] for fault in _read(name, form, value)[1])
+        given = [
+            *((names[min(index, len(names) - 1)], self._by_position(index), value) for index, value in enumerate(args)),
+            *((name, self._by_name(name), value) for name, value in kwargs.items()),
+        ]
+        return tuple(fault for name, form, value in given for fault in _exactly(name, form, value)[1])
 
     def _by_position(self, index: int) -> Form:
         return self._positional[index] if index < len(self._positional) else _known(self._variadic[0])
@@ -188,11 +191,11 @@ class Signature:
         Raises:
             InvalidInput: They do not fit; every field at fault is named.
         """
-        values, found = self._values(arguments, _read)
+        values, found = self._values(arguments, _exactly)
         self._refuse(found)
-        by_name = Parameter.KEYWORD_ONLY
-        args = [values[parameter.name] for parameter in self.parameters if parameter.kind is not by_name]
-        return args, {parameter.name: values[parameter.name] for parameter in self.parameters if parameter.kind is by_name}
+        by_name = {item.name for item in self.parameters if item.kind is Parameter.KEYWORD_ONLY}
+        args = [values[item.name] for item in self.parameters if item.name not in by_name]
+        return args, {name: values[name] for name in by_name}
 
     def _bind(self, given: dict[str, Any], found: list[tuple[str, str]], read: "_Reader") -> dict[str, Json]:
         values, more = self._values(given, read)
@@ -235,18 +238,21 @@ def _accept(name: str, form: Form, value: object) -> tuple[Any, Faults]:
         return None, _placed(name, error)
 
 
-def _read(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
-    """Take JSON, or JSON inside a string."""
+def _exactly(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
+    """Take JSON."""
     try:
         return form.read(json), ()
     except ValidationError as error:
-        first = error
-    if isinstance(json, str):
-        try:
+        return None, _placed(name, error)
+
+
+def _read(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
+    """Take JSON, or JSON inside a string."""
+    value, found = _exactly(name, form, json)
+    if found and isinstance(json, str):
+        with suppress(ValidationError):  # then the string was meant as one, and what was found first speaks of it
             return form.read_text(json), ()
-        except ValidationError:
-            pass  # then the string was meant as one, and the first error speaks of it
-    return None, _placed(name, first)
+    return value, found
 
 
 def _placed(name: str, error: ValidationError) -> Faults:

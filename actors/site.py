@@ -1,10 +1,10 @@
 """Where a definition stands in its author's code, so that another process can find the same definition."""
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -59,13 +59,8 @@ def caller_site(qualname: str, depth: int) -> Site:
         qualname: What is made.
         depth: 1 for the caller of the function that asks, 2 for the caller of that one, and so on.
     """
-    frame = sys._getframe(depth + 1)  # noqa: SLF001  the documented way to know who makes something
+    frame = sys._getframe(depth + 1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  only frames know
     return _site(frame.f_globals, qualname, frame.f_lineno, local=frame.f_code.co_name != "<module>")
-
-
-def stem(file: str) -> str:
-    """Give the name of a file without folder and suffix."""
-    return os.path.splitext(os.path.basename(file))[0]
 
 
 def _site(scope: Mapping[str, Any], qualname: str, line: int, *, local: bool) -> Site:
@@ -82,7 +77,7 @@ def _origin(scope: Mapping[str, Any]) -> tuple[str, str | None]:
     if "." in name or (spec is not None and spec.submodule_search_locations is not None):
         return name, name
     file = scope.get("__file__")
-    if not isinstance(file, str) or not os.path.exists(file):
+    if not isinstance(file, str) or not Path(file).exists():
         return name, None
     # A file loaded as an app may go by another name in sys.modules; its stem is what all processes agree on.
-    return stem(file), os.path.abspath(file)
+    return Path(file).stem, str(Path(file).absolute())

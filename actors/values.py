@@ -119,8 +119,8 @@ def _adapter(annotation: Any, owner: str) -> TypeAdapter[Any]:
             return TypeAdapter(annotation)  # models and dataclasses bring a config of their own
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
         msg = (
-            f"{owner} is annotated with {type_name(annotation)}, for which pydantic knows no JSON: use a pydantic model, "
-            f"a dataclass or a built-in type ({str(error).splitlines()[0]})"
+            f"{owner} is annotated with {type_name(annotation)}, for which pydantic knows no JSON: use a pydantic "
+            f"model, a dataclass or a built-in type ({str(error).splitlines()[0]})"
         )
         raise DefinitionError(msg) from error
 
@@ -150,7 +150,8 @@ def sentence(found: Faults) -> str:
 
 def type_name(annotation: Any) -> str:
     """Name an annotation the way its author wrote it."""
-    return annotation.__qualname__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
+    plain = isinstance(annotation, type) and not hasattr(annotation, "__args__")
+    return str(annotation.__qualname__ if plain else annotation)
 
 
 def as_score(value: object) -> Score:

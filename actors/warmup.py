@@ -5,6 +5,7 @@ import importlib
 from typing import Final
 
 from understudy.actors.failure import describe_exception
+from understudy.messages.base import Json
 from understudy.messages.codec import FROM_WORKER, HEADER, TO_WORKER
 from understudy.messages.failures import Failure
 from understudy.messages.frames import (
@@ -28,7 +29,8 @@ from understudy.messages.frames import (
 from understudy.messages.policy import StepOptions
 
 _MODULES: Final = ("host", "programs", "tool", "llm", "evaluator", "models.mock")
-_ARGUMENTS: Final = {"args": ["a", 1, 1.5, None], "kwargs": {"b": [True, {}]}}
+_TOKEN: Final = "1:1"  # noqa: S105  the identity of an attempt, no secret
+_ARGUMENTS: Final[Json] = {"args": ["a", 1, 1.5, None], "kwargs": {"b": [True, {}]}}
 
 
 def warm_up() -> None:
@@ -47,7 +49,7 @@ def warm_up() -> None:
 
 def _failure() -> Failure:
     try:
-        int("x")
+        raise ValueError("x")  # noqa: TRY301  raised to have a traceback
     except ValueError as error:
         return describe_exception(error)
 
@@ -56,10 +58,24 @@ def _to_worker() -> tuple[ToWorker, ...]:
     resolution = Resolution(key="k", kind="result", value=[1])
     return (
         Execute(
-            run_id="r", key="k", name="n", step="m:n", attempt=1, token="t", arguments=_ARGUMENTS, idempotency_key="i"
+            run_id="r",
+            key="k",
+            name="n",
+            step="m:n",
+            attempt=1,
+            token=_TOKEN,
+            arguments=_ARGUMENTS,
+            idempotency_key="i",
         ),
         Evaluate(
-            run_id="r", key="k", attempt=1, token="t", evaluator="m:n", threshold=0.5, subject=1, arguments=_ARGUMENTS
+            run_id="r",
+            key="k",
+            attempt=1,
+            token=_TOKEN,
+            evaluator="m:n",
+            threshold=0.5,
+            subject=1,
+            arguments=_ARGUMENTS,
         ),
         StartProgram(run_id="r", workflow="w", arguments={"a": 1}, started_at=0.0, history=(resolution,), known=("k",)),
         Resolve(run_id="r", resolution=resolution),
@@ -73,8 +89,8 @@ def _from_worker(failure: Failure) -> tuple[FromWorker, ...]:
     return (
         Ready(),
         Heartbeat(),
-        Completed(token="t", result={"a": [1]}, duration=0.1),
-        Failed(token="t", failure=failure, duration=0.1),
-        Judged(token="t", score=0.5, passed=True),
+        Completed(token=_TOKEN, result={"a": [1]}, duration=0.1),
+        Failed(token=_TOKEN, failure=failure, duration=0.1),
+        Judged(token=_TOKEN, score=0.5, passed=True),
         Turn(run_id="r", commands=(schedule, Return(result=1)), state={"a": 1}),
     )

@@ -82,7 +82,7 @@ def tool(
     threshold: float = 0.7,
     on_reject: OnReject = "retry",
 ) -> ToolDecorator: ...
-def tool(
+def tool(  # noqa: PLR0913  the contract's options
     fn: Callable[..., Any] | None = None,
     /,
     *,
@@ -225,7 +225,7 @@ class LLM(Step[[str], T], Generic[T]):
         timeout: float | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Json] = ...,
     ) -> None: ...
-    def __init__(
+    def __init__(  # noqa: PLR0913  the contract's options
         self,
         name: str,
         *,
@@ -293,8 +293,8 @@ def workflow(*, name: str | None = None) -> WorkflowDecorator: ...
 def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
     """Make a coroutine function a workflow, which runs in a program process.
 
-    A first parameter named ``state``, annotated with a pydantic model whose fields all have defaults, is the run's shared
-    state: callers do not pass it, changes to it are journaled and visible from outside.
+    A first parameter named ``state``, annotated with a pydantic model whose fields all have defaults, is the run's
+    shared state: callers do not pass it, changes to it are journaled and visible from outside.
 
     Args:
         fn: The function, ``async``.
@@ -313,7 +313,7 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
             msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
             raise DefinitionError(msg)
         parameters = inspect.signature(fn).parameters.values()
-        variadic = [str(parameter) for parameter in parameters if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}]
+        variadic = [str(item) for item in parameters if item.kind in {item.VAR_POSITIONAL, item.VAR_KEYWORD}]
         if variadic:
             msg = f"{title} takes {' and '.join(variadic)}: name its parameters, so that a run's arguments have names"
             raise DefinitionError(msg)
@@ -330,7 +330,7 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)  # the loop that programs run on makes every timer a journaled one
 
 
-def _name(fn: Callable[..., Any], name: str | None, kind: str) -> str:
+def _name(fn: object, name: str | None, kind: str) -> str:
     if isinstance(fn, (Step, Workflow)):
         msg = f"{fn.definition.title} is a step or workflow already: decorate a function once"
         raise DefinitionError(msg)

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
 
 from pydantic import ValidationError
@@ -45,9 +45,9 @@ class StepChanges(TypedDict, total=False):
 class Step(Generic[P, R]):
     """A function whose calls are journaled steps inside a workflow.
 
-    Awaited inside a workflow, a call runs in a worker process of its own kind, under the step's timeout and retry policy,
-    and its result is recorded. Awaited anywhere else it simply runs in place, once: a plain function in a thread, so that
-    it does not block the loop, an ``async`` one on the loop itself.
+    Awaited inside a workflow, a call runs in a worker process of its own kind, under the step's timeout and retry
+    policy, and its result is recorded. Awaited anywhere else it simply runs in place, once: a plain function in a
+    thread, so that it does not block the loop, an ``async`` one on the loop itself.
     """
 
     def __init__(self, definition: StepDefinition, accept: "Sequence[Step[..., Score]]" = ()) -> None:
@@ -100,8 +100,8 @@ class Step(Generic[P, R]):
     @cached_property
     def _checked(self) -> StepOptions:
         """The options, once it is certain that workers can find the step and its evaluators."""
-        for step in (self, *self._accept):
-            _ = step.definition.app
+        for definition in (self.definition, *(step.definition for step in self._accept)):
+            _ = definition.app
         return self._options
 
     async def _schedule(self, port: ProgramPort, options: StepOptions, arguments: Json) -> R:
@@ -117,7 +117,8 @@ class Step(Generic[P, R]):
 
     async def _run_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         fn = self.definition.fn
-        result = await fn(*args, **kwargs) if inspect.iscoroutinefunction(fn) else await asyncio.to_thread(fn, *args, **kwargs)
+        in_place = fn if inspect.iscoroutinefunction(fn) else partial(asyncio.to_thread, fn)
+        result = await in_place(*args, **kwargs)
         return cast("R", as_score(result) if self.definition.kind == "evaluator" else result)
 
 
@@ -132,15 +133,17 @@ def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = 
     Raises:
         DefinitionError: Some have values they cannot have; all of them are named.
     """
-    steps = accept if isinstance(accept, (list, tuple)) else (accept,)
-    good = [step for step in steps if isinstance(step, Step) and step.definition.kind == "evaluator"]
-    found = [("accept", f"takes functions decorated with @evaluator, not {step!r}") for step in steps if step not in good]
-    if good:
-        values = {**values, "accept": tuple(step.definition.ref for step in good)}
+    given = accept if isinstance(accept, (list, tuple)) else (accept,)
+    steps = [cast("Step[..., Any]", step) for step in given if isinstance(step, Step)]
+    refs = tuple(step.definition.ref for step in steps if step.definition.kind == "evaluator")
+    found: list[tuple[str, str]] = []
+    if len(refs) != len(given):
+        found.append(("accept", "takes functions decorated with @evaluator"))
     try:
-        options = StepOptions(**values)
+        options = StepOptions.model_validate({**values, "accept": refs or values.get("accept", ())})
     except ValidationError as error:
-        found = [*faults(error), *found]
+        found += faults(error)
+        options = StepOptions()
     if found:
         msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)

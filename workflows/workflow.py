@@ -17,8 +17,8 @@ R = TypeVar("R")
 class Workflow(Generic[P, R]):
     """A coroutine function that survives its process.
 
-    ``Orchestrator.start`` starts it as a run. Awaited inside another workflow it is a child run; awaited anywhere else it
-    simply runs in place, with a fresh state where it declares one. Callers never pass the state.
+    ``Orchestrator.start`` starts it as a run. Awaited inside another workflow it is a child run; awaited anywhere else
+    it simply runs in place, with a fresh state where it declares one. Callers never pass the state.
     """
 
     def __init__(self, definition: WorkflowDefinition) -> None:
@@ -44,7 +44,7 @@ class Workflow(Generic[P, R]):
             return self._run_as_child(port, self.bind(*args, **kwargs))
         self.definition.signature.check(args, kwargs)
         state = self.definition.fresh_state()
-        return self.definition.fn(*args, **kwargs) if state is None else self.definition.fn(state, *args, **kwargs)
+        return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)
 
     def __repr__(self) -> str:
         """Say what it is in a few words."""

@@ -8,22 +8,26 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 _WORD: Final = re.compile(r"[^\W\d_][\w'-]*")
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])")
 _PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _MARKUP: Final = re.compile(r"^\s*(?:#{1,6}\s+|[-*+]\s+|>\s+|\d+[.)]\s+)")
 _ORDER: Final = re.compile(
-    r"(?:please\s+)?(?:write|summari[sz]e|list|extract|give|answer|classify|describe|explain|produce|return|create|make|draft|"
-    r"rate|name|find|translate|compare|tell|say|condense|shorten|review|use|you are|what|which|who|when|where|why|how)\b",
+    r"(?:please\s+)?(?:write|summari[sz]e|list|extract|give|answer|classify|describe|explain|produce|return|create|"
+    r"make|draft|rate|name|find|translate|compare|tell|say|condense|shorten|review|use|you are|what|which|who|when|where|"
+    r"why|how)\b",
     re.IGNORECASE,
 )
 _COMMON: Final = frozenset(
-    "a about after all also an and any are as at be because been but by can could did do does each for from had has have he "
-    "her his how i if in into is it its just like may more most much my no not of on one only or other our out over she so "
-    "some such than that the their them then there these they this those through to too under up very was we were what when "
-    "where which while who will with would you your".split()
+    re.findall(
+        r"\w+",
+        "a about after all also an and any are as at be because been but by can could did do does each for from had "
+        "has have he her his how i if in into is it its just like may more most much my no not of on one only or other "
+        "our out over she so some such than that the their them then there these they this those through to too under up "
+        "very was we were what when where which while who will with would you your",
+    )
 )
 _SHORTEST: Final = 3
 """Words in a sentence that says something."""
@@ -47,7 +51,7 @@ class Material:
 def read_prompt(prompt: str) -> Material:
     """Tell a prompt's task from its material.
 
-    The material is the strings of a list, where the prompt holds one; else what follows the first paragraph or the first
+    The material is the strings of a list, where the prompt holds one; else what follows the first paragraph or a first
     line that ends in a colon; else every sentence that is no order or question; else all of it.
     """
     start, listed = _listed(prompt)
@@ -111,8 +115,10 @@ def _listed(prompt: str) -> tuple[int, list[str]]:
             value = ast.literal_eval(prompt[start : end + 1])
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return -1, []  # brackets in prose
-        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-            return start, [str(item) for item in value]
+        items = cast("list[object]", value) if isinstance(value, list) else []
+        texts = [item for item in items if isinstance(item, str)]
+        if texts and len(texts) == len(items):
+            return start, texts
     return -1, []
 
 

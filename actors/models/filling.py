@@ -61,22 +61,14 @@ class Filler:
         return self._value(self.schema, "", self.material.sentences, 0)
 
     def _value(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Json:
-        schema = self._resolve(schema)
-        if "const" in schema:
-            return schema["const"]  # type: ignore[no-any-return]
-        if "enum" in schema:
-            return self._choice(schema["enum"], source)
-        if "anyOf" in schema or "oneOf" in schema:
-            return self._value(self._branch(schema, depth), name, source, depth)
-        if "allOf" in schema and "type" not in schema:
-            return self._value(schema["allOf"][0], name, source, depth)
+        schema = self._resolve(schema, depth)
+        if "const" in schema or "enum" in schema:
+            return self._choice(schema.get("enum") or [schema["const"]], source)
         match schema.get("type"):
             case "object":
                 return self._object(schema, source, depth)
             case "array":
                 return self._array(schema, name, source, depth)
-            case "string":
-                return self._string(schema, name, source)
             case "integer" | "number" as kind:
                 return self._number(schema, whole=kind == "integer")
             case "boolean":
@@ -84,20 +76,19 @@ class Filler:
             case "null":
                 return None
             case _:
-                return self._string({}, name, source)
+                return self._string(schema, name, source)
 
-    def _resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        while "$ref" in schema:
-            schema = self.schema["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
-        return schema
-
-    def _branch(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-        """Choose the first way that is not null; far down, the null that ends a recursion."""
-        branches: list[Mapping[str, Any]] = schema.get("anyOf") or schema["oneOf"]
-        nulls = [branch for branch in branches if branch.get("type") == "null"]
-        if nulls and depth >= _DEEPEST // 3:
-            return nulls[0]
-        return next((branch for branch in branches if branch.get("type") != "null"), branches[0])
+    def _resolve(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
+        """Follow references, and choose between ways: the first that is not null; far down, the null."""
+        while True:
+            ways: list[Mapping[str, Any]] = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or []
+            if "$ref" in schema:
+                schema = self.schema["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+            elif ways and "type" not in schema:
+                ends = depth >= _DEEPEST // 3  # a recursive model ends at an optional field
+                schema = next((way for way in ways if (way.get("type") == "null") == ends), ways[0])
+            else:
+                return schema
 
     def _object(self, schema: Mapping[str, Any], source: Sequence[str], depth: int) -> Json:
         required = set(schema.get("required", ()))
@@ -113,7 +104,7 @@ class Filler:
             return [self._value(inner, name, source, depth + 1) for inner in schema["prefixItems"]]
         if depth >= _DEEPEST and not least:
             return []
-        inner = self._resolve(schema.get("items", {}))
+        inner = self._resolve(schema.get("items", {}), depth)
         chosen = sorted(self._best(source)[: min(most, self.most) if most >= self.most else most])
         places: list[Sequence[str]] = [(source[index],) for index in chosen]
         if inner.get("type") in {"integer", "number"}:
@@ -161,7 +152,9 @@ class Filler:
                 return int(value) if whole else value
         if low is not None and high is not None:
             return self.random.randint(int(low), int(high)) if whole else round((low + high) / 2, 3)
-        value = (low if low is not None else high if high is not None else 0) + (1 if "exclusiveMinimum" in schema else 0)
+        value = (low if low is not None else high if high is not None else 0) + (
+            1 if "exclusiveMinimum" in schema else 0
+        )
         return int(value) if whole else float(value)
 
     def _boolean(self, name: str, source: Sequence[str]) -> bool:

@@ -42,12 +42,12 @@ class MockModel:
         seed: Another seed, other accidents and other choices where the text leaves them open.
         latency: Seconds per answer: constant, or median and spread (sigma) of a lognormal distribution.
         malformed: Share of answers that are cut off in the middle: half a JSON document, or text without its end.
-        schema_violations: Share of answers that are whole and do not fit: a field of the wrong type, or no text at all.
+        schema_violations: Share of answers that are whole and do not fit: a field of a wrong type, or no text at all.
         refusals: Share of answers that refuse.
         errors: Share of calls that raise instead of answering: a connection reset, or a request to slow down.
         ungrounded: Share of answers, to prompts without feedback, with a sentence in them that is in no source.
-        replies: Scripted answers in place of all that: the n-th is given to the n-th attempt of every call, the last one
-            to all further attempts. Text is given as it is, a model or other value as JSON, an exception is raised.
+        replies: Scripted answers in place of all that: the n-th is given to the n-th attempt of every call, the last
+            one to all further attempts. Text is given as it is, a model or other value as JSON, an exception is raised.
 
     Raises:
         ValueError: A share is not between 0 and 1, or they add up to more than 1.
@@ -167,12 +167,12 @@ def _invent(value: Json) -> bool:
 
 def _spoil(text: str) -> str:
     """Turn JSON that fits into JSON that does not."""
-    value = json.loads(text)
+    value: Json = json.loads(text)
+    spoiled: Json = {"unexpected": value}
     if isinstance(value, dict) and value:
         last = list(value)[-1]
-        value[last] = {"unexpected": value[last]}
-        return json.dumps(value, ensure_ascii=False)
-    return json.dumps({"unexpected": value}, ensure_ascii=False)
+        spoiled = {**value, last: {"unexpected": value[last]}}
+    return json.dumps(spoiled, ensure_ascii=False)
 
 
 def _script(reply: Json | BaseModel | BaseException) -> str:
