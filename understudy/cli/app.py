@@ -1,3 +1,73 @@
-"""."""
-def main() -> int:
-    return 0
+"""The ``understudy`` command: its verbs, and the one door by which every error leaves."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import ClassVar
+
+import click
+
+from understudy.cli.verbs import Settings, Verbs, common
+
+NAME = "understudy"
+
+
+class Root(Verbs):
+    """All verbs. None is imported before it is typed."""
+
+    lazy: ClassVar[dict[str, tuple[str, str]]] = {
+        "demo": ("understudy.cli.demo:demo", "The show: real faults, recovery, a scored result. No key, no network."),
+        "run": ("understudy.cli.run:run", "Start a workflow, or go on with a run, and follow it to its result."),
+        "runs": ("understudy.cli.runs:runs", "Look at runs and cancel them: list, show, events, result, cancel."),
+        "actors": ("understudy.cli.actors:actors", "The processes of a running orchestrator: tree, list, kill."),
+        "metrics": (
+            "understudy.cli.metrics:metrics",
+            "Latencies, retries, crashes and success rates from the journal.",
+        ),
+        "doctor": ("understudy.cli.doctor:doctor", "Check that this machine has what is needed."),
+        "version": ("understudy.cli.version:version", "Versions of this package and of what it rests on."),
+    }
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@common
+def root() -> None:
+    """Run AI agents as supervised processes: kill any of them, and the run finishes anyway."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code.
+
+    Args:
+        arguments: What was typed after the command's name; None means the process's own arguments.
+    """
+    try:
+        code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=Settings())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has had enough. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("UNDERSTUDY_TRACEBACK"):
+            raise
+        code, sentence = failure(error)
+        print(f"{NAME}: {sentence}", file=sys.stderr)
+    return code if isinstance(code, int) else 0
+
+
+def failure(error: BaseException) -> tuple[int, str]:
+    """Give the exit code for an error and what to tell a person of it, in one sentence with its remedy."""
+    if isinstance(error, click.ClickException):
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        more = f"\nSee `{context.command_path} --help`." if context is not None else ""
+        return error.exit_code, error.format_message() + more
+    from understudy.cli.exits import EXITS, INTERRUPTED, code_of
+
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, tuple(EXITS)):
+        return code_of(error), str(error) or type(error).__name__
+    return code_of(error), (
+        f"an error of {NAME} itself: {type(error).__name__}: {error}\nWith UNDERSTUDY_TRACEBACK=1 it shows where."
+    )

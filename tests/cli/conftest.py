@@ -1,0 +1,162 @@
+"""Real command lines in real processes, each test with a home and a folder of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support import eventually
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+APP = """
+import time
+from pathlib import Path
+
+from understudy import Retry, tool, workflow
+
+ONCE = Retry(attempts=1)
+
+
+@tool(retry=ONCE)
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@tool(retry=ONCE)
+def note(path: str, line: str) -> str:
+    with Path(path).open("a") as file:
+        file.write(line + "\\n")
+    return line
+
+
+@tool(retry=ONCE)
+def wait_for(path: str) -> bool:
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return True
+
+
+@tool(retry=ONCE)
+def explode(why: str) -> None:
+    raise ValueError(why)
+
+
+@workflow
+async def total(a: int, b: int = 1) -> int:
+    return await add(a, b)
+
+
+@workflow
+async def greet(name: str, tags: list[str] = []) -> dict[str, object]:
+    return {"hello": name, "tags": tags}
+
+
+@workflow
+async def gate(path: str, effects: str) -> str:
+    await note(effects, "before")
+    await wait_for(path)
+    await note(effects, "after")
+    return "through"
+
+
+@workflow
+async def broken() -> None:
+    await explode("no luck")
+"""
+
+
+@dataclass
+class CommandLine:
+    """Runs ``understudy`` in ``folder``; every answer is checked for what no answer may hold."""
+
+    folder: Path
+    home: Path
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        command = [sys.executable, str(ROOT / "main.py"), *arguments]
+        environment = os.environ | {"UNDERSTUDY_HOME": str(self.home)}
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **pipes | options)
+        self.started.append(process)
+        return process
+
+    def __call__(self, *arguments: str, given: str | None = None, code: int = 0) -> "Answer":
+        process = self.start(*arguments)
+        out, err = process.communicate(given, timeout=50)
+        answer = Answer(process.returncode, out, err)
+        assert "Traceback" not in err, answer
+        assert answer.code == code, answer
+        return answer
+
+    def result_of(self, *arguments: str, **options: Any) -> Any:
+        return json.loads(self(*arguments, **options).out)
+
+    def host(self) -> psutil.Process | None:
+        """Give the orchestrator that is alive on the home, whoever started it."""
+        try:
+            pid = json.loads((self.home / "orchestrator.json").read_text())["pid"]
+            process = psutil.Process(pid)
+            return None if process.status() == psutil.STATUS_ZOMBIE else process
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return None
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def understudy(tmp_path: Path) -> Iterator[CommandLine]:
+    line = CommandLine(tmp_path, tmp_path / "home")
+    (tmp_path / "app.py").write_text(APP)
+    yield line
+    for process in line.started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        process.communicate()
+    host = line.host()
+    if host is not None:
+        host.send_signal(signal.SIGINT)
+        eventually(lambda: line.host() is None, 20, what="the end of the orchestrator in the background")
+
+
+@pytest.fixture
+def gate(understudy: CommandLine) -> "Gate":
+    return Gate(understudy.folder / "open", understudy.folder / "effects")
+
+
+@dataclass
+class Gate:
+    """A run that has had one effect and waits for a file before it has the other."""
+
+    path: Path
+    effects: Path
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return ("app.py:gate", "-i", f"path={self.path}", "-i", f"effects={self.effects}")
+
+    def lines(self) -> list[str]:
+        return self.effects.read_text().split() if self.effects.exists() else []
+
+    def reached(self) -> None:
+        eventually(lambda: self.lines() == ["before"], 30, what="the run's first effect")
+
+    def open(self) -> None:
+        self.path.touch()

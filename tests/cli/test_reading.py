@@ -1,0 +1,106 @@
+"""Reading works when no orchestrator runs; what needs one says so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import CommandLine
+
+
+@pytest.fixture
+def ended(understudy: CommandLine) -> CommandLine:
+    understudy("run", "app.py:total", "-i", "a=2", "--id", "good")
+    understudy("run", "app.py:broken", "--id", "bad", code=1)
+    return understudy
+
+
+def test_runs_are_listed_newest_first_and_by_status_and_name(ended: CommandLine) -> None:
+    def ids(*arguments: str) -> list[str]:
+        return [run["id"] for run in ended.result_of("runs", "list", "-o", "json", *arguments)]
+
+    assert ids() == ["bad", "good"]
+    assert ids("--status", "failed") == ["bad"]
+    assert ids("--name", "total") == ["good"]
+    assert ids("--limit", "1") == ["bad"]
+    table = ended("runs", "list").out.splitlines()
+    assert table[0].split()[:3] == ["RUN", "WORKFLOW", "STATUS"]
+    assert len(table) == 3
+
+
+def test_a_run_is_shown_with_its_steps_and_attempts(ended: CommandLine) -> None:
+    shown: dict[str, Any] = ended.result_of("runs", "show", "bad", "-o", "json")
+    assert shown["status"] == "failed"
+    (step,) = shown["steps"]
+    assert step["name"] == "explode"
+    assert [attempt["outcome"] for attempt in step["attempts"]] == ["error"]
+    assert step["attempts"][0]["pid"] > 0
+    assert "no luck" in ended("runs", "show", "bad").out
+
+
+def test_the_events_of_a_run_are_numbered_without_gaps(ended: CommandLine) -> None:
+    events = ended.result_of("runs", "events", "good", "-o", "json")
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[0]["type"] == "run.started"
+    assert events[-1]["type"] == "run.completed"
+    assert ended.result_of("runs", "events", "good", "--after", str(len(events) - 1), "-o", "json") == events[-1:]
+
+
+def test_the_result_of_a_run_has_its_exit_code(ended: CommandLine) -> None:
+    assert ended.result_of("runs", "result", "good") == 3
+    assert "no luck" in ended("runs", "result", "bad", code=1).err
+
+
+def test_cancelling_what_has_ended_changes_nothing(ended: CommandLine) -> None:
+    assert "completed already" in ended("runs", "cancel", "good").out
+
+
+@pytest.mark.parametrize("verb", ["show", "events", "result", "cancel"])
+def test_an_unknown_run_is_answered_with_the_one_that_was_meant(ended: CommandLine, verb: str) -> None:
+    assert "did you mean 'good'?" in ended("runs", verb, "goood", code=3).err
+
+
+@pytest.mark.parametrize("arguments", [("actors", "list"), ("actors", "tree"), ("actors", "kill", "tool-1")])
+def test_what_needs_an_orchestrator_says_that_none_runs(understudy: CommandLine, arguments: tuple[str, ...]) -> None:
+    assert "no orchestrator" in understudy(*arguments, code=4).err
+
+
+def test_a_home_without_runs_is_an_empty_list_and_a_hint(understudy: CommandLine) -> None:
+    answer = understudy("runs", "list", "-o", "json")
+    assert json.loads(answer.out) == []
+    assert "understudy run" in answer.err
+    assert not understudy.home.exists()
+
+
+def test_a_file_that_is_no_journal_is_one_sentence(understudy: CommandLine) -> None:
+    understudy.home.mkdir(mode=0o700)
+    (understudy.home / "journal.db").write_bytes(b"this is no journal at all\n" * 400)
+    for arguments in [("runs", "list"), ("run", "app.py:total", "-i", "a=1")]:
+        assert "journal" in understudy(*arguments, code=1).err
+
+
+def test_metrics_count_what_the_journal_holds(ended: CommandLine) -> None:
+    figures = ended.result_of("metrics", "-o", "json")
+    assert "explode" in json.dumps(figures)
+    assert "explode" in ended("metrics").out
+
+
+def test_doctor_finds_this_machine_fit_and_starts_a_real_worker(understudy: CommandLine) -> None:
+    answer = understudy("doctor", "-o", "json")
+    findings = {finding["check"]: finding for finding in json.loads(answer.out)}
+    assert {"python", "pidfd", "death signal", "sqlite", "home", "worker", "keys"} <= set(findings)
+    assert all(finding["state"] != "bad" for finding in findings.values())
+    assert "ms" in findings["worker"]["found"]
+
+
+def test_doctor_names_keys_and_never_shows_them(understudy: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-secret")
+    answer = understudy("doctor")
+    assert "OPENAI_API_KEY" in answer.out
+    assert "planted" not in answer.out + answer.err
+
+
+def test_doctor_refuses_a_home_that_cannot_be_made(understudy: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "bad" in understudy("doctor", "--home", str(tmp_path / "file" / "home"), code=1).out

@@ -1,0 +1,208 @@
+"""``run``: what goes in, what comes out, and how a run is left and taken up again."""
+
+import json
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.conftest import CommandLine, Gate
+from tests.support import eventually
+
+
+def test_the_result_is_json_on_stdout_and_progress_is_on_stderr(understudy: CommandLine) -> None:
+    answer = understudy("run", "app.py:total", "-i", "a=2", "-i", "b=40")
+    assert json.loads(answer.out) == 42
+    assert "add" in answer.err
+    assert "run completed" in answer.err
+
+
+def test_words_are_read_by_the_workflows_signature(understudy: CommandLine) -> None:
+    answer = understudy.result_of("run", "app.py:greet", "-i", "name=3", "-i", 'tags=["a", "b"]')
+    assert answer == {"hello": "3", "tags": ["a", "b"]}
+
+
+@pytest.mark.parametrize("form", ["json", "file", "stdin"])
+def test_inputs_come_as_json_from_a_file_or_from_stdin(understudy: CommandLine, form: str) -> None:
+    document = '{"a": 5, "b": 6}'
+    (understudy.folder / "inputs.json").write_text(document)
+    argument = {"json": document, "file": "@inputs.json", "stdin": "-"}[form]
+    assert understudy.result_of("run", "app.py:total", "--input", argument, given=document) == 11
+
+
+def test_a_single_input_wins_over_the_document(understudy: CommandLine) -> None:
+    assert understudy.result_of("run", "app.py:total", "--input", '{"a": 5}', "-i", "a=7") == 8
+
+
+def test_nothing_is_left_running_after_a_run(understudy: CommandLine) -> None:
+    understudy("run", "app.py:total", "-i", "a=1")
+    assert understudy.host() is None
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def test_a_file_that_does_not_exist_is_named_with_the_one_that_was_meant(understudy: CommandLine) -> None:
+    assert "did you mean 'app.py'?" in understudy("run", "ap.py:total", code=2).err
+    assert not understudy.home.exists()
+
+
+@pytest.mark.parametrize("target", ["app.py", "app.py:", "total"])
+def test_a_target_without_a_workflow_says_how_to_name_one(understudy: CommandLine, target: str) -> None:
+    assert "FILE.py:NAME" in understudy("run", target, code=2).err
+
+
+def test_a_mistyped_workflow_is_answered_with_the_one_that_was_meant(understudy: CommandLine) -> None:
+    assert "did you mean 'total'?" in understudy("run", "app.py:totl", "-i", "a=1", code=3).err
+
+
+def test_every_input_that_does_not_fit_is_named(understudy: CommandLine) -> None:
+    answer = understudy("run", "app.py:total", "-i", "b=many", "-i", "c=1", code=2)
+    assert all(f"{field}:" in answer.err for field in ("a", "b", "c"))
+    assert json.loads(understudy("runs", "list", "-o", "json").out) == []
+
+
+@pytest.mark.parametrize("document", ["{", "[1]", "@missing.json"])
+def test_inputs_that_are_no_json_object_are_refused(understudy: CommandLine, document: str) -> None:
+    assert "--input" in understudy("run", "app.py:total", "--input", document, code=2).err
+
+
+def test_an_input_without_a_value_is_refused(understudy: CommandLine) -> None:
+    assert "KEY=VALUE" in understudy("run", "app.py:total", "-i", "a", code=2).err
+
+
+def test_an_id_that_cannot_be_is_refused(understudy: CommandLine) -> None:
+    assert "--id" in understudy("run", "app.py:total", "-i", "a=1", "--id", "no spaces", code=2).err
+
+
+def test_a_file_that_cannot_be_imported_shows_the_users_own_line(understudy: CommandLine) -> None:
+    (understudy.folder / "bad.py").write_text("import nowhere_to_be_found\n")
+    process = understudy.start("run", "bad.py:total")
+    _, err = process.communicate(timeout=50)
+    assert process.returncode == 2
+    assert "nowhere_to_be_found" in err
+    assert "understudy/cli" not in err
+
+
+def test_a_failed_run_exits_1_and_says_at_what(understudy: CommandLine) -> None:
+    answer = understudy("run", "app.py:broken", code=1)
+    assert "no luck" in answer.err
+    assert answer.out == ""
+
+
+# ---------------------------------------------------------------- leaving and coming back
+
+
+def test_an_id_that_exists_gives_the_same_result_without_running_again(understudy: CommandLine, gate: Gate) -> None:
+    gate.open()
+    first = understudy("run", *gate.inputs, "--id", "one")
+    again = understudy("run", "app.py:gate", "--id", "one")
+    assert json.loads(first.out) == json.loads(again.out) == "through"
+    assert gate.lines() == ["before", "after"]
+
+
+def test_an_id_with_other_inputs_is_a_conflict(understudy: CommandLine) -> None:
+    understudy("run", "app.py:total", "-i", "a=1", "--id", "one")
+    assert "one" in understudy("run", "app.py:total", "-i", "a=2", "--id", "one", code=2).err
+
+
+def test_an_interrupted_run_goes_on_where_it_stood(understudy: CommandLine, gate: Gate) -> None:
+    process = understudy.start("run", *gate.inputs, "--id", "one")
+    gate.reached()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "run app.py:gate --id one" in err
+    assert "Traceback" not in err
+    assert json.loads(understudy("runs", "show", "one", "-o", "json").out)["status"] != "cancelled"
+    gate.open()
+    assert understudy.result_of("run", "app.py:gate", "--id", "one") == "through"
+    assert gate.lines() == ["before", "after"]
+
+
+def test_a_run_that_takes_too_long_exits_124_and_is_kept(understudy: CommandLine, gate: Gate) -> None:
+    assert "--id one" in understudy("run", *gate.inputs, "--id", "one", "--timeout", "1.5", code=124).err
+    gate.open()
+    assert understudy.result_of("run", "app.py:gate", "--id", "one") == "through"
+
+
+def test_a_killed_orchestrators_run_goes_on_and_no_worker_outlives_it(understudy: CommandLine, gate: Gate) -> None:
+    process = understudy.start("run", *gate.inputs, "--id", "one")
+    gate.reached()
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert below
+    process.kill()
+    process.wait(10)
+    eventually(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below), 5)
+    gate.open()
+    assert understudy.result_of("run", "app.py:gate", "--id", "one") == "through"
+    assert gate.lines() == ["before", "after"]
+
+
+def test_a_home_in_use_is_refused_with_the_owners_pid(understudy: CommandLine, gate: Gate) -> None:
+    process = understudy.start("run", *gate.inputs)
+    gate.reached()
+    answer = understudy("run", "app.py:total", "-i", "a=1", code=2)
+    assert str(process.pid) in answer.err
+    gate.open()
+    out, _ = process.communicate(timeout=30)
+    assert json.loads(out) == "through"
+
+
+# ---------------------------------------------------------------- in the background
+
+
+def test_a_detached_run_prints_its_id_and_is_hosted_to_its_end(understudy: CommandLine, gate: Gate) -> None:
+    assert understudy("run", *gate.inputs, "--detach", "--id", "one").out == "one\n"
+    gate.reached()
+    host = understudy.host()
+    assert host is not None
+    assert "one" in understudy("runs", "list").out
+    gate.open()
+    assert understudy.result_of("runs", "result", "one", "--timeout", "30") == "through"
+    eventually(lambda: understudy.host() is None, 20, what="the end of the orchestrator in the background")
+    assert (understudy.home / "orchestrator.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_detached_run_that_cannot_start_says_why(understudy: CommandLine) -> None:
+    assert "did you mean 'total'?" in understudy("run", "app.py:totl", "--detach", code=3).err
+    assert "a:" in understudy("run", "app.py:total", "--detach", code=2).err
+
+
+def test_commands_of_another_terminal_reach_a_detached_run(understudy: CommandLine, gate: Gate) -> None:
+    assert understudy.result_of("run", *gate.inputs, "--detach", "--id", "one", "-o", "json") == {"run_id": "one"}
+    gate.reached()
+    workers = understudy.result_of("actors", "list", "-o", "json")
+    assert {worker["kind"] for worker in workers} >= {"program", "tool"}
+    tree = understudy("actors", "tree").out
+    assert all(str(worker["pid"]) in tree for worker in workers)
+    assert "asked to end" in understudy("runs", "cancel", "one", "--reason", "enough").out
+    assert "enough" in understudy("runs", "result", "one", "--timeout", "30", code=5).err
+
+
+def test_a_killed_worker_is_replaced_and_its_step_not_charged(understudy: CommandLine, gate: Gate) -> None:
+    understudy("run", *gate.inputs, "--detach", "--id", "one")
+    gate.reached()
+
+    def busy() -> list[dict[str, object]]:
+        workers = understudy.result_of("actors", "list", "-o", "json")
+        return [worker for worker in workers if worker["kind"] == "tool" and worker["status"] == "busy"]
+
+    (worker,) = eventually(busy)
+    assert "KILL sent" in understudy("actors", "kill", str(worker["id"])).out
+    gate.open()
+    assert understudy.result_of("runs", "result", "one", "--timeout", "30") == "through"
+    shown = understudy.result_of("runs", "show", "one", "-o", "json")
+    (waited,) = [step for step in shown["steps"] if step["name"] == "wait_for"]
+    assert [attempt["outcome"] for attempt in waited["attempts"]] == ["crash", "ok"]
+    assert waited["attempts"][0]["exit"]["signal"] == "SIGKILL"
+    assert not waited["attempts"][0]["charged"]
+
+
+def test_an_unknown_worker_or_signal_is_answered_plainly(understudy: CommandLine, gate: Gate, tmp_path: Path) -> None:
+    understudy("run", *gate.inputs, "--detach", "--id", "one")
+    assert "nobody" in understudy("actors", "kill", "nobody", code=3).err
+    assert "no signal 'HARD'" in understudy("actors", "kill", "nobody", "--signal", "HARD", code=2).err
+    gate.open()
+    understudy("runs", "result", "one", "--timeout", "30")

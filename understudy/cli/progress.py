@@ -1,0 +1,116 @@
+"""Live progress of one run: a table that redraws itself on a terminal, one line per event in a pipe. On stderr."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from understudy.cli.show import STATUS_STYLE, between, printable, seconds
+from understudy.cli.story import tell
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from understudy.messages.records import StepRecord
+    from understudy.workflows.handle import Run
+    from understudy.workflows.state import RunState
+
+SHOWN_STEPS = 20
+"""Steps that a terminal shows at once, the newest."""
+
+
+class Progress:
+    """What is known of a run so far. Written by the follower's thread, drawn by rich's."""
+
+    def __init__(self, run_id: str) -> None:
+        """Know nothing yet."""
+        self.run_id = run_id
+        self._lock = threading.Lock()
+        self._state: RunState | None = None
+
+    def learn(self, event: Any) -> None:
+        """Fold one more event."""
+        from understudy.workflows.state import fold
+
+        with self._lock:
+            self._state = fold(self._state, event)
+
+    def __rich__(self) -> "RenderableType":
+        """Draw the newest steps."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        from understudy.workflows.views import step_records
+
+        with self._lock:
+            steps = step_records(self._state) if self._state is not None else []
+            status = self._state.status if self._state is not None else "pending"
+        shown = Table.grid(padding=(0, 2))
+        for step in steps[-SHOWN_STEPS:]:
+            shown.add_row(*map(_cell, _row(step)))
+        done = sum(step.status == "completed" for step in steps)
+        headline = Text.assemble(
+            (f"{printable(self.run_id)} ", "bold"),
+            (status, STATUS_STYLE.get(status, "")),
+            f"  {done} of {len(steps)} steps done",
+        )
+        return Group(headline, shown)
+
+
+def _cell(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text, STATUS_STYLE.get(text, ""))
+
+
+def _row(step: "StepRecord") -> tuple[str, ...]:
+    last = step.attempts[-1] if step.attempts else None
+    trail = " ".join(attempt.outcome or "running" for attempt in step.attempts)
+    return (
+        printable(step.key),
+        step.status,
+        trail,
+        f"{last.worker} pid {last.pid}" if last and last.outcome is None else "",
+        seconds(between(step.scheduled_at, step.ended_at)),
+    )
+
+
+@contextmanager
+def follow(run: "Run[Any]") -> Iterator[None]:
+    """Show the progress of ``run`` on stderr while the block runs; at its end the last events are shown too.
+
+    Where the block ends because of an error, nothing more is waited for.
+    """
+    live = sys.stderr.isatty()
+    progress = Progress(run.id)
+    started = threading.Thread(target=_follow, args=(run, progress, live), name="progress", daemon=True)
+    if not live:
+        started.start()
+        yield
+        started.join(5.0)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(progress, console=Console(stderr=True), refresh_per_second=8, transient=False):
+        started.start()
+        yield
+        started.join(5.0)
+
+
+def _follow(run: "Run[Any]", progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place
+    from understudy.messages.errors import UnderstudyError
+
+    first: float | None = None
+    try:
+        for stored in run.events(follow=True):
+            event = stored.event
+            first = event.at if first is None else first
+            progress.learn(event)
+            line = tell(event)
+            if line and not live:
+                print(f"{event.at - first:8.2f} s  {printable(line)}", file=sys.stderr, flush=True)
+    except UnderstudyError:
+        return  # the orchestrator was closed under us; whoever closed it says why

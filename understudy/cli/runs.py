@@ -1,0 +1,167 @@
+"""``understudy runs``: what the journal says of runs, whether or not an orchestrator is running; and cancelling one."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from understudy.cli.show import ago, between, emit, facts, seconds, table
+from understudy.cli.story import tell
+from understudy.cli.verbs import Settings, Verbs, common, pass_settings
+from understudy.messages.records import RunStatus
+
+if TYPE_CHECKING:
+    from understudy.messages.records import RunRecord, StepRecord
+
+POLL = 0.1
+"""Seconds between two looks at the journal of an orchestrator in another process."""
+
+
+@click.group(cls=Verbs)
+@common
+def runs() -> None:
+    """Look at runs and cancel them. Looking needs no running orchestrator."""
+
+
+@runs.command("list")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs of this status.")
+@click.option("--name", metavar="WORKFLOW", help="Only runs of this workflow.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest first.")
+@common
+@pass_settings
+def list_runs(settings: Settings, status: RunStatus | None, name: str | None, limit: int) -> None:
+    """List the newest runs."""
+    from understudy.messages.errors import RunNotFound
+    from understudy.workflows.reads import Reads
+
+    found: list[RunRecord] = []
+    try:
+        with Reads.open(settings.home) as reads:
+            found = reads.runs(status, name, limit)
+    except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
+        print(f"understudy: {error}", file=sys.stderr)
+    if settings.json:
+        emit(found)
+        return
+    rows = [
+        (
+            run.id,
+            run.workflow,
+            run.status,
+            ago(run.started_at),
+            seconds(between(run.started_at, run.ended_at)),
+            run.reason,
+        )
+        for run in found
+    ]
+    table(("run", "workflow", "status", "age", "duration", "reason"), rows)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@common
+@pass_settings
+def show(settings: Settings, run_id: str) -> None:
+    """Show a run with its steps and every attempt of them."""
+    from understudy.workflows.reads import Reads
+
+    with Reads.open(settings.home) as reads:
+        run, steps, state = reads.run(run_id), reads.steps(run_id), reads.state(run_id)
+    if settings.json:
+        emit({**run.model_dump(), "state": state, "steps": steps})
+        return
+    duration = seconds(between(run.started_at, run.ended_at))
+    facts(
+        [
+            ("run", run.id),
+            ("workflow", f"{run.workflow} in {run.app}"),
+            ("status", run.status),
+            ("reason", run.reason),
+            ("started", run.started_at),
+            ("duration", duration),
+            ("parent", run.parent),
+        ]
+    )
+    print()
+    table(("step", "status", "attempt", "outcome", "worker", "pid", "duration", "what happened"), _attempts(steps))
+
+
+def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for step in steps:
+        scores = ", ".join(f"{one.name} {one.score:.2f}" for one in step.evaluations if one.score is not None)
+        rows += [
+            (
+                step.key if attempt is step.attempts[0] else "",
+                step.status if attempt is step.attempts[0] else "",
+                attempt.number,
+                attempt.outcome or "running",
+                attempt.worker,
+                attempt.pid,
+                seconds(between(attempt.started_at, attempt.ended_at)),
+                attempt.error or (scores if attempt is step.attempts[-1] else ""),
+            )
+            for attempt in step.attempts
+        ] or [(step.key, step.status, "", "", "", "", "", "")]
+    return rows
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--after", type=click.IntRange(min=0), default=0, metavar="SEQ", help="Only those after this number.")
+@common
+@pass_settings
+def events(settings: Settings, run_id: str, after: int) -> None:
+    """Print the events of a run as the journal holds them."""
+    from understudy.workflows.reads import Reads
+
+    with Reads.open(settings.home) as reads:
+        stored = reads.events(run_id, after)
+    if settings.json:
+        emit([{"seq": item.seq, **item.event.model_dump()} for item in stored])
+        return
+    first = stored[0].event.at if stored else 0.0
+    rows = [(item.seq, f"{item.event.at - first:.3f}", item.event.type, tell(item.event)) for item in stored]
+    table(("seq", "seconds", "event", "in words"), rows)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds to wait for the end.")
+@common
+@pass_settings
+def result(settings: Settings, run_id: str, timeout: float) -> None:
+    """Print the result of a run as JSON; exits 1, 5 or 6 where it failed, was cancelled or waits for a person."""
+    from understudy.workflows.reads import Reads
+
+    deadline = time.monotonic() + timeout
+    with Reads.open(settings.home) as reads:
+        while reads.run(run_id).status in {"pending", "running", "waiting", "paused"} and time.monotonic() < deadline:
+            time.sleep(POLL)  # another process writes the journal, and a journal announces nothing
+        emit(reads.result(run_id))
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--reason", help="Why; it is kept with the run.")
+@common
+@pass_settings
+def cancel(settings: Settings, run_id: str, reason: str | None) -> None:
+    """Ask a run to end early. Its program may clean up."""
+    from understudy.messages.commands import CancelRun
+    from understudy.messages.records import ENDED
+    from understudy.workflows.door import ask
+    from understudy.workflows.handle import check
+    from understudy.workflows.reads import Reads
+
+    with Reads.open(settings.home) as reads:
+        status = reads.run(run_id).status
+    if status not in ENDED:
+        check(ask(settings.home, CancelRun(run_id=run_id, reason=reason)))
+    if settings.json:
+        emit({"run_id": run_id, "status": status, "asked": status not in ENDED})
+    elif status in ENDED:
+        print(f"run {run_id} is {status} already")
+    else:
+        print(f"run {run_id} was asked to end")

@@ -1,0 +1,101 @@
+"""How answers are shown: JSON for programs, tables for people on a terminal, plain aligned lines in a pipe."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+SIXTY = 60
+STATUS_STYLE = {
+    "completed": "green",
+    "ok": "green",
+    "idle": "green",
+    "failed": "red",
+    "crash": "red",
+    "error": "red",
+    "timeout": "red",
+    "parked": "yellow",
+    "waiting": "yellow",
+    "retrying": "yellow",
+    "cancelled": "dim",
+    "running": "cyan",
+    "busy": "cyan",
+}
+
+
+def emit(value: object) -> None:
+    """Write a value as JSON to stdout: models, dataclasses and containers of them."""
+    from pydantic_core import to_json
+
+    sys.stdout.write(to_json(value, indent=2, inf_nan_mode="null").decode() + "\n")
+    sys.stdout.flush()
+
+
+def printable(text: object) -> str:
+    """Give ``text`` with control characters spelled out, so that no journaled text can steer a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO | None = None) -> None:
+    """Show rows under headings; numbers of columns and cells agree. A cell that names a status is coloured."""
+    stream = stream or sys.stdout
+    cells = [["" if cell is None else printable(cell) for cell in row] for row in rows]
+    if stream.isatty():
+        _rich_table(columns, cells, stream)
+        return
+    widths = [max(len(row[place]) for row in [list(columns), *cells]) for place in range(len(columns))]
+    for row in [[name.upper() for name in columns], *cells]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=stream)
+
+
+def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        shown.add_column(name, overflow="fold")
+    for row in cells:
+        shown.add_row(*(Text(cell, STATUS_STYLE.get(cell, "")) for cell in row))
+    Console(file=stream).print(shown)
+
+
+def seconds(value: float | None) -> str:
+    """Give a duration as a person reads it: ``"4 ms"``, ``"1.25 s"``, ``"3 min 20 s"``."""
+    if value is None:
+        return ""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < SIXTY:
+        return f"{value:.2f} s"
+    minutes, rest = divmod(round(value), SIXTY)
+    return f"{minutes} min {rest} s" if minutes < SIXTY else f"{minutes // SIXTY} h {minutes % SIXTY} min"
+
+
+def between(start: str | None, end: str | None) -> float | None:
+    """Give the seconds from one ISO 8601 time to another, up to now where the second is None."""
+    if not start:
+        return None
+    until = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    return max(0.0, (until - datetime.fromisoformat(start)).total_seconds())
+
+
+def ago(moment: str | None) -> str:
+    """Say how long ago an ISO 8601 time was."""
+    passed = between(moment, None)
+    return "" if passed is None else seconds(passed)
+
+
+def size(count: int | None) -> str:
+    """Give a number of bytes in MiB."""
+    return "" if count is None else f"{count / 2**20:.1f} MiB"
+
+
+def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None) -> None:
+    """Show names with their values, one a line; those without a value are left out."""
+    shown = [(name, printable(value)) for name, value in pairs if value not in (None, "")]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        print(f"{name.ljust(width)}  {value}", file=stream or sys.stdout)

@@ -1,0 +1,106 @@
+"""What all verbs share: groups that load a verb when it is typed, the options that may stand anywhere, suggestions."""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from understudy.workflows.home import Home
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the options common to all verbs say."""
+
+    directory: str | None = None
+    output: str = "table"
+
+    @property
+    def home(self) -> "Home":
+        """The home that is meant."""
+        from understudy.workflows.home import Home
+
+        return Home(self.directory)
+
+    @property
+    def json(self) -> bool:
+        """Whether stdout belongs to JSON alone."""
+        return self.output == "json"
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module when the verb is typed, and knows what a mistyped one may have meant.
+
+    Attributes:
+        lazy: Where each verb is, as ``"module:function"``, and what it does in a few words, for the help.
+    """
+
+    lazy: ClassVar[dict[str, tuple[str, str]]] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Give all verbs in the order in which they are written down."""
+        return [*self.lazy, *self.commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Give a verb, imported now if it was not yet."""
+        if cmd_name in self.lazy:
+            module, _, name = self.lazy[cmd_name][0].partition(":")
+            return cast("click.Command", getattr(importlib.import_module(module), name))
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that was typed, or fail with the one that was probably meant."""
+        typed, known = args[0], self.list_commands(ctx)
+        if typed not in known and not typed.startswith("-"):
+            close = difflib.get_close_matches(typed, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}."
+            ctx.fail(f"there is no verb {typed!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
+        """List the verbs without importing any."""
+        rows = [(name, text) for name, (_, text) in self.lazy.items()]
+        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        with formatter.section("Verbs"):
+            formatter.write_dl(rows)
+
+
+def _remember(field: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def callback(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            setattr(ctx.find_root().ensure_object(Settings), field, value)
+
+    return callback
+
+
+def common(function: F) -> F:
+    """Add the options that may stand before and after a verb."""
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        expose_value=False,
+        callback=_remember("output"),
+        help="Tables for people, or JSON on stdout with everything else on stderr.",
+    )
+    home = click.option(
+        "--home",
+        metavar="DIR",
+        type=click.Path(file_okay=False),
+        expose_value=False,
+        callback=_remember("directory"),
+        help="The home: journal, socket and logs. Default: $UNDERSTUDY_HOME, else .understudy.",
+    )
+    return home(output(function))
+
+
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+"""Hand the verb its settings, which live on the root context whatever order the options came in."""
