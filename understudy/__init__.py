@@ -1,0 +1,121 @@
+"""AI agents as a distributed system: workflows whose steps run in supervised processes and survive their death.
+
+Every public name is here and is loaded when it is first used, so importing this package costs next to nothing.
+"""
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from understudy.version import VERSION
+
+if TYPE_CHECKING:
+    from understudy.actors.current import current
+    from understudy.actors.models.mock import MockModel
+    from understudy.messages.errors import (
+        DefinitionError,
+        Fatal,
+        HomeInUse,
+        IdConflict,
+        InvalidInput,
+        JournalError,
+        NotSerializable,
+        OrchestratorClosed,
+        OutcomeUnknown,
+        RetryAfter,
+        RunCancelled,
+        RunFailed,
+        RunNotFound,
+        RunParked,
+        StepFailed,
+        StepQuarantined,
+        StepRejected,
+        UnderstudyError,
+        WorkerNotFound,
+        WorkersUnavailable,
+    )
+    from understudy.messages.evaluation import Score
+    from understudy.messages.policy import Retry
+    from understudy.supervision.protocol import Pool
+    from understudy.workflows.decorators import LLM, evaluator, sleep, tool, workflow
+    from understudy.workflows.handle import Run
+    from understudy.workflows.orchestrator import Orchestrator
+    from understudy.workflows.step import Step
+    from understudy.workflows.workflow import Workflow
+
+__version__ = VERSION
+
+__all__ = [
+    "LLM",
+    "DefinitionError",
+    "Fatal",
+    "HomeInUse",
+    "IdConflict",
+    "InvalidInput",
+    "JournalError",
+    "MockModel",
+    "NotSerializable",
+    "Orchestrator",
+    "OrchestratorClosed",
+    "OutcomeUnknown",
+    "Pool",
+    "Retry",
+    "RetryAfter",
+    "Run",
+    "RunCancelled",
+    "RunFailed",
+    "RunNotFound",
+    "RunParked",
+    "Score",
+    "Step",
+    "StepFailed",
+    "StepQuarantined",
+    "StepRejected",
+    "UnderstudyError",
+    "WorkerNotFound",
+    "WorkersUnavailable",
+    "Workflow",
+    "__version__",
+    "current",
+    "evaluator",
+    "sleep",
+    "tool",
+    "workflow",
+]
+
+_HOMES = {
+    "LLM": "workflows.decorators",
+    "MockModel": "actors.models.mock",
+    "Orchestrator": "workflows.orchestrator",
+    "Pool": "supervision.protocol",
+    "Retry": "messages.policy",
+    "Run": "workflows.handle",
+    "Score": "messages.evaluation",
+    "Step": "workflows.step",
+    "Workflow": "workflows.workflow",
+    "current": "actors.current",
+    "evaluator": "workflows.decorators",
+    "sleep": "workflows.decorators",
+    "tool": "workflows.decorators",
+    "workflow": "workflows.decorators",
+}
+"""The module of each public name that is no error."""
+
+if not os.path.isdir(os.path.join(__path__[0], "messages")):  # noqa: PTH112, PTH118  pathlib would be the largest part of this import
+    # A checkout without its links, as on file systems that have none: the packages lie beside this one.
+    __path__.append(os.path.dirname(__path__[0]))  # noqa: PTH120  see above
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'messages.errors')}"), name)
+    globals()[name] = value  # so that this function is asked once
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

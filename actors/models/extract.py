@@ -15,9 +15,9 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])"
 _PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _MARKUP: Final = re.compile(r"^\s*(?:#{1,6}\s+|[-*+]\s+|>\s+|\d+[.)]\s+)")
 _ORDER: Final = re.compile(
-    r"(?:please\s+)?(?:write|summari[sz]e|list|extract|give|answer|classify|describe|explain|produce|return|create|"
-    r"make|draft|rate|name|find|translate|compare|tell|say|condense|shorten|review|use|you are|what|which|who|when|where|"
-    r"why|how)\b",
+    r"(?:please\s+)?(?:write|summari[sz]e|list|extract|give|answer|classify|describe|explain|produce|return|"
+    r"create|make|draft|rate|name|find|translate|compare|tell|say|condense|shorten|review|use|you are|what|which|"
+    r"who|when|where|why|how)\b",
     re.IGNORECASE,
 )
 _COMMON: Final = frozenset(
@@ -25,8 +25,8 @@ _COMMON: Final = frozenset(
         r"\w+",
         "a about after all also an and any are as at be because been but by can could did do does each for from had "
         "has have he her his how i if in into is it its just like may more most much my no not of on one only or other "
-        "our out over she so some such than that the their them then there these they this those through to too under up "
-        "very was we were what when where which while who will with would you your",
+        "our out over she so some such than that the their them then there these they this those through to too under "
+        "up very was we were what when where which while who will with would you your",
     )
 )
 _SHORTEST: Final = 3

@@ -60,7 +60,7 @@ class Filler:
         """Give a value that fits the schema, as far as the text allows."""
         return self._value(self.schema, "", self.material.sentences, 0)
 
-    def _value(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Json:
+    def _value(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Json:  # noqa: PLR0911  a row of cases
         schema = self._resolve(schema, depth)
         if "const" in schema or "enum" in schema:
             return self._choice(schema.get("enum") or [schema["const"]], source)
