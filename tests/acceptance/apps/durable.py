@@ -1,0 +1,37 @@
+"""Workflows of several steps, each of which leaves one line on the disk."""
+
+import asyncio
+import time
+
+from tests.acceptance.apps.effects import effect
+from understudy import Retry, sleep, tool, workflow
+
+PATIENT = Retry(attempts=50, initial=0.05, max_delay=0.2, jitter=0.0)
+
+
+@tool(retry=PATIENT, crash_attempts=50)
+def append(log: str, value: int) -> int:
+    """Leave a line and give the value's double."""
+    effect(log, "append", value=value)
+    time.sleep(0.005)
+    return value * 2
+
+
+@workflow
+async def several(log: str, number: int) -> int:
+    """Six steps: one, three at once, a moment of rest, two one after the other."""
+    first = await append(log, number)
+    branches = await asyncio.gather(*(append(log, first + item) for item in range(3)))
+    await sleep(0.05)
+    total = sum(branches)
+    for _ in range(2):
+        total = await append(log, total)
+    return total
+
+
+def expected(number: int) -> int:
+    """Say what ``several`` gives."""
+    return 4 * sum(2 * (2 * number + item) for item in range(3))
+
+
+STEPS = 6

@@ -1,0 +1,178 @@
+"""The orchestrator is killed at any moment, several times over, and started again: nothing is lost or done twice."""
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance import harness
+from tests.acceptance.apps import durable
+from tests.acceptance.apps.effects import effects
+from tests.support import eventually
+
+RUNS = 100
+OUTLIVES = 1.0
+"""Seconds that a worker may outlive its orchestrator."""
+
+
+class Owner:
+    """One life of an orchestrator that works in a folder."""
+
+    def __init__(self, folder: Path, count: int = RUNS) -> None:
+        self.folder = folder
+        self.started = time.time()
+        self.output = (folder / "output.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.acceptance.apps.owner", str(folder), str(count)],
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait_until(self, condition: Callable[[], object], deadline: float = 60.0) -> None:
+        """Wait for a condition for as long as the process lives."""
+
+        def come() -> bool:
+            return bool(condition()) or self.process.poll() is not None
+
+        eventually(come, deadline)
+
+    def kill(self, mark: str) -> float:
+        """Kill it with SIGKILL; give the seconds for which the last of its processes outlived it."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        at = time.monotonic()
+        self.process.kill()
+        self.process.wait()
+        self.output.close()
+        eventually(
+            lambda: all(harness.is_over(process.pid, _birth(process)) for process in family), 10.0, what="their end"
+        )
+        known = time.monotonic() - at
+        eventually(lambda: not harness.census(mark), 10.0, what="the end of processes that were not seen before")
+        return known
+
+    def finish(self, timeout: float = 90.0) -> None:
+        """Wait for its own end."""
+        code = self.process.wait(timeout)
+        self.output.close()
+        assert code == 0, (self.folder / "output.log").read_text()[-4000:]
+
+
+def _birth(process: psutil.Process) -> float | None:
+    return process.create_time() if process.is_running() else None
+
+
+def completed_steps(folder: Path) -> set[tuple[str, str]]:
+    """Give run and key of every step that the journal holds as completed."""
+    journal = folder / "runs.db"
+    if not journal.exists():
+        return set()
+    return {(run_id, key) for run_id, log in harness.read_journal(journal).items() for key in log.completed()}
+
+
+def effect_counts(folder: Path) -> Counter[tuple[str, str]]:
+    return Counter((line["run"], line["step"]) for line in effects(folder / "effects.log"))
+
+
+def client_log(folder: Path, word: str) -> list[list[str]]:
+    path = folder / "client.log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line.split() for line in lines if line.startswith(word)]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_random_points_everything_completes_and_no_completed_effect_repeats(
+    seed: int, tmp_path: Path, mark: str, figure: Callable[..., None]
+):
+    chance = random.Random(seed)
+    settled: dict[tuple[str, str], int] = {}
+    outlived: list[float] = []
+    kills = 0
+    total = RUNS * durable.STEPS
+    points = sorted(chance.sample(range(1, total - 20), 3))
+    for point in points:
+        owner = Owner(tmp_path)
+        owner.wait_until(lambda point=point: len(effects(tmp_path / "effects.log")) >= point)
+        _kill_and_account(owner, mark, tmp_path, settled, outlived)
+        kills += 1
+        for _ in range(chance.randint(0, 2)):  # again, while it recovers
+            owner = Owner(tmp_path)
+            lives = len(client_log(tmp_path, "opened"))
+            if chance.random() < 0.5:
+                owner.wait_until(lambda lives=lives: len(client_log(tmp_path, "opened")) > lives)
+            time.sleep(chance.uniform(0.0, 0.8))  # a random moment, not an event
+            _kill_and_account(owner, mark, tmp_path, settled, outlived)
+            kills += 1
+    acknowledged = {line[1] for line in client_log(tmp_path, "accepted")}
+    Owner(tmp_path).finish()
+
+    logs = harness.read_journal(tmp_path / "runs.db")
+    assert acknowledged <= set(logs)
+    assert {log.row["status"] for log in logs.values()} == {"completed"}
+    assert {run_id: log.of("run.completed")[0]["result"] for run_id, log in logs.items()} == {
+        f"run-{number}": durable.expected(number) for number in range(RUNS)
+    }
+    assert harness.broken_invariants(logs, effects(tmp_path / "effects.log")) == []
+    counts = effect_counts(tmp_path)
+    assert len(counts) == total
+    repeated = {step: (before, counts[step]) for step, before in settled.items() if counts[step] != before}
+    assert repeated == {}, "effects of steps that were recorded as completed before a kill were repeated"
+    assert max(counts.values()) <= kills + 1
+    figure(f"seed {seed}: {kills} kills, effects of steps cut off in flight and repeated", sum(counts.values()) - total)
+    figure("longest life of a worker after its orchestrator", max(outlived), "s", f"{OUTLIVES:g}")
+    assert max(outlived) < OUTLIVES
+
+
+def _kill_and_account(
+    owner: Owner, mark: str, folder: Path, settled: dict[tuple[str, str], int], outlived: list[float]
+) -> None:
+    """Kill it, and note how often the effect of every completed step stands now: it must never stand more often."""
+    outlived.append(owner.kill(mark))
+    counts = effect_counts(folder)
+    for step in completed_steps(folder):
+        settled.setdefault(step, counts[step])
+
+
+@pytest.mark.timeout(120)
+def test_after_kill_9_one_hundred_runs_go_on_within_a_second(tmp_path: Path, mark: str, figure: Callable[..., None]):
+    delays: list[float] = []
+    for point in (RUNS, 2 * RUNS, 3 * RUNS):
+        owner = Owner(tmp_path)
+        owner.wait_until(lambda point=point: len(effects(tmp_path / "effects.log")) >= point)
+        owner.wait_until(lambda: len({line[1] for line in client_log(tmp_path, "accepted")}) == RUNS)
+        owner.kill(mark)
+        lives = len(client_log(tmp_path, "opened"))
+        open_runs = {
+            run_id for run_id, log in harness.read_journal(tmp_path / "runs.db").items() if log.row["ended_at"] is None
+        }
+        owner = Owner(tmp_path)
+        owner.wait_until(lambda: _all_go_on(tmp_path, open_runs, owner.started))
+        owner.kill(mark)
+        opening = float(client_log(tmp_path, "opened")[lives][1])
+        delays.append(_went_on_at(tmp_path, open_runs, opening) - opening)
+        figure(f"restart to {len(open_runs)} runs going on", delays[-1], "s", "1.0 in a quiet machine")
+    Owner(tmp_path).finish()
+    assert sorted(delays)[1] < 3.0, "far beyond the target, even for a loaded machine"
+
+
+def _all_go_on(folder: Path, runs: set[str], since: float) -> bool:
+    """Say whether each run has had its program started since then."""
+    started = harness.query(
+        folder / "runs.db", "SELECT DISTINCT run_id FROM events WHERE type = 'program.started' AND at >= ?", since
+    )
+    return runs <= {run_id for (run_id,) in started}
+
+
+def _went_on_at(folder: Path, runs: set[str], since: float) -> float:
+    logs = harness.read_journal(folder / "runs.db")
+    firsts = [
+        min((event["at"] for event in logs[run_id].of("program.started") if event["at"] >= since), default=float("inf"))
+        for run_id in runs
+    ]
+    return max(firsts)
