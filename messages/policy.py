@@ -1,8 +1,9 @@
 """What a step asks for: retry policy, limits, evaluation. Plain data, set by authors, obeyed by supervisors."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from understudy.messages.base import Message
 
@@ -21,7 +22,16 @@ def _names(value: object) -> object:
     return tuple(class_name(item) if isinstance(item, type) and issubclass(item, BaseException) else item for item in items)
 
 
-ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], BeforeValidator(_names)]
+class _NamesInJson:
+    """Reads JSON without calling Python, since there are no classes in it: policies cross processes with every call."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        names = core_schema.tuple_variable_schema(core_schema.str_schema())
+        python = core_schema.no_info_before_validator_function(_names, names)
+        return core_schema.json_or_python_schema(json_schema=names, python_schema=python)
+
+
+ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], _NamesInJson()]
 """Exception classes, kept as their names so that a policy can cross processes and be journaled."""
 
 

@@ -6,11 +6,15 @@ worker's bytes to the actor they are meant for. Nothing on it may block.
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+BURST = 256
+"""Calls taken in one turn of the loop before sockets and timers have theirs."""
 
 
 class Reactor:
@@ -22,6 +26,9 @@ class Reactor:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread_id: int | None = None
         """Written by the reactor's thread as its first act, read by everybody."""
+        self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+        self._awake = False
+        """Whether somebody has seen to it that the calls are taken."""
 
     def __repr__(self) -> str:
         """Say whether the loop runs."""
@@ -45,15 +52,39 @@ class Reactor:
         return threading.get_ident() == self.thread_id
 
     def call(self, function: Callable[..., object], *args: object) -> None:
-        """Have ``function`` called on the reactor's thread, soon. Any thread; silently nothing once it is stopped."""
-        if threading.get_ident() == self.thread_id:
-            self.loop.call_soon(function, *args)
+        """Have ``function`` called on the reactor's thread, soon and in order of calling. Any thread.
+
+        Calls that lead to calls are taken in the same turn of the loop, so that a message that passes through several
+        actors does not wait for a turn at each. Silently nothing once the reactor is stopped.
+        """
+        self._calls.append((function, args))
+        if self._awake:
             return
+        self._awake = True
         try:
-            self.loop.call_soon_threadsafe(function, *args)
+            if threading.get_ident() == self.thread_id:
+                self.loop.call_soon(self._take_calls)
+            else:
+                self.loop.call_soon_threadsafe(self._take_calls)
         except RuntimeError:  # the loop is closed: whoever is still calling does so into a finished orchestrator
             if not self.loop.is_closed():
                 raise
+
+    def _take_calls(self) -> None:
+        calls = self._calls
+        for _ in range(BURST):
+            if not calls:
+                # The flag falls before the last look, so whoever appends after that look sees it down and wakes us.
+                self._awake = False
+                if not calls:
+                    return
+                self._awake = True
+            function, args = calls.popleft()
+            try:
+                function(*args)
+            except Exception as error:  # noqa: BLE001  the calls behind it must not be lost
+                self.loop.call_exception_handler({"message": f"a call of {function!r} failed", "exception": error})
+        self.loop.call_soon(self._take_calls)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the reactor from another thread and give a future of its result."""

@@ -103,9 +103,9 @@ def _tick(state: RunState, _happened: do.Tick, moment: Moment, out: Decision) ->
         if due <= moment.now:
             out.events.append(ev.TimerFired(at=moment.now, key=key))
             out.then.append(do.ResolveProgram())
-    for step in state.steps.values():
-        if step.retry_at is not None and step.retry_at <= moment.now:
-            out.now.append(do.Dispatch(step.key, step.next_attempt))
+    for key, due in state.retries.items():
+        if due <= moment.now:
+            out.now.append(do.Dispatch(key, state.steps[key].next_attempt))
 
 
 def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision) -> None:

@@ -128,6 +128,8 @@ class RunState:
     children: dict[str, Child] = field(default_factory=dict)
     timers: dict[str, float] = field(default_factory=dict)
     """Open waits of the program: key to moment."""
+    retries: dict[str, float] = field(default_factory=dict)
+    """Steps that wait for their next attempt: key to moment."""
     timer_keys: set[str] = field(default_factory=set)
     """Every timer ever set."""
     resolutions: list[Resolution] = field(default_factory=list)
@@ -263,6 +265,7 @@ def _retry_scheduled(state: RunState, event: RetryScheduled) -> None:
     step = state.steps[event.key]
     step.status = "retrying"
     step.retry_at = event.due
+    state.retries[event.key] = event.due
     step.solo = event.solo
     state.wait_changes.append((f"retry:{event.key}", event.due))
 
@@ -292,6 +295,7 @@ def _step_failed(state: RunState, event: StepFailed) -> None:
 def _clear_retry(state: RunState, step: Step) -> None:
     if step.retry_at is not None:
         step.retry_at = None
+        del state.retries[step.key]
         state.wait_changes.append((f"retry:{step.key}", None))
 
 

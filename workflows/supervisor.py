@@ -32,6 +32,8 @@ from understudy.workflows.state import RunState, Step, fold
 
 PASSIVATE_AFTER: Final = 30.0
 """A run that waits for nothing but a moment further away than this is dropped from memory until then."""
+LINGER: Final = 0.005
+"""Seconds that events which nobody waits for may stay in memory, so that one commit can take several of them."""
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself once nobody waits for it."""
 
@@ -63,6 +65,9 @@ class RunSupervisor(LoopActor):
         super().__init__(services.reactor)
         self._services = services
         self.state = state
+        self._unwritten: list[AnyEvent] = []
+        """Events that nobody waits for; they go with the next append, or after ``LINGER``."""
+        self._linger: asyncio.TimerHandle | None = None
         self._pending = 0
         """Appends that are not on the disk yet."""
         self._after: list[Effect] = []
@@ -78,7 +83,7 @@ class RunSupervisor(LoopActor):
         self._alarm: tuple[float, asyncio.TimerHandle] | None = None
         self._passivated = False
         if first is not None:
-            self._append([first], 0, [], accepted)
+            self._append([first], [], accepted)
 
     def __repr__(self) -> str:
         """Say what the run is at."""
@@ -106,12 +111,15 @@ class RunSupervisor(LoopActor):
     # ------------------------------------------------------------ record and apply
 
     def _carry_out(self, decision: Decision, reply: Callable[[JournalError | None], None] | None = None) -> None:
-        then = decision.then
-        if decision.events:
-            expected = self.state.seq
-            for event in decision.events:
-                fold(self.state, event)
-            self._append(decision.events, expected, then, reply)
+        events, then = decision.events, decision.then
+        for event in events:
+            fold(self.state, event)
+        if events and not then and reply is None:
+            self._unwritten.extend(events)
+            if self._linger is None:
+                self._linger = self.reactor.loop.call_later(LINGER, self._append, (), ())
+        elif events:
+            self._append(events, then, reply)
             then = []
         else:
             if reply is not None:
@@ -126,10 +134,15 @@ class RunSupervisor(LoopActor):
     def _append(
         self,
         events: Sequence[AnyEvent],
-        expected: int,
-        then: list[Effect],
+        then: Sequence[Effect],
         accepted: Callable[[JournalError | None], None] | None = None,
     ) -> None:
+        """Send events to the journal, after those that lingered. ``then`` and ``accepted`` wait for the commit."""
+        events = [*self._unwritten, *events]
+        self._unwritten.clear()
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         changes = self.state.wait_changes
         self.state.wait_changes = []
         self._pending += 1
@@ -137,7 +150,7 @@ class RunSupervisor(LoopActor):
         self._services.journal.append(
             Append(
                 run_id=self.state.run_id,
-                expected=expected,
+                expected=self.state.seq - len(events),
                 events=events,
                 row=row_of(self.state),
                 timers_set=[Timer(self.state.run_id, key, due) for key, due in changes if due is not None],
@@ -149,7 +162,7 @@ class RunSupervisor(LoopActor):
     def _committed(
         self,
         events: Sequence[AnyEvent],
-        then: list[Effect],
+        then: Sequence[Effect],
         accepted: Callable[[JournalError | None], None] | None,
         error: JournalError | None,
     ) -> None:
@@ -290,7 +303,7 @@ class RunSupervisor(LoopActor):
         if self._passivated:
             return
         if self.state.ended is not None:
-            if self._pending == 0:
+            if self._pending == 0 and not self._unwritten:
                 self._leave(None)
             return
         due = self._next_due()
@@ -311,14 +324,16 @@ class RunSupervisor(LoopActor):
     def _next_due(self) -> float | None:
         if self.state.parked:
             return None
+        if not self.state.timers and not self.state.retries and self.state.cancel_requested is None:
+            return None
         dues = list(self.state.timers.values())
-        dues += [s.retry_at for s in self.state.steps.values() if s.retry_at is not None and s.key not in self._tokens]
+        dues += [due for key, due in self.state.retries.items() if key not in self._tokens]
         if self.state.cancel_requested is not None:
             dues.append(self.state.cancel_requested + CANCEL_GRACE)
         return min(dues, default=None)
 
     def _may_passivate(self, due: float | None) -> bool:
-        busy = self._pending or self._jobs or self._panels or self._program.busy or not self.actor_inbox.empty()
+        busy = self._pending or self._unwritten or self._jobs or self._panels or self._program.busy or not self.actor_inbox.empty()
         if busy:
             return False
         if self.state.parked:
@@ -333,6 +348,9 @@ class RunSupervisor(LoopActor):
         self.stop()
 
     def _stop_work(self) -> None:
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         if self._alarm is not None:
             self._alarm[1].cancel()
             self._alarm = None

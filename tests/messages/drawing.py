@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from understudy.messages.base import Json
@@ -37,7 +37,7 @@ def _field(field: FieldInfo, depth: int) -> st.SearchStrategy[Any]:
 def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the list in two would hide it
     annotation: Any, metadata: list[Any], depth: int
 ) -> st.SearchStrategy[Any]:
-    if annotation is Json:
+    if annotation in {Json, JsonValue}:
         return JSON
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
