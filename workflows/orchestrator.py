@@ -37,14 +37,15 @@ from understudy.messages.commands import (
 )
 from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed, WorkerNotFound
 from understudy.messages.records import ActorRecord, RunRecord, RunStatus, WorkerRecord
-log = None
-Metrics = object
+from understudy.metrics import log
+from understudy.metrics.figures import Metrics
 from understudy.supervision.backend_spawn import SpawnBackend
 from understudy.supervision.backend_zygote import ZygoteBackend
 from understudy.supervision.generation import GenerationLock
 from understudy.supervision.protocol import Backend, Entry, Pool, PoolKey
 from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree as SupervisionTree
+from understudy.supervision.worker_events import WorkerEvent
 from understudy.workflows.clerk import Clerk
 from understudy.workflows.door import Door
 from understudy.workflows.handle import Run, check
@@ -136,7 +137,7 @@ class Orchestrator:
             self._reactor,
             partial(self._backend, generation=generation),
             pools=pools,
-            on_event=lambda e: None,
+            on_event=_log_worker,
         )
         self._closers.append(self._end_processes)
         self._runs = Runs()
@@ -150,7 +151,7 @@ class Orchestrator:
                 clock=time.time,
                 random=random.random,
                 fatal=self._fail,
-                observe=lambda a, b, c: None,
+                observe=log.record,
             )
         )
         self._closers.append(lambda: self._on_reactor(self._runs.close))
@@ -364,6 +365,14 @@ class Orchestrator:
     def metrics(self) -> Metrics:
         """Fold the journal to figures: latencies, retries, crashes, success and failure per workflow and step."""
         return self.reads.metrics()
+
+
+def _log_worker(event: WorkerEvent) -> None:
+    """Log what happened to a worker. Reactor's thread."""
+    detail = event.detail or (event.exit.sentence() if event.exit is not None else "")
+    log.record_worker(
+        worker=event.worker, pid=event.pid, incarnation=event.incarnation, what=event.kind, detail=detail
+    )
 
 
 def run_id(given: str | None, workflow: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.frames import Evaluate, Judged
+from understudy.messages.frames import Evaluate, Judged, Progress
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
 from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState, Step
@@ -83,7 +83,7 @@ class Panel:
         self._pools[token] = self._services.submit(self._pool, None, job)
 
     def _hear(self, event: JobEvent) -> None:
-        if isinstance(event, Assigned):
+        if isinstance(event, Assigned) or (isinstance(event, Answered) and isinstance(event.message, Progress)):
             return
         seat = self._waiting.pop(event.token, None)
         if seat is None:

@@ -13,7 +13,7 @@ from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.base import Json
 from understudy.messages.errors import RunCancelled, RunFailed, RunNotFound, RunParked
 from understudy.messages.records import RunRecord, RunStatus, StepRecord
-Metrics = object
+from understudy.metrics.figures import Metrics, figures
 from understudy.workflows.home import Home
 from understudy.workflows.state import RunState, fold_all
 from understudy.workflows.views import run_record, step_records

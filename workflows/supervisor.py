@@ -18,7 +18,7 @@ from typing_extensions import override
 from understudy.journal.protocol import Append, RunRow, Timer
 from understudy.messages.errors import JournalError, SequenceConflict
 from understudy.messages.events import AnyEvent, RunParked, RunStarted
-from understudy.messages.frames import Completed, Execute, Failed
+from understudy.messages.frames import Completed, Execute, Failed, Progress
 from understudy.supervision.actor import LoopActor
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Release, Unavailable
 from understudy.supervision.protocol import Withdraw as WithdrawJob
@@ -273,7 +273,7 @@ class RunSupervisor(LoopActor):
     def _job_event(self, event: JobEvent) -> None:
         """Turn what became of a job into a message to this actor. Reactor's thread."""
         found = self._jobs.get(event.token)
-        if found is None:
+        if found is None or (isinstance(event, Answered) and isinstance(event.message, Progress)):
             return
         key, attempt = found
         if not isinstance(event, Assigned):
