@@ -1,0 +1,1 @@
+"""Figures folded from events, samples of processes, and the structured log."""

@@ -1,0 +1,363 @@
+"""What the events of many runs add up to: rates, latencies, retries and crashes per workflow and step.
+
+A pure fold: the same events give the same figures, whether the runs still go on or ended long ago.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from understudy.messages.base import Message
+from understudy.messages.events import (
+    AnyEvent,
+    AttemptEnded,
+    AttemptStarted,
+    ChildEnded,
+    ChildScheduled,
+    ProgramEnded,
+    ProgramStarted,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunParked,
+    RunResumed,
+    RunStarted,
+    StepCompleted,
+    StepEvaluated,
+    StepFailed,
+    StepScheduled,
+    TimerCancelled,
+    TimerFired,
+    TimerSet,
+)
+from understudy.messages.failures import Outcome
+from understudy.messages.policy import StepKind
+from understudy.messages.records import RunStatus
+from understudy.metrics.percentiles import Spread, spread
+
+
+class Recorded(Protocol):
+    """An event as a journal hands it out."""
+
+    @property
+    def event(self) -> AnyEvent:
+        """The event."""
+        ...
+
+
+class StepFigures(Message):
+    """All calls of one step in all runs of one workflow."""
+
+    name: str
+    kind: StepKind
+    count: int
+    """Calls."""
+    completed: int
+    failed: int
+    flagged: int
+    """Completed although evaluators rejected the result."""
+    rejections: int
+    """Results that evaluators did not accept, flagged ones left out."""
+    attempts: int
+    retries: int
+    """Attempts after the first of each call."""
+    outcomes: dict[Outcome, int]
+    """Ended attempts by how they ended: ``crash``, ``timeout``, ``invalid`` and the others."""
+    uncharged: int
+    """Attempts that did not count against the step: injected faults, bystanders, a lost orchestrator."""
+    latency: Spread
+    """Seconds from the start of a call's first attempt to its end, retries and backoff included."""
+    attempt_latency: Spread
+    """Seconds from an attempt's start to its end."""
+    usage: dict[str, float]
+    """Sums of what model calls used."""
+
+
+class WorkflowFigures(Message):
+    """All runs of one workflow."""
+
+    name: str
+    runs: int
+    statuses: dict[RunStatus, int]
+    success_rate: float | None
+    """Share of the ended runs that completed, 0 to 1; None where none has ended."""
+    failure_rate: float | None
+    """Share of the ended runs that failed; what is missing to 1 was cancelled."""
+    duration: Spread
+    """Seconds from a run's acceptance to its end."""
+    program_crashes: int
+    """Deaths of the process that ran the workflow's own code."""
+    steps: tuple[StepFigures, ...]
+    """By name."""
+
+
+class Totals(Message):
+    """Sums over everything."""
+
+    runs: int
+    statuses: dict[RunStatus, int]
+    success_rate: float | None
+    failure_rate: float | None
+    steps: int
+    attempts: int
+    retries: int
+    crashes: int
+    timeouts: int
+    invalid: int
+    rejections: int
+    flagged: int
+    restarts: int
+    """Worker processes that died under a step or a program and were replaced."""
+
+
+class Metrics(Message):
+    """Everything that the journal's events add up to."""
+
+    totals: Totals
+    workflows: tuple[WorkflowFigures, ...]
+    """By name."""
+
+
+def figures(runs: Iterable[tuple[str, Iterable[Recorded]]]) -> Metrics:
+    """Add up runs, each given as its workflow's name and its events from the first on.
+
+    The events of one run are looked at once and not kept, so the runs may come from a generator.
+    """
+    workflows: dict[str, _Workflow] = {}
+    for name, events in runs:
+        workflow = workflows.setdefault(name, _Workflow())
+        workflow.add(_fold(workflow, events))
+    totals = _totals(workflows.values())
+    return Metrics(totals=totals, workflows=tuple(workflows[name].figures(name) for name in sorted(workflows)))
+
+
+# ---------------------------------------------------------------- one run
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of one step."""
+
+    step: "_Step"
+    started_at: float | None = None
+
+
+@dataclass(slots=True)
+class _Run:
+    """What of a run's past its further events refer to."""
+
+    calls: dict[str, _Call] = field(default_factory=dict[str, _Call])  # by key
+    attempts: dict[str, float] = field(default_factory=dict[str, float])  # start of those under way, by token
+    open: set[str] = field(default_factory=set[str])  # keys of steps and children without an end
+    timers: set[str] = field(default_factory=set[str])  # keys of waits without an end
+    begun: bool = False
+    parked: bool = False
+    started_at: float = 0.0
+    ended: RunStatus | None = None
+    ended_at: float = 0.0
+
+    @property
+    def status(self) -> RunStatus:
+        if self.ended is not None:
+            return self.ended
+        if self.parked:
+            return "parked"
+        if not self.begun:
+            return "pending"
+        return "waiting" if self.timers and not self.open else "running"
+
+
+def _fold(workflow: "_Workflow", events: Iterable[Recorded]) -> _Run:
+    run = _Run()
+    for recorded in events:
+        event = recorded.event
+        if not (_fold_step(workflow, run, event) or _fold_waits(run, event)):
+            _fold_run(workflow, run, event)
+    return run
+
+
+def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
+    """Take an event of a step; False where it is none."""
+    match event:
+        case StepScheduled():
+            step = workflow.steps.setdefault((event.name, event.kind), _Step())
+            step.count += 1
+            run.calls[event.key] = _Call(step)
+            run.open.add(event.key)
+        case AttemptStarted():
+            call = run.calls[event.key]
+            call.step.attempts += 1
+            run.attempts[event.token] = event.at
+            if call.started_at is None:
+                call.started_at = event.at
+            else:
+                call.step.retries += 1
+        case AttemptEnded():
+            run.calls[event.key].step.end_attempt(event, run.attempts.pop(event.token, None))
+        case StepEvaluated():
+            run.calls[event.key].step.rejections += event.verdict not in {"accept", "flag"}
+        case StepCompleted() | StepFailed():
+            call = run.calls[event.key]
+            call.step.end(event, call.started_at)
+            run.open.discard(event.key)
+        case _:
+            return False
+    return True
+
+
+def _fold_waits(run: _Run, event: AnyEvent) -> bool:
+    """Take an event of a timer or a child; False where it is none."""
+    match event:
+        case TimerSet():
+            run.timers.add(event.key)
+        case TimerFired() | TimerCancelled():
+            run.timers.discard(event.key)
+        case ChildScheduled():
+            run.open.add(event.key)
+        case ChildEnded():
+            run.open.discard(event.key)
+        case _:
+            return False
+    return True
+
+
+def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:
+    match event:
+        case RunStarted():
+            run.started_at = event.at
+        case ProgramStarted():
+            run.begun = True
+        case ProgramEnded():
+            workflow.program_crashes += 1
+        case RunParked():
+            run.parked = True
+        case RunResumed():
+            run.parked, run.ended = False, None
+        case RunCompleted():
+            run.ended, run.ended_at = "completed", event.at
+        case RunFailed():
+            run.ended, run.ended_at = "failed", event.at
+        case RunCancelled():
+            run.ended, run.ended_at = "cancelled", event.at
+        case _:  # the rest tells nothing that is counted
+            pass
+
+
+# ---------------------------------------------------------------- sums
+
+
+Statuses: TypeAlias = Mapping[RunStatus, int]
+
+
+def _rate(statuses: Statuses, status: RunStatus) -> float | None:
+    ended = sum(statuses.get(each, 0) for each in ("completed", "failed", "cancelled"))
+    return statuses.get(status, 0) / ended if ended else None
+
+
+def _between(start: float, end: float) -> float:
+    return max(0.0, end - start)  # a wall clock that was set back must not make a duration negative
+
+
+@dataclass(slots=True)
+class _Step:
+    """All calls of one step so far."""
+
+    count: int = 0
+    completed: int = 0
+    failed: int = 0
+    flagged: int = 0
+    rejections: int = 0
+    attempts: int = 0
+    retries: int = 0
+    uncharged: int = 0
+    deaths: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
+    latencies: list[float] = field(default_factory=list[float])
+    attempt_latencies: list[float] = field(default_factory=list[float])
+    usage: dict[str, float] = field(default_factory=dict[str, float])
+
+    def end_attempt(self, event: AttemptEnded, started_at: float | None) -> None:
+        self.outcomes[event.outcome] += 1
+        self.uncharged += not event.charged
+        self.deaths += event.failure is not None and event.failure.exit is not None
+        if started_at is not None:
+            self.attempt_latencies.append(_between(started_at, event.at))
+        for name, value in event.usage.items():
+            self.usage[name] = self.usage.get(name, 0.0) + value
+
+    def end(self, event: StepCompleted | StepFailed, started_at: float | None) -> None:
+        if isinstance(event, StepCompleted):
+            self.completed += 1
+            self.flagged += event.flagged
+        else:
+            self.failed += 1
+        if started_at is not None:
+            self.latencies.append(_between(started_at, event.at))
+
+    def figures(self, name: str, kind: StepKind) -> StepFigures:
+        return StepFigures(
+            name=name,
+            kind=kind,
+            count=self.count,
+            completed=self.completed,
+            failed=self.failed,
+            flagged=self.flagged,
+            rejections=self.rejections,
+            attempts=self.attempts,
+            retries=self.retries,
+            outcomes=dict(self.outcomes),
+            uncharged=self.uncharged,
+            latency=spread(self.latencies),
+            attempt_latency=spread(self.attempt_latencies),
+            usage=self.usage,
+        )
+
+
+@dataclass(slots=True)
+class _Workflow:
+    """All runs of one workflow so far."""
+
+    steps: dict[tuple[str, StepKind], _Step] = field(default_factory=dict[tuple[str, StepKind], _Step])
+    statuses: Counter[RunStatus] = field(default_factory=Counter[RunStatus])
+    durations: list[float] = field(default_factory=list[float])
+    program_crashes: int = 0
+
+    def add(self, run: _Run) -> None:
+        self.statuses[run.status] += 1
+        if run.ended is not None:
+            self.durations.append(_between(run.started_at, run.ended_at))
+
+    def figures(self, name: str) -> WorkflowFigures:
+        return WorkflowFigures(
+            name=name,
+            runs=self.statuses.total(),
+            statuses=dict(self.statuses),
+            success_rate=_rate(self.statuses, "completed"),
+            failure_rate=_rate(self.statuses, "failed"),
+            duration=spread(self.durations),
+            program_crashes=self.program_crashes,
+            steps=tuple(self.steps[key].figures(*key) for key in sorted(self.steps)),
+        )
+
+
+def _totals(workflows: Iterable[_Workflow]) -> Totals:
+    all_workflows = list(workflows)
+    steps = [step for workflow in all_workflows for step in workflow.steps.values()]
+    statuses: Counter[RunStatus] = sum((each.statuses for each in all_workflows), Counter[RunStatus]())
+    outcomes: Counter[Outcome] = sum((each.outcomes for each in steps), Counter[Outcome]())
+    return Totals(
+        runs=statuses.total(),
+        statuses=dict(statuses),
+        success_rate=_rate(statuses, "completed"),
+        failure_rate=_rate(statuses, "failed"),
+        steps=sum(each.count for each in steps),
+        attempts=sum(each.attempts for each in steps),
+        retries=sum(each.retries for each in steps),
+        crashes=outcomes["crash"],
+        timeouts=outcomes["timeout"],
+        invalid=outcomes["invalid"],
+        rejections=sum(each.rejections for each in steps),
+        flagged=sum(each.flagged for each in steps),
+        restarts=sum(each.deaths for each in steps) + sum(each.program_crashes for each in all_workflows),
+    )

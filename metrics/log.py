@@ -1,0 +1,222 @@
+"""The structured log: one line per event, for people or for machines, through loguru.
+
+Silent until ``configure`` is called, so that a program which embeds this package hears nothing unasked. Whatever a
+line says of models, tools and users is data: it is never a format string, and control characters leave escaped.
+"""
+
+import json as jsonlib
+import os
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
+
+from loguru import logger
+
+from understudy.messages import events as ev
+from understudy.messages.events import AnyEvent
+from understudy.metrics.sentences import describe, printable, shorten
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+__all__ = ["Level", "configure", "describe", "record", "record_worker", "silence"]
+
+Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+NUMBERS: Final[Mapping[Level, int]] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
+LEVELS: Final[Mapping[type[Any], Level]] = {
+    ev.AttemptStarted: "DEBUG",
+    ev.StepScheduled: "DEBUG",
+    ev.StateChanged: "DEBUG",
+    ev.ProgramStarted: "DEBUG",
+    ev.TimerFired: "DEBUG",
+    ev.TimerCancelled: "DEBUG",
+    ev.RetryScheduled: "WARNING",
+    ev.ProgramEnded: "WARNING",
+    ev.RunParked: "WARNING",
+    ev.StepFailed: "ERROR",
+    ev.RunFailed: "ERROR",
+}
+"""Where an event's level is not INFO. An attempt that ended badly is a WARNING."""
+KEYS: Final[Mapping[str, str]] = {
+    "key": "step",
+    "attempt": "attempt",
+    "token": "token",
+    "worker": "worker",
+    "pid": "pid",
+    "incarnation": "incarnation",
+    "outcome": "outcome",
+    "verdict": "verdict",
+}
+"""Fields of events that become fields of the line, and what they are called there."""
+ROTATE_BYTES = 50 * 1024 * 1024
+KEEP_FILES = 3
+
+logger.disable("understudy")
+
+_threshold: int | None = None  # the least level that is written; None while silent. Set by configure and silence alone
+_sinks: list[int] = []  # loguru's numbers of what configure has added
+
+
+def configure(
+    *,
+    level: Level = "INFO",
+    stream: TextIO | None = None,
+    json: bool = False,
+    path: Path | None = None,
+    secrets: Iterable[str] = (),
+) -> None:
+    """Switch the log on, or over to other places. Not for several threads at once.
+
+    Without ``stream`` and ``path`` the records go to whatever sinks the application has given loguru. With either,
+    loguru's own first sink is removed, since it would write every line once more.
+
+    Args:
+        level: The least level that is written.
+        stream: Gets readable lines, or JSON.
+        json: Whether the stream gets JSON, one object per line.
+        path: A file that gets JSON in any case; it is made for its owner only, changed at 50 MiB, and three old ones
+            are kept.
+        secrets: Values that are masked wherever they stand in a line.
+    """
+    global _threshold  # noqa: PLW0603  one log per process, as loguru has it
+    silence()
+    masked = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+    if stream is not None or path is not None:
+        _remove_default()
+    if stream is not None:
+        _add(stream, _json_line if json else _readable_line, level, masked)
+    if path is not None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        options = {"rotation": ROTATE_BYTES, "retention": KEEP_FILES, "encoding": "utf-8", "opener": _open_private}
+        _add(path, _json_line, level, masked, **options)
+    _threshold = NUMBERS[level]
+    logger.enable("understudy")
+
+
+def silence() -> None:
+    """Switch the log off and let go of its file; what the application gave loguru stays."""
+    global _threshold  # noqa: PLW0603  see configure
+    logger.disable("understudy")
+    _threshold = None
+    while _sinks:
+        logger.remove(_sinks.pop())
+
+
+def record(run_id: str, workflow: str, event: AnyEvent) -> None:
+    """Log one event of one run; any thread. Costs nothing to speak of while the log is silent."""
+    if _threshold is None:
+        return
+    level = _level(event)
+    if NUMBERS[level] < _threshold:
+        return
+    fields = {"event": event.type, "run": run_id, "workflow": workflow}
+    for name, key in KEYS.items():
+        value = getattr(event, name, None)
+        if value is not None:
+            fields[key] = value
+    # Without arguments loguru takes the text as it is; a brace in it means nothing.
+    logger.bind(**fields).log(level, describe(run_id, workflow, event))
+
+
+def record_worker(
+    *, worker: str, pid: int | None, incarnation: int, what: str, detail: str = "", level: Level = "INFO"
+) -> None:
+    """Log a change in a worker's life; any thread.
+
+    Args:
+        worker: Its id.
+        pid: Its process, or None where it has none yet.
+        incarnation: The number of its life.
+        what: What happened, as a verb in the past: ``"started"``, ``"died"``.
+        detail: How, for a person.
+        level: The line's level.
+    """
+    if _threshold is None or NUMBERS[level] < _threshold:
+        return
+    fields = {"event": f"worker.{what}", "worker": worker, "pid": pid, "incarnation": incarnation}
+    sentence = f"worker {worker} (pid {pid}, life {incarnation}) {what}" + (f": {detail}" if detail else "")
+    logger.bind(**fields).log(level, printable(shorten(sentence)))
+
+
+def _level(event: AnyEvent) -> Level:
+    if isinstance(event, ev.AttemptEnded):
+        return "INFO" if event.outcome in {"ok", "cancelled"} else "WARNING"
+    return LEVELS.get(type(event), "INFO")
+
+
+# ---------------------------------------------------------------- lines
+
+
+Line: TypeAlias = "Callable[[Record, Callable[[str], str]], str]"
+
+
+def _add(sink: Any, line: Line, level: Level, masked: list[str], **options: Any) -> None:
+    def mask(text: str) -> str:
+        for secret in masked:
+            text = text.replace(secret, "***")
+        return text
+
+    def format_(record: "Record") -> str:
+        record["extra"]["line"] = line(record, mask)
+        return "{extra[line]}\n"  # loguru fills this in once: what the line itself says is not looked at again
+
+    number = logger.add(
+        sink,
+        level=level,
+        format=format_,
+        filter=_is_ours,
+        colorize=False,
+        backtrace=False,
+        diagnose=False,  # it would print local variables, keys among them
+        **options,
+    )
+    _sinks.append(number)
+
+
+def _is_ours(record: "Record") -> bool:
+    return (record["name"] or "").startswith("understudy")
+
+
+def _json_line(record: "Record", mask: Callable[[str], str]) -> str:
+    fields: dict[str, Any] = {
+        "time": record["time"].astimezone(UTC).isoformat(),
+        "level": record["level"].name,
+        **{name: value for name, value in record["extra"].items() if name != "line"},
+        "message": record["message"],
+        "logger": record["name"],
+    }
+    trace = _traceback(record)
+    if trace:
+        fields["exception"] = trace
+    masked = {name: mask(value) if isinstance(value, str) else value for name, value in fields.items()}
+    return jsonlib.dumps(masked, default=lambda value: mask(str(value)))
+
+
+def _readable_line(record: "Record", mask: Callable[[str], str]) -> str:
+    lines = [f"{record['time']:%H:%M:%S} {printable(mask(record['message']))}"]
+    lines += (
+        f"    {printable(line)}" for line in mask(_traceback(record)).splitlines()
+    )  # indented: no line of its own
+    return "\n".join(lines)
+
+
+def _traceback(record: "Record") -> str:
+    """Give the traceback of a record's exception without the values of variables; empty where it has none."""
+    found = record["exception"]
+    if found is None or found.value is None:
+        return ""
+    return "".join(traceback.format_exception(found.value))
+
+
+def _open_private(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_CLOEXEC, 0o600)
+
+
+def _remove_default() -> None:
+    """Remove the sink that loguru itself begins with."""
+    with suppress(ValueError):  # the application, or an earlier call, has removed it
+        logger.remove(0)

@@ -1,0 +1,120 @@
+"""Events as sentences for a person."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from understudy.messages import events as ev
+from understudy.messages.events import AnyEvent
+from understudy.messages.failures import Failure
+
+LONGEST = 600
+"""Characters of a sentence; what failures and models say can be of any length."""
+
+_OUTCOMES: Final[Mapping[str, str]] = {
+    "ok": "succeeded",
+    "error": "failed",
+    "timeout": "ran out of time",
+    "invalid": "gave an invalid result",
+    "crash": "crashed",
+    "rejected": "was rejected",
+    "cancelled": "was cancelled",
+}
+
+
+def printable(text: str) -> str:
+    r"""Escape everything that could move a cursor, hide text or begin a line of its own.
+
+    Example: a line feed becomes the two characters ``\n``, an escape character ``\x1b``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+def shorten(text: str, longest: int = LONGEST) -> str:
+    """Cut a text that is too long, and say so."""
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest} more characters)"
+
+
+def describe(run_id: str, workflow: str, event: AnyEvent) -> str:
+    """Say in one printable line what happened to a run.
+
+    Example: ``run research-1 step search#1 attempt 1 crashed: was killed by SIGKILL``.
+    """
+    place = f"run {run_id} step {event.key}" if isinstance(event, _OF_STEPS) else f"run {run_id}"
+    happened = f"started: workflow {workflow}" if isinstance(event, ev.RunStarted) else _HAPPENED[type(event)](event)
+    return printable(shorten(f"{place} {happened}"))
+
+
+def _because(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    why = failure.exit.sentence() if failure.exit is not None else failure.sentence()
+    return f": {why}" if why else ""
+
+
+def _attempt_ended(event: ev.AttemptEnded) -> str:
+    note = "" if event.charged else " (not counted against the step)"
+    return f"attempt {event.attempt} {_OUTCOMES[event.outcome]}{_because(event.failure)}{note}"
+
+
+def _evaluated(event: ev.StepEvaluated) -> str:
+    marks = ", ".join(
+        f"{each.name} {'failed' if each.score is None else f'{each.score:.2f}'}" for each in event.evaluations
+    )
+    return f"attempt {event.attempt} was judged: {event.verdict}" + (f" ({marks})" if marks else "")
+
+
+def _retry(event: ev.RetryScheduled) -> str:
+    alone = ", alone in a fresh worker" if event.solo else ""
+    return f"attempt {event.attempt} follows in {max(0.0, event.due - event.at):.1f} s{alone}"
+
+
+def _program_ended(event: ev.ProgramEnded) -> str:
+    note = "" if event.charged else " (not counted against the run)"
+    return f"lost its program: the process {event.exit.sentence()}{note}"
+
+
+def _with_reason(verb: str) -> Callable[[Any], str]:
+    return lambda event: f"{verb}: {event.reason}" if event.reason else verb
+
+
+_OF_STEPS = (
+    ev.StepScheduled
+    | ev.AttemptStarted
+    | ev.AttemptEnded
+    | ev.StepEvaluated
+    | ev.RetryScheduled
+    | ev.StepCompleted
+    | ev.StepFailed
+)
+
+_HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
+    ev.StepScheduled: lambda event: f"is due: {event.kind} {event.name}",
+    ev.AttemptStarted: lambda event: (
+        f"attempt {event.attempt} started on {event.worker} (pid {event.pid}, life {event.incarnation})"
+    ),
+    ev.AttemptEnded: _attempt_ended,
+    ev.StepEvaluated: _evaluated,
+    ev.RetryScheduled: _retry,
+    ev.StepCompleted: lambda event: (
+        f"completed with attempt {event.attempt}{', flagged for review' if event.flagged else ''}"
+    ),
+    ev.StepFailed: lambda event: f"failed ({event.reason}){_because(event.failure)}",
+    ev.TimerSet: lambda event: f"waits for {max(0.0, event.due - event.at):.1f} s ({event.key})",
+    ev.TimerFired: lambda event: f"has waited long enough ({event.key})",
+    ev.TimerCancelled: lambda event: f"waits no longer ({event.key})",
+    ev.ChildScheduled: lambda event: f"asks for run {event.run_id} of workflow {event.workflow}",
+    ev.ChildEnded: lambda event: (
+        f"sees run {event.run_id} {'failed' if event.failure else 'end'}{_because(event.failure)}"
+    ),
+    ev.StateChanged: lambda _event: "changed its state",
+    ev.ProgramStarted: lambda event: f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})",
+    ev.ProgramEnded: _program_ended,
+    ev.CancelRequested: _with_reason("is to be cancelled"),
+    ev.RunCompleted: lambda _event: "completed",
+    ev.RunFailed: lambda event: f"failed{f' at step {event.step}' if event.step else ''}{_because(event.failure)}",
+    ev.RunCancelled: _with_reason("was cancelled"),
+    ev.RunParked: _with_reason("is parked"),
+    ev.RunResumed: lambda _event: "goes on",
+}
