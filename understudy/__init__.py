@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from understudy.workflows.decorators import LLM, evaluator, sleep, tool, workflow
     from understudy.workflows.handle import Run
     from understudy.workflows.orchestrator import Orchestrator
+    from understudy.workflows.run import run
     from understudy.workflows.step import Step
     from understudy.workflows.workflow import Workflow
 
@@ -78,6 +79,7 @@ __all__ = [
     "__version__",
     "current",
     "evaluator",
+    "run",
     "sleep",
     "tool",
     "workflow",
@@ -95,6 +97,7 @@ _HOMES = {
     "Workflow": "workflows.workflow",
     "current": "actors.current",
     "evaluator": "workflows.decorators",
+    "run": "workflows.run",
     "sleep": "workflows.decorators",
     "tool": "workflows.decorators",
     "workflow": "workflows.decorators",

@@ -147,13 +147,11 @@ class Runs:
             self._wake(run_id, wake_at)
 
     def _wake(self, run_id: str, due: float) -> None:
-        if (alarm := self._alarms.pop(run_id, None)) is not None:
-            alarm.cancel()
         delay = max(0.0, due - self._services.clock())
         self._alarms[run_id] = self._services.reactor.loop.call_later(delay, self._ring, run_id)
 
     def _ring(self, run_id: str) -> None:
-        del self._alarms[run_id]
+        self._alarms.pop(run_id)
         self.route(run_id, Recover(orphaned=False))  # recovering looks at every due moment anyway
 
     # ------------------------------------------------------------ watching
@@ -234,6 +232,8 @@ class Runs:
     ) -> None:
         if self._closed:
             return
+        if (alarm := self._alarms.pop(state.run_id, None)) is not None:
+            alarm.cancel()
         self._states[state.run_id] = state
         ref = RunSupervisor.start(self._services, state, first=first, accepted=accepted)
         self._live[state.run_id] = ref
