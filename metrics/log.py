@@ -40,7 +40,7 @@ LEVELS: Final[Mapping[type[Any], Level]] = {
     ev.StepFailed: "ERROR",
     ev.RunFailed: "ERROR",
 }
-"""Where an event's level is not INFO. An attempt that ended badly is a WARNING."""
+"""Where an event's level is not INFO. The end of an attempt is DEBUG, or WARNING where it ended badly."""
 KEYS: Final[Mapping[str, str]] = {
     "key": "step",
     "attempt": "attempt",
@@ -144,7 +144,7 @@ def record_worker(
 
 def _level(event: AnyEvent) -> Level:
     if isinstance(event, ev.AttemptEnded):
-        return "INFO" if event.outcome in {"ok", "cancelled"} else "WARNING"
+        return "DEBUG" if event.outcome in {"ok", "cancelled"} else "WARNING"  # the step's own end follows
     return LEVELS.get(type(event), "INFO")
 
 
