@@ -1,0 +1,268 @@
+"""What is measured, and how. Every function gives one round of one figure; ``run.py`` repeats it."""
+
+import itertools
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from floors import Floors, interpreter, uss_mb
+from work import CALL, chain, conversation
+
+from understudy import Orchestrator
+from understudy.messages.events import StepScheduled
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAIN = 200
+RUNS, STEPS = 200, 10
+TALKS, CALLS = 100, 5
+KILLS = 10
+STARTERS = 16
+"""Threads that start runs, so that their starts share commits as those of many clients would."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        name: What is measured.
+        unit: Its unit.
+        target: What is aimed at, from the floors of this machine.
+        better: Whether less is better, or more.
+        floor: What the bare operations alone would give.
+        floor_is: Which operations those are.
+        measure: Gives one round, in a directory of its own.
+    """
+
+    name: str
+    unit: str
+    target: Callable[[Floors], float]
+    better: Literal["less", "more"]
+    floor: Callable[[Floors], float]
+    floor_is: str
+    measure: Callable[[Path], float]
+
+
+@contextmanager
+def orchestrator_in(directory: Path, **options: Any) -> Iterator[Orchestrator]:
+    """Open an orchestrator whose journal and home lie in ``directory``."""
+    with Orchestrator(directory / "journal.db", home=directory / "home", **options) as orchestrator:
+        yield orchestrator
+
+
+def warm(orchestrator: Orchestrator) -> None:
+    """Load the app and have every tool worker serve once."""
+    at_once(lambda number: orchestrator.start(chain, 5, id=f"warm-{number}").result(60), 8)
+
+
+def at_once(action: Callable[[int], object], times: int) -> None:
+    """Call an action with 0, 1, 2 and so on, from several threads."""
+    with ThreadPoolExecutor(STARTERS) as pool:
+        list(pool.map(action, range(times)))
+
+
+# ---------------------------------------------------------------- one run
+
+
+def step_ms(directory: Path, durability: Literal["full", "process"]) -> float:
+    """Give the median time from one step of a run to the next, by the journal's own clock."""
+    with orchestrator_in(directory, durability=durability) as orchestrator:
+        warm(orchestrator)
+        run = orchestrator.start(chain, CHAIN)
+        run.result(120)
+        asked = [stored.at for stored in run.events() if isinstance(stored.event, StepScheduled)]
+    return statistics.median(later - earlier for earlier, later in itertools.pairwise(asked)) * 1000
+
+
+# ---------------------------------------------------------------- many runs
+
+
+def steps_per_second(directory: Path) -> float:
+    """Run 200 workflows of 10 steps at once; from the first start to the last result."""
+    with orchestrator_in(directory) as orchestrator:
+        warm(orchestrator)
+        started = time.perf_counter()
+        at_once(lambda number: orchestrator.start(chain, STEPS, id=f"run-{number}"), RUNS)
+        for number in range(RUNS):
+            orchestrator.get(f"run-{number}").result(120)
+        return RUNS * STEPS / (time.perf_counter() - started)
+
+
+def model_efficiency(directory: Path) -> float:
+    """Run 100 workflows of 5 model calls at once; the time that the calls of one take, by the time that all took."""
+    with orchestrator_in(directory) as orchestrator:
+        at_once(lambda number: orchestrator.start(conversation, 1, id=f"warm-{number}").result(60), TALKS)
+        started = time.perf_counter()
+        at_once(lambda number: orchestrator.start(conversation, CALLS, id=f"run-{number}"), TALKS)
+        for number in range(TALKS):
+            orchestrator.get(f"run-{number}").result(120)
+        return CALLS * CALL / (time.perf_counter() - started)
+
+
+# ---------------------------------------------------------------- processes
+
+
+def replacement_ms(directory: Path) -> float:
+    """Kill an idle tool worker with SIGKILL; until the next life of the same worker takes work."""
+    spent: list[float] = []
+    with orchestrator_in(directory) as orchestrator:
+        warm(orchestrator)
+        for _ in range(KILLS):
+            victim = next(
+                worker for worker in orchestrator.workers() if worker.kind == "tool" and worker.status == "idle"
+            )
+            started = time.perf_counter()
+            orchestrator.kill(victim.id)
+            while not any(
+                worker.id == victim.id and worker.incarnation > victim.incarnation and worker.status == "idle"
+                for worker in orchestrator.workers()
+            ):
+                pass  # asking costs the reactor some time of its own, which the figure includes
+            spent.append(time.perf_counter() - started)
+    return statistics.median(spent) * 1000
+
+
+def idle_worker_mb(directory: Path) -> float:
+    """Give the private memory of tool workers that have served and wait."""
+    with orchestrator_in(directory) as orchestrator:
+        warm(orchestrator)
+        pids = [worker.pid for worker in orchestrator.workers() if worker.kind == "tool" and worker.pid is not None]
+        return statistics.median(uss_mb(pid) for pid in pids)
+
+
+def restart_s(directory: Path) -> float:
+    """Kill -9 a process that hosts 100 runs and start it again; until all of them go on, its own start included."""
+    journal = str(directory / "journal.db")
+    with _host(journal, "start") as host:
+        _ready(host)
+        host.kill()
+        host.wait()
+    started = time.time()
+    with _host(journal, "recover") as host:
+        return _ready(host) - started
+
+
+@contextmanager
+def _host(journal: str, order: str) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "host.py"), journal, order]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.communicate()  # the end of its input ends it, where it is not dead
+
+
+def _ready(host: "subprocess.Popen[str]") -> float:
+    assert host.stdout is not None
+    word, _, moment = host.stdout.readline().partition(" ")
+    if word != "ready":
+        msg = f"the host of the runs ended with code {host.wait()}"
+        raise RuntimeError(msg)
+    return float(moment)
+
+
+# ---------------------------------------------------------------- starting
+
+
+def import_ms(_directory: Path) -> float:
+    """Give the CPU time of ``import understudy`` beyond that of a bare interpreter."""
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+    return interpreter(path + "import understudy")[0] - interpreter(path)[0]
+
+
+def help_ms(_directory: Path) -> float:
+    """Give the CPU time of ``understudy --help``, interpreter included."""
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from understudy.__main__ import main; main(['--help'])"
+    return interpreter(program)[0]
+
+
+FIGURES: dict[str, Figure] = {
+    "step-process": Figure(
+        'one run of 200 tool steps, durability "process": per step, p50',
+        "ms",
+        lambda _: 1.0,
+        "less",
+        lambda floors: 2 * floors.round_trip_ms,
+        "2 round trips",
+        lambda directory: step_ms(directory, "process"),
+    ),
+    "step-full": Figure(
+        'one run of 200 tool steps, durability "full": per step, p50',
+        "ms",
+        lambda floors: floors.commit_ms + 1.0,
+        "less",
+        lambda floors: floors.commit_ms + 2 * floors.round_trip_ms,
+        "1 commit + 2 round trips",
+        lambda directory: step_ms(directory, "full"),
+    ),
+    "throughput": Figure(
+        '200 runs of 10 tool steps at once, "full"',
+        "steps/s",
+        lambda _: 1500.0,
+        "more",
+        lambda floors: 1000 / (2 * floors.round_trip_ms),
+        "2 round trips per step",
+        steps_per_second,
+    ),
+    "models": Figure(
+        "100 runs of 5 model calls of 50 ms at once: ideal time by real time",
+        "",
+        lambda _: 0.6,
+        "more",
+        lambda _: 1.0,
+        "the calls alone",
+        model_efficiency,
+    ),
+    "replacement": Figure(
+        "SIGKILL of a tool worker to its replacement ready, p50",
+        "ms",
+        lambda _: 30.0,
+        "less",
+        lambda floors: floors.fork_ms,
+        "fork and exit",
+        replacement_ms,
+    ),
+    "memory": Figure(
+        "private memory of an idle tool worker",
+        "MiB",
+        lambda _: 8.0,
+        "less",
+        lambda floors: floors.fork_uss_mb,
+        "a bare fork of this script",
+        idle_worker_mb,
+    ),
+    "restart": Figure(
+        "kill -9 of the orchestrator: its start to 100 runs going on",
+        "s",
+        lambda _: 1.0,
+        "less",
+        lambda floors: floors.interpreter_wall_ms / 1000,
+        "start of an interpreter",
+        restart_s,
+    ),
+    "import": Figure(
+        "import understudy, CPU time beyond the interpreter's",
+        "ms",
+        lambda _: 50.0,
+        "less",
+        lambda floors: floors.interpreter_ms,
+        "start of an interpreter",
+        import_ms,
+    ),
+    "help": Figure(
+        "understudy --help, CPU time",
+        "ms",
+        lambda _: 200.0,
+        "less",
+        lambda floors: floors.interpreter_ms,
+        "start of an interpreter",
+        help_ms,
+    ),
+}

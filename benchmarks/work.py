@@ -1,0 +1,41 @@
+"""The workflows that are measured. They do nothing, so that what is measured is everything around them."""
+
+from understudy import LLM, MockModel, Retry, tool, workflow
+
+CALL = 0.05
+"""Seconds that the measured model takes for an answer."""
+
+
+@tool
+def noop(number: int) -> int:
+    """Give back what it was given."""
+    return number
+
+
+@workflow
+async def chain(steps: int) -> int:
+    """Await so many tool steps, one after the other."""
+    done = 0
+    for number in range(steps):
+        done += await noop(number) == number
+    return done
+
+
+ask = LLM("ask", model=MockModel(latency=CALL, replies=["yes"]))
+
+
+@workflow
+async def conversation(calls: int) -> int:
+    """Await so many model calls, one after the other."""
+    return len([await ask("Yes or no?") for _ in range(calls)])
+
+
+stall = LLM("stall", model=MockModel(latency=3600.0, replies=["at last"]), timeout=None, retry=Retry(attempts=10))
+
+
+@workflow
+async def endless(steps: int) -> str:
+    """Complete some steps, then wait for a model that does not answer."""
+    for number in range(steps):
+        await noop(number)
+    return await stall("Take your time.")
