@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from understudy.cli.show import emit, printable, size, table
+from understudy.cli.show import emit, size, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def tree(settings: Settings) -> None:
 
 
 def _lines(node: "ActorRecord", lead: str, below: str) -> list[str]:
+    from understudy.metrics.sentences import printable
+
     facts = [node.id, node.status, node.strategy, f"pid {node.pid}" if node.pid else None]
     facts += [f"{node.restarts} restarts" if node.restarts else None, node.detail]
     lines = [lead + "  ".join(printable(fact) for fact in facts if fact)]

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from understudy.cli.exits import RUN_FAILED
-from understudy.cli.show import emit, printable
-from understudy.cli.story import tell
+from understudy.cli.show import emit
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -99,6 +98,7 @@ def demo(settings: Settings, kill_orchestrator: bool, seed: int) -> int:  # noqa
 def _kill_worker(home: "Home", run_id: str, arguments: dict[str, Any], say: Callable[[str], None]) -> None:
     """Run the workflow in this process and kill the worker that crawls. The other two faults are the app's own."""
     from understudy.cli.logs import log_to_home
+    from understudy.cli.progress import Teller
     from understudy.messages.events import AttemptStarted
     from understudy.workflows.orchestrator import Orchestrator
 
@@ -106,13 +106,12 @@ def _kill_worker(home: "Home", run_id: str, arguments: dict[str, Any], say: Call
     crawling = Path(arguments["effects"]).with_suffix(".crawling")
     with Orchestrator(home=home.path) as orchestrator:
         run = orchestrator.start_app(APP, "brief", arguments, id=run_id)
-        first: float | None = None
+        teller = Teller()
         for stored in run.events(follow=True):
             event = stored.event
-            first = event.at if first is None else first
-            line = tell(event)
+            line = teller.line(event)
             if line:
-                say(f"{event.at - first:7.2f} s  {printable(line)}")
+                say(line)
             if isinstance(event, AttemptStarted) and "crawls" in event.key and event.attempt == 1:
                 _wait(crawling.exists, "the step that crawls has begun")
                 orchestrator.kill(event.worker, signal.SIGKILL)

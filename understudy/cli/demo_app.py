@@ -85,10 +85,10 @@ def find_numbers(section: Section, hang: bool, effects: str) -> list[str]:  # no
 
 
 @evaluator
-def grounded(point: Point, prompt: str) -> Score:
+def grounded(point: Point, call: dict[str, list[str]]) -> Score:
     """Score the share of the sentence's words that stand in the section it is about."""
     words = {word.strip(".,:;").lower() for word in point.sentence.split()}
-    known = {word.strip(".,:;").lower() for word in prompt.split()}
+    known = {word.strip(".,:;").lower() for word in call["args"][0].split()}
     share = len(words & known) / max(1, len(words))
     return Score(share, reason=f"{share:.0%} of its words stand in the source")
 

@@ -166,18 +166,15 @@ def _worker() -> Finding:
     """Start a real orchestrator on a journal in memory and have a worker import a real app."""
     import tempfile
 
-    from understudy.cli.logs import silence
     from understudy.messages.errors import UnderstudyError
     from understudy.workflows.orchestrator import Orchestrator
 
-    silence()
-    app = Path(__file__).parent / "demo_app.py"
     with tempfile.TemporaryDirectory(prefix="understudy-doctor-") as folder:
         try:
             start = time.perf_counter()
             with Orchestrator(":memory:", home=folder) as orchestrator:
                 up = time.perf_counter()
-                orchestrator.start_app(str(app), "hello", {}).result(timeout=30)
+                orchestrator.start_app("understudy.cli.demo_app", "hello", {}).result(timeout=30)
                 done = time.perf_counter()
         except (UnderstudyError, TimeoutError, OSError) as error:
             return Finding("worker", "bad", str(error), "run with UNDERSTUDY_TRACEBACK=1, or in a less strict sandbox")

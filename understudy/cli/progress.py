@@ -2,12 +2,13 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from understudy.cli.show import STATUS_STYLE, between, printable, seconds
-from understudy.cli.story import tell
+from understudy.cli.show import STATUS_STYLE, between, seconds
+from understudy.messages import events
+from understudy.metrics.sentences import describe, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -16,8 +17,28 @@ if TYPE_CHECKING:
     from understudy.workflows.handle import Run
     from understudy.workflows.state import RunState
 
+QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged)
+"""Events that the next one already implies."""
 SHOWN_STEPS = 20
 """Steps that a terminal shows at once, the newest."""
+
+
+class Teller:
+    """Tells the events of one run as plain lines, each with the seconds since its start."""
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._start: events.RunStarted | None = None
+
+    def line(self, event: events.AnyEvent) -> str:
+        """Give the line for an event, empty where the next one says as much."""
+        if isinstance(event, events.RunStarted):
+            self._start = event
+        if self._start is None or isinstance(event, QUIET) or getattr(event, "outcome", "") == "ok":
+            return ""
+        run = self._start
+        words = describe(run.run_id, run.workflow, event).removeprefix(f"run {run.run_id} ").removeprefix("step ")
+        return f"{event.at - run.at:8.2f} s  {words}"
 
 
 class Progress:
@@ -78,7 +99,7 @@ def _row(step: "StepRecord") -> tuple[str, ...]:
 
 
 @contextmanager
-def follow(run: "Run[Any]") -> Iterator[None]:
+def follow(run: "Run[Any]") -> Generator[None]:
     """Show the progress of ``run`` on stderr while the block runs; at its end the last events are shown too.
 
     Where the block ends because of an error, nothing more is waited for.
@@ -103,14 +124,12 @@ def follow(run: "Run[Any]") -> Iterator[None]:
 def _follow(run: "Run[Any]", progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place
     from understudy.messages.errors import UnderstudyError
 
-    first: float | None = None
+    teller = Teller()
     try:
         for stored in run.events(follow=True):
-            event = stored.event
-            first = event.at if first is None else first
-            progress.learn(event)
-            line = tell(event)
+            progress.learn(stored.event)
+            line = teller.line(stored.event)
             if line and not live:
-                print(f"{event.at - first:8.2f} s  {printable(line)}", file=sys.stderr, flush=True)
+                print(line, file=sys.stderr, flush=True)
     except UnderstudyError:
         return  # the orchestrator was closed under us; whoever closed it says why

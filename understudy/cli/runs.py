@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from understudy.cli.show import ago, between, emit, facts, seconds, table
-from understudy.cli.story import tell
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 from understudy.messages.records import RunStatus
 
@@ -114,16 +113,20 @@ def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
 @pass_settings
 def events(settings: Settings, run_id: str, after: int) -> None:
     """Print the events of a run as the journal holds them."""
+    from understudy.metrics.sentences import describe
     from understudy.workflows.reads import Reads
+    from understudy.workflows.views import iso
 
     with Reads.open(settings.home) as reads:
-        stored = reads.events(run_id, after)
+        run, stored = reads.run(run_id), reads.events(run_id, after)
     if settings.json:
         emit([{"seq": item.seq, **item.event.model_dump()} for item in stored])
         return
-    first = stored[0].event.at if stored else 0.0
-    rows = [(item.seq, f"{item.event.at - first:.3f}", item.event.type, tell(item.event)) for item in stored]
-    table(("seq", "seconds", "event", "in words"), rows)
+    rows = [
+        (item.seq, iso(item.event.at), describe(run_id, run.workflow, item.event).removeprefix(f"run {run_id} "))
+        for item in stored
+    ]
+    table(("seq", "time", "what happened"), rows)
 
 
 @runs.command()

@@ -31,21 +31,18 @@ def emit(value: object) -> None:
     sys.stdout.flush()
 
 
-def printable(text: object) -> str:
-    """Give ``text`` with control characters spelled out, so that no journaled text can steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
-
-
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO | None = None) -> None:
     """Show rows under headings; numbers of columns and cells agree. A cell that names a status is coloured."""
-    stream = stream or sys.stdout
-    cells = [["" if cell is None else printable(cell) for cell in row] for row in rows]
-    if stream.isatty():
-        _rich_table(columns, cells, stream)
+    from understudy.metrics.sentences import printable
+
+    target = sys.stdout if stream is None else stream
+    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    if target.isatty():
+        _rich_table(columns, cells, target)
         return
     widths = [max(len(row[place]) for row in [list(columns), *cells]) for place in range(len(columns))]
     for row in [[name.upper() for name in columns], *cells]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=stream)
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=target)
 
 
 def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
@@ -95,7 +92,9 @@ def size(count: int | None) -> str:
 
 def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None) -> None:
     """Show names with their values, one a line; those without a value are left out."""
-    shown = [(name, printable(value)) for name, value in pairs if value not in (None, "")]
+    from understudy.metrics.sentences import printable
+
+    shown = [(name, printable(str(value))) for name, value in pairs if value not in (None, "")]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         print(f"{name.ljust(width)}  {value}", file=stream or sys.stdout)
