@@ -15,7 +15,8 @@ _ROOTS: Final = {Path(__file__).parent.parent, Path(__file__).resolve().parent.p
 _FOREIGN: Final = (
     "<frozen importlib",
     str(Path(asyncio.__file__).parent),
-    *(str(root / part) + os.sep for root in _ROOTS for part in ("actors", "messages", "workflows")),
+    *(f"{root / part}{os.sep}" for root in _ROOTS for part in ("actors", "messages", "workflows")),
+    *(str(root / "__init__.py") for root in _ROOTS),
 )
 _TEXT_LIMIT: Final = 16 * 1024
 _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)

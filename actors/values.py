@@ -4,6 +4,7 @@ Everything a step takes and gives crosses processes and enters the journal as JS
 annotation do that; what does not fit is named, with its place.
 """
 
+import re
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,9 +19,15 @@ from understudy.messages.evaluation import Score
 Faults = tuple[tuple[str, str], ...]
 """What is wrong with a value: ``(place, sentence)`` pairs."""
 
-_PLAIN: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")  # so that any bytes survive the way
-_JSON_DEPTH: Final = 190
-"""Deepest nesting that is looked at no further: readers of JSON stop at 200, writers only at 255."""
+# Any bytes survive the way; NaN stays what it is, to be refused rather than turned into null.
+_PLAIN: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+_SHALLOW: Final = 100
+"""Brackets in a value that is looked at no further: readers of JSON stop at 200 levels, writers only at 255."""
+_WRAPPING: Final = 20
+"""Levels that the messages around a value may add to its own."""
+_DIGITS: Final = 4300
+_NUMBER: Final = re.compile(rb"\d{%d}" % _DIGITS)
+"""More digits than Python reads as one number."""
 
 
 class Form:
@@ -126,15 +133,16 @@ def _adapter(annotation: Any, owner: str) -> TypeAdapter[Any]:
 
 
 def check_json(value: Json) -> None:
-    """Refuse what Python holds and JSON does not, though it looks like JSON.
+    """Refuse what Python holds and JSON does not, or not in every reader, though it looks like JSON.
 
     Raises:
-        ValueError: NaN, an infinite number, half a surrogate pair, nesting deeper than readers go.
+        ValueError: NaN, an infinite number, half a surrogate pair, thousands of digits, nesting deeper than readers go.
     """
     body = to_json(value, inf_nan_mode="constants")
-    # Both looks are rare in honest values: few hold these words, and few open this many brackets.
-    if b"NaN" in body or b"Infinity" in body or body.count(b"[") + body.count(b"{") > _JSON_DEPTH:
-        from_json(body, allow_inf_nan=False)
+    # Each look is rare in honest values: few hold these words, or open this many brackets, or run on in digits.
+    suspect = b"NaN" in body or b"Infinity" in body or body.count(b"[") + body.count(b"{") > _SHALLOW
+    if suspect or (len(body) > _DIGITS and _NUMBER.search(body)):
+        from_json(b"[" * _WRAPPING + body + b"]" * _WRAPPING, allow_inf_nan=False)
 
 
 def faults(error: ValidationError) -> Faults:
