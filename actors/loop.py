@@ -1,20 +1,23 @@
 """The loop that programs run on: asyncio with durable timers, which says when nothing is ready any more.
 
-Replay is exact because outcomes reach a program one at a time, and the next only after everything that the one before set
-off has run. The selector is where a loop goes when nothing is ready, so that is where the next outcome is handed over.
+Replay is exact because outcomes reach a program one at a time, and the next only after everything that the one before
+set off has run. The selector is where a loop goes when nothing is ready, so that is where the next outcome is handed
+over.
 """
 
 import asyncio
 import selectors
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.scope import scope, scoped_task
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
@@ -33,7 +36,7 @@ class DurableTimer(asyncio.TimerHandle):
         owner: ProgramPort,
     ) -> None:
         """Remember what to call; the owner has it recorded."""
-        super().__init__(when, callback, args, loop, context)
+        super().__init__(when, callback, args, loop, context)  # type: ignore[no-untyped-call]  # typeshed leaves it open
         self.key = key
         self._owner: ProgramPort | None = owner
         self._fire = lambda: loop.call_soon(callback, *args, context=context)
@@ -97,7 +100,9 @@ class ProgramLoop(asyncio.SelectorEventLoop):
         return timer
 
     @override
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> "asyncio.Future[T]":
         """Refuse threads in workflow code: nothing records what they do."""
         if program.get() is not None:
             msg = "a workflow may not start threads, because a replay could not repeat what they do; make it a @tool"

@@ -1,7 +1,7 @@
 """The program worker: hosts many programs on one loop and takes them through their turns, one turn at a time.
 
-Work is done strictly in the order in which it arrived, and the loop is idle between two pieces of it. So at every moment
-exactly one run holds the loop, and the orchestrator can tell which: the first whose turn it has not seen yet.
+Work is done strictly in the order in which it arrived, and the loop is idle between two pieces of it. So at every
+moment exactly one run holds the loop, and the orchestrator can tell which: the first whose turn it has not seen yet.
 """
 
 import os

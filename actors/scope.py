@@ -1,7 +1,7 @@
 """Where in a program's tree of tasks code is running, and the names that follow from it.
 
-Every task of a program has a scope: the root task's path is empty, and the n-th task that a task creates appends ``n`` to
-its path. A call is named after its scope, what it calls, and how often this scope has called that before. The name
+Every task of a program has a scope: the root task's path is empty, and the n-th task that a task creates appends ``n``
+to its path. A call is named after its scope, what it calls, and how often this scope has called that before. The name
 depends on nothing that other tasks do, so concurrent branches keep their names on replay whatever order they finish in.
 """
 

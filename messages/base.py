@@ -16,7 +16,8 @@ class _Unchecked:
 Json: TypeAlias = Annotated[JsonValue, _Unchecked()]
 """Any JSON value. User values cross processes and enter the journal in this form only.
 
-Pydantic's own check of such a value calls Python for every node of it; here it is the codec that tells JSON from the rest.
+Pydantic's own check of such a value calls Python for every node of it; here it is the codec that tells JSON from the
+rest.
 """
 
 
@@ -27,4 +28,6 @@ class Message(BaseModel):
     door and never a surprise inside.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants")
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants"
+    )

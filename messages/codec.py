@@ -98,8 +98,8 @@ class Codec(Generic[M]):
 def _check_written(body: bytes) -> None:
     """Refuse to let out what could not be read again: NaN, infinities, 4,301 digits, 201 levels.
 
-    A value that can be written and not read would make a run's journal unreadable for ever. Most bodies are too short to
-    hold any of it, and are seen to in a microsecond.
+    A value that can be written and not read would make a run's journal unreadable for ever. Most bodies are too short
+    to hold any of it, and are seen to in a microsecond.
 
     Raises:
         CodecError: ``body`` holds such a value.

@@ -36,7 +36,9 @@ class StepFailed(UnderstudyError):  # noqa: N818  the contract's name
         error: Name of the exception class the last attempt raised, or empty.
     """
 
-    def __init__(self, message: str, *, step: str = "", attempts: int = 0, outcome: str = "error", error: str = "") -> None:
+    def __init__(
+        self, message: str, *, step: str = "", attempts: int = 0, outcome: str = "error", error: str = ""
+    ) -> None:
         """Keep the facts beside the sentence."""
         super().__init__(message)
         self.step = step
@@ -46,7 +48,7 @@ class StepFailed(UnderstudyError):  # noqa: N818  the contract's name
 
 
 class OutcomeUnknown(StepFailed):
-    """A ``once=True`` step was cut off by a crash: whether its effect happened is not known, and it was not run again."""
+    """A ``once=True`` step was cut off by a crash; it was not run again, and whether its effect happened is not known."""
 
 
 class StepQuarantined(StepFailed):

@@ -76,7 +76,7 @@ class AttemptEnded(Event):
     failure: Failure | None = None
     charged: bool = True
     """False where the attempt does not count against the step: injected faults, a lost orchestrator, a bystander."""
-    usage: dict[str, float] = {}
+    usage: dict[str, float] = Field(default_factory=dict)
     """What a model call used: ``input_tokens``, ``output_tokens``, ``usd``."""
 
 

@@ -157,7 +157,7 @@ class Completed(Message):
     token: str
     result: Json
     duration: float
-    usage: dict[str, float] = {}
+    usage: dict[str, float] = Field(default_factory=dict)
 
 
 class Failed(Message):
@@ -167,7 +167,7 @@ class Failed(Message):
     token: str
     failure: Failure
     duration: float
-    usage: dict[str, float] = {}
+    usage: dict[str, float] = Field(default_factory=dict)
 
 
 class Judged(Message):
@@ -294,11 +294,11 @@ class Fault(Message):
 
 
 class ArgumentsChecked(Message):
-    """The answer to ``CheckArguments``: the arguments by name with defaults filled in, or everything wrong with them."""
+    """The answer to ``CheckArguments``: the arguments by name, defaults filled in, or all that is wrong with them."""
 
     type: Literal["arguments.checked"] = "arguments.checked"
     id: str
-    arguments: dict[str, Json] = {}
+    arguments: dict[str, Json] = Field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     unknown_workflow: bool = False
 

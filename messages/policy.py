@@ -19,7 +19,9 @@ def class_name(cls: type[BaseException]) -> str:
 
 def _names(value: object) -> object:
     items = value if isinstance(value, (tuple, list)) else (value,)
-    return tuple(class_name(item) if isinstance(item, type) and issubclass(item, BaseException) else item for item in items)
+    return tuple(
+        class_name(item) if isinstance(item, type) and issubclass(item, BaseException) else item for item in items
+    )
 
 
 class _NamesInJson:

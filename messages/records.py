@@ -5,6 +5,8 @@ Times are ISO 8601 in UTC, durations seconds.
 
 from typing import Literal, TypeAlias
 
+from pydantic import Field
+
 from understudy.messages.base import Json, Message
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Outcome
@@ -30,7 +32,7 @@ class AttemptRecord(Message):
     error: str | None = None
     exit: Exit | None = None
     charged: bool = True
-    usage: dict[str, float] = {}
+    usage: dict[str, float] = Field(default_factory=dict)
 
 
 class StepRecord(Message):

@@ -7,12 +7,12 @@ pykka gives the refs, the envelopes, ``tell`` and ``ask``, and the life cycle's 
 
 import sys
 from collections import deque
-from typing import Any
+from typing import Any, Self
 
 import pykka
 from loguru import logger
 from pykka._envelope import Envelope
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from understudy.supervision.reactor import Reactor
 
@@ -23,8 +23,8 @@ BURST = 64
 class Inbox:
     """A pykka inbox that wakes its actor on the reactor. ``put`` may be called from any thread and never blocks.
 
-    No lock: appending to a deque is atomic, and the actor clears ``_awake`` before it looks into the deque, so a message
-    put at any moment is either seen by the running burst or wakes another.
+    No lock: appending to a deque is atomic, and the actor clears ``_awake`` before it looks into the deque, so a
+    message put at any moment is either seen by the running burst or wakes another.
     """
 
     def __init__(self) -> None:

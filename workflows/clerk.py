@@ -23,9 +23,8 @@ from understudy.messages.errors import JournalError, WorkerNotFound
 from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
-from understudy.workflows.inputs import Cancel, Input, Resume
+from understudy.workflows.inputs import Cancel, Confirmed, Input, Resume
 from understudy.workflows.runs import Runs
-from understudy.workflows.supervisor import Confirmed
 
 CHECK_TIMEOUT = 60.0
 """Seconds an app may take to say whether arguments fit."""
@@ -43,7 +42,7 @@ class Clerk:
         self._mint = mint
         self._refusal = refusal
 
-    async def carry_out(self, command: Command) -> Reply:
+    async def carry_out(self, command: Command) -> Reply:  # noqa: PLR0911  one return per kind of command
         """Answer one command. What the reply says is on the disk when it is given."""
         match command:
             case StartRun():
@@ -128,4 +127,3 @@ class Clerk:
         self._runs.route(run_id, Confirmed(happened, answer.set_result))
         error = await answer
         return Accepted(run_id=run_id) if error is None else Refused(code="closed", message=str(error))
-

@@ -1,7 +1,7 @@
 """What a supervisor does about everything that can happen to its run: events to record, effects to carry out.
 
-Pure: the state is only read, the time and a random number are arguments, and nothing is done here. ``Decision.now`` may be
-carried out at once; ``Decision.then`` only after the events are on the disk, because it shows them to somebody.
+Pure: the state is only read, the time and a random number are arguments, and nothing is done here. ``Decision.now`` may
+be carried out at once; ``Decision.then`` only after the events are on the disk, because it shows them to somebody.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ PROGRAM_CRASHES: Final = 3
 class Decision:
     """What to record and what to do, each in order."""
 
-    events: list[ev.AnyEvent] = field(default_factory=list)
-    now: list[Effect] = field(default_factory=list)
+    events: list[ev.AnyEvent] = field(default_factory=list[ev.AnyEvent])
+    now: list[Effect] = field(default_factory=list[Effect])
     """May be carried out before the events are on the disk."""
-    then: list[Effect] = field(default_factory=list)
+    then: list[Effect] = field(default_factory=list[Effect])
     """Only after."""
 
 
@@ -152,7 +152,9 @@ def _program_lost(state: RunState, happened: do.ProgramLost, moment: Moment, out
         out.then.append(do.StartProgram())
 
 
-def _program_turn(state: RunState, happened: do.ProgramTurn, moment: Moment, out: Decision) -> None:
+def _program_turn(  # noqa: C901  one case per kind of command
+    state: RunState, happened: do.ProgramTurn, moment: Moment, out: Decision
+) -> None:
     turn = happened.turn
     if turn.state is not None and turn.state != state.shared:
         out.events.append(ev.StateChanged(at=moment.now, state=turn.state))
@@ -242,9 +244,7 @@ def _child_finished(state: RunState, happened: do.ChildFinished, moment: Moment,
     _child_ended(happened.key, child.run_id, happened.result, happened.failure, moment, out)
 
 
-def _child_ended(  # noqa: PLR0913  the child's end and where to write the decision
-    key: str, run_id: str, result: Any, failure: Failure | None, moment: Moment, out: Decision
-) -> None:
+def _child_ended(key: str, run_id: str, result: Any, failure: Failure | None, moment: Moment, out: Decision) -> None:
     event = ev.ChildEnded(at=moment.now, key=key, run_id=run_id, result=result, failure=failure)
     out.events.append(event)
     out.then.append(do.ResolveProgram())
@@ -275,7 +275,7 @@ def _current(state: RunState, key: str, token: str) -> tuple[Step, Attempt] | No
     return (step, attempt) if step is not None and attempt is not None and attempt.token == token else None
 
 
-def _attempt_ended(  # noqa: PLR0913  one per field that differs between endings
+def _attempt_ended(
     step: Step,
     attempt: Attempt,
     moment: Moment,
@@ -350,7 +350,7 @@ def _step_lost(state: RunState, happened: do.StepLost, moment: Moment, out: Deci
         _attempt_lost(state, *found, happened.exit, charged=happened.charged, moment=moment, out=out)
 
 
-def _attempt_lost(  # noqa: PLR0913  a lost attempt is described by all of these
+def _attempt_lost(
     state: RunState, step: Step, attempt: Attempt, gone: Exit, *, charged: bool, moment: Moment, out: Decision
 ) -> None:
     outcome: Outcome = "timeout" if gone.kind == "timeout" else "crash"
@@ -361,7 +361,7 @@ def _attempt_lost(  # noqa: PLR0913  a lost attempt is described by all of these
     _retry_or_fail(state, step, PastAttempt(outcome, charged=charged, failure=failure), failure, moment, out)
 
 
-def _retry_or_fail(  # noqa: PLR0913  the failed attempt, its failure and where to write the decision
+def _retry_or_fail(
     state: RunState, step: Step, last: PastAttempt, failure: Failure, moment: Moment, out: Decision
 ) -> None:
     """Apply the retry policy to a step whose newest attempt, ``last``, gave nothing."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -72,7 +72,9 @@ class Door:
 
 def _peer(writer: asyncio.StreamWriter) -> int:
     """Give the user id of the process at the other end."""
-    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    credentials = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
     return int(struct.unpack("3i", credentials)[1])
 
 
@@ -91,17 +93,22 @@ def ask(home: Home, command: Command, timeout: float = ASK_TIMEOUT) -> Reply:
                 header = stream.read(HEADER.size)
                 length = HEADER.unpack(header)[0] if len(header) == HEADER.size else 0
                 body = stream.read(length)
-        return REPLIES.decode_frame(header + body).message
+        reply: Reply = REPLIES.decode_frame(header + body).message
     except TimeoutError as error:
         msg = f"the orchestrator of {home.path} does not answer within {timeout:g} s"
         raise OrchestratorUnreachable(msg) from error
     except (OSError, CodecError) as error:
-        msg = f"no orchestrator is running on the home {home.path}; start one with `understudy run`, or choose another --home"
+        msg = (
+            f"no orchestrator is running on the home {home.path}; "
+            "start one with `understudy run`, or choose another --home"
+        )
         raise OrchestratorUnreachable(msg) from error
+    else:
+        return reply
 
 
 @contextmanager
-def _address(path: Path) -> Iterator[str]:
+def _address(path: Path) -> Generator[str]:
     """Give an address for a socket file whose path may be longer than the kernel's 107 bytes."""
     directory: int | None = None
     try:

@@ -5,7 +5,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from understudy.messages.errors import HomeInUse, JournalError
 
@@ -49,7 +49,7 @@ class Home:
             found = json.loads(self.record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
     def write_record(self, **facts: Any) -> None:
         """Replace ``record``, readable by its owner alone."""
@@ -67,7 +67,8 @@ class Home:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"the home {self.path} cannot be created ({error.strerror}); choose another with --home or UNDERSTUDY_HOME"
+            why = f"the home {self.path} cannot be created ({error.strerror})"
+            msg = f"{why}; choose another with --home or UNDERSTUDY_HOME"
             raise JournalError(msg) from error
 
 

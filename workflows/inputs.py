@@ -1,9 +1,11 @@
 """What happens to a run, as the values that its supervisor decides about, and what it decides to do."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from understudy.messages.base import Json
+from understudy.messages.errors import JournalError
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Completed, Failed, Turn
@@ -18,9 +20,10 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """The run was read back from the journal. ``orphaned`` where the orchestrator that ran it is gone with its workers."""
+    """The run was read back from the journal."""
 
     orphaned: bool
+    """Whether the orchestrator that ran it is gone, and its workers with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,16 @@ Input: TypeAlias = (
     | Resume
     | ChildFinished
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A message whose sender wants to know when what it led to is on the disk."""
+
+    happened: Input
+    reply: Callable[[JournalError | None], None]
+    """Called on the reactor's thread."""
+
 
 # ---------------------------------------------------------------- what to do about it
 

@@ -4,7 +4,17 @@ from collections.abc import Callable
 from typing import Final
 
 from understudy.messages.frames import EndProgram, Resolution, Resolve, StartProgram, Turn
-from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Send, Unavailable, Withdraw
+from understudy.supervision.protocol import (
+    Answered,
+    Assigned,
+    Job,
+    JobEvent,
+    Lost,
+    PoolKey,
+    Send,
+    Unavailable,
+    Withdraw,
+)
 from understudy.workflows.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
 from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 from loguru import logger
-from typing_extensions import Self
+from pydantic import BaseModel
 
 from understudy.actors import app as apps
 from understudy.journal.memory import MemoryJournal
@@ -58,22 +58,25 @@ from understudy.workflows.workflow import Workflow
 R = TypeVar("R")
 Durability = Literal["full", "process"]
 
-CLOSE_TIMEOUT = 30.0
+MAX_ID: Final = 200
+"""Characters a run id may have."""
+CLOSE_TIMEOUT: Final = 30.0
 """Seconds that all processes together have to end."""
 
 
 class Orchestrator:
     """Runs workflows, keeps their journal, and supervises the processes they run in.
 
-    It works from the moment it is made until ``close``, or the end of the ``with`` block it is used in. Runs that have not
-    ended by then stay in the journal and are taken up by the next orchestrator that opens it. May be used from any
+    It works from the moment it is made until ``close``, or the end of the ``with`` block it is used in. Runs that have
+    not ended by then stay in the journal and are taken up by the next orchestrator that opens it. May be used from any
     thread; user code never runs in its process.
 
     Args:
-        journal: Path of the journal; None means ``journal.db`` in the home, ``":memory:"`` one that ends with the process.
-        home: Folder where other processes find this orchestrator; None means ``UNDERSTUDY_HOME`` or ``.understudy``.
-        pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``, ``"evaluator"``).
-        durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of any process, and may
+        journal: Path of the journal; None means ``journal.db`` in the home, ``":memory:"`` one that ends with the
+        process. home: Folder where other processes find this orchestrator; None means ``UNDERSTUDY_HOME`` or
+        ``.understudy``. pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``,
+        ``"evaluator"``). durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of
+        any process, and may
             lose the last moments on power loss.
         recover: Take up the runs that the journal says are not over.
 
@@ -135,7 +138,7 @@ class Orchestrator:
         mint = lambda: f"{epoch}:{next(counter)}"  # noqa: E731  one line says it all
         self._tree = SupervisionTree(
             self._reactor,
-            partial(self._backend, generation=generation),
+            partial(self._backend, generation),
             pools=pools,
             on_event=_log_worker,
         )
@@ -192,7 +195,7 @@ class Orchestrator:
         self._closers.append(lock.release)
         return place.with_name(place.name + ".workers")
 
-    def _backend(self, app: str, key: PoolKey, pool: Pool, *, generation: GenerationLock) -> Backend:
+    def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
         entry = Entry(preload="understudy.actors.app:preload", main="understudy.actors.host:main", path=tuple(sys.path))
         kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
         env = ("UNDERSTUDY_MODEL", *pool.env)
@@ -253,7 +256,8 @@ class Orchestrator:
         Args:
             workflow: What to run.
             args: Its arguments.
-            id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow and
+            id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow
+            and
                 arguments gives the same run. None makes a new one.
             kwargs: Its keyword arguments.
 
@@ -280,8 +284,8 @@ class Orchestrator:
         Args:
             app: Path of the file, or dotted name of the module, that defines the workflow.
             workflow: Its name there.
-            arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the signature.
-            id: See ``start``.
+            arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the
+            signature. id: See ``start``.
 
         Raises:
             InvalidInput: The arguments do not fit, or the app cannot be loaded.
@@ -309,10 +313,9 @@ class Orchestrator:
 
     def _handle(self, run_id: str, workflow: Workflow[..., Any] | None) -> Run[Any]:
         if workflow is None:
-            return Run(self, run_id, lambda json: json, lambda json: json)
+            return Run(self, run_id, _as_it_is, _as_it_is)
         model = workflow.definition.state_model
-        read_state = (lambda json: model.model_validate(json or {})) if model is not None else (lambda json: json)
-        return Run(self, run_id, workflow.decode_result, read_state)
+        return Run(self, run_id, workflow.decode_result, _as_it_is if model is None else partial(_read_state, model))
 
     def runs(self, status: RunStatus | None = None, name: str | None = None, limit: int = 100) -> list[RunRecord]:
         """Give the newest runs first, of one status and one workflow where asked for."""
@@ -367,12 +370,19 @@ class Orchestrator:
         return self.reads.metrics()
 
 
+def _as_it_is(json: Json) -> Json:
+    return json
+
+
+def _read_state(model: type[BaseModel], json: Json) -> BaseModel:
+    """Read a shared state; a run that has not changed it yet has the state it started with."""
+    return model.model_validate(json if json is not None else {})
+
+
 def _log_worker(event: WorkerEvent) -> None:
     """Log what happened to a worker. Reactor's thread."""
     detail = event.detail or (event.exit.sentence() if event.exit is not None else "")
-    log.record_worker(
-        worker=event.worker, pid=event.pid, incarnation=event.incarnation, what=event.kind, detail=detail
-    )
+    log.record_worker(worker=event.worker, pid=event.pid, incarnation=event.incarnation, what=event.kind, detail=detail)
 
 
 def run_id(given: str | None, workflow: str) -> str:
@@ -383,7 +393,7 @@ def run_id(given: str | None, workflow: str) -> str:
     """
     if given is None:
         return f"{workflow}-{secrets.token_hex(5)}"
-    if not 1 <= len(given) <= 200 or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given):
+    if not 1 <= len(given) <= MAX_ID or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given):
         msg = f"a run id is 1 to 200 letters, digits, '.', '_' or '-', not {given!r}"
         raise ValueError(msg)
     return given

@@ -117,6 +117,4 @@ class Panel:
         )
 
     def _broken(self, seat: _Seat, why: str) -> Evaluation:
-        return Evaluation(
-            name=seat.name, score=None, passed=False, threshold=self._step.options.threshold, error=why
-        )
+        return Evaluation(name=seat.name, score=None, passed=False, threshold=self._step.options.threshold, error=why)

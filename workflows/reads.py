@@ -4,9 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from understudy.journal.protocol import Journal, Stored
 from understudy.journal.sqlite import SqliteJournal
@@ -147,5 +145,3 @@ def result_of(state: RunState) -> Json:
         raise RunParked(msg)
     msg = f"run {state.run_id} has not ended: it is {state.status}"
     raise TimeoutError(msg)
-
-

@@ -14,10 +14,10 @@ from understudy.messages.errors import CodecError, JournalError, SequenceConflic
 from understudy.messages.events import RunStarted
 from understudy.messages.failures import Failure
 from understudy.messages.records import RunStatus
-from understudy.workflows.inputs import Begin, ChildFinished, Input, Recover
+from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
 from understudy.workflows.services import Services
 from understudy.workflows.state import RunState, fold, fold_all
-from understudy.workflows.supervisor import Confirmed, RunSupervisor
+from understudy.workflows.supervisor import RunSupervisor
 
 ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")
 """Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
@@ -278,7 +278,8 @@ def _attach(command: StartRun, app: str, workflow: str, arguments: object) -> Ac
     """Answer a start whose id is known: the same question gets the same run, another one is a conflict."""
     if (command.app, command.workflow, command.arguments) == (app, workflow, arguments):
         return Accepted(run_id=command.run_id, created=False)
-    other = "other arguments" if (command.app, command.workflow) == (app, workflow) else f"workflow {workflow!r} of {app}"
+    same = (command.app, command.workflow) == (app, workflow)
+    other = "other arguments" if same else f"workflow {workflow!r} of {app}"
     message = f"run {command.run_id!r} exists and was started with {other}; choose another id, or start it as it was"
     return Refused(code="conflict", message=message)
 

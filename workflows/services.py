@@ -10,7 +10,7 @@ from understudy.messages.events import AnyEvent
 from understudy.messages.policy import Limits
 from understudy.supervision.protocol import Job, PoolKey, Release, Send, Withdraw
 from understudy.supervision.reactor import Reactor
-from understudy.workflows.inputs import Input
+from understudy.workflows.inputs import Confirmed, Input
 from understudy.workflows.state import RunState
 
 PoolOrder: TypeAlias = Release | Send | Withdraw
@@ -27,7 +27,7 @@ class PoolRef(Protocol):
 class Directory(Protocol):
     """Where runs find each other. Reactor's thread only; never blocks."""
 
-    def route(self, run_id: str, happened: Input) -> None:
+    def route(self, run_id: str, happened: Input | Confirmed) -> None:
         """Bring a message to a run's supervisor, which is rebuilt from the journal where it is not in memory."""
         ...
 
@@ -55,7 +55,7 @@ class Services:
     reactor: Reactor
     journal: Journal
     submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
-    """Gives a job to its pool, and the pool to the caller: later words about the job go there. Reactor's thread only."""
+    """Gives a job to its pool, and the pool to the caller, for later words about the job. Reactor's thread only."""
     directory: Directory
     mint: Callable[[], str]
     """Gives a token that was never given before, in this life of the journal or another."""

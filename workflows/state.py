@@ -1,7 +1,7 @@
 """A run's state as the fold of its events.
 
-``fold`` is the only code that changes a ``RunState``. It reads nothing but the state and the event, so the state of a run
-is the same whoever folds its journal, and however often.
+``fold`` is the only code that changes a ``RunState``. It reads nothing but the state and the event, so the state of a
+run is the same whoever folds its journal, and however often.
 """
 
 from collections.abc import Callable, Iterable
@@ -57,7 +57,7 @@ class Attempt:
     outcome: Outcome | None = None
     failure: Failure | None = None
     charged: bool = True
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(slots=True)
@@ -72,10 +72,10 @@ class Step:
     options: StepOptions
     scheduled_at: float
     status: StepStatus = "scheduled"
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
     result: Json = None
-    evaluations: list[Evaluation] = field(default_factory=list)
-    feedback: list[str] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    feedback: list[str] = field(default_factory=list[str])
     """What was wrong with earlier results, one sentence each."""
     solo: bool = False
     """The next attempt runs in a fresh worker of its own."""
@@ -124,15 +124,15 @@ class RunState:
     seq: int = 0
     """Number of events folded so far."""
     updated_at: float = 0.0
-    steps: dict[str, Step] = field(default_factory=dict)
-    children: dict[str, Child] = field(default_factory=dict)
-    timers: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict[str, Step])
+    children: dict[str, Child] = field(default_factory=dict[str, Child])
+    timers: dict[str, float] = field(default_factory=dict[str, float])
     """Open waits of the program: key to moment."""
-    retries: dict[str, float] = field(default_factory=dict)
+    retries: dict[str, float] = field(default_factory=dict[str, float])
     """Steps that wait for their next attempt: key to moment."""
-    timer_keys: set[str] = field(default_factory=set)
+    timer_keys: set[str] = field(default_factory=set[str])
     """Every timer ever set."""
-    resolutions: list[Resolution] = field(default_factory=list)
+    resolutions: list[Resolution] = field(default_factory=list[Resolution])
     """What the program has been or will be told, in journal order."""
     shared: Json = None
     program: str | None = None
@@ -149,7 +149,7 @@ class RunState:
     failed_step: str | None = None
     in_flight: int = 0
     """Steps and children that are open."""
-    wait_changes: list[tuple[str, float | None]] = field(default_factory=list)
+    wait_changes: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
     """Durable wake-up times set or, with None, cleared since whoever keeps them last took this list away."""
 
     @property
@@ -287,9 +287,15 @@ def _step_failed(state: RunState, event: StepFailed) -> None:
     state.in_flight -= 1
     _clear_retry(state, step)
     if not cancelled:  # a cancelled step is one that the program no longer awaits
-        attempts = len(step.attempts)
-        resolution = Resolution(key=event.key, kind="failure", failure=event.failure, reason=event.reason, attempts=attempts)
-        state.resolutions.append(resolution)
+        state.resolutions.append(
+            Resolution(
+                key=event.key,
+                kind="failure",
+                failure=event.failure,
+                reason=event.reason,
+                attempts=len(step.attempts),
+            )
+        )
 
 
 def _clear_retry(state: RunState, step: Step) -> None:
@@ -330,9 +336,7 @@ def _child_ended(state: RunState, event: ChildEnded) -> None:
     if event.failure is None:
         state.resolutions.append(Resolution(key=event.key, kind="result", value=event.result))
     else:
-        state.resolutions.append(
-            Resolution(key=event.key, kind="failure", failure=event.failure, value=event.run_id)
-        )
+        state.resolutions.append(Resolution(key=event.key, kind="failure", failure=event.failure, value=event.run_id))
 
 
 # ---------------------------------------------------------------- the run itself

@@ -8,7 +8,6 @@ orchestrator, and the next one folds the same state from what is on the disk.
 import asyncio
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -24,7 +23,7 @@ from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, L
 from understudy.supervision.protocol import Withdraw as WithdrawJob
 from understudy.workflows import inputs as do
 from understudy.workflows.decide import CANCEL_GRACE, Decision, Moment, decide, held
-from understudy.workflows.inputs import Effect, Input
+from understudy.workflows.inputs import Confirmed, Effect, Input
 from understudy.workflows.link import ProgramLink
 from understudy.workflows.panel import Panel
 from understudy.workflows.services import PoolRef, Services
@@ -36,14 +35,6 @@ LINGER: Final = 0.005
 """Seconds that events which nobody waits for may stay in memory, so that one commit can take several of them."""
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself once nobody waits for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """A message whose sender wants to know when what it led to is on the disk. ``reply`` runs on the reactor's thread."""
-
-    happened: Input
-    reply: Callable[[JournalError | None], None]
 
 
 class RunSupervisor(LoopActor):
@@ -333,8 +324,8 @@ class RunSupervisor(LoopActor):
         return min(dues, default=None)
 
     def _may_passivate(self, due: float | None) -> bool:
-        busy = self._pending or self._unwritten or self._jobs or self._panels or self._program.busy or not self.actor_inbox.empty()
-        if busy:
+        working = self._jobs or self._panels or self._program.busy
+        if self._pending or self._unwritten or working or not self.actor_inbox.empty():
             return False
         if self.state.parked:
             return True

@@ -32,7 +32,9 @@ class World:
         self.crashes = crashes
         self.now = 1_000_000.0
         self.journal: list[bytes] = []
-        self.state: RunState = self._record(None, [RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)])
+        self.state: RunState = self._record(
+            None, [RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)]
+        )
         self.jobs: list[tuple[str, int, str]] = []
         self.tokens = 0
         self.released = 0
@@ -208,5 +210,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     return {name: getattr(value, name) for name in value.__slots__}
-
-
