@@ -36,10 +36,10 @@ class DurableTimer(asyncio.TimerHandle):
         owner: ProgramPort,
     ) -> None:
         """Remember what to call; the owner has it recorded."""
-        super().__init__(when, callback, args, loop, context)  # type: ignore[no-untyped-call]  # typeshed leaves it open
+        super().__init__(when, callback, args, loop, context)
         self.key = key
         self._owner: ProgramPort | None = owner
-        self._fire = lambda: loop.call_soon(callback, *args, context=context)
+        self._fire: Callable[[], object] = lambda: loop.call_soon(callback, *args, context=context)
 
     def fire(self) -> None:
         """Run the callback in the loop's next turn, unless cancelled."""
@@ -89,7 +89,7 @@ class ProgramLoop(asyncio.SelectorEventLoop):
 
     @override
     def call_at(
-        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Set a timer: a durable one where a program's code asks, else an ordinary one."""
         owner, place = program.get(), scope.get()
@@ -101,7 +101,7 @@ class ProgramLoop(asyncio.SelectorEventLoop):
 
     @override
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> "asyncio.Future[T]":
         """Refuse threads in workflow code: nothing records what they do."""
         if program.get() is not None:

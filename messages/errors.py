@@ -48,7 +48,7 @@ class StepFailed(UnderstudyError):  # noqa: N818  the contract's name
 
 
 class OutcomeUnknown(StepFailed):
-    """A ``once=True`` step was cut off by a crash; it was not run again, and whether its effect happened is not known."""
+    """A ``once=True`` step was cut off by a crash: its effect may have happened or not, and it was not run again."""
 
 
 class StepQuarantined(StepFailed):

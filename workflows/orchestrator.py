@@ -285,7 +285,8 @@ class Orchestrator:
             app: Path of the file, or dotted name of the module, that defines the workflow.
             workflow: Its name there.
             arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the
-            signature. id: See ``start``.
+            signature.
+            id: Identity of the run; see ``start``.
 
         Raises:
             InvalidInput: The arguments do not fit, or the app cannot be loaded.
