@@ -14,8 +14,8 @@ import psutil
 def kill_descendants() -> int:
     """Kill and reap every descendant of this process; give how many those were. Blocks until none is left.
 
-    Costs about a microsecond where there are none. To be called where nothing else of this process is at work, as it takes
-    every child, whoever started it: between two steps of a worker that runs one at a time.
+    Costs about a microsecond where there are none. To be called where nothing else of this process is at work, as it
+    takes every child, whoever started it: between two steps of a worker that runs one at a time.
     """
     if not _has_children():
         return 0
@@ -23,7 +23,7 @@ def kill_descendants() -> int:
     while True:
         # A dying process hands its children to us before it can be reaped, so each round meets what the last one freed.
         for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or reaped and found as another's
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or its pid another's now
                 process.send_signal(signal.SIGKILL)
         try:
             os.waitpid(-1, 0)

@@ -1,4 +1,4 @@
-"""The process backend for apps that cannot be forked: each worker is an interpreter of its own that imports the app itself."""
+"""The process backend for apps that cannot be forked: each worker is an interpreter of its own that imports the app."""
 
 from understudy.supervision.backend_zygote import ZygoteBackend
 
@@ -6,9 +6,9 @@ from understudy.supervision.backend_zygote import ZygoteBackend
 class SpawnBackend(ZygoteBackend):
     """A ``Backend`` with the promises of the zygote's and without its warm start.
 
-    The same keeper and a zygote that loads nothing stand above the workers, so death, burial and limits are the very same;
-    what differs is that a child executes a new interpreter. ``start`` loads the app once in a process of its own, to
-    learn whether it can be loaded at all.
+    The same keeper and a zygote that loads nothing stand above the workers, so death, burial and limits are the very
+    same; what differs is that a child executes a new interpreter. ``start`` loads the app once in a process of its own,
+    to learn whether it can be loaded at all.
     """
 
     _fresh = True

@@ -57,12 +57,11 @@ class ZygoteBackend:
         """Nothing runs yet."""
         self.app = app
         self._loop = loop
-        self._boot = Boot(app=app, preload=entry.preload, main=entry.main, fresh=self._fresh)
+        self._boot = Boot(app=app, preload=entry.preload, main=entry.main, fresh=self._fresh, timeout=start_timeout)
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
         self._env = tuple(env)
         self._on_output = on_output
-        self._start_timeout = start_timeout
         self._launch_timeout = launch_timeout
         self._household: Household | None = None  # the one that serves; None before the first and after a loss
         self._starting: asyncio.Task[None] | None = None
@@ -129,10 +128,11 @@ class ZygoteBackend:
             for attempts_left in reversed(range(START_ATTEMPTS)):
                 household = self._make_household()
                 try:
-                    await household.start(self._boot, self._path, self._environ(household), self._lock(), self._start_timeout)
+                    await household.start(self._boot, self._path, self._environ(household), self._lock())
                 except BaseException as error:
+                    again = isinstance(error, DefinitionError) and household.killed and attempts_left
                     await self._dissolve(household, "the app could not be loaded")
-                    if not (isinstance(error, DefinitionError) and household.killed and attempts_left):
+                    if not again:
                         raise
                 else:
                     self._household = household
@@ -175,7 +175,8 @@ class ZygoteBackend:
             await self._loop.run_in_executor(None, lineage.end_all, [lineage.carries(household.lineage)])
         for worker in workers:
             self._forget(worker)
-            worker.lost(why)
+            self._loop.call_soon(worker.lost, why)  # a listener that raises must not keep the others from hearing
+        await asyncio.sleep(0)  # so that all of them have heard when this returns
 
     # ---------------------------------------------------------------- workers come and go
 
@@ -197,7 +198,7 @@ class ZygoteBackend:
             self._launch(worker)
 
     def _launch(self, worker: Worker) -> None:
-        assert self._household is not None  # noqa: S101  the caller has looked
+        assert self._household is not None  # the caller has looked
         environ = {name: os.environ[name] for name in worker.spec.limits.env if name in os.environ}
         launch = Launch(id=worker.id, spec=worker.spec, environ=environ)
         self._homes[worker.id] = self._household

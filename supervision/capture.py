@@ -27,7 +27,7 @@ class Capture:
         self, loop: asyncio.AbstractEventLoop, descriptor: int, on_line: Callable[[str], None] | None = None
     ) -> None:
         """Start reading ``descriptor``, which this object closes; ``on_line`` hears each line without its end."""
-        os.set_blocking(descriptor, False)  # noqa: FBT003  the standard library's own flag
+        os.set_blocking(descriptor, False)
         self._loop = loop
         self._descriptor: int | None = descriptor
         self._tail = bytearray()
@@ -46,7 +46,7 @@ class Capture:
 
     def drain(self) -> None:
         """Read whatever has been written, now, and close. For a process that is dead."""
-        with contextlib.suppress(BlockingIOError):  # something outside of its tree holds the pipe: there is no end to wait for
+        with contextlib.suppress(BlockingIOError):  # something outside of its tree holds the pipe: no end will come
             while self._descriptor is not None:
                 self._take()
         if self._on_line is not None and self._line:
@@ -66,7 +66,7 @@ class Capture:
             self._take()
 
     def _take(self) -> None:
-        assert self._descriptor is not None  # noqa: S101  a closed pipe is not read
+        assert self._descriptor is not None  # a closed pipe is not read
         data = os.read(self._descriptor, _READ_BYTES)
         if not data:
             self.close()
@@ -94,7 +94,7 @@ class Capture:
             self._line.clear()
 
     def _hand_on(self, line: bytes | bytearray) -> None:
-        assert self._on_line is not None  # noqa: S101  lines are only cut where somebody listens
+        assert self._on_line is not None  # lines are only cut where somebody listens
         if self._lines_left:
             self._lines_left -= 1
             self._on_line(bytes(line[:LINE_BYTES]).decode("utf-8", errors="replace"))

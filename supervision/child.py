@@ -15,7 +15,9 @@ from understudy.messages.frames import WorkerSpec
 from understudy.supervision import limits, linux
 
 
-def become_worker(spec: WorkerSpec, environ: dict[str, str], parent: int, stdio: tuple[int, int], keep: set[int]) -> None:
+def become_worker(
+    spec: WorkerSpec, environ: dict[str, str], parent: int, stdio: tuple[int, int], keep: set[int]
+) -> None:
     """Cut this freshly forked process off from the zygote and bind it to its limits.
 
     Args:
@@ -31,7 +33,7 @@ def become_worker(spec: WorkerSpec, environ: dict[str, str], parent: int, stdio:
     reset_signals()
     for source, target in zip(stdio, (1, 2), strict=True):
         os.dup2(source, target)
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
+    for descriptor in linux.numbers_in("/proc/self/fd"):
         if descriptor > 2 and descriptor not in keep:  # noqa: PLR2004  the three standard streams
             with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 os.close(descriptor)
@@ -51,7 +53,8 @@ def reset_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the orchestrator's to handle
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until faulthandler listens
+    faulthandler.unregister(signal.SIGUSR1)  # an app's own would keep the worker's from being installed
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the worker's faulthandler listens
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -21,6 +21,8 @@ class Boot(Message):
     main: str
     fresh: bool
     """True: load nothing, and have each worker execute an interpreter of its own."""
+    timeout: float
+    """Seconds that the start may take, the interpreter's own included."""
 
 
 class Launch(Message):

@@ -89,13 +89,11 @@ def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> 
     if number == signal.SIGKILL:
         if evidence.kernel_oom:
             return "the kernel killed it because memory ran out"
-        if near:
-            return f"killed by a signal nobody here sent, at {peak:.0f} MiB of {limit} MiB"
-        return ""
+        return f"killed by a signal nobody here sent, at {peak:.0f} MiB of {limit} MiB" if near else ""
     said = _last_lines(evidence.stderr)
     if any(text in said for text in _OUT_OF_MEMORY_TEXTS):
         return f"an allocation failed under its limit of {limit} MiB" if limit is not None else "an allocation failed"
-    if near and number in {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}:
+    if near and number is not None and number in {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}:
         return f"{signal_name(number)} at {peak:.0f} MiB of {limit} MiB"
     return ""
 

@@ -6,14 +6,18 @@ which loads the app by itself. Parent death, adoption of orphans, session, limit
 
 import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from understudy.messages.base import Message
 from understudy.messages.frames import WorkerSpec
 from understudy.supervision import keeper
 from understudy.supervision.child import flush_and_exit, run_worker
-from understudy.supervision.control import Boot
+from understudy.supervision.control import MAX_TEXT, Boot
+from understudy.supervision.exits import signal_name
 from understudy.supervision.loading import load_app, resolve
+
+PIPE_BYTES: Final = 64 * 1024
+"""What a pipe holds while nobody reads: more than the longest text that is written to one here."""
 
 
 class Fresh(Message):
@@ -43,23 +47,28 @@ def probe(boot: Boot) -> str:
         finally:
             os._exit(1)
     os.close(writing)
-    with open(reading, encoding="utf-8", errors="replace") as pipe:  # noqa: PTH123  a descriptor has no path
-        failure = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # not the pipe's end: what the import started may hold it
+    os.set_blocking(reading, False)
+    try:
+        failure = os.read(reading, PIPE_BYTES).decode(errors="replace")
+    except BlockingIOError:
+        failure = ""
+    finally:
+        os.close(reading)
     if code and not failure:
-        return f"{boot.app} ended the process that imported it, {f'by signal {-code}' if code < 0 else f'with code {code}'}"
+        how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        return f"{boot.app} cannot be loaded: the process that imported it {how}"
     return failure
 
 
 def main() -> NoReturn:
     """Load the app and live as a worker; the whole program of an executed interpreter."""
     task = Fresh.model_validate_json(sys.argv[2])
-    failure = load_app(task.boot.app, task.boot.preload)
+    failure = load_app(task.boot)
     if task.spec is not None:
         if not failure:
             run_worker(task.descriptor, task.spec, resolve(task.boot.main))
         sys.stderr.write(failure + "\n")
         flush_and_exit(1)
-    os.set_blocking(task.descriptor, True)  # noqa: FBT003  the standard library's own flag
-    os.write(task.descriptor, failure.encode(errors="replace"))
+    os.write(task.descriptor, failure[-MAX_TEXT:].encode(errors="replace"))
     flush_and_exit(0)

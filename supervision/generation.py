@@ -1,8 +1,8 @@
 """The generation lock: how an orchestrator's start finds and ends what a dead one has left behind.
 
-The lock stands on an open file that keeper, zygote and workers inherit, so it cannot be taken while any of them lives. The
-file also names the home for good, as a random text that every process of every generation carries (see ``lineage``): so
-executed grandchildren, which inherit no descriptor, are found too.
+The lock stands on an open file that keeper, zygote and workers inherit, so it cannot be taken while any of them lives.
+The file also names the home for good, as a random text that every process of every generation carries (see
+``lineage``): so executed grandchildren, which inherit no descriptor, are found too.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _TOKEN_BYTES: Final = 64
 class GenerationLock:
     """A lock file, taken before the first process of a generation is started and held until the last has ended.
 
-    It does not tell a dead orchestrator from a live one: whoever calls ``acquire`` has made sure that there is no other.
+    It does not tell a dead orchestrator from a live one: who calls ``acquire`` has made sure that there is no other.
 
     Args:
         path: The file; its directory exists and is ours alone.

@@ -24,6 +24,9 @@ from understudy.supervision.control import (
     ZygoteEnded,
 )
 
+DUMP_GRACE: Final = 0.5
+"""Seconds that an import which takes too long gets to write where it stands."""
+QUOTED_CHARACTERS: Final = 4000
 KEEPER_GRACE: Final = 2.0
 """Seconds a keeper gets to kill what is left under it before it is killed itself."""
 
@@ -40,7 +43,11 @@ class Household:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, lineage: str, on_message: Callable[[Any], None], on_lost: Callable[[str], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lineage: str,
+        on_message: Callable[[Any], None],
+        on_lost: Callable[[str], None],
     ) -> None:
         """Nothing runs yet.
 
@@ -62,18 +69,17 @@ class Household:
         self._loaded: asyncio.Future[Any] = loop.create_future()
         self._outbox: deque[tuple[bytes, list[int], Callable[[], None]]] = deque()
         self._control: socket.socket | None = None
+        self._popen: asyncio.Future[subprocess.Popen[bytes]] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._keeper_pidfd: int | None = None
         self._zygote_pidfd: int | None = None
         self._output: Capture | None = None
 
-    async def start(
-        self, boot: Boot, path: list[str], environ: Mapping[str, str], lock: int | None, timeout: float
-    ) -> None:
+    async def start(self, boot: Boot, path: list[str], environ: Mapping[str, str], lock: int | None) -> None:
         """Start both processes and wait until the app is loaded.
 
         Raises:
-            DefinitionError: It cannot be loaded, or not within ``timeout`` seconds.
+            DefinitionError: It cannot be loaded, or not in time.
         """
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.setblocking(False)  # noqa: FBT003  the standard library's own flag
@@ -96,26 +102,33 @@ class Household:
                 start_new_session=True,  # the terminal's signals are for the orchestrator
             )
 
-        try:
-            self._keeper = await self._loop.run_in_executor(None, popen)  # it blocks until the new program runs
-        finally:
+        def close_far_ends(_: object) -> None:
             theirs.close()
             os.close(ourselves)
             os.close(output_far)
-        self._keeper_pidfd = os.pidfd_open(self._keeper.pid)
-        self._loop.add_reader(self._keeper_pidfd, self._keeper_died)
+
+        self._popen = self._loop.run_in_executor(None, popen)  # it blocks until the new program runs
+        self._popen.add_done_callback(close_far_ends)
+        self._adopt(await asyncio.shield(self._popen))
         self._post(TO_ZYGOTE.dump_json(boot), [])
         try:
-            answer = await asyncio.wait_for(asyncio.shield(self._loaded), timeout)
+            answer = await asyncio.wait_for(asyncio.shield(self._loaded), boot.timeout + DUMP_GRACE)
         except TimeoutError:
-            raise DefinitionError(await self._late(boot.app, timeout)) from None
+            late = f"{boot.app} cannot be loaded: its import had not ended after {boot.timeout:g} s"
+            raise DefinitionError(late + self._said()) from None
         if isinstance(answer, LoadFailed):
-            raise DefinitionError(answer.sentence)
+            raise DefinitionError(answer.sentence + self._said())
         if not isinstance(answer, Loaded):
-            raise DefinitionError(self._ended_at_import(boot.app, answer))
+            died = f"{boot.app} cannot be loaded: {answer} while it imported it"
+            raise DefinitionError(died + self._said())
         self.zygote = answer.pid
         with contextlib.suppress(ProcessLookupError):  # it has died since: the keeper is about to say so
             self._zygote_pidfd = os.pidfd_open(answer.pid)
+
+    def _adopt(self, process: subprocess.Popen[bytes]) -> None:
+        self._keeper = process
+        self._keeper_pidfd = os.pidfd_open(process.pid)
+        self._loop.add_reader(self._keeper_pidfd, self._keeper_died)
 
     def launch(self, launch: Launch, descriptors: list[int], sent: Callable[[], None]) -> None:
         """Ask for a fork; ``sent`` is called when the descriptors are with the kernel and can be closed."""
@@ -131,12 +144,13 @@ class Household:
     async def end(self) -> None:
         """Have everything under the keeper killed, wait until that is done, and let go of all descriptors."""
         self._lost = True
-        self._close_control()
-        if self._zygote_pidfd is not None:  # a stopped zygote would not notice the end of its socket
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._zygote_pidfd, signal.SIGKILL)
+        self._close_control()  # which tells the keeper, and the zygote, too
+        if self._zygote_pidfd is not None:
             os.close(self._zygote_pidfd)
             self._zygote_pidfd = None
+        if self._keeper is None and self._popen is not None:  # the start was cancelled while the program was started
+            with contextlib.suppress(OSError):  # nothing was
+                self._adopt(await self._popen)
         if self._keeper is not None:
             try:
                 await asyncio.wait_for(self.gone.wait(), KEEPER_GRACE)
@@ -201,13 +215,18 @@ class Household:
             self._on_lost(why)
 
     def _keeper_died(self) -> None:
-        assert self._keeper is not None  # noqa: S101  its pidfd has been opened
-        assert self._keeper_pidfd is not None  # noqa: S101  the same
-        self._readable()  # what it said last
+        assert self._keeper is not None  # its pidfd has been opened
+        assert self._keeper_pidfd is not None  # the same
         self._loop.remove_reader(self._keeper_pidfd)
         os.close(self._keeper_pidfd)
         self._keeper_pidfd = None
-        status = self._keeper.wait()  # returns at once: the kernel has just said that it is dead
+        try:
+            self._readable()  # what it said last
+        finally:
+            self._see_keeper_dead(self._keeper)
+
+    def _see_keeper_dead(self, process: subprocess.Popen[bytes]) -> None:
+        status = process.wait()  # returns at once: the kernel has just said that it is dead
         self.clean = status == 0
         self.killed = self.killed or status == -signal.SIGKILL
         self._lose(f"the keeper of the zygote {_how(status)}")
@@ -223,19 +242,11 @@ class Household:
                 sent()
             self._outbox.clear()
 
-    # ---------------------------------------------------------------- sentences
-
-    async def _late(self, app: str, timeout: float) -> str:
-        """Say that loading takes too long, and where it stands."""
-        assert self._output is not None  # noqa: S101  start() has made it
-        return f"{app} cannot be loaded: its import had not ended after {timeout:g} s" + self._said()
-
-    def _ended_at_import(self, app: str, why: object) -> str:
-        return f"{app} cannot be loaded: {why} while it imported it" + self._said()
-
     def _said(self) -> str:
-        text = self._output.text().strip() if self._output is not None else ""
-        return f"; the last it wrote:\n{text[-4000:]}" if text else ""
+        """Quote the last that the import wrote."""
+        assert self._output is not None  # start() has made it
+        text = self._output.text().strip()
+        return f"\nIt wrote:\n{text[-QUOTED_CHARACTERS:]}" if text else ""
 
 
 def _how(code: int) -> str:

@@ -1,13 +1,13 @@
 """The keeper: parent of a zygote, there to make sure that nothing outlives the zygote or the orchestrator.
 
 It is the first process a backend starts. It forks the zygote before either has imported anything of weight, adopts
-whatever loses its parent below it, and then only waits. When the orchestrator or the zygote dies, it kills all that is
-left under it and ends. So a stopped zygote cannot save its workers from the orchestrator's death, and a killed zygote
-cannot set a daemonised grandchild free. The zygote in turn ends when its control socket does, so a stopped keeper is
-no gap either.
+whatever loses its parent below it, and then only waits. When the orchestrator or the zygote dies, or the control socket
+between them ends, it kills all that is left under it and ends. So a stopped zygote cannot save its workers from the
+orchestrator's death, and a killed zygote cannot set a daemonised grandchild free. The zygote in turn ends everything
+when its control socket ends, so a stopped keeper is no gap either.
 
-Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd and the generation lock
-(-1 where there is none). The lineage stands there to be found in ``/proc`` (see ``lineage``).
+Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd and the generation
+lock (-1 where there is none). The lineage stands there to be found in ``/proc`` (see ``lineage``).
 """
 
 import contextlib
@@ -47,27 +47,11 @@ def main() -> NoReturn:
         serve(control, lock)
     linux.set_name("understudy-keep")
     watched = select.poll()
+    watched.register(control, 0)  # packets are the zygote's to read; this is told of the socket's end alone
     for descriptor in (orchestrator, os.pidfd_open(zygote)):
         watched.register(descriptor, select.POLLIN)
     watched.poll()
-    status = _kill_everything(zygote)
+    status = linux.end_descendants().get(zygote, 0)
     with contextlib.suppress(OSError):  # the orchestrator may be gone: then nobody needs to know
         os.write(control, b'{"type":"zygote_ended","status":%d}' % status)
     os._exit(0)
-
-
-def _kill_everything(zygote: int) -> int:
-    """Kill and reap until no child is left; give the zygote's wait status.
-
-    A dying process hands its children to us before it can be reaped, so each round meets what the last one freed.
-    """
-    status = 0
-    while True:
-        for pid in linux.child_pids():
-            linux.strike(pid)
-        try:
-            pid, ended = os.waitpid(-1, 0)
-        except ChildProcessError:
-            return status
-        if pid == zygote:
-            status = ended

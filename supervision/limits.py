@@ -50,15 +50,19 @@ def apply_limits(limits: Limits) -> None:
     if limits.memory_mb is not None:
         _limit(resource.RLIMIT_DATA, limits.memory_mb * 1024 * 1024)
     if limits.cpu is not None:
-        _limit(resource.RLIMIT_CPU, max(1, round(limits.cpu)))
+        seconds = max(1, round(limits.cpu))
+        _limit(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU at the first, which says why, SIGKILL at the second
     if limits.workdir is not None:
         os.chdir(limits.workdir)
 
 
-def _limit(which: int, value: int) -> None:
-    hard = resource.getrlimit(which)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(which, (value, value))
+def _limit(which: int, soft: int, hard: int | None = None) -> None:
+    """Lower a limit; one that is lower already stays."""
+    hard = soft if hard is None else hard
+    ceiling = resource.getrlimit(which)[1]
+    if ceiling != resource.RLIM_INFINITY:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    resource.setrlimit(which, (soft, hard))
 
 
 def volunteer_for_oom_kill() -> None:

@@ -1,8 +1,8 @@
 """Finding and ending the processes that belong to an orchestrator's workers, wherever the kernel has put them since.
 
-Three marks tell them, each read from ``/proc`` without their help: they hold the generation lock's open file, which a fork
-inherits; their command line carries the lineage, which a fork inherits too; their environment does, which even an executed
-grandchild inherits.
+Three marks tell them, each read from ``/proc`` without their help: they hold the generation lock's open file, which a
+fork inherits; their command line carries the lineage, which a fork inherits too; their environment does, which even an
+executed grandchild inherits.
 """
 
 import contextlib
@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
+
+from understudy.supervision import linux
 
 VARIABLE: Final = "UNDERSTUDY_LINEAGE"
 """Environment variable that carries the mark into everything workers start."""
@@ -39,7 +41,7 @@ def holds_lock(device: int, inode: int) -> Test:
 
     def test(pid: int) -> bool:
         with contextlib.suppress(OSError):  # gone, or another user's and so not ours
-            for name in os.listdir(f"/proc/{pid}/fd"):
+            for name in linux.numbers_in(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):  # closed meanwhile
                     status = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116  a path object costs more than the call
                     if (status.st_dev, status.st_ino) == (device, inode):
@@ -53,8 +55,7 @@ def find(tests: Iterable[Test]) -> list[int]:
     """List the living processes that any test is true of; never this one, nor one that it descends from."""
     tests = list(tests)
     spared = _ancestors()
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if pid not in spared and any(test(pid) for test in tests)]
+    return [pid for pid in linux.numbers_in("/proc") if pid not in spared and any(test(pid) for test in tests)]
 
 
 def end_all(tests: Iterable[Test], timeout: float = 5.0) -> int:

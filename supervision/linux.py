@@ -54,10 +54,16 @@ def set_name(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, buffer, 0, 0, 0)
 
 
+def numbers_in(directory: str) -> list[int]:
+    """List the entries of a ``/proc`` directory whose names are numbers: pids, threads, descriptors."""
+    with os.scandir(directory) as entries:
+        return [int(entry.name) for entry in entries if entry.name.isdigit()]
+
+
 def child_pids() -> list[int]:
     """List the children of this process, adopted ones and unreaped ones included."""
     pids: list[int] = []
-    for thread in os.listdir("/proc/self/task"):
+    for thread in numbers_in("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError):  # the thread has ended
             pids += map(int, Path(f"/proc/self/task/{thread}/children").read_text(encoding="ascii").split())
     return pids
@@ -68,12 +74,28 @@ def strike(pid: int) -> None:
 
     A signal to a group is atomic against forks in it, so a group that forks all the time is ended too.
     """
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or now another user's: the group may still be ours
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or another user's by now
         os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         group = os.getpgid(pid)
         if group != os.getpgrp():
             os.killpg(group, signal.SIGKILL)
+
+
+def end_descendants() -> dict[int, int]:
+    """Kill and reap every descendant of this subreaper; give the wait status of each by its pid. Blocks.
+
+    A dying process hands its children to us before it can be reaped, so each round meets what the last one freed.
+    """
+    ended: dict[int, int] = {}
+    while True:
+        for pid in child_pids():
+            strike(pid)
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return ended
+        ended[pid] = status
 
 
 def process_state(pid: int) -> str:

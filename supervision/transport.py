@@ -1,7 +1,7 @@
 """A worker's socket on the reactor's loop: frames in, frames out, never blocking.
 
-The socket is read and written directly on readiness. That is less work per frame than a transport and a protocol, and it
-allows the one thing that these do not offer: to read at once, when the process is known to be dead, whatever it had
+The socket is read and written directly on readiness. That is less work per frame than a transport and a protocol, and
+it allows the one thing that these do not offer: to read at once, when the process is known to be dead, whatever it had
 sent before.
 """
 
@@ -116,28 +116,31 @@ class Channel:
             self._stop_reading()
             self._on_end()
             return False
-        bodies: list[bytes] = []  # the decoder is left in order before a listener runs: it may raise, or close us
-        fault = ""
+        try:
+            self._deliver(data)
+        except CodecError as error:
+            self._fail(str(error))
+        return self._readable
+
+    def _deliver(self, data: bytes) -> None:
+        """Hand on every message that is whole now, up to the first fault."""
+        bodies: list[bytes] = []
+        fault: CodecError | None = None
         try:
             for body in self._decoder.feed(data):
                 bodies.append(body)  # noqa: PERF402  what came before a fault must be kept
         except CodecError as error:
-            fault = str(error)
-        for body in bodies:
-            if not self._readable:
-                return False
-            try:
-                envelope: Any = FROM_WORKER.decode(body)
-            except CodecError as error:
-                fault = str(error)
-                break
+            fault = error
+        for body in bodies:  # only now, with the decoder in order: a listener may raise
+            envelope: Any = FROM_WORKER.decode(body)
             if envelope.incarnation not in (0, self._incarnation):
-                fault = f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
-                break
+                claim = f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
+                raise CodecError(claim)
             self._on_message(envelope.message)
-        if fault:
-            self._fail(fault)
-        return self._readable
+            if not self._readable:  # the listener has closed us
+                return
+        if fault is not None:
+            raise fault
 
     def _fail(self, fault: str) -> None:
         if self._readable:

@@ -1,7 +1,7 @@
 """One life of one worker process, as the orchestrator sees it: from the request to fork it to the report of its end.
 
-Death is what the kernel says of the pid, never the end of a socket. ``exited`` is reported once the zygote has buried the
-process with its tree, and what it had sent before is delivered first.
+Death is what the kernel says of the pid, never the end of a socket. ``exited`` is reported once the zygote has buried
+the process with its tree, and what it had sent before is delivered first.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from understudy.messages.failures import Exit
@@ -77,11 +78,8 @@ class Worker:
             loop, ours, spec.incarnation, on_message=self._received, on_fault=self._garbage, on_end=self._hung_up
         )
 
-        def listen(stream: str) -> Callable[[str], None] | None:
-            return None if on_output is None else lambda line: on_output(spec.worker, stream, line)
-
-        self._stdout = Capture(loop, stdout, listen("stdout"))
-        self._stderr = Capture(loop, stderr, listen("stderr"))
+        self._stdout = Capture(loop, stdout, on_output and partial(on_output, spec.worker, "stdout"))
+        self._stderr = Capture(loop, stderr, on_output and partial(on_output, spec.worker, "stderr"))
 
     def __repr__(self) -> str:
         """Say in what state it is."""
@@ -101,8 +99,8 @@ class Worker:
     def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:
         """End the process and its tree; the first reason given is the one reported.
 
-        With SIGTERM, SIGKILL follows after ``TERM_GRACE``. Where the reason is that the process is stuck, it is first asked
-        for its stack, which then ends its stderr; a stopped process cannot answer and is killed at once.
+        With SIGTERM, SIGKILL follows after ``TERM_GRACE``. Where the reason is that the process is stuck, it is first
+        asked for its stack, which then ends its stderr; a stopped process cannot answer and is killed at once.
         """
         if self.ended:
             return
@@ -242,7 +240,7 @@ class Worker:
         return self.pid is not None and linux.process_state(self.pid) in {"R", "S", "D"}
 
     def _ask_for_stack(self) -> None:
-        """Have faulthandler write every thread's stack to stderr, then kill: when stderr falls silent, or at the latest soon.
+        """Have faulthandler write every thread's stack to stderr; kill when stderr falls silent, or soon in any case.
 
         It works where C code holds the interpreter's lock, as it needs no bytecode to run.
         """

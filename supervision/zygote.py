@@ -9,17 +9,17 @@ In ``fresh`` mode it loads nothing, and its children execute interpreters of the
 """
 
 import contextlib
-import faulthandler
 import gc
 import os
 import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from understudy.messages.base import Message
 from understudy.supervision import fresh, linux
@@ -39,6 +39,9 @@ from understudy.supervision.control import (
 )
 from understudy.supervision.loading import load_app, resolve
 
+THREADS_END: Final = 0.5
+"""Seconds that threads which were told to end have for it."""
+
 
 def serve(control: int, lock: int) -> NoReturn:
     """Be the zygote until the control socket ends. Called in the keeper's child.
@@ -49,8 +52,6 @@ def serve(control: int, lock: int) -> NoReturn:
     """
     linux.adopt_orphans()
     linux.set_name("understudy-zyg")
-    faulthandler.enable(2)
-    faulthandler.register(signal.SIGUSR1, 2)  # so that an import that hangs can be asked where
     channel = socket.socket(fileno=control)
     boot = TO_ZYGOTE.validate_json(channel.recv(MAX_PACKET_BYTES))
     zygote = Zygote(channel, lock, boot)
@@ -90,15 +91,15 @@ class Zygote:
     def load(self) -> str:
         """Import and warm up the app; give why that failed, or nothing."""
         before = _open_descriptors()
-        failure = load_app(self._boot.app, self._boot.preload)
+        failure = load_app(self._boot)
         if failure:
             return failure
         self._main = resolve(self._boot.main)
-        threads = len(os.listdir("/proc/self/task"))
+        threads = _count_threads()
         if threads > 1:
             return (
-                f"{self._boot.app} starts {threads - 1} thread(s) while it is imported, and a process with threads cannot be "
-                'forked: give its pools backend="spawn", or start the threads on first use'
+                f"{self._boot.app} starts {threads - 1} thread(s) while it is imported, and a process with threads "
+                'cannot be forked: give its pools backend="spawn", or start the threads on first use'
             )
         # What the app opened while it was imported is a part of its state, like its globals.
         self._keep |= _open_descriptors() - before
@@ -112,6 +113,7 @@ class Zygote:
         try:
             self._control.send(FROM_ZYGOTE.dump_json(message))
         except BrokenPipeError:
+            linux.end_descendants()
             os._exit(0)
 
     def run(self) -> NoReturn:
@@ -131,7 +133,8 @@ class Zygote:
     def _take_packet(self) -> None:
         data, descriptors, _, _ = socket.recv_fds(self._control, MAX_PACKET_BYTES, 3, socket.MSG_CMSG_CLOEXEC)
         if not data:
-            os._exit(0)  # the keeper ends whatever we leave
+            linux.end_descendants()  # the keeper would do it too, unless somebody has stopped it
+            os._exit(0)
         self._launch(TO_ZYGOTE.validate_json(data), descriptors)
 
     def _launch(self, launch: Launch, descriptors: list[int]) -> None:
@@ -158,7 +161,7 @@ class Zygote:
             become_worker(launch.spec, launch.environ, self._pid, (stdout, stderr), self._keep | {connection})
             if self._boot.fresh:
                 fresh.execute(fresh.Fresh(boot=self._boot, spec=launch.spec, descriptor=connection))
-            assert self._main is not None  # noqa: S101  load() has set it, or nothing is launched
+            assert self._main is not None  # load() has set it, or nothing is launched
             run_worker(connection, launch.spec, self._main)
         except BaseException:  # noqa: BLE001  a failing set-up must still end this process and no other
             traceback.print_exc()
@@ -169,7 +172,7 @@ class Zygote:
         worker = self._workers.pop(pidfd)
         self._poll.unregister(pidfd)
         self._dead.append(worker)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # none of its group is left, or none of it is ours
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # none of its group is left, or is ours
             os.killpg(worker.pid, signal.SIGKILL)
 
     def _bury(self) -> None:
@@ -202,6 +205,17 @@ class Zygote:
         os.waitpid(pid, 0)
 
 
-def _open_descriptors() -> set[int]:
-    return {int(name) for name in os.listdir("/proc/self/fd")}
+def _count_threads() -> int:
+    """Count this process's threads, once those that are about to end have had the time to.
 
+    A thread that was joined may still be listed: it lets go of its lock before it has left the kernel. The one of
+    faulthandler's timer is such a thread in every zygote.
+    """
+    end = time.monotonic() + THREADS_END
+    while (threads := len(linux.numbers_in("/proc/self/task"))) > 1 and time.monotonic() < end:
+        time.sleep(0.001)
+    return threads
+
+
+def _open_descriptors() -> set[int]:
+    return set(linux.numbers_in("/proc/self/fd"))
