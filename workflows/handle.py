@@ -11,7 +11,7 @@ from understudy.messages.base import Json
 from understudy.messages.commands import CancelRun, Command, Refused, Reply, ResumeRun
 from understudy.messages.errors import IdConflict, InvalidInput, OrchestratorClosed, RunNotFound, UnderstudyError
 from understudy.messages.records import ENDED, RunStatus, StepRecord
-from understudy.workflows.reads import Reads, result_of
+from understudy.workflows.reads import Reads
 
 if TYPE_CHECKING:
     from understudy.messages.records import RunRecord
@@ -111,7 +111,7 @@ class Run(Generic[R]):
                 changed.clear()
         finally:
             unwatch()
-        return self._decode(result_of(self._host.reads.fold(self.id)))
+        return self._decode(self._host.reads.result(self.id))
 
     def __await__(self) -> Generator[Any, None, R]:
         """Wait for the end without holding the caller's loop; see ``result``."""
@@ -128,7 +128,7 @@ class Run(Generic[R]):
                 changed.clear()
         finally:
             unwatch()
-        return self._decode(result_of(self._host.reads.fold(self.id)))
+        return self._decode(self._host.reads.result(self.id))
 
     def _over(self) -> bool:
         status = self.status

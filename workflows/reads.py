@@ -10,6 +10,7 @@ from understudy.journal.protocol import Journal, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.base import Json
 from understudy.messages.errors import RunCancelled, RunFailed, RunNotFound, RunParked
+from understudy.messages.events import RunCompleted
 from understudy.messages.records import RunRecord, RunStatus, StepRecord
 from understudy.metrics.figures import Metrics, figures
 from understudy.workflows.home import Home
@@ -119,6 +120,11 @@ class Reads:
             RunParked: It waits for a person.
             TimeoutError: It has not ended.
         """
+        row = self.journal.run(run_id)
+        if row is not None and row.status == "completed":  # nothing follows a run's end, so its last event says it all
+            last = self.journal.events(run_id, after=row.last_seq - 1)[0].event
+            if isinstance(last, RunCompleted):
+                return last.result
         return result_of(self.fold(run_id))
 
     def metrics(self) -> Metrics:
