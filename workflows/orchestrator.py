@@ -60,6 +60,9 @@ Durability = Literal["full", "process"]
 
 MAX_ID: Final = 200
 """Characters a run id may have."""
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
+the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that all processes together have to end."""
 
@@ -120,6 +123,9 @@ class Orchestrator:
         self, journal: str | os.PathLike[str] | None, pools: dict[str, Pool], durability: Durability, *, own_home: bool
     ) -> None:
         """Start the parts in the order in which they need each other; ``close`` ends them in reverse."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(interval, SWITCH_INTERVAL))
+        self._closers.append(partial(sys.setswitchinterval, interval))
         self.home.create()
         reachable = self._lock_home(required=own_home)
         in_memory = journal is not None and os.fspath(journal) == ":memory:"

@@ -15,7 +15,7 @@ from loguru import logger
 from typing_extensions import override
 
 from understudy.journal.protocol import Append, RunRow, Timer
-from understudy.messages.errors import JournalError, SequenceConflict
+from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict
 from understudy.messages.events import AnyEvent, RunParked, RunStarted
 from understudy.messages.frames import Completed, Execute, Failed, Progress
 from understudy.supervision.actor import LoopActor
@@ -72,7 +72,7 @@ class RunSupervisor(LoopActor):
         self._panels: dict[str, Panel] = {}
         self._program = ProgramLink(services, state.run_id, self._program_event, released=len(state.resolutions))
         self._alarm: tuple[float, asyncio.TimerHandle] | None = None
-        self._passivated = False
+        self._left = False
         if first is not None:
             self._append([first], [], accepted)
 
@@ -83,7 +83,7 @@ class RunSupervisor(LoopActor):
     @override
     def on_receive(self, message: Input | Confirmed) -> None:
         """Take one message through its life."""
-        if self._passivated:  # it came in between the decision to leave and leaving
+        if self._left:  # it came in between the decision to leave and leaving
             self._services.directory.route(self.state.run_id, message)
             return
         happened, reply = (message.happened, message.reply) if isinstance(message, Confirmed) else (message, None)
@@ -176,10 +176,13 @@ class RunSupervisor(LoopActor):
         self._settle()
 
     def _abandon(self, error: JournalError) -> None:
-        self._stop_work()
-        self._services.directory.forget(self.state.run_id, None)
-        self.stop()
-        if not isinstance(error, SequenceConflict):
+        """What this supervisor believes of its run is not what the disk holds: leave it to one that reads it anew."""
+        if self._left:
+            return
+        self._leave(None)
+        if isinstance(error, EventUnwritable):
+            self._services.directory.route(self.state.run_id, do.NoWorkers(f"an event cannot be written: {error}"))
+        elif not isinstance(error, SequenceConflict):
             self._services.fatal(error)
 
     # ------------------------------------------------------------ effects
@@ -291,7 +294,7 @@ class RunSupervisor(LoopActor):
 
     def _settle(self) -> None:
         """Set the alarm for the next wake-up; leave where there is nothing else to wait for."""
-        if self._passivated:
+        if self._left:
             return
         if self.state.ended is not None:
             if self._pending == 0 and not self._unwritten:
@@ -333,7 +336,7 @@ class RunSupervisor(LoopActor):
         return waits_only and (due is None or due - self._services.clock() > PASSIVATE_AFTER)
 
     def _leave(self, wake_at: float | None) -> None:
-        self._passivated = True
+        self._left = True
         self._stop_work()
         self._services.directory.forget(self.state.run_id, wake_at)
         self.stop()
