@@ -136,6 +136,8 @@ class ModelActor(WorkerActor):
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """Attempts that run, by token."""
+        self._started: dict[str, float] = {}
+        """When they began (monotonic)."""
         self._aborted: set[str] = set()
         """Tokens of running attempts that nobody waits for any more."""
         self._ending: asyncio.Future[None] = self._loop.create_future()
@@ -145,6 +147,7 @@ class ModelActor(WorkerActor):
     def perform(self, message: ToWorker) -> None:
         """Begin one attempt."""
         assert isinstance(message, Execute), f"an LLM worker was sent {message.type}"
+        self._started[message.token] = time.perf_counter()
         task = self._loop.create_task(self._attempt(message), name=message.token)
         self._tasks[message.token] = task
         task.add_done_callback(self._done)
@@ -176,8 +179,14 @@ class ModelActor(WorkerActor):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         token = task.get_name()
-        self._aborted.discard(token)
         del self._tasks[token]
+        started = self._started.pop(token)
+        if task.cancelled() and token in self._aborted:  # said here, as it may not even have begun
+            self._aborted.remove(token)
+            failure = Failure(outcome="cancelled", message="the attempt was aborted")
+            self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started))
+            return
+        self._aborted.discard(token)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None and not self._ending.done():  # no exception, those are answers: it must end the process
             self._ending.set_exception(error)
@@ -185,16 +194,12 @@ class ModelActor(WorkerActor):
     async def _attempt(self, message: Execute) -> None:
         """Run one attempt and answer it."""
         token = message.token
-        started = time.perf_counter()
+        started = self._started[token]
         running.set(context_of(message, self.channel.send))
         usage: dict[str, float] = {}
         answer: FromWorker
         try:
             result, usage = await self._ask(message)
-        except asyncio.CancelledError:
-            if token not in self._aborted:
-                raise
-            failure = Failure(outcome="cancelled", message="the attempt was aborted")
         except InvalidAnswer as error:
             usage = _usage(error.reply)
             failure = Failure(outcome="invalid", message=str(error), raw=_shorten(error.reply.text))

@@ -19,8 +19,10 @@ import json, os, socket, sys
 from understudy.actors.app import preload
 from understudy.actors.host import main
 from understudy.messages.frames import WorkerSpec
+from understudy.supervision.child import exit_code, flush_and_exit
 preload(sys.argv[1])
-main(socket.socket(fileno=int(sys.argv[2])), WorkerSpec.model_validate_json(sys.argv[3]))
+connection, spec = socket.socket(fileno=int(sys.argv[2])), WorkerSpec.model_validate_json(sys.argv[3])
+flush_and_exit(exit_code(lambda: main(connection, spec)))
 """
 
 
@@ -59,7 +61,7 @@ class Worker:
                     return message
                 self.heartbeats += 1
             data = self._socket.recv(65536)
-            assert data, f"the worker has gone: {self.process.communicate()[1]}"
+            assert data, "the worker has gone"
             self._received += [FROM_WORKER.decode(body).message for body in self._decoder.feed(data)]
 
     def wait_for_heartbeats(self, count: int) -> None:
@@ -90,7 +92,9 @@ class Worker:
     def close(self) -> None:
         self._socket.close()
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
 
 def execute(step: str, *args: Json, token: str = "1:1", attempt: int = 1, **kwargs: Json) -> Execute:
