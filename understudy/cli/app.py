@@ -44,8 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=Settings())
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe has had enough. Python would complain again when it flushes at exit.
+    except (BrokenPipeError, SystemExit):
+        # The reader of a pipe has had enough; click says so with SystemExit where it was writing itself. Python would
+        # complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:

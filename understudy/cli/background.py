@@ -62,7 +62,8 @@ def _become_background(log: int) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     for fd, standard in ((null, 0), (log, 1), (log, 2)):
         os.dup2(fd, standard)
-        os.close(fd)
+    os.close(null)
+    os.close(log)
 
 
 def _run_and_report(host: Callable[[Callable[[str], None]], int], pipe: int) -> int:
