@@ -313,7 +313,8 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
             msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
             raise DefinitionError(msg)
         parameters = inspect.signature(fn).parameters.values()
-        variadic = [str(item) for item in parameters if item.kind in {item.VAR_POSITIONAL, item.VAR_KEYWORD}]
+        stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+        variadic = [f"{stars[item.kind]}{item.name}" for item in parameters if item.kind in stars]
         if variadic:
             msg = f"{title} takes {' and '.join(variadic)}: name its parameters, so that a run's arguments have names"
             raise DefinitionError(msg)

@@ -58,6 +58,8 @@ from understudy.workflows.workflow import Workflow
 R = TypeVar("R")
 Durability = Literal["full", "process"]
 
+ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
+"""What new run ids end in: nothing that is taken for something else, or spells a word."""
 MAX_ID: Final = 200
 """Characters a run id may have."""
 SWITCH_INTERVAL: Final = 0.0005
@@ -399,7 +401,7 @@ def run_id(given: str | None, workflow: str) -> str:
         ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
     """
     if given is None:
-        return f"{workflow}-{secrets.token_hex(5)}"
+        return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(8))}"
     if not 1 <= len(given) <= MAX_ID or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given):
         msg = f"a run id is 1 to 200 letters, digits, '.', '_' or '-', not {given!r}"
         raise ValueError(msg)
