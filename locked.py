@@ -3,7 +3,7 @@
 # ///
 """Run a command in exactly the environment that uv.lock describes, set up first where need be.
 
-    uv run locked.py COMMAND [ARGUMENT...]           e.g. pytest, just check, main.py demo
+    uv run locked.py COMMAND [ARGUMENT...]           e.g. pytest, just check, main.py demo, examples/brief.py
     uv run locked.py --python 3.13 COMMAND ...       in an environment of its own under .venvs/
     uv run locked.py --lock [--upgrade ...]          resolve anew; the arguments are those of `uv lock`
 
@@ -39,8 +39,11 @@ def main(arguments: list[str]) -> int:
     strip_addresses()
     environment = ROOT / ".venvs" / python if python else ROOT / ".venv"
     install(environment, python)
-    command = [str(environment / "bin" / "python"), *arguments] if arguments[0].endswith(".py") else arguments
     settings = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
+    command = arguments
+    if arguments[0].endswith(".py"):
+        command = [str(environment / "bin" / "python"), *arguments]
+        settings["PYTHONPATH"] = str(ROOT)  # the environment holds everything but the project, which examples import
     settings |= {"VIRTUAL_ENV": str(environment), "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     os.environ["PATH"] = settings["PATH"]  # where execvpe looks for the command itself
     try:

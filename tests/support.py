@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import psutil
 
-T = TypeVar("T")
 
-
-def eventually(condition: Callable[[], T], deadline: float = 10.0, *, what: str = "") -> T:
+def eventually(condition: Callable[[], Any], deadline: float = 10.0, *, what: str = "") -> Any:
     """Wait until ``condition()`` is true and give what it gave; fail after ``deadline`` seconds.
 
     For what announces itself in no other way. Where there is an event, a socket or a pidfd to wait on, use that.

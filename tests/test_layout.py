@@ -1,6 +1,5 @@
 """The folders at the top, the links, the tables of the build and the contracts must all name the same packages."""
 
-import ast
 import os
 import subprocess
 import sys
@@ -25,13 +24,6 @@ MODULES = sorted(
     for directory, _, names in os.walk(ROOT / folder)  # which does not follow links
     for name in names
     if name.endswith(".py")
-)
-PURE_FORBIDDEN = set(
-    next(
-        contract["forbidden_modules"]
-        for contract in PROJECT["tool"]["importlinter"]["contracts"]
-        if contract["type"] == "forbidden"
-    )
 )
 
 
@@ -70,20 +62,6 @@ def test_every_package_stands_in_the_layers() -> None:
 def test_bare_names_of_our_packages_are_banned_from_imports() -> None:
     banned = PROJECT["tool"]["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]
     assert set(FOLDERS.values()) <= set(banned)
-
-
-def test_pure_modules_exist_and_name_nothing_that_does() -> None:
-    contracts = PROJECT["tool"]["importlinter"]["contracts"]
-    pure = next(contract for contract in contracts if contract["type"] == "forbidden")["source_modules"]
-    for module in pure:
-        path = ROOT / FOLDERS[module.rpartition(".")[0]] / f"{module.rpartition('.')[2]}.py"
-        named = {
-            name.partition(".")[0]
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, (ast.Import, ast.ImportFrom))
-            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
-        }
-        assert not named & PURE_FORBIDDEN, f"{module} imports {named & PURE_FORBIDDEN}"
 
 
 def test_the_lock_holds_versions_that_the_project_asks_for() -> None:
