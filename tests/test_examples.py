@@ -1,0 +1,108 @@
+"""Every example runs as its reader would run it: as a script, and through the command line."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+
+pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
+
+
+def run(*command: str, cwd: Path) -> str:
+    """Run a Python command in ``cwd`` and give what it printed; fail with all of it where it failed."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def script(name: str, *arguments: str, cwd: Path) -> str:
+    return run(str(EXAMPLES / name), *arguments, cwd=cwd)
+
+
+def understudy(*arguments: str, cwd: Path) -> str:
+    return run("-m", "understudy", *arguments, cwd=cwd)
+
+
+def test_the_brief_is_grounded_in_its_document_after_rejections_and_malformed_answers(tmp_path):
+    told = script("brief.py", cwd=tmp_path)
+    assert "rejected" in told
+    assert "invalid" in told
+    assert "not in the text" in told
+    assert "bullets, every one grounded, in brief.md" in told
+    source = " ".join((EXAMPLES / "understudies.txt").read_text(encoding="utf-8").split())
+    bullets = re.findall(r"^- (.+)$", (tmp_path / "brief.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(bullets) == 12
+    assert [bullet for bullet in bullets if bullet not in source] == []
+
+
+def test_the_brief_takes_another_document_from_the_command_line(tmp_path):
+    document = tmp_path / "ferry.txt"
+    document.write_text("The Ferry\n\nThe ferry crosses the sound nine times a day. It carries forty cars.\n")
+    printed = understudy("run", f"{EXAMPLES}/brief.py:brief", "-i", f"path={document}", "-i", "out=b.md", cwd=tmp_path)
+    assert json.loads(printed)["bullets"]["The Ferry"]
+    assert (tmp_path / "b.md").read_text().startswith("# Brief: The Ferry\n")
+
+
+def test_a_missing_document_fails_the_run_by_its_name(tmp_path):
+    with pytest.raises(AssertionError, match=r"No such file or directory: 'nowhere\.txt'"):
+        understudy("run", f"{EXAMPLES}/brief.py:brief", "-i", "path=nowhere.txt", cwd=tmp_path)
+
+
+def test_a_segmentation_fault_costs_one_attempt_of_one_step(tmp_path):
+    result, *steps = script("crashing.py", cwd=tmp_path).splitlines()
+    assert result == "[0, 1, 4, 9, 16, 25, 36, 49]"
+    assert len(steps) == 8
+    (crashed,) = [line for line in steps if "SIGSEGV" in line]
+    assert re.fullmatch(r"5/fragile_square#1 +pid \d+ the worker was killed by SIGSEGV, then pid \d+ ok", crashed)
+    healthy = [line for line in steps if line != crashed]
+    assert all(re.fullmatch(r"\d/square#1 +pid \d+ ok", line) for line in healthy), healthy
+
+
+def test_the_crashing_example_runs_from_the_command_line(tmp_path):
+    printed = understudy("run", f"{EXAMPLES}/crashing.py:squares", "-i", "count=3", cwd=tmp_path)
+    assert json.loads(printed) == [0, 1, 4]
+
+
+def test_a_search_without_end_is_ended_by_its_timeout_and_the_others_do_not_wait(tmp_path):
+    result, *steps = script("hanging.py", cwd=tmp_path).splitlines()
+    assert result == "['yes', 'gave up: timeout 2 times', 'no', 'yes']"
+    (hanging,) = [line for line in steps if "timeout" in line]
+    assert re.fullmatch(r"2/matches#1 +failed +pid \d+ timeout, then pid \d+ timeout", hanging)
+    assert sum("completed" in line and line.endswith(" ok") for line in steps) == 3
+
+
+def test_the_hanging_example_runs_from_the_command_line(tmp_path):
+    texts = json.dumps({"texts": ["aaaa", "aaab"]})
+    printed = understudy("run", f"{EXAMPLES}/hanging.py:check", "--input", texts, cwd=tmp_path)
+    assert json.loads(printed) == ["yes", "no"]
+
+
+def test_a_plain_script_finds_its_finished_run_the_second_time(tmp_path):
+    first = script("embedded.py", cwd=tmp_path).splitlines()
+    second = script("embedded.py", cwd=tmp_path).splitlines()
+    assert first[0].startswith("Hello, Ada! This is process ")
+    assert first[:2] == second[:2]
+    assert re.fullmatch(r"The script itself is process \d+; run first-day has 2 steps\.", second[2])
+    assert first[2] != second[2]
+    assert re.findall(r"\d+", first[0]) != re.findall(r"\d+", first[2])[:1]
+
+
+def test_the_embedded_example_runs_from_the_command_line(tmp_path):
+    printed = understudy("run", f"{EXAMPLES}/embedded.py:welcome", "--input", '{"names": ["Ada"]}', cwd=tmp_path)
+    assert json.loads(printed)[0].startswith("Hello, Ada! This is process ")
+    assert not (tmp_path / "embedded.db").exists()
+
+
+def test_every_example_is_tested():
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in sorted(EXAMPLES.glob("*.py")) if f'script("{path.name}"' not in text] == []
