@@ -14,7 +14,7 @@ from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import OnReject, Retry
-from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Step, step_options
+from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, step_options
 from understudy.workflows.workflow import Workflow
 
 P = ParamSpec("P")
@@ -279,7 +279,7 @@ class LLM(Step[[str], T], Generic[T]):
         self.__name__ = name
         self.__doc__ = instructions or None
 
-    def __call__(self, prompt: str) -> Coroutine[Any, Any, T]:
+    def __call__(self, prompt: str) -> Call[T]:
         """Prompt the model; nothing runs before the coroutine is awaited or made a task."""
         return super().__call__(prompt)
 

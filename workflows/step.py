@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
 from functools import cached_property, partial
-from typing import Any, Final, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from pydantic import ValidationError
 
@@ -19,6 +19,10 @@ from understudy.messages.policy import Retry, StepOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Call: TypeAlias = Coroutine[object, None, R]
+"""What calling a step or workflow gives: a coroutine. Not one of ``Any``, which would make mypy lose the types that
+``asyncio.gather`` gives."""
 
 DEFAULT_TIMEOUT: Final = 300.0
 """Seconds one attempt may take where the author says nothing."""
@@ -64,7 +68,7 @@ class Step(Generic[P, R]):
         """The plain function, ``async`` where it was written so."""
         return self.definition.fn
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Call the step; nothing runs before the coroutine is awaited or made a task.
 
         Raises:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.messages.base import Json
-from understudy.workflows.step import present
+from understudy.workflows.step import Call, present
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,15 +32,17 @@ class Workflow(Generic[P, R]):
         """The plain function, its state parameter included."""
         return self.definition.fn
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Call the workflow; nothing runs before the coroutine is awaited or made a task.
 
         Raises:
             InvalidInput: Inside a workflow: the arguments do not fit the signature; every field at fault is named.
+            DefinitionError: Inside a workflow: no worker could find this one.
             TypeError: Elsewhere: the arguments are not those of the function.
         """
         port = program.get()
         if port is not None:
+            _ = self.definition.app  # refuses what no worker could find
             return self._run_as_child(port, self.bind(*args, **kwargs))
         self.definition.signature.check(args, kwargs)
         state = self.definition.fresh_state()

@@ -123,7 +123,9 @@ def test_a_script_that_exits_while_imported_is_told_to_guard_its_end(write_app: 
         parser.add_argument("topic")
         parser.parse_args()
     """)
-    with pytest.raises(DefinitionError, match=r'(?s)ended while it was imported \(exit code 2\): .*__name__ == "__main__"'):
+    with pytest.raises(
+        DefinitionError, match=r'(?s)ended while it was imported \(exit code 2\): .*__name__ == "__main__"'
+    ):
         app.preload(str(path))
 
 
@@ -191,5 +193,12 @@ def test_preloading_leaves_one_thread_and_no_descriptor(write_app: WriteApp) -> 
         assert os.listdir("/proc/self/fd") == before
     """
     lines = "\n".join(line.strip() for line in text.splitlines())
-    done = subprocess.run([sys.executable, "-W", "error", "-c", lines], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", lines],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,12 @@ def test_a_module_in_a_package_goes_by_its_dotted_name(write_app: WriteApp) -> N
     root = write_app(text, "package/steps.py").parent.parent
     for command in (["-c", "import package.steps"], ["-m", "package.steps"]):
         done = subprocess.run(
-            [sys.executable, *command], cwd=root, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+            [sys.executable, *command],
+            cwd=root,
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert done.stdout == "package.steps:f package.steps\n"
 
@@ -91,7 +96,9 @@ def test_two_definitions_of_one_name_in_one_file_are_refused(write_app: WriteApp
         first = LLM("writer")
         second = LLM("writer", output=int)
     """)
-    with pytest.raises(DefinitionError, match=r"defines LLM `writer` in line 3 and LLM `writer` in line 4 under one name"):
+    with pytest.raises(
+        DefinitionError, match=r"defines LLM `writer` in line 3 and LLM `writer` in line 4 under one name"
+    ):
         app.load(str(path))
 
 
@@ -133,7 +140,12 @@ def test_the_registry_can_be_emptied(write_app: WriteApp) -> None:
 def test_a_manifest_tells_what_an_app_defines(write_app: WriteApp) -> None:
     app.load(str(write_app(APP)))
     search, concise, writer, research = app.describe()
-    assert (search.kind, search.pool, search.doc, search.parameters) == ("tool", "tool:search", "Find things.", ("query", "limit"))
+    assert (search.kind, search.pool, search.doc, search.parameters) == (
+        "tool",
+        "tool:search",
+        "Find things.",
+        ("query", "limit"),
+    )
     assert search.limits is not None
     assert (search.limits.memory_mb, search.limits.env) == (64, ("TOKEN",))
     assert (concise.kind, concise.pool, concise.limits) == ("evaluator", "", None)
@@ -145,7 +157,12 @@ def test_a_manifest_tells_what_an_app_defines(write_app: WriteApp) -> None:
 def test_arguments_are_checked_without_running_anything(write_app: WriteApp) -> None:
     app.load(str(write_app(APP)))
     good = check_arguments("1", "research", {"topic": "otters", "n": "3"})
-    assert (good.id, good.arguments, good.faults, good.unknown_workflow) == ("1", {"topic": "otters", "n": 3}, (), False)
+    assert (good.id, good.arguments, good.faults, good.unknown_workflow) == (
+        "1",
+        {"topic": "otters", "n": 3},
+        (),
+        False,
+    )
     bad = check_arguments("2", "research", {"n": []})
     assert bad.faults == (
         Fault(field="topic", sentence="is missing"),

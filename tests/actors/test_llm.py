@@ -37,7 +37,9 @@ def read(output: Any, text: str, **reply: Any) -> Any:
 
 
 def test_json_that_fits_is_an_answer() -> None:
-    assert read(Brief, f"  {json.dumps(WHOLE)}\n") == Brief(title="Otters", bullets=["They swim."], due=date(2024, 2, 29), size=2.0)
+    assert read(Brief, f"  {json.dumps(WHOLE)}\n") == Brief(
+        title="Otters", bullets=["They swim."], due=date(2024, 2, 29), size=2.0
+    )
     assert read(list[int], "[1, 2]") == [1, 2]
     assert read(Literal["yes", "no"], '"yes"') == "yes"
     assert read(str, " any text ") == "any text"
@@ -53,7 +55,10 @@ def test_json_that_fits_is_an_answer() -> None:
         (f"```json\n{json.dumps(WHOLE)}\n```", "no text and no code fence around it"),
         ('{"title": "a", "bullets": [], "size": NaN}', "the answer is not JSON"),
         ('{"title": "a"}', "the answer does not fit Brief: bullets: Field required"),
-        ('{"title": 1, "bullets": ["a", 2]}', "title: Input should be a valid string; bullets.1: Input should be a valid s"),
+        (
+            '{"title": 1, "bullets": ["a", 2]}',
+            "title: Input should be a valid string; bullets.1: Input should be a valid s",
+        ),
         ('{"title": "a", "bullets": [], "size": "2"}', "size: Input should be a valid number"),
         ('{"title": "a", "bullets": [], "due": "soon"}', "due: Input should be a valid date"),
         ("[" * 100_000, "the answer is not JSON: recursion limit exceeded"),
@@ -95,7 +100,9 @@ def test_any_object_that_completes_is_a_model() -> None:
 
 
 def test_a_model_of_an_unknown_name_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(DefinitionError, match="LLM `w` asks for the model 'openai:gpt', which is not known: there are 'mock'"):
+    with pytest.raises(
+        DefinitionError, match="LLM `w` asks for the model 'openai:gpt', which is not known: there are 'mock'"
+    ):
         LLM("w", model="openai:gpt")
     with pytest.raises(DefinitionError, match="has a model that is neither a name nor a model: 3"):
         check_model(3, "LLM `w`")
@@ -106,7 +113,9 @@ def test_the_default_model_is_named_by_the_environment(monkeypatch: pytest.Monke
     model: Model = resolve_model(None, "LLM `w`")
     assert isinstance(model, MockModel)
     monkeypatch.setenv("UNDERSTUDY_MODEL", "nobody:nothing")
-    with pytest.raises(DefinitionError, match=r"LLM `w` \(through UNDERSTUDY_MODEL\) asks for the model 'nobody:nothing'"):
+    with pytest.raises(
+        DefinitionError, match=r"LLM `w` \(through UNDERSTUDY_MODEL\) asks for the model 'nobody:nothing'"
+    ):
         resolve_model(None, "LLM `w`")
 
 
@@ -187,7 +196,9 @@ def test_calls_are_worked_on_at_the_same_time(worker: Worker) -> None:
 
 def test_each_call_knows_its_own_attempt_and_feedback(worker: Worker) -> None:
     for attempt in (1, 2):
-        message = execute("app:LLM.context", "x", attempt=attempt).model_copy(update={"feedback": ("shorter",) * attempt})
+        message = execute("app:LLM.context", "x", attempt=attempt).model_copy(
+            update={"feedback": ("shorter",) * attempt}
+        )
         worker.send(message)
         key = message.idempotency_key
         assert worker.receive().result == f"{attempt} {attempt} {key} {['shorter'] * attempt}"

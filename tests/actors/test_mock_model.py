@@ -212,7 +212,12 @@ def test_feedback_that_bounds_a_list_is_obeyed(words: str, most: int) -> None:
 def test_scripted_replies_follow_the_attempt() -> None:
     part = Part(text="a", weight=1)
     model = MockModel(latency=0, replies=["text", part, {"a": 1}, ValueError("gone")])
-    assert [complete(model, attempt=n).text for n in (1, 2, 3, 1)] == ["text", part.model_dump_json(), '{"a": 1}', "text"]
+    assert [complete(model, attempt=n).text for n in (1, 2, 3, 1)] == [
+        "text",
+        part.model_dump_json(),
+        '{"a": 1}',
+        "text",
+    ]
     for attempt in (4, 5):
         with pytest.raises(ValueError, match="gone"):
             complete(model, attempt=attempt)

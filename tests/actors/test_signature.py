@@ -61,7 +61,9 @@ def test_a_call_that_python_would_refuse_is_a_type_error(args: Any, kwargs: Any,
 
 
 def test_an_argument_of_a_wrong_type_is_refused_before_it_is_sent() -> None:
-    with pytest.raises(NotSerializable, match="argument `n` of tool `plain` does not fit int: Input should be a valid int"):
+    with pytest.raises(
+        NotSerializable, match="argument `n` of tool `plain` does not fit int: Input should be a valid int"
+    ):
         signature(plain).encode_call(("a",), {"n": "many"})
 
 
@@ -110,7 +112,9 @@ def test_binding_refuses_too_many_and_doubled_arguments() -> None:
         ({"topic": "a", "tags": ["x"]}, {"tags": ["x"]}),
     ],
 )
-def test_words_of_a_command_line_are_read_as_the_parameter_wants_them(given_: dict[str, Json], bound: dict[str, Json]) -> None:
+def test_words_of_a_command_line_are_read_as_the_parameter_wants_them(
+    given_: dict[str, Json], bound: dict[str, Json]
+) -> None:
     assert signature(plain).bind_json(given_).items() >= bound.items()
 
 
@@ -146,5 +150,7 @@ def test_an_annotation_that_names_nothing_is_a_definition_error_when_first_used(
         pass
 
     broken = signature(lost)
-    with pytest.raises(DefinitionError, match="an annotation of tool `lost` cannot be looked up: name 'Nowhere' is not defined"):
+    with pytest.raises(
+        DefinitionError, match="an annotation of tool `lost` cannot be looked up: name 'Nowhere' is not defined"
+    ):
         broken.prepare()

@@ -64,7 +64,12 @@ def test_a_value_comes_back_as_it_was(annotation: Any, value: object) -> None:
     assert form.decode(form.encode(value)) == value
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_json_without_an_annotation_passes_untouched(value: Json) -> None:
     form = Form(Any, "it")
     assert form.decode(form.encode(value)) == value
@@ -88,7 +93,9 @@ def test_what_pydantic_accepts_for_the_annotation_is_taken() -> None:
         (Any, "\ud800", "the result of tool `f` cannot be written as JSON: .*surrogates not allowed"),
     ],
 )
-def test_a_value_that_is_no_json_is_refused_with_what_it_is_and_where(annotation: Any, value: object, reason: str) -> None:
+def test_a_value_that_is_no_json_is_refused_with_what_it_is_and_where(
+    annotation: Any, value: object, reason: str
+) -> None:
     with pytest.raises(NotSerializable, match=reason.replace("[", r"\[")):
         Form(annotation, "the result of tool `f`").encode(value)
 
@@ -139,11 +146,15 @@ def test_an_annotation_without_json_is_a_definition_error() -> None:
     class Opaque:
         pass
 
-    with pytest.raises(DefinitionError, match="argument `x` of tool `f` is annotated with .*Opaque, for which pydantic knows"):
+    with pytest.raises(
+        DefinitionError, match="argument `x` of tool `f` is annotated with .*Opaque, for which pydantic knows"
+    ):
         Form(Opaque, "argument `x` of tool `f`")
 
 
-@pytest.mark.parametrize(("returned", "value"), [(True, 1.0), (False, 0.0), (0.25, 0.25), (1, 1.0), (Score(0.5, "so"), 0.5)])
+@pytest.mark.parametrize(
+    ("returned", "value"), [(True, 1.0), (False, 0.0), (0.25, 0.25), (1, 1.0), (Score(0.5, "so"), 0.5)]
+)
 def test_what_evaluators_return_becomes_a_score(returned: object, value: float) -> None:
     assert as_score(returned).value == value
 

@@ -15,7 +15,7 @@ from tests.support import eventually
 from understudy.messages.codec import HEADER, SCHEMA_VERSION, TO_WORKER
 from understudy.messages.frames import Completed, Failed, Judged, Progress, Ready
 
-APP = '''
+APP = """
 import asyncio
 import contextvars
 import os
@@ -167,7 +167,7 @@ async def knows_the_prompt(text: str, arguments: dict) -> bool:
 @evaluator
 def breaks(text: str) -> float:
     return {"a": 0.5, "b": 7.0}[text]
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,251 @@
+"""What ``import understudy`` costs and gives, and what type checkers see of a user's script."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+import understudy
+from understudy.messages.errors import UnderstudyError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SCRIPT = '''
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Literal, assert_type
+
+from pydantic import BaseModel
+
+from understudy import (
+    LLM,
+    Fatal,
+    MockModel,
+    Orchestrator,
+    Pool,
+    Retry,
+    RetryAfter,
+    Score,
+    Step,
+    StepFailed,
+    Workflow,
+    current,
+    evaluator,
+    sleep,
+    tool,
+    workflow,
+)
+
+
+class Brief(BaseModel):
+    title: str
+    bullets: list[str]
+
+
+class Progress(BaseModel):
+    done: int = 0
+
+
+class Request(BaseModel):
+    topic: str
+
+
+@tool
+def search(query: str, limit: int = 3) -> list[str]:
+    """Find things."""
+    current().heartbeat({"done": 1})
+    return [query] * limit
+
+
+@tool(timeout=10, retry=Retry(attempts=5, on=(ValueError,)), memory_mb=512, once=True)
+async def fetch(url: str) -> bytes:
+    if url == "a":
+        raise RetryAfter(2)
+    raise Fatal(current().idempotency_key)
+
+
+@evaluator
+def concise(brief: Brief) -> Score:
+    return Score(1.0 if len(brief.bullets) <= 5 else 0.4, reason="at most five bullets")
+
+
+@evaluator(timeout=5)
+async def short(brief: Brief) -> bool:
+    return len(brief.title) < 80
+
+
+@evaluator
+def graded(brief: Brief) -> float:
+    return 0.5
+
+
+writer = LLM("writer", output=Brief, accept=[concise, short, graded], threshold=0.8, on_reject="retry")
+plain = LLM("plain", model=MockModel(seed=7, latency=0.01), settings={"temperature": 0})
+listing = LLM("listing", output=list[int], model="mock")
+
+
+@workflow
+async def research(topic: str) -> Brief:
+    hits = await search(topic)
+    assert_type(hits, list[str])
+    try:
+        assert_type(await fetch.options(timeout=None, key="eu")("a"), bytes)
+    except StepFailed as error:
+        assert_type(error.attempts, int)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(search(topic, limit=1))
+    assert_type(task.result(), list[str])
+    first, second = await asyncio.gather(search("a"), writer("b"))
+    assert_type(first, list[str])
+    assert_type(second, Brief)
+    assert_type(await concise(second), Score)
+    assert_type(await short(second), Score)
+    assert_type(await graded(second), Score)
+    assert_type(await plain("c"), str)
+    assert_type(await listing("d"), list[int])
+    await sleep(1.5)
+    return second
+
+
+@workflow(name="stateful one")
+async def stateful(state: Progress, topic: str, n: int = 1) -> Literal["done"]:
+    state.done += n
+    return "done"
+
+
+@workflow
+async def requested(request: Request) -> int:
+    assert_type(await stateful("a", n=2), Literal["done"])
+    assert_type(await research("a"), Brief)
+    return 1
+
+
+call: Coroutine[Any, Any, list[str]] = search("a")
+state: Coroutine[Any, Any, Literal["done"]] = stateful("a")
+assert_type(search.fn("a"), Any)
+one: Step[[str], bytes] = fetch
+two: Workflow[[Request], int] = requested
+three: Step[[str], Brief] = writer
+
+search(1)  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
+search("a", limt=1)  # type: ignore[call-arg, unused-coroutine]  # pyright: ignore[reportCallIssue]
+stateful(Progress(), "a")  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
+writer(3)  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
+search("a")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
+requested("a")  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
+LLM("x", accept=[search])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+LLM("x", on_reject="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+search.options(tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def main() -> None:
+    with Orchestrator("runs.db", pools={"tool": Pool(size=2, memory_mb=64)}) as orchestrator:
+        run = orchestrator.start(research, "otters", id="brief-otters")
+        assert_type(run.result(timeout=60), Brief)
+        assert_type(orchestrator.start(stateful, "otters", n=3).result(), Literal["done"])
+'''
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("user") / "script.py"
+    path.write_text(dedent(SCRIPT))
+    return path
+
+
+def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in understudy.__all__:
+        assert getattr(understudy, name) is not None, name
+    assert sorted(understudy.__all__) == sorted(set(understudy.__all__))
+    assert set(understudy.__all__) <= set(dir(understudy))
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'understudy' has no attribute 'nothing'"):
+        _ = understudy.nothing
+
+
+def test_every_error_that_a_user_can_catch_has_one_root() -> None:
+    errors = [
+        value
+        for value in (getattr(understudy, name) for name in understudy.__all__)
+        if isinstance(value, type) and issubclass(value, BaseException)
+    ]
+    assert len(errors) > 15
+    assert all(issubclass(error, UnderstudyError) for error in errors)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    done = python(
+        "-c",
+        "import time; start = time.process_time(); import understudy; seconds = time.process_time() - start; "
+        "import sys, json; print(json.dumps([seconds, [name for name in sys.modules]]))",
+    )
+    assert done.returncode == 0, done.stderr
+    seconds, modules = json.loads(done.stdout)
+    heavy = {"pydantic", "pykka", "apsw", "loguru", "psutil", "asyncio", "click", "rich"}
+    assert not heavy & set(modules)
+    assert [name for name in modules if name.startswith("understudy")] == [
+        "understudy.version",
+        "understudy",
+    ] or seconds < 0.05
+    assert seconds < 0.05
+
+
+def test_writing_a_workflow_loads_nothing_of_the_orchestrator() -> None:
+    done = python("-c", "import sys; from understudy import LLM, tool, workflow; print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert not {"understudy.workflows.orchestrator", "understudy.supervision", "apsw", "loguru", "psutil"} & loaded
+
+
+def test_the_package_works_in_a_checkout_without_links(tmp_path: Path) -> None:
+    for folder in ("actors", "journal", "messages", "metrics", "supervision", "workflows"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / "understudy").mkdir()
+    for name in ("__init__.py", "version.py"):
+        (tmp_path / "understudy" / name).write_bytes((ROOT / "understudy" / name).read_bytes())
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    code = "import understudy; from understudy import tool, Retry; print(understudy.__file__, tool.__module__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "understudy" / "__init__.py"), "understudy.workflows.decorators"]
+
+
+@pytest.mark.timeout(180)
+def test_mypy_sees_real_signatures_in_a_users_script(script: Path) -> None:
+    done = python(
+        "-m",
+        "mypy",
+        "--strict",
+        "--follow-imports=silent",
+        "--config-file=",
+        "--cache-dir",
+        str(script.parent / "cache"),
+        str(script),
+    )
+    assert done.stdout == "Success: no issues found in 1 source file\n", done.stdout + done.stderr
+
+
+@pytest.mark.timeout(180)
+def test_pyright_sees_real_signatures_in_a_users_script(script: Path) -> None:
+    settings = {
+        "typeCheckingMode": "strict",
+        "enableTypeIgnoreComments": False,
+        "reportUnnecessaryTypeIgnoreComment": "error",
+        "extraPaths": [str(ROOT)],
+        "include": [script.name],
+    }
+    (script.parent / "pyrightconfig.json").write_text(json.dumps(settings))
+    done = python("-m", "pyright", "--pythonpath", sys.executable, cwd=script.parent)
+    assert done.stdout.endswith("0 errors, 0 warnings, 0 informations\n"), done.stdout + done.stderr
