@@ -1,0 +1,334 @@
+"""What a supervisor decides about everything that can happen to its run."""
+
+from typing import Any
+
+import pytest
+
+from understudy.messages import events as ev
+from understudy.messages.evaluation import Evaluation
+from understudy.messages.failures import Exit, Failure
+from understudy.messages.frames import (
+    Completed,
+    Diverge,
+    Failed,
+    ProgramCommand,
+    Raise,
+    Return,
+    ScheduleChild,
+    ScheduleStep,
+    ScheduleTimer,
+    Turn,
+    Withdraw,
+)
+from understudy.messages.policy import Retry, StepOptions
+from understudy.workflows import inputs as do
+from understudy.workflows.decide import CANCEL_GRACE, Decision, Moment, decide
+from understudy.workflows.state import RunState, fold
+
+NOW = 1000.0
+
+
+class Case:
+    """A run that things happen to, one after the other."""
+
+    def __init__(self) -> None:
+        started = ev.RunStarted(at=NOW, run_id="r", app="app.py", workflow="w", arguments={})
+        self.state: RunState = fold(None, started)
+        self.now = NOW
+
+    def happen(self, happened: do.Input) -> Decision:
+        decision = decide(self.state, happened, Moment(self.now, 0.5))
+        for event in decision.events:
+            fold(self.state, event)
+        return decision
+
+    def turn(self, *commands: ProgramCommand, state: Any = None) -> Decision:
+        return self.happen(do.ProgramTurn(Turn(run_id="r", commands=commands, state=state)))
+
+    def step(self, key: str = "search#1", **options: Any) -> Decision:
+        """Have the program ask for a step and a worker begin it."""
+        self.turn(schedule(key, **options))
+        return self.assign(key)
+
+    def assign(self, key: str = "search#1") -> Decision:
+        attempt = self.state.steps[key].next_attempt
+        return self.happen(do.StepAssigned(key, attempt, f"t{attempt}", "tool-1", 42, 1))
+
+    def answer(self, result: Any, key: str = "search#1") -> Decision:
+        attempt = len(self.state.steps[key].attempts)
+        message = Completed(token=f"t{attempt}", result=result, duration=0.1)
+        return self.happen(do.StepAnswered(key, attempt, f"t{attempt}", message))
+
+    def fail(self, failure: Failure, key: str = "search#1") -> Decision:
+        attempt = len(self.state.steps[key].attempts)
+        message = Failed(token=f"t{attempt}", failure=failure, duration=0.1)
+        return self.happen(do.StepAnswered(key, attempt, f"t{attempt}", message))
+
+    def lose(self, gone: Exit, *, charged: bool = True, key: str = "search#1") -> Decision:
+        attempt = len(self.state.steps[key].attempts)
+        return self.happen(do.StepLost(key, attempt, f"t{attempt}", gone, charged))
+
+    def judge(self, *evaluations: Evaluation, key: str = "search#1") -> Decision:
+        attempt = len(self.state.steps[key].attempts)
+        return self.happen(do.StepJudged(key, attempt, evaluations))
+
+
+def schedule(key: str = "search#1", **options: Any) -> ScheduleStep:
+    kind = options.pop("kind", "tool")
+    return ScheduleStep(
+        key=key,
+        name="search",
+        kind=kind,
+        step="app:search",
+        arguments={"args": [], "kwargs": {}},
+        options=StepOptions(**options),
+    )
+
+
+def evaluation(score: float | None, threshold: float = 0.8) -> Evaluation:
+    passed = score is not None and score >= threshold
+    return Evaluation(name="concise", score=score, passed=passed, threshold=threshold, reason="too long")
+
+
+def types(decision: Decision) -> list[str]:
+    return [event.type for event in decision.events]
+
+
+KILLED = Exit(kind="signaled", signal="SIGKILL")
+ERROR = Failure(outcome="error", type="ValueError", message="no", classes=("builtins.ValueError", "builtins.Exception"))
+
+
+def test_a_result_is_told_to_the_program_only_after_it_is_recorded() -> None:
+    case = Case()
+    case.step()
+    decision = case.answer(["otter"])
+    assert types(decision) == ["attempt.ended", "step.completed"]
+    assert decision.now == []
+    assert decision.then == [do.ResolveProgram()]
+    assert case.state.resolutions[-1].value == ["otter"]
+
+
+def test_a_result_with_a_superseded_token_changes_nothing() -> None:
+    case = Case()
+    case.step()
+    case.lose(KILLED)
+    case.assign()
+    late = Completed(token="t1", result="late", duration=9.0)
+    decision = case.happen(do.StepAnswered("search#1", 1, "t1", late))
+    assert decision == Decision()
+
+
+def test_a_step_that_is_asked_for_again_is_not_scheduled_again() -> None:
+    case = Case()
+    case.step()
+    assert case.turn(schedule()) == Decision()
+
+
+def test_a_crash_is_an_attempt_and_the_next_one_comes_after_a_backoff() -> None:
+    case = Case()
+    case.step(retry=Retry(initial=2.0, jitter=0.0))
+    decision = case.lose(KILLED)
+    assert types(decision) == ["attempt.ended", "retry.scheduled"]
+    assert case.state.retries == {"search#1": NOW + 2.0}
+    assert case.state.steps["search#1"].attempts[0].outcome == "crash"
+    case.now += 2.0
+    assert case.happen(do.Tick()).now == [do.Dispatch("search#1", 2)]
+
+
+def test_an_injected_fault_is_not_charged_and_the_step_runs_again_at_once() -> None:
+    case = Case()
+    case.step(retry=Retry(attempts=1))
+    decision = case.lose(KILLED, charged=False)
+    assert decision.now == [do.Dispatch("search#1", 2)]
+
+
+def test_a_step_without_attempts_left_fails_with_its_last_failure() -> None:
+    case = Case()
+    case.step(retry=Retry(attempts=1))
+    decision = case.fail(ERROR)
+    assert types(decision) == ["attempt.ended", "step.failed"]
+    assert case.state.resolutions[-1].failure == ERROR
+    assert case.state.resolutions[-1].reason == "exhausted"
+
+
+def test_a_once_step_that_was_cut_off_is_not_run_again() -> None:
+    case = Case()
+    decision = case.step(once=True)
+    assert decision.then == [do.SendHeld("t1")], "it may begin only after its start is on the disk"
+    case.lose(KILLED)
+    assert case.state.resolutions[-1].reason == "unknown"
+
+
+def test_a_model_call_begins_only_after_its_start_is_on_the_disk() -> None:
+    case = Case()
+    assert case.step(kind="llm").then == [do.SendHeld("t1")]
+
+
+def test_a_rejected_result_is_retried_with_what_was_wrong_with_it() -> None:
+    case = Case()
+    case.step(accept=("app:concise",), threshold=0.8, retry=Retry(initial=0.0))
+    assert case.answer("long").now == [do.Judge("search#1", 1)]
+    decision = case.judge(evaluation(0.4))
+    assert types(decision) == ["step.evaluated", "retry.scheduled"]
+    step = case.state.steps["search#1"]
+    assert step.attempts[0].outcome == "rejected"
+    assert step.feedback == ["concise gave 0.40 where 0.80 is needed: too long"]
+
+
+def test_a_result_rejected_on_every_attempt_fails_the_step_as_rejected() -> None:
+    case = Case()
+    case.step(accept=("app:concise",), retry=Retry(attempts=1))
+    case.answer("long")
+    case.judge(evaluation(0.1))
+    assert case.state.resolutions[-1].reason == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("on_reject", "score", "flagged"), [("flag", 0.1, True), ("retry", 0.9, False), ("retry", None, True)]
+)
+def test_a_result_goes_on_flagged_where_policy_or_a_broken_evaluator_says_so(
+    on_reject: Any, score: float | None, flagged: bool
+) -> None:
+    case = Case()
+    case.step(accept=("app:concise",), on_reject=on_reject)
+    case.answer("text")
+    decision = case.judge(evaluation(score))
+    assert types(decision) == ["step.evaluated", "step.completed"]
+    assert case.state.steps["search#1"].flagged is flagged
+
+
+def test_a_verdict_about_an_attempt_that_was_judged_already_changes_nothing() -> None:
+    case = Case()
+    case.step(accept=("app:concise",))
+    case.answer("text")
+    case.judge(evaluation(1.0))
+    assert case.judge(evaluation(0.0)) == Decision()
+
+
+def test_the_end_of_a_run_ends_everything_that_still_goes_on_for_it() -> None:
+    case = Case()
+    case.step()
+    case.turn(ScheduleTimer(key="timer#1", seconds=60), ScheduleChild(key="child#1", workflow="c", arguments={}))
+    decision = case.turn(Return(result=1))
+    assert case.state.status == "completed"
+    assert do.WithdrawStep("search#1") in decision.now
+    assert do.CancelChild("child#1") in decision.now
+    assert do.EndProgram() in decision.now
+    assert decision.then[-1] == do.Announce()
+    assert case.state.timers == {}
+    assert case.state.in_flight == 0
+
+
+def test_nothing_happens_after_a_run_has_ended() -> None:
+    case = Case()
+    case.step()
+    case.turn(Raise(failure=ERROR))
+    assert case.state.status == "failed"
+    for happened in (do.Tick(), do.Cancel(None), do.Recover(orphaned=True), do.ProgramTurn(Turn(run_id="r"))):
+        assert case.happen(happened) == Decision()
+
+
+def test_a_cancelled_program_may_clean_up_and_is_ended_after_a_grace() -> None:
+    case = Case()
+    case.happen(do.ProgramAssigned("program-1", 7, 1))
+    decision = case.happen(do.Cancel("enough"))
+    assert types(decision) == ["cancel.requested"]
+    assert decision.then == [do.ResolveProgram()]
+    assert case.happen(do.Cancel("again")) == Decision(), "asking twice is asking once"
+    case.now += CANCEL_GRACE
+    assert types(case.happen(do.Tick()))[-1] == "run.cancelled"
+
+
+def test_a_run_is_cancelled_at_once_where_no_program_could_clean_up() -> None:
+    case = Case()
+    assert types(case.happen(do.Cancel(None))) == ["cancel.requested", "run.cancelled"]
+
+
+def test_a_program_that_takes_its_process_down_three_times_fails_its_run() -> None:
+    case = Case()
+    for _ in range(2):
+        case.happen(do.ProgramAssigned("program-1", 7, 1))
+        assert case.happen(do.ProgramLost(KILLED, charged=True)).then == [do.StartProgram()]
+    case.happen(do.ProgramLost(KILLED, charged=True))
+    assert case.state.status == "failed"
+    assert case.state.failure is not None
+    assert case.state.failure.exit == KILLED
+
+
+def test_a_bystander_of_a_dead_program_worker_goes_on_for_ever() -> None:
+    case = Case()
+    for _ in range(10):
+        assert case.happen(do.ProgramLost(KILLED, charged=False)).then == [do.StartProgram()]
+
+
+def test_a_program_that_diverges_is_parked_and_can_be_resumed() -> None:
+    case = Case()
+    case.step()
+    case.turn(Diverge(detail="the journal holds x, the code asks for y"))
+    assert case.state.status == "parked"
+    assert case.state.reason is not None
+    assert "the code asks for y" in case.state.reason
+    decision = case.happen(do.Resume())
+    assert types(decision) == ["run.resumed"]
+    assert do.StartProgram() in decision.then
+
+
+def test_recovery_charges_nobody_for_the_orchestrators_death() -> None:
+    case = Case()
+    case.happen(do.ProgramAssigned("program-1", 7, 1))
+    case.step(retry=Retry(attempts=1))
+    decision = case.happen(do.Recover(orphaned=True))
+    assert types(decision) == ["attempt.ended", "retry.scheduled", "program.ended"]
+    assert case.state.steps["search#1"].attempts[0].charged is False
+    assert do.Dispatch("search#1", 2) in decision.now
+    assert do.StartProgram() in decision.then
+
+
+def test_recovery_judges_again_what_was_being_judged() -> None:
+    case = Case()
+    case.step(accept=("app:concise",))
+    case.answer("text")
+    assert do.Judge("search#1", 1) in case.happen(do.Recover(orphaned=True)).now
+
+
+def test_recovering_twice_records_nothing_new() -> None:
+    case = Case()
+    case.step()
+    case.happen(do.Recover(orphaned=True))
+    assert case.happen(do.Recover(orphaned=True)).events == []
+
+
+def test_a_withdrawn_step_is_stopped_and_its_late_result_dropped() -> None:
+    case = Case()
+    case.step()
+    decision = case.turn(Withdraw(key="search#1"))
+    assert decision.now == [do.WithdrawStep("search#1")]
+    assert case.state.steps["search#1"].status == "cancelled"
+    assert case.state.resolutions == []
+    assert (
+        case.happen(do.StepAnswered("search#1", 1, "t1", Completed(token="t1", result=1, duration=0.1))) == Decision()
+    )
+
+
+def test_a_change_of_state_is_recorded_before_the_steps_it_came_with() -> None:
+    case = Case()
+    decision = case.turn(schedule(), state={"n": 1})
+    assert types(decision) == ["state.changed", "step.scheduled"]
+    assert case.turn(state={"n": 1}) == Decision(), "a replay says the same again"
+
+
+def test_every_resolution_of_the_state_has_its_word_to_the_program() -> None:
+    case = Case()
+    case.turn(ScheduleChild(key="child#1", workflow="c", arguments={}), ScheduleTimer(key="timer#1", seconds=1))
+    told = 0
+    case.now += 1
+    for happened in (
+        do.Tick(),
+        do.ChildFinished("child#1", 1, None),
+        do.ChildFinished("child#1", 2, None),
+        do.ProgramTurn(Turn(run_id="r", commands=(schedule("a#1"), schedule("b#1")))),
+        do.StepAssigned("a#1", 1, "t1", "tool-1", 1, 1),
+        do.StepAnswered("a#1", 1, "t1", Completed(token="t1", result=1, duration=0.1)),
+    ):
+        told += case.happen(happened).then.count(do.ResolveProgram())
+    assert told == len(case.state.resolutions) == 3
