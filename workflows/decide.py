@@ -60,14 +60,16 @@ def _begin(_state: RunState, _happened: do.Begin, _moment: Moment, out: Decision
 
 
 def _recover(state: RunState, happened: do.Recover, moment: Moment, out: Decision) -> None:
-    """Go on from the journal: nothing of what was in flight exists any more."""
-    if happened.orphaned:
-        gone = Exit(kind="orchestrator_lost", detail="the orchestrator ended while this attempt ran")
-        for step in state.steps.values():
-            if step.running is not None:
-                _attempt_lost(state, step, step.running, gone, charged=False, moment=moment, out=out)
-        if state.program is not None:
-            out.events.append(ev.ProgramEnded(at=moment.now, exit=gone, charged=False))
+    """Go on from the journal: a run that was not in memory has nothing in flight, whatever its journal says.
+
+    That holds within one life of an orchestrator too: it has had no part in a run that was parked in an earlier one.
+    """
+    gone = Exit(kind="orchestrator_lost", detail="the orchestrator ended while this attempt ran")
+    for step in state.steps.values():
+        if step.running is not None:
+            _attempt_lost(state, step, step.running, gone, charged=False, moment=moment, out=out)
+    if happened.orphaned and state.program is not None:
+        out.events.append(ev.ProgramEnded(at=moment.now, exit=gone, charged=False))
     if not state.parked:
         _go_on(state, moment, out)
 

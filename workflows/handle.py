@@ -54,7 +54,10 @@ class Run(Generic[R]):
 
     def __repr__(self) -> str:
         """Say where the run stands."""
-        return f"<Run {self.id}: {self.status}>"
+        try:
+            return f"<Run {self.id}: {self.status}>"
+        except UnderstudyError as error:  # a closed or broken journal must not break who only wants to print it
+            return f"<Run {self.id}: {error}>"
 
     @property
     def record(self) -> "RunRecord":

@@ -51,7 +51,7 @@ from understudy.workflows.door import Door
 from understudy.workflows.handle import Run, check
 from understudy.workflows.home import Home, OwnerLock
 from understudy.workflows.reads import Reads
-from understudy.workflows.runs import Runs
+from understudy.workflows.runs import CLOSED, Runs
 from understudy.workflows.services import Services
 from understudy.workflows.workflow import Workflow
 
@@ -65,6 +65,9 @@ MAX_ID: Final = 200
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
 the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
+CLOSE_GRACE: Final = 0.5
+"""Seconds that workers have to end by themselves. The idle ones need milliseconds; what the others still do could not
+be recorded any more, and is done again by whoever opens the journal next."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that all processes together have to end."""
 
@@ -104,6 +107,8 @@ class Orchestrator:
             raise apps.ImportEnded
         self._closers: list[Callable[[], object]] = []
         self._failure: JournalError | None = None
+        self._ending: asyncio.Task[None] | None = None
+        """The end of all processes, once it has begun. Reactor's thread only."""
         self._closing = threading.Lock()
         self._closed = False
         self.home = Home(home)
@@ -227,7 +232,13 @@ class Orchestrator:
         self.close()
 
     def _end_processes(self) -> None:
-        self._reactor.submit(self._tree.close()).result(CLOSE_TIMEOUT)
+        self._reactor.submit(self._close_tree()).result(CLOSE_TIMEOUT)
+
+    async def _close_tree(self) -> None:
+        """End every process, once, whoever asks first. The loop must not stop before that is over."""
+        if self._ending is None:
+            self._ending = asyncio.get_running_loop().create_task(self._tree.close(CLOSE_GRACE))
+        await self._ending
 
     def _on_reactor(self, function: Callable[[], None]) -> None:
         async def call() -> None:
@@ -241,7 +252,7 @@ class Orchestrator:
             self._failure = error
             logger.error("the orchestrator stops, because its journal failed: {}", error)
             self._runs.close()
-            self._ending = asyncio.get_running_loop().create_task(self._tree.close())
+            self._ending = asyncio.get_running_loop().create_task(self._tree.close(CLOSE_GRACE))
 
     def check_alive(self) -> None:
         """Do nothing while the orchestrator works.
@@ -253,8 +264,7 @@ class Orchestrator:
             msg = f"the orchestrator has stopped, because its journal failed: {self._failure}"
             raise OrchestratorClosed(msg) from self._failure
         if self._closed:
-            msg = "the orchestrator is closed; open the journal again to go on with its runs"
-            raise OrchestratorClosed(msg)
+            raise OrchestratorClosed(CLOSED)
 
     # ------------------------------------------------------------ runs
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
@@ -10,7 +11,7 @@ import pykka
 from loguru import logger
 
 from understudy.messages.commands import Accepted, Refused, StartRun
-from understudy.messages.errors import CodecError, JournalError, SequenceConflict
+from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
 from understudy.messages.events import RunStarted
 from understudy.messages.failures import Failure
 from understudy.messages.records import RunStatus
@@ -22,8 +23,23 @@ from understudy.workflows.supervisor import RunSupervisor
 ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")
 """Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
 
+CLOSED: Final = "the orchestrator is closed; open the journal again to go on with its runs"
+"""Answer to whoever still asks for something."""
+
 T = TypeVar("T")
 Reply = Callable[[Accepted | Refused], None]
+
+
+@dataclass(slots=True)
+class _Launch:
+    """A run that the disk has not accepted yet."""
+
+    ref: pykka.ActorRef[RunSupervisor]
+    state: RunState
+    replies: list[tuple[StartRun, Reply]]
+    """Who started it, the one that wrote its first event first."""
+    messages: list[Input | Confirmed] = field(default_factory=list[Input | Confirmed])
+    """What came for it meanwhile."""
 
 
 class Runs:
@@ -37,6 +53,8 @@ class Runs:
         self._services: Services
         self._live: dict[str, pykka.ActorRef[RunSupervisor]] = {}
         self._states: dict[str, RunState] = {}
+        self._launching: dict[str, _Launch] = {}
+        """Runs whose first event is not on the disk yet."""
         self._loading: dict[str, list[Input | Confirmed]] = {}
         self._alarms: dict[str, asyncio.TimerHandle] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
@@ -57,29 +75,53 @@ class Runs:
     # ------------------------------------------------------------ starting
 
     def launch(self, command: StartRun, reply: Reply, *, parent: str | None = None, key: str | None = None) -> None:
-        """Start a run, or find the one that its id started before; ``reply`` is called once that is on the disk."""
+        """Start a run, or find the one that its id started before; ``reply`` is called once that is on the disk.
+
+        The disk decides whether the id is new. Until it has, this run is nobody's: it takes no messages, and does not
+        stand in the way of a run of the same id that is being recovered meanwhile.
+        """
         if (state := self._states.get(command.run_id)) is not None:
             reply(_attach(command, state.app, state.workflow, state.arguments))
-            return
-        first = RunStarted(
-            at=self._services.clock(),
-            run_id=command.run_id,
-            app=command.app,
-            workflow=command.workflow,
-            arguments=command.arguments,
-            parent=parent,
-            parent_key=key,
-        )
+        elif (launching := self._launching.get(command.run_id)) is not None:
+            launching.replies.append((command, reply))
+        elif self._closed:
+            reply(Refused(code="closed", message=CLOSED))
+        else:
+            first = RunStarted(
+                at=self._services.clock(),
+                run_id=command.run_id,
+                app=command.app,
+                workflow=command.workflow,
+                arguments=command.arguments,
+                parent=parent,
+                parent_key=key,
+            )
+            state = fold(None, first)
+            accepted = partial(self._launched, command.run_id)
+            ref = RunSupervisor.start(self._services, state, first=first, accepted=accepted)
+            self._launching[command.run_id] = _Launch(ref, state, [(command, reply)])
+            ref.tell(Begin())
 
-        def accepted(error: JournalError | None) -> None:
-            if error is None:
-                reply(Accepted(run_id=command.run_id))
+    def _launched(self, run_id: str, error: JournalError | None) -> None:
+        """The disk has spoken about a new run: tell those who wait for it."""
+        launch = self._launching.pop(run_id)
+        if error is None:
+            self._states[run_id] = launch.state
+            self._live[run_id] = launch.ref
+            for happened in launch.messages:
+                launch.ref.tell(happened)
+        else:
+            for happened in launch.messages:
+                self.route(run_id, happened)
+        for index, (command, reply) in enumerate(launch.replies):
+            if error is None and index == 0:
+                reply(Accepted(run_id=run_id))
+            elif error is None:
+                reply(_attach(command, launch.state.app, launch.state.workflow, launch.state.arguments))
             elif isinstance(error, SequenceConflict):
                 self._find(command, reply)
             else:
                 reply(Refused(code="closed", message=str(error)))
-
-        self._adopt(fold(None, first), Begin(), first=first, accepted=accepted)
 
     def _find(self, command: StartRun, reply: Reply) -> None:
         """The id is taken: attach to that run where it was started with the same, refuse where not."""
@@ -120,6 +162,8 @@ class Runs:
         """See ``Directory``."""
         if (ref := self._live.get(run_id)) is not None:
             ref.tell(happened)
+        elif (launching := self._launching.get(run_id)) is not None:
+            launching.messages.append(happened)
         elif (waiting := self._loading.get(run_id)) is not None:
             waiting.append(happened)
         elif not self._closed:
@@ -139,12 +183,14 @@ class Runs:
         for finisher in self._finishers.pop(state.run_id, ()):
             finisher()
 
-    def forget(self, run_id: str, wake_at: float | None) -> None:
+    def forget(self, state: RunState, wake_at: float | None) -> None:
         """See ``Directory``."""
-        self._live.pop(run_id, None)
-        self._states.pop(run_id, None)
+        if self._states.get(state.run_id) is not state:
+            return  # its id was taken: the run of this id is another's
+        del self._states[state.run_id]
+        self._live.pop(state.run_id, None)
         if wake_at is not None:
-            self._wake(run_id, wake_at)
+            self._wake(state.run_id, wake_at)
 
     def _wake(self, run_id: str, due: float) -> None:
         delay = max(0.0, due - self._services.clock())
@@ -220,22 +266,14 @@ class Runs:
         for happened in self._loading.pop(run_id, []):
             if isinstance(happened, Confirmed):
                 happened.reply(error if isinstance(error, JournalError) else JournalError(str(error)))
-        logger.error("run {} cannot be read: {}", run_id, error)
+        if not self._closed:
+            logger.error("run {} cannot be read: {}", run_id, error)
 
-    def _adopt(
-        self,
-        state: RunState,
-        happened: Input,
-        *,
-        first: RunStarted | None = None,
-        accepted: Callable[[JournalError | None], None] | None = None,
-    ) -> None:
-        if self._closed:
-            return
+    def _adopt(self, state: RunState, happened: Input) -> None:
         if (alarm := self._alarms.pop(state.run_id, None)) is not None:
             alarm.cancel()
         self._states[state.run_id] = state
-        ref = RunSupervisor.start(self._services, state, first=first, accepted=accepted)
+        ref = RunSupervisor.start(self._services, state)
         self._live[state.run_id] = ref
         ref.tell(happened)
 
@@ -247,14 +285,12 @@ class Runs:
         """Run ``job`` in the reader's thread and ``then`` with its result on the reactor."""
 
         def finished(future: "asyncio.Future[T]") -> None:
-            if future.cancelled() or self._closed:
-                return
-            error = future.exception()
+            error = OrchestratorClosed(CLOSED) if future.cancelled() or self._closed else future.exception()
             if error is None:
                 then(future.result())
             elif failed is not None:
                 failed(error)
-            else:
+            elif not self._closed:
                 logger.opt(exception=error).error("the journal cannot be read")
 
         self._services.reactor.loop.run_in_executor(self._reader, job).add_done_callback(finished)
@@ -262,7 +298,7 @@ class Runs:
     def close(self) -> None:
         """Stop every supervisor where it stands. What was in flight is taken up from the journal next time."""
         self._closed = True
-        for ref in self._live.values():
+        for ref in (*self._live.values(), *(launch.ref for launch in self._launching.values())):
             ref.actor_stopped.set()
         for alarm in self._alarms.values():
             alarm.cancel()

@@ -43,8 +43,8 @@ class Directory(Protocol):
         """Note that a run has ended or is parked, and that this is on the disk."""
         ...
 
-    def forget(self, run_id: str, wake_at: float | None) -> None:
-        """Drop a supervisor from memory; it is rebuilt for its next message, or at ``wake_at``."""
+    def forget(self, state: RunState, wake_at: float | None) -> None:
+        """Drop the supervisor of ``state`` from memory; it is rebuilt for its next message, or at ``wake_at``."""
         ...
 
 

@@ -161,6 +161,8 @@ class RunSupervisor(LoopActor):
         self._pending -= 1
         if accepted is not None:
             accepted(error)
+        if self.actor_stopped.is_set():
+            return  # the orchestrator is closing; whoever opens the journal next goes on from here
         if error is not None:
             self._abandon(error)
             return
@@ -338,7 +340,7 @@ class RunSupervisor(LoopActor):
     def _leave(self, wake_at: float | None) -> None:
         self._left = True
         self._stop_work()
-        self._services.directory.forget(self.state.run_id, wake_at)
+        self._services.directory.forget(self.state, wake_at)
         self.stop()
 
     def _stop_work(self) -> None:

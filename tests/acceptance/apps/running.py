@@ -88,6 +88,7 @@ async def fickle(folder: str) -> str:
     """Not deterministic: it asks a file which step to take."""
     if Path(folder, "other-way").exists():
         await note(str(Path(folder, "log")), "other way")
+    await gate(folder, "first")
     return await gate(folder, "gate")
 
 
