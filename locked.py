@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     strip_addresses()
-    environment = ROOT / ".venvs" / python if python else ROOT / ".venv"
+    name = re.sub(r"[^\w.-]+", "-", python).strip("-")  # a version, or the path of an interpreter
+    environment = ROOT / ".venvs" / name if name else ROOT / ".venv"
     install(environment, python)
     settings = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
     command = arguments

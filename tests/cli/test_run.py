@@ -1,6 +1,7 @@
 """``run``: what goes in, what comes out, and how a run is left and taken up again."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -206,3 +207,24 @@ def test_an_unknown_worker_or_signal_is_answered_plainly(understudy: CommandLine
     assert "no signal 'HARD'" in understudy("actors", "kill", "nobody", "--signal", "HARD", code=2).err
     gate.open()
     understudy("runs", "result", "one", "--timeout", "30")
+
+
+def test_a_terminal_sees_progress_that_redraws_itself(understudy: CommandLine) -> None:
+    ours, theirs = os.openpty()
+    process = understudy.start("run", "app.py:total", "-i", "a=1", stderr=theirs)
+    os.close(theirs)
+    drawn = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # the last writer has closed its end
+            break
+        if not piece:
+            break
+        drawn += piece
+    os.close(ours)
+    out, _ = process.communicate(timeout=30)
+    assert json.loads(out) == 2
+    assert b"\x1b[" in drawn
+    assert b"add#1" in drawn
+    assert b"1 of 1 steps done" in drawn

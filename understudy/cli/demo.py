@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from understudy.cli.exits import RUN_FAILED
-from understudy.cli.show import emit
+from understudy.cli.show import command_line, emit
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -43,13 +43,16 @@ class Outcome:
     recovered: int
     lost: int
     repeated: int
+    score: float | None
+    """Mean of the scores that the evaluators gave the accepted answers, 0 to 1."""
 
     def sentence(self) -> str:
         """Say it in one line."""
         return (
             f"{self.run_id} completed in {self.seconds:.1f} s: {self.steps} steps, {self.attempts} attempts, "
-            f"{self.faults} faults injected, {self.recovered} recovered, "
+            f"{self.faults} {'fault' if self.faults == 1 else 'faults'} injected, {self.recovered} recovered, "
             f"{self.lost} steps lost, {self.repeated} effects repeated"
+            + ("" if self.score is None else f", scored {self.score:.2f}")
         )
 
 
@@ -87,7 +90,7 @@ def demo(settings: Settings, kill_orchestrator: bool, seed: int) -> int:  # noqa
     outcome = _count(home, run_id, Path(arguments["effects"]), time.monotonic() - started)
     for line in Path(arguments["out"]).read_text(encoding="utf-8").splitlines():
         say(f"  {line}")
-    say(f"Every attempt, read from the journal: understudy --home {home.path} runs show {run_id}")
+    say(f"Every attempt, read from the journal: {command_line('--home', str(home.path), 'runs', 'show', run_id)}")
     good = outcome.lost == outcome.repeated == 0 < outcome.faults == outcome.recovered
     say(("✔ " if good else "✖ ") + outcome.sentence())
     if settings.json:
@@ -198,6 +201,7 @@ def _count(home: "Home", run_id: str, effects: Path, passed: float) -> Outcome:
     """Count from the journal; repeated effects from the lines that the tools themselves left."""
     steps = _look(home, run_id)
     faulty = [step for step in steps for attempt in step.attempts if attempt.outcome not in HARMLESS]
+    scores = [one.score for step in steps for one in step.evaluations if one.score is not None]
     lines = Counter(effects.read_text(encoding="utf-8").splitlines())
     return Outcome(
         run_id=run_id,
@@ -208,4 +212,5 @@ def _count(home: "Home", run_id: str, effects: Path, passed: float) -> Outcome:
         recovered=sum(step.status == "completed" for step in faulty),
         lost=sum(step.status != "completed" for step in steps),
         repeated=sum(count - 1 for count in lines.values()),
+        score=sum(scores) / len(scores) if scores else None,
     )

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from understudy.cli.exits import INTERRUPTED, TIMEOUT
-from understudy.cli.show import emit
+from understudy.cli.show import command_line, emit
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
 
 def _kept(settings: Settings, order: Order, run_id: str, what: str) -> None:
     home = ["--home", settings.directory] if settings.directory else []
-    again = shlex.join(["understudy", *home, "run", order.target, "--id", run_id])
+    again = command_line(*home, "run", order.target, "--id", run_id)
     print(f"understudy: run {run_id} {what}. Nothing of it is lost; go on with: {again}", file=sys.stderr)
 
 

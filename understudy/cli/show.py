@@ -1,8 +1,11 @@
 """How answers are shown: JSON for programs, tables for people on a terminal, plain aligned lines in a pipe."""
 
+import os
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 SIXTY = 60
@@ -29,6 +32,13 @@ def emit(value: object) -> None:
 
     sys.stdout.write(to_json(value, indent=2, inf_nan_mode="null").decode() + "\n")
     sys.stdout.flush()
+
+
+def command_line(*arguments: str) -> str:
+    """Give a command that works where this one was typed: with ``understudy`` installed, or in a checkout."""
+    called = Path(sys.argv[0])
+    checkout = [os.path.relpath(sys.executable), os.path.relpath(called)]
+    return shlex.join([*(checkout if called.suffix == ".py" else ["understudy"]), *arguments])
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO | None = None) -> None:
