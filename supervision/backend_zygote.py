@@ -1,6 +1,7 @@
 """The process backend that forks warm workers from a zygote, and starts a new zygote when one is lost."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import sys
@@ -171,8 +172,8 @@ class ZygoteBackend:
         for worker in workers:
             if worker.pid is not None:
                 await worker.dead.wait()
-        if not household.clean:  # the keeper was killed, so its orphans are not in its hands
-            await self._loop.run_in_executor(None, lineage.end_all, [lineage.carries(household.lineage)])
+        if not household.clean:  # the keeper was killed, so what it had adopted is in nobody's hands
+            await self._loop.run_in_executor(None, _end_lineage, household.lineage)
         for worker in workers:
             self._forget(worker)
             self._loop.call_soon(worker.lost, why)  # a listener that raises must not keep the others from hearing
@@ -250,3 +251,11 @@ class ZygoteBackend:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _end_lineage(mark: str) -> None:
+    """Kill all that carries ``mark``, however long it takes: an end that is not certain is not reported. Blocks."""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            lineage.end_all([lineage.carries(mark)])
+            return

@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from understudy.messages.errors import CodecError
+from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, ToWorker
 
-READ_BYTES: Final = 256 * 1024
+READ_BYTES: Final = 64 * 1024
+"""Kept below the size from which the allocator maps and unmaps memory for each read, which costs more than the read."""
 HIGH_WATER_BYTES: Final = 64 * 1024 * 1024
 """How much may wait for a worker that does not read. Four times the longest message."""
 
@@ -27,7 +29,8 @@ class Channel:
         sock: Our end of the socket pair; the channel closes it.
         incarnation: The worker's life number, which its messages must carry if they carry any.
         on_message: Hears each message.
-        on_fault: Called once when the bytes are no message, or too much waits to be sent; nothing is heard after it.
+        on_fault: Called once with the end that the life deserves, when the bytes are no message or too much waits to be
+            sent; nothing is heard after it.
         on_end: Called once when the other end is closed everywhere.
     """
 
@@ -38,7 +41,7 @@ class Channel:
         incarnation: int,
         *,
         on_message: Callable[[FromWorker], None],
-        on_fault: Callable[[str], None],
+        on_fault: Callable[[Exit], None],
         on_end: Callable[[], None],
     ) -> None:
         """Start reading."""
@@ -67,7 +70,7 @@ class Channel:
         if self._waiting:
             self._waiting += frame
             if len(self._waiting) > HIGH_WATER_BYTES:
-                self._fail(f"it left {len(self._waiting)} bytes of messages unread")
+                self._fail(Exit(kind="hung", detail=f"it left {len(self._waiting)} bytes of messages unread"))
             return
         sent = self._push(frame)
         if sent < len(frame):
@@ -119,7 +122,7 @@ class Channel:
         try:
             self._deliver(data)
         except CodecError as error:
-            self._fail(str(error))
+            self._fail(Exit(kind="garbage", detail=str(error)))
         return self._readable
 
     def _deliver(self, data: bytes) -> None:
@@ -142,7 +145,7 @@ class Channel:
         if fault is not None:
             raise fault
 
-    def _fail(self, fault: str) -> None:
+    def _fail(self, fault: Exit) -> None:
         if self._readable:
             self._stop_reading()
             self._waiting.clear()

@@ -70,14 +70,18 @@ class Worker:
         self._doomed = False  # from the first SIGKILL on
         self._timers: list[asyncio.TimerHandle] = []
         self._oom_kills = linux.oom_kills()
-        ours, theirs = socket.socketpair()
-        stdout, self._stdout_far = os.pipe()
-        stderr, self._stderr_far = os.pipe()
-        self._theirs = theirs
+        with contextlib.ExitStack() as undo:  # where descriptors run out half-way
+            ours, self._theirs = socket.socketpair()
+            undo.callback(ours.close)
+            undo.callback(self._theirs.close)
+            stdout, self._stdout_far = os.pipe()
+            undo.callback(os.close, stdout)
+            undo.callback(os.close, self._stdout_far)
+            stderr, self._stderr_far = os.pipe()
+            undo.pop_all()
         self._channel = Channel(
-            loop, ours, spec.incarnation, on_message=self._received, on_fault=self._garbage, on_end=self._hung_up
+            loop, ours, spec.incarnation, on_message=self._received, on_fault=self.kill, on_end=self._hung_up
         )
-
         self._stdout = Capture(loop, stdout, on_output and partial(on_output, spec.worker, "stdout"))
         self._stderr = Capture(loop, stderr, on_output and partial(on_output, spec.worker, "stderr"))
 
@@ -102,7 +106,7 @@ class Worker:
         With SIGTERM, SIGKILL follows after ``TERM_GRACE``. Where the reason is that the process is stuck, it is first
         asked for its stack, which then ends its stderr; a stopped process cannot answer and is killed at once.
         """
-        if self.ended:
+        if self.dead.is_set():  # by itself, or for an earlier reason
             return
         self._reason = self._reason or reason
         if not self._asked:  # there is no process yet, and now there will be none
@@ -149,6 +153,9 @@ class Worker:
             self._pidfd = os.pidfd_open(pid)
         except ProcessLookupError:  # only where the zygote died meanwhile
             self.dead.set()
+        except OSError as error:  # no descriptor is left to watch it with
+            self._reason = self._reason or Exit(kind="start_failed", detail=f"it cannot be watched: {error}")
+            os.kill(pid, _SIGKILL)
         else:
             self._loop.add_reader(self._pidfd, self._died)
         self._listener.spawned(pid)
@@ -179,16 +186,13 @@ class Worker:
         self._spoke = True
         self._listener.received(message)
 
-    def _garbage(self, fault: str) -> None:
-        self.kill(Exit(kind="garbage", detail=fault))
-
     def _hung_up(self) -> None:
         """The socket has ended. Most likely the process is ending too, so let it: a kill now would hide how."""
         self._later(TERM_GRACE, self._kill_mute)
 
     def _kill_mute(self) -> None:
         if not self.dead.is_set():
-            self.kill(Exit(kind="garbage", detail="it closed its socket and lived on"))
+            self.kill(Exit(kind="hung", detail="it closed its socket and lived on"))
 
     def _died(self) -> None:
         self._close_pidfd()

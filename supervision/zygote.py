@@ -112,9 +112,8 @@ class Zygote:
         """Send a packet. Blocks while the orchestrator does not read, as it may be stopped."""
         try:
             self._control.send(FROM_ZYGOTE.dump_json(message))
-        except BrokenPipeError:
-            linux.end_descendants()
-            os._exit(0)
+        except OSError:  # the orchestrator is gone
+            _leave()
 
     def run(self) -> NoReturn:
         """Serve launches and deaths for ever; the end of the control socket ends the process."""
@@ -131,10 +130,12 @@ class Zygote:
                 self._bury()
 
     def _take_packet(self) -> None:
-        data, descriptors, _, _ = socket.recv_fds(self._control, MAX_PACKET_BYTES, 3, socket.MSG_CMSG_CLOEXEC)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, MAX_PACKET_BYTES, 3, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:  # the orchestrator is gone, and had not read all that we said
+            _leave()
         if not data:
-            linux.end_descendants()  # the keeper would do it too, unless somebody has stopped it
-            os._exit(0)
+            _leave()
         self._launch(TO_ZYGOTE.validate_json(data), descriptors)
 
     def _launch(self, launch: Launch, descriptors: list[int]) -> None:
@@ -203,6 +204,12 @@ class Zygote:
         self._poll.unregister(pidfd)
         os.close(pidfd)
         os.waitpid(pid, 0)
+
+
+def _leave() -> NoReturn:
+    """End with everything below us. The keeper would see to it too, unless somebody has stopped it."""
+    linux.end_descendants()
+    os._exit(0)
 
 
 def _count_threads() -> int:

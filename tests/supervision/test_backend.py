@@ -287,7 +287,7 @@ def test_the_end_of_the_socket_is_not_yet_death(scene: Scene) -> None:
         end = await (await born(scene.backend)).end_by("hang_up_and_leave", 7)
         assert (end.kind, end.code) == ("exited", 7)
         end = await (await born(scene.backend)).end_by("hang_up")
-        assert (end.kind, end.signal) == ("garbage", "SIGKILL")
+        assert (end.kind, end.signal) == ("hung", "SIGKILL")
         assert "closed its socket" in end.detail
 
     scene.run(story())
@@ -308,7 +308,7 @@ def test_a_worker_that_does_not_read_blocks_nobody(scene: Scene, monkeypatch: py
         for _ in range(10):
             deaf.tell("echo", "x" * 1_000_000)
         end = await deaf.heard.exit()
-        assert end.kind == "garbage"
+        assert end.kind == "hung"
         assert "unread" in end.detail
         assert await well.ask("echo", "still") == "still"
         await well.end_by("leave", 0)

@@ -226,7 +226,7 @@ def orchestrate(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen
             [sys.executable, str(HERE / "orchestrator_script.py"), kind, lock, str(count), deed],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": root},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])},
             cwd=tmp_path,
         )
         started.append(process)
