@@ -41,7 +41,7 @@ def _traces(pid: int) -> bytes:
         return found
     for link in links:
         try:
-            found += os.fsencode(os.readlink(link.path)) + b"\0"
+            found += bytes(Path(link.path).readlink()) + b"\0"
         except OSError:
             continue
     return found

@@ -13,7 +13,7 @@ from tests.acceptance import harness
 from tests.acceptance.apps import authoring, judged
 from tests.acceptance.apps.effects import effects
 from tests.support import eventually
-from understudy import Orchestrator, Run, RunCancelled, RunFailed
+from understudy import Orchestrator, Run, RunCancelled, RunFailed, run
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -316,6 +316,12 @@ def test_outside_of_a_workflow_steps_and_workflows_run_in_place(mark):
     assert authoring.double.fn(5) == 10
     with pytest.raises(RuntimeError):
         authoring.current()
+
+
+def test_run_outside_of_a_workflow_sees_it_to_its_end(home, mark):
+    assert run(authoring.parent, 3) == [6, 12, 20, 40]
+    with pytest.raises(RunFailed, match="no such account"):
+        run(authoring.hopeless)
 
 
 # ---------------------------------------------------------------- models and evaluators

@@ -15,7 +15,16 @@ import pytest
 from tests.acceptance import harness
 from tests.acceptance.apps import authoring, running
 from tests.support import eventually
-from understudy import IdConflict, Orchestrator, OrchestratorClosed, RunCancelled, RunFailed, RunNotFound, RunParked, WorkerNotFound
+from understudy import (
+    IdConflict,
+    Orchestrator,
+    OrchestratorClosed,
+    RunCancelled,
+    RunFailed,
+    RunNotFound,
+    RunParked,
+    WorkerNotFound,
+)
 
 pytestmark = pytest.mark.timeout(90)
 APPS = Path(__file__).parent / "apps"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -152,7 +153,7 @@ def test_after_kill_9_one_hundred_runs_go_on_within_a_second(tmp_path: Path, mar
             run_id for run_id, log in harness.read_journal(tmp_path / "runs.db").items() if log.row["ended_at"] is None
         }
         owner = Owner(tmp_path)
-        owner.wait_until(lambda: _all_go_on(tmp_path, open_runs, owner.started))
+        owner.wait_until(partial(_all_go_on, tmp_path, open_runs, owner.started))
         owner.kill(mark)
         opening = float(client_log(tmp_path, "opened")[lives][1])
         delays.append(_went_on_at(tmp_path, open_runs, opening) - opening)

@@ -19,6 +19,7 @@ from understudy import (
     RunFailed,
     StepFailed,
     current,
+    run,
     sleep,
     tool,
     workflow,
@@ -158,7 +159,8 @@ def flaky(log: str, failures: int) -> int:
     """Fail so many times, then say which attempt this is."""
     effect(log, "flaky", at=time.time())
     if current().attempt <= failures:
-        raise ValueError(f"attempt {current().attempt} was not good enough")
+        message = f"attempt {current().attempt} was not good enough"
+        raise ValueError(message)
     return current().attempt
 
 
@@ -374,7 +376,7 @@ async def failing_child() -> None:
 @workflow
 async def parent(number: int) -> list[int]:
     first = await child(number)
-    second = await child(first)
+    second = await run(child, first)
     return [first, second, *await asyncio.gather(child(10), child(20))]
 
 
