@@ -5,43 +5,28 @@ be carried out at once; ``Decision.then`` only after the events are on the disk,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from understudy.messages import events as ev
 from understudy.messages import frames
-from understudy.messages.failures import Exit, Failure, Outcome
-from understudy.supervision.retry import Again, PastAttempt, next_attempt
+from understudy.messages.failures import Exit, Failure
 from understudy.workflows import inputs as do
-from understudy.workflows.inputs import Effect, Input
-from understudy.workflows.state import Attempt, RunState, Step
-from understudy.workflows.verdict import verdict
+from understudy.workflows.attempts import (
+    attempt_lost,
+    cancel_step,
+    step_answered,
+    step_assigned,
+    step_judged,
+    step_lost,
+)
+from understudy.workflows.decision import Decision, Moment
+from understudy.workflows.inputs import Input
+from understudy.workflows.state import RunState
 
 CANCEL_GRACE: Final = 10.0
 """Seconds a cancelled program has to clean up before its run is ended without it."""
 PROGRAM_CRASHES: Final = 3
 """Deaths of program workers charged to a run that end it."""
-
-
-@dataclass(slots=True)
-class Decision:
-    """What to record and what to do, each in order."""
-
-    events: list[ev.AnyEvent] = field(default_factory=list[ev.AnyEvent])
-    now: list[Effect] = field(default_factory=list[Effect])
-    """May be carried out before the events are on the disk."""
-    then: list[Effect] = field(default_factory=list[Effect])
-    """Only after."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What a decision may know of the world."""
-
-    now: float
-    """Seconds since the Unix epoch."""
-    unit: float
-    """A random number, at least 0 and below 1."""
 
 
 def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
@@ -67,7 +52,7 @@ def _recover(state: RunState, happened: do.Recover, moment: Moment, out: Decisio
     gone = Exit(kind="orchestrator_lost", detail="the orchestrator ended while this attempt ran")
     for step in state.steps.values():
         if step.running is not None:
-            _attempt_lost(state, step, step.running, gone, charged=False, moment=moment, out=out)
+            attempt_lost(state, step, step.running, gone, charged=False, moment=moment, out=out)
     if happened.orphaned and state.program is not None:
         out.events.append(ev.ProgramEnded(at=moment.now, exit=gone, charged=False))
     if not state.parked:
@@ -225,18 +210,10 @@ def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
     if key in state.timers:
         out.events.append(ev.TimerCancelled(at=moment.now, key=key))
     elif (step := state.steps.get(key)) is not None and step.open:
-        _cancel_step(step, moment, out)
+        cancel_step(step, moment, out)
     elif (child := state.children.get(key)) is not None and child.open:
         out.now.append(do.CancelChild(key))
         _child_ended(key, child.run_id, None, Failure(outcome="cancelled", message="no longer awaited"), moment, out)
-
-
-def _cancel_step(step: Step, moment: Moment, out: Decision) -> None:
-    failure = Failure(outcome="cancelled", message="no longer awaited")
-    if (attempt := step.running) is not None:
-        out.events.append(_attempt_ended(step, attempt, moment, "cancelled", failure=failure, charged=False))
-    out.now.append(do.WithdrawStep(step.key))
-    out.events.append(ev.StepFailed(at=moment.now, key=step.key, reason="cancelled", failure=failure))
 
 
 def _child_finished(state: RunState, happened: do.ChildFinished, moment: Moment, out: Decision) -> None:
@@ -258,155 +235,13 @@ def _end(
     """End the run and everything that still goes on for it."""
     for step in state.steps.values():
         if step.open:
-            _cancel_step(step, moment, out)
+            cancel_step(step, moment, out)
     for key, child in state.children.items():
         if child.open:
             _withdraw(state, key, moment, out)
     out.events.append(event)
     out.now.append(do.EndProgram())
     out.then.append(do.Announce())
-
-
-# ---------------------------------------------------------------- attempts
-
-
-def _current(state: RunState, key: str, token: str) -> tuple[Step, Attempt] | None:
-    """Give the running attempt that a token names; None where that token has been superseded."""
-    step = state.steps.get(key)
-    attempt = step.running if step is not None else None
-    return (step, attempt) if step is not None and attempt is not None and attempt.token == token else None
-
-
-def _attempt_ended(
-    step: Step,
-    attempt: Attempt,
-    moment: Moment,
-    outcome: Outcome,
-    *,
-    failure: Failure | None = None,
-    result: Any = None,
-    charged: bool = True,
-    usage: dict[str, float] | None = None,
-) -> ev.AttemptEnded:
-    return ev.AttemptEnded(
-        at=moment.now,
-        key=step.key,
-        attempt=attempt.number,
-        token=attempt.token,
-        outcome=outcome,
-        result=result,
-        failure=failure,
-        charged=charged,
-        usage=usage or {},
-    )
-
-
-def _step_assigned(state: RunState, happened: do.StepAssigned, moment: Moment, out: Decision) -> None:
-    step = state.steps[happened.key]
-    if not step.open or step.next_attempt != happened.attempt:
-        return
-    out.events.append(
-        ev.AttemptStarted(
-            at=moment.now,
-            key=happened.key,
-            attempt=happened.attempt,
-            token=happened.token,
-            worker=happened.worker,
-            pid=happened.pid,
-            incarnation=happened.incarnation,
-        )
-    )
-    if held(step):
-        out.then.append(do.SendHeld(happened.token))
-
-
-def held(step: Step) -> bool:
-    """Whether an attempt must be on the disk before it begins: where running it twice costs."""
-    return step.options.once or step.kind == "llm"
-
-
-def _step_answered(state: RunState, happened: do.StepAnswered, moment: Moment, out: Decision) -> None:
-    found = _current(state, happened.key, happened.token)
-    if found is None:
-        return
-    step, attempt = found
-    message = happened.message
-    if isinstance(message, frames.Failed):
-        event = _attempt_ended(
-            step, attempt, moment, message.failure.outcome, failure=message.failure, usage=message.usage
-        )
-        out.events.append(event)
-        past = PastAttempt(event.outcome, charged=True, failure=message.failure)
-        _retry_or_fail(state, step, past, message.failure, moment, out)
-        return
-    out.events.append(_attempt_ended(step, attempt, moment, "ok", result=message.result, usage=message.usage))
-    if step.options.accept:
-        out.now.append(do.Judge(step.key, attempt.number))
-    else:
-        _complete(step, attempt.number, moment, out, flagged=False)
-
-
-def _step_lost(state: RunState, happened: do.StepLost, moment: Moment, out: Decision) -> None:
-    found = _current(state, happened.key, happened.token)
-    if found is not None:
-        _attempt_lost(state, *found, happened.exit, charged=happened.charged, moment=moment, out=out)
-
-
-def _attempt_lost(
-    state: RunState, step: Step, attempt: Attempt, gone: Exit, *, charged: bool, moment: Moment, out: Decision
-) -> None:
-    outcome: Outcome = "timeout" if gone.kind == "timeout" else "crash"
-    limit = f" of {step.options.timeout:g} s" if step.options.timeout is not None else ""
-    message = f"overran its time{limit} and was killed" if outcome == "timeout" else f"the worker {gone.sentence()}"
-    failure = Failure(outcome=outcome, message=message, exit=gone)
-    out.events.append(_attempt_ended(step, attempt, moment, outcome, failure=failure, charged=charged))
-    _retry_or_fail(state, step, PastAttempt(outcome, charged=charged, failure=failure), failure, moment, out)
-
-
-def _retry_or_fail(
-    state: RunState, step: Step, last: PastAttempt, failure: Failure, moment: Moment, out: Decision
-) -> None:
-    """Apply the retry policy to a step whose newest attempt, ``last``, gave nothing."""
-    history = [PastAttempt(past.outcome or "cancelled", past.charged, past.failure) for past in step.attempts[:-1]]
-    elapsed = moment.now - step.attempts[0].started_at
-    match next_attempt(step.options, [*history, last], elapsed, moment.unit):
-        case Again(delay=delay, solo=solo):
-            attempt = step.next_attempt
-            due = moment.now + delay
-            out.events.append(ev.RetryScheduled(at=moment.now, key=step.key, attempt=attempt, due=due, solo=solo))
-            if delay <= 0 and not state.parked:
-                out.now.append(do.Dispatch(step.key, attempt))
-        case give_up:
-            reason = "rejected" if last.outcome == "rejected" else give_up.reason
-            out.events.append(ev.StepFailed(at=moment.now, key=step.key, reason=reason, failure=failure))
-            out.then.append(do.ResolveProgram())
-
-
-def _complete(step: Step, attempt: int, moment: Moment, out: Decision, *, flagged: bool) -> None:
-    out.events.append(ev.StepCompleted(at=moment.now, key=step.key, attempt=attempt, flagged=flagged))
-    out.then.append(do.ResolveProgram())
-
-
-def _step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: Decision) -> None:
-    step = state.steps[happened.key]
-    if step.status != "evaluating" or len(step.attempts) != happened.attempt:
-        return
-    decided = verdict(happened.evaluations, step.options.on_reject)
-    out.events.append(
-        ev.StepEvaluated(
-            at=moment.now,
-            key=step.key,
-            attempt=happened.attempt,
-            verdict=decided,
-            evaluations=happened.evaluations,
-        )
-    )
-    if decided in {"accept", "flag"}:
-        _complete(step, happened.attempt, moment, out, flagged=decided == "flag")
-        return
-    low = ", ".join(item.name for item in happened.evaluations if not item.passed)
-    failure = Failure(outcome="rejected", message=f"rejected by {low}", fatal=decided == "fail")
-    _retry_or_fail(state, step, PastAttempt("rejected", charged=True, failure=failure), failure, moment, out)
 
 
 _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], None]]] = {
@@ -416,10 +251,10 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.ProgramTurn: _program_turn,
     do.ProgramLost: _program_lost,
     do.NoWorkers: _no_workers,
-    do.StepAssigned: _step_assigned,
-    do.StepAnswered: _step_answered,
-    do.StepLost: _step_lost,
-    do.StepJudged: _step_judged,
+    do.StepAssigned: step_assigned,
+    do.StepAnswered: step_answered,
+    do.StepLost: step_lost,
+    do.StepJudged: step_judged,
     do.Tick: _tick,
     do.Cancel: _cancel,
     do.Resume: _resume,

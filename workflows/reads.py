@@ -13,8 +13,9 @@ from understudy.messages.errors import RunCancelled, RunFailed, RunNotFound, Run
 from understudy.messages.events import RunCompleted
 from understudy.messages.records import RunRecord, RunStatus, StepRecord
 from understudy.metrics.figures import Metrics, figures
+from understudy.workflows.fold import fold_all
 from understudy.workflows.home import Home
-from understudy.workflows.state import RunState, fold_all
+from understudy.workflows.state import RunState
 from understudy.workflows.views import run_record, step_records
 
 

@@ -15,9 +15,10 @@ from understudy.messages.errors import CodecError, JournalError, OrchestratorClo
 from understudy.messages.events import RunStarted
 from understudy.messages.failures import Failure
 from understudy.messages.records import RunStatus
+from understudy.workflows.fold import fold, fold_all
 from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
 from understudy.workflows.services import Services
-from understudy.workflows.state import RunState, fold, fold_all
+from understudy.workflows.state import RunState
 from understudy.workflows.supervisor import RunSupervisor
 
 ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")

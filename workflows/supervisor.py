@@ -14,7 +14,7 @@ from typing import Any, Final, assert_never
 from loguru import logger
 from typing_extensions import override
 
-from understudy.journal.protocol import Append, RunRow, Timer
+from understudy.journal.protocol import Append, Timer
 from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict
 from understudy.messages.events import AnyEvent, RunParked, RunStarted
 from understudy.messages.frames import Completed, Execute, Failed, Progress
@@ -22,12 +22,16 @@ from understudy.supervision.actor import LoopActor
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Release, Unavailable
 from understudy.supervision.protocol import Withdraw as WithdrawJob
 from understudy.workflows import inputs as do
-from understudy.workflows.decide import CANCEL_GRACE, Decision, Moment, decide, held
+from understudy.workflows.attempts import held
+from understudy.workflows.decide import CANCEL_GRACE, decide
+from understudy.workflows.decision import Decision, Moment
+from understudy.workflows.fold import fold
 from understudy.workflows.inputs import Confirmed, Effect, Input
 from understudy.workflows.link import ProgramLink
 from understudy.workflows.panel import Panel
 from understudy.workflows.services import PoolRef, Services
-from understudy.workflows.state import RunState, Step, fold
+from understudy.workflows.state import RunState, Step
+from understudy.workflows.views import row_of
 
 PASSIVATE_AFTER: Final = 30.0
 """A run that waits for nothing but a moment further away than this is dropped from memory until then."""
@@ -353,18 +357,3 @@ class RunSupervisor(LoopActor):
         for key in [*self._tokens, *self._panels]:
             self._withdraw(key)
         self._program.end()
-
-
-def row_of(state: RunState) -> RunRow:
-    """Give the run index's line for a state."""
-    return RunRow(
-        id=state.run_id,
-        workflow=state.workflow,
-        app=state.app,
-        status=state.status,
-        started_at=state.started_at,
-        updated_at=state.updated_at,
-        ended_at=state.ended_at,
-        parent=state.parent,
-        reason=state.reason,
-    )

@@ -12,6 +12,21 @@ def iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
+def row_of(state: RunState) -> RunRow:
+    """Give the run index's line for a state."""
+    return RunRow(
+        id=state.run_id,
+        workflow=state.workflow,
+        app=state.app,
+        status=state.status,
+        started_at=state.started_at,
+        updated_at=state.updated_at,
+        ended_at=state.ended_at,
+        parent=state.parent,
+        reason=state.reason,
+    )
+
+
 def run_record(row: RunRow) -> RunRecord:
     """Give the record of a line of the run index."""
     return RunRecord(

@@ -22,8 +22,10 @@ from understudy.messages.frames import (
 )
 from understudy.messages.policy import Retry, StepOptions
 from understudy.workflows import inputs as do
-from understudy.workflows.decide import CANCEL_GRACE, Decision, Moment, decide
-from understudy.workflows.state import RunState, fold
+from understudy.workflows.decide import CANCEL_GRACE, decide
+from understudy.workflows.decision import Decision, Moment
+from understudy.workflows.fold import fold
+from understudy.workflows.state import RunState
 
 NOW = 1000.0
 

@@ -13,8 +13,10 @@ from understudy.messages.events import AnyEvent, RunStarted
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Completed, Failed, Resolution, StartProgram, Turn
 from understudy.workflows import inputs as do
-from understudy.workflows.decide import Moment, decide
-from understudy.workflows.state import RunState, fold, fold_all
+from understudy.workflows.decide import decide
+from understudy.workflows.decision import Moment
+from understudy.workflows.fold import fold, fold_all
+from understudy.workflows.state import RunState
 
 
 class World:

@@ -52,7 +52,7 @@ class Progress:
 
     def learn(self, event: Any) -> None:
         """Fold one more event."""
-        from understudy.workflows.state import fold
+        from understudy.workflows.fold import fold
 
         with self._lock:
             self._state = fold(self._state, event)

@@ -1,0 +1,168 @@
+"""What a supervisor does about the attempts of a step: the half of ``decide`` that knows retries and verdicts.
+
+Pure like the rest of it: the state is only read, and everything decided is written into a ``Decision``.
+"""
+
+from typing import Any
+
+from understudy.messages import events as ev
+from understudy.messages import frames
+from understudy.messages.failures import Exit, Failure, Outcome
+from understudy.supervision.retry import Again, PastAttempt, next_attempt
+from understudy.workflows import inputs as do
+from understudy.workflows.decision import Decision, Moment
+from understudy.workflows.state import Attempt, RunState, Step
+from understudy.workflows.verdict import verdict
+
+
+def _current(state: RunState, key: str, token: str) -> tuple[Step, Attempt] | None:
+    """Give the running attempt that a token names; None where that token has been superseded."""
+    step = state.steps.get(key)
+    attempt = step.running if step is not None else None
+    return (step, attempt) if step is not None and attempt is not None and attempt.token == token else None
+
+
+def _attempt_ended(
+    step: Step,
+    attempt: Attempt,
+    moment: Moment,
+    outcome: Outcome,
+    *,
+    failure: Failure | None = None,
+    result: Any = None,
+    charged: bool = True,
+    usage: dict[str, float] | None = None,
+) -> ev.AttemptEnded:
+    return ev.AttemptEnded(
+        at=moment.now,
+        key=step.key,
+        attempt=attempt.number,
+        token=attempt.token,
+        outcome=outcome,
+        result=result,
+        failure=failure,
+        charged=charged,
+        usage=usage or {},
+    )
+
+
+def step_assigned(state: RunState, happened: do.StepAssigned, moment: Moment, out: Decision) -> None:
+    """A worker was chosen: record the attempt, and let it begin if it was held for that."""
+    step = state.steps[happened.key]
+    if not step.open or step.next_attempt != happened.attempt:
+        return
+    out.events.append(
+        ev.AttemptStarted(
+            at=moment.now,
+            key=happened.key,
+            attempt=happened.attempt,
+            token=happened.token,
+            worker=happened.worker,
+            pid=happened.pid,
+            incarnation=happened.incarnation,
+        )
+    )
+    if held(step):
+        out.then.append(do.SendHeld(happened.token))
+
+
+def held(step: Step) -> bool:
+    """Whether an attempt must be on the disk before it begins: where running it twice costs."""
+    return step.options.once or step.kind == "llm"
+
+
+def step_answered(state: RunState, happened: do.StepAnswered, moment: Moment, out: Decision) -> None:
+    """A worker said how an attempt ended: judge its result, hand it on, or try again."""
+    found = _current(state, happened.key, happened.token)
+    if found is None:
+        return
+    step, attempt = found
+    message = happened.message
+    if isinstance(message, frames.Failed):
+        event = _attempt_ended(
+            step, attempt, moment, message.failure.outcome, failure=message.failure, usage=message.usage
+        )
+        out.events.append(event)
+        past = PastAttempt(event.outcome, charged=True, failure=message.failure)
+        _retry_or_fail(state, step, past, message.failure, moment, out)
+        return
+    out.events.append(_attempt_ended(step, attempt, moment, "ok", result=message.result, usage=message.usage))
+    if step.options.accept:
+        out.now.append(do.Judge(step.key, attempt.number))
+    else:
+        _complete(step, attempt.number, moment, out, flagged=False)
+
+
+def step_lost(state: RunState, happened: do.StepLost, moment: Moment, out: Decision) -> None:
+    """A worker is gone: the crash or timeout counts as an attempt, unless the step is not to blame."""
+    found = _current(state, happened.key, happened.token)
+    if found is not None:
+        attempt_lost(state, *found, happened.exit, charged=happened.charged, moment=moment, out=out)
+
+
+def attempt_lost(
+    state: RunState, step: Step, attempt: Attempt, gone: Exit, *, charged: bool, moment: Moment, out: Decision
+) -> None:
+    """End an attempt whose process ended, and decide about the next one."""
+    outcome: Outcome = "timeout" if gone.kind == "timeout" else "crash"
+    limit = f" of {step.options.timeout:g} s" if step.options.timeout is not None else ""
+    message = f"overran its time{limit} and was killed" if outcome == "timeout" else f"the worker {gone.sentence()}"
+    failure = Failure(outcome=outcome, message=message, exit=gone)
+    out.events.append(_attempt_ended(step, attempt, moment, outcome, failure=failure, charged=charged))
+    _retry_or_fail(state, step, PastAttempt(outcome, charged=charged, failure=failure), failure, moment, out)
+
+
+def _retry_or_fail(
+    state: RunState, step: Step, last: PastAttempt, failure: Failure, moment: Moment, out: Decision
+) -> None:
+    """Apply the retry policy to a step whose newest attempt, ``last``, gave nothing."""
+    history = [PastAttempt(past.outcome or "cancelled", past.charged, past.failure) for past in step.attempts[:-1]]
+    elapsed = moment.now - step.attempts[0].started_at
+    match next_attempt(step.options, [*history, last], elapsed, moment.unit):
+        case Again(delay=delay, solo=solo):
+            attempt = step.next_attempt
+            due = moment.now + delay
+            out.events.append(ev.RetryScheduled(at=moment.now, key=step.key, attempt=attempt, due=due, solo=solo))
+            if delay <= 0 and not state.parked:
+                out.now.append(do.Dispatch(step.key, attempt))
+        case give_up:
+            reason = "rejected" if last.outcome == "rejected" else give_up.reason
+            out.events.append(ev.StepFailed(at=moment.now, key=step.key, reason=reason, failure=failure))
+            out.then.append(do.ResolveProgram())
+
+
+def _complete(step: Step, attempt: int, moment: Moment, out: Decision, *, flagged: bool) -> None:
+    out.events.append(ev.StepCompleted(at=moment.now, key=step.key, attempt=attempt, flagged=flagged))
+    out.then.append(do.ResolveProgram())
+
+
+def step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: Decision) -> None:
+    """All evaluators have looked at a result: use it, flag it, try again, or fail the step."""
+    step = state.steps[happened.key]
+    if step.status != "evaluating" or len(step.attempts) != happened.attempt:
+        return
+    decided = verdict(happened.evaluations, step.options.on_reject)
+    out.events.append(
+        ev.StepEvaluated(
+            at=moment.now,
+            key=step.key,
+            attempt=happened.attempt,
+            verdict=decided,
+            evaluations=happened.evaluations,
+        )
+    )
+    if decided in {"accept", "flag"}:
+        _complete(step, happened.attempt, moment, out, flagged=decided == "flag")
+        return
+    low = ", ".join(item.name for item in happened.evaluations if not item.passed)
+    failure = Failure(outcome="rejected", message=f"rejected by {low}", fatal=decided == "fail")
+    _retry_or_fail(state, step, PastAttempt("rejected", charged=True, failure=failure), failure, moment, out)
+
+
+def cancel_step(step: Step, moment: Moment, out: Decision) -> None:
+    """Stop a step that nobody awaits any more."""
+    failure = Failure(outcome="cancelled", message="no longer awaited")
+    if (attempt := step.running) is not None:
+        out.events.append(_attempt_ended(step, attempt, moment, "cancelled", failure=failure, charged=False))
+    out.now.append(do.WithdrawStep(step.key))
+    out.events.append(ev.StepFailed(at=moment.now, key=step.key, reason="cancelled", failure=failure))

@@ -1,0 +1,27 @@
+"""What a decision is made of: the moment it is made at, and what it comes to."""
+
+from dataclasses import dataclass, field
+
+from understudy.messages.events import AnyEvent
+from understudy.workflows.inputs import Effect
+
+
+@dataclass(slots=True)
+class Decision:
+    """What to record and what to do, each in order."""
+
+    events: list[AnyEvent] = field(default_factory=list[AnyEvent])
+    now: list[Effect] = field(default_factory=list[Effect])
+    """May be carried out before the events are on the disk."""
+    then: list[Effect] = field(default_factory=list[Effect])
+    """Only after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a decision may know of the world."""
+
+    now: float
+    """Seconds since the Unix epoch."""
+    unit: float
+    """A random number, at least 0 and below 1."""
