@@ -166,7 +166,7 @@ class PoolActor(LoopActor):
 
     def submit(self, job: Job) -> None:
         """Take a job."""
-        refusal = self._refusal or (self.roster.refusal if self.roster.is_degraded() else None)
+        refusal = self._refused()
         if refusal is not None:
             self._say(job, Unavailable(job.token, refusal))
             return
@@ -179,6 +179,10 @@ class PoolActor(LoopActor):
         else:
             self._queue[job.token] = flight
             self._grow()
+
+    def _refused(self) -> str | None:
+        """Give the reason why no worker takes jobs, if there is one."""
+        return self._refusal or (self.roster.refusal if self.roster.is_degraded() else None)
 
     def _roomiest(self) -> Slot | None:
         """Find the ready worker with the least to do; among idle ones the last used, so that the others may go."""
@@ -420,6 +424,8 @@ class PoolActor(LoopActor):
                 self._requeue(flight, slot)
         for flight in running:
             self._bury(flight, end, verdict)
+        if (refusal := self._refused()) is not None:
+            self.refuse(refusal)
         while self._queue and (other := self._roomiest()) is not None:
             self._assign(self._queue.popitem(last=False)[1], other)
         return verdict

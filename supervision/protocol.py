@@ -54,7 +54,8 @@ class PoolKey:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A worker has been chosen. A held job has not been sent yet: ``Release`` sends it."""
+    """A worker has been chosen. A held job has not been sent yet: ``Release`` sends it. If its worker dies before that,
+    the job is given to another one and this comes again; a release that was given stays with the job."""
 
     token: str
     worker: str
@@ -64,7 +65,8 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The worker sent a message that belongs to the job. Ends the job unless it is a streaming one."""
+    """The worker sent a message that belongs to the job. Ends the job unless it is a streaming one, or the message is a
+    ``Progress``."""
 
     token: str
     message: FromWorker

@@ -234,6 +234,8 @@ class Roster:
             sibling.kill(together)
             if sibling.state != "down":
                 revival.pending.add(sibling)
+            elif sibling.restart == "temporary":
+                self._remove(sibling)
         for other in [other for other in self._revivals[:-1] if not set(other.slots).isdisjoint(revival.slots)]:
             self._revivals.remove(other)
             revival.pending |= other.pending

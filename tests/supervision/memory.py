@@ -231,6 +231,13 @@ class Owner:
         return end.reason
 
 
+async def settle(seconds: float) -> None:
+    """Sleep, and then see what follows from what follows, without letting time pass."""
+    await asyncio.sleep(seconds)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 def asleep(_worker: MemoryWorker) -> None:
     """Do nothing: a fresh worker that leaves it to the test."""
 
@@ -255,15 +262,13 @@ class World:
         done: list[bool] = []
         self.pool.close(lambda: done.append(True), grace=1.0)
         self.wait(10.0)
+        self.loop.close()
         assert done
         assert not self.backend.alive
-        self.loop.close()
 
     def wait(self, seconds: float = 0.0) -> None:
         """Let everything happen that does within so many seconds of the loop's time."""
-        self.loop.run_until_complete(asyncio.sleep(seconds))
-        for _ in range(8):  # what follows from what follows, without letting time pass
-            self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.run_until_complete(settle(seconds))
 
     def wait_beating(self, seconds: int) -> None:
         """The same, with every worker in good health."""

@@ -9,7 +9,7 @@ import pytest
 from tests.supervision.memory import World, asleep, execute, farewell, resolve, start, turn
 from understudy.messages.errors import FrameTooLarge
 from understudy.messages.failures import Exit
-from understudy.messages.frames import Abort, AppDescribed, DescribeApp, EndProgram, Judged, Progress
+from understudy.messages.frames import Abort, AppDescribed, Completed, DescribeApp, EndProgram, Judged, Progress
 from understudy.supervision.protocol import Answered, Assigned, JobEvent, KillWorker, Release, Send, Submit, Withdraw
 
 SEGFAULT = Exit(kind="signaled", signal="SIGSEGV")
@@ -41,7 +41,7 @@ def test_a_job_is_assigned_sent_and_answered(make: Callable[..., World]) -> None
     life.answer("a")
     end = world.owner.end("a")
     assert isinstance(end, Answered)
-    assert end.message.token == "a"
+    assert end.message == Completed(token="a", result="a", duration=0.0)
     assert repr(world.pool) == "<PoolActor tool of app.py: 1 workers, 0 jobs, 0 of them waiting>"
 
 
@@ -641,6 +641,18 @@ def test_idle_deaths_beyond_the_budget_degrade_the_pool_and_running_jobs_go_on(m
     assert world.owner.answered("a")
 
 
+def test_a_held_job_whose_worker_dies_while_the_pool_is_degraded_is_told(make: Callable[..., World]) -> None:
+    world = make(size=2, max_restarts=0)
+    world.submit("a", hold=True)
+    world.submit("b")
+    world.life("b").answer("b")
+    world.life("b").die()
+    world.wait()
+    assert world.kinds()[-1] == "degraded"
+    world.backend.lives[0].die()
+    assert "given up" in world.owner.refusal("a")
+
+
 def test_a_poisonous_job_never_degrades_the_pool_of_its_neighbours(make: Callable[..., World]) -> None:
     world = make(size=1, max_restarts=0)
     for attempt in range(20):
@@ -736,6 +748,24 @@ def test_nobody_begins_again_before_the_last_sibling_is_confirmed_dead(make: Cal
     world.wait()
     assert world.starts()[3:] == ["tool-1/2", "tool-2/2", "tool-3/2"]
     assert world.kinds().count("exited") == 3
+
+
+def test_a_solo_worker_that_falls_with_its_siblings_before_it_began_is_replaced(make: Callable[..., World]) -> None:
+    world = make(size=2, strategy="one_for_all", starts=1)
+    grown(world, 1)
+    world.backend.on_spawn = asleep
+    world.submit("a")
+    world.submit("b")
+    world.submit("s", solo=True)
+    assert len(world.backend.lives) == 2, "the solo worker waits at the gate"
+    world.life("a").die(SEGFAULT)
+    world.wait()
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    for worker in list(world.backend.alive):
+        worker.become_ready()
+    world.wait()
+    world.life("s").answer("s")
+    assert world.owner.answered("s")
 
 
 def test_restarts_under_way_are_joined_by_a_second_death(make: Callable[..., World]) -> None:
