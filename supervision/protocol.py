@@ -54,8 +54,11 @@ class PoolKey:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A worker has been chosen. A held job has not been sent yet: ``Release`` sends it. If its worker dies before that,
-    the job is given to another one and this comes again; a release that was given stays with the job."""
+    """A worker has been chosen. A held job has not been sent yet: ``Release`` sends it.
+
+    If its worker dies before that, the job is given to another one and this comes again; a release that was given stays
+    with the job.
+    """
 
     token: str
     worker: str
@@ -65,8 +68,10 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The worker sent a message that belongs to the job. Ends the job unless it is a streaming one, or the message is a
-    ``Progress``."""
+    """The worker sent a message that belongs to the job.
+
+    Ends the job unless it is a streaming one, or the message is a ``Progress``.
+    """
 
     token: str
     message: FromWorker

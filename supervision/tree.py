@@ -6,6 +6,7 @@ import random
 from asyncio import Future, Task
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 import pykka
@@ -219,7 +220,7 @@ class Tree:
                 house.loading.cancel()
         for pool in reversed(list(self._pools.values())):
             ended: Future[None] = loop.create_future()
-            pool.close(lambda ended=ended: ended.set_result(None), max(0.0, deadline - loop.time()))
+            pool.close(partial(ended.set_result, None), max(0.0, deadline - loop.time()))
             await ended
         for house in reversed(list(self._houses.values())):
             await house.backend.close()
