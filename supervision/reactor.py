@@ -44,8 +44,16 @@ class Reactor:
         try:
             self.loop.run_forever()
         finally:
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self._end_tasks())
             self.loop.close()
+
+    async def _end_tasks(self) -> None:
+        """Cancel what still runs, so that nobody waits for it for ever."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.loop.shutdown_asyncgens()
 
     def on_thread(self) -> bool:
         """Say whether the caller runs on the reactor's thread."""

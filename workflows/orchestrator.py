@@ -1,27 +1,16 @@
-"""The orchestrator: chooses the concrete parts, starts them in order, and ends them in reverse."""
+"""The orchestrator: what a program holds to start runs, look at them, and steer the processes they run in."""
 
-import asyncio
-import itertools
 import os
-import random
 import secrets
-import sys
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from loguru import logger
 from pydantic import BaseModel
 
 from understudy.actors import app as apps
-from understudy.journal.memory import MemoryJournal
-from understudy.journal.protocol import Journal
-from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.base import Json
 from understudy.messages.commands import (
     Accepted,
@@ -35,41 +24,22 @@ from understudy.messages.commands import (
     Tree,
     Workers,
 )
-from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed, WorkerNotFound
+from understudy.messages.errors import WorkerNotFound
 from understudy.messages.records import ActorRecord, RunRecord, RunStatus, WorkerRecord
-from understudy.metrics import log
 from understudy.metrics.figures import Metrics
-from understudy.supervision.backend_spawn import SpawnBackend
-from understudy.supervision.backend_zygote import ZygoteBackend
-from understudy.supervision.generation import GenerationLock
-from understudy.supervision.protocol import Backend, Entry, Pool, PoolKey
-from understudy.supervision.reactor import Reactor
-from understudy.supervision.tree import Tree as SupervisionTree
-from understudy.supervision.worker_events import WorkerEvent
-from understudy.workflows.clerk import Clerk
-from understudy.workflows.door import Door
+from understudy.supervision.protocol import Pool
+from understudy.workflows.engine import Durability, Engine
 from understudy.workflows.handle import Run, check
-from understudy.workflows.home import Home, OwnerLock
+from understudy.workflows.home import Home
 from understudy.workflows.reads import Reads
-from understudy.workflows.runs import CLOSED, Runs
-from understudy.workflows.services import Services
 from understudy.workflows.workflow import Workflow
 
 R = TypeVar("R")
-Durability = Literal["full", "process"]
 
 ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
 """What new run ids end in: nothing that is taken for something else, or spells a word."""
 MAX_ID: Final = 200
 """Characters a run id may have."""
-SWITCH_INTERVAL: Final = 0.0005
-"""Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
-the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
-CLOSE_GRACE: Final = 0.5
-"""Seconds that workers have to end by themselves. The idle ones need milliseconds; what the others still do could not
-be recorded any more, and is done again by whoever opens the journal next."""
-CLOSE_TIMEOUT: Final = 30.0
-"""Seconds that all processes together have to end."""
 
 
 class Orchestrator:
@@ -81,11 +51,11 @@ class Orchestrator:
 
     Args:
         journal: Path of the journal; None means ``journal.db`` in the home, ``":memory:"`` one that ends with the
-        process. home: Folder where other processes find this orchestrator; None means ``UNDERSTUDY_HOME`` or
-        ``.understudy``. pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``,
-        ``"evaluator"``). durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of
-        any process, and may
-            lose the last moments on power loss.
+            process.
+        home: Folder where other processes find this orchestrator; None means ``UNDERSTUDY_HOME`` or ``.understudy``.
+        pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``, ``"evaluator"``).
+        durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of any process, and
+            may lose the last moments on power loss.
         recover: Take up the runs that the journal says are not over.
 
     Raises:
@@ -105,121 +75,21 @@ class Orchestrator:
         """Start everything. Blocks until the journal is open and what an earlier life left behind is gone."""
         if apps.loading:
             raise apps.ImportEnded
-        self._closers: list[Callable[[], object]] = []
-        self._failure: JournalError | None = None
-        self._ending: asyncio.Task[None] | None = None
-        """The end of all processes, once it has begun. Reactor's thread only."""
-        self._closing = threading.Lock()
-        self._closed = False
         self.home = Home(home)
-        try:
-            self._start(journal, dict(pools or {}), durability, own_home=home is not None or journal is None)
-        except BaseException:
-            self.close()
-            raise
+        own_home = home is not None or journal is None
+        self._engine = Engine(journal, self.home, own_home=own_home, pools=dict(pools or {}), durability=durability)
+        self.reads: Reads = self._engine.reads
+        """Looks at runs; see ``understudy.workflows.reads``."""
         if recover:
-            self._reactor.call(self._runs.recover)
+            self._engine.reactor.call(self._engine.runs.recover)
 
     def __repr__(self) -> str:
         """Say where it works and whether it still does."""
-        return f"<Orchestrator on {self._place}, {'closed' if self._closed else 'open'}>"
-
-    # ------------------------------------------------------------ life
-
-    def _start(
-        self, journal: str | os.PathLike[str] | None, pools: dict[str, Pool], durability: Durability, *, own_home: bool
-    ) -> None:
-        """Start the parts in the order in which they need each other; ``close`` ends them in reverse."""
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(min(interval, SWITCH_INTERVAL))
-        self._closers.append(partial(sys.setswitchinterval, interval))
-        self.home.create()
-        reachable = self._lock_home(required=own_home)
-        in_memory = journal is not None and os.fspath(journal) == ":memory:"
-        self._place = ":memory:" if in_memory else str(Path(journal or self.home.path / "journal.db").absolute())
-        generation = GenerationLock(self._claim(in_memory=in_memory))
-        generation.acquire()
-        self._closers.append(generation.release)
-        self._journal: Journal = MemoryJournal() if in_memory else SqliteJournal(self._place, durability=durability)
-        self._closers.append(self._journal.close)
-        self.reads = Reads(self._journal)
-        self._reactor = Reactor()
-        self._reactor.start()
-        self._closers.append(self._reactor.stop)
-        counter = itertools.count(1)
-        epoch = self._journal.epoch
-        mint = lambda: f"{epoch}:{next(counter)}"  # noqa: E731  one line says it all
-        self._tree = SupervisionTree(
-            self._reactor,
-            partial(self._backend, generation),
-            pools=pools,
-            on_event=_log_worker,
-        )
-        self._closers.append(self._end_processes)
-        self._runs = Runs()
-        self._runs.attach(
-            Services(
-                reactor=self._reactor,
-                journal=self._journal,
-                submit=self._tree.submit,
-                directory=self._runs,
-                mint=mint,
-                clock=time.time,
-                random=random.random,
-                fatal=self._fail,
-                observe=log.record,
-            )
-        )
-        self._closers.append(lambda: self._on_reactor(self._runs.close))
-        self._clerk = Clerk(self._runs, self._tree, mint, self._refusal)
-        if reachable:
-            door = Door(self.home, self._clerk.carry_out)
-            self._reactor.submit(door.open()).result()
-            self._closers.append(lambda: self._reactor.submit(door.close()).result())
-            self.home.write_record(journal=self._place)
-
-    def _lock_home(self, *, required: bool) -> bool:
-        """Take the home; one that was only the default may belong to another orchestrator with another journal."""
-        lock = OwnerLock(self.home.path / "orchestrator.lock")
-        try:
-            lock.acquire(f"the home {self.home.path}")
-        except HomeInUse as error:
-            if required:
-                raise
-            logger.warning("commands from other processes will not reach this orchestrator: {}", error)
-            return False
-        self._closers.append(lock.release)
-        return True
-
-    def _claim(self, *, in_memory: bool) -> Path:
-        """Own the journal; give the path of the lock that every process of ours inherits."""
-        if in_memory:
-            folder = tempfile.TemporaryDirectory(prefix="understudy-")
-            self._closers.append(folder.cleanup)
-            return Path(folder.name) / "workers.lock"
-        place = Path(self._place)
-        try:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"the journal {place} cannot be created: {error.strerror}"
-            raise JournalError(msg) from error
-        lock = OwnerLock(place.with_name(place.name + ".lock"))
-        lock.acquire(f"the journal {place}")
-        self._closers.append(lock.release)
-        return place.with_name(place.name + ".workers")
-
-    def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
-        entry = Entry(preload="understudy.actors.app:preload", main="understudy.actors.host:main", path=tuple(sys.path))
-        kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
-        env = ("UNDERSTUDY_MODEL", *pool.env)
-        return kind(app, entry, self._reactor.loop, generation=generation, env=env)
+        return f"<Orchestrator on {self._engine.place}, {'closed' if self._engine.closed else 'open'}>"
 
     def close(self) -> None:
         """Stop everything and let go of the journal. Runs that are going on are taken up next time. May be repeated."""
-        with self._closing:
-            self._closed = True
-            while self._closers:
-                self._closers.pop()()
+        self._engine.close()
 
     def __enter__(self) -> Self:
         """Use it as a context."""
@@ -231,40 +101,13 @@ class Orchestrator:
         """Close it."""
         self.close()
 
-    def _end_processes(self) -> None:
-        self._reactor.submit(self._close_tree()).result(CLOSE_TIMEOUT)
-
-    async def _close_tree(self) -> None:
-        """End every process, once, whoever asks first. The loop must not stop before that is over."""
-        if self._ending is None:
-            self._ending = asyncio.get_running_loop().create_task(self._tree.close(CLOSE_GRACE))
-        await self._ending
-
-    def _on_reactor(self, function: Callable[[], None]) -> None:
-        async def call() -> None:
-            function()
-
-        self._reactor.submit(call()).result()
-
-    def _fail(self, error: JournalError) -> None:
-        """The journal takes nothing more: nothing may be acknowledged, so everything stops. Reactor's thread."""
-        if self._failure is None:
-            self._failure = error
-            logger.error("the orchestrator stops, because its journal failed: {}", error)
-            self._runs.close()
-            self._ending = asyncio.get_running_loop().create_task(self._tree.close(CLOSE_GRACE))
-
     def check_alive(self) -> None:
         """Do nothing while the orchestrator works.
 
         Raises:
             OrchestratorClosed: It was closed, or stopped because its journal failed.
         """
-        if self._failure is not None:
-            msg = f"the orchestrator has stopped, because its journal failed: {self._failure}"
-            raise OrchestratorClosed(msg) from self._failure
-        if self._closed:
-            raise OrchestratorClosed(CLOSED)
+        self._engine.check_alive()
 
     # ------------------------------------------------------------ runs
 
@@ -275,8 +118,7 @@ class Orchestrator:
             workflow: What to run.
             args: Its arguments.
             id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow
-            and
-                arguments gives the same run. None makes a new one.
+                and arguments gives the same run. None makes a new one.
             kwargs: Its keyword arguments.
 
         Raises:
@@ -292,7 +134,7 @@ class Orchestrator:
             arguments=workflow.bind(*args, **kwargs),
         )
         self.check_alive()
-        reply = check(self._reactor.submit(self._clerk.launch(command)).result())
+        reply = check(self._engine.wait_for(self._engine.clerk.launch(command)))
         assert isinstance(reply, Accepted)
         return self._handle(command.run_id, workflow)
 
@@ -303,7 +145,7 @@ class Orchestrator:
             app: Path of the file, or dotted name of the module, that defines the workflow.
             workflow: Its name there.
             arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the
-            signature.
+                signature.
             id: Identity of the run; see ``start``.
 
         Raises:
@@ -342,8 +184,8 @@ class Orchestrator:
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Callable[[], None]:
         """Have ``watcher`` called on every change of a run, or at its end; gives the function that ends this."""
-        self._reactor.call(partial(self._runs.watch, run_id, watcher, end_only=end_only))
-        return lambda: self._reactor.call(self._runs.unwatch, run_id, watcher)
+        self._engine.reactor.call(partial(self._engine.runs.watch, run_id, watcher, end_only=end_only))
+        return lambda: self._engine.reactor.call(self._engine.runs.unwatch, run_id, watcher)
 
     # ------------------------------------------------------------ control
 
@@ -354,13 +196,7 @@ class Orchestrator:
             OrchestratorClosed: The orchestrator has stopped.
         """
         self.check_alive()
-        return self._reactor.submit(self._clerk.carry_out(command)).result()
-
-    def _refusal(self, run_id: str) -> Refused | None:
-        """Say why a run takes no message: there is none. A thread of the reactor's executor."""
-        if self._journal.run(run_id) is None:
-            return Refused(code="not_found", message=f"there is no run {run_id!r}")
-        return None
+        return self._engine.wait_for(self._engine.clerk.carry_out(command))
 
     def workers(self) -> list[WorkerRecord]:
         """Give the worker processes of this moment."""
@@ -396,12 +232,6 @@ def _as_it_is(json: Json) -> Json:
 def _read_state(model: type[BaseModel], json: Json) -> BaseModel:
     """Read a shared state; a run that has not changed it yet has the state it started with."""
     return model.model_validate(json if json is not None else {})
-
-
-def _log_worker(event: WorkerEvent) -> None:
-    """Log what happened to a worker. Reactor's thread."""
-    detail = event.detail or (event.exit.sentence() if event.exit is not None else "")
-    log.record_worker(worker=event.worker, pid=event.pid, incarnation=event.incarnation, what=event.kind, detail=detail)
 
 
 def run_id(given: str | None, workflow: str) -> str:

@@ -1,0 +1,261 @@
+"""The parts of an orchestrator: which concrete ones there are, started in the order in which they need each other."""
+
+import asyncio
+import itertools
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+from loguru import logger
+
+from understudy.journal.memory import MemoryJournal
+from understudy.journal.protocol import Journal
+from understudy.journal.sqlite import SqliteJournal
+from understudy.messages.commands import Refused
+from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed
+from understudy.metrics import log
+from understudy.supervision.backend_spawn import SpawnBackend
+from understudy.supervision.backend_zygote import ZygoteBackend
+from understudy.supervision.generation import GenerationLock
+from understudy.supervision.protocol import Backend, Entry, Pool, PoolKey
+from understudy.supervision.reactor import Reactor
+from understudy.supervision.tree import Tree
+from understudy.supervision.worker_events import WorkerEvent
+from understudy.workflows.clerk import Clerk
+from understudy.workflows.door import Door
+from understudy.workflows.home import Home, OwnerLock
+from understudy.workflows.reads import Reads
+from understudy.workflows.runs import Runs
+from understudy.workflows.services import Services
+
+T = TypeVar("T")
+Durability: TypeAlias = Literal["full", "process"]
+
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
+the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
+CLOSE_GRACE: Final = 0.5
+"""Seconds that workers have to end by themselves. The idle ones need milliseconds; what the others still do could not
+be recorded any more, and is done again by whoever opens the journal next."""
+CLOSE_TIMEOUT: Final = 30.0
+"""Seconds that all processes together have to end."""
+MEMORY: Final = ":memory:"
+"""The place of a journal that ends with its process."""
+
+
+class Engine:
+    """Everything below the public face of an orchestrator: journal, reactor, supervision tree, runs, door.
+
+    Args:
+        journal: Path of the journal, ``":memory:"``, or None for the one of the home.
+        home: Where commands come in.
+        own_home: Refuse to start where the home belongs to another orchestrator; False where it was not asked for, and
+            an orchestrator that other processes cannot reach will do.
+        pools: How workers are kept, by a pool's name or kind.
+        durability: See ``Orchestrator``.
+
+    Raises:
+        HomeInUse: Another orchestrator that is alive owns the journal or the home.
+        JournalError: The journal cannot be opened.
+    """
+
+    def __init__(
+        self,
+        journal: str | os.PathLike[str] | None,
+        home: Home,
+        *,
+        own_home: bool,
+        pools: Mapping[str, Pool],
+        durability: Durability,
+    ) -> None:
+        """Start every part, or none."""
+        self.home = home
+        self.place = _place(journal, home)
+        self.closed = False
+        self.failure: JournalError | None = None
+        """Why the journal takes nothing more. Written by the reactor's thread, read by all."""
+        self._closers: list[Callable[[], object]] = []
+        """What ends the parts, in the order of their start. They are ended in reverse."""
+        self._closing = threading.Lock()
+        self._ending: asyncio.Task[None] | None = None
+        """The end of all processes, once it has begun. Reactor's thread only."""
+        try:
+            self._start(own_home=own_home, pools=pools, durability=durability)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, *, own_home: bool, pools: Mapping[str, Pool], durability: Durability) -> None:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(interval, SWITCH_INTERVAL))
+        self._closers.append(partial(sys.setswitchinterval, interval))
+        self.home.create()
+        reachable = self._lock_home(required=own_home)
+        generation = GenerationLock(self._claim_journal())
+        generation.acquire()
+        self._closers.append(generation.release)
+        self.journal: Journal = self._open_journal(durability)
+        self._closers.append(self.journal.close)
+        self.reads = Reads(self.journal)
+        self.reactor = Reactor()
+        self.reactor.start()
+        self._closers.append(self.reactor.stop)
+        self._tree = Tree(self.reactor, partial(self._backend, generation), pools=pools, on_event=_log_worker)
+        self._closers.append(self._end_processes)
+        self.runs = Runs()
+        self._closers.append(self._stop_runs)
+        counter, epoch = itertools.count(1), self.journal.epoch
+        services = Services(
+            reactor=self.reactor,
+            journal=self.journal,
+            submit=self._tree.submit,
+            directory=self.runs,
+            mint=lambda: f"{epoch}:{next(counter)}",
+            clock=time.time,
+            random=random.random,
+            fatal=self._fail,
+            observe=log.record,
+        )
+        self.runs.attach(services)
+        self.clerk = Clerk(self.runs, self._tree, services.mint, self._refusal)
+        if reachable:
+            door = Door(self.home, self.clerk.carry_out)
+            self.reactor.submit(door.open()).result()
+            self._closers.append(lambda: self.reactor.submit(door.close()).result())
+            self.home.write_record(journal=self.place)
+
+    # ------------------------------------------------------------ what must be ours alone
+
+    def _lock_home(self, *, required: bool) -> bool:
+        """Take the home; one that was only the default may belong to another orchestrator with another journal."""
+        lock = OwnerLock(self.home.path / "orchestrator.lock")
+        try:
+            lock.acquire(f"the home {self.home.path}")
+        except HomeInUse as error:
+            if required:
+                raise
+            logger.warning("commands from other processes will not reach this orchestrator: {}", error)
+            return False
+        self._closers.append(lock.release)
+        return True
+
+    def _claim_journal(self) -> Path:
+        """Own the journal; give the path of the lock that every process of ours inherits."""
+        if self.place == MEMORY:
+            folder = tempfile.TemporaryDirectory(prefix="understudy-")
+            self._closers.append(folder.cleanup)
+            return Path(folder.name) / "workers.lock"
+        place = Path(self.place)
+        try:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"the journal {place} cannot be created: {error.strerror}"
+            raise JournalError(msg) from error
+        lock = OwnerLock(place.with_name(place.name + ".lock"))
+        lock.acquire(f"the journal {place}")
+        self._closers.append(lock.release)
+        return place.with_name(place.name + ".workers")
+
+    def _open_journal(self, durability: Durability) -> Journal:
+        return MemoryJournal() if self.place == MEMORY else SqliteJournal(self.place, durability=durability)
+
+    # ------------------------------------------------------------ what the parts ask for
+
+    def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
+        entry = Entry(preload="understudy.actors.app:preload", main="understudy.actors.host:main", path=tuple(sys.path))
+        kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
+        env = ("UNDERSTUDY_MODEL", *pool.env)
+        return kind(app, entry, self.reactor.loop, generation=generation, env=env)
+
+    def _refusal(self, run_id: str) -> Refused | None:
+        """Say why a run takes no message: there is none. A thread of the reactor's executor."""
+        if self.journal.run(run_id) is None:
+            return Refused(code="not_found", message=f"there is no run {run_id!r}")
+        return None
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the reactor and wait for its result. Any thread but the reactor's.
+
+        Raises:
+            OrchestratorClosed: The engine was closed before there was one.
+        """
+        try:
+            future = self.reactor.submit(coroutine)
+        except RuntimeError:  # the loop is closed
+            coroutine.close()
+            self.check_alive()
+            raise
+        try:
+            return future.result()
+        except CancelledError:
+            self.check_alive()
+            raise
+
+    # ------------------------------------------------------------ the end
+
+    def check_alive(self) -> None:
+        """Do nothing while the engine works.
+
+        Raises:
+            OrchestratorClosed: It was closed, or stopped because its journal failed.
+        """
+        if self.failure is not None:
+            msg = f"the orchestrator has stopped, because its journal failed: {self.failure}"
+            raise OrchestratorClosed(msg) from self.failure
+        if self.closed:
+            msg = "the orchestrator is closed; open the journal again to go on with its runs"
+            raise OrchestratorClosed(msg)
+
+    def _fail(self, error: JournalError) -> None:
+        """The journal takes nothing more: nothing may be acknowledged, so everything stops. Reactor's thread."""
+        if self.failure is None:
+            self.failure = error
+            logger.error("the orchestrator stops, because its journal failed: {}", error)
+            self.runs.close()
+            self._begin_ending()
+
+    def close(self) -> None:
+        """End every part, the last one started first. Any thread but the reactor's; may be repeated."""
+        with self._closing:
+            self.closed = True
+            while self._closers:
+                self._closers.pop()()
+
+    def _stop_runs(self) -> None:
+        async def stop() -> None:
+            self.runs.close()
+
+        self.reactor.submit(stop()).result()
+
+    def _end_processes(self) -> None:
+        async def end() -> None:
+            await self._begin_ending()
+
+        self.reactor.submit(end()).result(CLOSE_TIMEOUT)
+
+    def _begin_ending(self) -> "asyncio.Task[None]":
+        """End every process, once, whoever asks first. The loop must not stop before that is over."""
+        if self._ending is None:
+            self._ending = self.reactor.loop.create_task(self._tree.close(CLOSE_GRACE))
+        return self._ending
+
+
+def _place(journal: str | os.PathLike[str] | None, home: Home) -> str:
+    """Give where the journal is: an absolute path, or ``MEMORY``."""
+    if journal is not None and os.fspath(journal) == MEMORY:
+        return MEMORY
+    return str(Path(journal if journal is not None else home.path / "journal.db").absolute())
+
+
+def _log_worker(event: WorkerEvent) -> None:
+    """Log what happened to a worker. Reactor's thread."""
+    detail = event.detail or (event.exit.sentence() if event.exit is not None else "")
+    log.record_worker(worker=event.worker, pid=event.pid, incarnation=event.incarnation, what=event.kind, detail=detail)
