@@ -184,7 +184,7 @@ class Tree:
             "workers": sum(len(pool.roster.slots) for pool in pools),
             "restarts": sum(pool.roster.restarts for pool in pools),
             "crashes": sum(pool.roster.crashes for pool in pools),
-            "dropped": sum(pool.dropped for pool in pools),
+            "dropped": sum(pool.dispatcher.dropped for pool in pools),
         }
 
     def kill(self, worker: str, signal: int = 9) -> None:

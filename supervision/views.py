@@ -36,16 +36,21 @@ def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
 
 
 def pool_record(roster: Roster, refusal: str | None, waiting: int) -> ActorRecord:
-    """Describe one pool as a node of the tree; ``waiting`` is the length of its queue."""
-    degraded = refusal or (roster.refusal if roster.is_degraded() else None)
+    """Describe one pool as a node of the tree.
+
+    Args:
+        roster: Its workers.
+        refusal: Why it takes no jobs, if it does not.
+        waiting: The length of its queue.
+    """
     figures = f"{waiting} jobs waiting, {roster.crashes} crashes of jobs"
     return ActorRecord(
         id=roster.key.name,
         kind="pool",
-        status="degraded" if degraded else "running",
+        status="degraded" if refusal else "running",
         strategy=roster.policy.strategy,
         restarts=roster.restarts,
-        detail=degraded or figures,
+        detail=refusal or figures,
         children=tuple(
             ActorRecord(
                 id=slot.id,

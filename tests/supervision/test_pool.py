@@ -247,7 +247,7 @@ def test_words_of_a_past_life_and_of_unknown_work_are_dropped_and_counted(make: 
     past.answer("b")
     world.life("b").answer("nobody's")
     assert world.owner.ends("b") == []
-    assert world.pool.dropped == 2
+    assert world.pool.dispatcher.dropped == 2
 
 
 def test_a_worker_that_answers_with_another_kind_of_message_is_ended_as_garbage(make: Callable[..., World]) -> None:
@@ -281,7 +281,7 @@ def test_an_attempt_that_overruns_ends_with_its_worker_and_is_lost_only_then(mak
     assert world.owner.ends("a") == [], "the process is not confirmed dead yet"
     life.answer("a")
     assert world.owner.ends("a") == [], "a result that comes after the decision is void"
-    assert world.pool.dropped == 1
+    assert world.pool.dispatcher.dropped == 1
     life.die(life.kills[0][0].model_copy(update={"stderr": "where it stood"}))
     assert world.owner.lost("a").exit == Exit(kind="timeout", detail="search had 3 s", stderr="where it stood")
     assert world.owner.lost("a").charged

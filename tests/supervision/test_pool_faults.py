@@ -157,7 +157,7 @@ class PoolUnderFaults(RuleBasedStateMachine):
             world.tell(Release(token))
         for _ in range(200):
             world.wait(0.3)
-            if not world.pool._flights and not any(worker.kills for worker in world.backend.alive):
+            if not world.pool.dispatcher.unfinished and not any(worker.kills for worker in world.backend.alive):
                 break
             for worker in list(world.backend.alive):
                 worker.prompt = worker.obedient = True
@@ -176,7 +176,7 @@ class PoolUnderFaults(RuleBasedStateMachine):
 
     def everything_has_ended(self) -> None:
         world = self.world
-        assert not world.pool._flights
+        assert not world.pool.dispatcher.unfinished
         for token, heard in world.owner.heard.items():
             if token in self.withdrawn:
                 assert self.withdrawn[token] == [True], token

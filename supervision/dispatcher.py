@@ -1,0 +1,425 @@
+"""The jobs of one pool: which worker gets which, how they are cut short, and what becomes of them when workers die.
+
+It is the half of a pool that knows of jobs; its ``Roster`` is the half that knows of lives.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Literal
+
+from loguru import logger
+
+from understudy.messages.errors import CodecError
+from understudy.messages.failures import Exit
+from understudy.messages.frames import (
+    Abort,
+    EndProgram,
+    Evaluate,
+    Execute,
+    FromWorker,
+    Progress,
+    Resolve,
+    StartProgram,
+    Turn,
+)
+from understudy.messages.policy import Limits
+from understudy.supervision.blame import Blame, blame
+from understudy.supervision.flight import Flight, name_in
+from understudy.supervision.protocol import (
+    Answered,
+    Assigned,
+    Backend,
+    Job,
+    JobEvent,
+    Lost,
+    Pool,
+    PoolKey,
+    Send,
+    Unavailable,
+    Withdraw,
+)
+from understudy.supervision.roster import Means, Roster
+from understudy.supervision.slot import Obituary, Slot
+from understudy.supervision.suspicion import Suspicion
+
+ABORT_GRACE: Final = 1.0
+"""Seconds that code in a shared worker has to stop by itself once its time is over."""
+_ABORTABLE: Final = frozenset({Execute, Evaluate})
+
+
+class Dispatcher:
+    """Gives jobs to the workers of its roster. Reactor's thread only.
+
+    Jobs wait in one queue, first come first served. Each goes to the least loaded worker that is ready; if none has
+    room, one more is begun, up to the pool's size. A solo job gets a temporary worker of its own, besides the others,
+    which ends with it. A job that was given to a worker but not yet sent when it died goes back to the head of the
+    queue.
+    """
+
+    def __init__(self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means) -> None:
+        """Take jobs, but begin no worker before ``open``."""
+        self.roster = Roster(key, policy, limits, backend, means, self)
+        self.dropped = 0
+        """Messages of workers about jobs that nobody waits for: late results, and words of past lives."""
+        self._turns = key.kind == "program"
+        """Whether workers run one turn of one program at a time, so that it is known who held the loop."""
+        self._loop = means.loop
+        self._flights: dict[str, Flight] = {}
+        """Every job that has not ended, by token."""
+        self._queue: OrderedDict[str, Flight] = OrderedDict()
+        self._solo: OrderedDict[str, Flight] = OrderedDict()
+        """Jobs that wait for a temporary worker."""
+        self._room: dict[Slot, None] = {}
+        """Workers that can take a job now. May hold some that are ready no more: they are left out when met."""
+        self._suspicion = Suspicion()
+        self._is_open = False
+        self._refusal: str | None = None
+        """Why no job will ever be taken again."""
+        self._on_empty: list[Callable[[], None]] = []
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs have not ended."""
+        return len(self._flights)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait for a worker."""
+        return len(self._queue) + len(self._solo)
+
+    def open(self) -> None:
+        """Begin workers from now on."""
+        self._is_open = True
+        self._grow()
+
+    def refuse_for_good(self, reason: str) -> None:
+        """Take no job any more, and tell those who wait."""
+        self._refusal = reason
+        self.refuse(reason)
+
+    def refusal(self) -> str | None:
+        """Give the reason why no worker takes jobs, if there is one."""
+        return self._refusal or (self.roster.refusal if self.roster.is_degraded() else None)
+
+    def close(self, done: Callable[[], None], grace: float) -> None:
+        """End every worker; ``done`` is called once all are confirmed dead."""
+        self.refuse_for_good("The orchestrator is closing.")
+        if not self.roster.slots:
+            done()
+            return
+        self._on_empty.append(done)
+        self.roster.stop_all(grace)
+
+    # ------------------------------------------------------------ jobs come
+
+    def submit(self, job: Job) -> None:
+        """Take a job."""
+        refusal = self.refusal()
+        if refusal is not None:
+            self._say(job, Unavailable(job.token, refusal))
+            return
+        self._flights[job.token] = flight = Flight(job)
+        if job.solo or self._suspicion.is_grave(job):
+            self._solo[job.token] = flight
+            self._grow()
+        elif (slot := self._roomiest()) is not None:
+            self._assign(flight, slot)
+        else:
+            self._queue[job.token] = flight
+            self._grow()
+
+    def _roomiest(self) -> Slot | None:
+        """Find the ready worker with the least to do; among idle ones the last used, so that the others may go."""
+        room = self._room
+        while room:
+            slot = next(reversed(room)) if self.roster.capacity == 1 else min(room, key=lambda slot: len(slot.flights))
+            if slot.state == "ready":
+                return slot
+            del room[slot]
+        return None
+
+    def _grow(self) -> None:
+        """Begin as many workers as the waiting jobs need and the pool's size allows."""
+        if not self._is_open or self._refusal is not None:
+            return
+        roster = self.roster
+        if self._queue and roster.permanent < roster.size:
+            slots = roster.slots.values()
+            idle_or_going = {"ready", "stopping"}
+            begun = sum(slot.state not in idle_or_going for slot in slots if slot.restart != "temporary")
+            coming = begun * roster.capacity
+            while coming < len(self._queue) and roster.permanent < roster.size:
+                roster.grow()
+                coming += roster.capacity
+        if self._solo:
+            temporary = [slot for slot in roster.slots.values() if slot.restart == "temporary"]
+            free = sum(not slot.flights and slot.state != "stopping" for slot in temporary)
+            for _ in range(min(len(self._solo) - free, roster.size - len(temporary))):
+                roster.grow("temporary")
+
+    def _assign(self, flight: Flight, slot: Slot) -> None:
+        """Give a job to a worker, and send it unless it is held."""
+        job = flight.job
+        flight.slot = slot
+        slot.flights[flight.work] = flight
+        if len(slot.flights) >= slot.capacity:
+            self._room.pop(slot, None)
+        assigned = Assigned(job.token, slot.id, slot.pid or 0, slot.incarnation)
+        if not flight.released or self._dispatch(flight, slot):
+            self._say(job, assigned)
+
+    def _dispatch(self, flight: Flight, slot: Slot) -> bool:
+        """Send a job to its worker and start its clock; False where it cannot be sent and has therefore ended."""
+        job = flight.job
+        flight.sent = True
+        try:
+            slot.tell(job.frame)
+        except CodecError as error:
+            self._unsendable(flight, error)
+            return False
+        if type(job.frame) is StartProgram:
+            slot.turns.append(flight)
+        if job.timeout is not None:
+            flight.timer = self._loop.call_later(job.timeout, self._overrun, flight)
+        return True
+
+    def release(self, token: str) -> None:
+        """Send a held job. The release stays with the job, whichever worker it is given to in the end."""
+        flight = self._flights.get(token)
+        if flight is None or flight.released:
+            return
+        flight.released = True
+        if flight.slot is not None and flight.slot.state == "ready":
+            self._dispatch(flight, flight.slot)
+
+    def send(self, message: Send) -> None:
+        """Send a further frame to the worker of a streaming job."""
+        flight = self._flights.get(message.token)
+        if flight is None or flight.slot is None or not flight.sent:
+            return
+        if type(message.frame) is Resolve:
+            flight.slot.turns.append(flight)
+        try:
+            flight.slot.tell(message.frame)
+        except CodecError as error:
+            self._unsendable(flight, error)
+
+    def _unsendable(self, flight: Flight, error: CodecError) -> None:
+        """End a job whose frame is too long for the wire: no worker can ever take it."""
+        if flight.job.streaming and flight.slot is not None:
+            flight.slot.tell(EndProgram(run_id=flight.work))
+        self._conclude(flight)
+        self._say(flight.job, Unavailable(flight.job.token, f"{flight.job.label} cannot be sent to a worker: {error}"))
+
+    # ------------------------------------------------------------ workers speak
+
+    def ready(self, slot: Slot) -> None:
+        """Give a fresh worker what waits for it."""
+        if slot.restart == "temporary":
+            self._fill_solo(slot)
+        else:
+            self._fill(slot)
+
+    def heard(self, slot: Slot | None, message: FromWorker) -> None:
+        """Take what a worker says of a job to whoever waits for it."""
+        name = name_in(message)
+        flight = slot.flights.get(name) if slot is not None and name is not None else None
+        if slot is None or flight is None or not flight.sent or (flight.cut is not None and slot.state != "ready"):
+            self.dropped += 1  # where its worker is being ended for it, only that end is its end
+            return
+        kind = type(message)
+        if kind not in flight.answers():
+            slot.kill(Exit(kind="garbage", detail=f"it answered {flight.job.label} with a message of another kind"))
+            return
+        if kind is Turn:
+            slot.take_turn(flight)
+            slot.served = True
+        if kind is Progress or flight.job.streaming:
+            self._answer(flight, message)
+            return
+        slot.served = True
+        self._suspicion.clear(flight.job)
+        self._conclude(flight)
+        self._answer(flight, message)
+
+    def _answer(self, flight: Flight, message: FromWorker) -> None:
+        if flight.cut is None:
+            self._say(flight.job, Answered(flight.job.token, message))
+            return
+        self.dropped += 1
+        if flight.job.token not in self._flights:
+            self._say_cut(flight)
+
+    def _conclude(self, flight: Flight) -> None:
+        """Take a job from its worker, which goes on with the next one."""
+        flight.stop_timer()
+        del self._flights[flight.job.token]
+        slot = flight.slot
+        if slot is None or slot.flights.get(flight.work) is not flight:
+            return
+        del slot.flights[flight.work]
+        if flight.cut is not None and flight.sent:
+            slot.doubtful -= 1
+        if not slot.flights:
+            slot.idle_since = self._loop.time()
+        if slot.restart != "temporary":
+            self._fill(slot)
+        elif not slot.flights:
+            slot.stop()
+
+    def _fill(self, slot: Slot) -> None:
+        """Give a worker jobs from the queue until one of them is exhausted."""
+        while slot.state == "ready" and not slot.doubtful and len(slot.flights) < slot.capacity:
+            if not self._queue:
+                self._room[slot] = None
+                return
+            self._assign(self._queue.popitem(last=False)[1], slot)
+
+    def _fill_solo(self, slot: Slot) -> None:
+        if self._solo:
+            self._assign(self._solo.popitem(last=False)[1], slot)
+        else:
+            slot.stop()
+
+    # ------------------------------------------------------------ jobs are cut short
+
+    def _overrun(self, flight: Flight) -> None:
+        """End an attempt whose time is over. Its result is void from here on, whatever still comes."""
+        job = flight.job
+        end = Exit(kind="timeout", detail=f"{job.label} had {job.timeout:g} s")
+        shared = self.roster.capacity > 1 and type(job.frame) in _ABORTABLE
+        self._cut(flight, "overran", end, ABORT_GRACE if shared else 0.0)
+
+    def withdraw(self, message: Withdraw) -> None:
+        """Forget a job, or end it without another word of it."""
+        flight = self._flights.get(message.token)
+        done = message.done or _nothing
+        if flight is None:
+            done()
+            return
+        flight.done = done
+        if flight.slot is None or not flight.sent:
+            self._queue.pop(message.token, None)
+            self._solo.pop(message.token, None)
+            self._conclude(flight)
+            done()
+        elif flight.job.streaming:
+            if message.farewell is not None:
+                flight.slot.tell(message.farewell)
+            self._conclude(flight)
+            done()
+        else:
+            end = Exit(kind="stopped", detail=f"{flight.job.label} was withdrawn")
+            self._cut(flight, "withdrawn", end, message.grace)
+
+    def _cut(self, flight: Flight, why: Literal["overran", "withdrawn"], end: Exit, grace: float) -> None:
+        """Ask the worker to stop with a job, and end it if it does not within ``grace`` seconds."""
+        slot = flight.slot
+        if slot is None:
+            return
+        flight.stop_timer()
+        if type(flight.job.frame) not in _ABORTABLE and not flight.job.streaming:
+            # A question to a program worker. It cannot be aborted, and is not worth the programs that run there.
+            self._conclude(flight)
+            flight.cut, flight.end = why, end
+            self._say_cut(flight)
+            return
+        if flight.cut is None:
+            slot.doubtful += 1
+            self._room.pop(slot, None)
+        flight.cut, flight.end = why, end
+        if grace > 0:
+            slot.tell(Abort(token=flight.work))
+            flight.timer = self._loop.call_later(grace, slot.kill, end)
+        else:
+            slot.kill(end)
+
+    def _say_cut(self, flight: Flight, died: Exit | None = None) -> None:
+        """Say the end of a job that was cut short, now that nothing of it runs any more.
+
+        Args:
+            flight: The job.
+            died: How its worker ended, where it did not stop by itself.
+        """
+        if flight.cut == "withdrawn":
+            (flight.done or _nothing)()
+        elif flight.end is not None:
+            end = flight.end
+            if died is not None and died.kind == "timeout":  # with the evidence that the process left
+                end = died.model_copy(update={"detail": end.detail})
+            self._say(flight.job, Lost(flight.job.token, end, charged=died is None or not died.injected))
+
+    # ------------------------------------------------------------ workers die
+
+    def settle(self, slot: Slot, obituary: Obituary) -> Blame:
+        """Tell the jobs of a dead worker; those that were never sent go back to the head of the queue."""
+        self._room.pop(slot, None)
+        end = obituary.end.model_copy(update={"kind": "stopped"}) if obituary.ordered else obituary.end
+        holder = slot.holder()
+        flights, slot.flights = list(slot.flights.values()), {}
+        running = [flight for flight in flights if flight.sent]
+        verdict = blame(
+            end,
+            [flight.job.token for flight in running],
+            culprits=[flight.job.token for flight in running if flight.cut is not None],
+            turns=self._turns,
+            holder=holder.job.token if holder is not None else None,
+        )
+        for flight in reversed(flights):
+            if not flight.sent:
+                self._requeue(flight, slot)
+        for flight in running:
+            self._bury(flight, end, verdict)
+        if (refusal := self.refusal()) is not None:
+            self.refuse(refusal)
+        while self._queue and (other := self._roomiest()) is not None:
+            self._assign(self._queue.popitem(last=False)[1], other)
+        return verdict
+
+    def _requeue(self, flight: Flight, slot: Slot) -> None:
+        """Put a job that was never sent back at the head of its queue."""
+        flight.slot = None
+        queue = self._solo if slot.restart == "temporary" else self._queue
+        queue[flight.job.token] = flight
+        queue.move_to_end(flight.job.token, last=False)
+
+    def _bury(self, flight: Flight, end: Exit, verdict: Blame) -> None:
+        job = flight.job
+        flight.stop_timer()
+        del self._flights[job.token]
+        if job.token in verdict.suspects:
+            self._suspicion.add(job)
+        if flight.cut is not None:
+            self._say_cut(flight, end)
+        else:
+            self._say(job, Lost(job.token, end, charged=job.token in verdict.charged))
+
+    def gone(self, slot: Slot) -> None:
+        """Note that a slot is no more; jobs that still wait may need another."""
+        del slot
+        if self._on_empty and not self.roster.slots:
+            waiting, self._on_empty = self._on_empty, []
+            for done in waiting:
+                done()
+        elif not self.roster.is_degraded():
+            self._grow()
+
+    def refuse(self, reason: str) -> None:
+        """Tell everyone who waits for a worker that none will come."""
+        waiting = [*self._queue.values(), *self._solo.values()]
+        self._queue.clear()
+        self._solo.clear()
+        for flight in waiting:
+            del self._flights[flight.job.token]
+            self._say(flight.job, Unavailable(flight.job.token, reason))
+
+    def _say(self, job: Job, event: JobEvent) -> None:
+        """Tell a job's owner. Its fault must not become the pool's."""
+        try:
+            job.reply(event)
+        except Exception as error:  # noqa: BLE001  logged; the next job must not suffer for it
+            logger.opt(exception=error).error("the owner of job {} could not take {}", job.token, type(event).__name__)
+
+
+def _nothing() -> None:
+    """Do nothing: for those who did not ask to be told."""
