@@ -1,9 +1,12 @@
 """Reading works when no orchestrator runs; what needs one says so."""
 
 import json
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from tests.cli.conftest import CommandLine
@@ -78,6 +81,36 @@ def test_a_file_that_is_no_journal_is_one_sentence(understudy: CommandLine) -> N
     (understudy.home / "journal.db").write_bytes(b"this is no journal at all\n" * 400)
     for arguments in [("runs", "list"), ("run", "app.py:total", "-i", "a=1")]:
         assert "journal" in understudy(*arguments, code=1).err
+
+
+def test_a_journal_of_a_newer_version_is_left_as_it_is(ended: CommandLine) -> None:
+    journal = ended.home / "journal.db"
+    connection = apsw.Connection(str(journal))
+    connection.pragma("user_version", 99)
+    connection.close()
+    before = journal.read_bytes()
+    for arguments in [("runs", "list"), ("run", "app.py:total", "-i", "a=1")]:
+        assert "newer" in ended(*arguments, code=1).err
+    assert journal.read_bytes() == before
+
+
+def test_a_disk_without_room_is_one_sentence(understudy: CommandLine) -> None:
+    def no_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+    process = understudy.start("run", "app.py:total", "-i", "a=1", preexec_fn=no_room)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "no room" in err
+    assert "Traceback" not in err
+
+
+def test_answers_survive_a_terminal_without_utf8(ended: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended("run", "app.py:greet", "-i", "name=Zoë", "--id", "accent")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert ended.result_of("runs", "result", "accent") == {"hello": "Zoë", "tags": []}
+    ended("runs", "show", "accent")
 
 
 def test_metrics_count_what_the_journal_holds(ended: CommandLine) -> None:

@@ -1,5 +1,6 @@
 """The ``understudy`` command: its verbs, and the one door by which every error leaves."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What was typed after the command's name; None means the process's own arguments.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not fail an answer
     try:
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=Settings())
         sys.stdout.flush()

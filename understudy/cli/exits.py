@@ -40,5 +40,10 @@ EXITS: Final[dict[type[BaseException], int]] = {
 
 
 def code_of(error: BaseException) -> int:
-    """Give the exit code of an error: that of the nearest of its classes in ``EXITS``, else 1."""
+    """Give the exit code of an error: that of the nearest of its classes in ``EXITS``, else 1.
+
+    An orchestrator that stopped because its journal failed counts as the journal's failure: it was reached.
+    """
+    if isinstance(error.__cause__, errors.JournalError):
+        error = error.__cause__
     return next((EXITS[kind] for kind in type(error).__mro__ if kind in EXITS), RUN_FAILED)

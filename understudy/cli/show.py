@@ -30,7 +30,8 @@ def emit(value: object) -> None:
     """Write a value as JSON to stdout: models, dataclasses and containers of them."""
     from pydantic_core import to_json
 
-    sys.stdout.write(to_json(value, indent=2, inf_nan_mode="null").decode() + "\n")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(to_json(value, indent=2) + b"\n")  # JSON is UTF-8 whatever the terminal's encoding
     sys.stdout.flush()
 
 
