@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 
 from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from understudy.messages.errors import CodecError
-from understudy.messages.frames import FromWorker, Heartbeat, ToWorker
+from understudy.messages.frames import FromWorker, Heartbeat, Progress, ToWorker
 
 _READ_BYTES: Final = 64 * 1024  # below malloc's threshold for a mapping of its own, which each read would pay for
 _PROTOCOL_EXIT: Final = 76
@@ -32,6 +32,7 @@ class Channel:
         connection.settimeout(None)
         self._connection = connection
         self._heartbeat = heartbeat
+        self._pid = os.getpid()
         self._decoder = FrameDecoder()
         self._sending = threading.Lock()  # two threads write frames; a frame must not be cut by another
 
@@ -64,9 +65,14 @@ class Channel:
     def send(self, message: FromWorker) -> None:
         """Send a message; blocks while the orchestrator does not read. Any thread.
 
+        A copy of this process that user code has forked may report progress. It ends here where it comes back from that
+        code with an answer: there must be one, and whoever gives it goes on to read the next message.
+
         Raises:
             CodecError: The message cannot be written, and nothing was sent.
         """
+        if os.getpid() != self._pid and not isinstance(message, Progress):
+            os._exit(0)
         frame = FROM_WORKER.encode(message)
         try:
             with self._sending:

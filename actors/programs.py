@@ -44,6 +44,7 @@ class ProgramHost:
         """Take over the connection."""
         self._connection = connection
         self._spec = spec
+        self._pid = os.getpid()
         self._loop = ProgramLoop(self._next)
         self._decoder = FrameDecoder()
         self._programs: dict[str, Program] = {}
@@ -134,6 +135,8 @@ class ProgramHost:
         self._work.append((program, None))
 
     def _send(self, message: FromWorker) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that a workflow's code has forked: one of the two may go on, and that is the first
         frame = FROM_WORKER.encode(message)
         with self._sending:
             self._connection.sendall(frame)
