@@ -73,6 +73,7 @@ class Household:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._keeper_pidfd: int | None = None
         self._zygote_pidfd: int | None = None
+        self._zygote_gone = asyncio.Event()
         self._output: Capture | None = None
 
     async def start(self, boot: Boot, path: list[str], environ: Mapping[str, str], lock: int | None) -> None:
@@ -122,8 +123,12 @@ class Household:
             died = f"{boot.app} cannot be loaded: {answer} while it imported it"
             raise DefinitionError(died + self._said())
         self.zygote = answer.pid
-        with contextlib.suppress(ProcessLookupError):  # it has died since: the keeper is about to say so
+        try:
             self._zygote_pidfd = os.pidfd_open(answer.pid)
+        except ProcessLookupError:  # it has died since: the keeper is about to say so
+            self._zygote_gone.set()
+        else:
+            self._loop.add_reader(self._zygote_pidfd, self._zygote_died)
 
     def _adopt(self, process: subprocess.Popen[bytes]) -> None:
         self._keeper = process
@@ -136,18 +141,13 @@ class Household:
 
     def give_up(self, why: str) -> None:
         """Take the zygote to be lost: kill it, so that the keeper ends everything under it."""
-        if self._zygote_pidfd is not None:
-            with contextlib.suppress(ProcessLookupError):  # it is dead already
-                signal.pidfd_send_signal(self._zygote_pidfd, signal.SIGKILL)
+        self._kill_zygote()
         self._lose(why)
 
     async def end(self) -> None:
         """Have everything under the keeper killed, wait until that is done, and let go of all descriptors."""
         self._lost = True
         self._close_control()  # which tells the keeper, and the zygote, too
-        if self._zygote_pidfd is not None:
-            os.close(self._zygote_pidfd)
-            self._zygote_pidfd = None
         if self._keeper is None and self._popen is not None:  # the start was cancelled while the program was started
             with contextlib.suppress(OSError):  # nothing was
                 self._adopt(await self._popen)
@@ -157,6 +157,12 @@ class Household:
             except TimeoutError:  # stopped, or a process under it cannot be killed
                 self._keeper.kill()
                 await self.gone.wait()
+        if self.zygote:
+            try:
+                await asyncio.wait_for(self._zygote_gone.wait(), KEEPER_GRACE)
+            except TimeoutError:  # it has lost its keeper, and is stopped itself
+                self._kill_zygote()
+                await self._zygote_gone.wait()
         if self._output is not None:
             self._output.drain()
 
@@ -231,6 +237,18 @@ class Household:
         self.killed = self.killed or status == -signal.SIGKILL
         self._lose(f"the keeper of the zygote {_how(status)}")
         self.gone.set()
+
+    def _zygote_died(self) -> None:
+        assert self._zygote_pidfd is not None  # it is what has just become readable
+        self._loop.remove_reader(self._zygote_pidfd)
+        os.close(self._zygote_pidfd)
+        self._zygote_pidfd = None
+        self._zygote_gone.set()
+
+    def _kill_zygote(self) -> None:
+        if self._zygote_pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has just been reaped
+                signal.pidfd_send_signal(self._zygote_pidfd, signal.SIGKILL)
 
     def _close_control(self) -> None:
         if self._control is not None:

@@ -4,7 +4,7 @@ It is the first process a backend starts. It forks the zygote before either has 
 whatever loses its parent below it, and then only waits. When the orchestrator or the zygote dies, or the control socket
 between them ends, it kills all that is left under it and ends. So a stopped zygote cannot save its workers from the
 orchestrator's death, and a killed zygote cannot set a daemonised grandchild free. The zygote in turn ends everything
-when its control socket ends, so a stopped keeper is no gap either.
+below itself when the keeper dies or the control socket ends, so a killed or a stopped keeper is no gap either.
 
 Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd and the generation
 lock (-1 where there is none). The lineage stands there to be found in ``/proc`` (see ``lineage``).
@@ -38,13 +38,14 @@ def main() -> NoReturn:
     linux.set_dumpable(False)
     os.set_inheritable(control, False)  # noqa: FBT003  the standard library's own flag
     keeper = os.getpid()
+    ourselves = os.pidfd_open(keeper)
     zygote = os.fork()
     if zygote == 0:
         linux.die_with_parent(keeper)
         os.close(orchestrator)
         from understudy.supervision.zygote import serve  # noqa: PLC0415  the keeper stays small
 
-        serve(control, lock)
+        serve(control, ourselves, lock)
     linux.set_name("understudy-keep")
     watched = select.poll()
     watched.register(control, 0)  # packets are the zygote's to read; this is told of the socket's end alone

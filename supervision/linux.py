@@ -33,6 +33,11 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def outlive_parent() -> None:
+    """Take back ``die_with_parent``."""
+    _prctl(_PR_SET_PDEATHSIG, 0)
+
+
 def adopt_orphans() -> None:
     """Make every descendant whose parent dies a child of this process, even one that called ``setsid``."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -43,18 +43,19 @@ THREADS_END: Final = 0.5
 """Seconds that threads which were told to end have for it."""
 
 
-def serve(control: int, lock: int) -> NoReturn:
-    """Be the zygote until the control socket ends. Called in the keeper's child.
+def serve(control: int, keeper: int, lock: int) -> NoReturn:
+    """Be the zygote until the control socket ends or the keeper dies. Called in the keeper's child.
 
     Args:
         control: Descriptor of the packet socket to the orchestrator.
+        keeper: The keeper's pidfd.
         lock: Descriptor of the generation lock, which workers inherit, or -1.
     """
     linux.adopt_orphans()
     linux.set_name("understudy-zyg")
     channel = socket.socket(fileno=control)
     boot = TO_ZYGOTE.validate_json(channel.recv(MAX_PACKET_BYTES))
-    zygote = Zygote(channel, lock, boot)
+    zygote = Zygote(channel, keeper, lock, boot)
     failure = fresh.probe(boot) if boot.fresh else zygote.load()
     if failure:
         zygote.say(LoadFailed(sentence=failure[-MAX_TEXT:]))
@@ -75,9 +76,10 @@ class _Worker:
 class Zygote:
     """The state of the process: who its workers are, who has died, which orphans are being ended."""
 
-    def __init__(self, control: socket.socket, lock: int, boot: Boot) -> None:
+    def __init__(self, control: socket.socket, keeper: int, lock: int, boot: Boot) -> None:
         """Take the control socket; nothing runs yet."""
         self._control = control
+        self._keeper = keeper
         self._boot = boot
         self._pid = os.getpid()
         self._main: Callable[..., object] | None = None
@@ -86,6 +88,7 @@ class Zygote:
         self._orphans: dict[int, int] = {}  # pidfd to pid, from the kill to the reaping
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
+        self._poll.register(keeper, select.POLLIN)
         self._keep = {lock} if lock >= 0 else set[int]()
 
     def load(self) -> str:
@@ -116,7 +119,12 @@ class Zygote:
             _leave()
 
     def run(self) -> NoReturn:
-        """Serve launches and deaths for ever; the end of the control socket ends the process."""
+        """Serve launches and deaths for ever; the end of the control socket, or of the keeper, ends the process.
+
+        While it loaded the app it was to die with the keeper, as it could not look. Now it can, and must outlive it:
+        with both dead at once, what had lost its worker would be nobody's.
+        """
+        linux.outlive_parent()
         self._bury()  # a process that the import started belongs to no worker
         while True:
             for descriptor, _ in self._poll.poll():
@@ -124,6 +132,8 @@ class Zygote:
                     self._mourn(descriptor)
                 elif descriptor in self._orphans:
                     self._reap_orphan(descriptor)
+                elif descriptor == self._keeper:
+                    _leave()
                 else:
                     self._take_packet()
             if self._dead or self._orphans:

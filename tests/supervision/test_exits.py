@@ -109,7 +109,7 @@ def test_real_time_signals_have_a_name_too() -> None:
 
 
 @given(st.integers(0, 255), st.booleans(), st.booleans())
-def test_every_exit_code_is_reported_as_it_was(code: int, spoke: bool, injected: bool) -> None:  # noqa: FBT001
+def test_every_exit_code_is_reported_as_it_was(code: int, spoke: bool, injected: bool) -> None:
     end = describe(Evidence(status=exited(code), spoke=spoke, injected=injected))
     assert (end.code, end.signal, end.injected) == (code, None, injected)
     assert end.kind == ("exited" if spoke else "start_failed")
