@@ -5,11 +5,14 @@ worker's bytes to the actor they are meant for. Nothing on it may block.
 """
 
 import asyncio
+import selectors
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from typing_extensions import override
 
 T = TypeVar("T")
 
@@ -17,12 +20,25 @@ BURST = 256
 """Calls taken in one turn of the loop before sockets and timers have theirs."""
 
 
+class _Selector(selectors.DefaultSelector):
+    """A selector that takes input before it lets time pass.
+
+    A process that was stopped, or slept with its machine, wakes up with its wait interrupted and its time over, and Python
+    then reports no input without looking. The timers that fire next would find overdue what was answered long ago.
+    """
+
+    @override
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(timeout)
+        return found if found or timeout is None or timeout <= 0 else super().select(0)
+
+
 class Reactor:
     """Owns the loop and its thread. Started once, stopped once."""
 
     def __init__(self, name: str = "understudy-reactor") -> None:
         """Make the loop; it runs once ``start`` is called."""
-        self.loop = asyncio.SelectorEventLoop()
+        self.loop = asyncio.SelectorEventLoop(_Selector())
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread_id: int | None = None
         """Written by the reactor's thread as its first act, read by everybody."""

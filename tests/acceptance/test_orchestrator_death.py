@@ -1,5 +1,6 @@
 """The orchestrator is killed at any moment, several times over, and started again: nothing is lost or done twice."""
 
+import os
 import random
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import psutil
 import pytest
 
 from tests.acceptance import harness
-from tests.acceptance.apps import durable
+from tests.acceptance.apps import branchy, durable
 from tests.acceptance.apps.effects import effects
 from tests.support import eventually
 
+SEED = int(os.environ.get("ACCEPTANCE_SEED", "2026"))
 RUNS = 100
 OUTLIVES = 1.0
 """Seconds that a worker may outlive its orchestrator."""
@@ -25,12 +27,12 @@ OUTLIVES = 1.0
 class Owner:
     """One life of an orchestrator that works in a folder."""
 
-    def __init__(self, folder: Path, count: int = RUNS) -> None:
+    def __init__(self, folder: Path, count: int = RUNS, app: str = "durable") -> None:
         self.folder = folder
         self.started = time.time()
         self.output = (folder / "output.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.acceptance.apps.owner", str(folder), str(count)],
+            [sys.executable, "-m", "tests.acceptance.apps.owner", str(folder), str(count), app],
             stdout=self.output,
             stderr=subprocess.STDOUT,
         )
@@ -138,6 +140,34 @@ def _kill_and_account(
     counts = effect_counts(folder)
     for step in completed_steps(folder):
         settled.setdefault(step, counts[step])
+
+
+@pytest.mark.timeout(180)
+def test_branches_races_children_models_and_timers_survive_the_orchestrators_death(
+    tmp_path: Path, mark: str, figure: Callable[..., None]
+):
+    chance = random.Random(SEED)
+    count = 40
+    settled: dict[tuple[str, str], int] = {}
+    outlived: list[float] = []
+    for _ in range(6):
+        owner = Owner(tmp_path, count, "branchy")
+        before = len(effects(tmp_path / "effects.log"))
+        point = before + chance.randint(1, 60)
+        owner.wait_until(lambda point=point: len(effects(tmp_path / "effects.log")) >= point)
+        _kill_and_account(owner, mark, tmp_path, settled, outlived)
+    Owner(tmp_path, count, "branchy").finish()
+
+    logs = harness.read_journal(tmp_path / "runs.db")
+    assert {log.row["status"] for log in logs.values()} == {"completed"}
+    for number in range(count):
+        (ended,) = logs[f"run-{number}"].of("run.completed")
+        assert ended["result"] == list(branchy.expected(number))
+    assert harness.broken_invariants(logs, effects(tmp_path / "effects.log")) == []
+    counts = effect_counts(tmp_path)
+    assert {step: (before, counts[step]) for step, before in settled.items() if counts[step] != before} == {}
+    figure("branchy runs: longest life of a worker after its orchestrator", max(outlived), "s", f"{OUTLIVES:g}")
+    assert max(outlived) < OUTLIVES
 
 
 @pytest.mark.timeout(120)

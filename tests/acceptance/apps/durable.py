@@ -35,3 +35,24 @@ def expected(number: int) -> int:
 
 
 STEPS = 6
+
+
+@tool(timeout=2.0, retry=Retry(attempts=1))
+def nap(log: str, value: int) -> int:
+    """Take a while, but far less than the deadline."""
+    effect(log, "nap", value=value)
+    time.sleep(0.3)
+    return value + 1
+
+
+@workflow
+async def napping(log: str, number: int) -> int:
+    """Four naps, one after the other."""
+    for _ in range(4):
+        number = await nap(log, number)
+    return number
+
+
+def rested(number: int) -> int:
+    """Say what ``napping`` gives."""
+    return number + 4
