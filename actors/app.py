@@ -86,7 +86,6 @@ def describe() -> tuple[Definition, ...]:
 def _importing(app: str) -> Generator[None, None, None]:
     """Set what an import sees, and turn however it fails into one error."""
     global loading  # noqa: PLW0603  one app is imported at a time, in a process with one thread
-    argv, sys.argv = sys.argv, [app]  # a script that parses its arguments at import gets none
     loading = True
     try:
         yield
@@ -106,7 +105,6 @@ def _importing(app: str) -> Generator[None, None, None]:
         raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
     finally:
         loading = False
-        sys.argv = argv
 
 
 def _load_file(path: Path) -> ModuleType:

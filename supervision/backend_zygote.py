@@ -58,7 +58,14 @@ class ZygoteBackend:
         """Nothing runs yet."""
         self.app = app
         self._loop = loop
-        self._boot = Boot(app=app, preload=entry.preload, main=entry.main, fresh=self._fresh, timeout=start_timeout)
+        self._boot = Boot(
+            app=app,
+            preload=entry.preload,
+            argv=entry.argv or (app,),
+            main=entry.main,
+            fresh=self._fresh,
+            timeout=start_timeout,
+        )
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
         self._env = tuple(env)
@@ -151,6 +158,7 @@ class ZygoteBackend:
     def _environ(self, household: Household) -> dict[str, str]:
         environ = limits.allowed_environment(os.environ, self._env)
         environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
+        environ.setdefault("PYTHONHASHSEED", "0")  # a replay must go through a set of texts in the same order again
         environ[lineage.VARIABLE] = household.lineage
         return environ
 

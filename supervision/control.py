@@ -18,6 +18,8 @@ class Boot(Message):
     type: Literal["boot"] = "boot"
     app: str
     preload: str
+    argv: tuple[str, ...]
+    """``sys.argv`` while the app is imported."""
     main: str
     fresh: bool
     """True: load nothing, and have each worker execute an interpreter of its own."""

@@ -2,11 +2,13 @@
 
 import faulthandler
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
+from understudy.messages.errors import DefinitionError
 from understudy.supervision.control import Boot
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120  a prefix of names
@@ -29,7 +31,10 @@ def load_app(boot: Boot) -> str:
     faulthandler.enable(2)
     faulthandler.dump_traceback_later(DUMP_SHARE * boot.timeout, file=2)
     try:
+        sys.argv[:] = boot.argv
         resolve(boot.preload)(boot.app)
+    except DefinitionError as error:
+        return str(error)
     except BaseException as error:  # noqa: BLE001  whatever an import raises, SystemExit too, is its failure to load
         return f"{boot.app} cannot be loaded:\n{_user_traceback(error)}"
     finally:

@@ -1,7 +1,7 @@
 """What the rest of the project sees of processes: jobs given to pools, what becomes of them, and the backend seam."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from understudy.messages.failures import Exit
@@ -153,9 +153,12 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Nobody waits for this job any more. Queued: forgotten. Streaming: its worker is sent ``farewell``. Running in a
-    worker of its own: the worker is asked to abort, then killed after ``grace`` seconds. No job event follows; ``done``
-    is called once nothing of the job runs any more."""
+    """Nobody waits for this job any more.
+
+    Queued: forgotten. Streaming: its worker is sent ``farewell``. Running in a worker of its own: the worker is asked
+    to abort, then killed after ``grace`` seconds. No job event follows; ``done`` is called once nothing of the job runs
+    any more.
+    """
 
     token: str
     farewell: ToWorker | None = None
@@ -185,7 +188,7 @@ class WorkerListener(Protocol):
         """The worker sent a message; bytes that are no message have already ended its life."""
         ...
 
-    def exited(self, exit: Exit) -> None:
+    def exited(self, exit: Exit) -> None:  # noqa: A002  the word for it
         """The process and its whole tree are gone, and everything it had sent was delivered before. The last call."""
         ...
 
@@ -238,7 +241,7 @@ class Entry:
 
     preload: str
     main: str
-    path: tuple[str, ...] = field(default_factory=tuple)
+    path: tuple[str, ...] = ()
     """``sys.path`` of the new process."""
-
-
+    argv: tuple[str, ...] = ()
+    """``sys.argv`` while the app is imported; nothing means the app alone."""

@@ -170,7 +170,13 @@ class Engine:
     # ------------------------------------------------------------ what the parts ask for
 
     def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
-        entry = Entry(preload="understudy.actors.app:preload", main="understudy.actors.host:main", path=tuple(sys.path))
+        script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
+        entry = Entry(
+            preload="understudy.actors.app:preload",
+            main="understudy.actors.host:main",
+            path=tuple(sys.path),
+            argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
+        )
         kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
         env = ("UNDERSTUDY_MODEL", *pool.env)
         return kind(app, entry, self.reactor.loop, generation=generation, env=env)

@@ -129,13 +129,6 @@ def test_a_script_that_exits_while_imported_is_told_to_guard_its_end(write_app: 
         app.preload(str(path))
 
 
-def test_a_script_sees_no_arguments_but_its_name(write_app: WriteApp) -> None:
-    before = list(sys.argv)
-    path = write_app("import sys\nassert sys.argv == [__file__], sys.argv\n")
-    app.preload(str(path))
-    assert sys.argv == before
-
-
 @pytest.mark.parametrize("name", ["nowhere.py", "nowhere"])
 def test_an_app_that_does_not_exist_is_told(name: str, tmp_path: Path) -> None:
     where = str(tmp_path / name) if name.endswith(".py") else name
