@@ -1,4 +1,4 @@
-"""What this machine needs for the bare operations that the figures are made of, measured in the same run."""
+"""What this machine needs for the bare operations that the figures are made of, measured before every round of them."""
 
 import os
 import socket
@@ -6,16 +6,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import apsw
 import psutil
 
-COMMITS = 200
-ROUND_TRIPS = 2000
-FORKS = 200
+COMMITS = 100
+ROUND_TRIPS = 1000
+FORKS = 50
 STARTS = 5
 MESSAGE_BYTES = 512
 """About what a step's frame is long."""
@@ -47,7 +47,7 @@ class Floors:
 
 
 def measure(directory: Path) -> Floors:
-    """Measure all of them; ``directory`` lies on the disk in question."""
+    """Measure all of them once; ``directory`` is empty and lies on the disk in question."""
     cpu, wall = interpreter("pass")
     return Floors(
         commit_ms=commit_ms(directory / "floor.db"),
@@ -57,6 +57,11 @@ def measure(directory: Path) -> Floors:
         interpreter_ms=cpu,
         interpreter_wall_ms=wall,
     )
+
+
+def medians(found: Sequence[Floors]) -> Floors:
+    """Give the median of each floor."""
+    return Floors(**{name: statistics.median(getattr(one, name) for one in found) for name in found[0].as_dict()})
 
 
 def commit_ms(path: Path) -> float:

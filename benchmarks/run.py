@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
@@ -34,28 +35,28 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where figures are written")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.directory, prefix="understudy-benchmark-") as directory:
-        bare = floors.measure(Path(directory))
-        lines = [
-            line_of(name, FIGURES[name], bare, given.rounds, Path(directory)) for name in given.only or list(FIGURES)
-        ]
-    show(lines, bare)
+        lines = [line_of(name, FIGURES[name], given.rounds, Path(directory)) for name in given.only or list(FIGURES)]
+    show(lines)
     given.json.write_text(
-        json.dumps({"machine": machine(), "floors": bare.as_dict(), "figures": lines}, indent=2) + "\n",
+        json.dumps({"machine": machine(), "figures": lines}, indent=2) + "\n",
         encoding="utf-8",
     )
     print(f"\nEvery round stands in {given.json}.")
     return 0 if all(line["met"] for line in lines) else 1
 
 
-def line_of(name: str, figure: Figure, bare: floors.Floors, rounds: int, directory: Path) -> dict[str, object]:
-    """Measure one figure."""
+def line_of(name: str, figure: Figure, rounds: int, directory: Path) -> dict[str, Any]:
+    """Measure one figure, and the floors before each round: what the machine can do changes from minute to minute."""
     found: list[float] = []
+    bare: list[floors.Floors] = []
     for number in range(rounds):
         place = directory / f"{name}-{number}"
         place.mkdir()
+        bare.append(floors.measure(place))
         found.append(figure.measure(place))
         print(f"{name} {number + 1}/{rounds}: {found[-1]:.3g} {figure.unit}", file=sys.stderr, flush=True)
-    measured, target, floor = statistics.median(found), figure.target(bare), figure.floor(bare)
+    bare_medians = floors.medians(bare)
+    measured, target, floor = statistics.median(found), figure.target(bare_medians), figure.floor(bare_medians)
     return {
         "name": name,
         "what": figure.name,
@@ -67,10 +68,11 @@ def line_of(name: str, figure: Figure, bare: floors.Floors, rounds: int, directo
         "ratio": measured / floor,
         "met": measured <= target if figure.better == "less" else measured >= target,
         "rounds": found,
+        "floors": bare_medians.as_dict(),
     }
 
 
-def show(lines: list[dict[str, object]], bare: floors.Floors) -> None:
+def show(lines: list[dict[str, Any]]) -> None:
     """Print the table."""
     print(f"{'figure':<72}{'target':>9}{'measured':>10}{'floor':>9}{'ratio':>8}  floor is")
     for line in lines:
@@ -80,8 +82,11 @@ def show(lines: list[dict[str, object]], bare: floors.Floors) -> None:
             f"{what:<72}{line['target']:>9.3g}{line['measured']:>9.4g}{sign}{line['floor']:>9.3g}{line['ratio']:>8.3g}"
             f"  {line['floor_is']}"
         )
-    print("\nThis machine's floors: " + ", ".join(f"{name} {value:.3g}" for name, value in bare.as_dict().items()))
-    print("`!` marks a target that was missed.")
+    print(
+        "\n`!` marks a target that was missed. The bare operations, as they were measured beside the first and last figure:"
+    )
+    for line in (lines[0], lines[-1]):
+        print("  " + ", ".join(f"{name} {value:.3g}" for name, value in line["floors"].items()))
 
 
 def machine() -> dict[str, object]:
