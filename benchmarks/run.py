@@ -82,9 +82,7 @@ def show(lines: list[dict[str, Any]]) -> None:
             f"{what:<72}{line['target']:>9.3g}{line['measured']:>9.4g}{sign}{line['floor']:>9.3g}{line['ratio']:>8.3g}"
             f"  {line['floor_is']}"
         )
-    print(
-        "\n`!` marks a target that was missed. The bare operations, as they were measured beside the first and last figure:"
-    )
+    print("\n`!` marks a target that was missed. The bare operations beside the first and the last figure:")
     for line in (lines[0], lines[-1]):
         print("  " + ", ".join(f"{name} {value:.3g}" for name, value in line["floors"].items()))
 
