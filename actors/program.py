@@ -114,9 +114,9 @@ class Program:
     def end(self) -> None:
         """Drop everything; tasks that still wait are thrown away without being heard of again."""
         self.ended = True
-        for task in self._tasks | ({self._main} if self._main is not None else set()):
-            if not task.done():
-                task.cancel()
+        tasks = [*self._tasks] if self._main is None else [self._main, *self._tasks]
+        for task in tasks:
+            task.cancel()
         self._waiting.clear()
         self._timers.clear()
 

@@ -41,7 +41,7 @@ class Codec(Generic[M]):
 
     def __init__(self, union: Any, max_bytes: int = MAX_FRAME_BYTES) -> None:
         """Build the validator once; it is used for every frame."""
-        self._adapter: TypeAdapter[Envelope[M]] = TypeAdapter(Envelope[union])
+        self._adapter: TypeAdapter[Envelope[M]] = TypeAdapter(Envelope[union])  # pyright: ignore[reportInvalidTypeForm]  made at run time
         self.max_bytes = max_bytes
 
     def encode(self, message: M, **envelope: Any) -> bytes:

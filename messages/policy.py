@@ -1,6 +1,7 @@
 """What a step asks for: retry policy, limits, evaluation. Plain data, set by authors, obeyed by supervisors."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -18,10 +19,14 @@ def class_name(cls: type[BaseException]) -> str:
 
 
 def _names(value: object) -> object:
-    items = value if isinstance(value, (tuple, list)) else (value,)
-    return tuple(
-        class_name(item) if isinstance(item, type) and issubclass(item, BaseException) else item for item in items
-    )
+    items = cast("Sequence[object]", value if isinstance(value, (tuple, list)) else (value,))
+    return tuple(_name(item) for item in items)
+
+
+def _name(item: object) -> object:
+    if isinstance(item, type) and issubclass(item, BaseException):
+        return class_name(item)
+    return cast("object", item)
 
 
 class _NamesInJson:

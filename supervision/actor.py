@@ -75,10 +75,12 @@ class LoopActor(pykka.Actor):
         """Remember the reactor. Called in the thread that starts the actor."""
         super().__init__()
         self.reactor = reactor
+        self._keep_alive: LoopActor | None = None
+        """Itself while it lives, because refs are weak."""
 
     @classmethod
     @override
-    def start(cls, *args: Any, **kwargs: Any) -> "pykka.ActorRef[Self]":
+    def start(cls, *args: Any, **kwargs: Any) -> "pykka.ActorRef[Self]":  # pyright: ignore[reportIncompatibleMethodOverride]  as pykka has it
         """Start an actor. It is not entered in pykka's process-wide registry: its owner keeps its ref."""
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()
@@ -96,7 +98,7 @@ class LoopActor(pykka.Actor):
 
     @override
     def _start_actor_loop(self) -> None:
-        self._keep_alive = self  # refs are weak; the cycle ends when the actor stops
+        self._keep_alive = self
         inbox = self.actor_inbox
         assert isinstance(inbox, Inbox)
         inbox.bind(self)
@@ -132,7 +134,7 @@ class LoopActor(pykka.Actor):
     def _stop(self) -> None:
         self.actor_stopped.set()
         self.on_stop()
-        self.__dict__.pop("_keep_alive", None)
+        self._keep_alive = None
 
     def on_crash(self, error: BaseException) -> None:
         """Hear of an exception that a told message raised. The default logs it and goes on with the next message."""

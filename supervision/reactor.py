@@ -23,8 +23,9 @@ BURST = 256
 class _Selector(selectors.DefaultSelector):
     """A selector that takes input before it lets time pass.
 
-    A process that was stopped, or slept with its machine, wakes up with its wait interrupted and its time over, and Python
-    then reports no input without looking. The timers that fire next would find overdue what was answered long ago.
+    A process that was stopped, or slept with its machine, wakes up with its wait interrupted and its time over, and
+    Python then reports no input without looking. The timers that fire next would find overdue what was answered long
+    ago.
     """
 
     @override

@@ -100,7 +100,11 @@ class Engine:
         self.home.create()
         reachable = self._lock_home(required=own_home)
         generation = GenerationLock(self._claim_journal())
-        generation.acquire()
+        try:
+            generation.acquire()
+        except TimeoutError as error:
+            msg = f"processes of an orchestrator that died are still there and cannot be ended: {error}"
+            raise HomeInUse(msg) from error
         self._closers.append(generation.release)
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)

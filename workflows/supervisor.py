@@ -37,6 +37,9 @@ PASSIVATE_AFTER: Final = 30.0
 """A run that waits for nothing but a moment further away than this is dropped from memory until then."""
 LINGER: Final = 0.005
 """Seconds that events which nobody waits for may stay in memory, so that one commit can take several of them."""
+CHILD_PATIENCE: Final = 1.0
+"""Seconds that a run which waits for its children alone stays in memory. Then it makes room for them: parents that held
+their places in the program workers could keep their own children from ever beginning."""
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself once nobody waits for it."""
 
@@ -77,6 +80,9 @@ class RunSupervisor(LoopActor):
         self._program = ProgramLink(services, state.run_id, self._program_event, released=len(state.resolutions))
         self._alarm: tuple[float, asyncio.TimerHandle] | None = None
         self._left = False
+        """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
+        self._quiet_since: float | None = None
+        """Since when nothing of the run goes on here."""
         if first is not None:
             self._append([first], [], accepted)
 
@@ -319,7 +325,11 @@ class RunSupervisor(LoopActor):
 
     def _ring(self) -> None:
         self._alarm = None
-        self.actor_ref.tell(do.Tick())
+        self._look()
+
+    def _look(self) -> None:
+        if not self._left:
+            self.actor_ref.tell(do.Tick())
 
     def _next_due(self) -> float | None:
         if self.state.parked:
@@ -333,13 +343,21 @@ class RunSupervisor(LoopActor):
         return min(dues, default=None)
 
     def _may_passivate(self, due: float | None) -> bool:
+        """Whether the run waits for nothing but a far moment, its children, or a person."""
         working = self._jobs or self._panels or self._program.busy
         if self._pending or self._unwritten or working or not self.actor_inbox.empty():
+            self._quiet_since = None
             return False
-        if self.state.parked:
+        now = self._services.clock()
+        if due is not None and due - now <= PASSIVATE_AFTER:
+            return False
+        if self.state.parked or due is not None:
             return True
-        waits_only = due is not None or any(child.open for child in self.state.children.values())
-        return waits_only and (due is None or due - self._services.clock() > PASSIVATE_AFTER)
+        # A child may be done in a moment, and rebuilding its parent costs a replay.
+        if self._quiet_since is None:
+            self._quiet_since = now
+            self.reactor.loop.call_later(CHILD_PATIENCE, self._look)
+        return now >= self._quiet_since + CHILD_PATIENCE and any(c.open for c in self.state.children.values())
 
     def _leave(self, wake_at: float | None) -> None:
         self._left = True
