@@ -1,6 +1,7 @@
 """What a step asks for: retry policy, limits, evaluation. Plain data, set by authors, obeyed by supervisors."""
 
 from collections.abc import Sequence
+from inspect import isclass
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import Field, GetCoreSchemaHandler
@@ -24,9 +25,7 @@ def _names(value: object) -> object:
 
 
 def _name(item: object) -> object:
-    if isinstance(item, type) and issubclass(item, BaseException):
-        return class_name(item)
-    return cast("object", item)
+    return class_name(item) if isclass(item) and issubclass(item, BaseException) else item
 
 
 class _NamesInJson:
