@@ -147,7 +147,9 @@ def test_a_journal_of_a_newer_version_is_refused_untouched(tmp_path, home, mark)
     assert (tmp_path / "runs.db").read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"this is no database at all, just text\n" * 200, b"SQLite format 3\0" + b"\xff" * 8192])
+@pytest.mark.parametrize(
+    "content", [b"this is no database at all, just text\n" * 200, b"SQLite format 3\0" + b"\xff" * 8192]
+)
 def test_a_file_that_is_no_journal_is_refused_untouched(tmp_path, home, mark, content):
     (tmp_path / "runs.db").write_bytes(content)
     with pytest.raises(JournalError, match=r"runs\.db"):
@@ -198,7 +200,9 @@ def small_disk(tmp_path: Path):
     """Give a disk of its own of 8 MiB and the function that makes it read-only or writable."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         pytest.skip("mounting a file system is not allowed here; the limit on file size is tested instead")
 

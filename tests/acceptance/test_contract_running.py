@@ -51,7 +51,9 @@ def test_starting_twice_with_one_id_gives_one_run(orchestrator, tmp_path):
     again = orchestrator.start(running.gated, str(tmp_path), id="only-one")
     (tmp_path / "gate").touch()
     assert first.result(30) == again.result(30) == "gate"
-    assert orchestrator.start(running.gated, str(tmp_path), id="only-one").result(30) == "gate", "also when it has ended"
+    assert orchestrator.start(running.gated, str(tmp_path), id="only-one").result(30) == "gate", (
+        "also when it has ended"
+    )
     assert len((tmp_path / "gate.reached").read_text().splitlines()) == 1
     assert [run.id for run in orchestrator.runs()] == ["only-one"]
 
@@ -395,7 +397,13 @@ def script(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProc
     path.write_text((APPS / name).read_text())
     environ = {**os.environ, "PYTHONPATH": str(APPS.parents[2])}  # where the package is not installed
     return subprocess.run(
-        [sys.executable, name, *arguments], cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, name, *arguments],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

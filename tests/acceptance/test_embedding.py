@@ -41,7 +41,9 @@ def script(tmp_path: Path, mark: str):
 
 
 @pytest.mark.parametrize("whom", ["group", "process"])
-def test_ctrl_c_ends_everything_soon_and_the_run_can_be_gone_on_with(script, whom, tmp_path, mark, figure: Callable[..., None]):
+def test_ctrl_c_ends_everything_soon_and_the_run_can_be_gone_on_with(
+    script, whom, tmp_path, mark, figure: Callable[..., None]
+):
     pressed = time.monotonic()
     (os.killpg if whom == "group" else os.kill)(script.pid, signal.SIGINT)
     _, stderr = script.communicate(timeout=20)

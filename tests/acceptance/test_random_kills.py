@@ -81,14 +81,13 @@ def _name(process: psutil.Process) -> str:
 
 
 @pytest.mark.timeout(150 + 2 * int(DURATION))
-def test_random_kills_of_workers_change_no_result(
-    tmp_path: Path, home: Path, mark: str, figure: Callable[..., None]
-):
+def test_random_kills_of_workers_change_no_result(tmp_path: Path, home: Path, mark: str, figure: Callable[..., None]):
     log = str(tmp_path / "effects.log")
     runs: dict[int, Run[tuple[int, str]]] = {}
     durable = {"max_restarts": 1_000_000}
     with Orchestrator(
-        tmp_path / "runs.db", pools=harness.pools(tool={**durable, "size": 4}, program=durable, llm=durable, evaluator=durable)
+        tmp_path / "runs.db",
+        pools=harness.pools(tool={**durable, "size": 4}, program=durable, llm=durable, evaluator=durable),
     ) as orchestrator:
         nemesis = Nemesis(orchestrator, SEED)
         nemesis.start()

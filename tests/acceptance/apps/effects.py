@@ -11,7 +11,14 @@ from understudy import current
 def effect(path: str | Path, what: str, **facts: Any) -> None:
     """Append one line about the running attempt. A single write, so that lines of several processes never mix."""
     here = current()
-    line = {"what": what, "run": here.run_id, "step": here.step, "attempt": here.attempt, "token": here.token, "pid": os.getpid()}
+    line = {
+        "what": what,
+        "run": here.run_id,
+        "step": here.step,
+        "attempt": here.attempt,
+        "token": here.token,
+        "pid": os.getpid(),
+    }
     append(path, json.dumps(line | facts))
 
 

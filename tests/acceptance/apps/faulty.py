@@ -62,7 +62,16 @@ def daemonise_and_die(folder: Path) -> None:
 
 FAULTS = {
     fault.__name__: fault
-    for fault in (exit_three, segfault, kill_itself, stop_itself, hold_the_gil, eat_memory, daemonise, daemonise_and_die)
+    for fault in (
+        exit_three,
+        segfault,
+        kill_itself,
+        stop_itself,
+        hold_the_gil,
+        eat_memory,
+        daemonise,
+        daemonise_and_die,
+    )
 }
 
 

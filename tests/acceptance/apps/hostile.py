@@ -315,7 +315,9 @@ async def asyncio_zoo() -> dict[str, Any]:
         await asyncio.to_thread(time.sleep, 0)
     except RuntimeError as error:
         found["thread"] = "tool" in str(error)
-    first, *_ = await asyncio.wait([asyncio.create_task(delayed(1, 0)), asyncio.create_task(sleep(60))], return_when="FIRST_COMPLETED")
+    first, *_ = await asyncio.wait(
+        [asyncio.create_task(delayed(1, 0)), asyncio.create_task(sleep(60))], return_when="FIRST_COMPLETED"
+    )
     found["race"] = [task.result() for task in first]
     return found
 

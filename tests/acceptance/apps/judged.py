@@ -62,22 +62,28 @@ improving = LLM(
 )
 heeding = LLM("heeding", output=Brief, accept=[terse], retry=QUICK, model=MockModel(latency=0.0))
 """No script: the mock writes four bullets, and obeys "at most two" where that is fed back."""
-stubborn = LLM(
-    "stubborn", output=Brief, accept=[concise], retry=QUICK, model=MockModel(latency=0.0, replies=[LONG])
-)
+stubborn = LLM("stubborn", output=Brief, accept=[concise], retry=QUICK, model=MockModel(latency=0.0, replies=[LONG]))
 flagging = LLM(
-    "flagging", output=Brief, accept=[concise], on_reject="flag", retry=QUICK, model=MockModel(latency=0.0, replies=[LONG])
+    "flagging",
+    output=Brief,
+    accept=[concise],
+    on_reject="flag",
+    retry=QUICK,
+    model=MockModel(latency=0.0, replies=[LONG]),
 )
 failing = LLM(
-    "failing", output=Brief, accept=[concise], on_reject="fail", retry=QUICK, model=MockModel(latency=0.0, replies=[LONG])
+    "failing",
+    output=Brief,
+    accept=[concise],
+    on_reject="fail",
+    retry=QUICK,
+    model=MockModel(latency=0.0, replies=[LONG]),
 )
 unjudged = LLM("unjudged", output=Brief, accept=[broken], retry=QUICK, model=MockModel(latency=0.0, replies=[SHORT]))
 unlucky = LLM("unlucky", retry=QUICK, model=MockModel(latency=0.0, replies=[ConnectionResetError("cut"), "at last"]))
 slow = LLM("slow", model=MockModel(latency=0.05, replies=["done"]))
 
-MODELS = {
-    model.name: model for model in (malformed, improving, heeding, stubborn, flagging, failing, unjudged)
-}
+MODELS = {model.name: model for model in (malformed, improving, heeding, stubborn, flagging, failing, unjudged)}
 
 
 @workflow

@@ -12,7 +12,11 @@ from tests.acceptance.apps.effects import append
 from tests.acceptance.harness import pools
 from understudy import Orchestrator
 
-APPS = {"napping": (durable.napping, durable.rested), "durable": (durable.several, durable.expected), "branchy": (branchy.tangle, branchy.expected)}
+APPS = {
+    "napping": (durable.napping, durable.rested),
+    "durable": (durable.several, durable.expected),
+    "branchy": (branchy.tangle, branchy.expected),
+}
 
 
 def main(folder: Path, count: int, app: str = "durable") -> None:

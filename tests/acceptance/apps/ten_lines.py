@@ -12,7 +12,11 @@ class Brief(BaseModel):
 
 @tool(timeout=10, retry=Retry(attempts=5), memory_mb=512)
 def search(query: str) -> list[str]:
-    return [f"The {query} is a mammal that eats fish.", f"Every {query} can swim very well.", f"No {query} likes deserts."]
+    return [
+        f"The {query} is a mammal that eats fish.",
+        f"Every {query} can swim very well.",
+        f"No {query} likes deserts.",
+    ]
 
 
 @evaluator
