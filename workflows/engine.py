@@ -122,6 +122,7 @@ class Engine:
             journal=self.journal,
             submit=self._tree.submit,
             directory=self.runs,
+            warm=lambda app: self._tree.pool(PoolKey(app, "program", "program")),
             mint=lambda: f"{epoch}:{next(counter)}",
             clock=time.time,
             random=random.random,

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import pykka
 from loguru import logger
 
+from understudy.journal.protocol import RunRow
 from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
 from understudy.messages.events import RunStarted
@@ -26,6 +27,9 @@ ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")
 
 CLOSED: Final = "the orchestrator is closed; open the journal again to go on with its runs"
 """Answer to whoever still asks for something."""
+
+LINGER: Final = 0.005
+"""Seconds that events which nobody waits for may stay in memory, so that one commit can take several of them."""
 
 T = TypeVar("T")
 Reply = Callable[[Accepted | Refused], None]
@@ -63,6 +67,8 @@ class Runs:
         self._finishers: dict[str, list[Callable[[], None]]] = {}
         """Called once a run has ended or is parked."""
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="understudy-reader")
+        self._lingering: list[Callable[[], None]] = []
+        """What is flushed together, once ``LINGER`` is over."""
         self._closed = False
 
     def attach(self, services: Services) -> None:
@@ -173,6 +179,18 @@ class Runs:
                 partial(self._load, run_id), partial(self._loaded, orphaned=False), partial(self._unreadable, run_id)
             )
 
+    def linger(self, flush: Callable[[], None]) -> None:
+        """See ``Directory``. One timer serves all supervisors: they are many, and most have written long before."""
+        if not self._lingering:
+            self._services.reactor.loop.call_later(LINGER, self._flush)
+        self._lingering.append(flush)
+
+    def _flush(self) -> None:
+        lingering, self._lingering = self._lingering, []
+        if not self._closed:
+            for flush in lingering:
+                flush()
+
     def published(self, run_id: str) -> None:
         """See ``Directory``."""
         for watcher in tuple(self._watchers.get(run_id, ())):
@@ -222,12 +240,18 @@ class Runs:
 
     def recover(self) -> None:
         """Take up every run that was going on when the journal was last closed or cut off."""
-        self._read(self._unfinished, self._take_up)
 
-    def _unfinished(self) -> tuple[list[RunState], dict[str, float]]:
+        def found(rows: list[RunRow]) -> None:
+            for app in {row.app for row in rows}:
+                self._services.warm(app)  # while it is loaded, its runs are read
+            self._read(partial(self._unfinished, rows), self._take_up)
+
+        self._read(lambda: self._services.journal.runs(status=ALIVE, limit=None), found)
+
+    def _unfinished(self, rows: list[RunRow]) -> tuple[list[RunState], dict[str, float]]:
         """Read all of them. Reader's thread. A run that cannot be read is set aside; the others are not held up."""
         states: list[RunState] = []
-        for row in self._services.journal.runs(status=ALIVE, limit=None):
+        for row in rows:
             try:
                 states.append(self._load(row.id))
             except (JournalError, CodecError, ValueError, LookupError) as error:

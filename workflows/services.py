@@ -35,6 +35,10 @@ class Directory(Protocol):
         """Start a child run, or find it; the parent hears of its end."""
         ...
 
+    def linger(self, flush: Callable[[], None]) -> None:
+        """Call ``flush`` within moments, together with those of other supervisors."""
+        ...
+
     def published(self, run_id: str) -> None:
         """Note that events of a run have reached the disk."""
         ...
@@ -57,6 +61,8 @@ class Services:
     submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
     """Gives a job to its pool, and the pool to the caller, for later words about the job. Reactor's thread only."""
     directory: Directory
+    warm: Callable[[str], object]
+    """Has an app loaded where it is not yet, so that its first job finds it ready. Reactor's thread only."""
     mint: Callable[[], str]
     """Gives a token that was never given before, in this life of the journal or another."""
     clock: Callable[[], float]

@@ -131,7 +131,8 @@ class RunState:
             return "parked"
         if self.program is None and not self.steps and not self.timer_keys:
             return "pending"
-        return "waiting" if self.in_flight == 0 and self.timers else "running"
+        asleep = self.in_flight == 0 and bool(self.timers) and self.cancel_requested is None
+        return "waiting" if asleep else "running"
 
     def known_keys(self) -> tuple[str, ...]:
         """Keys of everything the program has ever asked for."""

@@ -35,8 +35,6 @@ from understudy.workflows.views import row_of
 
 PASSIVATE_AFTER: Final = 30.0
 """A run that waits for nothing but a moment further away than this is dropped from memory until then."""
-LINGER: Final = 0.005
-"""Seconds that events which nobody waits for may stay in memory, so that one commit can take several of them."""
 CHILD_PATIENCE: Final = 1.0
 """Seconds that a run which waits for its children alone stays in memory. Then it makes room for them: parents that held
 their places in the program workers could keep their own children from ever beginning."""
@@ -64,8 +62,7 @@ class RunSupervisor(LoopActor):
         self._services = services
         self.state = state
         self._unwritten: list[AnyEvent] = []
-        """Events that nobody waits for; they go with the next append, or after ``LINGER``."""
-        self._linger: asyncio.TimerHandle | None = None
+        """Events that nobody waits for; they go with the next append, or at the directory's next call of ``_flush``."""
         self._pending = 0
         """Appends that are not on the disk yet."""
         self._after: list[Effect] = []
@@ -116,9 +113,9 @@ class RunSupervisor(LoopActor):
         for event in events:
             fold(self.state, event)
         if events and not then and reply is None:
+            if not self._unwritten:
+                self._services.directory.linger(self._flush)
             self._unwritten.extend(events)
-            if self._linger is None:
-                self._linger = self.reactor.loop.call_later(LINGER, self._append, (), ())
         elif events:
             self._append(events, then, reply)
             then = []
@@ -132,6 +129,11 @@ class RunSupervisor(LoopActor):
             self._do(effect)
         self._settle()
 
+    def _flush(self) -> None:
+        """Write what has lingered, if it has not gone with something else already."""
+        if self._unwritten and not self._left:
+            self._append((), ())
+
     def _append(
         self,
         events: Sequence[AnyEvent],
@@ -141,9 +143,6 @@ class RunSupervisor(LoopActor):
         """Send events to the journal, after those that lingered. ``then`` and ``accepted`` wait for the commit."""
         events = [*self._unwritten, *events]
         self._unwritten.clear()
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
         changes = self.state.wait_changes
         self.state.wait_changes = []
         self._pending += 1
@@ -366,9 +365,6 @@ class RunSupervisor(LoopActor):
         self.stop()
 
     def _stop_work(self) -> None:
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
         if self._alarm is not None:
             self._alarm[1].cancel()
             self._alarm = None
