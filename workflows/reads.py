@@ -148,7 +148,10 @@ def result_of(state: RunState) -> Json:
     if state.ended == "cancelled":
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
     if state.parked:
-        msg = f"run {state.run_id} is parked: {state.reason}; then let it go on with resume"
+        msg = (
+            f"run {state.run_id} is parked: {state.reason}; once that is mended, it goes on with "
+            f"`understudy run FILE.py:{state.workflow} --id {state.run_id}`, or with its handle's resume()"
+        )
         raise RunParked(msg)
     msg = f"run {state.run_id} has not ended: it is {state.status}"
     raise TimeoutError(msg)

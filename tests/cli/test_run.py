@@ -122,6 +122,25 @@ def test_an_interrupted_run_goes_on_where_it_stood(understudy: CommandLine, gate
     assert gate.lines() == ["before", "after"]
 
 
+def test_a_run_whose_code_changed_is_parked_and_goes_on_once_the_code_is_back(
+    understudy: CommandLine, gate: Gate
+) -> None:
+    process = understudy.start("run", *gate.inputs, "--id", "g-1")
+    gate.reached()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    app = understudy.folder / "app.py"
+    code = app.read_text()
+    app.write_text(code.replace('await note(effects, "before")', "await add(1, 2)"))
+    answer = understudy("run", "app.py:gate", "--id", "g-1", code=6)
+    assert "the journal holds the outcome of note#1, but the code now waits for add#1" in answer.err
+    assert understudy.result_of("runs", "show", "g-1", "-o", "json")["status"] == "parked"
+    app.write_text(code)
+    gate.open()
+    assert understudy.result_of("run", "app.py:gate", "--id", "g-1") == "through"
+    assert gate.lines() == ["before", "after"], "nothing was repeated and nothing lost"
+
+
 def test_a_run_that_takes_too_long_exits_124_and_is_kept(understudy: CommandLine, gate: Gate) -> None:
     assert "--id one" in understudy("run", *gate.inputs, "--id", "one", "--timeout", "1.5", code=124).err
     gate.open()
