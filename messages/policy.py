@@ -95,6 +95,8 @@ class StepOptions(Message):
     """Name of the pool that runs it; empty means the pool of its kind."""
     accept: tuple[str, ...] = ()
     """References of the evaluators that judge its result."""
+    accept_timeouts: tuple[float | None, ...] = ()
+    """Seconds that each of them may take, in the same order; None means no limit."""
     threshold: float = Field(default=0.7, ge=0, le=1)
     on_reject: OnReject = "retry"
     limits: Limits | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from understudy.messages.evaluation import Evaluation
@@ -12,8 +13,6 @@ from understudy.workflows.state import RunState, Step
 
 TRIES: Final = 3
 """How often an evaluator whose process dies is asked before it counts as broken."""
-TIMEOUT: Final = 300.0
-"""Seconds one evaluation may take."""
 
 
 @dataclass(slots=True)
@@ -21,6 +20,7 @@ class _Seat:
     """One evaluator's place on the panel."""
 
     evaluator: str
+    timeout: float | None
     tries: int = 0
     evaluation: Evaluation | None = None
 
@@ -45,7 +45,8 @@ class Panel:
         self._attempt = len(step.attempts)
         self._done = done
         self._pool = PoolKey(state.app, "evaluator", "evaluator")
-        self._seats = [_Seat(evaluator) for evaluator in step.options.accept]
+        options = step.options
+        self._seats = [_Seat(*seat) for seat in zip_longest(options.accept, options.accept_timeouts)]
         self._waiting: dict[str, _Seat] = {}
         self._pools: dict[str, PoolRef] = {}
         for seat in self._seats:
@@ -78,7 +79,7 @@ class Panel:
             frame=frame,
             reply=self._hear,
             attempt=seat.tries,
-            timeout=TIMEOUT,
+            timeout=seat.timeout,
         )
         self._pools[token] = self._services.submit(self._pool, None, job)
 

@@ -68,6 +68,11 @@ class Step(Generic[P, R]):
         """The plain function, ``async`` where it was written so."""
         return self.definition.fn
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds one attempt may take; None for no limit."""
+        return self._options.timeout
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Call the step; nothing runs before the coroutine is awaited or made a task.
 
@@ -139,12 +144,16 @@ def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = 
     """
     given = accept if isinstance(accept, (list, tuple)) else (accept,)
     steps = [cast("Step[..., Any]", step) for step in given if isinstance(step, Step)]
-    refs = tuple(step.definition.ref for step in steps if step.definition.kind == "evaluator")
+    evaluators = [step for step in steps if step.definition.kind == "evaluator"]
     found: list[tuple[str, str]] = []
-    if len(refs) != len(given):
+    if len(evaluators) != len(given):
         found.append(("accept", "takes functions decorated with @evaluator"))
+    if evaluators:
+        refs = tuple(step.definition.ref for step in evaluators)
+        timeouts = tuple(step.timeout for step in evaluators)
+        values = {**values, "accept": refs, "accept_timeouts": timeouts}
     try:
-        options = StepOptions.model_validate({**values, "accept": refs or values.get("accept", ())})
+        options = StepOptions.model_validate(values)
     except ValidationError as error:
         found += faults(error)
         options = StepOptions()

@@ -1,5 +1,6 @@
 """Wrong input, wrong places, full disks: a sentence that helps, and nothing lost or half written."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -14,6 +15,7 @@ import pytest
 from tests.acceptance import harness
 from tests.acceptance.apps import running
 from tests.acceptance.harness import MARK
+from tests.support import eventually
 from understudy import (
     DefinitionError,
     HomeInUse,
@@ -23,6 +25,7 @@ from understudy import (
     Orchestrator,
     RunFailed,
     RunNotFound,
+    RunParked,
     UnderstudyError,
     tool,
     workflow,
@@ -169,20 +172,73 @@ def test_a_database_of_something_else_is_refused_untouched(tmp_path, home, mark)
     database.close()
 
 
-def test_a_changed_event_is_found_and_does_not_stop_the_other_runs(tmp_path, home, mark):
+@pytest.mark.parametrize(("which", "look"), [("run.completed", "result"), ("attempt.ended", "steps")])
+def test_a_changed_event_is_found_where_it_is_read_and_does_not_stop_other_runs(tmp_path, home, mark, which, look):
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as first:
         first.start(running.halving, 4, id="altered").result(30)
         first.start(running.halving, 8, id="sound").result(30)
     database = sqlite3.connect(tmp_path / "runs.db")
-    (body,) = database.execute("SELECT body FROM events WHERE run_id='altered' AND type='attempt.ended'").fetchone()
+    (body,) = database.execute("SELECT body FROM events WHERE run_id='altered' AND type=?", (which,)).fetchone()
     changed = json.dumps({**json.loads(body), "result": 1000.0})
-    database.execute("UPDATE events SET body = ? WHERE run_id='altered' AND type='attempt.ended'", (changed,))
+    database.execute("UPDATE events SET body = ? WHERE run_id='altered' AND type=?", (changed, which))
     database.commit()
     database.close()
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as second:
         with pytest.raises(JournalCorrupt, match="altered"):
-            second.get("altered").result(1)
+            getattr(second.get("altered"), look)()
         assert second.get("sound").result(1) == 4.0
+
+
+APP = """
+import threading, time
+from pathlib import Path
+from understudy import tool, workflow
+
+{extra}
+
+@tool
+def gate(folder: str) -> str:
+    Path(folder, "reached").touch()
+    while not Path(folder, "gate").exists():
+        time.sleep(0.005)
+    return "through"
+
+@workflow
+async def gated(folder: str) -> str:
+    return await gate(folder)
+"""
+
+
+def test_a_run_whose_code_is_gone_waits_for_it_to_come_back(tmp_path, home, mark):
+    app = tmp_path / "app.py"
+    app.write_text(APP.format(extra=""))
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as first:
+        first.start_app(str(app), "gated", {"folder": str(tmp_path)}, id="orphan")
+        eventually((tmp_path / "reached").exists)
+    (tmp_path / "gate").touch()
+    app.rename(tmp_path / "elsewhere.py")
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as second:
+        run = second.get("orphan")
+        with pytest.raises(RunParked, match=r"app\.py"):
+            run.result(30)
+        assert second.start(running.halving, 4).result(30) == 2.0, "the others go on"
+        (tmp_path / "elsewhere.py").rename(app)
+        run.resume()
+        assert run.result(30) == "through"
+
+
+def test_an_app_that_starts_threads_is_refused_with_the_remedy_and_the_remedy_works(tmp_path, home, mark):
+    app = tmp_path / "threaded.py"
+    app.write_text(APP.format(extra="threading.Thread(target=time.sleep, args=(600,), daemon=True).start()"))
+    (tmp_path / "gate").touch()
+    with (
+        Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as forked,
+        pytest.raises(UnderstudyError, match='thread.*backend="spawn"'),
+    ):
+        forked.start_app(str(app), "gated", {"folder": str(tmp_path)})
+    spawned = {kind: dataclasses.replace(pool, backend="spawn") for kind, pool in harness.pools().items()}
+    with Orchestrator(tmp_path / "runs.db", pools=spawned) as fresh:
+        assert fresh.start_app(str(app), "gated", {"folder": str(tmp_path)}).result(30) == "through"
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere/runs.db", "{tmp}/file/runs.db", "{tmp}"])

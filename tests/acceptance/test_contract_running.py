@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,6 +295,27 @@ def test_a_run_that_has_ended_stays_as_it_is_when_cancelled(orchestrator):
     assert (run.status, run.result(1)) == ("completed", 2.0)
 
 
+def test_nothing_starts_after_a_run_was_cancelled(orchestrator, tmp_path):
+    """Cancelled while steps run, wait for a worker, and wait for another attempt."""
+    log = str(tmp_path / "log")
+    runs = [orchestrator.start(running.busy, log, number) for number in range(6)]
+    eventually(lambda: Path(log).exists() and len(Path(log).read_text().splitlines()) > 20)
+    for run in runs:
+        run.cancel()
+    for run in runs:
+        with pytest.raises(RunCancelled):
+            run.result(30)
+    for run in runs:
+        events = list(run.events())
+        assert events[-1].type == "run.cancelled"
+        assert {step.status for step in run.steps()} <= {"completed", "cancelled", "failed"}
+    written = len(Path(log).read_text().splitlines())
+    for worker in orchestrator.workers():
+        assert worker.kind != "tool" or worker.status in {"idle", "restarting", "starting", "stopping"} or worker.run_id is None
+    orchestrator.start(running.halving, 4).result(30)
+    assert len(Path(log).read_text().splitlines()) == written
+
+
 # ---------------------------------------------------------------- workers
 
 
@@ -361,17 +383,15 @@ def test_metrics_count_what_the_journal_holds(orchestrator, tmp_path):
     assert "half" in text
 
 
-def test_a_dead_worker_is_replaced_quickly(orchestrator, tmp_path, figure: Callable[..., None]):
-    (tmp_path / "gate").touch()
-    orchestrator.start(running.gated, str(tmp_path)).result(30)
+def test_a_dead_worker_is_replaced_quickly(orchestrator, figure: Callable[..., None]):
     delays: list[float] = []
-    for _ in range(5):
+    for _ in range(5):  # one more, and the pool would give up
+        orchestrator.start(running.halving, 2).result(30)  # a worker that has never done anything is restarted with delay
         (worker,) = [found for found in orchestrator.workers() if found.kind == "tool"]
-        with psutil.Process(worker.pid).oneshot():
-            killed = _now()
-            os.kill(worker.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        os.kill(worker.pid, signal.SIGKILL)
         eventually(lambda old=worker.pid: _replaced(orchestrator, old), what="a replacement that is ready")
-        delays.append(_now() - killed)
+        delays.append(time.monotonic() - killed)
     figure("SIGKILL of an idle tool worker to its replacement ready, median", sorted(delays)[2] * 1000, "ms", "30 ms")
 
 
@@ -380,12 +400,6 @@ def _replaced(orchestrator, old: int) -> bool:
         worker.kind == "tool" and worker.pid not in {None, old} and worker.status == "idle"
         for worker in orchestrator.workers()
     )
-
-
-def _now() -> float:
-    import time  # noqa: PLC0415
-
-    return time.monotonic()
 
 
 # ---------------------------------------------------------------- scripts

@@ -1,6 +1,5 @@
 """Whatever the code of users does to its process, the others go on, and the run says what happened."""
 
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -135,6 +134,32 @@ def test_a_model_call_that_kills_its_process_does_not_fail_the_calls_beside_it(o
         assert all(attempt.outcome == "ok" or not attempt.charged for attempt in run.steps()[0].attempts)
 
 
+def test_an_evaluator_that_hangs_is_ended_at_its_own_deadline(orchestrator):
+    began = time.monotonic()
+    run = orchestrator.start(hostile.with_endless_evaluator)
+    assert run.result(30) == 1
+    assert time.monotonic() - began < 10.0
+    (step,) = run.steps()
+    assert step.flagged
+    assert step.evaluations[0].score is None
+
+
+@pytest.mark.parametrize("how", ["wait", "block"])
+def test_a_model_call_that_overruns_ends_without_the_calls_beside_it(orchestrator, how):
+    late = orchestrator.start(hostile.with_hanging_model, f"{how} for ever")
+    others = [orchestrator.start(hostile.with_hanging_model, f"live {number}") for number in range(10)]
+    assert {run.result(60) for run in others} == {"an answer"}
+    assert late.result(60) == "an answer"
+    first, second = late.steps()[0].attempts
+    assert (first.outcome, second.outcome) == ("timeout", "ok")
+    for run in others:
+        attempts = run.steps()[0].attempts
+        assert attempts[-1].outcome == "ok"
+        if how == "wait":
+            assert len(attempts) == 1
+        assert all(attempt.outcome in {"ok", "timeout"} or not attempt.charged for attempt in attempts), attempts
+
+
 # ---------------------------------------------------------------- replay
 
 
@@ -174,8 +199,8 @@ def test_opening_and_closing_leaves_nothing_behind_in_this_process(tmp_path, hom
     import threading  # noqa: PLC0415
 
     cycle(1)
-    descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    descriptors, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
     for number in range(2, 7):
         cycle(number)
     eventually(lambda: threading.active_count() <= threads)
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors

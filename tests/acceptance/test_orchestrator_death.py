@@ -171,6 +171,34 @@ def test_branches_races_children_models_and_timers_survive_the_orchestrators_dea
 
 
 @pytest.mark.timeout(120)
+def test_no_payment_and_no_model_call_happens_before_it_is_on_the_disk_or_twice(tmp_path: Path, mark: str):
+    chance = random.Random(SEED)
+    log = tmp_path / "effects.log"
+    for _ in range(5):
+        owner = Owner(tmp_path, 20, "paying")
+        point = len(effects(log)) + chance.randint(1, 40)
+        owner.wait_until(lambda point=point: len(effects(log)) >= point)
+        owner.kill(mark)
+        logs = harness.read_journal(tmp_path / "runs.db")
+        recorded = {event["token"] for run_log in logs.values() for event in run_log.of("attempt.started")}
+        early = [line for line in effects(log) if line["token"] not in recorded]
+        assert early == [], "an effect stands of which the journal knows nothing"
+    Owner(tmp_path, 20, "paying").finish()
+
+    paid = Counter((line["run"], line["step"]) for line in effects(log) if line["what"] == "paid")
+    assert len(paid) > 0
+    assert max(paid.values()) == 1
+    logs = harness.read_journal(tmp_path / "runs.db")
+    assert harness.broken_invariants(logs, effects(log)) == []
+    for run_id, run_log in logs.items():
+        (ended,) = run_log.of("run.completed")
+        unknown = [event["key"] for event in run_log.of("step.failed")]
+        assert {event["reason"] for event in run_log.of("step.failed")} <= {"unknown"}
+        assert ended["result"] == 6 - len(unknown)
+        assert all((run_id, f"pay#{number}") in paid or f"pay#{number}" in unknown for number in range(1, 7))
+
+
+@pytest.mark.timeout(120)
 def test_after_kill_9_one_hundred_runs_go_on_within_a_second(tmp_path: Path, mark: str, figure: Callable[..., None]):
     delays: list[float] = []
     for point in (RUNS, 2 * RUNS, 3 * RUNS):

@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from tests.acceptance.apps.effects import effect
-from understudy import Retry, sleep, tool, workflow
+from understudy import LLM, MockModel, OutcomeUnknown, Retry, sleep, tool, workflow
+from understudy.actors.models import ModelReply, ModelRequest
 
 PATIENT = Retry(attempts=50, initial=0.05, max_delay=0.2, jitter=0.0)
 
@@ -35,6 +36,38 @@ def expected(number: int) -> int:
 
 
 STEPS = 6
+
+
+@tool(once=True)
+def pay(log: str, value: int) -> int:
+    """Have an effect that must not be had twice."""
+    effect(log, "paid", value=value)
+    time.sleep(0.005)
+    return 1
+
+
+class Meter(MockModel):
+    """A model whose calls cost something, and leave a line."""
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        effect(request.prompt, "asked")
+        return await super().complete(request)
+
+
+ask = LLM("ask", retry=PATIENT, model=Meter(latency=0.005, replies=["1"]), output=int)
+
+
+@workflow
+async def paying(log: str, number: int) -> int:
+    """Six payments and six questions; a payment of which nobody knows whether it was made counts nothing."""
+    made = 0
+    for item in range(6):
+        try:
+            made += await pay(log, number + item)
+        except OutcomeUnknown:
+            continue
+        made += await ask(log) - 1
+    return made
 
 
 @tool(timeout=2.0, retry=Retry(attempts=1))

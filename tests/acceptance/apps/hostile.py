@@ -243,6 +243,41 @@ async def with_deadly_evaluator() -> int:
     return await judged_by_deadly()
 
 
+@evaluator(timeout=0.5)
+def endless(_number: int) -> Score:
+    time.sleep(600)
+    return Score(1.0)
+
+
+@tool(accept=[endless], retry=QUICK)
+def judged_by_endless() -> int:
+    return 1
+
+
+@workflow
+async def with_endless_evaluator() -> int:
+    return await judged_by_endless()
+
+
+class Hanging(MockModel):
+    """A model that never answers some questions: it waits for ever, or holds everybody up."""
+
+    async def complete(self, request: Any) -> Any:
+        if request.attempt == 1 and "wait" in request.prompt:
+            await asyncio.sleep(600)
+        if request.attempt == 1 and "block" in request.prompt:
+            time.sleep(600)  # noqa: ASYNC251  that is the fault
+        return await super().complete(request)
+
+
+slow = LLM("slow", retry=QUICK, timeout=0.7, model=Hanging(latency=0.05, replies=["an answer"]))
+
+
+@workflow
+async def with_hanging_model(prompt: str) -> str:
+    return await slow(prompt)
+
+
 class Deadly(MockModel):
     """A model whose client crashes the first time it is asked."""
 

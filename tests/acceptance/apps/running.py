@@ -1,5 +1,6 @@
 """Workflows that wait at gates, so that a test can look at them while they run."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -76,6 +77,23 @@ async def stubborn(folder: str) -> str:
 @workflow
 async def halving(number: int) -> float:
     return await half(number)
+
+
+@tool(retry=Retry(attempts=1000, initial=0.01, max_delay=0.05))
+def work(log: str, number: int) -> int:
+    append(log, str(number))
+    time.sleep(0.01)
+    if number % 3 == 0:
+        message = "again"
+        raise ValueError(message)
+    return number
+
+
+@workflow
+async def busy(log: str, number: int) -> None:
+    """Never end: some steps run, some wait for a worker, some for another attempt."""
+    while True:
+        await asyncio.gather(*(work(log, 100 * number + item) for item in range(10)), return_exceptions=True)
 
 
 @workflow
