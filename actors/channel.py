@@ -5,6 +5,7 @@ import select
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
@@ -25,13 +26,15 @@ class Channel:
     Args:
         connection: The socket; it is the channel's from now on.
         heartbeat: Seconds between beats.
+        beat: Makes a beat; called on the second thread.
     """
 
-    def __init__(self, connection: socket.socket, heartbeat: float) -> None:
+    def __init__(self, connection: socket.socket, heartbeat: float, beat: Callable[[], Heartbeat] = Heartbeat) -> None:
         """Take over the socket; nobody beats before ``start``."""
         connection.settimeout(None)
         self._connection = connection
         self._heartbeat = heartbeat
+        self._make_beat = beat
         self._pid = os.getpid()
         self._decoder = FrameDecoder()
         self._sending = threading.Lock()  # two threads write frames; a frame must not be cut by another
@@ -45,7 +48,7 @@ class Channel:
         return self._connection.fileno()
 
     def read(self) -> list[ToWorker]:
-        """Wait for bytes and give the messages that are whole with them, maybe none. Main thread.
+        """Wait for bytes and give the messages that are whole with them, maybe none. Main thread, or the loop in it.
 
         The process ends here where the orchestrator is gone, or sends what is no message.
         """
@@ -84,7 +87,7 @@ class Channel:
         poll: Any = select.poll()
         poll.register(self._connection.fileno(), select.POLLRDHUP)  # its end only: reading is the other thread's
         while not poll.poll(self._heartbeat * 1000):
-            self.send(Heartbeat())
+            self.send(self._make_beat())
         _abandoned()
 
 

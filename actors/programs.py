@@ -4,26 +4,25 @@ Work is done strictly in the order in which it arrived, and the loop is idle bet
 moment exactly one run holds the loop, and the orchestrator can tell which: the first whose turn it has not seen yet.
 """
 
-import os
 import socket
-import threading
 import time
 from collections import deque
 
 from understudy.actors.app import describe
+from understudy.actors.channel import Channel
 from understudy.actors.definitions import check_arguments, find_workflow
+from understudy.actors.failure import describe_exception
 from understudy.actors.loop import ProgramLoop
 from understudy.actors.program import Program
-from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
-from understudy.messages.errors import DefinitionError
+from understudy.messages.errors import CodecError, DefinitionError
 from understudy.messages.frames import (
     AppDescribed,
     CheckArguments,
     DescribeApp,
     Diverge,
     EndProgram,
-    FromWorker,
     Heartbeat,
+    Raise,
     Ready,
     Resolution,
     Resolve,
@@ -34,32 +33,26 @@ from understudy.messages.frames import (
     WorkerSpec,
 )
 
-READ_BYTES = 256 * 1024
-
 
 class ProgramHost:
     """Serves one program worker's socket. Everything but the heartbeat runs on the loop, in the main thread."""
 
     def __init__(self, connection: socket.socket, spec: WorkerSpec) -> None:
         """Take over the connection."""
-        self._connection = connection
-        self._spec = spec
-        self._pid = os.getpid()
+        self._channel = Channel(connection, spec.heartbeat, self._beat)
         self._loop = ProgramLoop(self._next)
-        self._decoder = FrameDecoder()
         self._programs: dict[str, Program] = {}
         self._work: deque[tuple[Program, Resolution | None]] = deque()
         """Programs to begin (None) and outcomes to deliver, in order of arrival."""
         self._active: Program | None = None
         self._busy: tuple[float, str] | None = None
         """When the running turn began (monotonic) and whose it is. Written by the loop, read by the heartbeat."""
-        self._sending = threading.Lock()  # two threads write frames; a frame must not be cut by another
 
     def run(self) -> None:
         """Serve until told to stop, or until the orchestrator is gone."""
-        self._loop.add_reader(self._connection.fileno(), self._readable)
-        self._send(Ready())
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        self._loop.add_reader(self._channel.fileno(), self._readable)
+        self._channel.send(Ready())
+        self._channel.start()
         self._loop.run_forever()
 
     # ------------------------------------------------------------ turns
@@ -88,7 +81,12 @@ class ProgramHost:
         return False
 
     def _close_turn(self, program: Program) -> None:
-        self._send(program.turn())
+        try:
+            self._channel.send(program.turn())
+        except CodecError as error:  # what it asks for or gives cannot be written, or is too large
+            program.finished = True
+            failure = describe_exception(error)
+            self._channel.send(Turn(run_id=program.run_id, commands=(Raise(failure=failure),)))
         if program.finished:
             program.end()
             self._programs.pop(program.run_id, None)
@@ -96,14 +94,8 @@ class ProgramHost:
     # ------------------------------------------------------------ frames
 
     def _readable(self) -> None:
-        try:
-            data = self._connection.recv(READ_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        if not data:
-            os._exit(0)  # the orchestrator is gone, and nobody may work on for it
-        for body in self._decoder.feed(data):
-            self._take(TO_WORKER.decode(body).message)
+        for message in self._channel.read():
+            self._take(message)
 
     def _take(self, message: ToWorker) -> None:
         match message:
@@ -116,9 +108,9 @@ class ProgramHost:
                 if (program := self._programs.pop(run_id, None)) is not None:
                     program.end()
             case CheckArguments(id=id_, workflow=name, arguments=arguments):
-                self._send(check_arguments(id_, name, arguments))
+                self._channel.send(check_arguments(id_, name, arguments))
             case DescribeApp(id=id_):
-                self._send(AppDescribed(id=id_, definitions=describe()))
+                self._channel.send(AppDescribed(id=id_, definitions=describe()))
             case Stop():
                 self._loop.stop()
             case _:
@@ -129,24 +121,14 @@ class ProgramHost:
         try:
             program = Program(self._loop, find_workflow(start.workflow), start)
         except DefinitionError as error:
-            self._send(Turn(run_id=start.run_id, commands=(Diverge(detail=str(error)),)))
+            self._channel.send(Turn(run_id=start.run_id, commands=(Diverge(detail=str(error)),)))
             return
         self._programs[start.run_id] = program
         self._work.append((program, None))
 
-    def _send(self, message: FromWorker) -> None:
-        if os.getpid() != self._pid:
-            os._exit(0)  # a copy that a workflow's code has forked: one of the two may go on, and that is the first
-        frame = FROM_WORKER.encode(message)
-        with self._sending:
-            self._connection.sendall(frame)
-
-    def _beat(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(self._spec.heartbeat):
-            busy = self._busy
-            beat = Heartbeat() if busy is None else Heartbeat(busy=time.monotonic() - busy[0], run_id=busy[1])
-            self._send(beat)
+    def _beat(self) -> Heartbeat:
+        busy = self._busy
+        return Heartbeat() if busy is None else Heartbeat(busy=time.monotonic() - busy[0], run_id=busy[1])
 
 
 def serve(connection: socket.socket, spec: WorkerSpec) -> None:
