@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pytest
@@ -82,6 +84,29 @@ def test_steps_are_listed_as_they_were_asked_for_with_everything_about_each_atte
         assert moment(attempt.started_at) <= moment(attempt.ended_at)
         assert attempt.started_at.endswith("+00:00")
         assert step.evaluations == ()
+
+
+def test_values_of_any_type_arrive_as_they_were_sent(orchestrator):
+    parcel = authoring.Parcel(
+        at=datetime(2026, 2, 28, 12, 30, tzinfo=UTC),
+        id=UUID(int=7),
+        price=Decimal("12.30"),
+        colours=frozenset(authoring.Colour),
+        raw=b"bytes that are text",
+        size=(3, 0.1),
+        where=Path("/somewhere/else"),
+        takes=timedelta(minutes=5, microseconds=1),
+        inner={"a": [authoring.Point(x=1)], "b": []},
+    )
+    back, said = orchestrator.start(authoring.shipped, parcel).result(30)
+    assert back == parcel
+    assert said == ["Decimal workflow no", "Decimal none BLUE"]
+
+
+def test_a_step_may_report_progress(orchestrator):
+    run = orchestrator.start(authoring.reporting, 2000)
+    assert run.result(30) == 2001
+    assert [len(step.attempts) for step in run.steps()] == [1, 1]
 
 
 def test_options_rename_a_step_and_label_its_call(orchestrator):

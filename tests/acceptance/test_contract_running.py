@@ -280,6 +280,19 @@ def test_a_cancelled_run_cleans_up_and_starts_nothing_else(orchestrator, tmp_pat
     assert run.status == "cancelled"
 
 
+def test_a_cancellation_survives_the_end_of_the_orchestrator(tmp_path, home, mark):
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as first:
+        run = first.start(running.cleaned_up, str(tmp_path), id="unwanted")
+        reached(tmp_path)
+        run.cancel("no longer wanted")
+    with (
+        Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as second,
+        pytest.raises(RunCancelled, match="no longer wanted"),
+    ):
+        second.get("unwanted").result(30)
+    assert (tmp_path / "log").read_text() == "cleaned up\n"
+
+
 def test_a_cancellation_that_the_program_ignores_ends_it_all_the_same(orchestrator, tmp_path):
     run = orchestrator.start(running.stubborn, str(tmp_path))
     reached(tmp_path)

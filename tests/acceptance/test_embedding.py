@@ -1,9 +1,11 @@
 """An orchestrator inside a script: interrupted, terminated, stopped and continued."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,22 @@ def test_an_orchestrator_that_was_stopped_and_continued_blames_nobody(tmp_path, 
     ends = [event for log in logs.values() for event in log.of("attempt.ended")]
     assert [event["outcome"] for event in ends] == ["ok"] * 16
     assert harness.broken_invariants(logs, effects(tmp_path / "effects.log")) == []
+
+
+def test_an_orchestrator_may_live_in_any_thread_and_beside_an_event_loop(tmp_path, home, mark):
+    from tests.acceptance.apps import authoring  # noqa: PLC0415
+
+    found: list[list[int]] = []
+
+    async def use(path: Path) -> list[int]:
+        with Orchestrator(path, home=path.with_suffix(".home")) as orchestrator:
+            return await orchestrator.start(authoring.sequential, 1)
+
+    thread = threading.Thread(target=lambda: found.append(asyncio.run(use(tmp_path / "thread.db"))))
+    thread.start()
+    found.append(asyncio.run(use(tmp_path / "main.db")))
+    thread.join()
+    assert found == [[1, 2, 4, 8]] * 2
 
 
 def test_two_orchestrators_of_one_process_work_side_by_side(tmp_path, mark):

@@ -41,13 +41,16 @@ FAULTS = {
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("fault", "backend"), [*((fault, "zygote") for fault in FAULTS), ("kill_itself", "spawn"), ("daemonise_and_die", "spawn")]
+)
 def test_a_step_that_breaks_its_process_is_retried_and_its_neighbours_go_on(
-    fault: str, tmp_path: Path, home: Path, mark: str, figure: Callable[..., None]
+    fault: str, backend: str, tmp_path: Path, home: Path, mark: str, figure: Callable[..., None]
 ):
     cause = FAULTS[fault]
     began = time.monotonic()
-    with Orchestrator(tmp_path / "runs.db", pools=harness.pools(tool={"memory_mb": 256, "size": 3})) as orchestrator:
+    pools = harness.pools(tool={"memory_mb": 256, "size": 3, "backend": backend}, program={"backend": backend})
+    with Orchestrator(tmp_path / "runs.db", pools=pools) as orchestrator:
         runs = [orchestrator.start(faulty.healthy, number) for number in range(NEIGHBOURS // 2)]
         broken = orchestrator.start(faulty.faulty, fault, str(tmp_path))
         runs += [orchestrator.start(faulty.healthy, number) for number in range(NEIGHBOURS // 2, NEIGHBOURS)]
@@ -63,11 +66,13 @@ def test_a_step_that_breaks_its_process_is_retried_and_its_neighbours_go_on(
         for run in runs:
             for step in run.steps():
                 assert [attempt.outcome for attempt in step.attempts] == ["ok"], (run.id, step)
+        family = {process.pid for process in harness.census(mark)}
+        assert {worker.pid for worker in orchestrator.workers()} <= family, "the census sees what it must not find later"
         for worker in orchestrator.workers():
             if worker.pid is not None and psutil.pid_exists(worker.pid):
                 below = psutil.Process(worker.pid).children(recursive=True)
                 assert not below, f"{worker.id} has processes below it: {harness.describe(below)}"
-    figure(f"{fault}: all {NEIGHBOURS + 1} runs", took, "s")
+    figure(f"{fault} ({backend}): all {NEIGHBOURS + 1} runs", took, "s")
     assert not harness.census(mark)
     logs = harness.read_journal(tmp_path / "runs.db")
     assert harness.broken_invariants(logs, []) == []

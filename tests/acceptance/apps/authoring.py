@@ -6,7 +6,12 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
+from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -149,6 +154,58 @@ async def branching(number: int) -> str:
     except RuntimeError:
         return f"{total}"
     return "current() gave something"
+
+
+class Colour(Enum):
+    """A choice."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Values of many types: what one process sends is what the other gets."""
+
+    at: datetime
+    id: UUID
+    price: Decimal
+    colours: frozenset[Colour]
+    raw: bytes
+    size: tuple[int, float]
+    where: Path
+    takes: timedelta
+    inner: dict[str, list[Point]]
+    maybe: int | None = None
+
+
+@tool
+def inspect(parcel: Parcel, *, note: str = "none", extra: Colour | None = None) -> tuple[Parcel, str]:
+    """Look at what arrived: it must have its types, not their JSON."""
+    assert isinstance(parcel.at, datetime)
+    assert isinstance(parcel.colours, frozenset)
+    assert isinstance(parcel.inner["a"][0], Point)
+    return parcel, f"{type(parcel.price).__name__} {note} {extra.name if extra else 'no'}"
+
+
+@workflow
+async def shipped(parcel: Parcel, note: str = "workflow") -> tuple[Parcel, list[str]]:
+    first, said = await inspect(parcel, note=note)
+    second, again = await inspect(first, extra=Colour.BLUE)
+    return second, [said, again]
+
+
+@tool
+def report_progress(times: int) -> int:
+    """Say how far it is, often."""
+    for number in range(times):
+        current().heartbeat({"done": number, "of": times})
+    return times
+
+
+@workflow
+async def reporting(times: int) -> int:
+    return await report_progress(times) + await report_progress(1)
 
 
 # ---------------------------------------------------------------- failing and trying again
