@@ -161,6 +161,8 @@ def _broken_steps(log: RunLog) -> list[str]:
     for event in log.events:
         if event["type"] == "attempt.started":
             started[event["key"]].append(event)
+        elif event["type"] in {"attempt.ended", "step.completed"} and not started[event["key"]]:
+            found.append(f"{event['key']}: {event['type']} without a start")
         elif event["type"] == "attempt.ended" and event["token"] != started[event["key"]][-1]["token"]:
             found.append(f"{event['key']}: attempt {event['attempt']} ended under a token that was not the newest")
         elif event["type"] == "step.completed" and event["attempt"] != started[event["key"]][-1]["attempt"]:
@@ -183,11 +185,14 @@ def _broken_effects(runs: dict[str, RunLog], effects: list[dict[str, Any]]) -> l
         order = [tuple(map(int, token.split(":"))) for token in tokens]
         if order != sorted(order):
             found.append(f"{run_id} {key}: effects of older tokens follow newer ones: {tokens}")
-        log = runs[run_id]
+        log = runs.get(run_id)
+        if log is None:
+            found.append(f"{run_id} {key}: effects of a run that the journal does not know")
+            continue
         ended = {event["attempt"]: event["token"] for event in log.of("attempt.ended") if event["key"] == key}
         done = [event for event in log.of("step.completed") if event["key"] == key]
-        if done and tokens[-1] != ended[done[0]["attempt"]]:
-            found.append(f"{run_id} {key}: completed under {ended[done[0]['attempt']]}, but effects are {tokens}")
+        if done and tokens[-1] != (token := ended.get(done[0]["attempt"])):
+            found.append(f"{run_id} {key}: completed under {token}, but effects are {tokens}")
     return found
 
 
