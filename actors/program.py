@@ -56,6 +56,8 @@ class Program:
         self._definition = definition
         self._start = start
         self._known = frozenset(start.known)
+        self._expected: frozenset[str] = self._known if start.whole else frozenset()
+        """What the journal knows as asked for, until it is known that this program has asked for it too."""
         self.history: deque[Resolution] = deque(start.history)
         """Recorded outcomes that have not been delivered yet."""
         self._waiting: dict[str, asyncio.Future[Json]] = {}
@@ -101,10 +103,7 @@ class Program:
 
     def turn(self) -> Turn:
         """Give what the program has asked for since the last turn. Called when nothing in it is ready."""
-        for resolution in self.history:  # left over where the workflow has finished before they were needed
-            if resolution.kind != "cancel" and resolution.key not in self._asked:
-                self._diverge(resolution.key)
-                break
+        self._compare()
         commands, self._commands = tuple(self._commands), []
         state = self._dump_state()
         changed = state if state != self._told_state else None
@@ -194,10 +193,19 @@ class Program:
         if not (self.ended or self.finished):
             self._commands.append(Withdraw(key=key))
 
-    def _diverge(self, key: str) -> None:
+    def _compare(self) -> None:
+        """At the end of the first turn, which is the whole replay, compare what was asked for with the journal."""
+        missing, self._expected = self._expected - self._asked, frozenset()
+        left = {resolution.key for resolution in self.history if resolution.kind != "cancel"} - self._asked
+        if missing or left:
+            self._diverge(min(missing or left), "call" if missing else "outcome")
+
+    def _diverge(self, key: str, what: str = "outcome") -> None:
+        if any(isinstance(command, Diverge) for command in self._commands):
+            return  # the first difference is the one that explains the others
         asked = sorted({*self._waiting, *self._timers})
         now = f"waits for {', '.join(asked)}" if asked else "has ended" if self.finished else "waits for nothing"
-        self._commands = [Diverge(detail=f"the journal holds the outcome of {key}, but the code now {now}")]
+        self._commands = [Diverge(detail=f"the journal holds the {what} of {key}, but the code now {now}")]
         self.finished = True
 
     def _dump_state(self) -> Json:

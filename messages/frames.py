@@ -73,6 +73,8 @@ class StartProgram(Message):
     """Recorded outcomes in journal order."""
     known: tuple[str, ...] = ()
     """Keys of everything the journal knows as asked for, awaited still or not."""
+    whole: bool = True
+    """Whether ``history`` is all there is. Once it is used up, the program has asked for everything that is known."""
 
 
 class Resolve(Message):

@@ -17,10 +17,11 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts what runs in its background with Ctrl+C ignored, and every process below inherits that. A handler of
-    # Python's own does not outlive an exec, so the processes that tests start hear it again.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    # A shell starts what runs in its background with these ignored, and every process below inherits that. A handler of
+    # Python's own does not outlive an exec, so the processes that tests start hear the signals again.
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda _number, _frame: None)
 
 
 @pytest.fixture(autouse=True)

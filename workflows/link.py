@@ -67,6 +67,7 @@ class ProgramLink:
             started_at=state.started_at,
             history=tuple(history),
             known=state.known_keys(),
+            whole=not self._unsent,
         )
         job = Job(
             token=self._token,

@@ -5,7 +5,11 @@ import asyncio
 import pytest
 
 from tests.workflows.world import World
+from understudy.actors.loop import ProgramLoop
+from understudy.actors.program import Program
+from understudy.messages.base import Json
 from understudy.messages.errors import StepFailed
+from understudy.messages.frames import Diverge, Resolution, Return, StartProgram, Turn
 from understudy.workflows.decorators import sleep, tool, workflow
 
 
@@ -102,3 +106,50 @@ def test_a_race_keeps_its_winner_through_crashes(seed: int) -> None:
     assert state.status == "completed", state.reason
     assert isinstance(state.result, list)
     assert len(state.result) == 8
+
+
+def first_turn(known: tuple[str, ...], history: tuple[Resolution, ...] = ()) -> Turn:
+    """Run ``branches`` against a journal that holds something, to the end of its first turn."""
+    arguments: dict[str, Json] = {"width": 1, "depth": 1}
+    start = StartProgram(
+        run_id="r", workflow="branches", arguments=arguments, started_at=0.0, history=history, known=known
+    )
+    turns: list[Turn] = []
+
+    def idle() -> bool:
+        if program.history and not program.finished:
+            program.deliver(program.history.popleft())
+        else:
+            turns.append(program.turn())
+            loop.stop()
+        return True
+
+    loop = ProgramLoop(idle)
+    program = Program(loop, branches.definition, start)
+    program.begin()
+    loop.run_forever()
+    program.end()
+    loop.run_until_complete(asyncio.wait(asyncio.all_tasks(loop)) if asyncio.all_tasks(loop) else asyncio.sleep(0))
+    loop.close()
+    return turns[0]
+
+
+def test_code_that_asks_for_the_same_is_fed_and_asks_for_nothing_twice() -> None:
+    history = tuple(Resolution(key=key, kind="result", value=0) for key in ("1.1/double#1", "1.2/double#1"))
+    turn = first_turn(("1.1/double#1", "1.2/double#1"), history)
+    assert turn.commands == (Return(result=[0]),)
+
+
+@pytest.mark.parametrize(
+    ("known", "history", "told"),
+    [
+        (("other#1",), (Resolution(key="other#1", kind="result"),), "the outcome of other#1"),
+        (("other#1",), (), "the call of other#1"),
+    ],
+)
+def test_code_that_asks_for_something_else_is_found_out_before_it_does_anything(
+    known: tuple[str, ...], history: tuple[Resolution, ...], told: str
+) -> None:
+    (command,) = first_turn(known, history).commands
+    assert isinstance(command, Diverge)
+    assert command.detail == f"the journal holds {told}, but the code now waits for 1.1/double#1, 1.2/double#1"
