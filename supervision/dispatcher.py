@@ -164,7 +164,8 @@ class Dispatcher:
         slot.flights[flight.work] = flight
         if len(slot.flights) >= slot.capacity:
             self._room.pop(slot, None)
-        assigned = Assigned(job.token, slot.id, slot.pid or 0, slot.incarnation)
+        assert slot.pid is not None, f"{slot} is ready without a process"
+        assigned = Assigned(job.token, slot.id, slot.pid, slot.incarnation)
         if not flight.released or self._dispatch(flight, slot):
             self._say(job, assigned)
 

@@ -139,6 +139,8 @@ class Slot:
         self._permit: Permit | None = None
         self._timer: TimerHandle | None = None
         self._begun = 0.0
+        self._early = False
+        """Whether the worker said that it is ready before the zygote said which process it is."""
         self._ready_at: float | None = None
 
     def __repr__(self) -> str:
@@ -227,6 +229,7 @@ class Slot:
         self.incarnation = spec.incarnation
         self.state = "starting"
         self.pid, self.served, self.culprit, self.doubtful, self._ready_at = None, False, None, 0, None
+        self._early = False
         self.turns.clear()
         self._begun = self.site.loop.time()
         self._after(self.site.start_timeout, self._overslept)
@@ -243,10 +246,15 @@ class Slot:
         """The process exists."""
         self.pid = pid
         self.site.started(self)
+        if self._early:
+            self.note_ready()
 
     def note_ready(self) -> None:
-        """The worker takes work."""
+        """The worker takes work, once it is known which process it is: what is assigned to it names that."""
         if self.state != "starting":
+            return
+        if self.pid is None:  # its own socket was read before the zygote's
+            self._early = True
             return
         self._clear()
         self._ready_at = self.idle_since = now = self.site.loop.time()
