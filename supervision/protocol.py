@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, cast, get_args
 
 from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
@@ -37,6 +37,32 @@ class Pool:
     concurrency: int | None = None
     idle_after: float = 60.0
     backend: Literal["zygote", "spawn"] = "zygote"
+
+    def __post_init__(self) -> None:
+        """Refuse what no pool can be kept by.
+
+        Raises:
+            TypeError: ``env`` is one text, whose letters would be taken for names.
+            ValueError: A number is too small, or a choice is none of those there are.
+        """
+        for name, least in (("size", 1), ("memory_mb", 1), ("concurrency", 1), ("max_restarts", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                msg = f"a pool's {name} is at least {least}, not {value!r}"
+                raise ValueError(msg)
+        for name in ("within", "idle_after"):
+            value = getattr(self, name)
+            if not value > 0:
+                msg = f"a pool's {name} is a time above 0 s, not {value!r}"
+                raise ValueError(msg)
+        for name, choices in (("strategy", get_args(StrategyName)), ("backend", ("zygote", "spawn"))):
+            value = getattr(self, name)
+            if value not in choices:
+                msg = f"a pool's {name} is one of {', '.join(map(repr, choices))}, not {value!r}"
+                raise ValueError(msg)
+        if isinstance(cast("object", self.env), str):  # callers need not be typed
+            msg = f"a pool's env is a tuple of names, not {self.env!r}"
+            raise TypeError(msg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,18 @@ import pytest
 from tests.supervision.memory import World, asleep, execute, farewell, resolve, start, turn
 from understudy.messages.errors import FrameTooLarge
 from understudy.messages.failures import Exit
-from understudy.messages.frames import Abort, AppDescribed, Completed, DescribeApp, EndProgram, Judged, Progress
-from understudy.supervision.protocol import Answered, Assigned, JobEvent, KillWorker, Release, Send, Submit, Withdraw
+from understudy.messages.frames import Abort, AppDescribed, Completed, DescribeApp, EndProgram, Judged, Progress, Ready
+from understudy.supervision.protocol import (
+    Answered,
+    Assigned,
+    JobEvent,
+    KillWorker,
+    Pool,
+    Release,
+    Send,
+    Submit,
+    Withdraw,
+)
 
 SEGFAULT = Exit(kind="signaled", signal="SIGSEGV")
 TIMEOUT = "timeout"
@@ -140,6 +150,42 @@ def test_a_frame_that_is_too_long_is_refused_and_the_worker_goes_on(make: Callab
     life.send = kept
     world.submit("c")
     assert life.work == ["a", "c"]
+
+
+def test_a_worker_that_is_ready_before_its_process_is_known_gets_work_once_it_is(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.backend.on_spawn = lambda life: life.say(Ready())
+    world.submit("a")
+    life = world.backend.lives[-1]
+    assert world.owner.heard["a"] == []
+    life.launch()
+    world.wait()
+    assert life.pid is not None
+    assert world.owner.heard["a"] == [Assigned("a", "tool-1", life.pid, 1)]
+    life.answer("a")
+    assert world.owner.answered("a")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"size": 0}, "size is at least 1, not 0"),
+        ({"memory_mb": -5}, "memory_mb is at least 1, not -5"),
+        ({"concurrency": 0}, "concurrency is at least 1, not 0"),
+        ({"max_restarts": -1}, "max_restarts is at least 0, not -1"),
+        ({"within": 0.0}, "within is a time above 0 s, not 0.0"),
+        ({"strategy": "all"}, "strategy is one of 'one_for_one', 'one_for_all', 'rest_for_one', not 'all'"),
+        ({"backend": "thread"}, "backend is one of 'zygote', 'spawn', not 'thread'"),
+    ],
+)
+def test_a_pool_that_cannot_be_kept_is_refused_where_it_is_written(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Pool(**options)
+
+
+def test_a_pools_environment_is_names_and_not_one_text() -> None:
+    with pytest.raises(TypeError, match="a tuple of names, not 'HOME'"):
+        Pool(env="HOME")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  that is the test
 
 
 def test_an_owner_that_fails_does_not_harm_the_pool(make: Callable[..., World]) -> None:
