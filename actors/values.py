@@ -142,7 +142,13 @@ def check_json(value: Json) -> None:
     # Each look is rare in honest values: few hold these words, or open this many brackets, or run on in digits.
     suspect = b"NaN" in body or b"Infinity" in body or body.count(b"[") + body.count(b"{") > _SHALLOW
     if suspect or (len(body) > _DIGITS and _NUMBER.search(body)):
-        from_json(b"[" * _WRAPPING + body + b"]" * _WRAPPING, allow_inf_nan=False)
+        wrapped = b"[" * _WRAPPING + body + b"]" * _WRAPPING
+        from_json(wrapped)
+        try:
+            from_json(wrapped, allow_inf_nan=False)
+        except ValueError as error:  # whose words are about a place in the text, which its author never saw
+            msg = "it holds NaN or an infinite number"
+            raise ValueError(msg) from error
 
 
 def faults(error: ValidationError) -> Faults:

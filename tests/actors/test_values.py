@@ -103,7 +103,7 @@ def test_a_value_that_is_no_json_is_refused_with_what_it_is_and_where(
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_json_does_not_know_are_refused(value: float) -> None:
     for annotation, holder in ((float, value), (Any, {"a": [value]}), (list[float], [value])):
-        with pytest.raises(NotSerializable, match="cannot be written as JSON"):
+        with pytest.raises(NotSerializable, match="cannot be written as JSON: it holds NaN or an infinite number"):
             Form(annotation, "it").encode(holder)
 
 
