@@ -281,6 +281,14 @@ def find_workflow(name: str) -> WorkflowDefinition:
     return found[name]
 
 
+def known_workflow(app: str, name: str) -> WorkflowDefinition | None:
+    """Give the workflow of this name in an app; None where this process has not imported it."""
+    for item in _definitions.values():
+        if isinstance(item, WorkflowDefinition) and item.name == name and item.site.app == app:
+            return item
+    return None
+
+
 def reset() -> None:
     """Forget every definition; for tests that import many apps into one process."""
     _definitions.clear()

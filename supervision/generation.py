@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from understudy.supervision import lineage
+from understudy.supervision.unshared import close_unshared, open_unshared
 
 _TOKEN_BYTES: Final = 64
 
@@ -58,7 +59,7 @@ class GenerationLock:
         Raises:
             TimeoutError: One of them cannot be killed.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_unshared(self.path, os.O_RDWR | os.O_CREAT)
         try:
             self._token = _read_token(descriptor)
             status = os.fstat(descriptor)
@@ -70,7 +71,7 @@ class GenerationLock:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
         except BaseException:
-            os.close(descriptor)
+            close_unshared(descriptor)
             raise
         self._descriptor = descriptor
         return ended
@@ -78,7 +79,7 @@ class GenerationLock:
     def release(self) -> None:
         """Let go of the file; the lock stays for as long as another process of the generation lives."""
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            close_unshared(self._descriptor)
             self._descriptor = None
 
 

@@ -80,6 +80,7 @@ class Engine:
         self.home = home
         self.place = _place(journal, home)
         self.closed = False
+        self._pid = os.getpid()
         self.failure: JournalError | None = None
         """Why the journal takes nothing more. Written by the reactor's thread, read by all."""
         self._closers: list[Callable[[], object]] = []
@@ -108,7 +109,7 @@ class Engine:
         self._closers.append(generation.release)
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
-        self.reads = Reads(self.journal)
+        self._reads = Reads(self.journal)
         self.reactor = Reactor()
         self.reactor.start()
         self._closers.append(self.reactor.stop)
@@ -210,14 +211,34 @@ class Engine:
             self.check_alive()
             raise
 
+    @property
+    def reads(self) -> Reads:
+        """Looks at runs; see ``understudy.workflows.reads``.
+
+        Raises:
+            OrchestratorClosed: This process is a fork of the one that it belongs to.
+        """
+        self._check_process()
+        return self._reads
+
     # ------------------------------------------------------------ the end
+
+    def _check_process(self) -> None:
+        """Refuse to work in a fork: it has a copy of everything but the threads, so that whoever waits there hangs."""
+        if os.getpid() != self._pid:
+            msg = (
+                f"the orchestrator belongs to process {self._pid}, and this one ({os.getpid()}) is a fork of it: use "
+                "it there, or open another journal here"
+            )
+            raise OrchestratorClosed(msg)
 
     def check_alive(self) -> None:
         """Do nothing while the engine works.
 
         Raises:
-            OrchestratorClosed: It was closed, or stopped because its journal failed.
+            OrchestratorClosed: It was closed, stopped because its journal failed, or belongs to another process.
         """
+        self._check_process()
         if self.failure is not None:
             msg = f"the orchestrator has stopped, because its journal failed: {self.failure}"
             raise OrchestratorClosed(msg) from self.failure
@@ -234,7 +255,13 @@ class Engine:
             self._begin_ending()
 
     def close(self) -> None:
-        """End every part, the last one started first. Any thread but the reactor's; may be repeated."""
+        """End every part, the last one started first. Any thread but the reactor's; may be repeated.
+
+        Nothing in a fork, which leaves the block it was made in like the process that it was made from: what would be
+        ended there is that one's.
+        """
+        if os.getpid() != self._pid:
+            return
         with self._closing:
             self.closed = True
             while self._closers:
@@ -260,9 +287,17 @@ class Engine:
 
 
 def _place(journal: str | os.PathLike[str] | None, home: Home) -> str:
-    """Give where the journal is: an absolute path, or ``MEMORY``."""
+    """Give where the journal is: an absolute path, or ``MEMORY``.
+
+    Raises:
+        JournalError: It is a URL.
+    """
     if journal is not None and os.fspath(journal) == MEMORY:
         return MEMORY
+    if isinstance(journal, str) and "://" in journal:
+        scheme = journal.partition("://")[0]
+        msg = f"a journal at a URL ({scheme}://...) cannot be opened by this version: give the path of a file"
+        raise JournalError(msg)
     return str(Path(journal if journal is not None else home.path / "journal.db").absolute())
 
 

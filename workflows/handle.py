@@ -22,7 +22,10 @@ R = TypeVar("R")
 class RunHost(Protocol):
     """What a handle needs of the orchestrator it came from. Any thread."""
 
-    reads: Reads
+    @property
+    def reads(self) -> Reads:
+        """Looks at runs."""
+        ...
 
     def send(self, command: Command) -> Reply:
         """Carry out a command."""

@@ -3,11 +3,11 @@
 import fcntl
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
 from understudy.messages.errors import HomeInUse, JournalError
+from understudy.supervision.unshared import close_unshared, open_unshared
 
 DEFAULT: Final = ".understudy"
 
@@ -92,7 +92,7 @@ class OwnerLock:
             JournalError: The file cannot be opened.
         """
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_unshared(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             msg = f"{what} cannot be locked: {self.path}: {error.strerror}"
             raise JournalError(msg) from error
@@ -100,7 +100,7 @@ class OwnerLock:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(fd)
+            close_unshared(fd)
             msg = (
                 f"{what} is in use by another orchestrator (pid {owner}); "
                 "stop that one, send commands to it, or choose another home with --home"
@@ -113,6 +113,5 @@ class OwnerLock:
     def release(self) -> None:
         """Let go of it."""
         if self._fd is not None:
-            with suppress(OSError):
-                os.close(self._fd)
+            close_unshared(self._fd)
             self._fd = None

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, get_args
 
 from pydantic import BaseModel
 
 from understudy.actors import app as apps
+from understudy.actors.definitions import WorkflowDefinition, known_workflow
 from understudy.messages.base import Json
 from understudy.messages.commands import (
     Accepted,
@@ -32,7 +33,7 @@ from understudy.workflows.engine import Durability, Engine
 from understudy.workflows.handle import Run, check
 from understudy.workflows.home import Home
 from understudy.workflows.reads import Reads
-from understudy.workflows.workflow import Workflow
+from understudy.workflows.workflow import Workflow, check_workflow
 
 R = TypeVar("R")
 
@@ -75,11 +76,10 @@ class Orchestrator:
         """Start everything. Blocks until the journal is open and what an earlier life left behind is gone."""
         if apps.loading:
             raise apps.ImportEnded
+        _check_options(pools or {}, durability)
         self.home = Home(home)
         own_home = home is not None or journal is None
         self._engine = Engine(journal, self.home, own_home=own_home, pools=dict(pools or {}), durability=durability)
-        self.reads: Reads = self._engine.reads
-        """Looks at runs; see ``understudy.workflows.reads``."""
         if recover:
             self._engine.reactor.call(self._engine.runs.recover)
 
@@ -105,9 +105,14 @@ class Orchestrator:
         """Do nothing while the orchestrator works.
 
         Raises:
-            OrchestratorClosed: It was closed, or stopped because its journal failed.
+            OrchestratorClosed: It was closed, stopped because its journal failed, or belongs to another process.
         """
         self._engine.check_alive()
+
+    @property
+    def reads(self) -> Reads:
+        """Looks at runs; see ``understudy.workflows.reads``."""
+        return self._engine.reads
 
     # ------------------------------------------------------------ runs
 
@@ -126,7 +131,10 @@ class Orchestrator:
             IdConflict: The id belongs to a run of another workflow or with other arguments.
             DefinitionError: The workflow is not defined where a worker could find it.
             OrchestratorClosed: The orchestrator has stopped.
+            TypeError: It is no workflow.
+            ValueError: The id could not be one.
         """
+        check_workflow(workflow)
         command = StartRun(
             run_id=run_id(id, workflow.name),
             app=workflow.definition.app,
@@ -136,7 +144,7 @@ class Orchestrator:
         self.check_alive()
         reply = check(self._engine.wait_for(self._engine.clerk.launch(command)))
         assert isinstance(reply, Accepted)
-        return self._handle(command.run_id, workflow)
+        return self._handle(command.run_id, workflow.definition)
 
     def start_app(self, app: str, workflow: str, arguments: Mapping[str, Json], *, id: str | None = None) -> Run[Json]:  # noqa: A002
         """Start a run of a workflow that only workers import. The result is plain JSON.
@@ -164,18 +172,18 @@ class Orchestrator:
         return self._handle(command.run_id, None)
 
     def get(self, run_id: str) -> Run[Any]:
-        """Give the handle of a run that exists.
+        """Give the handle of a run that exists; its result is plain JSON where this process has not its workflow.
 
         Raises:
             RunNotFound: There is none with this id.
         """
-        self.reads.run(run_id)
-        return self._handle(run_id, None)
+        record = self.reads.run(run_id)
+        return self._handle(run_id, known_workflow(record.app, record.workflow))
 
-    def _handle(self, run_id: str, workflow: Workflow[..., Any] | None) -> Run[Any]:
+    def _handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
         if workflow is None:
             return Run(self, run_id, _as_it_is, _as_it_is)
-        model = workflow.definition.state_model
+        model = workflow.state_model
         return Run(self, run_id, workflow.decode_result, _as_it_is if model is None else partial(_read_state, model))
 
     def runs(self, status: RunStatus | None = None, name: str | None = None, limit: int = 100) -> list[RunRecord]:
@@ -225,6 +233,22 @@ class Orchestrator:
         return self.reads.metrics()
 
 
+def _check_options(pools: Mapping[str, object], durability: object) -> None:
+    """Refuse what would otherwise fail far from where it was written: callers need not be typed.
+
+    Raises:
+        TypeError: Something else than a pool is given as one.
+        ValueError: There is no such durability.
+    """
+    for name, pool in pools.items():
+        if not isinstance(pool, Pool):
+            msg = f"pools[{name!r}] has to be a Pool, such as Pool(size=4), not {pool!r}"
+            raise TypeError(msg)
+    if durability not in get_args(Durability):
+        msg = f"durability is 'full' or 'process', not {durability!r}"
+        raise ValueError(msg)
+
+
 def _as_it_is(json: Json) -> Json:
     return json
 
@@ -234,7 +258,7 @@ def _read_state(model: type[BaseModel], json: Json) -> BaseModel:
     return model.model_validate(json if json is not None else {})
 
 
-def run_id(given: str | None, workflow: str) -> str:
+def run_id(given: object, workflow: str) -> str:
     """Check an id, or make one that was never used.
 
     Raises:
@@ -242,7 +266,11 @@ def run_id(given: str | None, workflow: str) -> str:
     """
     if given is None:
         return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(8))}"
-    if not 1 <= len(given) <= MAX_ID or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given):
+    if (
+        not isinstance(given, str)
+        or not 1 <= len(given) <= MAX_ID
+        or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given)
+    ):
         msg = f"a run id is 1 to 200 letters, digits, '.', '_' or '-', not {given!r}"
         raise ValueError(msg)
     return given

@@ -3,7 +3,7 @@
 from typing import Any
 
 from understudy.actors.context import program
-from understudy.workflows.workflow import Workflow
+from understudy.workflows.workflow import Workflow, check_workflow
 
 
 def run(workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -22,7 +22,9 @@ def run(workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
         RunCancelled: The run was cancelled.
         RunParked: The run waits for a person.
         HomeInUse: Outside of workflows: another orchestrator owns the default home.
+        TypeError: It is no workflow.
     """
+    check_workflow(workflow)
     if program.get() is not None:
         return workflow(*args, **kwargs)
     from understudy.workflows.orchestrator import Orchestrator  # noqa: PLC0415  programs never need it

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.messages.base import Json
-from understudy.workflows.step import Call, present
+from understudy.workflows.step import Call, Step, present
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,3 +91,18 @@ class Workflow(Generic[P, R]):
 
     async def _run_as_child(self, port: ProgramPort, arguments: dict[str, Json]) -> R:
         return self.decode_result(await port.call_child(workflow=self.name, arguments=arguments))
+
+
+def check_workflow(given: object) -> None:
+    """Refuse to start what is no workflow.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if isinstance(given, Workflow):
+        return
+    if isinstance(given, Step):
+        msg = f"{given!r} is a step, and only workflows are started as runs: await it in a function with @workflow"
+    else:
+        msg = f"only a function decorated with @workflow can be started as a run, not {given!r:.200}"
+    raise TypeError(msg)

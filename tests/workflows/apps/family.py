@@ -2,6 +2,8 @@
 
 import asyncio
 
+from pydantic import BaseModel
+
 from understudy import sleep, tool, workflow
 
 
@@ -30,3 +32,12 @@ async def crowd(width: int) -> list[int]:
 async def nap(seconds: float) -> str:
     await sleep(seconds)
     return "awake"
+
+
+class Card(BaseModel):
+    title: str
+
+
+@workflow
+async def card(title: str) -> Card:
+    return Card(title=title)
