@@ -16,6 +16,7 @@ from understudy.actors.current import context_of, running
 from understudy.actors.definitions import StepDefinition, lookup
 from understudy.actors.descendants import kill_descendants
 from understudy.actors.failure import describe_exception
+from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
 from understudy.messages.errors import CodecError, NotSerializable
 from understudy.messages.failures import Failure
@@ -35,6 +36,7 @@ class FunctionActor(WorkerActor):
         """The async function that runs, and its token."""
         self._reserve: bytearray | None = bytearray(_RESERVE_BYTES)
         """Given back when memory is short, so that there is some left to say so."""
+        self._surroundings = Surroundings()
 
     def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call a function of the user's in a context of its own, to the end of all it awaits.
@@ -47,8 +49,9 @@ class FunctionActor(WorkerActor):
         return self._await(token, value) if inspect.iscoroutine(value) else value
 
     def answer(self, message: FromWorker, refused: Callable[[Failure], FromWorker]) -> None:
-        """Send an answer once nothing that the attempt started is left; ``refused`` gives the one for a bad result."""
+        """Send an answer once the worker is as the attempt found it; ``refused`` gives the one for a bad result."""
         kill_descendants()
+        self._surroundings.restore()
         try:
             self.channel.send(message)
         except CodecError as error:

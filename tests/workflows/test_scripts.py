@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
@@ -84,3 +86,59 @@ def test_an_app_that_cannot_be_imported_is_told_with_the_users_own_traceback_alo
     assert "cannot be imported: ZeroDivisionError" in told
     assert 'app.py", line 6' in told
     assert "understudy/" not in told
+
+
+UNTIDY = """
+import os
+import signal
+import sys
+import tempfile
+import time
+
+from understudy import Orchestrator, Pool, Retry, tool, workflow
+
+place, how = sys.argv[1:]
+
+@tool
+def spoil() -> int:
+    match how:
+        case "folder":
+            os.chdir(tempfile.mkdtemp(dir=os.getcwd()))
+            os.rmdir(os.getcwd())
+        case "mask":
+            os.umask(0o777)
+        case "alarm":
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+        case "closed":
+            os.closerange(0, 3)
+        case "redirected":
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 1)
+    return os.getpid()
+
+@tool(retry=Retry(attempts=1))
+def look() -> tuple[int, str, int, list[int]]:
+    sys.stdin.read()
+    print("to see that it can be written to", flush=True)
+    print("and this too", file=sys.stderr, flush=True)
+    time.sleep(0.4)
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return os.getpid(), os.getcwd(), mask, [os.fstat(number).st_ino for number in range(3)]
+
+@workflow
+async def before_and_after() -> tuple[bool, bool]:
+    before = await look()
+    spoiled = await spoil()
+    after = await look()
+    return before[0] == spoiled == after[0], before == after
+
+with Orchestrator(place, pools={"tool": Pool(size=1)}) as orchestrator:
+    print(*orchestrator.start(before_and_after).result(timeout=30))
+"""
+
+
+@pytest.mark.parametrize("how", ["folder", "mask", "alarm", "closed", "redirected"])
+def test_what_a_step_changes_about_its_worker_is_put_back_for_the_next(tmp_path: Path, how: str) -> None:
+    script = tmp_path / "untidy.py"
+    script.write_text(UNTIDY)
+    assert run_script(script, str(tmp_path / "runs.db"), how) == "True True\n"
