@@ -44,6 +44,13 @@ class Capture:
         """Give the last part of what was written, at most 64 KiB."""
         return self._tail.decode("utf-8", errors="replace")
 
+    def forget(self) -> None:
+        """Keep nothing of what has been written so far, read or not: it belongs to work that is over."""
+        with contextlib.suppress(BlockingIOError):
+            if self._descriptor is not None:
+                self._take()  # as much as a pipe holds
+        self._tail.clear()
+
     def drain(self) -> None:
         """Read whatever has been written, now, and close. For a process that is dead."""
         with contextlib.suppress(BlockingIOError):  # something outside of its tree holds the pipe: no end will come

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from understudy.messages.failures import Exit
-from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
+from understudy.messages.frames import Evaluate, Execute, FromWorker, ToWorker, WorkerSpec
 from understudy.supervision import linux
 from understudy.supervision.capture import Capture
 from understudy.supervision.exits import Evidence, describe
@@ -98,6 +98,8 @@ class Worker:
         Raises:
             CodecError: The message cannot be written as JSON, or is over the size limit.
         """
+        if type(message) is Execute or type(message) is Evaluate:  # one at a time: the last one has been answered
+            self._stderr.forget()
         self._channel.send(message)
 
     def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:

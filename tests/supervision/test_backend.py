@@ -186,8 +186,7 @@ def test_a_flood_of_output_never_blocks_and_its_end_is_kept(scene: Scene) -> Non
     async def story() -> None:
         life = await born(scene.backend)
         assert await life.ask("flood", 20) is True
-        await life.ask("print_lines", ["the last words"])
-        end = await life.end_by("leave", 0)
+        end = await life.end_by("flood_and_leave", 20)
         assert end.stderr.endswith("e\nthe last words\n")
         assert len(end.stderr) == TAIL_BYTES
 

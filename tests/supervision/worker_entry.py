@@ -172,6 +172,13 @@ def flood(_: socket.socket, megabytes: Any) -> Any:
 
 
 @_command
+def flood_and_leave(connection: socket.socket, megabytes: Any) -> Any:
+    flood(connection, megabytes)
+    os.write(2, b"the last words\n")
+    os._exit(0)
+
+
+@_command
 def print_lines(_: socket.socket, lines: Any) -> Any:
     for line in lines:
         sys.stdout.write(f"{line}\n")

@@ -142,3 +142,41 @@ def test_what_a_step_changes_about_its_worker_is_put_back_for_the_next(tmp_path:
     script = tmp_path / "untidy.py"
     script.write_text(UNTIDY)
     assert run_script(script, str(tmp_path / "runs.db"), how) == "True True\n"
+
+
+TALKING = """
+import os
+import sys
+
+from understudy import Orchestrator, Pool, Retry, tool, workflow
+
+place, = sys.argv[1:]
+
+@tool
+def whisper() -> int:
+    print("a secret of another step", file=sys.stderr, flush=True)
+    return os.getpid()
+
+@tool(retry=Retry(attempts=1))
+def die() -> None:
+    print("the last words", file=sys.stderr, flush=True)
+    os._exit(3)
+
+@workflow
+async def talk(fatally: bool) -> int:
+    return await (die() if fatally else whisper()) or 0
+
+with Orchestrator(place, pools={"tool": Pool(size=1)}) as orchestrator:
+    before = orchestrator.start(talk, False).result(timeout=30)
+    run = orchestrator.start(talk, True)
+    for _ in run.events(follow=True):
+        pass
+    attempt = run.steps()[0].attempts[0]
+    print(attempt.pid == before, attempt.exit.stderr.splitlines())
+"""
+
+
+def test_the_stderr_of_a_crash_is_that_of_the_attempt_and_of_no_other(tmp_path: Path) -> None:
+    script = tmp_path / "talking.py"
+    script.write_text(TALKING)
+    assert run_script(script, str(tmp_path / "runs.db")) == "True ['the last words']\n"
