@@ -7,7 +7,7 @@ from pydantic import Field
 
 from understudy.messages.base import Message
 
-Verdict: TypeAlias = Literal["accept", "retry", "flag", "fail", "escalate"]
+Verdict: TypeAlias = Literal["accept", "retry", "flag", "fail"]
 """What the evaluators of a step decided of one result."""
 
 

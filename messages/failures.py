@@ -92,4 +92,4 @@ class Failure(Message):
         """Say what went wrong in one line."""
         if self.exit is not None and self.outcome in {"crash", "timeout"}:
             return self.message or f"the worker {self.exit.sentence()}"
-        return f"{self.type}: {self.message}" if self.type else self.message
+        return ": ".join(part for part in (self.type, self.message) if part)

@@ -378,3 +378,9 @@ def test_an_exception_class_of_a_retry_policy_is_kept_by_name() -> None:
 
     assert steered.definition.options.retry.on == ("builtins.LookupError",)
     assert steered.definition.options.retry.never == ("understudy.messages.errors.Fatal",)
+
+
+def test_what_is_not_built_yet_is_refused_when_it_is_asked_for() -> None:
+    refused: Any = "escalate"
+    with pytest.raises(DefinitionError, match="on_reject: Input should be 'retry', 'flag' or 'fail'"):
+        LLM("careful", on_reject=refused)

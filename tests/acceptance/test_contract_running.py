@@ -324,7 +324,11 @@ def test_nothing_starts_after_a_run_was_cancelled(orchestrator, tmp_path):
         assert {step.status for step in run.steps()} <= {"completed", "cancelled", "failed"}
     written = len(Path(log).read_text().splitlines())
     for worker in orchestrator.workers():
-        assert worker.kind != "tool" or worker.status in {"idle", "restarting", "starting", "stopping"} or worker.run_id is None
+        assert (
+            worker.kind != "tool"
+            or worker.status in {"idle", "restarting", "starting", "stopping"}
+            or worker.run_id is None
+        )
     orchestrator.start(running.halving, 4).result(30)
     assert len(Path(log).read_text().splitlines()) == written
 
@@ -399,7 +403,9 @@ def test_metrics_count_what_the_journal_holds(orchestrator, tmp_path):
 def test_a_dead_worker_is_replaced_quickly(orchestrator, figure: Callable[..., None]):
     delays: list[float] = []
     for _ in range(5):  # one more, and the pool would give up
-        orchestrator.start(running.halving, 2).result(30)  # a worker that has never done anything is restarted with delay
+        orchestrator.start(running.halving, 2).result(
+            30
+        )  # a worker that has never done anything is restarted with delay
         (worker,) = [found for found in orchestrator.workers() if found.kind == "tool"]
         killed = time.monotonic()
         os.kill(worker.pid, signal.SIGKILL)

@@ -103,7 +103,9 @@ def test_every_broken_invariant_is_found(sound, spoil: Callable[[Logs, Effects],
 
 
 def test_the_census_finds_a_process_by_its_environment_its_files_and_its_command(tmp_path: Path, mark: str):
-    hold = "import sys, time; open(sys.argv[1], 'w'); held = open(sys.argv[1]); print('up', flush=True); time.sleep(600)"
+    hold = (
+        "import sys, time; open(sys.argv[1], 'w'); held = open(sys.argv[1]); print('up', flush=True); time.sleep(600)"
+    )
     bare = {name: value for name, value in os.environ.items() if name != harness.MARK}
     argument = [sys.executable, "-c", hold, str(tmp_path / "file")]
     marked = [sys.executable, "-c", hold, os.devnull]

@@ -42,7 +42,8 @@ FAULTS = {
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("fault", "backend"), [*((fault, "zygote") for fault in FAULTS), ("kill_itself", "spawn"), ("daemonise_and_die", "spawn")]
+    ("fault", "backend"),
+    [*((fault, "zygote") for fault in FAULTS), ("kill_itself", "spawn"), ("daemonise_and_die", "spawn")],
 )
 def test_a_step_that_breaks_its_process_is_retried_and_its_neighbours_go_on(
     fault: str, backend: str, tmp_path: Path, home: Path, mark: str, figure: Callable[..., None]
@@ -67,7 +68,9 @@ def test_a_step_that_breaks_its_process_is_retried_and_its_neighbours_go_on(
             for step in run.steps():
                 assert [attempt.outcome for attempt in step.attempts] == ["ok"], (run.id, step)
         family = {process.pid for process in harness.census(mark)}
-        assert {worker.pid for worker in orchestrator.workers()} <= family, "the census sees what it must not find later"
+        assert {worker.pid for worker in orchestrator.workers()} <= family, (
+            "the census sees what it must not find later"
+        )
         for worker in orchestrator.workers():
             if worker.pid is not None and psutil.pid_exists(worker.pid):
                 below = psutil.Process(worker.pid).children(recursive=True)
