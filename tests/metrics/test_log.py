@@ -240,7 +240,7 @@ def engine_fault(text):
     try:
         float(text)
     except ValueError as error:
-        ours = logger.patch(lambda line: line.update(name="understudy.workflows.supervisor"))
+        ours = logger.patch(lambda line: line.update({"name": "understudy.workflows.supervisor"}))
         ours.opt(exception=error).error("run {} stopped", "r")
     assert local_key
 
