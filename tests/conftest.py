@@ -24,6 +24,27 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
 
 
+TESTS = Path(__file__).parent
+SLOW = {
+    *(TESTS / "acceptance").glob("test_*.py"),
+    *(TESTS / "cli").glob("test_[dr]*.py"),
+    *(TESTS / "journal").glob("test_sqlite_[cf]*.py"),
+    *(TESTS / "supervision").glob("test_backend_*.py"),
+    *(TESTS / "supervision").glob("test_pool_*.py"),
+    TESTS / "journal" / "test_model.py",
+    TESTS / "test_examples.py",
+    TESTS / "test_readme.py",
+} - {TESTS / "acceptance" / "test_contract_authoring.py"}
+"""Files whose tests take more than moments, one by one or together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what ``just fast`` leaves out."""
+    for item in items:
+        if item.path in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def no_process_is_left_behind() -> Iterator[None]:
     """Fail a test that leaves a child process, and end that process so that the next test starts clean.

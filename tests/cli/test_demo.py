@@ -3,11 +3,7 @@
 import json
 import time
 
-import pytest
-
 from tests.cli.conftest import CommandLine
-
-pytestmark = pytest.mark.slow
 
 
 def test_the_demo_survives_a_kill_a_hang_and_a_broken_answer(understudy: CommandLine) -> None:
