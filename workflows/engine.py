@@ -1,6 +1,7 @@
 """The parts of an orchestrator: which concrete ones there are, started in the order in which they need each other."""
 
 import asyncio
+import gc
 import itertools
 import os
 import random
@@ -42,6 +43,9 @@ Durability: TypeAlias = Literal["full", "process"]
 SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
 the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
+YOUNG_OBJECTS: Final = 20_000
+"""Objects made before Python looks for cycles among them. Events and frames have none, and every look at those of a few
+hundred runs takes time from the reactor."""
 CLOSE_GRACE: Final = 0.5
 """Seconds that workers have to end by themselves. The idle ones need milliseconds; what the others still do could not
 be recorded any more, and is done again by whoever opens the journal next."""
@@ -95,9 +99,7 @@ class Engine:
             raise
 
     def _start(self, *, own_home: bool, pools: Mapping[str, Pool], durability: Durability) -> None:
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(min(interval, SWITCH_INTERVAL))
-        self._closers.append(partial(sys.setswitchinterval, interval))
+        self._tune_interpreter()
         self.home.create()
         reachable = self._lock_home(required=own_home)
         generation = GenerationLock(self._claim_journal())
@@ -137,6 +139,16 @@ class Engine:
             self.reactor.submit(door.open()).result()
             self._closers.append(lambda: self.reactor.submit(door.close()).result())
             self.home.write_record(journal=self.place)
+
+    def _tune_interpreter(self) -> None:
+        """Set what holds for the whole process, until the engine is closed."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(interval, SWITCH_INTERVAL))
+        self._closers.append(partial(sys.setswitchinterval, interval))
+        thresholds = gc.get_threshold()
+        if 0 < thresholds[0] < YOUNG_OBJECTS:  # 0 is somebody's wish to have no collections at all
+            gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
+            self._closers.append(partial(gc.set_threshold, *thresholds))
 
     # ------------------------------------------------------------ what must be ours alone
 
