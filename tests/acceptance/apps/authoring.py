@@ -117,6 +117,7 @@ async def group_with_failure() -> str:
 
 @workflow
 async def timed_out(seconds: float) -> str:
+    await double(1)  # so that a worker is there, and the step below begins before its time is over
     try:
         async with asyncio.timeout(seconds):
             return await linger(60)
