@@ -7,6 +7,7 @@ over.
 
 import asyncio
 import selectors
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import Context
@@ -62,13 +63,17 @@ class _IdleSelector(selectors.DefaultSelector):
     def __init__(self, on_idle: Callable[[], bool]) -> None:
         super().__init__()
         self._on_idle = on_idle
+        self.now = time.monotonic()
+        """When the last wait was over."""
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         # A loop passes 0 while callbacks are ready, so anything else means that every task waits for something.
         if (timeout is None or timeout > 0) and self._on_idle():
             timeout = 0
-        return super().select(timeout)
+        ready = super().select(timeout)
+        self.now = time.monotonic()
+        return ready
 
 
 class ProgramLoop(asyncio.SelectorEventLoop):
@@ -80,12 +85,22 @@ class ProgramLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, on_idle: Callable[[], bool]) -> None:
         """Make the loop, with scoped tasks."""
-        super().__init__(_IdleSelector(on_idle))
+        self._idle_selector = _IdleSelector(on_idle)
+        super().__init__(self._idle_selector)
         self.set_task_factory(self._create_scoped)  # pyright: ignore[reportArgumentType]
 
     def _create_scoped(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         owner = program.get()
         return scoped_task(loop, coroutine, adopt=owner.adopt if owner is not None else _ignore, **options)
+
+    @override
+    def time(self) -> float:
+        """Give the loop's time, which stands still while callbacks run.
+
+        A timer is set for a moment and recorded as a wait from now on. However long the code in between takes, the one
+        then says the same as the other, and nothing is due before its time.
+        """
+        return self._idle_selector.now
 
     @override
     def call_at(
@@ -96,7 +111,7 @@ class ProgramLoop(asyncio.SelectorEventLoop):
         if owner is None or place is None:
             return super().call_at(when, callback, *args, context=context)
         timer = DurableTimer(when, callback, args, self, context, key=place.key("timer"), owner=owner)
-        owner.set_timer(timer, max(0.0, when - self.time()))
+        owner.set_timer(timer, max(0.0, round(when - self.time(), 6)))  # a sum of floats is not taken apart exactly
         return timer
 
     @override

@@ -1,6 +1,7 @@
 """Programs come out the same however often they and their orchestrator die on the way."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -8,7 +9,9 @@ from tests.workflows.world import World
 from understudy.actors.loop import ProgramLoop
 from understudy.actors.program import Program
 from understudy.messages.base import Json
+from understudy.messages.codec import decode_event
 from understudy.messages.errors import StepFailed
+from understudy.messages.events import TimerSet
 from understudy.messages.frames import Diverge, Resolution, Return, StartProgram, Turn
 from understudy.workflows.decorators import sleep, tool, workflow
 
@@ -153,3 +156,19 @@ def test_code_that_asks_for_something_else_is_found_out_before_it_does_anything(
     (command,) = first_turn(known, history).commands
     assert isinstance(command, Diverge)
     assert command.detail == f"the journal holds {told}, but the code now waits for 1.1/double#1, 1.2/double#1"
+
+
+@workflow
+async def dawdle(seconds: float) -> None:
+    end = time.monotonic() + 0.05
+    async with asyncio.timeout(seconds):
+        while time.monotonic() < end:
+            pass
+        await sleep(seconds / 2)
+
+
+def test_a_wait_is_recorded_as_long_as_it_was_asked_for_however_slow_the_code() -> None:
+    world = World(dawdle.definition, seed=1, crashes=0.0, seconds=3.0)
+    world.run()
+    waits = [event.due - event.at for event in map(decode_event, world.journal) if isinstance(event, TimerSet)]
+    assert waits == [3.0, 1.5]
