@@ -8,7 +8,7 @@ found out the moment it does not.
 import asyncio
 from collections import deque
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -41,9 +41,6 @@ from understudy.messages.frames import (
     Withdraw,
 )
 from understudy.messages.policy import StepKind, StepOptions
-
-CANCEL_KEY: Final = "cancel"
-"""Key of the one resolution that answers no call."""
 
 
 class Program:

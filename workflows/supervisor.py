@@ -74,7 +74,7 @@ class RunSupervisor(LoopActor):
         self._tokens: dict[str, str] = {}
         """The same the other way round: step key to token."""
         self._panels: dict[str, Panel] = {}
-        self._program = ProgramLink(services, state.run_id, self._program_event, released=len(state.resolutions))
+        self._program = ProgramLink(services, state.run_id, self.actor_ref.tell, released=len(state.resolutions))
         self._alarm: tuple[float, asyncio.TimerHandle] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
@@ -297,9 +297,6 @@ class RunSupervisor(LoopActor):
             case Answered(message=message):
                 msg = f"step {key} was answered with {message.type}"
                 raise AssertionError(msg)
-
-    def _program_event(self, happened: Input) -> None:
-        self.actor_ref.tell(happened)
 
     # ------------------------------------------------------------ waiting and leaving
 
