@@ -161,8 +161,11 @@ class StartProgram:
 
 
 @dataclass(frozen=True, slots=True)
-class ResolveProgram:
-    """Tell the program the next outcome of ``RunState.resolutions``, one for each of these."""
+class ReleaseTurn:
+    """Take what the program asks for because of the next of ``RunState.resolutions``, one for each of these.
+
+    It may have been told of that outcome before.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +224,7 @@ class Announce:
 
 Effect: TypeAlias = (
     StartProgram
-    | ResolveProgram
+    | ReleaseTurn
     | EndProgram
     | Dispatch
     | SendHeld

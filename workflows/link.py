@@ -1,5 +1,10 @@
-"""A supervisor's link to its program: one streaming job in a program worker, and what is still to be told to it."""
+"""A supervisor's link to its program: one streaming job in a program worker, and what is still to be told to it.
 
+The program hears of an outcome while the disk still writes it, and what it asks for in answer is held here until that
+is done. So neither waits for the other, and nothing is built on what is not on record.
+"""
+
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -29,37 +34,42 @@ class ProgramLink:
     Args:
         services: The orchestrator.
         run_id: Whose program it is.
-        tell: Takes what becomes of the program, as messages for the supervisor.
-        released: How many of the state's resolutions are on the disk, and so may be told to a program.
+        report: Takes what becomes of the program, as messages for the supervisor.
+        written: How many of the state's resolutions are on the disk.
     """
 
-    def __init__(self, services: Services, run_id: str, tell: Callable[[Input], None], released: int) -> None:
+    def __init__(self, services: Services, run_id: str, report: Callable[[Input], None], written: int) -> None:
         """Begin without a program."""
         self._services = services
         self._run_id = run_id
-        self._tell = tell
-        self._released = released
+        self._report = report
+        self._written = written
+        self._sent = 0
+        """How many of them this program has been told."""
         self._token: str | None = None
         self._pool: PoolRef | None = None
         self._assigned = False
         self._unsent: list[Resolution] = []
-        """Outcomes released after the start was submitted and before a worker had it."""
-        self._unanswered = 0
-        """Turns that the program owes."""
+        """Outcomes to be told that came after the start was submitted and before a worker had it."""
+        self._owed: deque[int] = deque()
+        """Turns that the program owes: for each, how many outcomes it will have been told by then."""
+        self._held: deque[tuple[int, Turn]] = deque()
+        """Turns that follow from outcomes which are not on the disk yet, with how many have to be."""
 
     @property
     def busy(self) -> bool:
         """True while the program runs or has not even begun to."""
-        return self._token is not None and self._unanswered > 0
+        return self._token is not None and bool(self._owed or self._held)
 
     def start(self, state: RunState) -> None:
-        """Give the program to its pool, with every outcome that is released."""
+        """Give the program to its pool, with every outcome there is."""
         if self._token is not None:
             return
         self._token = self._services.mint()
         self._assigned = False
-        history, self._unsent = _split(state.resolutions[: self._released])
-        self._unanswered = 1
+        history, self._unsent = _split(state.resolutions)
+        self._sent = len(history)
+        self._owed.append(self._sent)
         frame = StartProgram(
             run_id=self._run_id,
             workflow=state.workflow,
@@ -79,28 +89,35 @@ class ProgramLink:
         )
         self._pool = self._services.submit(PoolKey(state.app, "program", "program"), None, job)
 
-    def release(self, state: RunState) -> None:
-        """The next resolution is on the disk: tell it to the program, where there is one."""
-        resolution = state.resolutions[self._released]
-        self._released += 1
+    def tell(self, state: RunState) -> None:
+        """Tell the program, where there is one, the outcomes that it does not know."""
         if self._token is None:
             return
+        new = state.resolutions[self._sent + len(self._unsent) :]
         if self._assigned:
-            self._send(resolution)
+            for resolution in new:
+                self._send(resolution)
         else:
-            self._unsent.append(resolution)
+            self._unsent.extend(new)
+
+    def release(self) -> None:
+        """One more outcome is on the disk: take what the program asked for because of it."""
+        self._written += 1
+        while self._held and self._held[0][0] <= self._written:
+            self._report(ProgramTurn(self._held.popleft()[1]))
 
     def end(self) -> None:
         """Have the program forgotten."""
         if self._token is not None and self._pool is not None:
-            token, self._token = self._token, None
-            self._unanswered = 0
+            token = self._token
+            self._forget()
             self._pool.tell(Withdraw(token, farewell=EndProgram(run_id=self._run_id)))
 
     def _send(self, resolution: Resolution) -> None:
         assert self._token is not None
         assert self._pool is not None
-        self._unanswered += 1
+        self._sent += 1
+        self._owed.append(self._sent)
         self._pool.tell(Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
 
     def _hear(self, event: JobEvent) -> None:
@@ -109,24 +126,32 @@ class ProgramLink:
         match event:
             case Assigned(worker=worker, pid=pid, incarnation=life):
                 self._assigned = True
-                self._tell(ProgramAssigned(worker, pid, life))
+                self._report(ProgramAssigned(worker, pid, life))
                 unsent, self._unsent = self._unsent, []
                 for resolution in unsent:
                     self._send(resolution)
             case Answered(message=Turn() as turn):
-                self._unanswered -= 1
-                self._tell(ProgramTurn(turn))
+                needed = self._owed.popleft()
+                if needed <= self._written:
+                    self._report(ProgramTurn(turn))
+                else:
+                    self._held.append((needed, turn))
             case Lost(exit=gone, charged=charged):
-                self._token = None
-                self._unanswered = 0
-                self._tell(ProgramLost(gone, charged))
+                self._forget()
+                self._report(ProgramLost(gone, charged))
             case Unavailable(reason=reason):
-                self._token = None
-                self._unanswered = 0
-                self._tell(NoWorkers(reason))
+                self._forget()
+                self._report(NoWorkers(reason))
             case Answered(message=message):
                 msg = f"a program answered with {message.type}"
                 raise AssertionError(msg)
+
+    def _forget(self) -> None:
+        """There is no program any more. Another one will ask for what this one had asked for in turns that are held."""
+        self._token = None
+        self._unsent.clear()
+        self._owed.clear()
+        self._held.clear()
 
 
 def _split(resolutions: list[Resolution]) -> tuple[list[Resolution], list[Resolution]]:

@@ -74,7 +74,7 @@ class RunSupervisor(LoopActor):
         self._tokens: dict[str, str] = {}
         """The same the other way round: step key to token."""
         self._panels: dict[str, Panel] = {}
-        self._program = ProgramLink(services, state.run_id, self.actor_ref.tell, released=len(state.resolutions))
+        self._program = ProgramLink(services, state.run_id, self.actor_ref.tell, written=len(state.resolutions))
         self._alarm: tuple[float, asyncio.TimerHandle] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
@@ -112,6 +112,8 @@ class RunSupervisor(LoopActor):
         events, then = decision.events, decision.then
         for event in events:
             fold(self.state, event)
+        if self.state.ended is None and not self.state.parked:
+            self._program.tell(self.state)
         if events and not then and reply is None:
             if not self._unwritten:
                 self._services.directory.linger(self._flush)
@@ -202,8 +204,8 @@ class RunSupervisor(LoopActor):
         match effect:
             case do.Dispatch(key=key, attempt=attempt):
                 self._dispatch(self.state.steps[key], attempt)
-            case do.ResolveProgram():
-                self._program.release(self.state)
+            case do.ReleaseTurn():
+                self._program.release()
             case do.SendHeld(token=token):
                 if token in self._pools:
                     self._pools[token].tell(Release(token))

@@ -91,7 +91,7 @@ def expected(width: int, depth: int) -> list[int]:
 
 @pytest.mark.parametrize("block", range(6))
 def test_concurrent_branches_end_the_same_under_random_crashes_and_replays(block: int) -> None:
-    deaths = 0
+    deaths = told_ahead = 0
     for seed in range(block * 50, block * 50 + 50):
         width, depth = 2 + seed % 5, 2 + seed % 4
         world = World(branches.definition, seed, width=width, depth=depth)
@@ -99,7 +99,9 @@ def test_concurrent_branches_end_the_same_under_random_crashes_and_replays(block
         assert state.status == "completed", (seed, state.reason)
         assert state.result == expected(width, depth), seed
         deaths += world.deaths
+        told_ahead += world.told_ahead
     assert deaths > 50  # else nothing was shown
+    assert told_ahead > 50
 
 
 @pytest.mark.parametrize("seed", range(60))

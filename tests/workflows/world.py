@@ -11,11 +11,15 @@ from understudy.actors.program import Program
 from understudy.messages.codec import decode_event, encode_event
 from understudy.messages.events import AnyEvent, RunStarted
 from understudy.messages.failures import Exit, Failure
-from understudy.messages.frames import Completed, Failed, Resolution, StartProgram, Turn
+from understudy.messages.frames import Completed, Failed, Resolution, Resolve, StartProgram, Turn
+from understudy.messages.policy import Limits
+from understudy.supervision.protocol import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
 from understudy.workflows import inputs as do
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all
+from understudy.workflows.link import ProgramLink
+from understudy.workflows.services import PoolOrder
 from understudy.workflows.state import RunState
 
 
@@ -24,7 +28,8 @@ class World:
 
     Args:
         definition: The workflow; its steps are answered by ``answer``.
-        seed: Decides the order of completions, the deaths of program workers and of the orchestrator.
+        seed: Decides the order of completions, how far the disk lags behind, the deaths of program workers and of the
+            orchestrator.
         crashes: Share of actions that are a death.
     """
 
@@ -34,17 +39,32 @@ class World:
         self.crashes = crashes
         self.now = 1_000_000.0
         self.journal: list[bytes] = []
+        self.on_disk = 0
+        self.outcomes_on_disk = 0
+        self.writing: deque[tuple[int, int, list[do.Effect]]] = deque()
+        """Appends under way: length of the journal and number of outcomes with each, and what waits for it."""
+        self.completed: set[str] = set()
+        """Steps that the disk held as completed when an orchestrator died."""
         self.state: RunState = self._record(
             None, [RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)]
         )
+        self.on_disk = 1
+        self.inbox: deque[do.Input] = deque()
         self.jobs: list[tuple[str, int, str]] = []
         self.tokens = 0
-        self.released = 0
+        self.link = self.new_link()
+        self.job: Job | None = None
+        """The program's, from its submission on."""
         self.deliveries: deque[Resolution] = deque()
         self.program: Program | None = None
         self.running_turn = False
+        self.heard = 0
+        """Outcomes that the program knows."""
+        self.turns: deque[int] = deque()
+        """Turns that the supervisor has not seen, by how many outcomes they follow from."""
         self.deaths = 0
-        self.executed: list[str] = []
+        self.told_ahead = 0
+        """Turns taken while what they followed from was still being written."""
         self.loop = ProgramLoop(self.idle)
         self.loop.set_debug(False)
 
@@ -70,50 +90,105 @@ class World:
         state.wait_changes.clear()
         return state
 
+    def new_link(self) -> ProgramLink:
+        services: Any = self  # it mints tokens and takes jobs, and a link needs no more
+        return ProgramLink(services, "r", self.inbox.append, written=len(self.state.resolutions))
+
     def happen(self, happened: do.Input) -> None:
         """Take one message through its life."""
+        if isinstance(happened, do.ProgramTurn):
+            assert self.turns.popleft() <= self.outcomes_on_disk, "something follows from what is not on the disk"
         decision = decide(self.state, happened, Moment(self.now, self.random.random()))
         self._record(self.state, decision.events)
-        for effect in (*decision.now, *decision.then):
+        if self.state.ended is None and not self.state.parked:
+            self.link.tell(self.state)
+        if decision.events:
+            self.writing.append((len(self.journal), len(self.state.resolutions), list(decision.then)))
+        elif self.writing:
+            self.writing[-1][-1].extend(decision.then)
+        for effect in decision.now if self.writing else (*decision.now, *decision.then):
             self.carry_out(effect)
+
+    def write(self) -> bool:
+        """Bring one append to the disk."""
+        self.on_disk, self.outcomes_on_disk, then = self.writing.popleft()
+        for effect in then:
+            self.carry_out(effect)
+        return True
 
     def carry_out(self, effect: do.Effect) -> None:
         match effect:
             case do.StartProgram():
-                self.start_program()
-            case do.ResolveProgram():
-                self.deliveries.append(self.state.resolutions[self.released])
-                self.released += 1
+                self.link.start(self.state)
+            case do.ReleaseTurn():
+                self.link.release()
             case do.Dispatch(key=key, attempt=attempt):
                 if not any(job[0] == key for job in self.jobs):
-                    self.tokens += 1
-                    self.jobs.append((key, attempt, str(self.tokens)))
+                    self.jobs.append((key, attempt, self.mint()))
             case do.WithdrawStep(key=key):
                 self.jobs = [job for job in self.jobs if job[0] != key]
             case do.EndProgram():
-                self.kill_program()
+                self.link.end()
             case do.Announce():
                 self.loop.stop()
             case _:
                 raise AssertionError(effect)
 
-    def start_program(self) -> None:
+    def mint(self) -> str:
+        self.tokens += 1
+        return str(self.tokens)
+
+    # ------------------------------------------------------------ the program's pool
+
+    def submit(self, _pool: PoolKey, _limits: Limits | None, job: Job) -> "World":
         self.kill_program()
-        self.deliveries.clear()
-        start = StartProgram(
-            run_id="r",
-            workflow=self.definition.name,
-            arguments=self.state.arguments,
-            started_at=self.state.started_at,
-            history=tuple(self.state.resolutions[: self.released]),
-            known=self.state.known_keys(),
-        )
-        self.program = Program(self.loop, self.definition, StartProgram.model_validate_json(start.model_dump_json()))
+        self.job = job
+        return self
+
+    def tell(self, message: PoolOrder) -> None:
+        match message:
+            case Send(frame=Resolve() as frame):
+                self.deliveries.append(Resolve.model_validate_json(frame.model_dump_json()).resolution)
+            case Withdraw():
+                self.kill_program()
+            case _:
+                raise AssertionError(message)
+
+    def assign(self, job: Job) -> bool:
+        assert isinstance(job.frame, StartProgram)
+        start = StartProgram.model_validate_json(job.frame.model_dump_json())
+        self.program = Program(self.loop, self.definition, start)
         self.program.begin()
         self.running_turn = True
-        self.happen(do.ProgramAssigned("program-1", 1, self.deaths))
+        self.heard = len(start.history)
+        job.reply(Assigned(job.token, "program-1", 1, self.deaths))
+        return True
+
+    def deliver(self, program: Program) -> bool:
+        self.told_ahead += bool(self.writing)
+        program.deliver(self.deliveries.popleft())
+        self.heard += 1
+        self.running_turn = True
+        return True
+
+    def end_turn(self, program: Program, job: Job) -> bool:
+        if program.history and not program.finished:
+            if self.random.random() < self.crashes / 4:
+                return self.die()
+            program.deliver(program.history.popleft())
+            return True
+        self.running_turn = False
+        turn = Turn.model_validate_json(program.turn().model_dump_json())
+        if self.random.random() < self.crashes:  # it dies before anybody hears of its turn
+            return self.die()
+        self.turns.append(self.heard)
+        job.reply(Answered(job.token, turn))
+        return True
 
     def kill_program(self) -> None:
+        self.job = None
+        self.deliveries.clear()
+        self.turns.clear()
         if self.program is not None:
             self.program.end()
             self.program = None
@@ -123,37 +198,32 @@ class World:
 
     def idle(self) -> bool:
         """Nothing is ready: end the turn that has run dry, or let something happen."""
-        program = self.program
-        if self.running_turn and program is not None:
-            if program.history and not program.finished:
-                if self.random.random() < self.crashes / 4:
-                    return self.die()
-                program.deliver(program.history.popleft())
-                return True
-            self.running_turn = False
-            turn = Turn.model_validate_json(program.turn().model_dump_json())
-            if self.random.random() < self.crashes:  # it dies before anybody hears of its turn
-                return self.die()
-            self.happen(do.ProgramTurn(turn))
+        if self.running_turn and self.program is not None and self.job is not None:
+            return self.end_turn(self.program, self.job)
+        if self.inbox:
+            self.happen(self.inbox.popleft())
             return True
-        if self.state.ended is not None or self.state.parked:
+        if (self.state.ended is not None or self.state.parked) and not self.writing:
             return False
         return self.act()
 
-    def act(self) -> bool:
+    def act(self) -> bool:  # noqa: PLR0911  one for each thing that can happen
         if self.random.random() < self.crashes:
             return self.die()
-        if self.program is not None and self.deliveries and self.random.random() < 0.5:
-            self.program.deliver(self.deliveries.popleft())
-            self.running_turn = True
-            return True
+        if self.job is not None and self.program is None:
+            return self.assign(self.job)
+        program = self.program
+        if self.writing and self.random.random() < 0.5:
+            return self.write()
+        if program is not None and self.deliveries and self.random.random() < 0.5:
+            return self.deliver(program)
         if self.jobs:
             self.finish(self.jobs.pop(self.random.randrange(len(self.jobs))))
             return True
-        if self.program is not None and self.deliveries:
-            self.program.deliver(self.deliveries.popleft())
-            self.running_turn = True
-            return True
+        if program is not None and self.deliveries:
+            return self.deliver(program)
+        if self.writing:
+            return self.write()
         dues = [*self.state.timers.values(), *(s.retry_at for s in self.state.steps.values() if s.retry_at is not None)]
         assert dues, f"nothing can happen any more: {self.state}"
         self.now = max(self.now, min(dues))
@@ -170,7 +240,7 @@ class World:
         if luck < self.crashes:
             self.happen(do.StepLost(key, attempt, token, Exit(kind="signaled", signal="SIGKILL"), charged=False))
             return
-        self.executed.append(key)
+        assert key not in self.completed, f"{key} was on the disk and runs again"
         arguments: Any = step.arguments
         answer = self.answer(step.name, arguments["args"])
         if isinstance(answer, Failure):
@@ -185,18 +255,24 @@ class World:
         return args[0] * 2
 
     def die(self) -> bool:
-        """The program's worker dies, or the whole orchestrator does and another reads the journal."""
+        """The program's worker dies, or the whole orchestrator does and another reads what is on the disk."""
         self.deaths += 1
+        job = self.job
         self.kill_program()
-        if self.random.random() < 0.5:
-            self.happen(do.ProgramLost(Exit(kind="signaled", signal="SIGKILL"), charged=False))
+        if job is not None and self.random.random() < 0.5:
+            job.reply(Lost(job.token, Exit(kind="signaled", signal="SIGKILL"), charged=False))
             return True
         before = as_json(self.state)
+        lost = len(self.journal) - self.on_disk
+        del self.journal[self.on_disk :]
         self.state = fold_all(decode_event(body) for body in self.journal)
-        assert as_json(self.state) == before
-        self.released = len(self.state.resolutions)
+        assert lost or as_json(self.state) == before
+        self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
+        self.writing.clear()
+        self.inbox.clear()
         self.jobs.clear()
-        self.deliveries.clear()
+        self.outcomes_on_disk = len(self.state.resolutions)
+        self.link = self.new_link()
         self.happen(do.Recover(orphaned=True))
         return True
 
