@@ -128,12 +128,12 @@ def _retry_or_fail(
         case give_up:
             reason = "rejected" if last.outcome == "rejected" else give_up.reason
             out.events.append(ev.StepFailed(at=moment.now, key=step.key, reason=reason, failure=failure))
-            out.then.append(do.ReleaseTurn())
+            out.then.append(do.ReleaseSteps())
 
 
 def _complete(step: Step, attempt: int, moment: Moment, out: Decision, *, flagged: bool) -> None:
     out.events.append(ev.StepCompleted(at=moment.now, key=step.key, attempt=attempt, flagged=flagged))
-    out.then.append(do.ReleaseTurn())
+    out.then.append(do.ReleaseSteps())
 
 
 def step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: Decision) -> None:

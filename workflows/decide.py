@@ -89,7 +89,7 @@ def _tick(state: RunState, _happened: do.Tick, moment: Moment, out: Decision) ->
     for key, due in sorted(state.timers.items(), key=lambda item: item[1]):
         if due <= moment.now:
             out.events.append(ev.TimerFired(at=moment.now, key=key))
-            out.then.append(do.ReleaseTurn())
+            out.then.append(do.ReleaseSteps())
     for key, due in state.retries.items():
         if due <= moment.now:
             out.now.append(do.Dispatch(key, state.steps[key].next_attempt))
@@ -102,7 +102,7 @@ def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision)
     if state.parked or state.status == "pending":  # nobody is there who could clean up
         _end(state, ev.RunCancelled(at=moment.now, reason=happened.reason), moment, out)
     else:
-        out.then.append(do.ReleaseTurn())
+        out.then.append(do.ReleaseSteps())
 
 
 def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: Decision) -> None:
@@ -226,7 +226,7 @@ def _child_finished(state: RunState, happened: do.ChildFinished, moment: Moment,
 def _child_ended(key: str, run_id: str, result: Any, failure: Failure | None, moment: Moment, out: Decision) -> None:
     event = ev.ChildEnded(at=moment.now, key=key, run_id=run_id, result=result, failure=failure)
     out.events.append(event)
-    out.then.append(do.ReleaseTurn())
+    out.then.append(do.ReleaseSteps())
 
 
 def _end(

@@ -161,10 +161,10 @@ class StartProgram:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseTurn:
-    """Take what the program asks for because of the next of ``RunState.resolutions``, one for each of these.
+class ReleaseSteps:
+    """The next of ``RunState.resolutions`` is on the disk: let the attempts begin that may follow from it.
 
-    It may have been told of that outcome before.
+    One for each of these. The program may have been told of the outcome before.
     """
 
 
@@ -224,7 +224,7 @@ class Announce:
 
 Effect: TypeAlias = (
     StartProgram
-    | ReleaseTurn
+    | ReleaseSteps
     | EndProgram
     | Dispatch
     | SendHeld

@@ -1,10 +1,5 @@
-"""A supervisor's link to its program: one streaming job in a program worker, and what is still to be told to it.
+"""A supervisor's link to its program: one streaming job in a program worker, and what is still to be told to it."""
 
-The program hears of an outcome while the disk still writes it, and what it asks for in answer is held here until that
-is done. So neither waits for the other, and nothing is built on what is not on record.
-"""
-
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -35,31 +30,27 @@ class ProgramLink:
         services: The orchestrator.
         run_id: Whose program it is.
         report: Takes what becomes of the program, as messages for the supervisor.
-        written: How many of the state's resolutions are on the disk.
     """
 
-    def __init__(self, services: Services, run_id: str, report: Callable[[Input], None], written: int) -> None:
+    def __init__(self, services: Services, run_id: str, report: Callable[[Input], None]) -> None:
         """Begin without a program."""
         self._services = services
         self._run_id = run_id
         self._report = report
-        self._written = written
         self._sent = 0
-        """How many of them this program has been told."""
+        """How many of the state's resolutions this program has been told."""
         self._token: str | None = None
         self._pool: PoolRef | None = None
         self._assigned = False
         self._unsent: list[Resolution] = []
         """Outcomes to be told that came after the start was submitted and before a worker had it."""
-        self._owed: deque[int] = deque()
-        """Turns that the program owes: for each, how many outcomes it will have been told by then."""
-        self._held: deque[tuple[int, Turn]] = deque()
-        """Turns that follow from outcomes which are not on the disk yet, with how many have to be."""
+        self._unanswered = 0
+        """Turns that the program owes."""
 
     @property
     def busy(self) -> bool:
         """True while the program runs or has not even begun to."""
-        return self._token is not None and bool(self._owed or self._held)
+        return self._token is not None and self._unanswered > 0
 
     def start(self, state: RunState) -> None:
         """Give the program to its pool, with every outcome there is."""
@@ -69,7 +60,7 @@ class ProgramLink:
         self._assigned = False
         history, self._unsent = _split(state.resolutions)
         self._sent = len(history)
-        self._owed.append(self._sent)
+        self._unanswered = 1
         frame = StartProgram(
             run_id=self._run_id,
             workflow=state.workflow,
@@ -100,12 +91,6 @@ class ProgramLink:
         else:
             self._unsent.extend(new)
 
-    def release(self) -> None:
-        """One more outcome is on the disk: take what the program asked for because of it."""
-        self._written += 1
-        while self._held and self._held[0][0] <= self._written:
-            self._report(ProgramTurn(self._held.popleft()[1]))
-
     def end(self) -> None:
         """Have the program forgotten."""
         if self._token is not None and self._pool is not None:
@@ -117,7 +102,7 @@ class ProgramLink:
         assert self._token is not None
         assert self._pool is not None
         self._sent += 1
-        self._owed.append(self._sent)
+        self._unanswered += 1
         self._pool.tell(Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
 
     def _hear(self, event: JobEvent) -> None:
@@ -131,11 +116,8 @@ class ProgramLink:
                 for resolution in unsent:
                     self._send(resolution)
             case Answered(message=Turn() as turn):
-                needed = self._owed.popleft()
-                if needed <= self._written:
-                    self._report(ProgramTurn(turn))
-                else:
-                    self._held.append((needed, turn))
+                self._unanswered -= 1
+                self._report(ProgramTurn(turn))
             case Lost(exit=gone, charged=charged):
                 self._forget()
                 self._report(ProgramLost(gone, charged))
@@ -147,11 +129,8 @@ class ProgramLink:
                 raise AssertionError(msg)
 
     def _forget(self) -> None:
-        """There is no program any more. Another one will ask for what this one had asked for in turns that are held."""
         self._token = None
-        self._unsent.clear()
-        self._owed.clear()
-        self._held.clear()
+        self._unanswered = 0
 
 
 def _split(resolutions: list[Resolution]) -> tuple[list[Resolution], list[Resolution]]:

@@ -17,19 +17,16 @@ from typing_extensions import override
 from understudy.journal.protocol import Append, Timer
 from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict
 from understudy.messages.events import AnyEvent, RunParked, RunStarted
-from understudy.messages.frames import Completed, Execute, Failed, Progress
 from understudy.supervision.actor import LoopActor
-from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Release, Unavailable
-from understudy.supervision.protocol import Withdraw as WithdrawJob
 from understudy.workflows import inputs as do
-from understudy.workflows.attempts import held
 from understudy.workflows.decide import CANCEL_GRACE, decide
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.fold import fold
 from understudy.workflows.inputs import Confirmed, Effect, Input
+from understudy.workflows.jobs import StepJobs
 from understudy.workflows.link import ProgramLink
 from understudy.workflows.panel import Panel
-from understudy.workflows.services import PoolRef, Services
+from understudy.workflows.services import Services
 from understudy.workflows.state import RunState, Step
 from understudy.workflows.views import row_of
 
@@ -38,8 +35,6 @@ PASSIVATE_AFTER: Final = 30.0
 CHILD_PATIENCE: Final = 1.0
 """Seconds that a run which waits for its children alone stays in memory. Then it makes room for them: parents that held
 their places in the program workers could keep their own children from ever beginning."""
-WITHDRAW_GRACE: Final = 0.5
-"""Seconds that asynchronous code has to end by itself once nobody waits for it."""
 
 
 class RunSupervisor(LoopActor):
@@ -67,14 +62,9 @@ class RunSupervisor(LoopActor):
         """Appends that are not on the disk yet."""
         self._after: list[Effect] = []
         """Effects without events of their own that must not overtake the ones before them."""
-        self._jobs: dict[str, tuple[str, int]] = {}
-        """Attempts that pools have, by token: step key and attempt number."""
-        self._pools: dict[str, PoolRef] = {}
-        """Which pool has it, by token."""
-        self._tokens: dict[str, str] = {}
-        """The same the other way round: step key to token."""
+        self._jobs = StepJobs(services, state, self.actor_ref.tell)
         self._panels: dict[str, Panel] = {}
-        self._program = ProgramLink(services, state.run_id, self.actor_ref.tell, written=len(state.resolutions))
+        self._program = ProgramLink(services, state.run_id, self.actor_ref.tell)
         self._alarm: tuple[float, asyncio.TimerHandle] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
@@ -203,12 +193,13 @@ class RunSupervisor(LoopActor):
     def _do(self, effect: Effect) -> None:  # noqa: C901, PLR0912  one line per kind of effect
         match effect:
             case do.Dispatch(key=key, attempt=attempt):
-                self._dispatch(self.state.steps[key], attempt)
-            case do.ReleaseTurn():
-                self._program.release()
+                step = self.state.steps[key]
+                if step.open and not self.state.parked:
+                    self._jobs.dispatch(step, attempt)
+            case do.ReleaseSteps():
+                self._jobs.wrote()
             case do.SendHeld(token=token):
-                if token in self._pools:
-                    self._pools[token].tell(Release(token))
+                self._jobs.release(token)
             case do.Judge(key=key, attempt=attempt):
                 self._judge(self.state.steps[key], attempt)
             case do.WithdrawStep(key=key):
@@ -229,37 +220,6 @@ class RunSupervisor(LoopActor):
             case _:
                 assert_never(effect)
 
-    def _dispatch(self, step: Step, attempt: int) -> None:
-        if step.key in self._tokens or self.state.parked or not step.open:
-            return
-        token = self._services.mint()
-        self._jobs[token] = (step.key, attempt)
-        self._tokens[step.key] = token
-        frame = Execute(
-            run_id=self.state.run_id,
-            key=step.key,
-            name=step.name,
-            step=step.ref,
-            attempt=attempt,
-            token=token,
-            arguments=step.arguments,
-            idempotency_key=f"{self.state.run_id}/{step.key}",
-            feedback=tuple(step.feedback),
-        )
-        job = Job(
-            token=token,
-            run_id=self.state.run_id,
-            label=step.key,
-            frame=frame,
-            reply=self._job_event,
-            attempt=attempt,
-            timeout=step.options.timeout,
-            hold=held(step),
-            solo=step.solo,
-        )
-        pool = PoolKey(self.state.app, step.kind, step.options.pool or step.kind)
-        self._pools[token] = self._services.submit(pool, step.options.limits, job)
-
     def _judge(self, step: Step, attempt: int) -> None:
         def judged(evaluations: Sequence[Any]) -> None:
             del self._panels[step.key]
@@ -271,34 +231,7 @@ class RunSupervisor(LoopActor):
     def _withdraw(self, key: str) -> None:
         if (panel := self._panels.pop(key, None)) is not None:
             panel.withdraw()
-        if (token := self._tokens.pop(key, None)) is not None:
-            del self._jobs[token]
-            self._pools.pop(token).tell(WithdrawJob(token, grace=WITHDRAW_GRACE))
-
-    # ------------------------------------------------------------ what pools say
-
-    def _job_event(self, event: JobEvent) -> None:
-        """Turn what became of a job into a message to this actor. Reactor's thread."""
-        found = self._jobs.get(event.token)
-        if found is None or (isinstance(event, Answered) and isinstance(event.message, Progress)):
-            return
-        key, attempt = found
-        if not isinstance(event, Assigned):
-            del self._jobs[event.token]
-            del self._pools[event.token]
-            del self._tokens[key]
-        match event:
-            case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
-                self.actor_ref.tell(do.StepAssigned(key, attempt, token, worker, pid, life))
-            case Answered(token=token, message=Completed() | Failed() as message):
-                self.actor_ref.tell(do.StepAnswered(key, attempt, token, message))
-            case Lost(token=token, exit=gone, charged=charged):
-                self.actor_ref.tell(do.StepLost(key, attempt, token, gone, charged))
-            case Unavailable(reason=reason):
-                self.actor_ref.tell(do.NoWorkers(reason))
-            case Answered(message=message):
-                msg = f"step {key} was answered with {message.type}"
-                raise AssertionError(msg)
+        self._jobs.withdraw(key)
 
     # ------------------------------------------------------------ waiting and leaving
 
@@ -335,7 +268,7 @@ class RunSupervisor(LoopActor):
         if not self.state.timers and not self.state.retries and self.state.cancel_requested is None:
             return None
         dues = list(self.state.timers.values())
-        dues += [due for key, due in self.state.retries.items() if key not in self._tokens]
+        dues += [due for key, due in self.state.retries.items() if key not in self._jobs]
         if self.state.cancel_requested is not None:
             dues.append(self.state.cancel_requested + CANCEL_GRACE)
         return min(dues, default=None)
@@ -367,6 +300,7 @@ class RunSupervisor(LoopActor):
         if self._alarm is not None:
             self._alarm[1].cancel()
             self._alarm = None
-        for key in [*self._tokens, *self._panels]:
+        for key in tuple(self._panels):
             self._withdraw(key)
+        self._jobs.withdraw_all()
         self._program.end()

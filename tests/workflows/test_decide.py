@@ -106,7 +106,7 @@ def test_a_result_is_told_to_the_program_only_after_it_is_recorded() -> None:
     decision = case.answer(["otter"])
     assert types(decision) == ["attempt.ended", "step.completed"]
     assert decision.now == []
-    assert decision.then == [do.ReleaseTurn()]
+    assert decision.then == [do.ReleaseSteps()]
     assert case.state.resolutions[-1].value == ["otter"]
 
 
@@ -235,7 +235,7 @@ def test_a_cancelled_program_may_clean_up_and_is_ended_after_a_grace() -> None:
     case.happen(do.ProgramAssigned("program-1", 7, 1))
     decision = case.happen(do.Cancel("enough"))
     assert types(decision) == ["cancel.requested"]
-    assert decision.then == [do.ReleaseTurn()]
+    assert decision.then == [do.ReleaseSteps()]
     assert case.happen(do.Cancel("again")) == Decision(), "asking twice is asking once"
     case.now += CANCEL_GRACE
     assert types(case.happen(do.Tick()))[-1] == "run.cancelled"
@@ -332,5 +332,5 @@ def test_every_resolution_of_the_state_has_its_word_to_the_program() -> None:
         do.StepAssigned("a#1", 1, "t1", "tool-1", 1, 1),
         do.StepAnswered("a#1", 1, "t1", Completed(token="t1", result=1, duration=0.1)),
     ):
-        told += case.happen(happened).then.count(do.ReleaseTurn())
+        told += case.happen(happened).then.count(do.ReleaseSteps())
     assert told == len(case.state.resolutions) == 3

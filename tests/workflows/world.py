@@ -41,8 +41,8 @@ class World:
         self.journal: list[bytes] = []
         self.on_disk = 0
         self.outcomes_on_disk = 0
-        self.writing: deque[tuple[int, int, list[do.Effect]]] = deque()
-        """Appends under way: length of the journal and number of outcomes with each, and what waits for it."""
+        self.writing: deque[tuple[int, list[do.Effect]]] = deque()
+        """Appends under way: length of the journal with each, and what waits for it."""
         self.completed: set[str] = set()
         """Steps that the disk held as completed when an orchestrator died."""
         self.state: RunState = self._record(
@@ -50,7 +50,8 @@ class World:
         )
         self.on_disk = 1
         self.inbox: deque[do.Input] = deque()
-        self.jobs: list[tuple[str, int, str]] = []
+        self.jobs: list[tuple[str, int, str, int]] = []
+        """Attempts to be made: key, number, token, and how many outcomes have to be on the disk before."""
         self.tokens = 0
         self.link = self.new_link()
         self.job: Job | None = None
@@ -58,10 +59,6 @@ class World:
         self.deliveries: deque[Resolution] = deque()
         self.program: Program | None = None
         self.running_turn = False
-        self.heard = 0
-        """Outcomes that the program knows."""
-        self.turns: deque[int] = deque()
-        """Turns that the supervisor has not seen, by how many outcomes they follow from."""
         self.deaths = 0
         self.told_ahead = 0
         """Turns taken while what they followed from was still being written."""
@@ -92,26 +89,24 @@ class World:
 
     def new_link(self) -> ProgramLink:
         services: Any = self  # it mints tokens and takes jobs, and a link needs no more
-        return ProgramLink(services, "r", self.inbox.append, written=len(self.state.resolutions))
+        return ProgramLink(services, "r", self.inbox.append)
 
     def happen(self, happened: do.Input) -> None:
         """Take one message through its life."""
-        if isinstance(happened, do.ProgramTurn):
-            assert self.turns.popleft() <= self.outcomes_on_disk, "something follows from what is not on the disk"
         decision = decide(self.state, happened, Moment(self.now, self.random.random()))
         self._record(self.state, decision.events)
         if self.state.ended is None and not self.state.parked:
             self.link.tell(self.state)
         if decision.events:
-            self.writing.append((len(self.journal), len(self.state.resolutions), list(decision.then)))
+            self.writing.append((len(self.journal), list(decision.then)))
         elif self.writing:
-            self.writing[-1][-1].extend(decision.then)
+            self.writing[-1][1].extend(decision.then)
         for effect in decision.now if self.writing else (*decision.now, *decision.then):
             self.carry_out(effect)
 
     def write(self) -> bool:
         """Bring one append to the disk."""
-        self.on_disk, self.outcomes_on_disk, then = self.writing.popleft()
+        self.on_disk, then = self.writing.popleft()
         for effect in then:
             self.carry_out(effect)
         return True
@@ -120,11 +115,11 @@ class World:
         match effect:
             case do.StartProgram():
                 self.link.start(self.state)
-            case do.ReleaseTurn():
-                self.link.release()
+            case do.ReleaseSteps():
+                self.outcomes_on_disk += 1
             case do.Dispatch(key=key, attempt=attempt):
                 if not any(job[0] == key for job in self.jobs):
-                    self.jobs.append((key, attempt, self.mint()))
+                    self.jobs.append((key, attempt, self.mint(), len(self.state.resolutions)))
             case do.WithdrawStep(key=key):
                 self.jobs = [job for job in self.jobs if job[0] != key]
             case do.EndProgram():
@@ -160,14 +155,12 @@ class World:
         self.program = Program(self.loop, self.definition, start)
         self.program.begin()
         self.running_turn = True
-        self.heard = len(start.history)
         job.reply(Assigned(job.token, "program-1", 1, self.deaths))
         return True
 
     def deliver(self, program: Program) -> bool:
         self.told_ahead += bool(self.writing)
         program.deliver(self.deliveries.popleft())
-        self.heard += 1
         self.running_turn = True
         return True
 
@@ -181,14 +174,12 @@ class World:
         turn = Turn.model_validate_json(program.turn().model_dump_json())
         if self.random.random() < self.crashes:  # it dies before anybody hears of its turn
             return self.die()
-        self.turns.append(self.heard)
         job.reply(Answered(job.token, turn))
         return True
 
     def kill_program(self) -> None:
         self.job = None
         self.deliveries.clear()
-        self.turns.clear()
         if self.program is not None:
             self.program.end()
             self.program = None
@@ -217,8 +208,10 @@ class World:
             return self.write()
         if program is not None and self.deliveries and self.random.random() < 0.5:
             return self.deliver(program)
-        if self.jobs:
-            self.finish(self.jobs.pop(self.random.randrange(len(self.jobs))))
+        if ready := [job for job in self.jobs if job[-1] <= self.outcomes_on_disk]:
+            job = self.random.choice(ready)
+            self.jobs.remove(job)
+            self.finish(*job[:3])
             return True
         if program is not None and self.deliveries:
             return self.deliver(program)
@@ -230,8 +223,7 @@ class World:
         self.happen(do.Tick())
         return True
 
-    def finish(self, job: tuple[str, int, str]) -> None:
-        key, attempt, token = job
+    def finish(self, key: str, attempt: int, token: str) -> None:
         step = self.state.steps[key]
         self.now += self.random.random()
         if step.running is None or step.running.token != token:

@@ -1,4 +1,4 @@
-"""What a program does while the disk is slow."""
+"""What goes on while the disk is slow, and what waits for it."""
 
 import os
 from pathlib import Path
