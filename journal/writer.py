@@ -1,6 +1,6 @@
 """The one connection that writes: a group of appends becomes one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -54,6 +54,8 @@ RUNS = Table(
 TIMERS = Table("INSERT INTO timers (run_id, key, due) VALUES {lines} ON CONFLICT DO UPDATE SET due = excluded.due", 3)
 NO_TIMERS = Table("DELETE FROM timers WHERE (run_id, key) IN (VALUES {lines})", 2)
 
+HEADS_OF = Table("SELECT id, last_seq, head FROM runs WHERE id IN (VALUES {lines})", 1)
+
 
 @cache
 def _statement(table: Table, lines: int) -> str:
@@ -88,6 +90,7 @@ class Writer:
             self._heads.clear()  # here only: later, heads run ahead of what is in the tables
         connection.execute("BEGIN IMMEDIATE")
         self._check_owner()
+        self._look_up({append.run_id for append in group} - self._heads.keys())
         lines = _Lines()
         answers = [self._add(append, lines) for append in group]
         for table, values in lines.by_table():
@@ -117,7 +120,7 @@ class Writer:
 
     def _add(self, append: Append, lines: "_Lines") -> Answer:
         run_id = append.run_id
-        seq, head = self._heads.get(run_id) or self._look_up(run_id)
+        seq, head = self._heads[run_id]
         if seq != append.expected:
             return conflict(append, seq)
         try:
@@ -142,9 +145,14 @@ class Writer:
             lines.timers[timer.run_id, timer.key] = timer.due
         return None
 
-    def _look_up(self, run_id: str) -> tuple[int, bytes]:
-        row = self._connection.execute("SELECT last_seq, head FROM runs WHERE id = ?", (run_id,)).fetchone()
-        return (row[0], row[1]) if row else (0, genesis(run_id))
+    def _look_up(self, run_ids: Set[str]) -> None:
+        """Find the newest sequence numbers and hashes of some runs, all at once like everything else here."""
+        unknown = list(run_ids)
+        self._heads.update((run_id, (0, genesis(run_id))) for run_id in unknown)
+        for start in range(0, len(unknown), LINES):
+            part = unknown[start : start + LINES]
+            found = self._connection.execute(_statement(HEADS_OF, len(part)), part)
+            self._heads.update((run_id, (seq, head)) for run_id, seq, head in found)
 
     def rest(self, idle: bool) -> None:  # noqa: FBT001  a callback with one meaning
         """Copy the log into the database where it has grown, after the acknowledgements rather than before.

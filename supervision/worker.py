@@ -27,6 +27,7 @@ DUMP_GRACE: Final = 0.05
 """Most seconds that a process about to be killed gets to write where it stands."""
 DUMP_IDLE: Final = 0.005
 """Seconds of silence on stderr after which that dump is taken to be whole."""
+_WORK: Final = frozenset({Execute, Evaluate})
 _WITH_DUMP: Final = frozenset({"hung", "timeout", "blocked"})
 
 OutputListener = Callable[[str, str, str], None]
@@ -98,7 +99,7 @@ class Worker:
         Raises:
             CodecError: The message cannot be written as JSON, or is over the size limit.
         """
-        if type(message) is Execute or type(message) is Evaluate:  # one at a time: the last one has been answered
+        if self.spec.concurrency == 1 and type(message) in _WORK:  # then the last one has been answered
             self._stderr.forget()
         self._channel.send(message)
 
