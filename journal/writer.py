@@ -1,6 +1,7 @@
 """The one connection that writes: a group of appends becomes one transaction."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -145,7 +146,7 @@ class Writer:
             lines.timers[timer.run_id, timer.key] = timer.due
         return None
 
-    def _look_up(self, run_ids: Set[str]) -> None:
+    def _look_up(self, run_ids: AbstractSet[str]) -> None:
         """Find the newest sequence numbers and hashes of some runs, all at once like everything else here."""
         unknown = list(run_ids)
         self._heads.update((run_id, (0, genesis(run_id))) for run_id in unknown)

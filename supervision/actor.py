@@ -16,52 +16,35 @@ from typing_extensions import override
 
 from understudy.supervision.reactor import Reactor
 
-BURST = 64
-"""Messages one actor handles before the loop turns to the others."""
-
 
 class Inbox:
-    """A pykka inbox that wakes its actor on the reactor. ``put`` may be called from any thread and never blocks.
+    """A pykka inbox that has its actor called on the reactor, once for each message. ``put`` is for any thread.
 
-    No lock: appending to a deque is atomic, and the actor clears ``_awake`` before it looks into the deque, so a
-    message put at any moment is either seen by the running burst or wakes another.
+    So messages are handled in the order in which they were put, whichever actors they are for.
     """
 
     def __init__(self) -> None:
         """Start empty and unbound."""
-        self.messages: deque[Envelope[Any]] = deque()
+        self._messages: deque[Envelope[Any]] = deque()
         self._actor: LoopActor | None = None
-        self._awake = False
 
     def bind(self, actor: "LoopActor") -> None:
-        """Say whose inbox this is."""
+        """Say whose inbox this is; nobody puts anything in before."""
         self._actor = actor
-        if self.messages:
-            self.wake()
 
     def put(self, envelope: Envelope[Any], /) -> None:
-        """Add a message."""
-        self.messages.append(envelope)
-        if not self._awake and self._actor is not None:
-            self.wake()
-
-    def wake(self) -> None:
-        """Have the actor look at its messages."""
-        self._awake = True
+        """Add a message. Never blocks."""
         assert self._actor is not None
-        self._actor.reactor.call(self._actor.handle_burst)
-
-    def begin(self) -> None:
-        """Note that the actor looks now."""
-        self._awake = False
+        self._messages.append(envelope)
+        self._actor.reactor.call(self._actor.handle_next)
 
     def get(self) -> Envelope[Any]:
         """Take the oldest message."""
-        return self.messages.popleft()
+        return self._messages.popleft()
 
     def empty(self) -> bool:
         """Say whether there is none."""
-        return not self.messages
+        return not self._messages
 
 
 class LoopActor(pykka.Actor):
@@ -75,6 +58,9 @@ class LoopActor(pykka.Actor):
         """Remember the reactor. Called in the thread that starts the actor."""
         super().__init__()
         self.reactor = reactor
+        inbox = self.actor_inbox
+        assert isinstance(inbox, Inbox)
+        inbox.bind(self)
         self._keep_alive: LoopActor | None = None
         """Itself while it lives, because refs are weak."""
 
@@ -99,21 +85,10 @@ class LoopActor(pykka.Actor):
     @override
     def _start_actor_loop(self) -> None:
         self._keep_alive = self
-        inbox = self.actor_inbox
-        assert isinstance(inbox, Inbox)
-        inbox.bind(self)
 
-    def handle_burst(self) -> None:
-        """Handle what is in the inbox, at most ``BURST`` messages. Reactor's thread only."""
-        inbox = self.actor_inbox
-        assert isinstance(inbox, Inbox)
-        inbox.begin()
-        for _ in range(min(len(inbox.messages), BURST)):
-            self._handle(inbox.messages.popleft())
-        if inbox.messages:
-            inbox.wake()
-
-    def _handle(self, envelope: Envelope[Any]) -> None:
+    def handle_next(self) -> None:
+        """Handle the oldest message of the inbox. Reactor's thread only."""
+        envelope = self.actor_inbox.get()
         reply_to = envelope.reply_to
         if self.actor_stopped.is_set():
             if reply_to is not None:

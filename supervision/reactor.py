@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from typing_extensions import override
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 BURST = 256
@@ -46,6 +47,9 @@ class Reactor:
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._awake = False
         """Whether somebody has seen to it that the calls are taken."""
+        self._asked: set[Future[Any]] = set()
+        """Answers that somebody waits for."""
+        self._stopped = False
 
     def __repr__(self) -> str:
         """Say whether the loop runs."""
@@ -61,6 +65,9 @@ class Reactor:
         try:
             self.loop.run_forever()
         finally:
+            self._stopped = True  # before the look at who waits: who asks later sees it
+            for answer in tuple(self._asked):
+                answer.cancel()
             self.loop.run_until_complete(self._end_tasks())
             self.loop.close()
 
@@ -110,6 +117,25 @@ class Reactor:
             except Exception as error:  # noqa: BLE001  the calls behind it must not be lost
                 self.loop.call_exception_handler({"message": f"a call of {function!r} failed", "exception": error})
         self.loop.call_soon(self._take_calls)
+
+    def ask(self, function: Callable[[A, Callable[[T], None]], object], question: A) -> "Future[T]":
+        """Have ``function`` called with a question and with what takes the answer. Any thread.
+
+        A third of the price of a coroutine. The future is cancelled where the reactor stops before there is an answer.
+        """
+        answer: Future[T] = Future()
+        self._asked.add(answer)
+        answer.add_done_callback(self._asked.discard)
+        self.call(self._put, function, question, answer)
+        if self._stopped:
+            answer.cancel()
+        return answer
+
+    def _put(self, function: Callable[[A, Callable[[T], None]], object], question: A, answer: "Future[T]") -> None:
+        try:
+            function(question, answer.set_result)
+        except Exception as error:  # noqa: BLE001  it is the asker's
+            answer.set_exception(error)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the reactor from another thread and give a future of its result."""

@@ -64,12 +64,6 @@ class Clerk:
             case _:
                 assert_never(command)
 
-    async def launch(self, command: StartRun) -> Accepted | Refused:
-        """Start a run whose arguments are known to fit."""
-        answer: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
-        self._runs.launch(command, answer.set_result)
-        return await answer
-
     async def _start(self, command: StartRun) -> Reply:
         """Start a run whose arguments come from outside: a worker of the app looks at them first."""
         checked = await self._ask(
@@ -84,7 +78,9 @@ class Clerk:
         if checked.faults:
             faults = "; ".join(f"{fault.field}: {fault.sentence}" for fault in checked.faults)
             return Refused(code="invalid", message=f"the inputs do not fit workflow {command.workflow}: {faults}")
-        return await self.launch(command.model_copy(update={"arguments": checked.arguments}))
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._runs.launch(command.model_copy(update={"arguments": checked.arguments}), answer.set_result)
+        return await answer
 
     async def _unknown(self, command: StartRun) -> str:
         described = await self._ask(command.app, lambda token: DescribeApp(id=token))

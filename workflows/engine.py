@@ -9,18 +9,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from loguru import logger
 
 from understudy.journal.memory import MemoryJournal
 from understudy.journal.protocol import Journal
 from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.commands import Refused
+from understudy.messages.commands import Accepted, Command, Refused, Reply, StartRun
 from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed
 from understudy.metrics import log
 from understudy.supervision.backend_spawn import SpawnBackend
@@ -40,7 +40,7 @@ from understudy.workflows.services import Services
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
 
-SWITCH_INTERVAL: Final = 0.0005
+SWITCH_INTERVAL: Final = 0.0002
 """Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
 the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
 YOUNG_OBJECTS: Final = 20_000
@@ -133,9 +133,9 @@ class Engine:
             observe=log.record,
         )
         self.runs.attach(services)
-        self.clerk = Clerk(self.runs, self._tree, services.mint, self._refusal)
+        self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal)
         if reachable:
-            door = Door(self.home, self.clerk.carry_out)
+            door = Door(self.home, self._clerk.carry_out)
             self.reactor.submit(door.open()).result()
             self._closers.append(lambda: self.reactor.submit(door.close()).result())
             self.home.write_record(journal=self.place)
@@ -205,20 +205,32 @@ class Engine:
             return Refused(code="not_found", message=f"there is no run {run_id!r}")
         return None
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the reactor and wait for its result. Any thread but the reactor's.
+    def launch(self, command: StartRun) -> Accepted | Refused:
+        """Start a run whose arguments are known to fit; returns once it is on the disk. Any thread but the reactor's.
+
+        Raises:
+            OrchestratorClosed: The engine was closed before that.
+        """
+        return self._wait_for(self.reactor.ask(self.runs.launch, command))
+
+    def carry_out(self, command: Command) -> Reply:
+        """Do what a command asks for and wait for the reply. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before there was one.
         """
+        coroutine = self._clerk.carry_out(command)
         try:
-            future = self.reactor.submit(coroutine)
+            answer = self.reactor.submit(coroutine)
         except RuntimeError:  # the loop is closed
             coroutine.close()
             self.check_alive()
             raise
+        return self._wait_for(answer)
+
+    def _wait_for(self, answer: Future[T]) -> T:
         try:
-            return future.result()
+            return answer.result()
         except CancelledError:
             self.check_alive()
             raise

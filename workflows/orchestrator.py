@@ -142,7 +142,7 @@ class Orchestrator:
             arguments=workflow.bind(*args, **kwargs),
         )
         self.check_alive()
-        reply = check(self._engine.wait_for(self._engine.clerk.launch(command)))
+        reply = check(self._engine.launch(command))
         assert isinstance(reply, Accepted)
         return self._handle(command.run_id, workflow.definition)
 
@@ -204,7 +204,7 @@ class Orchestrator:
             OrchestratorClosed: The orchestrator has stopped.
         """
         self.check_alive()
-        return self._engine.wait_for(self._engine.clerk.carry_out(command))
+        return self._engine.carry_out(command)
 
     def workers(self) -> list[WorkerRecord]:
         """Give the worker processes of this moment."""

@@ -1,0 +1,115 @@
+"""The one thread that everything of the orchestrator runs on, and the actors that share it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pykka
+import pytest
+from typing_extensions import override
+
+from understudy.supervision.actor import LoopActor
+from understudy.supervision.reactor import BURST, Reactor
+
+
+@pytest.fixture
+def reactor() -> Iterator[Reactor]:
+    made = Reactor()
+    made.start()
+    yield made
+    made.stop()
+
+
+class Diary(LoopActor):
+    """Writes down what it is told."""
+
+    def __init__(self, reactor: Reactor, name: str, lines: list[str]) -> None:
+        super().__init__(reactor)
+        self.name = name
+        self.lines = lines
+
+    @override
+    def on_receive(self, message: str) -> str:
+        if message == "fail":
+            raise SystemExit(message)
+        self.lines.append(f"{self.name}: {message}")
+        return message
+
+
+def test_calls_are_made_in_order_on_the_reactors_thread_whoever_asks(reactor: Reactor) -> None:
+    made: list[tuple[int, bool]] = []
+    done = threading.Event()
+    many = 3 * BURST
+    for number in range(many):
+        reactor.call(lambda number=number: made.append((number, reactor.on_thread())))
+    reactor.call(done.set)
+    assert done.wait(10)
+    assert made == [(number, True) for number in range(many)]
+
+
+def test_a_call_that_fails_does_not_take_the_next_one_with_it(reactor: Reactor) -> None:
+    seen: list[str] = []
+    done = threading.Event()
+    reactor.loop.call_soon_threadsafe(
+        reactor.loop.set_exception_handler, lambda _loop, context: seen.append(context["message"])
+    )
+    reactor.call(int, "no number")
+    reactor.call(done.set)
+    assert done.wait(10)
+    assert "failed" in seen[0]
+
+
+def test_who_asks_gets_the_answer_or_what_the_question_raised(reactor: Reactor) -> None:
+    assert reactor.ask(lambda question, answer: answer(question + 1), 41).result(10) == 42
+    with pytest.raises(ValueError, match="no number"):
+        reactor.ask(lambda question, _answer: int(question), "no number").result(10)
+
+
+def test_nobody_waits_for_an_answer_of_a_reactor_that_has_stopped() -> None:
+    reactor = Reactor()
+    reactor.start()
+    asked = threading.Event()
+
+    def never(_question: None, _answer: Callable[[Any], None]) -> None:
+        asked.set()
+
+    open_question = reactor.ask(never, None)
+    assert asked.wait(10)
+    reactor.stop()
+    for answer in (open_question, reactor.ask(never, None)):
+        with pytest.raises(CancelledError):
+            answer.result(10)
+
+
+def test_actors_handle_messages_in_the_order_in_which_they_were_sent_whoever_they_are_for(reactor: Reactor) -> None:
+    lines: list[str] = []
+    done = threading.Event()
+    first, second = (Diary.start(reactor, name, lines) for name in ("first", "second"))
+    reactor.call(first.tell, "a")
+    reactor.call(second.tell, "b")
+    reactor.call(first.tell, "c")
+    reactor.call(reactor.call, done.set)
+    assert done.wait(10)
+    assert lines == ["first: a", "second: b", "first: c"]
+
+
+def test_an_actor_that_lets_out_even_a_system_exit_goes_on_and_harms_no_other(reactor: Reactor) -> None:
+    lines: list[str] = []
+    failing, other = (Diary.start(reactor, name, lines) for name in ("failing", "other"))
+    with pytest.raises(SystemExit):
+        failing.ask("fail", timeout=10)
+    assert failing.ask("again", timeout=10) == "again"
+    assert other.ask("too", timeout=10) == "too"
+
+
+def test_who_asks_an_actor_that_stops_before_it_comes_to_that_is_told(reactor: Reactor) -> None:
+    ref = Diary.start(reactor, "short", [])
+
+    def stop_and_ask(_question: None, answer: Callable[[Any], None]) -> None:
+        ref.stop(block=False)
+        answer(ref.ask("too late", block=False))
+
+    late = reactor.ask(stop_and_ask, None).result(10)
+    with pytest.raises(pykka.ActorDeadError, match="stopped before"):
+        late.get(timeout=10)
