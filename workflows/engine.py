@@ -40,7 +40,7 @@ from understudy.workflows.services import Services
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
 
-SWITCH_INTERVAL: Final = 0.0002
+SWITCH_INTERVAL: Final = 0.0001
 """Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
 the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
 YOUNG_OBJECTS: Final = 20_000
