@@ -220,9 +220,12 @@ def _exception(resolution: Resolution) -> Exception:
     failure = resolution.failure
     assert failure is not None
     if resolution.reason == "":
-        kind = RunCancelled if failure.outcome == "cancelled" else RunFailed
         message = failure.sentence()
-        return kind(message) if kind is RunCancelled else RunFailed(message, run_id=str(resolution.value))
+        if failure.outcome == "cancelled":
+            return RunCancelled(message)
+        return RunFailed(
+            message, run_id=str(resolution.value), step=resolution.child_step, attempts=resolution.child_attempts
+        )
     classes: dict[str, type[StepFailed]] = {
         "quarantined": StepQuarantined,
         "unknown": OutcomeUnknown,

@@ -38,7 +38,7 @@ class KillWorker(Message):
 
     type: Literal["worker.kill"] = "worker.kill"
     worker: str
-    signal: int = 9
+    signal: int = Field(default=9, ge=1, le=64)
 
 
 class ListWorkers(Message):

@@ -21,7 +21,8 @@ class Score:
         label: A category, where the evaluator sorts rather than measures.
 
     Raises:
-        ValueError: ``value`` is not between 0 and 1.
+        TypeError: ``value`` is no number.
+        ValueError: It is not between 0 and 1.
     """
 
     value: float
@@ -30,8 +31,12 @@ class Score:
 
     def __post_init__(self) -> None:
         """Refuse values off the scale, NaN included."""
-        if not 0.0 <= self.value <= 1.0:
-            msg = f"a score lies between 0.0 and 1.0, not at {self.value!r}"
+        msg = f"a score lies between 0.0 and 1.0, not at {self.value!r}"
+        try:
+            fits = 0.0 <= self.value <= 1.0
+        except TypeError:
+            raise TypeError(msg) from None
+        if not fits:
             raise ValueError(msg)
 
 

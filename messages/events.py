@@ -12,6 +12,7 @@ from understudy.messages.base import Json, Message
 from understudy.messages.evaluation import Evaluation, Verdict
 from understudy.messages.failures import Exit, Failure, Outcome
 from understudy.messages.policy import StepKind, StepOptions
+from understudy.messages.records import AttemptRecord
 
 
 class Event(Message):
@@ -163,6 +164,10 @@ class ChildEnded(Event):
     run_id: str
     result: Json = None
     failure: Failure | None = None
+    step: str | None = None
+    """Key of the child's step whose failure ended it; None where its own code raised."""
+    attempts: tuple[AttemptRecord, ...] = ()
+    """That step's attempts."""
 
 
 class StateChanged(Event):

@@ -7,6 +7,7 @@ from pydantic import Field
 from understudy.messages.base import Json, Message
 from understudy.messages.failures import Failure
 from understudy.messages.policy import Limits, StepKind, StepOptions, WorkerKind
+from understudy.messages.records import AttemptRecord
 
 # ---------------------------------------------------------------- orchestrator to worker
 
@@ -56,8 +57,12 @@ class Resolution(Message):
     value: Json = None
     failure: Failure | None = None
     reason: Literal["", "exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"] = ""
-    """For ``failure``: why the step has come to its end."""
+    """For ``failure`` of a step: why it has come to its end."""
     attempts: int = 0
+    """How often the step was tried."""
+    child_step: str | None = None
+    child_attempts: tuple[AttemptRecord, ...] = ()
+    """For ``failure`` of a child: its step whose failure ended it, and that step's attempts."""
 
 
 class StartProgram(Message):

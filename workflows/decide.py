@@ -213,19 +213,26 @@ def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
         cancel_step(step, moment, out)
     elif (child := state.children.get(key)) is not None and child.open:
         out.now.append(do.CancelChild(key))
-        _child_ended(key, child.run_id, None, Failure(outcome="cancelled", message="no longer awaited"), moment, out)
+        failure = Failure(outcome="cancelled", message="no longer awaited")
+        out.events.append(ev.ChildEnded(at=moment.now, key=key, run_id=child.run_id, failure=failure))
+        out.then.append(do.ReleaseSteps())
 
 
 def _child_finished(state: RunState, happened: do.ChildFinished, moment: Moment, out: Decision) -> None:
     child = state.children.get(happened.key)
     if child is None or not child.open:
         return
-    _child_ended(happened.key, child.run_id, happened.result, happened.failure, moment, out)
-
-
-def _child_ended(key: str, run_id: str, result: Any, failure: Failure | None, moment: Moment, out: Decision) -> None:
-    event = ev.ChildEnded(at=moment.now, key=key, run_id=run_id, result=result, failure=failure)
-    out.events.append(event)
+    out.events.append(
+        ev.ChildEnded(
+            at=moment.now,
+            key=happened.key,
+            run_id=child.run_id,
+            result=happened.result,
+            failure=happened.failure,
+            step=happened.step,
+            attempts=happened.attempts,
+        )
+    )
     out.then.append(do.ReleaseSteps())
 
 

@@ -205,7 +205,16 @@ def _child_ended(state: RunState, event: ChildEnded) -> None:
     if event.failure is None:
         state.resolutions.append(Resolution(key=event.key, kind="result", value=event.result))
     else:
-        state.resolutions.append(Resolution(key=event.key, kind="failure", failure=event.failure, value=event.run_id))
+        state.resolutions.append(
+            Resolution(
+                key=event.key,
+                kind="failure",
+                failure=event.failure,
+                value=event.run_id,
+                child_step=event.step,
+                child_attempts=event.attempts,
+            )
+        )
 
 
 # ---------------------------------------------------------------- the run itself

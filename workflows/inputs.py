@@ -9,6 +9,7 @@ from understudy.messages.errors import JournalError
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Completed, Failed, Turn
+from understudy.messages.records import AttemptRecord
 
 # ---------------------------------------------------------------- what happens
 
@@ -123,6 +124,9 @@ class ChildFinished:
     key: str
     result: Json
     failure: Failure | None
+    step: str | None = None
+    attempts: tuple[AttemptRecord, ...] = ()
+    """Of the child's step whose failure ended it: its key and its attempts."""
 
 
 Input: TypeAlias = (

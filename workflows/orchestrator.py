@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal as signals
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -217,7 +218,11 @@ class Orchestrator:
 
         Raises:
             WorkerNotFound: No worker with this id is alive.
+            ValueError: There is no such signal.
         """
+        if signal not in signals.valid_signals():
+            msg = f"there is no signal {signal!r}; give for instance signal.SIGKILL"
+            raise ValueError(msg)
         reply = self.send(KillWorker(worker=worker_id, signal=signal))
         if isinstance(reply, Refused):
             raise WorkerNotFound(reply.message)

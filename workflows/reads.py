@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from understudy.journal.protocol import Journal, Stored
 from understudy.journal.sqlite import SqliteJournal
@@ -16,7 +16,7 @@ from understudy.metrics.figures import Metrics, figures
 from understudy.workflows.fold import fold_all
 from understudy.workflows.home import Home
 from understudy.workflows.state import RunState
-from understudy.workflows.views import run_record, step_records
+from understudy.workflows.views import failed_at, run_record, step_records
 
 
 class Reads:
@@ -139,12 +139,9 @@ def result_of(state: RunState) -> Json:
     if state.ended == "completed":
         return state.result
     if state.ended == "failed":
-        step = state.steps.get(state.failed_step or "")
-        attempts: Sequence[Any] = ()
-        if step is not None:
-            attempts = next(record.attempts for record in step_records(state) if record.key == step.key)
+        step, attempts = failed_at(state)
         message = f"run {state.run_id} failed: {state.reason}"
-        raise RunFailed(message, run_id=state.run_id, step=state.failed_step, attempts=attempts)
+        raise RunFailed(message, run_id=state.run_id, step=step, attempts=attempts)
     if state.ended == "cancelled":
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
     if state.parked:

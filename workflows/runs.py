@@ -21,6 +21,7 @@ from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, 
 from understudy.workflows.services import Services
 from understudy.workflows.state import RunState
 from understudy.workflows.supervisor import RunSupervisor
+from understudy.workflows.views import failed_at
 
 ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")
 """Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
@@ -161,7 +162,8 @@ class Runs:
         failure = state.failure
         if state.ended == "cancelled":
             failure = Failure(outcome="cancelled", message=state.reason or f"run {state.run_id} was cancelled")
-        self.route(state.parent, ChildFinished(state.parent_key, state.result, failure))
+        step, attempts = failed_at(state)
+        self.route(state.parent, ChildFinished(state.parent_key, state.result, failure, step, attempts))
 
     # ------------------------------------------------------------ Directory
 

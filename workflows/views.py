@@ -48,6 +48,12 @@ def step_records(state: RunState) -> list[StepRecord]:
     return [step_record(step) for step in state.steps.values()]
 
 
+def failed_at(state: RunState) -> tuple[str | None, tuple[AttemptRecord, ...]]:
+    """Give the key of the step whose failure ended a run, with its attempts; None where no step's did."""
+    step = state.steps.get(state.failed_step or "")
+    return state.failed_step, tuple(_attempt_record(attempt) for attempt in step.attempts) if step is not None else ()
+
+
 def step_record(step: Step) -> StepRecord:
     """Give the record of one step."""
     return StepRecord(

@@ -371,6 +371,8 @@ def test_killing_a_worker_costs_its_step_nothing(orchestrator, tmp_path, number)
 def test_killing_an_unknown_worker_is_refused(orchestrator):
     with pytest.raises(WorkerNotFound, match="nobody"):
         orchestrator.kill("nobody")
+    with pytest.raises(ValueError, match="no signal 999"):
+        orchestrator.kill("tool-1", signal=999)
 
 
 def test_the_tree_shows_supervisors_pools_and_workers(orchestrator):

@@ -163,3 +163,8 @@ def test_what_evaluators_return_becomes_a_score(returned: object, value: float) 
 def test_what_is_no_score_is_refused(returned: object) -> None:
     with pytest.raises((TypeError, ValueError), match="score|Score"):
         as_score(returned)
+
+
+def test_a_score_that_is_no_number_is_refused_with_the_scale() -> None:
+    with pytest.raises(TypeError, match=r"between 0\.0 and 1\.0, not at 'high'"):
+        Score("high")  # type: ignore[arg-type]

@@ -443,7 +443,8 @@ async def parent_of_failure() -> str:
     try:
         await failing_child()
     except RunFailed as failed:
-        return f"{failed.run_id}: {failed}"
+        outcomes = [attempt.outcome for attempt in failed.attempts]
+        return f"{failed.run_id} at {failed.step} {outcomes}: {failed}"
     return "it worked"
 
 
