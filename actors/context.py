@@ -43,6 +43,14 @@ class ProgramPort(Protocol):
         """Forget a timer that nobody waits for."""
         ...
 
+    def now(self) -> float:
+        """Give when the newest outcome that the program knows was recorded, in seconds since the Unix epoch."""
+        ...
+
+    def draw(self, what: str) -> bytes:
+        """Give 32 random bytes, the same ones for the same call on every replay."""
+        ...
+
     def adopt(self, task: "asyncio.Task[Any]") -> None:
         """Note a task as the program's own."""
         ...

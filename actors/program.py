@@ -8,6 +8,7 @@ found out the moment it does not.
 import asyncio
 from collections import deque
 from contextvars import copy_context
+from hashlib import sha256
 from typing import Any
 
 from pydantic import BaseModel
@@ -66,6 +67,7 @@ class Program:
         self._commands: list[ProgramCommand] = []
         self._state: BaseModel | None = definition.fresh_state()
         self._told_state: Json = self._dump_state()
+        self._now = start.started_at
         self.finished = False
         """True once the workflow has returned or raised; no outcome is delivered after that."""
         self.ended = False
@@ -83,6 +85,7 @@ class Program:
     def deliver(self, resolution: Resolution) -> None:
         """Hand over the next recorded outcome; what waits for it runs in the loop's next turn."""
         key = resolution.key
+        self._now = max(self._now, resolution.at)  # clocks are set back now and then
         if resolution.kind == "cancel":
             if self._main is not None:
                 self._main.cancel()
@@ -141,6 +144,14 @@ class Program:
         """See ``ProgramPort``."""
         if self._timers.pop(timer.key, None) is not None:
             self._withdraw(timer.key)
+
+    def now(self) -> float:
+        """See ``ProgramPort``."""
+        return self._now
+
+    def draw(self, what: str) -> bytes:
+        """See ``ProgramPort``."""
+        return sha256(f"{self._start.seed}/{_scope().key(what)}".encode()).digest()
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """See ``ProgramPort``."""

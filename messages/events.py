@@ -35,6 +35,8 @@ class RunStarted(Event):
     """Id of the run that started this one as its child."""
     parent_key: str | None = None
     """Key of the call in the parent."""
+    seed: str = ""
+    """What the program's random numbers follow from."""
 
 
 class StepScheduled(Event):

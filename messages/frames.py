@@ -53,6 +53,8 @@ class Resolution(Message):
     """The recorded outcome of something the program awaits. Delivered in journal order, one per loop turn."""
 
     key: str
+    at: float = 0.0
+    """When it was recorded."""
     kind: Literal["result", "failure", "timer", "cancel"]
     value: Json = None
     failure: Failure | None = None
@@ -74,6 +76,7 @@ class StartProgram(Message):
     """Name of the workflow in the worker's app."""
     arguments: dict[str, Json]
     started_at: float
+    seed: str = ""
     history: tuple[Resolution, ...] = ()
     """Recorded outcomes in journal order."""
     known: tuple[str, ...] = ()

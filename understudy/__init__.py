@@ -12,6 +12,7 @@ from understudy.version import VERSION
 if TYPE_CHECKING:
     from understudy.actors.current import current
     from understudy.actors.models.mock import MockModel
+    from understudy.actors.replayed import now, random, uuid4
     from understudy.messages.errors import (
         DefinitionError,
         Fatal,
@@ -79,9 +80,12 @@ __all__ = [
     "__version__",
     "current",
     "evaluator",
+    "now",
+    "random",
     "run",
     "sleep",
     "tool",
+    "uuid4",
     "workflow",
 ]
 
@@ -97,9 +101,12 @@ _HOMES = {
     "Workflow": "workflows.workflow",
     "current": "actors.current",
     "evaluator": "workflows.decorators",
+    "now": "actors.replayed",
+    "random": "actors.replayed",
     "run": "workflows.run",
     "sleep": "workflows.decorators",
     "tool": "workflows.decorators",
+    "uuid4": "actors.replayed",
     "workflow": "workflows.decorators",
 }
 """The module of each public name that is no error."""

@@ -71,6 +71,7 @@ def fold(state: RunState | None, event: AnyEvent) -> RunState:
             started_at=event.at,
             parent=event.parent,
             parent_key=event.parent_key,
+            seed=event.seed,
         )
     else:
         _FOLDS[type(event)](state, event)
@@ -145,7 +146,7 @@ def _step_completed(state: RunState, event: StepCompleted) -> None:
     step.flagged = event.flagged
     step.ended_at = event.at
     state.in_flight -= 1
-    state.resolutions.append(Resolution(key=event.key, kind="result", value=step.result))
+    state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=step.result))
 
 
 def _step_failed(state: RunState, event: StepFailed) -> None:
@@ -159,6 +160,7 @@ def _step_failed(state: RunState, event: StepFailed) -> None:
         state.resolutions.append(
             Resolution(
                 key=event.key,
+                at=event.at,
                 kind="failure",
                 failure=event.failure,
                 reason=event.reason,
@@ -186,7 +188,7 @@ def _timer_set(state: RunState, event: TimerSet) -> None:
 def _timer_fired(state: RunState, event: TimerFired) -> None:
     del state.timers[event.key]
     state.wait_changes.append((event.key, None))
-    state.resolutions.append(Resolution(key=event.key, kind="timer"))
+    state.resolutions.append(Resolution(key=event.key, at=event.at, kind="timer"))
 
 
 def _timer_cancelled(state: RunState, event: TimerCancelled) -> None:
@@ -203,11 +205,12 @@ def _child_ended(state: RunState, event: ChildEnded) -> None:
     state.children[event.key].open = False
     state.in_flight -= 1
     if event.failure is None:
-        state.resolutions.append(Resolution(key=event.key, kind="result", value=event.result))
+        state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=event.result))
     else:
         state.resolutions.append(
             Resolution(
                 key=event.key,
+                at=event.at,
                 kind="failure",
                 failure=event.failure,
                 value=event.run_id,
@@ -236,7 +239,7 @@ def _program_ended(state: RunState, event: ProgramEnded) -> None:
 def _cancel_requested(state: RunState, event: CancelRequested) -> None:
     state.cancel_requested = event.at
     state.reason = event.reason
-    state.resolutions.append(Resolution(key=CANCEL_KEY, kind="cancel"))
+    state.resolutions.append(Resolution(key=CANCEL_KEY, at=event.at, kind="cancel"))
 
 
 def _run_completed(state: RunState, event: RunCompleted) -> None:

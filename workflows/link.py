@@ -66,6 +66,7 @@ class ProgramLink:
             workflow=state.workflow,
             arguments=state.arguments,
             started_at=state.started_at,
+            seed=state.seed or state.run_id,
             history=tuple(history),
             known=state.known_keys(),
             whole=not self._unsent,

@@ -1,6 +1,7 @@
 """The directory of runs: which supervisors are in memory, how the others are brought back, and who watches what."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -103,6 +104,7 @@ class Runs:
                 arguments=command.arguments,
                 parent=parent,
                 parent_key=key,
+                seed=secrets.token_hex(16),
             )
             state = fold(None, first)
             accepted = partial(self._launched, command.run_id)

@@ -91,6 +91,7 @@ class RunState:
     started_at: float
     parent: str | None = None
     parent_key: str | None = None
+    seed: str = ""
     seq: int = 0
     """Number of events folded so far."""
     updated_at: float = 0.0
