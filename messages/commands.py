@@ -26,8 +26,16 @@ class CancelRun(Message):
     reason: str | None = None
 
 
+class PauseRun(Message):
+    """Have a run and its children stop where they are. Attempts that run may end; nothing new begins until resumed."""
+
+    type: Literal["run.pause"] = "run.pause"
+    run_id: str
+    reason: str | None = None
+
+
 class ResumeRun(Message):
-    """Let a parked run go on."""
+    """Let a paused or parked run go on, with its paused children."""
 
     type: Literal["run.resume"] = "run.resume"
     run_id: str
@@ -54,7 +62,7 @@ class ShowTree(Message):
 
 
 Command: TypeAlias = Annotated[
-    StartRun | CancelRun | ResumeRun | KillWorker | ListWorkers | ShowTree,
+    StartRun | CancelRun | PauseRun | ResumeRun | KillWorker | ListWorkers | ShowTree,
     Field(discriminator="type"),
 ]
 

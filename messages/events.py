@@ -234,8 +234,15 @@ class RunParked(Event):
     """What happened and what mends it."""
 
 
+class RunPaused(Event):
+    """The run stops at somebody's wish. What runs may end; nothing new begins."""
+
+    type: Literal["run.paused"] = "run.paused"
+    reason: str | None = None
+
+
 class RunResumed(Event):
-    """A parked run goes on."""
+    """A parked or paused run goes on."""
 
     type: Literal["run.resumed"] = "run.resumed"
 
@@ -262,6 +269,7 @@ AnyEvent: TypeAlias = Annotated[
     | RunFailed
     | RunCancelled
     | RunParked
+    | RunPaused
     | RunResumed,
     Field(discriminator="type"),
 ]

@@ -21,6 +21,7 @@ from understudy.messages.events import (
     RunCompleted,
     RunFailed,
     RunParked,
+    RunPaused,
     RunResumed,
     RunStarted,
     StepCompleted,
@@ -152,7 +153,7 @@ class _Run:
     open: set[str] = field(default_factory=set[str])  # keys of steps and children without an end
     timers: set[str] = field(default_factory=set[str])  # keys of waits without an end
     begun: bool = False
-    parked: bool = False
+    halted: RunStatus | None = None
     started_at: float = 0.0
     ended: RunStatus | None = None
     ended_at: float = 0.0
@@ -161,8 +162,8 @@ class _Run:
     def status(self) -> RunStatus:
         if self.ended is not None:
             return self.ended
-        if self.parked:
-            return "parked"
+        if self.halted is not None:
+            return self.halted
         if not self.begun:
             return "pending"
         return "waiting" if self.timers and not self.open else "running"
@@ -231,9 +232,11 @@ def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:
         case ProgramEnded():
             workflow.program_crashes += 1
         case RunParked():
-            run.parked = True
+            run.halted = "parked"
+        case RunPaused():
+            run.halted = "paused"
         case RunResumed():
-            run.parked, run.ended = False, None
+            run.halted, run.ended = None, None
         case RunCompleted():
             run.ended, run.ended_at = "completed", event.at
         case RunFailed():

@@ -116,5 +116,6 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.RunFailed: lambda event: f"failed{f' at step {event.step}' if event.step else ''}{_because(event.failure)}",
     ev.RunCancelled: _with_reason("was cancelled"),
     ev.RunParked: _with_reason("is parked"),
+    ev.RunPaused: _with_reason("is paused"),
     ev.RunResumed: lambda _event: "goes on",
 }

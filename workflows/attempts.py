@@ -49,8 +49,8 @@ def _attempt_ended(
 def step_assigned(state: RunState, happened: do.StepAssigned, moment: Moment, out: Decision) -> None:
     """A worker was chosen: record the attempt, and let it begin if it was held for that."""
     step = state.steps[happened.key]
-    if not step.open or step.next_attempt != happened.attempt:
-        return
+    if not step.open or step.next_attempt != happened.attempt or state.halted == "paused":
+        return  # it has been taken back meanwhile
     out.events.append(
         ev.AttemptStarted(
             at=moment.now,
@@ -123,7 +123,7 @@ def _retry_or_fail(
             attempt = step.next_attempt
             due = moment.now + delay
             out.events.append(ev.RetryScheduled(at=moment.now, key=step.key, attempt=attempt, due=due, solo=solo))
-            if delay <= 0 and not state.parked:
+            if delay <= 0 and not state.halted:
                 out.now.append(do.Dispatch(step.key, attempt))
         case give_up:
             reason = "rejected" if last.outcome == "rejected" else give_up.reason

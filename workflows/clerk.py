@@ -11,6 +11,7 @@ from understudy.messages.commands import (
     Command,
     KillWorker,
     ListWorkers,
+    PauseRun,
     Refused,
     Reply,
     ResumeRun,
@@ -23,7 +24,7 @@ from understudy.messages.errors import JournalError, WorkerNotFound
 from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
-from understudy.workflows.inputs import Cancel, Confirmed, Input, Resume
+from understudy.workflows.inputs import Cancel, Confirmed, Input, Pause, Resume
 from understudy.workflows.runs import Runs
 
 CHECK_TIMEOUT = 60.0
@@ -49,6 +50,8 @@ class Clerk:
                 return await self._start(command)
             case CancelRun(run_id=run_id, reason=reason):
                 return await self._tell(run_id, Cancel(reason))
+            case PauseRun(run_id=run_id, reason=reason):
+                return await self._tell(run_id, Pause(reason))
             case ResumeRun(run_id=run_id):
                 return await self._tell(run_id, Resume())
             case KillWorker(worker=worker, signal=signal):

@@ -55,14 +55,26 @@ def _recover(state: RunState, happened: do.Recover, moment: Moment, out: Decisio
             attempt_lost(state, step, step.running, gone, charged=False, moment=moment, out=out)
     if happened.orphaned and state.program is not None:
         out.events.append(ev.ProgramEnded(at=moment.now, exit=gone, charged=False))
-    if not state.parked:
+    if not state.halted:
         _go_on(state, moment, out)
 
 
-def _resume(state: RunState, _happened: do.Resume, moment: Moment, out: Decision) -> None:
-    if state.parked:
-        out.events.append(ev.RunResumed(at=moment.now))
-        _go_on(state, moment, out)
+def _pause(state: RunState, happened: do.Pause, moment: Moment, out: Decision) -> None:
+    """Let what runs end, and nothing begin: attempts that wait for a worker are taken back."""
+    if state.halted is not None:
+        return
+    out.events.append(ev.RunPaused(at=moment.now, reason=happened.reason))
+    out.now.append(do.EndProgram())
+    out.now.extend(do.WithdrawStep(step.key) for step in state.steps.values() if step.awaits_worker)
+    out.then.extend(do.PauseChild(key) for key, child in state.children.items() if child.open)
+
+
+def _resume(state: RunState, happened: do.Resume, moment: Moment, out: Decision) -> None:
+    if state.halted is None or (state.halted == "parked" and happened.unless_parked):
+        return
+    out.events.append(ev.RunResumed(at=moment.now))
+    _go_on(state, moment, out)
+    out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open)
 
 
 def _go_on(state: RunState, moment: Moment, out: Decision) -> None:
@@ -81,7 +93,7 @@ def _go_on(state: RunState, moment: Moment, out: Decision) -> None:
 
 
 def _tick(state: RunState, _happened: do.Tick, moment: Moment, out: Decision) -> None:
-    if state.parked and not any(isinstance(event, ev.RunResumed) for event in out.events):
+    if state.halted and not any(isinstance(event, ev.RunResumed) for event in out.events):
         return
     if state.cancel_requested is not None and moment.now >= state.cancel_requested + CANCEL_GRACE:
         _end(state, ev.RunCancelled(at=moment.now, reason=state.reason), moment, out)
@@ -99,7 +111,7 @@ def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision)
     if state.cancel_requested is not None:
         return
     out.events.append(ev.CancelRequested(at=moment.now, reason=happened.reason))
-    if state.parked or state.status == "pending":  # nobody is there who could clean up
+    if state.halted or state.status == "pending":  # nobody is there who could clean up
         _end(state, ev.RunCancelled(at=moment.now, reason=happened.reason), moment, out)
     else:
         out.then.append(do.ReleaseSteps())
@@ -110,7 +122,7 @@ def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: De
 
 
 def _park(state: RunState, reason: str, moment: Moment, out: Decision) -> None:
-    if not state.parked:
+    if state.halted != "parked":
         out.events.append(ev.RunParked(at=moment.now, reason=reason))
         out.now.append(do.EndProgram())
         out.then.append(do.Announce())
@@ -135,7 +147,7 @@ def _program_lost(state: RunState, happened: do.ProgramLost, moment: Moment, out
             exit=happened.exit,
         )
         _end(state, ev.RunFailed(at=moment.now, failure=failure), moment, out)
-    elif not state.parked:
+    elif not state.halted:
         out.then.append(do.StartProgram())
 
 
@@ -264,6 +276,7 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.StepJudged: step_judged,
     do.Tick: _tick,
     do.Cancel: _cancel,
+    do.Pause: _pause,
     do.Resume: _resume,
     do.ChildFinished: _child_finished,
 }

@@ -21,6 +21,7 @@ from understudy.messages.events import (
     RunCompleted,
     RunFailed,
     RunParked,
+    RunPaused,
     RunResumed,
     RunStarted,
     StateChanged,
@@ -263,20 +264,26 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
     state.ended = status
     state.ended_at = at
     state.program = None
-    state.parked = False
+    state.halted = None
     for key in state.timers:
         state.wait_changes.append((key, None))
     state.timers.clear()
 
 
 def _run_parked(state: RunState, event: RunParked) -> None:
-    state.parked = True
+    state.halted = "parked"
+    state.reason = event.reason
+    state.program = None
+
+
+def _run_paused(state: RunState, event: RunPaused) -> None:
+    state.halted = "paused"
     state.reason = event.reason
     state.program = None
 
 
 def _run_resumed(state: RunState, event: RunResumed) -> None:  # noqa: ARG001  every fold takes state and event
-    state.parked = False
+    state.halted = None
     state.reason = None
     state.program_crashes = 0
 
@@ -302,5 +309,6 @@ _FOLDS: Final[dict[type[Any], Callable[[RunState, Any], None]]] = {
     RunFailed: _run_failed,
     RunCancelled: _run_cancelled,
     RunParked: _run_parked,
+    RunPaused: _run_paused,
     RunResumed: _run_resumed,
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import CancelRun, Command, Refused, Reply, ResumeRun
+from understudy.messages.commands import CancelRun, Command, PauseRun, Refused, Reply, ResumeRun
 from understudy.messages.errors import IdConflict, InvalidInput, OrchestratorClosed, RunNotFound, UnderstudyError
 from understudy.messages.records import ENDED, RunStatus, StepRecord
 from understudy.workflows.reads import Reads
@@ -165,8 +165,16 @@ class Run(Generic[R]):
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is."""
         check(self._host.send(CancelRun(run_id=self.id, reason=reason)))
 
+    def pause(self, reason: str | None = None) -> None:
+        """Have the run and its children stop where they are; returns once that is on the disk.
+
+        Attempts that run may end, and their results are kept. Nothing new begins before ``resume``: no step, no retry,
+        no timer that comes due. A run that has ended, or is parked, stays as it is.
+        """
+        check(self._host.send(PauseRun(run_id=self.id, reason=reason)))
+
     def resume(self) -> None:
-        """Let a parked run go on; returns once that is on the disk."""
+        """Let a paused or parked run go on; returns once that is on the disk."""
         check(self._host.send(ResumeRun(run_id=self.id)))
 
 

@@ -113,8 +113,18 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Somebody wants nothing new to begin."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
-    """Somebody has looked at a parked run and lets it go on."""
+    """Somebody lets a paused run go on, or a parked one that they have looked at."""
+
+    unless_parked: bool = False
+    """Whether a parked run is to stay so: a parent that goes on has not looked at what parked its child."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,7 @@ Input: TypeAlias = (
     | StepJudged
     | Tick
     | Cancel
+    | Pause
     | Resume
     | ChildFinished
 )
@@ -222,6 +233,20 @@ class CancelChild:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseChild:
+    """Have a child run pause with its parent."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeChild:
+    """Let a child run go on with its parent."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """The run has ended or is parked: tell those who wait for it."""
 
@@ -236,5 +261,7 @@ Effect: TypeAlias = (
     | WithdrawStep
     | StartChild
     | CancelChild
+    | PauseChild
+    | ResumeChild
     | Announce
 )

@@ -144,7 +144,7 @@ def result_of(state: RunState) -> Json:
         raise RunFailed(message, run_id=state.run_id, step=step, attempts=attempts)
     if state.ended == "cancelled":
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
-    if state.parked:
+    if state.halted == "parked":
         msg = (
             f"run {state.run_id} is parked: {state.reason}; once that is mended, it goes on with "
             f"`understudy run FILE.py:{state.workflow} --id {state.run_id}`, or with its handle's resume()"

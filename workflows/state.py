@@ -1,7 +1,7 @@
 """A run's state: everything a supervisor knows of its run, as plain values. Only ``fold`` changes them."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from understudy.messages.base import Json
 from understudy.messages.evaluation import Evaluation
@@ -64,6 +64,11 @@ class Step:
         return self.attempts[-1] if self.attempts and self.attempts[-1].outcome is None else None
 
     @property
+    def awaits_worker(self) -> bool:
+        """True where the next attempt is due, or will be, and has not begun."""
+        return self.status in {"scheduled", "retrying"}
+
+    @property
     def next_attempt(self) -> int:
         """Number of the attempt that would come next."""
         return len(self.attempts) + 1
@@ -111,7 +116,8 @@ class RunState:
     program_crashes: int = 0
     """Deaths of program workers charged to this run."""
     cancel_requested: float | None = None
-    parked: bool = False
+    halted: Literal["parked", "paused"] | None = None
+    """Why nothing new may begin: a person must look, or wants it so."""
     ended: RunStatus | None = None
     ended_at: float | None = None
     reason: str | None = None
@@ -128,8 +134,8 @@ class RunState:
         """Where the run stands, in the public contract's words."""
         if self.ended is not None:
             return self.ended
-        if self.parked:
-            return "parked"
+        if self.halted is not None:
+            return self.halted
         if self.program is None and not self.steps and not self.timer_keys:
             return "pending"
         asleep = self.in_flight == 0 and bool(self.timers) and self.cancel_requested is None

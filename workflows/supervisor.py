@@ -91,7 +91,7 @@ class RunSupervisor(LoopActor):
     def on_crash(self, error: BaseException) -> None:
         """A fault of the engine itself stops this run where a person can look, and no other run."""
         logger.opt(exception=error).error("run {} stopped by a fault of the engine", self.state.run_id)
-        if self.state.ended is None and not self.state.parked:
+        if self.state.ended is None and not self.state.halted:
             reason = "a fault of the engine: " + "".join(traceback.format_exception_only(error)).strip()
             parked = RunParked(at=self._services.clock(), reason=reason)
             self._carry_out(Decision(events=[parked], now=[do.EndProgram()], then=[do.Announce()]))
@@ -102,7 +102,7 @@ class RunSupervisor(LoopActor):
         events, then = decision.events, decision.then
         for event in events:
             fold(self.state, event)
-        if self.state.ended is None and not self.state.parked:
+        if self.state.ended is None and not self.state.halted:
             self._program.tell(self.state)
         if events and not then and reply is None:
             if not self._unwritten:
@@ -194,7 +194,7 @@ class RunSupervisor(LoopActor):
         match effect:
             case do.Dispatch(key=key, attempt=attempt):
                 step = self.state.steps[key]
-                if step.open and not self.state.parked:
+                if step.open and not self.state.halted:
                     self._jobs.dispatch(step, attempt)
             case do.ReleaseSteps():
                 self._jobs.wrote()
@@ -205,7 +205,7 @@ class RunSupervisor(LoopActor):
             case do.WithdrawStep(key=key):
                 self._withdraw(key)
             case do.StartProgram():
-                if not self.state.parked:
+                if not self.state.halted:
                     self._program.start(self.state)
             case do.EndProgram():
                 self._program.end()
@@ -214,11 +214,18 @@ class RunSupervisor(LoopActor):
                     self._services.directory.launch_child(self.state, key)
             case do.CancelChild(key=key):
                 reason = f"run {self.state.run_id} no longer awaits it"
-                self._services.directory.route(self.state.children[key].run_id, do.Cancel(reason))
+                self._tell_child(key, do.Cancel(reason))
+            case do.PauseChild(key=key):
+                self._tell_child(key, do.Pause(self.state.reason))
+            case do.ResumeChild(key=key):
+                self._tell_child(key, do.Resume(unless_parked=True))
             case do.Announce():
                 self._services.directory.announce(self.state)
             case _:
                 assert_never(effect)
+
+    def _tell_child(self, key: str, message: Input) -> None:
+        self._services.directory.route(self.state.children[key].run_id, message)
 
     def _judge(self, step: Step, attempt: int) -> None:
         def judged(evaluations: Sequence[Any]) -> None:
@@ -263,7 +270,7 @@ class RunSupervisor(LoopActor):
             self.actor_ref.tell(do.Tick())
 
     def _next_due(self) -> float | None:
-        if self.state.parked:
+        if self.state.halted:
             return None
         if not self.state.timers and not self.state.retries and self.state.cancel_requested is None:
             return None
@@ -282,7 +289,7 @@ class RunSupervisor(LoopActor):
         now = self._services.clock()
         if due is not None and due - now <= PASSIVATE_AFTER:
             return False
-        if self.state.parked or due is not None:
+        if self.state.halted or due is not None:
             return True
         # A child may be done in a moment, and rebuilding its parent costs a replay.
         if self._quiet_since is None:

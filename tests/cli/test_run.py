@@ -201,6 +201,19 @@ def test_commands_of_another_terminal_reach_a_detached_run(understudy: CommandLi
     assert "enough" in understudy("runs", "result", "one", "--timeout", "30", code=5).err
 
 
+def test_a_detached_run_is_paused_and_goes_on_from_another_terminal(understudy: CommandLine, gate: Gate) -> None:
+    understudy("run", *gate.inputs, "--detach", "--id", "one")
+    gate.reached()
+    assert understudy("runs", "pause", "one", "--reason", "for lunch").out == "run one is paused\n"
+    gate.open()
+    shown = understudy.result_of("runs", "show", "one", "-o", "json")
+    assert (shown["status"], shown["reason"]) == ("paused", "for lunch")
+    assert understudy("runs", "resume", "one").out == "run one goes on\n"
+    assert understudy.result_of("runs", "result", "one", "--timeout", "30") == "through"
+    assert "is completed already" in understudy("runs", "pause", "one").out
+    assert gate.lines() == ["before", "after"]
+
+
 def test_a_killed_worker_is_replaced_and_its_step_not_charged(understudy: CommandLine, gate: Gate) -> None:
     understudy("run", *gate.inputs, "--detach", "--id", "one")
     gate.reached()

@@ -129,6 +129,8 @@ WAITING = [*BEGUN, ev.TimerSet(at=1.0, key="sleep#1", due=9.0)]
         ([*WAITING, scheduled("a")], "running"),
         ([*WAITING, ev.TimerFired(at=9.0, key="sleep#1")], "running"),
         ([*BEGUN, ev.RunParked(at=2.0, reason="look")], "parked"),
+        ([*BEGUN, ev.RunPaused(at=2.0)], "paused"),
+        ([*BEGUN, ev.RunPaused(at=2.0), ev.RunResumed(at=3.0)], "running"),
         ([*BEGUN, ev.RunParked(at=2.0, reason="look"), ev.RunResumed(at=3.0)], "running"),
         ([*BEGUN, ev.RunCompleted(at=2.0)], "completed"),
         ([*BEGUN, ev.RunFailed(at=2.0, failure=Failure(outcome="error"))], "failed"),

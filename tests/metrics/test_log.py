@@ -101,6 +101,7 @@ SENTENCES = [
     ),
     (ev.RunCancelled(at=1.0, reason="enough"), "run r was cancelled: enough"),
     (ev.RunParked(at=1.0, reason="the code changed"), "run r is parked: the code changed"),
+    (ev.RunPaused(at=1.0, reason="for lunch"), "run r is paused: for lunch"),
     (ev.RunResumed(at=1.0), "run r goes on"),
 ]
 

@@ -275,6 +275,47 @@ def test_a_program_that_diverges_is_parked_and_can_be_resumed() -> None:
     assert do.StartProgram() in decision.then
 
 
+def test_a_paused_run_begins_nothing_records_what_ends_and_goes_on_when_resumed() -> None:
+    case = Case()
+    case.turn(schedule("a#1"), schedule("b#1"), ScheduleTimer(key="timer#1", seconds=1))
+    case.happen(do.StepAssigned("a#1", 1, "t1", "tool-1", 1, 1))
+    decision = case.happen(do.Pause("for lunch"))
+    assert types(decision) == ["run.paused"]
+    assert decision.now == [do.EndProgram(), do.WithdrawStep("b#1")], "an attempt that runs may end"
+    assert (case.state.status, case.state.reason) == ("paused", "for lunch")
+    assert case.happen(do.Pause(None)) == Decision(), "pausing twice is pausing once"
+    assert case.happen(do.StepAssigned("b#1", 1, "t2", "tool-2", 2, 1)) == Decision(), "it was taken back"
+    case.now += 10
+    assert case.happen(do.Tick()) == Decision()
+    assert types(case.happen(do.StepAnswered("a#1", 1, "t1", Failed(token="t1", failure=ERROR, duration=0.1)))) == [
+        "attempt.ended",
+        "retry.scheduled",
+    ]
+    case.now += 100
+    decision = case.happen(do.Resume())
+    assert types(decision) == ["run.resumed", "timer.fired"]
+    assert {effect.key for effect in decision.now if isinstance(effect, do.Dispatch)} == {"a#1", "b#1"}
+    assert do.StartProgram() in decision.then
+    assert case.state.status == "running"
+
+
+def test_children_pause_and_go_on_with_their_parent_unless_they_are_parked() -> None:
+    case = Case()
+    case.turn(ScheduleChild(key="child#1", workflow="c", arguments={}))
+    assert case.happen(do.Pause(None)).then == [do.PauseChild("child#1")]
+    assert do.ResumeChild("child#1") in case.happen(do.Resume()).then
+    case.turn(Diverge(detail="the code changed"))
+    assert case.happen(do.Resume(unless_parked=True)) == Decision()
+    assert case.happen(do.Pause(None)) == Decision(), "a parked run waits for a person already"
+
+
+def test_a_paused_run_is_cancelled_at_once_as_nobody_is_there_to_clean_up() -> None:
+    case = Case()
+    case.happen(do.ProgramAssigned("program-1", 7, 1))
+    case.happen(do.Pause(None))
+    assert types(case.happen(do.Cancel("enough"))) == ["cancel.requested", "run.cancelled"]
+
+
 def test_recovery_charges_nobody_for_the_orchestrators_death() -> None:
     case = Case()
     case.happen(do.ProgramAssigned("program-1", 7, 1))

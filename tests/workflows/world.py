@@ -95,7 +95,7 @@ class World:
         """Take one message through its life."""
         decision = decide(self.state, happened, Moment(self.now, self.random.random()))
         self._record(self.state, decision.events)
-        if self.state.ended is None and not self.state.parked:
+        if self.state.ended is None and not self.state.halted:
             self.link.tell(self.state)
         if decision.events:
             self.writing.append((len(self.journal), list(decision.then)))
@@ -194,7 +194,7 @@ class World:
         if self.inbox:
             self.happen(self.inbox.popleft())
             return True
-        if (self.state.ended is not None or self.state.parked) and not self.writing:
+        if (self.state.ended is not None or self.state.halted) and not self.writing:
             return False
         return self.act()
 

@@ -62,8 +62,8 @@ def run(
 ) -> int:
     """Start the workflow NAME of FILE.py and follow it; its result is printed as JSON.
 
-    With the --id of a run that exists, that run goes on where it stood, also where it was parked; inputs may be left
-    out.
+    With the --id of a run that exists, that run goes on where it stood, also where it was parked or paused; inputs may
+    be left out.
     """
     app, workflow = _target(target)
     order = Order(target, app, workflow, _inputs(pairs, document), run_id, timeout)
@@ -105,7 +105,7 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
                 handle = orchestrator.start_app(order.app, order.workflow, arguments, id=run_id)
             except ValueError as error:
                 raise click.BadParameter(str(error), param_hint="--id") if run_id else error from error
-            if handle.status == "parked":  # whoever asks for it by its id has looked at what parked it
+            if handle.status in {"parked", "paused"}:  # whoever asks for it by its id wants it to go on
                 handle.resume()
             if started is not None:
                 started(handle.id)

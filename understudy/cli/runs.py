@@ -1,4 +1,4 @@
-"""``understudy runs``: what the journal says of runs, whether or not an orchestrator is running; and cancelling one."""
+"""``understudy runs``: what the journal says of runs, whether or not an orchestrator is running; and steering one."""
 
 import sys
 import time
@@ -11,6 +11,7 @@ from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 from understudy.messages.records import RunStatus
 
 if TYPE_CHECKING:
+    from understudy.messages.commands import CancelRun, PauseRun, ResumeRun
     from understudy.messages.records import RunRecord, StepRecord
 
 POLL = 0.1
@@ -20,7 +21,7 @@ POLL = 0.1
 @click.group(cls=Verbs)
 @common
 def runs() -> None:
-    """Look at runs and cancel them. Looking needs no running orchestrator."""
+    """Look at runs and steer them. Looking needs no running orchestrator."""
 
 
 @runs.command("list")
@@ -153,18 +154,45 @@ def result(settings: Settings, run_id: str, timeout: float) -> None:
 def cancel(settings: Settings, run_id: str, reason: str | None) -> None:
     """Ask a run to end early. Its program may clean up."""
     from understudy.messages.commands import CancelRun
+
+    _steer(settings, CancelRun(run_id=run_id, reason=reason), "was asked to end")
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--reason", help="Why; it is kept with the run.")
+@common
+@pass_settings
+def pause(settings: Settings, run_id: str, reason: str | None) -> None:
+    """Have a run and its children stop where they are. What runs may end; nothing new begins."""
+    from understudy.messages.commands import PauseRun
+
+    _steer(settings, PauseRun(run_id=run_id, reason=reason), "is paused")
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@common
+@pass_settings
+def resume(settings: Settings, run_id: str) -> None:
+    """Let a paused or parked run go on."""
+    from understudy.messages.commands import ResumeRun
+
+    _steer(settings, ResumeRun(run_id=run_id), "goes on")
+
+
+def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:
+    """Send a command about a run that has not ended, and say what came of it."""
     from understudy.messages.records import ENDED
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
     from understudy.workflows.reads import Reads
 
     with Reads.open(settings.home) as reads:
-        status = reads.run(run_id).status
+        status = reads.run(command.run_id).status
     if status not in ENDED:
-        check(ask(settings.home, CancelRun(run_id=run_id, reason=reason)))
+        check(ask(settings.home, command))
     if settings.json:
-        emit({"run_id": run_id, "status": status, "asked": status not in ENDED})
-    elif status in ENDED:
-        print(f"run {run_id} is {status} already")
+        emit({"run_id": command.run_id, "status": status, "asked": status not in ENDED})
     else:
-        print(f"run {run_id} was asked to end")
+        print(f"run {command.run_id} {f'is {status} already' if status in ENDED else done}")

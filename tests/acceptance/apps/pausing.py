@@ -1,0 +1,24 @@
+"""Runs with two gates, alone and as a child."""
+
+from pathlib import Path
+
+from tests.acceptance.apps.effects import append
+from tests.acceptance.apps.running import gate
+from understudy import tool, workflow
+
+
+@tool
+def note(log: str, text: str) -> None:
+    append(Path(log), text)
+
+
+@workflow
+async def gates(folder: str) -> str:
+    first = await gate(folder, "first")
+    await note(str(Path(folder, "log")), "between")
+    return f"{first}, {await gate(folder, 'second')}"
+
+
+@workflow
+async def family(folder: str) -> str:
+    return await gates(folder)
