@@ -35,6 +35,14 @@ class ProgramPort(Protocol):
         """
         ...
 
+    async def receive(self, name: str) -> tuple[str, Json]:
+        """Wait for the next message of a type; give the key of this wait, and the message."""
+        ...
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Have it recorded that the message of a wait could not be read."""
+        ...
+
     def set_timer(self, timer: "DurableTimer", seconds: float) -> None:
         """Have a timer recorded that fires ``seconds`` from now."""
         ...

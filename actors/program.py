@@ -32,9 +32,11 @@ from understudy.messages.frames import (
     Diverge,
     ProgramCommand,
     Raise,
+    RefuseMessage,
     Resolution,
     Return,
     ScheduleChild,
+    ScheduleReceive,
     ScheduleStep,
     ScheduleTimer,
     StartProgram,
@@ -135,6 +137,16 @@ class Program:
         command = ScheduleChild(key=key, workflow=workflow, arguments=arguments)
         return await self._ask(command)
 
+    async def receive(self, name: str) -> tuple[str, Json]:
+        """See ``ProgramPort``."""
+        key = _scope().key(f"receive({name})")
+        return key, await self._ask(ScheduleReceive(key=key, name=name))
+
+    def refuse(self, key: str, reason: str) -> None:
+        """See ``ProgramPort``."""
+        if not self.ended:
+            self._commands.append(RefuseMessage(key=key, reason=reason))
+
     def set_timer(self, timer: DurableTimer, seconds: float) -> None:
         """See ``ProgramPort``."""
         self._timers[timer.key] = timer
@@ -181,7 +193,7 @@ class Program:
         for task in tuple(self._tasks):  # what the workflow started and did not await ends with it
             task.cancel()
 
-    async def _ask(self, command: ScheduleStep | ScheduleChild) -> Json:
+    async def _ask(self, command: ScheduleStep | ScheduleChild | ScheduleReceive) -> Json:
         future: asyncio.Future[Json] = self._loop.create_future()
         self._waiting[command.key] = future
         self._command(command)
@@ -192,7 +204,7 @@ class Program:
                 self._withdraw(command.key)
             raise
 
-    def _command(self, command: ScheduleStep | ScheduleTimer | ScheduleChild) -> None:
+    def _command(self, command: ScheduleStep | ScheduleTimer | ScheduleChild | ScheduleReceive) -> None:
         self._asked.add(command.key)
         if command.key not in self._known and not self.ended:
             self._commands.append(command)

@@ -26,6 +26,18 @@ class CancelRun(Message):
     reason: str | None = None
 
 
+class SignalRun(Message):
+    """Put a message into a run's mailbox, where its program takes it with ``receive``."""
+
+    type: Literal["run.signal"] = "run.signal"
+    run_id: str
+    name: str
+    """Of the message's type."""
+    value: Json
+    key: str | None = None
+    """A message with the key of an earlier one is that message."""
+
+
 class PauseRun(Message):
     """Have a run and its children stop where they are. Attempts that run may end; nothing new begins until resumed."""
 
@@ -62,7 +74,7 @@ class ShowTree(Message):
 
 
 Command: TypeAlias = Annotated[
-    StartRun | CancelRun | PauseRun | ResumeRun | KillWorker | ListWorkers | ShowTree,
+    StartRun | CancelRun | SignalRun | PauseRun | ResumeRun | KillWorker | ListWorkers | ShowTree,
     Field(discriminator="type"),
 ]
 
@@ -79,7 +91,7 @@ class Refused(Message):
     """The command was not taken, and nothing has changed."""
 
     type: Literal["refused"] = "refused"
-    code: Literal["invalid", "not_found", "conflict", "unavailable", "closed"]
+    code: Literal["invalid", "not_found", "conflict", "unavailable", "closed", "full", "ended"]
     message: str
 
 

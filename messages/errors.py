@@ -87,6 +87,14 @@ class RunParked(UnderstudyError):  # noqa: N818  reads like its siblings
     """A run stopped where a person must look; nothing is lost, and it can be resumed."""
 
 
+class MailboxFull(UnderstudyError):  # noqa: N818  the contract's name
+    """The run has as many messages waiting as it may have; this one was not taken. Send it again later."""
+
+
+class RunEnded(UnderstudyError):  # noqa: N818  reads like its siblings
+    """The run has come to its end and takes no messages."""
+
+
 class RunNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
     """No run with this id is in the journal."""
 

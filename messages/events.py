@@ -172,6 +172,52 @@ class ChildEnded(Event):
     """That step's attempts."""
 
 
+class MessageReceived(Event):
+    """Somebody sent the run a message. It lies in the run's mailbox until the program takes it."""
+
+    type: Literal["message.received"] = "message.received"
+    number: int
+    """1, 2, 3 ... within the run."""
+    name: str
+    """Of the message's type."""
+    value: Json
+    key: str | None = None
+    """What tells a repetition from a new message."""
+
+
+class ReceiveAsked(Event):
+    """The program awaits a message."""
+
+    type: Literal["receive.asked"] = "receive.asked"
+    key: str
+    name: str
+    """Of the message's type."""
+
+
+class MessageTaken(Event):
+    """The oldest message of its type goes to the program."""
+
+    type: Literal["message.taken"] = "message.taken"
+    key: str
+    """Of the call that awaits it."""
+    number: int
+
+
+class MessageRefused(Event):
+    """The program cannot read a message as what it awaits; it awaits the next one."""
+
+    type: Literal["message.refused"] = "message.refused"
+    key: str
+    reason: str
+
+
+class ReceiveWithdrawn(Event):
+    """The program awaits a message no longer. One that was on its way to it lies in the mailbox again."""
+
+    type: Literal["receive.withdrawn"] = "receive.withdrawn"
+    key: str
+
+
 class StateChanged(Event):
     """The program changed the run's shared state."""
 
@@ -261,6 +307,11 @@ AnyEvent: TypeAlias = Annotated[
     | TimerCancelled
     | ChildScheduled
     | ChildEnded
+    | MessageReceived
+    | ReceiveAsked
+    | MessageTaken
+    | MessageRefused
+    | ReceiveWithdrawn
     | StateChanged
     | ProgramStarted
     | ProgramEnded

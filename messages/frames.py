@@ -214,6 +214,22 @@ class ScheduleTimer(Message):
     seconds: float
 
 
+class ScheduleReceive(Message):
+    """The program awaits a message of one type."""
+
+    type: Literal["schedule.receive"] = "schedule.receive"
+    key: str
+    name: str
+
+
+class RefuseMessage(Message):
+    """The program cannot read the message that this key was given."""
+
+    type: Literal["refuse.message"] = "refuse.message"
+    key: str
+    reason: str
+
+
 class ScheduleChild(Message):
     """The program awaits a run of another workflow of its app."""
 
@@ -254,7 +270,15 @@ class Diverge(Message):
 
 
 ProgramCommand: TypeAlias = Annotated[
-    ScheduleStep | ScheduleTimer | ScheduleChild | Withdraw | Return | Raise | Diverge,
+    ScheduleStep
+    | ScheduleTimer
+    | ScheduleReceive
+    | RefuseMessage
+    | ScheduleChild
+    | Withdraw
+    | Return
+    | Raise
+    | Diverge,
     Field(discriminator="type"),
 ]
 

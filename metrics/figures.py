@@ -15,8 +15,11 @@ from understudy.messages.events import (
     AttemptStarted,
     ChildEnded,
     ChildScheduled,
+    MessageTaken,
     ProgramEnded,
     ProgramStarted,
+    ReceiveAsked,
+    ReceiveWithdrawn,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -151,7 +154,7 @@ class _Run:
     calls: dict[str, _Call] = field(default_factory=dict[str, _Call])  # by key
     attempts: dict[str, float] = field(default_factory=dict[str, float])  # start of those under way, by token
     open: set[str] = field(default_factory=set[str])  # keys of steps and children without an end
-    timers: set[str] = field(default_factory=set[str])  # keys of waits without an end
+    waits: set[str] = field(default_factory=set[str])  # keys of waits for a moment or a message without an end
     begun: bool = False
     halted: RunStatus | None = None
     started_at: float = 0.0
@@ -166,7 +169,7 @@ class _Run:
             return self.halted
         if not self.begun:
             return "pending"
-        return "waiting" if self.timers and not self.open else "running"
+        return "waiting" if self.waits and not self.open else "running"
 
 
 def _fold(workflow: "_Workflow", events: Iterable[Recorded]) -> _Run:
@@ -208,12 +211,12 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
 
 
 def _fold_waits(run: _Run, event: AnyEvent) -> bool:
-    """Take an event of a timer or a child; False where it is none."""
+    """Take an event of a timer, a message or a child; False where it is none."""
     match event:
-        case TimerSet():
-            run.timers.add(event.key)
-        case TimerFired() | TimerCancelled():
-            run.timers.discard(event.key)
+        case TimerSet() | ReceiveAsked():
+            run.waits.add(event.key)
+        case TimerFired() | TimerCancelled() | MessageTaken() | ReceiveWithdrawn():
+            run.waits.discard(event.key)
         case ChildScheduled():
             run.open.add(event.key)
         case ChildEnded():

@@ -37,6 +37,7 @@ LEVELS: Final[Mapping[type[Any], Level]] = {
     ev.RetryScheduled: "WARNING",
     ev.ProgramEnded: "WARNING",
     ev.RunParked: "WARNING",
+    ev.MessageRefused: "WARNING",
     ev.StepFailed: "ERROR",
     ev.RunFailed: "ERROR",
 }

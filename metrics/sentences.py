@@ -108,6 +108,11 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.ChildEnded: lambda event: (
         f"sees run {event.run_id} {'failed' if event.failure else 'end'}{_because(event.failure)}"
     ),
+    ev.MessageReceived: lambda event: f"is sent message {event.number}, a {event.name}",
+    ev.ReceiveAsked: lambda event: f"waits for a message: {event.name} ({event.key})",
+    ev.MessageTaken: lambda event: f"takes message {event.number} ({event.key})",
+    ev.MessageRefused: lambda event: f"cannot take its message ({event.key}): {event.reason}",
+    ev.ReceiveWithdrawn: lambda event: f"waits for a message no longer ({event.key})",
     ev.StateChanged: lambda _event: "changed its state",
     ev.ProgramStarted: lambda event: f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})",
     ev.ProgramEnded: _program_ended,

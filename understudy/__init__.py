@@ -12,6 +12,7 @@ from understudy.version import VERSION
 if TYPE_CHECKING:
     from understudy.actors.current import current
     from understudy.actors.models.mock import MockModel
+    from understudy.actors.receiving import receive
     from understudy.actors.replayed import now, random, uuid4
     from understudy.messages.errors import (
         DefinitionError,
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
         IdConflict,
         InvalidInput,
         JournalError,
+        MailboxFull,
         NotSerializable,
         OrchestratorClosed,
         OutcomeUnknown,
         RetryAfter,
         RunCancelled,
+        RunEnded,
         RunFailed,
         RunNotFound,
         RunParked,
@@ -55,6 +58,7 @@ __all__ = [
     "IdConflict",
     "InvalidInput",
     "JournalError",
+    "MailboxFull",
     "MockModel",
     "NotSerializable",
     "Orchestrator",
@@ -65,6 +69,7 @@ __all__ = [
     "RetryAfter",
     "Run",
     "RunCancelled",
+    "RunEnded",
     "RunFailed",
     "RunNotFound",
     "RunParked",
@@ -82,6 +87,7 @@ __all__ = [
     "evaluator",
     "now",
     "random",
+    "receive",
     "run",
     "sleep",
     "tool",
@@ -103,6 +109,7 @@ _HOMES = {
     "evaluator": "workflows.decorators",
     "now": "actors.replayed",
     "random": "actors.replayed",
+    "receive": "actors.receiving",
     "run": "workflows.run",
     "sleep": "workflows.decorators",
     "tool": "workflows.decorators",

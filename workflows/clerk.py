@@ -16,15 +16,16 @@ from understudy.messages.commands import (
     Reply,
     ResumeRun,
     ShowTree,
+    SignalRun,
     StartRun,
     Tree,
     Workers,
 )
-from understudy.messages.errors import JournalError, WorkerNotFound
+from understudy.messages.errors import MailboxFull, RunEnded, UnderstudyError, WorkerNotFound
 from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
-from understudy.workflows.inputs import Cancel, Confirmed, Input, Pause, Resume
+from understudy.workflows.inputs import Cancel, Confirmed, Input, Pause, Resume, Signal
 from understudy.workflows.runs import Runs
 
 CHECK_TIMEOUT = 60.0
@@ -50,6 +51,8 @@ class Clerk:
                 return await self._start(command)
             case CancelRun(run_id=run_id, reason=reason):
                 return await self._tell(run_id, Cancel(reason))
+            case SignalRun(run_id=run_id, name=name, value=value, key=key):
+                return await self._tell(run_id, Signal(name, value, key))
             case PauseRun(run_id=run_id, reason=reason):
                 return await self._tell(run_id, Pause(reason))
             case ResumeRun(run_id=run_id):
@@ -122,7 +125,15 @@ class Clerk:
         refused = await loop.run_in_executor(None, self._refusal, run_id)
         if refused is not None:
             return refused
-        answer: asyncio.Future[JournalError | None] = loop.create_future()
+        answer: asyncio.Future[UnderstudyError | None] = loop.create_future()
         self._runs.route(run_id, Confirmed(happened, answer.set_result))
         error = await answer
-        return Accepted(run_id=run_id) if error is None else Refused(code="closed", message=str(error))
+        match error:
+            case None:
+                return Accepted(run_id=run_id)
+            case MailboxFull():
+                return Refused(code="full", message=str(error))
+            case RunEnded():
+                return Refused(code="ended", message=str(error))
+            case _:
+                return Refused(code="closed", message=str(error))

@@ -21,6 +21,13 @@ from understudy.workflows.attempts import (
 )
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.inputs import Input
+from understudy.workflows.mailbox import (
+    message_arrived,
+    message_refused,
+    message_too_late,
+    receive_asked,
+    receive_withdrawn,
+)
 from understudy.workflows.state import RunState
 
 CANCEL_GRACE: Final = 10.0
@@ -34,6 +41,8 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
     decision = Decision()
     if state.ended is None:
         _DECIDERS[type(happened)](state, happened, moment, decision)
+    elif isinstance(happened, do.Signal):
+        message_too_late(state, happened, decision)
     return decision
 
 
@@ -151,7 +160,7 @@ def _program_lost(state: RunState, happened: do.ProgramLost, moment: Moment, out
         out.then.append(do.StartProgram())
 
 
-def _program_turn(  # noqa: C901  one case per kind of command
+def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
     state: RunState, happened: do.ProgramTurn, moment: Moment, out: Decision
 ) -> None:
     turn = happened.turn
@@ -164,6 +173,10 @@ def _program_turn(  # noqa: C901  one case per kind of command
             case frames.ScheduleTimer(key=key, seconds=seconds):
                 if key not in state.timer_keys:
                     out.events.append(ev.TimerSet(at=moment.now, key=key, due=moment.now + seconds))
+            case frames.ScheduleReceive():
+                receive_asked(state, command, moment, out)
+            case frames.RefuseMessage():
+                message_refused(state, command, moment, out)
             case frames.ScheduleChild():
                 _schedule_child(state, command, moment, out)
             case frames.Withdraw(key=key):
@@ -221,6 +234,8 @@ def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
     """Stop what the program no longer awaits."""
     if key in state.timers:
         out.events.append(ev.TimerCancelled(at=moment.now, key=key))
+    elif key in state.receives or key in state.taken:
+        receive_withdrawn(state, key, moment, out)
     elif (step := state.steps.get(key)) is not None and step.open:
         cancel_step(step, moment, out)
     elif (child := state.children.get(key)) is not None and child.open:
@@ -276,6 +291,7 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.StepJudged: step_judged,
     do.Tick: _tick,
     do.Cancel: _cancel,
+    do.Signal: message_arrived,
     do.Pause: _pause,
     do.Resume: _resume,
     do.ChildFinished: _child_finished,

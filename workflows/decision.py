@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from understudy.messages.errors import UnderstudyError
 from understudy.messages.events import AnyEvent
 from understudy.workflows.inputs import Effect
 
@@ -15,6 +16,8 @@ class Decision:
     """May be carried out before the events are on the disk."""
     then: list[Effect] = field(default_factory=list[Effect])
     """Only after."""
+    refused: UnderstudyError | None = None
+    """Why what was asked for is refused, and nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)

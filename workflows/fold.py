@@ -14,8 +14,13 @@ from understudy.messages.events import (
     CancelRequested,
     ChildEnded,
     ChildScheduled,
+    MessageReceived,
+    MessageRefused,
+    MessageTaken,
     ProgramEnded,
     ProgramStarted,
+    ReceiveAsked,
+    ReceiveWithdrawn,
     RetryScheduled,
     RunCancelled,
     RunCompleted,
@@ -35,7 +40,7 @@ from understudy.messages.events import (
 )
 from understudy.messages.frames import Resolution
 from understudy.messages.records import RunStatus
-from understudy.workflows.state import CANCEL_KEY, Attempt, Child, RunState, Step
+from understudy.workflows.state import CANCEL_KEY, Attempt, Child, Letter, RunState, Step
 
 
 def fold_all(events: Iterable[AnyEvent]) -> RunState:
@@ -197,6 +202,41 @@ def _timer_cancelled(state: RunState, event: TimerCancelled) -> None:
     state.wait_changes.append((event.key, None))
 
 
+def _message_received(state: RunState, event: MessageReceived) -> None:
+    state.received = event.number
+    state.mailbox[event.number] = Letter(event.name, event.value)
+    if event.key is not None:
+        state.message_keys.add(event.key)
+
+
+def _receive_asked(state: RunState, event: ReceiveAsked) -> None:
+    state.receives[event.key] = event.name
+
+
+def _message_taken(state: RunState, event: MessageTaken) -> None:
+    del state.receives[event.key]
+    letter = state.mailbox.pop(event.number)
+    state.taken[event.key] = event.number, letter
+    state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=letter.value))
+
+
+def _message_refused(state: RunState, event: MessageRefused) -> None:
+    state.refused.add(event.key)
+
+
+def _receive_withdrawn(state: RunState, event: ReceiveWithdrawn) -> None:
+    state.receives.pop(event.key, None)
+    given = state.taken.get(event.key)
+    state.taken[event.key] = None
+    if given is not None:
+        number, letter = given
+        state.mailbox = dict(sorted([*state.mailbox.items(), (number, letter)], key=_number))
+
+
+def _number(item: tuple[int, Letter]) -> int:
+    return item[0]
+
+
 def _child_scheduled(state: RunState, event: ChildScheduled) -> None:
     state.children[event.key] = Child(event.run_id, event.app, event.workflow, event.arguments)
     state.in_flight += 1
@@ -301,6 +341,11 @@ _FOLDS: Final[dict[type[Any], Callable[[RunState, Any], None]]] = {
     TimerCancelled: _timer_cancelled,
     ChildScheduled: _child_scheduled,
     ChildEnded: _child_ended,
+    MessageReceived: _message_received,
+    ReceiveAsked: _receive_asked,
+    MessageTaken: _message_taken,
+    MessageRefused: _message_refused,
+    ReceiveWithdrawn: _receive_withdrawn,
     StateChanged: _state_changed,
     ProgramStarted: _program_started,
     ProgramEnded: _program_ended,

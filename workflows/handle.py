@@ -6,10 +6,20 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from pydantic import BaseModel
+
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import CancelRun, Command, PauseRun, Refused, Reply, ResumeRun
-from understudy.messages.errors import IdConflict, InvalidInput, OrchestratorClosed, RunNotFound, UnderstudyError
+from understudy.messages.commands import CancelRun, Command, PauseRun, Refused, Reply, ResumeRun, SignalRun
+from understudy.messages.errors import (
+    IdConflict,
+    InvalidInput,
+    MailboxFull,
+    OrchestratorClosed,
+    RunEnded,
+    RunNotFound,
+    UnderstudyError,
+)
 from understudy.messages.records import ENDED, RunStatus, StepRecord
 from understudy.workflows.reads import Reads
 
@@ -165,6 +175,22 @@ class Run(Generic[R]):
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is."""
         check(self._host.send(CancelRun(run_id=self.id, reason=reason)))
 
+    def signal(self, message: BaseModel, key: str | None = None) -> None:
+        """Send the run a message, which its workflow takes with ``receive``; returns once that is on the disk.
+
+        Args:
+            message: A pydantic model; its type's name is what the workflow asks for.
+            key: A message with the key of an earlier one is that message, and not sent again.
+
+        Raises:
+            RunEnded: The run has ended.
+            MailboxFull: Too many messages wait.
+            TypeError: It is no pydantic model.
+        """
+        _check_message(message)
+        name, value = type(message).__name__, message.model_dump(mode="json")
+        check(self._host.send(SignalRun(run_id=self.id, name=name, value=value, key=key)))
+
     def pause(self, reason: str | None = None) -> None:
         """Have the run and its children stop where they are; returns once that is on the disk.
 
@@ -176,6 +202,13 @@ class Run(Generic[R]):
     def resume(self) -> None:
         """Let a paused or parked run go on; returns once that is on the disk."""
         check(self._host.send(ResumeRun(run_id=self.id)))
+
+
+def _check_message(message: object) -> None:
+    """Refuse what has no type to be asked for by: callers need not be typed."""
+    if not isinstance(message, BaseModel):
+        msg = f"a message is a pydantic model, not {message!r}"
+        raise TypeError(msg)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
@@ -192,5 +225,7 @@ def check(reply: Reply) -> Reply:
         "not_found": RunNotFound,
         "conflict": IdConflict,
         "closed": OrchestratorClosed,
+        "full": MailboxFull,
+        "ended": RunEnded,
     }
     raise kinds.get(reply.code, UnderstudyError)(reply.message)

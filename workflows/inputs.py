@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from understudy.messages.base import Json
-from understudy.messages.errors import JournalError
+from understudy.messages.errors import UnderstudyError
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Completed, Failed, Turn
@@ -113,6 +113,15 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """Somebody sends a message."""
+
+    name: str
+    value: Json
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Somebody wants nothing new to begin."""
 
@@ -152,6 +161,7 @@ Input: TypeAlias = (
     | StepJudged
     | Tick
     | Cancel
+    | Signal
     | Pause
     | Resume
     | ChildFinished
@@ -163,8 +173,8 @@ class Confirmed:
     """A message whose sender wants to know when what it led to is on the disk."""
 
     happened: Input
-    reply: Callable[[JournalError | None], None]
-    """Called on the reactor's thread."""
+    reply: Callable[[UnderstudyError | None], None]
+    """Called on the reactor's thread, with what stood against it."""
 
 
 # ---------------------------------------------------------------- what to do about it

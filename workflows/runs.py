@@ -17,6 +17,8 @@ from understudy.messages.errors import CodecError, JournalError, OrchestratorClo
 from understudy.messages.events import RunStarted
 from understudy.messages.failures import Failure
 from understudy.messages.records import RunStatus
+from understudy.workflows.decide import decide
+from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all
 from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
 from understudy.workflows.services import Services
@@ -281,15 +283,20 @@ class Runs:
 
     def _loaded(self, state: RunState, *, orphaned: bool) -> None:
         waiting = self._loading.pop(state.run_id, [])
-        if state.ended is not None or state.run_id in self._live:
-            for happened in waiting:
-                if isinstance(happened, Confirmed):
-                    happened.reply(None)
-            return
-        self._adopt(state, Recover(orphaned=orphaned))
+        if state.run_id not in self._live:
+            if state.ended is not None:
+                self._answer_for_ended(state, waiting)
+                return
+            self._adopt(state, Recover(orphaned=orphaned))
         for happened in waiting:
             if not isinstance(happened, Recover):
                 self._live[state.run_id].tell(happened)
+
+    def _answer_for_ended(self, state: RunState, waiting: list[Input | Confirmed]) -> None:
+        moment = Moment(self._services.clock(), self._services.random())
+        for happened in waiting:
+            if isinstance(happened, Confirmed):
+                happened.reply(decide(state, happened.happened, moment).refused)
 
     def _unreadable(self, run_id: str, error: BaseException) -> None:
         for happened in self._loading.pop(run_id, []):

@@ -85,6 +85,14 @@ class Child:
     open: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message to a run."""
+
+    name: str
+    value: Json
+
+
 @dataclass(slots=True)
 class RunState:
     """Everything a supervisor knows of its run. Written by ``fold`` alone."""
@@ -108,6 +116,17 @@ class RunState:
     """Steps that wait for their next attempt: key to moment."""
     timer_keys: set[str] = field(default_factory=set[str])
     """Every timer ever set."""
+    received: int = 0
+    """Number of messages the run has been sent."""
+    mailbox: dict[int, Letter] = field(default_factory=dict[int, "Letter"])
+    """Messages that the program has not taken, by number."""
+    message_keys: set[str] = field(default_factory=set[str])
+    receives: dict[str, str] = field(default_factory=dict[str, str])
+    """Calls that await a message, oldest first: key to the name of the message's type."""
+    taken: dict[str, tuple[int, Letter] | None] = field(default_factory=dict[str, "tuple[int, Letter] | None"])
+    """What calls that awaited a message were given, by key; None where they await no longer."""
+    refused: set[str] = field(default_factory=set[str])
+    """Those of them that could not read it."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])
     """What the program has been or will be told, in journal order."""
     shared: Json = None
@@ -136,11 +155,11 @@ class RunState:
             return self.ended
         if self.halted is not None:
             return self.halted
-        if self.program is None and not self.steps and not self.timer_keys:
+        if self.program is None and not self.known_keys():
             return "pending"
-        asleep = self.in_flight == 0 and bool(self.timers) and self.cancel_requested is None
+        asleep = self.in_flight == 0 and bool(self.timers or self.receives) and self.cancel_requested is None
         return "waiting" if asleep else "running"
 
     def known_keys(self) -> tuple[str, ...]:
         """Keys of everything the program has ever asked for."""
-        return (*self.steps, *self.children, *self.timer_keys)
+        return (*self.steps, *self.children, *self.timer_keys, *self.receives, *self.taken)

@@ -15,7 +15,7 @@ from loguru import logger
 from typing_extensions import override
 
 from understudy.journal.protocol import Append, Timer
-from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict
+from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict, UnderstudyError
 from understudy.messages.events import AnyEvent, RunParked, RunStarted
 from understudy.supervision.actor import LoopActor
 from understudy.workflows import inputs as do
@@ -98,7 +98,7 @@ class RunSupervisor(LoopActor):
 
     # ------------------------------------------------------------ record and apply
 
-    def _carry_out(self, decision: Decision, reply: Callable[[JournalError | None], None] | None = None) -> None:
+    def _carry_out(self, decision: Decision, reply: Callable[[UnderstudyError | None], None] | None = None) -> None:
         events, then = decision.events, decision.then
         for event in events:
             fold(self.state, event)
@@ -113,7 +113,7 @@ class RunSupervisor(LoopActor):
             then = []
         else:
             if reply is not None:
-                reply(None)
+                reply(decision.refused)
             if self._pending:
                 self._after.extend(then)
                 then = []
@@ -295,7 +295,8 @@ class RunSupervisor(LoopActor):
         if self._quiet_since is None:
             self._quiet_since = now
             self.reactor.loop.call_later(CHILD_PATIENCE, self._look)
-        return now >= self._quiet_since + CHILD_PATIENCE and any(c.open for c in self.state.children.values())
+        patient = now >= self._quiet_since + CHILD_PATIENCE
+        return patient and (bool(self.state.receives) or any(c.open for c in self.state.children.values()))
 
     def _leave(self, wake_at: float | None) -> None:
         self._left = True

@@ -20,7 +20,9 @@ APP = """
 import time
 from pathlib import Path
 
-from understudy import Retry, tool, workflow
+from pydantic import BaseModel
+
+from understudy import Retry, receive, tool, workflow
 
 ONCE = Retry(attempts=1)
 
@@ -65,6 +67,15 @@ async def gate(path: str, effects: str) -> str:
     await wait_for(path)
     await note(effects, "after")
     return "through"
+
+
+class Lesson(BaseModel):
+    word: str
+
+
+@workflow
+async def taught() -> str:
+    return (await receive(Lesson)).word
 
 
 @workflow

@@ -214,6 +214,18 @@ def test_a_detached_run_is_paused_and_goes_on_from_another_terminal(understudy: 
     assert gate.lines() == ["before", "after"]
 
 
+def test_a_message_from_another_terminal_reaches_a_detached_run(understudy: CommandLine) -> None:
+    understudy("run", "app.py:taught", "--detach", "--id", "one")
+    assert "JSON" in understudy("send", "one", "Lesson", "{", code=2).err
+    assert "two" in understudy("send", "two", "Lesson", "{}", code=3).err
+    understudy("send", "one", "Lesson", '{"word": 7}')
+    assert understudy("send", "one", "Lesson", '{"word": "otter"}', "--key", "k").out == "run one has the message\n"
+    assert understudy.result_of("runs", "result", "one", "--timeout", "30") == "otter"
+    assert "word: Input should be a valid string" in understudy("runs", "events", "one").out
+    eventually(lambda: understudy.host() is None, 20)
+    assert "no orchestrator" in understudy("send", "one", "Lesson", "{}", code=4).err
+
+
 def test_a_killed_worker_is_replaced_and_its_step_not_charged(understudy: CommandLine, gate: Gate) -> None:
     understudy("run", *gate.inputs, "--detach", "--id", "one")
     gate.reached()

@@ -101,6 +101,11 @@ SENTENCES = [
     ),
     (ev.RunCancelled(at=1.0, reason="enough"), "run r was cancelled: enough"),
     (ev.RunParked(at=1.0, reason="the code changed"), "run r is parked: the code changed"),
+    (ev.MessageReceived(at=1.0, number=3, name="Go", value={"n": 1}), "run r is sent message 3, a Go"),
+    (ev.ReceiveAsked(at=1.0, key="g#1", name="Go"), "run r waits for a message: Go (g#1)"),
+    (ev.MessageTaken(at=1.0, key="g#1", number=3), "run r takes message 3 (g#1)"),
+    (ev.MessageRefused(at=1.0, key="g#1", reason="n: no"), "run r cannot take its message (g#1): n: no"),
+    (ev.ReceiveWithdrawn(at=1.0, key="g#1"), "run r waits for a message no longer (g#1)"),
     (ev.RunPaused(at=1.0, reason="for lunch"), "run r is paused: for lunch"),
     (ev.RunResumed(at=1.0), "run r goes on"),
 ]

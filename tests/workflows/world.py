@@ -3,7 +3,10 @@
 import json
 import random
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.loop import ProgramLoop
@@ -22,6 +25,9 @@ from understudy.workflows.link import ProgramLink
 from understudy.workflows.services import PoolOrder
 from understudy.workflows.state import RunState
 
+SENDING = 0.1
+"""Share of actions that send a message, while there are any."""
+
 
 class World:
     """Runs one workflow to its end while a seeded random generator chooses what happens next.
@@ -31,9 +37,17 @@ class World:
         seed: Decides the order of completions, how far the disk lags behind, the deaths of program workers and of the
             orchestrator.
         crashes: Share of actions that are a death.
+        messages: Sent in this order at random moments, each again until it is on the disk.
     """
 
-    def __init__(self, definition: WorkflowDefinition, seed: int, crashes: float = 0.1, **arguments: Any) -> None:
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        seed: int,
+        crashes: float = 0.1,
+        messages: Sequence[BaseModel] = (),
+        **arguments: Any,
+    ) -> None:
         self.random = random.Random(seed)
         self.definition = definition
         self.crashes = crashes
@@ -49,6 +63,8 @@ class World:
             None, [RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)]
         )
         self.on_disk = 1
+        self.unsent = deque(enumerate(messages))
+        self.unconfirmed: list[tuple[int, BaseModel]] = []
         self.inbox: deque[do.Input] = deque()
         self.jobs: list[tuple[str, int, str, int]] = []
         """Attempts to be made: key, number, token, and how many outcomes have to be on the disk before."""
@@ -203,6 +219,8 @@ class World:
             return self.die()
         if self.job is not None and self.program is None:
             return self.assign(self.job)
+        if self.unsent and self.random.random() < SENDING:
+            return self.send()
         program = self.program
         if self.writing and self.random.random() < 0.5:
             return self.write()
@@ -217,10 +235,19 @@ class World:
             return self.deliver(program)
         if self.writing:
             return self.write()
+        if self.unsent and not self.state.timers:
+            return self.send()
         dues = [*self.state.timers.values(), *(s.retry_at for s in self.state.steps.values() if s.retry_at is not None)]
         assert dues, f"nothing can happen any more: {self.state}"
         self.now = max(self.now, min(dues))
         self.happen(do.Tick())
+        return True
+
+    def send(self) -> bool:
+        number, message = self.unsent.popleft()
+        self.unconfirmed.append((number, message))
+        name, value = type(message).__name__, message.model_dump(mode="json")
+        self.happen(do.Signal(name, value, key=str(number)))
         return True
 
     def finish(self, key: str, attempt: int, token: str) -> None:
@@ -260,6 +287,10 @@ class World:
         self.state = fold_all(decode_event(body) for body in self.journal)
         assert lost or as_json(self.state) == before
         self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
+        missing = [item for item in self.unconfirmed if str(item[0]) not in self.state.message_keys]
+        known = self.unconfirmed[: len(self.unconfirmed) - len(missing)]
+        self.unsent.extendleft(reversed([*known[-1:], *missing]))  # whose answer was lost cannot know
+        self.unconfirmed.clear()
         self.writing.clear()
         self.inbox.clear()
         self.jobs.clear()

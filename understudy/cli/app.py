@@ -19,7 +19,11 @@ class Root(Verbs):
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
         "demo": ("understudy.cli.demo:demo", "The show: real faults, recovery, a scored result. No key, no network."),
         "run": ("understudy.cli.run:run", "Start a workflow, or go on with a run, and follow it to its result."),
-        "runs": ("understudy.cli.runs:runs", "Look at runs and cancel them: list, show, events, result, cancel."),
+        "runs": (
+            "understudy.cli.runs:runs",
+            "Look at runs and steer them: list, show, events, result, pause, resume ...",
+        ),
+        "send": ("understudy.cli.send:send", "Send a run a message."),
         "actors": ("understudy.cli.actors:actors", "The processes of a running orchestrator: tree, list, kill."),
         "metrics": (
             "understudy.cli.metrics:metrics",
