@@ -5,7 +5,8 @@ run is the same whoever folds its journal, and however often.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, Literal
 
 from understudy.messages.events import (
     AnyEvent,
@@ -229,12 +230,7 @@ def _receive_withdrawn(state: RunState, event: ReceiveWithdrawn) -> None:
     given = state.taken.get(event.key)
     state.taken[event.key] = None
     if given is not None:
-        number, letter = given
-        state.mailbox = dict(sorted([*state.mailbox.items(), (number, letter)], key=_number))
-
-
-def _number(item: tuple[int, Letter]) -> int:
-    return item[0]
+        state.mailbox = dict(sorted([*state.mailbox.items(), given], key=itemgetter(0)))
 
 
 def _child_scheduled(state: RunState, event: ChildScheduled) -> None:
@@ -311,14 +307,16 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
 
 
 def _run_parked(state: RunState, event: RunParked) -> None:
-    state.halted = "parked"
-    state.reason = event.reason
-    state.program = None
+    _halt(state, "parked", event.reason)
 
 
 def _run_paused(state: RunState, event: RunPaused) -> None:
-    state.halted = "paused"
-    state.reason = event.reason
+    _halt(state, "paused", event.reason)
+
+
+def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | None) -> None:
+    state.halted = status
+    state.reason = reason
     state.program = None
 
 

@@ -102,7 +102,7 @@ class RunSupervisor(LoopActor):
         events, then = decision.events, decision.then
         for event in events:
             fold(self.state, event)
-        if self.state.ended is None and not self.state.halted:
+        if events and self.state.ended is None and not self.state.halted:
             self._program.tell(self.state)
         if events and not then and reply is None:
             if not self._unwritten:
