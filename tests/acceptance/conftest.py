@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import MARK, census, describe
+from tests.acceptance.harness import MARK, census, describe, pools
 from tests.support import eventually
+from understudy import Orchestrator
 
 
 @pytest.fixture
@@ -38,3 +39,10 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         for process in left:
             process.kill()
         pytest.fail(f"processes left behind: {describe(left)}")
+
+
+@pytest.fixture
+def orchestrator(tmp_path: Path, home: Path, mark: str):
+    """Give an orchestrator of the test's own, with its journal in ``runs.db``, and close it at the end."""
+    with Orchestrator(tmp_path / "runs.db", pools=pools()) as opened:
+        yield opened

@@ -13,9 +13,18 @@ from typing import Any
 
 import psutil
 
+from tests.support import eventually
+
 MARK = "ACCEPTANCE_MARK"
 """Environment variable by which every process of a test is known; workers get it through their pools."""
 KINDS = ("program", "tool", "llm", "evaluator")
+
+
+def reached(folder: Path, name: str = "gate") -> int:
+    """Wait until a run stands before a gate; give the pid of the worker that waits there."""
+    path = folder / f"{name}.reached"
+    return int(eventually(lambda: path.exists() and path.read_text().split(), what=f"reaching {name}")[-1])
+
 
 # ---------------------------------------------------------------- processes
 

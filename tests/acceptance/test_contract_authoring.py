@@ -21,12 +21,6 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture
-def orchestrator(tmp_path: Path, home: Path, mark: str):
-    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as opened:
-        yield opened
-
-
-@pytest.fixture
 def log(tmp_path: Path) -> str:
     return str(tmp_path / "effects.log")
 

@@ -36,12 +36,6 @@ pytestmark = pytest.mark.timeout(90)
 APPS = Path(__file__).parent / "apps"
 
 
-@pytest.fixture
-def orchestrator(tmp_path: Path, home: Path, mark: str):
-    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as opened:
-        yield opened
-
-
 # ---------------------------------------------------------------- values
 
 

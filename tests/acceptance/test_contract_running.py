@@ -15,6 +15,7 @@ import pytest
 
 from tests.acceptance import harness
 from tests.acceptance.apps import authoring, running
+from tests.acceptance.harness import reached
 from tests.support import eventually
 from understudy import (
     IdConflict,
@@ -29,18 +30,6 @@ from understudy import (
 
 pytestmark = pytest.mark.timeout(90)
 APPS = Path(__file__).parent / "apps"
-
-
-@pytest.fixture
-def orchestrator(tmp_path: Path, home: Path, mark: str):
-    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as opened:
-        yield opened
-
-
-def reached(folder: Path, name: str = "gate") -> int:
-    """Wait until a run stands before a gate; give the pid of the worker that waits there."""
-    path = folder / f"{name}.reached"
-    return int(eventually(lambda: path.exists() and path.read_text().split(), what=f"reaching {name}")[-1])
 
 
 # ---------------------------------------------------------------- ids

@@ -14,12 +14,6 @@ from understudy import Orchestrator, RunFailed
 pytestmark = pytest.mark.timeout(100)
 
 
-@pytest.fixture
-def orchestrator(tmp_path: Path, home: Path, mark: str):
-    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as opened:
-        yield opened
-
-
 # ---------------------------------------------------------------- in a tool
 
 

@@ -20,12 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
 
 
-@pytest.fixture
-def orchestrator(tmp_path: Path, home: Path, mark: str):
-    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as opened:
-        yield opened
-
-
 def test_messages_are_taken_in_the_order_in_which_they_were_sent_asked_for_or_not(orchestrator):
     run = orchestrator.start(mail.collect, 50)
     for n in range(50):

@@ -1,23 +1,16 @@
 """Pausing: what runs may end, nothing new begins, and nothing is lost however long it takes."""
 
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance import harness
 from tests.acceptance.apps import pausing, running
-from tests.acceptance.test_contract_running import reached
+from tests.acceptance.harness import reached
 from tests.support import eventually
 from understudy import Orchestrator, RunCancelled
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@pytest.fixture
-def orchestrator(tmp_path: Path, home: Path, mark: str):
-    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as opened:
-        yield opened
 
 
 def look_around(orchestrator: Orchestrator) -> None:

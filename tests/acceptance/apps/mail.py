@@ -1,11 +1,9 @@
 """Workflows that wait for messages."""
 
-from pathlib import Path
-
 from pydantic import BaseModel
 
-from tests.acceptance.apps.effects import append
-from understudy import receive, tool, workflow
+from tests.acceptance.apps.running import note
+from understudy import receive, workflow
 
 
 class Go(BaseModel):
@@ -15,11 +13,6 @@ class Go(BaseModel):
 
 class Stop(BaseModel):
     pass
-
-
-@tool
-def note(log: str, text: str) -> None:
-    append(Path(log), text)
 
 
 @workflow

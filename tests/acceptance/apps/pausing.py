@@ -2,14 +2,8 @@
 
 from pathlib import Path
 
-from tests.acceptance.apps.effects import append
-from tests.acceptance.apps.running import gate
-from understudy import tool, workflow
-
-
-@tool
-def note(log: str, text: str) -> None:
-    append(Path(log), text)
+from tests.acceptance.apps.running import gate, note
+from understudy import workflow
 
 
 @workflow
