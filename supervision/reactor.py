@@ -121,7 +121,7 @@ class Reactor:
     def ask(self, function: Callable[[A, Callable[[T], None]], object], question: A) -> "Future[T]":
         """Have ``function`` called with a question and with what takes the answer. Any thread.
 
-        A third of the price of a coroutine. The future is cancelled where the reactor stops before there is an answer.
+        It takes no task, as ``submit`` does. The future is cancelled where the reactor stops before there is an answer.
         """
         answer: Future[T] = Future()
         self._asked.add(answer)
