@@ -12,7 +12,7 @@ import apsw
 from understudy.journal.database import Database
 from understudy.journal.faults import translate
 from understudy.journal.place import make_file, refuse_network, sync_directory
-from understudy.journal.schema import Migrations, check, epoch_of, open_epoch
+from understudy.journal.schema import Migrations, check, epoch_of, migrations, open_epoch
 from understudy.messages.errors import JournalError
 
 Durability: TypeAlias = Literal["full", "process"]
@@ -63,7 +63,13 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
         JournalError: Nothing lies there, or something unfit; the sentence says what.
     """
     with _connected(path, writing=False) as connection:
-        if check(connection, path, known):
+        if version := check(connection, path, known):
+            if version < (latest := (known or migrations())[-1][0]):
+                msg = (
+                    f"the journal {path} was written by an older understudy (schema version {version}, this one's is "
+                    f"{latest}): start an orchestrator there once, which brings it up to date and loses nothing"
+                )
+                raise JournalError(msg)
             return connection, epoch_of(connection)
         msg = f"the journal {path} is still empty: start an orchestrator there first"
         raise JournalError(msg)

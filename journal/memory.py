@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from understudy.journal.group import Answer, GroupCommit
 from understudy.journal.prepare import conflict, encode
-from understudy.journal.protocol import Append, RunRow, Stored, Timer
+from understudy.journal.protocol import Append, EntryKind, Mark, MarkKind, RunRow, Stored, Timer
 from understudy.messages.codec import decode_event
 from understudy.messages.errors import JournalError, OrchestratorClosed
 from understudy.messages.records import RunStatus
@@ -21,6 +21,7 @@ class MemoryJournal:
         self._bodies: dict[str, list[bytes]] = {}
         self._rows: dict[str, RunRow] = {}
         self._timers: dict[tuple[str, str], Timer] = {}
+        self._marks: dict[tuple[str, MarkKind, str], Mark] = {}
         self._closed = False
         self._group = GroupCommit(self._commit, lambda _idle: None, "understudy-journal")
 
@@ -60,6 +61,10 @@ class MemoryJournal:
             self._timers.pop((append.run_id, key), None)
         for timer in append.timers_set:
             self._timers[timer.run_id, timer.key] = timer
+        for kind, name in append.marks_cleared:
+            self._marks.pop((append.run_id, kind, name), None)
+        for mark in append.marks_set:
+            self._marks[mark.run_id, mark.kind, mark.name] = mark
         return None
 
     def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
@@ -76,7 +81,12 @@ class MemoryJournal:
         return self._rows.get(run_id)
 
     def runs(
-        self, *, status: Sequence[RunStatus] | None = None, workflow: str | None = None, limit: int | None = 100
+        self,
+        *,
+        status: Sequence[RunStatus] | None = None,
+        workflow: str | None = None,
+        kind: EntryKind | None = None,
+        limit: int | None = 100,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
         self._check_open()
@@ -86,15 +96,32 @@ class MemoryJournal:
             rows = [row for row in rows if row.status in status]
         if workflow is not None:
             rows = [row for row in rows if row.workflow == workflow]
+        if kind is not None:
+            rows = [row for row in rows if row.kind == kind]
         return rows[:limit]
 
-    def timers(self, before: float | None = None) -> list[Timer]:
+    def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
         """See ``Journal.timers``; one that is due at the moment itself is among them."""
         self._check_open()
         with self._lock:
-            timers = list(self._timers.values())
+            timers = [timer for timer in self._timers.values() if not waiting or self._is_waiting(timer.run_id)]
         timers.sort(key=lambda timer: (timer.due, timer.run_id, timer.key))
         return [timer for timer in timers if before is None or timer.due <= before]
+
+    def _is_waiting(self, run_id: str) -> bool:
+        row = self._rows.get(run_id)
+        return row is not None and row.status == "waiting"
+
+    def marks(self, kind: MarkKind, run_id: str | None = None, name: str | None = None) -> list[Mark]:
+        """See ``Journal.marks``."""
+        self._check_open()
+        with self._lock:
+            marks = [mark for mark in self._marks.values() if mark.kind == kind]
+        if run_id is not None:
+            marks = [mark for mark in marks if mark.run_id == run_id]
+        if name is not None:
+            marks = [mark for mark in marks if mark.name == name]
+        return sorted(marks, key=lambda mark: (mark.run_id, mark.seq, mark.name))
 
     def verify(self) -> list[str]:
         """Give one sentence per run whose index line is out of step with its events."""

@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from understudy.messages.errors import JournalError
 from understudy.messages.events import AnyEvent
 from understudy.messages.records import RunStatus
+
+EntryKind: TypeAlias = Literal["run", "session", "schedule"]
+"""What an entry of the run index is."""
+MarkKind: TypeAlias = Literal["message", "dead_letter", "approval"]
+"""What is looked for by name: a message by its key, one that was set aside, a question that waits for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,9 @@ class RunRow:
     reason: str | None = None
     last_seq: int = 0
     """Sequence number of the run's newest event; written by the journal, not by the caller."""
+    kind: EntryKind = "run"
+    wake_seq: int = 0
+    """Events up to this one are not needed to go on, apart from the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,18 @@ class Timer:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """An event that can be found by a name, without a look through the run's others."""
+
+    run_id: str
+    kind: MarkKind
+    name: str
+    """Unique among the marks of this kind in the run."""
+    seq: int
+    """Of the event."""
+
+
+@dataclass(frozen=True, slots=True)
 class Append:
     """Events of one run, to be written together or not at all, with the index line and timers they lead to."""
 
@@ -67,6 +87,9 @@ class Append:
     timers_set: Sequence[Timer] = ()
     timers_cleared: Sequence[str] = ()
     """Keys."""
+    marks_set: Sequence[Mark] = ()
+    marks_cleared: Sequence[tuple[MarkKind, str]] = ()
+    """Kinds and names."""
     done: Callable[[JournalError | None], None] = field(default=lambda _error: None)
     """Called once, in the writer's thread: None after the commit that holds the events, else why there was none. After
     any error but ``SequenceConflict`` and ``EventUnwritable``, which concern this append alone, the journal takes
@@ -102,13 +125,21 @@ class Journal(Protocol):
         *,
         status: Sequence[RunStatus] | None = None,
         workflow: str | None = None,
+        kind: EntryKind | None = None,
         limit: int | None = 100,
     ) -> list[RunRow]:
-        """Give index lines, the run that was accepted last first."""
+        """Give index lines, of one kind or of all, the one that was accepted last first."""
         ...
 
-    def timers(self, before: float | None = None) -> list[Timer]:
-        """Give the timers that are due before a moment, or all, soonest first."""
+    def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
+        """Give the timers that are due before a moment, or all, soonest first; with ``waiting``, of waiting runs."""
+        ...
+
+    def marks(self, kind: MarkKind, run_id: str | None = None, name: str | None = None) -> list[Mark]:
+        """Give the marks of a kind, of one run or of all, of one name or of all, by run and then in order of events.
+
+        Those of kind ``"message"`` are many, and only looked up within one run.
+        """
         ...
 
     def verify(self) -> list[str]:

@@ -11,7 +11,7 @@ import apsw
 from understudy.journal.chain import genesis, link
 from understudy.journal.database import Database
 from understudy.journal.faults import damaged_event, translate
-from understudy.journal.protocol import RunRow, Stored, Timer
+from understudy.journal.protocol import EntryKind, Mark, MarkKind, RunRow, Stored, Timer
 from understudy.messages.codec import decode_event
 from understudy.messages.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
 from understudy.messages.records import RunStatus
@@ -23,7 +23,12 @@ EVENTS = (
     "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash FROM events e LEFT JOIN blobs b ON b.hash = e.blob "
     "WHERE e.run_id = ? AND e.seq >= ? ORDER BY e.seq LIMIT ?"
 )
-RUN = "SELECT id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq FROM runs"
+RUN = (
+    "SELECT id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, kind, wake_seq "
+    "FROM runs"
+)
+TIMER = "SELECT run_id, key, due FROM timers t"
+MARK = "SELECT run_id, kind, name, seq FROM marks"
 
 
 class Reader:
@@ -108,7 +113,9 @@ class Reader:
             row = connection.execute(f"{RUN} WHERE id = ?", (run_id,)).fetchone()
         return RunRow(*row) if row else None
 
-    def runs(self, status: Sequence[RunStatus] | None, workflow: str | None, limit: int | None) -> list[RunRow]:
+    def runs(
+        self, status: Sequence[RunStatus] | None, workflow: str | None, kind: EntryKind | None, limit: int | None
+    ) -> list[RunRow]:
         """See ``Journal.runs``."""
         conditions: list[str] = []
         values: list[Any] = []
@@ -118,18 +125,38 @@ class Reader:
         if workflow is not None:
             conditions.append("workflow = ?")
             values.append(workflow)
+        if kind is not None:
+            conditions.append("kind = ?")
+            values.append(kind)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         values.append(-1 if limit is None else limit)
         with self.connection() as connection:
             rows = connection.execute(f"{RUN} {where} ORDER BY number DESC LIMIT ?", values).fetchall()
         return [RunRow(*row) for row in rows]
 
-    def timers(self, before: float | None) -> list[Timer]:
+    def timers(self, before: float | None, *, waiting: bool) -> list[Timer]:
         """See ``Journal.timers``."""
-        query = "SELECT run_id, key, due FROM timers WHERE due <= ? ORDER BY due, run_id, key"
+        asleep = "JOIN runs r ON r.id = t.run_id AND r.status = 'waiting'" if waiting else ""
+        query = f"{TIMER} {asleep} WHERE due <= ? ORDER BY due, run_id, key"
         with self.connection() as connection:
             rows = connection.execute(query, (float("inf") if before is None else before,)).fetchall()
         return [Timer(*row) for row in rows]
+
+    def marks(self, kind: MarkKind, run_id: str | None, name: str | None) -> list[Mark]:
+        """See ``Journal.marks``."""
+        conditions, values = ["kind = ?"], [str(kind)]
+        if run_id is not None:
+            conditions.append("run_id = ?")
+            values.append(run_id)
+        if name is not None:
+            conditions.append("name = ?")
+            values.append(name)
+        if kind != "message":
+            conditions.append("kind <> 'message'")  # what the index of all runs' marks is limited to
+        query = f"{MARK} WHERE {' AND '.join(conditions)} ORDER BY run_id, seq, name"
+        with self.connection() as connection:
+            rows = connection.execute(query, values).fetchall()
+        return [Mark(*row) for row in rows]
 
     def close(self) -> None:
         """Close what is idle now, and what is lent when it comes back; refuse everything later."""

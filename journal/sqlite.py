@@ -6,7 +6,7 @@ from pathlib import Path
 
 from understudy.journal.connections import Durability, close_untouched, open_reader, open_writer
 from understudy.journal.group import GroupCommit
-from understudy.journal.protocol import Append, RunRow, Stored, Timer
+from understudy.journal.protocol import Append, EntryKind, Mark, MarkKind, RunRow, Stored, Timer
 from understudy.journal.reader import Reader
 from understudy.journal.verify import faults
 from understudy.journal.writer import Writer
@@ -81,14 +81,23 @@ class SqliteJournal:
         return self._reader.run(run_id)
 
     def runs(
-        self, *, status: Sequence[RunStatus] | None = None, workflow: str | None = None, limit: int | None = 100
+        self,
+        *,
+        status: Sequence[RunStatus] | None = None,
+        workflow: str | None = None,
+        kind: EntryKind | None = None,
+        limit: int | None = 100,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
-        return self._reader.runs(status, workflow, limit)
+        return self._reader.runs(status, workflow, kind, limit)
 
-    def timers(self, before: float | None = None) -> list[Timer]:
+    def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
         """See ``Journal.timers``; one that is due at the moment itself is among them."""
-        return self._reader.timers(before)
+        return self._reader.timers(before, waiting=waiting)
+
+    def marks(self, kind: MarkKind, run_id: str | None = None, name: str | None = None) -> list[Mark]:
+        """See ``Journal.marks``."""
+        return self._reader.marks(kind, run_id, name)
 
     def verify(self) -> list[str]:
         """See ``Journal.verify``. Reads everything: about a second per hundred thousand events."""

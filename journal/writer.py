@@ -1,6 +1,6 @@
 """The one connection that writes: a group of appends becomes one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import cache
@@ -22,6 +22,7 @@ from understudy.journal.schema import epoch_of
 from understudy.messages.errors import EventUnwritable, JournalError
 
 T = TypeVar("T")
+K = TypeVar("K", bound=tuple[str, ...])
 
 BLOB_BYTES = 64 * 1024
 """Bodies longer than this go to the blob table."""
@@ -46,14 +47,19 @@ class Table(NamedTuple):
 EVENTS = Table("INSERT INTO events (run_id, seq, at, type, body, blob, hash) VALUES {lines}", 7)
 BLOBS = Table("INSERT INTO blobs (hash, body) VALUES {lines} ON CONFLICT DO NOTHING", 2)
 RUNS = Table(
-    "INSERT INTO runs (id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, head) "
-    "VALUES {lines} ON CONFLICT (id) DO UPDATE SET (workflow, app, status, started_at, updated_at, ended_at, parent, "
-    "reason, last_seq, head) = (excluded.workflow, excluded.app, excluded.status, excluded.started_at, "
-    "excluded.updated_at, excluded.ended_at, excluded.parent, excluded.reason, excluded.last_seq, excluded.head)",
-    11,
+    "INSERT INTO runs (id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, kind, wake_seq, "
+    "last_seq, head) VALUES {lines} ON CONFLICT (id) DO UPDATE SET (workflow, app, status, started_at, updated_at, "
+    "ended_at, parent, reason, kind, wake_seq, last_seq, head) = (excluded.workflow, excluded.app, excluded.status, "
+    "excluded.started_at, excluded.updated_at, excluded.ended_at, excluded.parent, excluded.reason, excluded.kind, "
+    "excluded.wake_seq, excluded.last_seq, excluded.head)",
+    13,
 )
 TIMERS = Table("INSERT INTO timers (run_id, key, due) VALUES {lines} ON CONFLICT DO UPDATE SET due = excluded.due", 3)
 NO_TIMERS = Table("DELETE FROM timers WHERE (run_id, key) IN (VALUES {lines})", 2)
+MARKS = Table(
+    "INSERT INTO marks (run_id, kind, name, seq) VALUES {lines} ON CONFLICT DO UPDATE SET seq = excluded.seq", 4
+)
+NO_MARKS = Table("DELETE FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
 
 HEADS_OF = Table("SELECT id, last_seq, head FROM runs WHERE id IN (VALUES {lines})", 1)
 
@@ -144,6 +150,10 @@ class Writer:
             lines.timers[run_id, timer_key] = None
         for timer in append.timers_set:
             lines.timers[timer.run_id, timer.key] = timer.due
+        for kind, name in append.marks_cleared:
+            lines.marks[run_id, kind, name] = None
+        for mark in append.marks_set:
+            lines.marks[mark.run_id, mark.kind, mark.name] = mark.seq
         return None
 
     def _look_up(self, run_ids: AbstractSet[str]) -> None:
@@ -193,18 +203,34 @@ class _Lines:
         self.blobs: list[Any] = []
         self.runs: dict[str, tuple[RunRow, int, bytes]] = {}  # only the last index line of a run counts
         self.timers: dict[tuple[str, str], float | None] = {}  # None clears
+        self.marks: dict[tuple[str, str, str], int | None] = {}  # None clears
 
     def by_table(self) -> list[tuple[Table, list[Any]]]:
         """Give each table with the values of all its lines, one after the other."""
         runs: list[Any] = []
         for row, seq, head in self.runs.values():
             runs += (row.id, row.workflow, row.app, row.status, row.started_at, row.updated_at, row.ended_at)
-            runs += (row.parent, row.reason, seq, head)
-        cleared: list[Any] = []
-        timers: list[Any] = []
-        for key, due in self.timers.items():
-            if due is None:
-                cleared += key
-            else:
-                timers += (*key, due)
-        return [(BLOBS, self.blobs), (EVENTS, self.events), (RUNS, runs), (NO_TIMERS, cleared), (TIMERS, timers)]
+            runs += (row.parent, row.reason, row.kind, row.wake_seq, seq, head)
+        cleared, timers = _parted(self.timers)
+        erased, marks = _parted(self.marks)
+        return [
+            (BLOBS, self.blobs),
+            (EVENTS, self.events),
+            (RUNS, runs),
+            (NO_TIMERS, cleared),
+            (TIMERS, timers),
+            (NO_MARKS, erased),
+            (MARKS, marks),
+        ]
+
+
+def _parted(changes: Mapping[K, float | None]) -> tuple[list[Any], list[Any]]:
+    """Give the keys to clear, and the keys to set with their values, one after the other."""
+    cleared: list[Any] = []
+    kept: list[Any] = []
+    for key, value in changes.items():
+        if value is None:
+            cleared += key
+        else:
+            kept += (*key, value)
+    return cleared, kept

@@ -40,6 +40,7 @@ def fold_all(events: Iterable[AnyEvent]) -> RunState:
         msg = "a run without events has no state"
         raise ValueError(msg)
     state.wait_changes.clear()
+    state.mark_changes.clear()
     return state
 
 

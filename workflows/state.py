@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from understudy.journal.protocol import MarkKind
 from understudy.messages.base import Json
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Failure, Outcome
@@ -147,6 +148,8 @@ class RunState:
     """Steps and children that are open."""
     wait_changes: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
     """Durable wake-up times set or, with None, cleared since whoever keeps them last took this list away."""
+    mark_changes: list[tuple[MarkKind, str, int | None]] = field(default_factory=list[tuple[MarkKind, str, int | None]])
+    """The same for events that are found by name: kind, name, and sequence number or, to clear the mark, None."""
 
     @property
     def status(self) -> RunStatus:

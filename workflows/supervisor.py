@@ -14,7 +14,7 @@ from typing import Any, Final, assert_never
 from loguru import logger
 from typing_extensions import override
 
-from understudy.journal.protocol import Append, Timer
+from understudy.journal.protocol import Append, Mark, Timer
 from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict, UnderstudyError
 from understudy.messages.events import AnyEvent, RunParked, RunStarted
 from understudy.supervision.actor import LoopActor
@@ -137,6 +137,8 @@ class RunSupervisor(LoopActor):
         self._unwritten.clear()
         changes = self.state.wait_changes
         self.state.wait_changes = []
+        marks = self.state.mark_changes
+        self.state.mark_changes = []
         self._pending += 1
         committed = partial(self._services.reactor.call, self._committed, events, then, accepted)
         self._services.journal.append(
@@ -147,6 +149,8 @@ class RunSupervisor(LoopActor):
                 row=row_of(self.state),
                 timers_set=[Timer(self.state.run_id, key, due) for key, due in changes if due is not None],
                 timers_cleared=[key for key, due in changes if due is None],
+                marks_set=[Mark(self.state.run_id, kind, name, seq) for kind, name, seq in marks if seq is not None],
+                marks_cleared=[(kind, name) for kind, name, seq in marks if seq is None],
                 done=committed,
             )
         )

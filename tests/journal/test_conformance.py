@@ -7,7 +7,7 @@ import pytest
 
 from tests.journal.appends import WAIT, Client, changed, row, started
 from understudy.journal.group import GroupCommit
-from understudy.journal.protocol import Append, Journal, RunRow, Stored, Timer
+from understudy.journal.protocol import Append, Journal, Mark, RunRow, Stored, Timer
 from understudy.messages.errors import EventUnwritable, JournalError, OrchestratorClosed, SequenceConflict
 
 pytestmark = pytest.mark.timeout(60)
@@ -182,9 +182,11 @@ def test_an_acknowledgement_that_raises_is_reported_and_harms_nobody_else(
 
 def test_the_index_holds_the_newest_line_and_counts_the_events(journal: Journal, client: Client) -> None:
     client.append("r", 0, started("r"), changed(1))
-    line = RunRow("r", "other", "b.py", "failed", 3.0, 4.0, 5.0, "parent", "it broke", last_seq=77)
+    line = RunRow("r", "other", "b.py", "failed", 3.0, 4.0, 5.0, "parent", "it broke", 77, "session", 2)
     client.append("r", 2, changed(2), row=line)
-    assert journal.run("r") == RunRow("r", "other", "b.py", "failed", 3.0, 4.0, 5.0, "parent", "it broke", last_seq=3)
+    assert journal.run("r") == RunRow(
+        "r", "other", "b.py", "failed", 3.0, 4.0, 5.0, "parent", "it broke", 3, "session", 2
+    )
 
 
 def test_runs_are_listed_newest_first_and_can_be_chosen(journal: Journal, client: Client) -> None:
@@ -227,6 +229,26 @@ def test_a_timer_cleared_and_set_in_one_append_is_set(journal: Journal, client: 
     client.append("a", 0, timers_set=[Timer("a", "t", 30.0)])
     client.append("a", 0, timers_cleared=["t"], timers_set=[Timer("a", "t", 40.0)])
     assert journal.timers() == [Timer("a", "t", 40.0)]
+
+
+def test_marks_are_kept_until_cleared_and_found_by_name(journal: Journal, client: Client) -> None:
+    marks = [Mark("a", "dead_letter", "7", 1), Mark("a", "message", "key", 1)]
+    client.append("a", 0, changed(1), marks_set=marks)
+    client.append("b", 0, changed(1), marks_set=[Mark("b", "dead_letter", "2", 1)])
+    assert journal.marks("dead_letter") == [Mark("a", "dead_letter", "7", 1), Mark("b", "dead_letter", "2", 1)]
+    assert journal.marks("dead_letter", "b") == [Mark("b", "dead_letter", "2", 1)]
+    assert journal.marks("message", "a", "key") == [Mark("a", "message", "key", 1)]
+    assert journal.marks("message", "a", "other") == journal.marks("approval") == []
+    client.append("a", 1, changed(2), marks_cleared=[("dead_letter", "7")])
+    assert journal.marks("dead_letter", "a") == []
+    assert journal.marks("message", "a", "key") == [Mark("a", "message", "key", 1)]
+
+
+def test_timers_can_be_listed_of_waiting_runs_alone(journal: Journal, client: Client) -> None:
+    client.append("a", 0, changed(1), row=row("a", status="waiting"), timers_set=[Timer("a", "t", 1.0)])
+    client.append("b", 0, changed(1), row=row("b", status="parked"), timers_set=[Timer("b", "t", 2.0)])
+    assert journal.timers(waiting=True) == [Timer("a", "t", 1.0)]
+    assert journal.timers(waiting=False) == [Timer("a", "t", 1.0), Timer("b", "t", 2.0)]
 
 
 def test_values_of_any_size_come_back_whole(journal: Journal, client: Client) -> None:

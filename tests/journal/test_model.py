@@ -11,10 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.journal.appends import Client, changed, row
 from understudy.journal.memory import MemoryJournal
-from understudy.journal.protocol import Timer
+from understudy.journal.protocol import Mark, Timer
 from understudy.journal.sqlite import SqliteJournal
 
 RUN_IDS = st.sampled_from(["a", "b", "ü", "a b"])
+KINDS = st.sampled_from(["run", "session"])
+MARKS = st.tuples(st.sampled_from(["message", "dead_letter"]), st.sampled_from(["m1", "m2"]))
 STATUSES = st.sampled_from(["pending", "running", "waiting", "parked", "completed", "failed"])
 KEYS = st.sampled_from(["t1", "t2"])
 MOMENTS = st.floats(0, 100)
@@ -45,11 +47,16 @@ class Journals(RuleBasedStateMachine):
         at=MOMENTS,
         cleared=st.lists(KEYS, max_size=2),
         set_=st.lists(st.tuples(KEYS, MOMENTS), max_size=2),
+        kind=KINDS,
+        erased=st.lists(MARKS, max_size=2),
+        marked=st.lists(MARKS, max_size=2),
     )
-    def append(self, *, run_id: str, lag: int, states: list[Any], status, reason, at, cleared, set_) -> None:
+    def append(  # noqa: PLR0913  everything that an append can hold
+        self, *, run_id: str, lag: int, states: list[Any], status, reason, at, cleared, set_, kind, erased, marked
+    ) -> None:
         known = self.memory.run(run_id)
         expected = (known.last_seq if known else 0) + lag
-        line = row(run_id, status=status, reason=reason, updated_at=at)
+        line = row(run_id, status=status, reason=reason, updated_at=at, kind=kind, wake_seq=expected)
         timers = [Timer(run_id, key, due) for key, due in set_]
         answers = [
             Client(journal).append(
@@ -59,6 +66,8 @@ class Journals(RuleBasedStateMachine):
                 row=line,
                 timers_set=timers,
                 timers_cleared=cleared,
+                marks_set=[Mark(run_id, kind, name, expected) for kind, name in marked],
+                marks_cleared=erased,
             )
             for journal in (self.memory, self.sqlite)
         ]
@@ -76,18 +85,30 @@ class Journals(RuleBasedStateMachine):
     def read(self, run_id: str, after: int, limit: int | None) -> None:
         assert self.sqlite.events(run_id, after, limit) == self.memory.events(run_id, after, limit)
 
-    @rule(statuses=st.none() | st.lists(STATUSES, max_size=3), limit=st.none() | st.integers(0, 3))
-    def list_runs(self, statuses, limit: int | None) -> None:
-        assert self.sqlite.runs(status=statuses, limit=limit) == self.memory.runs(status=statuses, limit=limit)
+    @rule(
+        statuses=st.none() | st.lists(STATUSES, max_size=3),
+        kind=st.none() | KINDS,
+        limit=st.none() | st.integers(0, 3),
+    )
+    def list_runs(self, statuses, kind, limit: int | None) -> None:
+        chosen = {"status": statuses, "kind": kind, "limit": limit}
+        assert self.sqlite.runs(**chosen) == self.memory.runs(**chosen)
 
-    @rule(before=MOMENTS)
-    def list_timers(self, before: float) -> None:
-        assert self.sqlite.timers(before) == self.memory.timers(before)
+    @rule(before=MOMENTS, waiting=st.booleans())
+    def list_timers(self, before: float, *, waiting: bool) -> None:
+        assert self.sqlite.timers(before, waiting=waiting) == self.memory.timers(before, waiting=waiting)
+
+    @rule(mark=MARKS, run_id=st.none() | RUN_IDS)
+    def find_marks(self, mark, run_id) -> None:
+        kind, name = mark
+        assert self.sqlite.marks(kind, run_id, name) == self.memory.marks(kind, run_id, name)
 
     @invariant()
     def agree(self) -> None:
         assert self.sqlite.runs(limit=None) == self.memory.runs(limit=None)
         assert self.sqlite.timers() == self.memory.timers()
+        assert self.sqlite.marks("message") == self.memory.marks("message")
+        assert self.sqlite.marks("dead_letter") == self.memory.marks("dead_letter")
         assert self.sqlite.verify() == self.memory.verify() == []
 
     def teardown(self) -> None:

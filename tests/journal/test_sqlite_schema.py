@@ -8,8 +8,9 @@ from understudy.journal.connections import open_reader, open_writer
 from understudy.journal.schema import migrations
 from understudy.messages.errors import JournalError
 
-NEXT = (2, "ALTER TABLE runs ADD COLUMN mood TEXT; CREATE TABLE moods (name TEXT);")
-BROKEN = (3, "CREATE TABLE fine (x); CREATE TABLE moods (name TEXT);")
+LATEST = migrations()[-1][0]
+NEXT = (LATEST + 1, "ALTER TABLE runs ADD COLUMN mood TEXT; CREATE TABLE moods (name TEXT);")
+BROKEN = (LATEST + 2, "CREATE TABLE fine (x); CREATE TABLE moods (name TEXT);")
 
 
 def version(path):
@@ -30,7 +31,7 @@ def test_a_new_file_gets_every_step(tmp_path):
     connection.close()
     assert epoch == 1
     found, tables = version(path)
-    assert found == 2
+    assert found == LATEST + 1
     assert {"events", "runs", "moods"} <= tables
 
 
@@ -42,7 +43,14 @@ def test_an_older_file_gets_the_steps_it_lacks_and_keeps_its_events(opened):
     assert epoch == 2
     assert connection.execute("SELECT mood, last_seq FROM runs").fetchall() == [(None, 1)]
     connection.close()
-    assert version(journal.path)[0] == 2
+    assert version(journal.path)[0] == LATEST + 1
+
+
+def test_an_older_file_is_not_read_by_somebody_who_cannot_bring_it_up_to_date(opened):
+    journal = opened()
+    journal.close()
+    with pytest.raises(JournalError, match="written by an older understudy.*start an orchestrator there once"):
+        open_reader(journal.path, (*migrations(), NEXT))
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(opened):
@@ -52,7 +60,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(opened):
     before = journal.path.read_bytes()
     with pytest.raises(JournalError, match="table moods already exists"):
         open_writer(journal.path, "full", (*migrations(), NEXT, BROKEN))
-    assert version(journal.path) == (1, {"events", "blobs", "runs", "timers", "meta"})
+    assert version(journal.path) == (LATEST, {"events", "blobs", "runs", "timers", "marks", "meta"})
     assert journal.path.read_bytes() == before
     again = opened()
     assert again.epoch == 2
