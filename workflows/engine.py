@@ -219,14 +219,21 @@ class Engine:
         Raises:
             OrchestratorClosed: The engine was closed before there was one.
         """
+        return self._wait_for(self.submit(command))
+
+    def submit(self, command: Command) -> Future[Reply]:
+        """Have a command carried out; the reply is cancelled where the engine is closed before. Any thread.
+
+        Raises:
+            OrchestratorClosed: The engine is closed.
+        """
         coroutine = self._clerk.carry_out(command)
         try:
-            answer = self.reactor.submit(coroutine)
+            return self.reactor.submit(coroutine)
         except RuntimeError:  # the loop is closed
             coroutine.close()
             self.check_alive()
             raise
-        return self._wait_for(answer)
 
     def _wait_for(self, answer: Future[T]) -> T:
         try:

@@ -1,8 +1,5 @@
 """The handle on a run that its starter holds."""
 
-import asyncio
-import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -20,8 +17,8 @@ from understudy.messages.errors import (
     RunNotFound,
     UnderstudyError,
 )
-from understudy.messages.records import ENDED, RunStatus, StepRecord
-from understudy.workflows.reads import Reads
+from understudy.messages.records import RunStatus, StepRecord
+from understudy.workflows.looks import Looks
 
 if TYPE_CHECKING:
     from understudy.messages.records import RunRecord
@@ -33,7 +30,7 @@ class RunHost(Protocol):
     """What a handle needs of the orchestrator it came from. Any thread."""
 
     @property
-    def reads(self) -> Reads:
+    def reads(self) -> Looks:
         """Looks at runs."""
         ...
 
@@ -41,12 +38,16 @@ class RunHost(Protocol):
         """Carry out a command."""
         ...
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Callable[[], None]:
-        """Have ``watcher`` called now and on every change; gives the function that ends this."""
+    def wait_result(self, run_id: str, timeout: float | None) -> Json:
+        """Block until a run has ended or is parked, and give its result or raise what stands in its place."""
         ...
 
-    def check_alive(self) -> None:
-        """Raise ``OrchestratorClosed`` where nothing will change any more."""
+    async def until_result(self, run_id: str) -> Json:
+        """Wait for the same without holding the caller's loop."""
+        ...
+
+    def follow(self, run_id: str, after: int) -> Iterator[Stored]:
+        """Give the events above ``after`` as they are committed, until the run has ended or is parked."""
         ...
 
 
@@ -114,62 +115,20 @@ class Run(Generic[R]):
             TimeoutError: It has not ended in time.
             OrchestratorClosed: The orchestrator was closed before it ended.
         """
-        changed = threading.Event()
-        unwatch = self._host.watch(self.id, changed.set, end_only=True)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while not self._over():
-                self._host.check_alive()
-                left = None if deadline is None else deadline - time.monotonic()
-                if (left is not None and left <= 0) or not changed.wait(left):
-                    msg = f"run {self.id} has not ended within {timeout:g} s; it goes on and is {self.status} now"
-                    raise TimeoutError(msg)
-                changed.clear()
-        finally:
-            unwatch()
-        return self._decode(self._host.reads.result(self.id))
+        return self._decode(self._host.wait_result(self.id, timeout))
 
     def __await__(self) -> Generator[Any, None, R]:
         """Wait for the end without holding the caller's loop; see ``result``."""
         return self._wait().__await__()
 
     async def _wait(self) -> R:
-        loop = asyncio.get_running_loop()
-        changed = asyncio.Event()
-        unwatch = self._host.watch(self.id, lambda: _wake(loop, changed), end_only=True)
-        try:
-            while not self._over():
-                self._host.check_alive()
-                await changed.wait()
-                changed.clear()
-        finally:
-            unwatch()
-        return self._decode(self._host.reads.result(self.id))
-
-    def _over(self) -> bool:
-        status = self.status
-        return status in ENDED or status == "parked"
+        return self._decode(await self._host.until_result(self.id))
 
     def events(self, after: int = 0, *, follow: bool = False) -> Iterator[Stored]:
         """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
-        if not follow:
-            yield from self._host.reads.events(self.id, after)
-            return
-        changed = threading.Event()
-        unwatch = self._host.watch(self.id, changed.set, end_only=False)
-        try:
-            while True:
-                changed.clear()
-                over = self._over()
-                for stored in self._host.reads.events(self.id, after):
-                    after = stored.seq
-                    yield stored
-                if over:
-                    return
-                self._host.check_alive()
-                changed.wait()
-        finally:
-            unwatch()
+        if follow:
+            return self._host.follow(self.id, after)
+        return iter(self._host.reads.events(self.id, after))
 
     def cancel(self, reason: str | None = None) -> None:
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is."""
@@ -209,11 +168,6 @@ def _check_message(message: object) -> None:
     if not isinstance(message, BaseModel):
         msg = f"a message is a pydantic model, not {message!r}"
         raise TypeError(msg)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(event.set)
 
 
 def check(reply: Reply) -> Reply:

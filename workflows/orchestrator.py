@@ -1,50 +1,27 @@
 """The orchestrator: what a program holds to start runs, look at them, and steer the processes they run in."""
 
+import asyncio
 import os
-import secrets
-import signal as signals
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, get_args
+from typing import Self, get_args
 
-from pydantic import BaseModel
+from typing_extensions import override
 
 from understudy.actors import app as apps
-from understudy.actors.definitions import WorkflowDefinition, known_workflow
+from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import (
-    Accepted,
-    Command,
-    KillWorker,
-    ListWorkers,
-    Refused,
-    Reply,
-    ShowTree,
-    StartRun,
-    Tree,
-    Workers,
-)
-from understudy.messages.errors import WorkerNotFound
-from understudy.messages.records import ActorRecord, RunRecord, RunStatus, WorkerRecord
-from understudy.metrics.figures import Metrics
+from understudy.messages.commands import Command, Reply, StartRun
 from understudy.supervision.protocol import Pool
+from understudy.workflows import waiting
 from understudy.workflows.engine import Durability, Engine
-from understudy.workflows.handle import Run, check
+from understudy.workflows.helm import Helm
 from understudy.workflows.home import Home
 from understudy.workflows.reads import Reads
-from understudy.workflows.workflow import Workflow, check_workflow
-
-R = TypeVar("R")
-
-ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
-"""What new run ids end in: nothing that is taken for something else, or spells a word."""
-MAX_ID: Final = 200
-"""Characters a run id may have."""
 
 
-class Orchestrator:
+class Orchestrator(Helm):
     """Runs workflows, keeps their journal, and supervises the processes they run in.
 
     It works from the moment it is made until ``close``, or the end of the ``with`` block it is used in. Runs that have
@@ -111,131 +88,56 @@ class Orchestrator:
         self._engine.check_alive()
 
     @property
+    @override
     def reads(self) -> Reads:
         """Looks at runs; see ``understudy.workflows.reads``."""
         return self._engine.reads
 
-    # ------------------------------------------------------------ runs
-
-    def start(self, workflow: Workflow[..., R], *args: Any, id: str | None = None, **kwargs: Any) -> Run[R]:  # noqa: A002
-        """Start a run, or find the one that ``id`` started before; returns once it is on the disk.
-
-        Args:
-            workflow: What to run.
-            args: Its arguments.
-            id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow
-                and arguments gives the same run. None makes a new one.
-            kwargs: Its keyword arguments.
-
-        Raises:
-            InvalidInput: The arguments do not fit the workflow's signature; every field at fault is named.
-            IdConflict: The id belongs to a run of another workflow or with other arguments.
-            DefinitionError: The workflow is not defined where a worker could find it.
-            OrchestratorClosed: The orchestrator has stopped.
-            TypeError: It is no workflow.
-            ValueError: The id could not be one.
-        """
-        check_workflow(workflow)
-        command = StartRun(
-            run_id=run_id(id, workflow.name),
-            app=workflow.definition.app,
-            workflow=workflow.name,
-            arguments=workflow.bind(*args, **kwargs),
-        )
+    @override
+    def send(self, command: Command) -> Reply:
         self.check_alive()
-        reply = check(self._engine.launch(command))
-        assert isinstance(reply, Accepted)
-        return self._handle(command.run_id, workflow.definition)
+        return self._engine.carry_out(command)
 
-    def start_app(self, app: str, workflow: str, arguments: Mapping[str, Json], *, id: str | None = None) -> Run[Json]:  # noqa: A002
-        """Start a run of a workflow that only workers import. The result is plain JSON.
+    async def until_sent(self, command: Command) -> Reply:
+        """Carry out a command like ``send``, without holding the caller's loop or a thread.
 
-        Args:
-            app: Path of the file, or dotted name of the module, that defines the workflow.
-            workflow: Its name there.
-            arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the
-                signature.
-            id: Identity of the run; see ``start``.
+        Who stops waiting leaves the command to be carried out all the same.
 
         Raises:
-            InvalidInput: The arguments do not fit, or the app cannot be loaded.
-            RunNotFound: The app has no such workflow.
-            IdConflict: See ``start``.
+            OrchestratorClosed: The orchestrator has stopped.
         """
-        path = Path(app)
-        command = StartRun(
-            run_id=run_id(id, workflow),
-            app=str(path.absolute()) if path.suffix == ".py" else app,
-            workflow=workflow,
-            arguments=dict(arguments),
-        )
-        check(self.send(command))
-        return self._handle(command.run_id, None)
+        self.check_alive()
+        answer = self._engine.submit(command)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(answer))
+        except asyncio.CancelledError:
+            if answer.cancelled():  # not the caller, but the orchestrator has given up
+                self.check_alive()
+            raise
 
-    def get(self, run_id: str) -> Run[Any]:
-        """Give the handle of a run that exists; its result is plain JSON where this process has not its workflow.
+    @override
+    def _launch(self, command: StartRun) -> Reply:
+        self.check_alive()
+        return self._engine.launch(command)
 
-        Raises:
-            RunNotFound: There is none with this id.
-        """
-        record = self.reads.run(run_id)
-        return self._handle(run_id, known_workflow(record.app, record.workflow))
-
-    def _handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
-        if workflow is None:
-            return Run(self, run_id, _as_it_is, _as_it_is)
-        model = workflow.state_model
-        return Run(self, run_id, workflow.decode_result, _as_it_is if model is None else partial(_read_state, model))
-
-    def runs(self, status: RunStatus | None = None, name: str | None = None, limit: int = 100) -> list[RunRecord]:
-        """Give the newest runs first, of one status and one workflow where asked for."""
-        return self.reads.runs(status, name, limit)
+    # ------------------------------------------------------------ waiting
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Callable[[], None]:
         """Have ``watcher`` called on every change of a run, or at its end; gives the function that ends this."""
         self._engine.reactor.call(partial(self._engine.runs.watch, run_id, watcher, end_only=end_only))
         return lambda: self._engine.reactor.call(self._engine.runs.unwatch, run_id, watcher)
 
-    # ------------------------------------------------------------ control
+    @override
+    def wait_result(self, run_id: str, timeout: float | None) -> Json:
+        return waiting.wait_result(self, run_id, timeout)
 
-    def send(self, command: Command) -> Reply:
-        """Carry out any command of ``understudy.messages.commands``; what the reply says is on the disk.
+    @override
+    async def until_result(self, run_id: str) -> Json:
+        return await waiting.until_result(self, run_id)
 
-        Raises:
-            OrchestratorClosed: The orchestrator has stopped.
-        """
-        self.check_alive()
-        return self._engine.carry_out(command)
-
-    def workers(self) -> list[WorkerRecord]:
-        """Give the worker processes of this moment."""
-        reply = self.send(ListWorkers())
-        assert isinstance(reply, Workers)
-        return list(reply.workers)
-
-    def kill(self, worker_id: str, signal: int = 9) -> None:
-        """Send a signal to a worker, as an injected fault that no step is charged with.
-
-        Raises:
-            WorkerNotFound: No worker with this id is alive.
-            ValueError: There is no such signal.
-        """
-        if signal not in signals.valid_signals():
-            msg = f"there is no signal {signal!r}; give for instance signal.SIGKILL"
-            raise ValueError(msg)
-        reply = self.send(KillWorker(worker=worker_id, signal=signal))
-        if isinstance(reply, Refused):
-            raise WorkerNotFound(reply.message)
-
-    def tree(self) -> ActorRecord:
-        """Give the supervision tree of this moment."""
-        reply = self.send(ShowTree())
-        assert isinstance(reply, Tree)
-        return reply.root
-
-    def metrics(self) -> Metrics:
-        """Fold the journal to figures: latencies, retries, crashes, success and failure per workflow and step."""
-        return self.reads.metrics()
+    @override
+    def follow(self, run_id: str, after: int) -> Iterator[Stored]:
+        return waiting.follow(self, run_id, after)
 
 
 def _check_options(pools: Mapping[str, object], durability: object) -> None:
@@ -252,30 +154,3 @@ def _check_options(pools: Mapping[str, object], durability: object) -> None:
     if durability not in get_args(Durability):
         msg = f"durability is 'full' or 'process', not {durability!r}"
         raise ValueError(msg)
-
-
-def _as_it_is(json: Json) -> Json:
-    return json
-
-
-def _read_state(model: type[BaseModel], json: Json) -> BaseModel:
-    """Read a shared state; a run that has not changed it yet has the state it started with."""
-    return model.model_validate(json if json is not None else {})
-
-
-def run_id(given: object, workflow: str) -> str:
-    """Check an id, or make one that was never used.
-
-    Raises:
-        ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
-    """
-    if given is None:
-        return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(8))}"
-    if (
-        not isinstance(given, str)
-        or not 1 <= len(given) <= MAX_ID
-        or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given)
-    ):
-        msg = f"a run id is 1 to 200 letters, digits, '.', '_' or '-', not {given!r}"
-        raise ValueError(msg)
-    return given

@@ -1,0 +1,206 @@
+"""The helm: what can be done with an orchestrator, the same in its own process and from any other one."""
+
+import secrets
+import signal as signals
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from understudy.actors.definitions import WorkflowDefinition, known_workflow
+from understudy.journal.protocol import Stored
+from understudy.messages.base import Json
+from understudy.messages.commands import (
+    Command,
+    KillWorker,
+    ListWorkers,
+    Refused,
+    Reply,
+    ShowTree,
+    StartRun,
+    Tree,
+    Workers,
+)
+from understudy.messages.errors import WorkerNotFound
+from understudy.messages.records import ActorRecord, RunRecord, RunStatus, WorkerRecord
+from understudy.metrics.figures import Metrics
+from understudy.workflows.handle import Run, check
+from understudy.workflows.looks import Looks
+from understudy.workflows.workflow import Workflow, check_workflow
+
+R = TypeVar("R")
+
+ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
+"""What new run ids end in: nothing that is taken for something else, or spells a word."""
+MAX_ID: Final = 200
+"""Characters a run id may have."""
+
+
+class Helm(ABC):
+    """Everything that is made of commands and looks. An orchestrator carries them out; a client sends them there."""
+
+    @property
+    @abstractmethod
+    def reads(self) -> Looks:
+        """Looks at runs."""
+
+    @abstractmethod
+    def send(self, command: Command) -> Reply:
+        """Carry out any command of ``understudy.messages.commands``; what the reply says is on the disk.
+
+        Raises:
+            OrchestratorClosed: The orchestrator has stopped.
+        """
+
+    @abstractmethod
+    def wait_result(self, run_id: str, timeout: float | None) -> Json:
+        """Block until a run is over, and give its result or raise what stands in its place; see ``Run.result``."""
+
+    @abstractmethod
+    async def until_result(self, run_id: str) -> Json:
+        """Wait for the same without holding the caller's loop."""
+
+    @abstractmethod
+    def follow(self, run_id: str, after: int) -> Iterator[Stored]:
+        """Give the events of a run above ``after`` as they are committed, until it is over."""
+
+    def _launch(self, command: StartRun) -> Reply:
+        """Start a run whose arguments are known to fit."""
+        return self.send(command)
+
+    def _place(self, app: str) -> str:
+        """Give where an app is found by whoever loads it."""
+        path = Path(app)
+        return str(path.absolute()) if path.suffix == ".py" else app
+
+    # ------------------------------------------------------------ runs
+
+    def start(self, workflow: Workflow[..., R], *args: Any, id: str | None = None, **kwargs: Any) -> Run[R]:  # noqa: A002
+        """Start a run, or find the one that ``id`` started before; returns once it is on the disk.
+
+        Args:
+            workflow: What to run.
+            args: Its arguments.
+            id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow
+                and arguments gives the same run. None makes a new one.
+            kwargs: Its keyword arguments.
+
+        Raises:
+            InvalidInput: The arguments do not fit the workflow's signature; every field at fault is named.
+            IdConflict: The id belongs to a run of another workflow or with other arguments.
+            DefinitionError: The workflow is not defined where a worker could find it.
+            OrchestratorClosed: The orchestrator has stopped.
+            TypeError: It is no workflow.
+            ValueError: The id could not be one.
+        """
+        check_workflow(workflow)
+        command = StartRun(
+            run_id=run_id(id, workflow.name),
+            app=workflow.definition.app,
+            workflow=workflow.name,
+            arguments=workflow.bind(*args, **kwargs),
+        )
+        check(self._launch(command))
+        return self._handle(command.run_id, workflow.definition)
+
+    def start_app(self, app: str, workflow: str, arguments: Mapping[str, Json], *, id: str | None = None) -> Run[Json]:  # noqa: A002
+        """Start a run of a workflow that only workers import. The result is plain JSON.
+
+        Args:
+            app: Path of the file, or dotted name of the module, that defines the workflow.
+            workflow: Its name there.
+            arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the
+                signature.
+            id: Identity of the run; see ``start``.
+
+        Raises:
+            InvalidInput: The arguments do not fit, or the app cannot be loaded.
+            RunNotFound: The app has no such workflow.
+            IdConflict: See ``start``.
+        """
+        command = StartRun(
+            run_id=run_id(id, workflow), app=self._place(app), workflow=workflow, arguments=dict(arguments)
+        )
+        check(self.send(command))
+        return self._handle(command.run_id, None)
+
+    def get(self, run_id: str) -> Run[Any]:
+        """Give the handle of a run that exists; its result is plain JSON where this process has not its workflow.
+
+        Raises:
+            RunNotFound: There is none with this id.
+        """
+        record = self.reads.run(run_id)
+        return self._handle(run_id, known_workflow(record.app, record.workflow))
+
+    def _handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
+        if workflow is None:
+            return Run(self, run_id, _as_it_is, _as_it_is)
+        model = workflow.state_model
+        return Run(self, run_id, workflow.decode_result, _as_it_is if model is None else partial(_read_state, model))
+
+    def runs(self, status: RunStatus | None = None, name: str | None = None, limit: int = 100) -> list[RunRecord]:
+        """Give the newest runs first, of one status and one workflow where asked for."""
+        return self.reads.runs(status, name, limit)
+
+    # ------------------------------------------------------------ control
+
+    def workers(self) -> list[WorkerRecord]:
+        """Give the worker processes of this moment."""
+        reply = self.send(ListWorkers())
+        assert isinstance(reply, Workers)
+        return list(reply.workers)
+
+    def kill(self, worker_id: str, signal: int = 9) -> None:
+        """Send a signal to a worker, as an injected fault that no step is charged with.
+
+        Raises:
+            WorkerNotFound: No worker with this id is alive.
+            ValueError: There is no such signal.
+        """
+        if signal not in signals.valid_signals():
+            msg = f"there is no signal {signal!r}; give for instance signal.SIGKILL"
+            raise ValueError(msg)
+        reply = self.send(KillWorker(worker=worker_id, signal=signal))
+        if isinstance(reply, Refused):
+            raise WorkerNotFound(reply.message)
+
+    def tree(self) -> ActorRecord:
+        """Give the supervision tree of this moment."""
+        reply = self.send(ShowTree())
+        assert isinstance(reply, Tree)
+        return reply.root
+
+    def metrics(self) -> Metrics:
+        """Fold the journal to figures: latencies, retries, crashes, success and failure per workflow and step."""
+        return self.reads.metrics()
+
+
+def _as_it_is(json: Json) -> Json:
+    return json
+
+
+def _read_state(model: type[BaseModel], json: Json) -> BaseModel:
+    """Read a shared state; a run that has not changed it yet has the state it started with."""
+    return model.model_validate(json if json is not None else {})
+
+
+def run_id(given: object, workflow: str) -> str:
+    """Check an id, or make one that was never used.
+
+    Raises:
+        ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
+    """
+    if given is None:
+        return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(8))}"
+    if (
+        not isinstance(given, str)
+        or not 1 <= len(given) <= MAX_ID
+        or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given)
+    ):
+        msg = f"a run id is 1 to 200 letters, digits, '.', '_' or '-', not {given!r}"
+        raise ValueError(msg)
+    return given

@@ -1,0 +1,43 @@
+"""What can be read of runs, from the process that has the journal or from another one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from understudy.journal.protocol import Stored
+from understudy.messages.base import Json
+from understudy.messages.records import RunRecord, RunStatus, StepRecord
+from understudy.metrics.figures import Metrics
+
+
+class Looks(Protocol):
+    """Looks at runs without touching them. Any thread. Everything it gives is committed."""
+
+    def run(self, run_id: str) -> RunRecord:
+        """Give one run, or raise ``RunNotFound``."""
+        ...
+
+    def runs(
+        self, status: RunStatus | Sequence[RunStatus] | None = None, name: str | None = None, limit: int | None = 100
+    ) -> list[RunRecord]:
+        """Give the newest runs first."""
+        ...
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        """Give the steps of a run with their attempts."""
+        ...
+
+    def events(self, run_id: str, after: int = 0) -> list[Stored]:
+        """Give the events of a run with sequence numbers above ``after``."""
+        ...
+
+    def state(self, run_id: str) -> Json:
+        """Give the shared state of a run."""
+        ...
+
+    def result(self, run_id: str) -> Json:
+        """Give the result of a run that has completed, or raise what stands in its place."""
+        ...
+
+    def metrics(self) -> Metrics:
+        """Fold every run to figures."""
+        ...

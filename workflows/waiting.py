@@ -1,0 +1,106 @@
+"""Waiting for a run: the loops around being told that something has changed."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from understudy.journal.protocol import Stored
+from understudy.messages.base import Json
+from understudy.messages.records import ENDED
+from understudy.workflows.looks import Looks
+
+
+class Watched(Protocol):
+    """What tells of changes: an orchestrator of this process. Any thread."""
+
+    @property
+    def reads(self) -> Looks:
+        """Looks at runs."""
+        ...
+
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Callable[[], None]:
+        """Have ``watcher`` called now and on every change; gives the function that ends this."""
+        ...
+
+    def check_alive(self) -> None:
+        """Raise ``OrchestratorClosed`` where nothing will change any more."""
+        ...
+
+
+def is_over(looks: Looks, run_id: str) -> bool:
+    """Say whether a run has ended or waits for a person, so that nothing follows by itself."""
+    status = looks.run(run_id).status
+    return status in ENDED or status == "parked"
+
+
+def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
+    """Block until a run is over, and give its result or raise what stands in its place.
+
+    Raises:
+        TimeoutError: It is not over within ``timeout`` seconds.
+        OrchestratorClosed: It will not be.
+    """
+    changed = threading.Event()
+    unwatch = host.watch(run_id, changed.set, end_only=True)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while not is_over(host.reads, run_id):
+            host.check_alive()
+            left = None if deadline is None else deadline - time.monotonic()
+            if (left is not None and left <= 0) or not changed.wait(left):
+                raise not_in_time(run_id, timeout, host.reads.run(run_id).status)
+            changed.clear()
+    finally:
+        unwatch()
+    return host.reads.result(run_id)
+
+
+def not_in_time(run_id: str, timeout: float | None, status: str) -> TimeoutError:
+    """Give the error for a wait that was too short."""
+    return TimeoutError(f"run {run_id} has not ended within {timeout:g} s; it goes on and is {status} now")
+
+
+async def until_result(host: Watched, run_id: str) -> Json:
+    """Wait until a run is over without holding the caller's loop; see ``wait_result``.
+
+    Raises:
+        OrchestratorClosed: It will not be.
+    """
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    unwatch = host.watch(run_id, lambda: wake(loop, changed), end_only=True)
+    try:
+        while not is_over(host.reads, run_id):
+            host.check_alive()
+            await changed.wait()
+            changed.clear()
+    finally:
+        unwatch()
+    return host.reads.result(run_id)
+
+
+def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
+    """Give the events of a run with sequence numbers above ``after`` as they are committed, until it is over."""
+    changed = threading.Event()
+    unwatch = host.watch(run_id, changed.set, end_only=False)
+    try:
+        while True:
+            changed.clear()
+            over = is_over(host.reads, run_id)
+            for stored in host.reads.events(run_id, after):
+                after = stored.seq
+                yield stored
+            if over:
+                return
+            host.check_alive()
+            changed.wait()
+    finally:
+        unwatch()
+
+
+def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Set an event of a loop from any thread; nothing where the loop is closed."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)
