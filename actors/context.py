@@ -39,6 +39,10 @@ class ProgramPort(Protocol):
         """Wait for the next message of a type; give the key of this wait, and the message."""
         ...
 
+    async def emit(self, channel: str, value: Json, size: int) -> None:
+        """Have a value of ``size`` bytes added to a stream; waits where too much has not been written yet."""
+        ...
+
     def refuse(self, key: str, reason: str) -> None:
         """Have it recorded that the message of a wait could not be read."""
         ...

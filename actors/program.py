@@ -18,6 +18,7 @@ from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.failure import describe_exception
 from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.scope import Scope, scope
+from understudy.actors.valve import Valve
 from understudy.messages.base import Json
 from understudy.messages.errors import (
     NotSerializable,
@@ -29,7 +30,9 @@ from understudy.messages.errors import (
     StepRejected,
 )
 from understudy.messages.frames import (
+    AwaitWriting,
     Diverge,
+    EmitValue,
     ProgramCommand,
     Raise,
     RefuseMessage,
@@ -62,6 +65,11 @@ class Program:
         """Recorded outcomes that have not been delivered yet."""
         self._waiting: dict[str, asyncio.Future[Json]] = {}
         self._timers: dict[str, DurableTimer] = {}
+        self._emitted: dict[str, int] = {}
+        """How often each call of ``emit`` was made, by its key without the number."""
+        self._expected_values = start.emitted if start.whole else {}
+        """How often the journal knows each of them, until it is known that this program has made as many."""
+        self._valve = Valve()
         self._asked: set[str] = set()
         """Every key asked for so far. Some are not awaited any more while their outcomes are still on the way."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -86,6 +94,12 @@ class Program:
 
     def deliver(self, resolution: Resolution) -> None:
         """Hand over the next recorded outcome; what waits for it runs in the loop's next turn."""
+        if resolution.kind == "written":
+            self._valve.written()
+            return
+        if self._valve.waits:
+            self.history.append(resolution)
+            return
         key = resolution.key
         self._now = max(self._now, resolution.at)  # clocks are set back now and then
         if resolution.kind == "cancel":
@@ -103,9 +117,26 @@ class Program:
         elif key not in self._asked:
             self._diverge(key)
 
+    def advance(self) -> bool:
+        """Let the program go on without another word from outside. True where something in it is ready again."""
+        if self.finished:
+            return False
+        if self._valve.waits:
+            if self._commands or self._valve.asked:
+                return False
+            self._valve.open()  # all that it has emitted is on the disk since an earlier life
+            return True
+        if self.history:
+            self.deliver(self.history.popleft())
+            return True
+        return False
+
     def turn(self) -> Turn:
         """Give what the program has asked for since the last turn. Called when nothing in it is ready."""
-        self._compare()
+        if self.finished or not (self.history or self._valve.waits):
+            self._compare()
+        if self._valve.ask():
+            self._commands.append(AwaitWriting())
         commands, self._commands = tuple(self._commands), []
         state = self._dump_state()
         changed = state if state != self._told_state else None
@@ -141,6 +172,15 @@ class Program:
         """See ``ProgramPort``."""
         key = _scope().key(f"receive({name})")
         return key, await self._ask(ScheduleReceive(key=key, name=name))
+
+    async def emit(self, channel: str, value: Json, size: int) -> None:
+        """See ``ProgramPort``."""
+        await self._valve.enter()
+        key, number = _scope().call(f"emit({channel})")
+        self._emitted[key] = number
+        if number > self._start.emitted.get(key, 0) and not self.ended:
+            self._commands.append(EmitValue(key=key, number=number, channel=channel, value=value))
+        self._valve.passed(size)
 
     def refuse(self, key: str, reason: str) -> None:
         """See ``ProgramPort``."""
@@ -216,6 +256,8 @@ class Program:
     def _compare(self) -> None:
         """At the end of the first turn, which is the whole replay, compare what was asked for with the journal."""
         missing, self._expected = self._expected - self._asked, frozenset()
+        known, self._expected_values = self._expected_values, {}
+        missing |= {f"{key}#{number}" for key, number in known.items() if self._emitted.get(key, 0) < number}
         left = {resolution.key for resolution in self.history if resolution.kind != "cancel"} - self._asked
         if missing or left:
             self._diverge(min(missing or left), "call" if missing else "outcome")

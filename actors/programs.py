@@ -61,8 +61,7 @@ class ProgramHost:
         """Close the turn that has run dry and begin the next one. True where something is ready again."""
         active, self._active = self._active, None
         if active is not None and not active.ended:
-            if active.history and not active.finished:
-                active.deliver(active.history.popleft())
+            if active.advance():
                 self._active = active
                 return True
             self._close_turn(active)

@@ -30,10 +30,13 @@ class Scope:
 
     def key(self, name: str, label: str | None = None) -> str:
         """Name the next call of ``name``: ``search#1``, in a child task ``2.1/search#1``, labelled ``search[eu]#1``."""
-        call = f"{name}[{label}]" if label is not None else name
-        self._calls[call] += 1
-        place = f"{self.path}/" if self.path else ""
-        return f"{place}{call}#{self._calls[call]}"
+        place, number = self.call(f"{name}[{label}]" if label is not None else name)
+        return f"{place}#{number}"
+
+    def call(self, name: str) -> tuple[str, int]:
+        """Give the two halves of the next call's name: ``2.1/search``, and its number."""
+        self._calls[name] += 1
+        return f"{self.path}/{name}" if self.path else name, self._calls[name]
 
 
 scope: ContextVar[Scope | None] = ContextVar("understudy_scope", default=None)

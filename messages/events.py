@@ -218,6 +218,20 @@ class ReceiveWithdrawn(Event):
     key: str
 
 
+class ValueEmitted(Event):
+    """The program added a value to one of the run's streams."""
+
+    type: Literal["value.emitted"] = "value.emitted"
+    key: str
+    """Of the call, without its number."""
+    number: int
+    """1, 2, 3 ... of the calls of that key."""
+    channel: str
+    offset: int
+    """0, 1, 2 ... within the channel."""
+    value: Json
+
+
 class StateChanged(Event):
     """The program changed the run's shared state."""
 
@@ -312,6 +326,7 @@ AnyEvent: TypeAlias = Annotated[
     | MessageTaken
     | MessageRefused
     | ReceiveWithdrawn
+    | ValueEmitted
     | StateChanged
     | ProgramStarted
     | ProgramEnded

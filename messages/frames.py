@@ -55,7 +55,8 @@ class Resolution(Message):
     key: str
     at: float = 0.0
     """When it was recorded."""
-    kind: Literal["result", "failure", "timer", "cancel"]
+    kind: Literal["result", "failure", "timer", "cancel", "written"]
+    """``written`` is no recorded outcome: it answers an ``AwaitWriting``."""
     value: Json = None
     failure: Failure | None = None
     reason: Literal["", "exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"] = ""
@@ -81,6 +82,8 @@ class StartProgram(Message):
     """Recorded outcomes in journal order."""
     known: tuple[str, ...] = ()
     """Keys of everything the journal knows as asked for, awaited still or not."""
+    emitted: dict[str, int] = Field(default_factory=dict)
+    """How often each call of ``emit`` is known, by the call without its number."""
     whole: bool = True
     """Whether ``history`` is all there is. Once it is used up, the program has asked for everything that is known."""
 
@@ -230,6 +233,24 @@ class RefuseMessage(Message):
     reason: str
 
 
+class EmitValue(Message):
+    """The program adds a value to a stream. It does not wait for an answer."""
+
+    type: Literal["emit"] = "emit"
+    key: str
+    """Of the call without its number: calls of one task are in order, so that numbers need not be remembered singly."""
+    number: int
+    """1, 2, 3 ... of the calls of that key."""
+    channel: str
+    value: Json
+
+
+class AwaitWriting(Message):
+    """The program emits nothing more until all it has asked for so far is on the disk. Not recorded."""
+
+    type: Literal["await.writing"] = "await.writing"
+
+
 class ScheduleChild(Message):
     """The program awaits a run of another workflow of its app."""
 
@@ -274,6 +295,8 @@ ProgramCommand: TypeAlias = Annotated[
     | ScheduleTimer
     | ScheduleReceive
     | RefuseMessage
+    | EmitValue
+    | AwaitWriting
     | ScheduleChild
     | Withdraw
     | Return

@@ -67,6 +67,16 @@ class RunRecord(Message):
     events: int = 0
 
 
+class StreamItem(Message):
+    """One value that a run has emitted."""
+
+    channel: str
+    offset: int
+    """0, 1, 2 ... within the channel."""
+    value: Json
+    at: str
+
+
 class WorkerRecord(Message):
     """One worker process."""
 

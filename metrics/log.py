@@ -31,6 +31,7 @@ LEVELS: Final[Mapping[type[Any], Level]] = {
     ev.AttemptStarted: "DEBUG",
     ev.StepScheduled: "DEBUG",
     ev.StateChanged: "DEBUG",
+    ev.ValueEmitted: "DEBUG",
     ev.ProgramStarted: "DEBUG",
     ev.TimerFired: "DEBUG",
     ev.TimerCancelled: "DEBUG",

@@ -113,6 +113,7 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.MessageTaken: lambda event: f"takes message {event.number} ({event.key})",
     ev.MessageRefused: lambda event: f"cannot take its message ({event.key}): {event.reason}",
     ev.ReceiveWithdrawn: lambda event: f"waits for a message no longer ({event.key})",
+    ev.ValueEmitted: lambda event: f"emits value {event.offset} of {event.channel} ({event.key}#{event.number})",
     ev.StateChanged: lambda _event: "changed its state",
     ev.ProgramStarted: lambda event: f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})",
     ev.ProgramEnded: _program_ended,

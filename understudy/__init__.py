@@ -11,6 +11,7 @@ from understudy.version import VERSION
 
 if TYPE_CHECKING:
     from understudy.actors.current import current
+    from understudy.actors.emitting import emit
     from understudy.actors.models.mock import MockModel
     from understudy.actors.receiving import receive
     from understudy.actors.replayed import now, random, uuid4
@@ -84,6 +85,7 @@ __all__ = [
     "Workflow",
     "__version__",
     "current",
+    "emit",
     "evaluator",
     "now",
     "random",
@@ -106,6 +108,7 @@ _HOMES = {
     "Step": "workflows.step",
     "Workflow": "workflows.workflow",
     "current": "actors.current",
+    "emit": "actors.emitting",
     "evaluator": "workflows.decorators",
     "now": "actors.replayed",
     "random": "actors.replayed",

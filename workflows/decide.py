@@ -29,6 +29,7 @@ from understudy.workflows.mailbox import (
     receive_withdrawn,
 )
 from understudy.workflows.state import RunState
+from understudy.workflows.streams import value_emitted
 
 CANCEL_GRACE: Final = 10.0
 """Seconds a cancelled program has to clean up before its run is ended without it."""
@@ -177,6 +178,10 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 receive_asked(state, command, moment, out)
             case frames.RefuseMessage():
                 message_refused(state, command, moment, out)
+            case frames.EmitValue():
+                value_emitted(state, command, moment, out)
+            case frames.AwaitWriting():
+                out.then.append(do.TellWritten())
             case frames.ScheduleChild():
                 _schedule_child(state, command, moment, out)
             case frames.Withdraw(key=key):

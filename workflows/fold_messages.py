@@ -1,4 +1,4 @@
-"""How events about messages to a run change its state."""
+"""How events about messages to a run, and values from it, change its state."""
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
@@ -10,6 +10,7 @@ from understudy.messages.events import (
     MessageTaken,
     ReceiveAsked,
     ReceiveWithdrawn,
+    ValueEmitted,
 )
 from understudy.messages.frames import Resolution
 from understudy.workflows.state import Letter, RunState
@@ -45,10 +46,16 @@ def _receive_withdrawn(state: RunState, event: ReceiveWithdrawn) -> None:
         state.mailbox = dict(sorted([*state.mailbox.items(), given], key=itemgetter(0)))
 
 
+def _value_emitted(state: RunState, event: ValueEmitted) -> None:
+    state.offsets[event.channel] = event.offset + 1
+    state.emitted[event.key] = event.number
+
+
 FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
     MessageReceived: _message_received,
     ReceiveAsked: _receive_asked,
     MessageTaken: _message_taken,
     MessageRefused: _message_refused,
     ReceiveWithdrawn: _receive_withdrawn,
+    ValueEmitted: _value_emitted,
 }

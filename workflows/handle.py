@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from understudy.actors.emitting import check_channel
+from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.commands import CancelRun, Command, PauseRun, Refused, Reply, ResumeRun, SignalRun
@@ -17,8 +19,9 @@ from understudy.messages.errors import (
     RunNotFound,
     UnderstudyError,
 )
-from understudy.messages.records import RunStatus, StepRecord
+from understudy.messages.records import RunStatus, StepRecord, StreamItem
 from understudy.workflows.looks import Looks
+from understudy.workflows.views import stream_items
 
 if TYPE_CHECKING:
     from understudy.messages.records import RunRecord
@@ -128,7 +131,20 @@ class Run(Generic[R]):
         """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
         if follow:
             return self._host.follow(self.id, after)
-        return iter(self._host.reads.events(self.id, after))
+        return stored_events(self._host.reads, self.id, after)
+
+    def stream(
+        self, channel: str = "default", *, after: int | None = None, follow: bool = False
+    ) -> Iterator[StreamItem]:
+        """Give the values that the workflow has emitted on a channel, in their order.
+
+        Args:
+            channel: The channel, as the workflow names it to ``emit``.
+            after: Only values of higher offsets, such as the last one seen; None for all.
+            follow: Go on with what is emitted later, until the run has ended.
+        """
+        check_channel(channel)
+        return stream_items(self.events(follow=follow), channel, after)
 
     def cancel(self, reason: str | None = None) -> None:
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is."""

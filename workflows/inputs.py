@@ -194,6 +194,11 @@ class ReleaseSteps:
 
 
 @dataclass(frozen=True, slots=True)
+class TellWritten:
+    """All that the program has asked for so far is on the disk: let it go on emitting."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndProgram:
     """Have the program's worker forget it."""
 
@@ -264,6 +269,7 @@ class Announce:
 Effect: TypeAlias = (
     StartProgram
     | ReleaseSteps
+    | TellWritten
     | EndProgram
     | Dispatch
     | SendHeld

@@ -69,6 +69,7 @@ class ProgramLink:
             seed=state.seed or state.run_id,
             history=tuple(history),
             known=state.known_keys(),
+            emitted=state.emitted,
             whole=not self._unsent,
         )
         job = Job(
@@ -92,6 +93,14 @@ class ProgramLink:
         else:
             self._unsent.extend(new)
 
+    def written(self) -> None:
+        """Tell the program, where there is one, that what it has asked for is on the disk.
+
+        One that was started since then has not asked, and does not mind.
+        """
+        if self._token is not None and self._assigned:
+            self._send(Resolution(key="", kind="written"), told=0)
+
     def end(self) -> None:
         """Have the program forgotten."""
         if self._token is not None and self._pool is not None:
@@ -99,10 +108,10 @@ class ProgramLink:
             self._forget()
             self._pool.tell(Withdraw(token, farewell=EndProgram(run_id=self._run_id)))
 
-    def _send(self, resolution: Resolution) -> None:
+    def _send(self, resolution: Resolution, told: int = 1) -> None:
         assert self._token is not None
         assert self._pool is not None
-        self._sent += 1
+        self._sent += told
         self._unanswered += 1
         self._pool.tell(Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
 

@@ -26,8 +26,8 @@ class Looks(Protocol):
         """Give the steps of a run with their attempts."""
         ...
 
-    def events(self, run_id: str, after: int = 0) -> list[Stored]:
-        """Give the events of a run with sequence numbers above ``after``."""
+    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+        """Give the events of a run with sequence numbers above ``after``, at most ``limit`` of them."""
         ...
 
     def state(self, run_id: str) -> Json:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Journal, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.base import Json
@@ -88,22 +89,21 @@ class Reads:
             RunNotFound: There is none with this id.
             JournalCorrupt: Its events are not what was written.
         """
-        stored = self.journal.events(run_id)
-        if not stored:
+        if self.journal.run(run_id) is None:
             raise self._not_found(run_id)
-        return fold_all(item.event for item in stored)
+        return fold_all(item.event for item in stored_events(self.journal, run_id))
 
     def steps(self, run_id: str) -> list[StepRecord]:
         """Give the steps of a run with their attempts, in the order in which they were asked for."""
         return step_records(self.fold(run_id))
 
-    def events(self, run_id: str, after: int = 0) -> list[Stored]:
-        """Give the events of a run with sequence numbers above ``after``.
+    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+        """Give the events of a run with sequence numbers above ``after``, at most ``limit`` of them.
 
         Raises:
             RunNotFound: There is no such run.
         """
-        stored = self.journal.events(run_id, after=after)
+        stored = self.journal.events(run_id, after=after, limit=limit)
         if not stored and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         return stored

@@ -128,6 +128,10 @@ class RunState:
     """What calls that awaited a message were given, by key; None where they await no longer."""
     refused: set[str] = field(default_factory=set[str])
     """Those of them that could not read it."""
+    offsets: dict[str, int] = field(default_factory=dict[str, int])
+    """Values emitted so far, by channel."""
+    emitted: dict[str, int] = field(default_factory=dict[str, int])
+    """How often each call of ``emit`` was made, by its key without the number. Values are in the journal alone."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])
     """What the program has been or will be told, in journal order."""
     shared: Json = None
@@ -158,7 +162,7 @@ class RunState:
             return self.ended
         if self.halted is not None:
             return self.halted
-        if self.program is None and not self.known_keys():
+        if self.program is None and not (self.emitted or self.known_keys()):
             return "pending"
         asleep = self.in_flight == 0 and bool(self.timers or self.receives) and self.cancel_requested is None
         return "waiting" if asleep else "running"

@@ -211,6 +211,8 @@ class RunSupervisor(LoopActor):
             case do.StartProgram():
                 if not self.state.halted:
                     self._program.start(self.state)
+            case do.TellWritten():
+                self._program.written()
             case do.EndProgram():
                 self._program.end()
             case do.StartChild(key=key):

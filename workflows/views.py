@@ -1,9 +1,11 @@
 """Records for people, made from a run's state: what ``steps()``, the command line and every other door show."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from understudy.journal.protocol import RunRow
-from understudy.messages.records import AttemptRecord, RunRecord, StepRecord
+from understudy.journal.protocol import RunRow, Stored
+from understudy.messages.events import ValueEmitted
+from understudy.messages.records import AttemptRecord, RunRecord, StepRecord, StreamItem
 from understudy.workflows.state import Attempt, RunState, Step
 
 
@@ -41,6 +43,14 @@ def run_record(row: RunRow) -> RunRecord:
         reason=row.reason,
         events=row.last_seq,
     )
+
+
+def stream_items(events: Iterable[Stored], channel: str, after: int | None) -> Iterator[StreamItem]:
+    """Give the values among a run's events that were emitted on a channel at offsets above ``after``, None for all."""
+    for stored in events:
+        event = stored.event
+        if isinstance(event, ValueEmitted) and event.channel == channel and (after is None or event.offset > after):
+            yield StreamItem(channel=channel, offset=event.offset, value=event.value, at=iso(event.at))
 
 
 def step_records(state: RunState) -> list[StepRecord]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.records import ENDED
@@ -89,7 +90,7 @@ def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
         while True:
             changed.clear()
             over = is_over(host.reads, run_id)
-            for stored in host.reads.events(run_id, after):
+            for stored in stored_events(host.reads, run_id, after):
                 after = stored.seq
                 yield stored
             if over:

@@ -87,6 +87,10 @@ SENTENCES = [
         "run r asks for run r2 of workflow v",
     ),
     (ev.ChildEnded(at=1.0, key="c", run_id="r2", failure=KILLED), "run r sees run r2 failed: was killed by SIGKILL"),
+    (
+        ev.ValueEmitted(at=1.0, key="1/emit(log)", number=3, channel="log", offset=7, value="secret"),
+        "run r emits value 7 of log (1/emit(log)#3)",
+    ),
     (ev.StateChanged(at=1.0, state={}), "run r changed its state"),
     (ev.ProgramStarted(at=1.0, worker="program-1", pid=7, incarnation=2), "run r runs on program-1 (pid 7, life 2)"),
     (

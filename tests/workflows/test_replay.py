@@ -122,9 +122,7 @@ def first_turn(known: tuple[str, ...], history: tuple[Resolution, ...] = ()) -> 
     turns: list[Turn] = []
 
     def idle() -> bool:
-        if program.history and not program.finished:
-            program.deliver(program.history.popleft())
-        else:
+        if not program.advance():
             turns.append(program.turn())
             loop.stop()
         return True

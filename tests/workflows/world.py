@@ -14,7 +14,7 @@ from understudy.actors.program import Program
 from understudy.messages.codec import decode_event, encode_event
 from understudy.messages.events import AnyEvent, RunStarted
 from understudy.messages.failures import Exit, Failure
-from understudy.messages.frames import Completed, Failed, Resolution, Resolve, StartProgram, Turn
+from understudy.messages.frames import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
 from understudy.messages.policy import Limits
 from understudy.supervision.protocol import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
 from understudy.workflows import inputs as do
@@ -78,6 +78,10 @@ class World:
         self.deaths = 0
         self.told_ahead = 0
         """Turns taken while what they followed from was still being written."""
+        self.waits = 0
+        """How often the program waited for its values to be written."""
+        self.most_commands = 0
+        """What one turn has asked for at most."""
         self.loop = ProgramLoop(self.idle)
         self.loop.set_debug(False)
 
@@ -138,6 +142,8 @@ class World:
                     self.jobs.append((key, attempt, self.mint(), len(self.state.resolutions)))
             case do.WithdrawStep(key=key):
                 self.jobs = [job for job in self.jobs if job[0] != key]
+            case do.TellWritten():
+                self.link.written()
             case do.EndProgram():
                 self.link.end()
             case do.Announce():
@@ -181,13 +187,12 @@ class World:
         return True
 
     def end_turn(self, program: Program, job: Job) -> bool:
-        if program.history and not program.finished:
-            if self.random.random() < self.crashes / 4:
-                return self.die()
-            program.deliver(program.history.popleft())
-            return True
+        if program.advance():
+            return self.die() if program.history and self.random.random() < self.crashes / 4 else True
         self.running_turn = False
         turn = Turn.model_validate_json(program.turn().model_dump_json())
+        self.waits += any(isinstance(command, AwaitWriting) for command in turn.commands)
+        self.most_commands = max(self.most_commands, len(turn.commands))
         if self.random.random() < self.crashes:  # it dies before anybody hears of its turn
             return self.die()
         job.reply(Answered(job.token, turn))

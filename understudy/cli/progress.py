@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from understudy.workflows.handle import Run
     from understudy.workflows.state import RunState
 
-QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged)
-"""Events that the next one already implies."""
+QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged, events.ValueEmitted)
+"""Events that the next one already implies, or that have a verb of their own."""
 SHOWN_STEPS = 20
 """Steps that a terminal shows at once, the newest."""
 

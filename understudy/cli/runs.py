@@ -11,8 +11,12 @@ from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 from understudy.messages.records import RunStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from understudy.journal.protocol import Stored
     from understudy.messages.commands import CancelRun, PauseRun, ResumeRun
     from understudy.messages.records import RunRecord, StepRecord
+    from understudy.workflows.reads import Reads
 
 POLL = 0.1
 """Seconds between two looks at the journal of an orchestrator in another process."""
@@ -128,6 +132,52 @@ def events(settings: Settings, run_id: str, after: int) -> None:
         for item in stored
     ]
     table(("seq", "time", "what happened"), rows)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--channel", default="default", show_default=True, help="Which of the run's streams.")
+@click.option("--after", type=click.IntRange(min=0), metavar="OFFSET", help="Only values after this one.")
+@click.option("--follow", is_flag=True, help="Go on with what is emitted later, until the run has ended.")
+@common
+@pass_settings
+def stream(
+    settings: Settings,
+    run_id: str,
+    channel: str,
+    after: int | None,
+    follow: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """Print what a run has emitted, one value a line as JSON; with -o json and --follow one object a line."""
+    from pydantic_core import to_json
+
+    from understudy.journal.pages import stored_events
+    from understudy.workflows.reads import Reads
+    from understudy.workflows.views import stream_items
+
+    with Reads.open(settings.home) as reads:
+        events = _followed(reads, run_id) if follow else stored_events(reads, run_id)
+        items = stream_items(events, channel, after)
+        if settings.json and not follow:
+            emit(list(items))
+            return
+        for item in items:
+            click.echo(to_json(item if settings.json else item.value))
+
+
+def _followed(reads: "Reads", run_id: str) -> "Iterator[Stored]":
+    """Give the events of a run until it is over. Another process writes the journal, which announces nothing."""
+    from understudy.journal.pages import stored_events
+    from understudy.workflows.waiting import is_over
+
+    after, over = 0, False
+    while not over:
+        over = is_over(reads, run_id)
+        for stored in stored_events(reads, run_id, after):
+            after = stored.seq
+            yield stored
+        if not over:
+            time.sleep(POLL)
 
 
 @runs.command()
