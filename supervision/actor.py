@@ -7,7 +7,7 @@ pykka gives the refs, the envelopes, ``tell`` and ``ask``, and the life cycle's 
 
 import sys
 from collections import deque
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pykka
 from loguru import logger
@@ -15,6 +15,8 @@ from pykka._envelope import Envelope
 from typing_extensions import override
 
 from understudy.supervision.reactor import Reactor
+
+A = TypeVar("A", bound=pykka.Actor)
 
 
 class Inbox:
@@ -114,3 +116,8 @@ class LoopActor(pykka.Actor):
     def on_crash(self, error: BaseException) -> None:
         """Hear of an exception that a told message raised. The default logs it and goes on with the next message."""
         logger.opt(exception=error).error("{} could not handle a message", self)
+
+
+def actor_of(ref: pykka.ActorRef[A]) -> A | None:
+    """Give the actor behind a ref, None where it is gone. For looks at it on the reactor's thread, where it runs."""
+    return ref._actor_weakref()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  pykka has refs for other threads

@@ -87,6 +87,12 @@ class Dispatcher:
         """How many of them wait for a worker."""
         return len(self._queue) + len(self._solo)
 
+    @property
+    def working(self) -> bool:
+        """Whether any job will be answered without a further word. A program that has begun may wait for one."""
+        flights = self._flights.values()
+        return any(not (flight.job.streaming and flight.sent) for flight in flights)
+
     def open(self) -> None:
         """Begin workers from now on."""
         self._is_open = True

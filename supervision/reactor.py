@@ -29,8 +29,19 @@ class _Selector(selectors.DefaultSelector):
     ago.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_idle: Callable[[], bool] | None = None
+
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # A loop passes 0 while callbacks are ready, so anything else means that it would wait now.
+        if self.on_idle is not None and (timeout is None or timeout > 0):
+            found = super().select(0)
+            if found:
+                return found
+            if self.on_idle():
+                timeout = 0
         found = super().select(timeout)
         return found if found or timeout is None or timeout <= 0 else super().select(0)
 
@@ -40,7 +51,8 @@ class Reactor:
 
     def __init__(self, name: str = "understudy-reactor") -> None:
         """Make the loop; it runs once ``start`` is called."""
-        self.loop = asyncio.SelectorEventLoop(_Selector())
+        self._selector = _Selector()
+        self.loop = asyncio.SelectorEventLoop(self._selector)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread_id: int | None = None
         """Written by the reactor's thread as its first act, read by everybody."""
@@ -78,6 +90,13 @@ class Reactor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.loop.shutdown_asyncgens()
+
+    def on_idle(self, callback: Callable[[], bool] | None) -> None:
+        """Have ``callback`` called whenever nothing is ready, before the loop waits; None for nobody. Reactor's thread.
+
+        It returns True where it made something ready. What it raises ends the loop.
+        """
+        self._selector.on_idle = callback
 
     def on_thread(self) -> bool:
         """Say whether the caller runs on the reactor's thread."""

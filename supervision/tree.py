@@ -145,6 +145,10 @@ class Tree:
 
     # ------------------------------------------------------------ looking and touching
 
+    def working(self) -> bool:
+        """Say whether any pool has a job that waits for a worker or is being done. Programs between turns are none."""
+        return any(pool.dispatcher.working for pool in self._pools.values())
+
     def workers(self) -> list[WorkerRecord]:
         """Describe every worker, pool by pool in start order."""
         return [worker for pool in self._pools.values() for worker in pool.workers()]

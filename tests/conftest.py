@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import descendants, eventually
+from understudy.testing import plugin
 
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.register_profile(
@@ -31,11 +32,18 @@ SLOW = {
     *(TESTS / "journal").glob("test_sqlite_[cf]*.py"),
     *(TESTS / "supervision").glob("test_backend_*.py"),
     *(TESTS / "supervision").glob("test_pool_*.py"),
+    *(TESTS / "testing").glob("test_*.py"),
     TESTS / "journal" / "test_model.py",
     TESTS / "test_examples.py",
     TESTS / "test_readme.py",
 } - {TESTS / "acceptance" / "test_contract_authoring.py"}
 """Files whose tests take more than moments, one by one or together."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the plugin that users have, in a checkout that is not installed."""
+    if not config.pluginmanager.has_plugin("understudy"):
+        config.pluginmanager.register(plugin, "understudy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:^<!-- (\w+): (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {"command", "excerpt", "program", "output", "shell"}
+KINDS = {"command", "excerpt", "program", "output", "shell", "tests"}
 
 pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
 
@@ -63,6 +63,14 @@ def test_a_program_prints_what_stands_below_it(name, tmp_path):
 def test_the_first_program_gives_the_same_when_it_is_run_again(tmp_path):
     (tmp_path / "first.py").write_text(block("program", "first.py"), encoding="utf-8")
     assert run("first.py", cwd=tmp_path).stdout == run("first.py", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("name", names("tests"))
+def test_tests_pass_where_pytest_has_the_plugin(name, tmp_path):
+    (tmp_path / name).write_text(block("tests", name), encoding="utf-8")
+    options = ["-W", "error", "--strict-markers", "-p", "no:cacheprovider", "-p", "understudy.testing.plugin"]
+    done = run("-m", "pytest", *options, name, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def normal(line: str) -> str:

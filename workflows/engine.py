@@ -8,7 +8,6 @@ import random
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
@@ -31,11 +30,13 @@ from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree
 from understudy.supervision.worker_events import WorkerEvent
 from understudy.workflows.clerk import Clerk
+from understudy.workflows.clock import Clock, Surroundings
 from understudy.workflows.door import Door
 from understudy.workflows.home import Home, OwnerLock
 from understudy.workflows.reads import Reads
 from understudy.workflows.runs import Runs
 from understudy.workflows.services import Services
+from understudy.workflows.watch import Resting, Watch
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
@@ -65,6 +66,7 @@ class Engine:
             an orchestrator that other processes cannot reach will do.
         pools: How workers are kept, by a pool's name or kind.
         durability: See ``Orchestrator``.
+        clock: Whose time the runs go by.
 
     Raises:
         HomeInUse: Another orchestrator that is alive owns the journal or the home.
@@ -79,6 +81,7 @@ class Engine:
         own_home: bool,
         pools: Mapping[str, Pool],
         durability: Durability,
+        clock: Clock,
     ) -> None:
         """Start every part, or none."""
         self.home = home
@@ -92,13 +95,17 @@ class Engine:
         self._closing = threading.Lock()
         self._ending: asyncio.Task[None] | None = None
         """The end of all processes, once it has begun. Reactor's thread only."""
+        self._commands = 0
+        """Commands that have not been answered. Reactor's thread only."""
+        self._resting: Resting | None = None
+        """Who waits for a run, where the clock has to know."""
         try:
-            self._start(own_home=own_home, pools=pools, durability=durability)
+            self._start(own_home=own_home, pools=pools, durability=durability, clock=clock)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, *, own_home: bool, pools: Mapping[str, Pool], durability: Durability) -> None:
+    def _start(self, *, own_home: bool, pools: Mapping[str, Pool], durability: Durability, clock: Clock) -> None:
         self._tune_interpreter()
         self.home.create()
         reachable = self._lock_home(required=own_home)
@@ -119,6 +126,7 @@ class Engine:
         self._closers.append(self._end_processes)
         self.runs = Runs()
         self._closers.append(self._stop_runs)
+        self._attach(clock)
         counter, epoch = itertools.count(1), self.journal.epoch
         services = Services(
             reactor=self.reactor,
@@ -127,7 +135,8 @@ class Engine:
             directory=self.runs,
             warm=lambda app: self._tree.pool(PoolKey(app, "program", "program")),
             mint=lambda: f"{epoch}:{next(counter)}",
-            clock=time.time,
+            clock=clock.time,
+            call_at=clock.call_at,
             random=random.random,
             fatal=self._fail,
             observe=log.record,
@@ -135,7 +144,7 @@ class Engine:
         self.runs.attach(services)
         self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal)
         if reachable:
-            door = Door(self.home, self._clerk.carry_out)
+            door = Door(self.home, self._carry_out)
             self.reactor.submit(door.open()).result()
             self._closers.append(lambda: self.reactor.submit(door.close()).result())
             self.home.write_record(journal=self.place)
@@ -149,6 +158,19 @@ class Engine:
         if 0 < thresholds[0] < YOUNG_OBJECTS:  # 0 is somebody's wish to have no collections at all
             gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
             self._closers.append(partial(gc.set_threshold, *thresholds))
+
+    def _attach(self, clock: Clock) -> None:
+        """Have the clock serve this orchestrator until it is closed."""
+        self._resting = Resting() if clock.virtual else None
+
+        def idle() -> bool:
+            return not (self._commands or self.runs.working() or self._tree.working())
+
+        async def detach() -> None:
+            clock.detach()
+
+        clock.attach(Surroundings(self.reactor, idle, lambda: bool(self._resting)))
+        self._closers.append(lambda: self.reactor.submit(detach()).result())
 
     # ------------------------------------------------------------ what must be ours alone
 
@@ -227,13 +249,25 @@ class Engine:
         Raises:
             OrchestratorClosed: The engine is closed.
         """
-        coroutine = self._clerk.carry_out(command)
+        coroutine = self._carry_out(command)
         try:
             return self.reactor.submit(coroutine)
         except RuntimeError:  # the loop is closed
             coroutine.close()
             self.check_alive()
             raise
+
+    async def _carry_out(self, command: Command) -> Reply:
+        """Have the clerk do it, whichever door it came in by."""
+        self._commands += 1
+        try:
+            return await self._clerk.carry_out(command)
+        finally:
+            self._commands -= 1
+
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
+        """Watch a run; see ``Watch``. Any thread."""
+        return Watch(self.reactor, self.runs, self._resting, run_id, watcher, end_only=end_only)
 
     def _wait_for(self, answer: Future[T]) -> T:
         try:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from types import TracebackType
 from typing import Self, get_args
 
@@ -15,10 +14,12 @@ from understudy.messages.base import Json
 from understudy.messages.commands import Command, Reply, StartRun
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
+from understudy.workflows.clock import Clock, WallClock
 from understudy.workflows.engine import Durability, Engine
 from understudy.workflows.helm import Helm
 from understudy.workflows.home import Home
 from understudy.workflows.reads import Reads
+from understudy.workflows.watch import Watch
 
 
 class Orchestrator(Helm):
@@ -36,6 +37,8 @@ class Orchestrator(Helm):
         durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of any process, and
             may lose the last moments on power loss.
         recover: Take up the runs that the journal says are not over.
+        clock: Whose time timers, backoff and schedules go by; None means the machine's. Tests give a
+            ``understudy.testing.VirtualClock``.
 
     Raises:
         HomeInUse: Another orchestrator that is alive owns the journal or the home.
@@ -50,6 +53,7 @@ class Orchestrator(Helm):
         pools: Mapping[str, Pool] | None = None,
         durability: Durability = "full",
         recover: bool = True,
+        clock: Clock | None = None,
     ) -> None:
         """Start everything. Blocks until the journal is open and what an earlier life left behind is gone."""
         if apps.loading:
@@ -57,7 +61,14 @@ class Orchestrator(Helm):
         _check_options(pools or {}, durability)
         self.home = Home(home)
         own_home = home is not None or journal is None
-        self._engine = Engine(journal, self.home, own_home=own_home, pools=dict(pools or {}), durability=durability)
+        self._engine = Engine(
+            journal,
+            self.home,
+            own_home=own_home,
+            pools=dict(pools or {}),
+            durability=durability,
+            clock=clock if clock is not None else WallClock(),
+        )
         if recover:
             self._engine.reactor.call(self._engine.runs.recover)
 
@@ -122,10 +133,9 @@ class Orchestrator(Helm):
 
     # ------------------------------------------------------------ waiting
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Callable[[], None]:
-        """Have ``watcher`` called on every change of a run, or at its end; gives the function that ends this."""
-        self._engine.reactor.call(partial(self._engine.runs.watch, run_id, watcher, end_only=end_only))
-        return lambda: self._engine.reactor.call(self._engine.runs.unwatch, run_id, watcher)
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
+        """Have ``watcher`` called on every change of a run, or at its end; calling what it gives ends this."""
+        return self._engine.watch(run_id, watcher, end_only=end_only)
 
     @override
     def wait_result(self, run_id: str, timeout: float | None) -> Json:

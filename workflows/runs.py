@@ -17,6 +17,8 @@ from understudy.messages.errors import CodecError, JournalError, OrchestratorClo
 from understudy.messages.events import RunStarted
 from understudy.messages.failures import Failure
 from understudy.messages.records import RunStatus
+from understudy.supervision.actor import actor_of
+from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all
@@ -65,7 +67,9 @@ class Runs:
         self._launching: dict[str, _Launch] = {}
         """Runs whose first event is not on the disk yet."""
         self._loading: dict[str, list[Input | Confirmed]] = {}
-        self._alarms: dict[str, asyncio.TimerHandle] = {}
+        self._reading = 0
+        """Reads under way, these and others."""
+        self._alarms: dict[str, Alarm] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         """Called after every commit of a run's events."""
         self._finishers: dict[str, list[Callable[[], None]]] = {}
@@ -82,6 +86,12 @@ class Runs:
     def statistics(self) -> dict[str, int]:
         """Count supervisors in memory, runs being read and alarms set."""
         return {"live": len(self._live), "loading": len(self._loading), "alarms": len(self._alarms)}
+
+    def working(self) -> bool:
+        """Say whether any run has something under way, or is itself on its way to or from the journal."""
+        if self._launching or self._loading or self._reading or self._lingering:
+            return True
+        return any((actor := actor_of(ref)) is not None and actor.working for ref in self._live.values())
 
     # ------------------------------------------------------------ starting
 
@@ -218,8 +228,7 @@ class Runs:
             self._wake(state.run_id, wake_at)
 
     def _wake(self, run_id: str, due: float) -> None:
-        delay = max(0.0, due - self._services.clock())
-        self._alarms[run_id] = self._services.reactor.loop.call_later(delay, self._ring, run_id)
+        self._alarms[run_id] = self._services.call_at(due, partial(self._ring, run_id))
 
     def _ring(self, run_id: str) -> None:
         self._alarms.pop(run_id)
@@ -321,6 +330,7 @@ class Runs:
         """Run ``job`` in the reader's thread and ``then`` with its result on the reactor."""
 
         def finished(future: "asyncio.Future[T]") -> None:
+            self._reading -= 1
             error = OrchestratorClosed(CLOSED) if future.cancelled() or self._closed else future.exception()
             if error is None:
                 then(future.result())
@@ -329,6 +339,7 @@ class Runs:
             elif not self._closed:
                 logger.opt(exception=error).error("the journal cannot be read")
 
+        self._reading += 1
         self._services.reactor.loop.run_in_executor(self._reader, job).add_done_callback(finished)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from understudy.messages.events import AnyEvent
 from understudy.messages.policy import Limits
 from understudy.supervision.protocol import Job, PoolKey, Release, Send, Withdraw
 from understudy.supervision.reactor import Reactor
+from understudy.workflows.clock import Alarm
 from understudy.workflows.inputs import Confirmed, Input
 from understudy.workflows.state import RunState
 
@@ -67,6 +68,8 @@ class Services:
     """Gives a token that was never given before, in this life of the journal or another."""
     clock: Callable[[], float]
     """Seconds since the Unix epoch."""
+    call_at: Callable[[float, Callable[[], object]], Alarm]
+    """Has something called at a moment of that clock. Reactor's thread only."""
     random: Callable[[], float]
     fatal: Callable[[JournalError], None]
     """The journal has failed: the orchestrator must stop."""

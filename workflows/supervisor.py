@@ -5,7 +5,6 @@ others may see of it leaves only after its commit. If the journal fails, everyth
 orchestrator, and the next one folds the same state from what is on the disk.
 """
 
-import asyncio
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from understudy.messages.errors import EventUnwritable, JournalError, SequenceCo
 from understudy.messages.events import AnyEvent, RunParked, RunStarted
 from understudy.supervision.actor import LoopActor
 from understudy.workflows import inputs as do
+from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import CANCEL_GRACE, decide
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.fold import fold
@@ -65,7 +65,7 @@ class RunSupervisor(LoopActor):
         self._jobs = StepJobs(services, state, self.actor_ref.tell)
         self._panels: dict[str, Panel] = {}
         self._program = ProgramLink(services, state.run_id, self.actor_ref.tell)
-        self._alarm: tuple[float, asyncio.TimerHandle] | None = None
+        self._alarm: tuple[float, Alarm] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
         self._quiet_since: float | None = None
@@ -264,8 +264,7 @@ class RunSupervisor(LoopActor):
             self._alarm[1].cancel()
             self._alarm = None
         if due is not None and self._alarm is None:
-            delay = max(0.0, due - self._services.clock())
-            self._alarm = (due, self.reactor.loop.call_later(delay, self._ring))
+            self._alarm = (due, self._services.call_at(due, self._ring))
 
     def _ring(self) -> None:
         self._alarm = None
@@ -286,18 +285,23 @@ class RunSupervisor(LoopActor):
             dues.append(self.state.cancel_requested + CANCEL_GRACE)
         return min(dues, default=None)
 
+    @property
+    def working(self) -> bool:
+        """Whether anything of the run is under way: in a worker, or on its way to the disk."""
+        in_workers = self._jobs or self._panels or self._program.busy
+        return bool(self._pending or self._unwritten or in_workers)
+
     def _may_passivate(self, due: float | None) -> bool:
         """Whether the run waits for nothing but a far moment, its children, or a person."""
-        working = self._jobs or self._panels or self._program.busy
-        if self._pending or self._unwritten or working or not self.actor_inbox.empty():
+        if self.working or not self.actor_inbox.empty():
             self._quiet_since = None
             return False
-        now = self._services.clock()
-        if due is not None and due - now <= PASSIVATE_AFTER:
+        if due is not None and due - self._services.clock() <= PASSIVATE_AFTER:
             return False
         if self.state.halted or due is not None:
             return True
-        # A child may be done in a moment, and rebuilding its parent costs a replay.
+        # A child may be done in a moment, and rebuilding its parent costs a replay. Both take real time.
+        now = self.reactor.loop.time()
         if self._quiet_since is None:
             self._quiet_since = now
             self.reactor.loop.call_later(CHILD_PATIENCE, self._look)

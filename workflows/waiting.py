@@ -11,6 +11,7 @@ from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.records import ENDED
 from understudy.workflows.looks import Looks
+from understudy.workflows.watch import Watch
 
 
 class Watched(Protocol):
@@ -21,8 +22,8 @@ class Watched(Protocol):
         """Looks at runs."""
         ...
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Callable[[], None]:
-        """Have ``watcher`` called now and on every change; gives the function that ends this."""
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
+        """Have ``watcher`` called now and on every change; calling what it gives ends this."""
         ...
 
     def check_alive(self) -> None:
@@ -36,6 +37,15 @@ def is_over(looks: Looks, run_id: str) -> bool:
     return status in ENDED or status == "parked"
 
 
+def _over_or_rest(host: Watched, run_id: str, watch: Watch) -> bool:
+    """Look whether a run is over; where it is not, all has been seen that the watch told of."""
+    seen = watch.told
+    over = is_over(host.reads, run_id)
+    if not over:
+        watch.rest(seen)
+    return over
+
+
 def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
     """Block until a run is over, and give its result or raise what stands in its place.
 
@@ -44,17 +54,17 @@ def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
         OrchestratorClosed: It will not be.
     """
     changed = threading.Event()
-    unwatch = host.watch(run_id, changed.set, end_only=True)
+    watch = host.watch(run_id, changed.set, end_only=True)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        while not is_over(host.reads, run_id):
+        while not _over_or_rest(host, run_id, watch):
             host.check_alive()
             left = None if deadline is None else deadline - time.monotonic()
             if (left is not None and left <= 0) or not changed.wait(left):
                 raise not_in_time(run_id, timeout, host.reads.run(run_id).status)
             changed.clear()
     finally:
-        unwatch()
+        watch()
     return host.reads.result(run_id)
 
 
@@ -71,24 +81,25 @@ async def until_result(host: Watched, run_id: str) -> Json:
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
-    unwatch = host.watch(run_id, lambda: wake(loop, changed), end_only=True)
+    watch = host.watch(run_id, lambda: wake(loop, changed), end_only=True)
     try:
-        while not is_over(host.reads, run_id):
+        while not _over_or_rest(host, run_id, watch):
             host.check_alive()
             await changed.wait()
             changed.clear()
     finally:
-        unwatch()
+        watch()
     return host.reads.result(run_id)
 
 
 def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
     """Give the events of a run with sequence numbers above ``after`` as they are committed, until it is over."""
     changed = threading.Event()
-    unwatch = host.watch(run_id, changed.set, end_only=False)
+    watch = host.watch(run_id, changed.set, end_only=False)
     try:
         while True:
             changed.clear()
+            seen = watch.told
             over = is_over(host.reads, run_id)
             for stored in stored_events(host.reads, run_id, after):
                 after = stored.seq
@@ -96,9 +107,10 @@ def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
             if over:
                 return
             host.check_alive()
+            watch.rest(seen)
             changed.wait()
     finally:
-        unwatch()
+        watch()
 
 
 def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
