@@ -7,7 +7,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from understudy.messages.errors import DefinitionError, Fatal, InvalidInput, NotSerializable, RetryAfter
+from understudy.messages.errors import (
+    DefinitionError,
+    Fatal,
+    InvalidInput,
+    NotSerializable,
+    RetryAfter,
+    RunCancelled,
+    RunFailed,
+    StepFailed,
+)
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.policy import class_name
 
@@ -37,6 +46,29 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
         fatal=isinstance(error, _HOPELESS),
         retry_after=error.seconds if isinstance(error, RetryAfter) else None,
     )
+
+
+def failed_calls(error: BaseException | None) -> tuple[str, ...]:
+    """Give the keys of the calls whose failures a workflow's exception comes from.
+
+    That is itself where a step or a child raised it, any in a group, else what it was raised from or while handling.
+    """
+    match error:
+        case StepFailed(step=key) if key:
+            return (key,)
+        case RunFailed(call=key) | RunCancelled(call=key) if key:
+            return (key,)
+        case BaseExceptionGroup(exceptions=several):
+            keys = [key for each in several for key in failed_calls(each)]
+            return tuple(dict.fromkeys(keys)) or failed_calls(_reason(error))
+        case None:
+            return ()
+        case _:
+            return failed_calls(_reason(error))
+
+
+def _reason(error: BaseException) -> BaseException | None:
+    return error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
 
 
 def user_traceback(start: TracebackType | None) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from understudy.actors.context import program
 from understudy.actors.definitions import WorkflowDefinition
-from understudy.actors.failure import describe_exception
+from understudy.actors.failure import describe_exception, failed_calls
 from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.scope import Scope, scope
 from understudy.actors.valve import Valve
@@ -223,9 +223,9 @@ class Program:
             failure = describe_exception(asyncio.CancelledError("the workflow was cancelled"), "cancelled")
             ending = Raise(failure=failure, cancelled=True)
         except StepFailed as error:
-            ending = Raise(failure=describe_exception(error), step=error.step or None)
+            ending = Raise(failure=describe_exception(error), step=error.step or None, calls=failed_calls(error))
         except (Exception, NotSerializable) as error:  # noqa: BLE001  however user code fails is the run's outcome
-            ending = Raise(failure=describe_exception(error))
+            ending = Raise(failure=describe_exception(error), calls=failed_calls(error))
         if self.ended:
             return
         self.finished = True
@@ -286,11 +286,12 @@ def _exception(resolution: Resolution) -> Exception:
     assert failure is not None
     if resolution.reason == "":
         message = failure.sentence()
-        if failure.outcome == "cancelled":
-            return RunCancelled(message)
-        return RunFailed(
-            message, run_id=str(resolution.value), step=resolution.child_step, attempts=resolution.child_attempts
-        )
+        error: RunCancelled | RunFailed = RunCancelled(message)
+        if failure.outcome != "cancelled":
+            step, attempts = resolution.child_step, resolution.child_attempts
+            error = RunFailed(message, run_id=str(resolution.value), step=step, attempts=attempts)
+        error.call = resolution.key
+        return error
     classes: dict[str, type[StepFailed]] = {
         "quarantined": StepQuarantined,
         "unknown": OutcomeUnknown,

@@ -53,6 +53,13 @@ class ResumeRun(Message):
     run_id: str
 
 
+class RetryRun(Message):
+    """Let a run that failed or was cancelled go on from the step whose failure ended it."""
+
+    type: Literal["run.retry"] = "run.retry"
+    run_id: str
+
+
 class KillWorker(Message):
     """Send a signal to a worker process. It counts as an injected fault: no step is charged with it."""
 
@@ -74,7 +81,7 @@ class ShowTree(Message):
 
 
 Command: TypeAlias = Annotated[
-    StartRun | CancelRun | SignalRun | PauseRun | ResumeRun | KillWorker | ListWorkers | ShowTree,
+    StartRun | CancelRun | SignalRun | PauseRun | ResumeRun | RetryRun | KillWorker | ListWorkers | ShowTree,
     Field(discriminator="type"),
 ]
 
@@ -91,7 +98,7 @@ class Refused(Message):
     """The command was not taken, and nothing has changed."""
 
     type: Literal["refused"] = "refused"
-    code: Literal["invalid", "not_found", "conflict", "unavailable", "closed", "full", "ended"]
+    code: Literal["invalid", "not_found", "conflict", "unavailable", "closed", "full", "ended", "not_failed"]
     message: str
 
 

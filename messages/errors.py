@@ -77,10 +77,15 @@ class RunFailed(UnderstudyError):  # noqa: N818  the contract's name
         self.run_id = run_id
         self.step = step
         self.attempts = list(attempts)
+        self.call = ""
+        """In a workflow: key of its call of the child that failed."""
 
 
 class RunCancelled(UnderstudyError):  # noqa: N818  the contract's name
     """A run was cancelled before it ended by itself."""
+
+    call = ""
+    """In a workflow: key of its call of the child that was cancelled."""
 
 
 class RunParked(UnderstudyError):  # noqa: N818  reads like its siblings
@@ -93,6 +98,10 @@ class MailboxFull(UnderstudyError):  # noqa: N818  the contract's name
 
 class RunEnded(UnderstudyError):  # noqa: N818  reads like its siblings
     """The run has come to its end and takes no messages."""
+
+
+class RetryRefused(UnderstudyError):  # noqa: N818  reads like its siblings
+    """The run cannot be retried: it has not failed, or the step it would go on from may not run twice."""
 
 
 class RunNotFound(UnderstudyError):  # noqa: N818  reads like its siblings

@@ -277,6 +277,28 @@ class RunFailed(Event):
     failure: Failure
     step: str | None = None
     """Key of the step whose failure came out of the workflow, where it was one."""
+    calls: tuple[str, ...] = ()
+    """Keys of the steps and children whose failures it raised, also within others, or was handling as it raised."""
+
+
+class RunRetried(Event):
+    """A run that had ended goes on from a call of its past. What followed from that call's outcome is forgotten."""
+
+    type: Literal["run.retried"] = "run.retried"
+    cut: int
+    """Sequence number of that outcome. What was asked for before it stays; results that it had come to stay as well."""
+    forgotten: tuple[str, ...] = ()
+    """Keys of what was asked for later; and ``cancel``, once for each request to cancel that was."""
+    reopened: tuple[str, ...] = ()
+    """Keys of steps and children that failed, or were given up, at the cut or later: they begin anew."""
+    timers: dict[str, float] = Field(default_factory=dict)
+    """Waits that went on at the cut: key to when they are over, with as much left to wait as there was then."""
+    receives: dict[str, str] = Field(default_factory=dict)
+    """Calls that awaited a message at the cut and have none: key to the name of the message's type."""
+    state: Json = None
+    """The shared state as of the cut."""
+    by: str | None = None
+    """What tells a repetition of a parent's order from a new one."""
 
 
 class RunCancelled(Event):
@@ -336,6 +358,7 @@ AnyEvent: TypeAlias = Annotated[
     | RunCancelled
     | RunParked
     | RunPaused
-    | RunResumed,
+    | RunResumed
+    | RunRetried,
     Field(discriminator="type"),
 ]

@@ -280,6 +280,8 @@ class Raise(Message):
     type: Literal["raise"] = "raise"
     failure: Failure
     step: str | None = None
+    calls: tuple[str, ...] = ()
+    """Keys of the steps and children whose failures it comes from."""
     cancelled: bool = False
 
 

@@ -26,6 +26,7 @@ from understudy.messages.events import (
     RunParked,
     RunPaused,
     RunResumed,
+    RunRetried,
     RunStarted,
     StepCompleted,
     StepEvaluated,
@@ -145,6 +146,8 @@ class _Call:
 
     step: "_Step"
     started_at: float | None = None
+    begun: bool = False
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -193,10 +196,10 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
             call = run.calls[event.key]
             call.step.attempts += 1
             run.attempts[event.token] = event.at
+            call.step.retries += call.begun
+            call.begun = True
             if call.started_at is None:
                 call.started_at = event.at
-            else:
-                call.step.retries += 1
         case AttemptEnded():
             run.calls[event.key].step.end_attempt(event, run.attempts.pop(event.token, None))
         case StepEvaluated():
@@ -204,6 +207,7 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
         case StepCompleted() | StepFailed():
             call = run.calls[event.key]
             call.step.end(event, call.started_at)
+            call.failed = isinstance(event, StepFailed)
             run.open.discard(event.key)
         case _:
             return False
@@ -226,7 +230,7 @@ def _fold_waits(run: _Run, event: AnyEvent) -> bool:
     return True
 
 
-def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:
+def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:  # noqa: C901  one case per kind of event
     match event:
         case RunStarted():
             run.started_at = event.at
@@ -240,6 +244,8 @@ def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:
             run.halted = "paused"
         case RunResumed():
             run.halted, run.ended = None, None
+        case RunRetried():
+            _reopen(run, event)
         case RunCompleted():
             run.ended, run.ended_at = "completed", event.at
         case RunFailed():
@@ -248,6 +254,17 @@ def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:
             run.ended, run.ended_at = "cancelled", event.at
         case _:  # the rest tells nothing that is counted
             pass
+
+
+def _reopen(run: _Run, event: RunRetried) -> None:
+    """Take back the failures of steps that begin anew. What they and forgotten steps have cost stays counted."""
+    run.halted, run.ended = None, None
+    for key in event.reopened:
+        if (call := run.calls.get(key)) is not None and call.failed:
+            call.step.failed -= 1
+            call.failed, call.started_at = False, None
+    run.open = (run.open - {*event.forgotten}) | {*event.reopened}
+    run.waits = {*event.timers, *event.receives}
 
 
 # ---------------------------------------------------------------- sums

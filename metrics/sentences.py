@@ -75,6 +75,11 @@ def _program_ended(event: ev.ProgramEnded) -> str:
     return f"lost its program: the process {event.exit.sentence()}{note}"
 
 
+def _retried(event: ev.RunRetried) -> str:
+    anew = f", beginning anew: {', '.join(event.reopened)}" if event.reopened else ""
+    return f"is retried from event {event.cut} on{anew}"
+
+
 def _with_reason(verb: str) -> Callable[[Any], str]:
     return lambda event: f"{verb}: {event.reason}" if event.reason else verb
 
@@ -124,4 +129,5 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.RunParked: _with_reason("is parked"),
     ev.RunPaused: _with_reason("is paused"),
     ev.RunResumed: lambda _event: "goes on",
+    ev.RunRetried: _retried,
 }

@@ -116,8 +116,11 @@ def _retry_or_fail(
     state: RunState, step: Step, last: PastAttempt, failure: Failure, moment: Moment, out: Decision
 ) -> None:
     """Apply the retry policy to a step whose newest attempt, ``last``, gave nothing."""
-    history = [PastAttempt(past.outcome or "cancelled", past.charged, past.failure) for past in step.attempts[:-1]]
-    elapsed = moment.now - step.attempts[0].started_at
+    history = [
+        PastAttempt(past.outcome or "cancelled", past.charged, past.failure)
+        for past in step.attempts[step.forgiven : -1]
+    ]
+    elapsed = moment.now - step.attempts[step.forgiven].started_at
     match next_attempt(step.options, [*history, last], elapsed, moment.unit):
         case Again(delay=delay, solo=solo):
             attempt = step.next_attempt

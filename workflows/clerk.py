@@ -15,6 +15,7 @@ from understudy.messages.commands import (
     Refused,
     Reply,
     ResumeRun,
+    RetryRun,
     ShowTree,
     SignalRun,
     StartRun,
@@ -44,7 +45,7 @@ class Clerk:
         self._mint = mint
         self._refusal = refusal
 
-    async def carry_out(self, command: Command) -> Reply:  # noqa: PLR0911  one return per kind of command
+    async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911  one return per kind of command
         """Answer one command. What the reply says is on the disk when it is given."""
         match command:
             case StartRun():
@@ -57,6 +58,8 @@ class Clerk:
                 return await self._tell(run_id, Pause(reason))
             case ResumeRun(run_id=run_id):
                 return await self._tell(run_id, Resume())
+            case RetryRun(run_id=run_id):
+                return await self._retry(run_id)
             case KillWorker(worker=worker, signal=signal):
                 try:
                     self._tree.kill(worker, signal)
@@ -117,6 +120,16 @@ class Clerk:
             token=token, run_id="", label="checking arguments", frame=frame(token), reply=hear, timeout=CHECK_TIMEOUT
         )
         self._tree.submit(PoolKey(app, "program", "program"), None, job)
+        return await answer
+
+    async def _retry(self, run_id: str) -> Reply:
+        """Let a run that has ended go on."""
+        loop = asyncio.get_running_loop()
+        refused = await loop.run_in_executor(None, self._refusal, run_id)
+        if refused is not None:
+            return refused
+        answer: asyncio.Future[Reply] = loop.create_future()
+        self._runs.retries.retry(run_id, answer.set_result)
         return await answer
 
     async def _tell(self, run_id: str, happened: Input) -> Reply:

@@ -22,12 +22,14 @@ from understudy.workflows.attempts import (
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.inputs import Input
 from understudy.workflows.mailbox import (
+    hand_out,
     message_arrived,
     message_refused,
     message_too_late,
     receive_asked,
     receive_withdrawn,
 )
+from understudy.workflows.rewind import asked_again, give_up_unknown, may_not_begin_again
 from understudy.workflows.state import RunState
 from understudy.workflows.streams import value_emitted
 
@@ -93,11 +95,14 @@ def _go_on(state: RunState, moment: Moment, out: Decision) -> None:
     for step in state.steps.values():
         if step.key in decided:
             continue
-        if step.status == "scheduled":
+        if may_not_begin_again(step):
+            give_up_unknown(step, moment, out)
+        elif step.status == "scheduled":
             out.now.append(do.Dispatch(step.key, step.next_attempt))
         elif step.status == "evaluating":
             out.now.append(do.Judge(step.key, len(step.attempts)))
     out.then.extend(do.StartChild(key) for key, child in state.children.items() if child.open)
+    hand_out(state, moment, out)
     _tick(state, do.Tick(), moment, out)
     out.then.append(do.StartProgram())
 
@@ -189,11 +194,11 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
             case frames.Return(result=result):
                 _end(state, ev.RunCompleted(at=moment.now, result=result), moment, out)
                 return
-            case frames.Raise(failure=failure, step=step, cancelled=cancelled):
+            case frames.Raise(failure=failure, step=step, calls=calls, cancelled=cancelled):
                 if cancelled and state.cancel_requested is not None:
                     _end(state, ev.RunCancelled(at=moment.now, reason=state.reason), moment, out)
                 else:
-                    _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step), moment, out)
+                    _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step, calls=calls), moment, out)
                 return
             case frames.Diverge(detail=detail):
                 _park(state, f"the workflow cannot be replayed: {detail}", moment, out)
@@ -203,6 +208,7 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
 def _schedule_step(state: RunState, command: frames.ScheduleStep, moment: Moment, out: Decision) -> None:
     if command.key in state.steps:
         return
+    shelved = state.shelved.get(command.key)
     out.events.append(
         ev.StepScheduled(
             at=moment.now,
@@ -214,14 +220,17 @@ def _schedule_step(state: RunState, command: frames.ScheduleStep, moment: Moment
             options=command.options,
         )
     )
-    out.now.append(do.Dispatch(command.key, 1))
+    if shelved is None:
+        out.now.append(do.Dispatch(command.key, 1))
+    else:
+        asked_again(shelved, command, moment, out)
 
 
 def _schedule_child(state: RunState, command: frames.ScheduleChild, moment: Moment, out: Decision) -> None:
     if command.key in state.children:
         return
     already = sum(isinstance(event, ev.ChildScheduled) for event in out.events)
-    run_id = f"{state.run_id}.{len(state.children) + already + 1}"
+    run_id = f"{state.run_id}.{state.children_made + already + 1}"
     out.events.append(
         ev.ChildScheduled(
             at=moment.now,
@@ -272,11 +281,12 @@ def _end(
     state: RunState, event: ev.RunCompleted | ev.RunFailed | ev.RunCancelled, moment: Moment, out: Decision
 ) -> None:
     """End the run and everything that still goes on for it."""
+    given_up = {each.key for each in out.events if isinstance(each, (ev.StepFailed, ev.ChildEnded))}
     for step in state.steps.values():
-        if step.open:
+        if step.open and step.key not in given_up:
             cancel_step(step, moment, out)
     for key, child in state.children.items():
-        if child.open:
+        if child.open and key not in given_up:
             _withdraw(state, key, moment, out)
     out.events.append(event)
     out.now.append(do.EndProgram())

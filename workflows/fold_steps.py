@@ -13,6 +13,7 @@ from understudy.messages.events import (
     StepScheduled,
 )
 from understudy.messages.frames import Resolution
+from understudy.workflows import fold_rewind
 from understudy.workflows.state import Attempt, RunState, Step
 
 
@@ -26,6 +27,7 @@ def _step_scheduled(state: RunState, event: StepScheduled) -> None:
         options=event.options,
         scheduled_at=event.at,
     )
+    fold_rewind.unshelve(state, state.steps[event.key])
     state.in_flight += 1
 
 

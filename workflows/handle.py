@@ -9,12 +9,13 @@ from understudy.actors.emitting import check_channel
 from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import CancelRun, Command, PauseRun, Refused, Reply, ResumeRun, SignalRun
+from understudy.messages.commands import CancelRun, Command, PauseRun, Refused, Reply, ResumeRun, RetryRun, SignalRun
 from understudy.messages.errors import (
     IdConflict,
     InvalidInput,
     MailboxFull,
     OrchestratorClosed,
+    RetryRefused,
     RunEnded,
     RunNotFound,
     UnderstudyError,
@@ -174,6 +175,21 @@ class Run(Generic[R]):
         """
         check(self._host.send(PauseRun(run_id=self.id, reason=reason)))
 
+    def retry(self) -> None:
+        """Let a run that failed or was cancelled go on from the step that failed; returns once that is on the disk.
+
+        What was asked for before that failure was recorded stays, with every result. The step has all of its attempts
+        again, and so has every other one that failed since. What followed from the failure is forgotten and, where the
+        workflow comes to ask for it again, done again: compensation, for instance. Where no step failed, but the
+        workflow's own code, that is run again on everything recorded; a cancelled run goes on from where it was told
+        to end. Children that failed or were given up go on with their parent. A parent that has heard of a child's
+        failure does not hear of what the child's own retry leads to.
+
+        Raises:
+            RetryRefused: The run has not ended, or has completed, or the step is marked ``once=True``.
+        """
+        check(self._host.send(RetryRun(run_id=self.id)))
+
     def resume(self) -> None:
         """Let a paused or parked run go on; returns once that is on the disk."""
         check(self._host.send(ResumeRun(run_id=self.id)))
@@ -197,5 +213,6 @@ def check(reply: Reply) -> Reply:
         "closed": OrchestratorClosed,
         "full": MailboxFull,
         "ended": RunEnded,
+        "not_failed": RetryRefused,
     }
     raise kinds.get(reply.code, UnderstudyError)(reply.message)

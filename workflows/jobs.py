@@ -9,6 +9,7 @@ from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, L
 from understudy.supervision.protocol import Withdraw as WithdrawJob
 from understudy.workflows.attempts import held
 from understudy.workflows.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost
+from understudy.workflows.rewind import idempotency_key
 from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState, Step
 
@@ -67,7 +68,7 @@ class StepJobs:
             attempt=attempt,
             token=token,
             arguments=step.arguments,
-            idempotency_key=f"{state.run_id}/{step.key}",
+            idempotency_key=idempotency_key(state, step),
             feedback=tuple(step.feedback),
         )
         outcomes, recorded_first = len(state.resolutions), held(step)  # what is recorded first waits longer anyway

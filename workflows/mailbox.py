@@ -58,6 +58,16 @@ def receive_withdrawn(state: RunState, key: str, moment: Moment, out: Decision) 
         _hand_on(state, number, letter.name, moment, out)
 
 
+def hand_out(state: RunState, moment: Moment, out: Decision) -> None:
+    """Match what waits on both sides. There is something to match only where a retry has given back what was taken."""
+    for number, letter in state.mailbox.items():
+        taken = {event.key for event in out.events if isinstance(event, ev.MessageTaken)}
+        for key, awaited in state.receives.items():
+            if awaited == letter.name and key not in taken:
+                _take(key, number, moment, out)
+                break
+
+
 def message_refused(state: RunState, command: frames.RefuseMessage, moment: Moment, out: Decision) -> None:
     """The program could not read a message: say so where a person looks."""
     if command.key in state.taken and command.key not in state.refused:

@@ -14,15 +14,16 @@ from loguru import logger
 from understudy.journal.protocol import RunRow
 from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
-from understudy.messages.events import RunStarted
+from understudy.messages.events import AnyEvent, RunRetried, RunStarted
 from understudy.messages.failures import Failure
-from understudy.messages.records import RunStatus
+from understudy.messages.records import ENDED, RunStatus
 from understudy.supervision.actor import actor_of
 from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all
 from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
+from understudy.workflows.retries import Retries
 from understudy.workflows.services import Services
 from understudy.workflows.state import RunState
 from understudy.workflows.supervisor import RunSupervisor
@@ -75,6 +76,9 @@ class Runs:
         self._finishers: dict[str, list[Callable[[], None]]] = {}
         """Called once a run has ended or is parked."""
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="understudy-reader")
+        self._leaving: dict[str, list[Callable[[], None]]] = {}
+        """What to do once the supervisor of a run that has ended has left."""
+        self.retries = Retries(self)
         self._lingering: list[Callable[[], None]] = []
         """What is flushed together, once ``LINGER`` is over."""
         self._closed = False
@@ -120,7 +124,7 @@ class Runs:
             )
             state = fold(None, first)
             accepted = partial(self._launched, command.run_id)
-            ref = RunSupervisor.start(self._services, state, first=first, accepted=accepted)
+            ref = RunSupervisor.start(self._services, state, first=[first], accepted=accepted)
             self._launching[command.run_id] = _Launch(ref, state, [(command, reply)])
             ref.tell(Begin())
 
@@ -154,7 +158,7 @@ class Runs:
         def failed(error: BaseException) -> None:
             reply(Refused(code="unavailable", message=str(error)))
 
-        self._read(partial(_first_event, self._services, command.run_id), found, failed)
+        self.read(partial(_first_event, self._services, command.run_id), found, failed)
 
     def launch_child(self, parent: RunState, key: str) -> None:
         """See ``Directory``."""
@@ -165,12 +169,15 @@ class Runs:
             if isinstance(answer, Refused):
                 failure = Failure(outcome="error", type=answer.code, message=answer.message)
                 self.route(parent.run_id, ChildFinished(key, None, failure))
+            elif not answer.created and child.retry is not None:
+                self.retries.retry_child(child.run_id, child.retry)
             elif not answer.created and child.run_id not in self._live:
-                self._read(partial(self._load, child.run_id), self._announce_to_parent)
+                self.read(partial(self._load, child.run_id), self.announce_to_parent)
 
         self.launch(command, launched, parent=parent.run_id, key=key)
 
-    def _announce_to_parent(self, state: RunState) -> None:
+    def announce_to_parent(self, state: RunState) -> None:
+        """Tell the run that awaits this one how it ended, where both is so."""
         if state.ended is None or state.parent is None or state.parent_key is None:
             return
         failure = state.failure
@@ -178,6 +185,30 @@ class Runs:
             failure = Failure(outcome="cancelled", message=state.reason or f"run {state.run_id} was cancelled")
         step, attempts = failed_at(state)
         self.route(state.parent, ChildFinished(state.parent_key, state.result, failure, step, attempts))
+
+    def reopen(self, state: RunState, event: RunRetried, accepted: Callable[[JournalError | None], None]) -> None:
+        """Let a run go on that had ended; ``accepted`` hears whether the event that says so is on the disk.
+
+        Args:
+            state: The run as the journal has it.
+            event: What it goes on with.
+            accepted: Called on the reactor's thread.
+        """
+        if (there := self._states.get(state.run_id)) is not None:  # its supervisor is about to leave
+            again = partial(self.reopen, state, event, accepted)
+            if there.ended is None:
+                accepted(SequenceConflict(f"run {state.run_id} goes on already"))
+            else:
+                self._leaving.setdefault(state.run_id, []).append(again)
+            return
+
+        def committed(error: JournalError | None) -> None:
+            if error is None:
+                self._live[state.run_id].tell(Recover(orphaned=False))
+            accepted(error)
+
+        self._states[state.run_id] = fold(state, event)
+        self._live[state.run_id] = RunSupervisor.start(self._services, state, first=[event], accepted=committed)
 
     # ------------------------------------------------------------ Directory
 
@@ -191,7 +222,7 @@ class Runs:
             waiting.append(happened)
         elif not self._closed:
             self._loading[run_id] = [happened]
-            self._read(
+            self.read(
                 partial(self._load, run_id), partial(self._loaded, orphaned=False), partial(self._unreadable, run_id)
             )
 
@@ -214,7 +245,7 @@ class Runs:
 
     def announce(self, state: RunState) -> None:
         """See ``Directory``."""
-        self._announce_to_parent(state)
+        self.announce_to_parent(state)
         for finisher in self._finishers.pop(state.run_id, ()):
             finisher()
 
@@ -224,6 +255,8 @@ class Runs:
             return  # its id was taken: the run of this id is another's
         del self._states[state.run_id]
         self._live.pop(state.run_id, None)
+        for again in self._leaving.pop(state.run_id, ()):
+            again()
         if wake_at is not None:
             self._wake(state.run_id, wake_at)
 
@@ -242,6 +275,17 @@ class Runs:
         watchers.setdefault(run_id, []).append(watcher)
         watcher()  # whatever happened before this moment is on the disk for the watcher to see
 
+    def watch_end(self, run_id: str, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` once the run has ended or is parked, maybe more than once. Reactor's thread alone."""
+        self._finishers.setdefault(run_id, []).append(watcher)
+
+        def look(row: RunRow | None) -> None:
+            if row is not None and row.status in ENDED:  # it had ended before anybody was told of this watcher
+                watcher()
+
+        if run_id not in self._states:
+            self.read(partial(self._services.journal.run, run_id), look)
+
     def unwatch(self, run_id: str, watcher: Callable[[], None]) -> None:
         """Stop calling it."""
         for watchers in (self._watchers, self._finishers):
@@ -259,9 +303,9 @@ class Runs:
         def found(rows: list[RunRow]) -> None:
             for app in {row.app for row in rows}:
                 self._services.warm(app)  # while it is loaded, its runs are read
-            self._read(partial(self._unfinished, rows), self._take_up)
+            self.read(partial(self._unfinished, rows), self._take_up)
 
-        self._read(lambda: self._services.journal.runs(status=ALIVE, limit=None), found)
+        self.read(lambda: self._services.journal.runs(status=ALIVE, limit=None), found)
 
     def _unfinished(self, rows: list[RunRow]) -> tuple[list[RunState], dict[str, float]]:
         """Read all of them. Reader's thread. A run that cannot be read is set aside; the others are not held up."""
@@ -288,7 +332,15 @@ class Runs:
 
     def _load(self, run_id: str) -> RunState:
         """Fold a run from the journal. Reader's thread."""
-        return fold_all(stored.event for stored in self._services.journal.events(run_id))
+        return fold_all(self.events(run_id))
+
+    def events(self, run_id: str) -> list[AnyEvent]:
+        """Give all events of a run. Reader's thread."""
+        return [stored.event for stored in self._services.journal.events(run_id)]
+
+    def clock(self) -> float:
+        """Give the time, in seconds since the Unix epoch. Any thread."""
+        return self._services.clock()
 
     def _loaded(self, state: RunState, *, orphaned: bool) -> None:
         waiting = self._loading.pop(state.run_id, [])
@@ -324,7 +376,7 @@ class Runs:
 
     # ------------------------------------------------------------ plumbing
 
-    def _read(
+    def read(
         self, job: Callable[[], T], then: Callable[[T], None], failed: Callable[[BaseException], None] | None = None
     ) -> None:
         """Run ``job`` in the reader's thread and ``then`` with its result on the reactor."""

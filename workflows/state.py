@@ -50,6 +50,12 @@ class Step:
     """What was wrong with earlier results, one sentence each."""
     solo: bool = False
     """The next attempt runs in a fresh worker of its own."""
+    forgiven: int = 0
+    """Attempts made before the run was last retried: they are on record, and do not count any more."""
+    spent: bool = False
+    """It was begun before the run was retried, and may be begun once only."""
+    generation: int = 0
+    """How often the same key has stood for other arguments before, in what was forgotten."""
     retry_at: float | None = None
     flagged: bool = False
     ended_at: float | None = None
@@ -84,6 +90,8 @@ class Child:
     workflow: str
     arguments: dict[str, Json]
     open: bool = True
+    retry: str | None = None
+    """Where it has ended and is to go on all the same: what tells this order from earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,12 @@ class RunState:
     updated_at: float = 0.0
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     children: dict[str, Child] = field(default_factory=dict[str, Child])
+    children_made: int = 0
+    """Number of children ever asked for; their ids follow from it."""
+    shelved: dict[str, Step] = field(default_factory=dict[str, Step])
+    """Steps of a past that was forgotten, by key: should the program ask again, their attempts go on being counted."""
+    retried: str | None = None
+    """The parent's order by which the run was retried last."""
     timers: dict[str, float] = field(default_factory=dict[str, float])
     """Open waits of the program: key to moment."""
     retries: dict[str, float] = field(default_factory=dict[str, float])

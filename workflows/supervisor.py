@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from understudy.journal.protocol import Append, Mark, Timer
 from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict, UnderstudyError
-from understudy.messages.events import AnyEvent, RunParked, RunStarted
+from understudy.messages.events import AnyEvent, RunParked
 from understudy.supervision.actor import LoopActor
 from understudy.workflows import inputs as do
 from understudy.workflows.clock import Alarm
@@ -40,8 +40,8 @@ their places in the program workers could keep their own children from ever begi
 class RunSupervisor(LoopActor):
     """One run. Lives on the reactor while the run has something to do.
 
-    Its messages are the values of ``workflows.inputs``. ``start`` is called with the fold of the journal, or with the
-    state that ``RunStarted`` alone gives and that event as ``first``.
+    Its messages are the values of ``workflows.inputs``. ``start`` is called with the fold of the journal; ``first`` are
+    the newest events of it, where they are not in the journal yet.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class RunSupervisor(LoopActor):
         services: Services,
         state: RunState,
         *,
-        first: RunStarted | None = None,
+        first: Sequence[AnyEvent] = (),
         accepted: Callable[[JournalError | None], None] | None = None,
     ) -> None:
-        """Take over a run; ``accepted`` hears, on the reactor's thread, whether ``first`` is on the disk."""
+        """Take over a run; ``accepted`` hears, on the reactor's thread, whether ``first`` are on the disk."""
         super().__init__(services.reactor)
         self._services = services
         self.state = state
@@ -70,8 +70,8 @@ class RunSupervisor(LoopActor):
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
         self._quiet_since: float | None = None
         """Since when nothing of the run goes on here."""
-        if first is not None:
-            self._append([first], [], accepted)
+        if first:
+            self._append(first, [], accepted)
 
     def __repr__(self) -> str:
         """Say what the run is at."""

@@ -55,6 +55,11 @@ def test_the_result_of_a_run_has_its_exit_code(ended: CommandLine) -> None:
     assert "no luck" in ended("runs", "result", "bad", code=1).err
 
 
+def test_retrying_needs_an_orchestrator(ended: CommandLine) -> None:
+    assert "no orchestrator is running" in ended("runs", "retry", "bad", code=4).err
+    assert "there is no run" in ended("runs", "retry", "nobody", code=3).err
+
+
 def test_cancelling_what_has_ended_changes_nothing(ended: CommandLine) -> None:
     assert "completed already" in ended("runs", "cancel", "good").out
 

@@ -111,6 +111,7 @@ SENTENCES = [
     (ev.MessageRefused(at=1.0, key="g#1", reason="n: no"), "run r cannot take its message (g#1): n: no"),
     (ev.ReceiveWithdrawn(at=1.0, key="g#1"), "run r waits for a message no longer (g#1)"),
     (ev.RunPaused(at=1.0, reason="for lunch"), "run r is paused: for lunch"),
+    (ev.RunRetried(at=1.0, cut=7, reopened=(KEY,)), "run r is retried from event 7 on, beginning anew: search#1"),
     (ev.RunResumed(at=1.0), "run r goes on"),
 ]
 

@@ -22,6 +22,7 @@ from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all
 from understudy.workflows.link import ProgramLink
+from understudy.workflows.rewind import retried
 from understudy.workflows.services import PoolOrder
 from understudy.workflows.state import RunState
 
@@ -38,6 +39,9 @@ class World:
             orchestrator.
         crashes: Share of actions that are a death.
         messages: Sent in this order at random moments, each again until it is on the disk.
+        retries: Retry the run whenever it has failed or was cancelled.
+        failures: Share of the calls of ``flaky`` that fail for good.
+        cancels: Share of actions that cancel the run.
     """
 
     def __init__(
@@ -46,11 +50,17 @@ class World:
         seed: int,
         crashes: float = 0.1,
         messages: Sequence[BaseModel] = (),
+        retries: bool = False,
+        failures: float = 0.2,
+        cancels: float = 0.0,
         **arguments: Any,
     ) -> None:
         self.random = random.Random(seed)
         self.definition = definition
         self.crashes = crashes
+        self.retries = retries
+        self.failures = failures
+        self.cancels = cancels
         self.now = 1_000_000.0
         self.journal: list[bytes] = []
         self.on_disk = 0
@@ -146,10 +156,24 @@ class World:
                 self.link.written()
             case do.EndProgram():
                 self.link.end()
+            case do.Announce() if self.retries and self.state.status in {"failed", "cancelled"}:
+                self.retry()
             case do.Announce():
                 self.loop.stop()
+            case do.Begin():  # stands for what the directory does once a retry is on the disk
+                self.happen(do.Recover(orphaned=False))
             case _:
                 raise AssertionError(effect)
+
+    def retry(self) -> None:
+        """Let the run go on from what failed, as whoever reads its journal decides."""
+        event = retried("r", map(decode_event, self.journal), self.now)
+        self._record(self.state, [event])
+        self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
+        self.jobs.clear()
+        self.outcomes_on_disk = len(self.state.resolutions)
+        self.link = self.new_link()
+        self.writing.append((len(self.journal), [do.Begin()]))  # type: ignore[list-item]
 
     def mint(self) -> str:
         self.tokens += 1
@@ -219,9 +243,12 @@ class World:
             return False
         return self.act()
 
-    def act(self) -> bool:  # noqa: PLR0911  one for each thing that can happen
+    def act(self) -> bool:  # noqa: C901, PLR0911  one for each thing that can happen
         if self.random.random() < self.crashes:
             return self.die()
+        if self.random.random() < self.cancels:
+            self.happen(do.Cancel("a whim"))
+            return True
         if self.job is not None and self.program is None:
             return self.assign(self.job)
         if self.unsent and self.random.random() < SENDING:
@@ -250,6 +277,9 @@ class World:
 
     def send(self) -> bool:
         number, message = self.unsent.popleft()
+        if self.state.ended is not None:  # it is refused, and sent again
+            self.unsent.appendleft((number, message))
+            return self.write()
         self.unconfirmed.append((number, message))
         name, value = type(message).__name__, message.model_dump(mode="json")
         self.happen(do.Signal(name, value, key=str(number)))
@@ -273,7 +303,9 @@ class World:
             self.happen(do.StepAnswered(key, attempt, token, Completed(token=token, result=answer, duration=0.0)))
 
     def answer(self, name: str, args: list[Any]) -> Any:
-        """The tools: ``double`` doubles, ``bad`` fails for good."""
+        """The tools: ``double`` doubles, ``bad`` fails for good, ``flaky`` does either."""
+        if name == "flaky" and self.random.random() < self.failures:
+            return Failure(outcome="error", type="ValueError", message="flaky", fatal=True)
         if name == "bad":
             return Failure(outcome="error", type="ValueError", message="bad", fatal=True)
         return args[0] * 2
@@ -301,6 +333,8 @@ class World:
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()
+        if self.state.status in {"failed", "cancelled"}:
+            self.retry()
         self.happen(do.Recover(orphaned=True))
         return True
 

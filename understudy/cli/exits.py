@@ -25,6 +25,7 @@ EXITS: Final[dict[type[BaseException], int]] = {
     errors.DefinitionError: USAGE,
     errors.IdConflict: USAGE,
     errors.HomeInUse: USAGE,
+    errors.RetryRefused: USAGE,
     errors.RunNotFound: NOT_FOUND,
     errors.WorkerNotFound: NOT_FOUND,
     errors.OrchestratorUnreachable: UNREACHABLE,

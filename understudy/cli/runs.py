@@ -231,6 +231,26 @@ def resume(settings: Settings, run_id: str) -> None:
     _steer(settings, ResumeRun(run_id=run_id), "goes on")
 
 
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@common
+@pass_settings
+def retry(settings: Settings, run_id: str) -> None:
+    """Let a run that failed or was cancelled go on from the step that failed. Recorded results stay."""
+    from understudy.messages.commands import RetryRun
+    from understudy.workflows.door import ask
+    from understudy.workflows.handle import check
+    from understudy.workflows.reads import Reads
+
+    with Reads.open(settings.home) as reads:
+        reads.run(run_id)
+    check(ask(settings.home, RetryRun(run_id=run_id)))
+    if settings.json:
+        emit({"run_id": run_id, "asked": True})
+    else:
+        print(f"run {run_id} goes on from where it failed")
+
+
 def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:
     """Send a command about a run that has not ended, and say what came of it."""
     from understudy.messages.records import ENDED

@@ -1,0 +1,85 @@
+"""Runs that fail until a file says otherwise."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tests.acceptance.apps.effects import append
+from understudy import Retry, StepFailed, current, sleep, tool, workflow
+
+TWICE = Retry(attempts=2, initial=0.01)
+
+
+class Told(BaseModel):
+    """Shared state."""
+
+    steps: list[str] = []
+
+
+@tool
+def effect(folder: str, name: str) -> str:
+    """Have an effect, under the key that a service would be given."""
+    append(Path(folder, "log"), f"{name} {current().idempotency_key}")
+    return name
+
+
+@tool(retry=TWICE)
+def shaky(folder: str, name: str) -> str:
+    """Fail until a file of this name is there."""
+    append(Path(folder, "log"), f"{name} {current().attempt}")
+    if not Path(folder, name).exists():
+        message = f"{name} is not there"
+        raise ValueError(message)
+    return name
+
+
+@tool(once=True)
+def only_once(folder: str, name: str) -> str:
+    append(Path(folder, "log"), name)
+    if not Path(folder, name).exists():
+        os.kill(os.getpid(), 9)
+    return name
+
+
+@workflow
+async def order(state: Told, folder: str) -> str:
+    """Pay, then ship; where that fails, give the money back."""
+    paid = await effect(folder, "pay")
+    state.steps.append("paid")
+    try:
+        shipped = await shaky(folder, "ship")
+    except StepFailed:
+        state.steps.append("refunded")
+        await effect(folder, "refund")
+        raise
+    state.steps.append("shipped")
+    return f"{paid}, {shipped}"
+
+
+@workflow
+async def family(folder: str) -> str:
+    first = await effect(folder, "first")
+    return f"{first}, {await order(folder)}"
+
+
+@workflow
+async def own_fault(folder: str) -> str:
+    done = await effect(folder, "done")
+    if not Path(folder, "mended").exists():  # noqa: ASYNC240  what a workflow must not do, as a bug would
+        message = "a bug of its own"
+        raise KeyError(message)
+    return done
+
+
+@workflow
+async def risky(folder: str) -> str:
+    await effect(folder, "before")
+    return await only_once(folder, "launch")
+
+
+@workflow
+async def long_wait(folder: str) -> str:
+    await effect(folder, "before")
+    await sleep(3600 if not Path(folder, "now").exists() else 0.01)  # noqa: ASYNC240  see above
+    return "slept"
