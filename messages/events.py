@@ -297,6 +297,8 @@ class RunRetried(Event):
     """Calls that awaited a message at the cut and have none: key to the name of the message's type."""
     state: Json = None
     """The shared state as of the cut."""
+    emitted: dict[str, int] = Field(default_factory=dict)
+    """How many values each task had emitted then. What was emitted later stays in its stream."""
     by: str | None = None
     """What tells a repetition of a parent's order from a new one."""
 

@@ -14,6 +14,7 @@ def _run_retried(state: RunState, event: RunRetried) -> None:
     state.program = state.cancel_requested = None
     state.program_crashes = 0
     state.shared = event.state
+    state.emitted = dict(event.emitted)
     state.retried = event.by if event.by is not None else state.retried
     _forget_outcomes(state, event)
     for key in event.forgotten:

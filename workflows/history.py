@@ -52,6 +52,7 @@ class History:
         """Sequence number from which on the end is recorded: it gives up first whatever is still open."""
         self._states: list[tuple[int, Json]] = []
         self._cancels: list[int] = []
+        self._emitted: list[tuple[int, str, int]] = []
         for event in events:
             self._add(len(self.moments) + 1, event)
 
@@ -73,6 +74,10 @@ class History:
         """Give the shared state before the event ``cut``."""
         return next((state for seq, state in reversed(self._states) if seq < cut), None)
 
+    def emitted_before(self, cut: int) -> dict[str, int]:
+        """Give how many values each task had emitted before the event ``cut``."""
+        return {key: number for seq, key, number in self._emitted if seq < cut}
+
     def _add(self, seq: int, event: AnyEvent) -> None:
         self.moments.append(event.at)
         if _gives_up(event):
@@ -84,6 +89,8 @@ class History:
                 self.end, self.closing = event, self.closing or seq
             case ev.StateChanged():
                 self._states.append((seq, event.state))
+            case ev.ValueEmitted(key=key, number=number):
+                self._emitted.append((seq, key, number))
             case ev.CancelRequested():
                 self._cancels.append(seq)
             case ev.RunRetried():
@@ -131,6 +138,7 @@ class History:
         for key, due in event.timers.items():
             self.calls[key].due = due
         self._states = [(seq, state) for seq, state in self._states if seq < event.cut]
+        self._emitted = [each for each in self._emitted if each[0] < event.cut]
 
 
 def _gives_up(event: AnyEvent) -> bool:

@@ -88,6 +88,7 @@ def rewound(history: History, cut: int, now: float, by: str | None = None) -> ev
             if call.kind == "receive" and (call.ended is None or _awaits_again(call, cut))
         },
         state=history.state_before(cut),
+        emitted=history.emitted_before(cut),
         by=by,
     )
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from tests.workflows.test_decide import NOW, Case, schedule, types
 from tests.workflows.world import World
-from understudy import receive
+from understudy import emit, receive
 from understudy.actors.failure import failed_calls
 from understudy.messages import events as ev
 from understudy.messages.codec import decode_event
@@ -49,7 +49,8 @@ def flaky(n: int) -> int:
 async def careful(width: int, depth: int) -> list[int]:
     """Branches that clean up after what fails, some in a group and some gathered, with timers and messages beside."""
 
-    async def branch(n: int) -> int:
+    async def branch(start: int) -> int:
+        n = start
         for turn in range(depth):
             try:
                 async with asyncio.timeout(40):
@@ -58,6 +59,7 @@ async def careful(width: int, depth: int) -> list[int]:
                 await double(n)
                 raise
             n = await double(n) % 1000
+            await emit(n, str(start))
             if turn % 2:
                 await sleep(1 + n % 5)
         return n
@@ -121,6 +123,7 @@ def test_a_run_that_is_retried_until_it_succeeds_ends_as_if_nothing_had_failed(b
         assert state.status == "completed", (seed, state.reason)
         assert state.result == expected(width, depth), seed
         assert state.in_flight == 0, seed
+        assert sum(state.emitted.values()) == width * depth, seed
         check_journal(world)
         retries += sum(b"run.retried" in body for body in world.journal)
         deaths += world.deaths

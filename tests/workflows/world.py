@@ -141,7 +141,7 @@ class World:
             self.carry_out(effect)
         return True
 
-    def carry_out(self, effect: do.Effect) -> None:
+    def carry_out(self, effect: do.Effect) -> None:  # noqa: C901  one line for each kind
         match effect:
             case do.StartProgram():
                 self.link.start(self.state)
