@@ -180,11 +180,10 @@ class Run(Generic[R]):
 
         What was asked for before that failure was recorded stays, with every result. The step has all of its attempts
         again, and so has every other one that failed since. What followed from the failure is forgotten and, where the
-        workflow comes to ask for it again, done again: compensation, for instance. Values emitted meanwhile stay in their
-        streams. Where no step failed, but the
-        workflow's own code, that is run again on everything recorded; a cancelled run goes on from where it was told
-        to end. Children that failed or were given up go on with their parent. A parent that has heard of a child's
-        failure does not hear of what the child's own retry leads to.
+        workflow comes to ask for it again, done again: compensation, for instance. Values emitted meanwhile stay in
+        their streams. Where no step failed, but the workflow's own code, that is run again on everything recorded; a
+        cancelled run goes on from where it was told to end. Children that failed or were given up go on with their
+        parent. A parent that has heard of a child's failure does not hear of what the child's own retry leads to.
 
         Raises:
             RetryRefused: The run has not ended, or has completed, or the step is marked ``once=True``.

@@ -203,7 +203,7 @@ class Runs:
             return
 
         def committed(error: JournalError | None) -> None:
-            if error is None:
+            if error is None and not self._closed:
                 self._live[state.run_id].tell(Recover(orphaned=False))
             accepted(error)
 
