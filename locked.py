@@ -74,7 +74,9 @@ def install(environment: Path, python: str) -> None:
     if not Path(interpreter).exists():
         chosen = ["--python", python] if python else []
         uv("venv", "--clear", *chosen, str(environment))
-    requirements = uv("export", "--frozen", "--all-groups", "--no-emit-project", "--format", "requirements-txt")
+    requirements = uv(
+        "export", "--frozen", "--all-groups", "--all-extras", "--no-emit-project", "--format", "requirements-txt"
+    )
     uv("pip", "sync", "--require-hashes", "--python", interpreter, "-", given=requirements)
 
 

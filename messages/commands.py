@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from understudy.messages.base import Json, Message
-from understudy.messages.records import ActorRecord, WorkerRecord
+from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
 
 
 class StartRun(Message):
@@ -80,8 +80,15 @@ class ShowTree(Message):
     type: Literal["tree.show"] = "tree.show"
 
 
+class ShowApp(Message):
+    """Ask what an app defines; it is loaded where it is not yet."""
+
+    type: Literal["app.show"] = "app.show"
+    app: str
+
+
 Command: TypeAlias = Annotated[
-    StartRun | CancelRun | SignalRun | PauseRun | ResumeRun | RetryRun | KillWorker | ListWorkers | ShowTree,
+    StartRun | CancelRun | SignalRun | PauseRun | ResumeRun | RetryRun | KillWorker | ListWorkers | ShowTree | ShowApp,
     Field(discriminator="type"),
 ]
 
@@ -116,4 +123,12 @@ class Tree(Message):
     root: ActorRecord
 
 
-Reply: TypeAlias = Annotated[Accepted | Refused | Workers | Tree, Field(discriminator="type")]
+class App(Message):
+    """What an app defines."""
+
+    type: Literal["app"] = "app"
+    app: str
+    workflows: tuple[WorkflowRecord, ...]
+
+
+Reply: TypeAlias = Annotated[Accepted | Refused | Workers | Tree | App, Field(discriminator="type")]

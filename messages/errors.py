@@ -152,6 +152,14 @@ class OrchestratorClosed(UnderstudyError):  # noqa: N818  reads like its sibling
     """The orchestrator was closed, or stopped itself because its journal failed."""
 
 
+class CannotServe(UnderstudyError):  # noqa: N818  reads like its siblings
+    """HTTP cannot be served as asked for: the address is taken, or it is not safe there."""
+
+
+class NotAuthorized(UnderstudyError):  # noqa: N818  reads like its siblings
+    """An orchestrator was reached over HTTP and did not accept the token."""
+
+
 class WorkersUnavailable(UnderstudyError):  # noqa: N818  reads like its siblings
     """A pool gave up restarting its workers; the message says how the last one ended."""
 

@@ -77,6 +77,16 @@ class StreamItem(Message):
     at: str
 
 
+class WorkflowRecord(Message):
+    """One workflow that an app defines."""
+
+    name: str
+    app: str
+    parameters: tuple[str, ...]
+    """Names, in order, the shared state left out."""
+    doc: str = ""
+
+
 class WorkerRecord(Message):
     """One worker process."""
 

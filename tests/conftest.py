@@ -28,7 +28,8 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 TESTS = Path(__file__).parent
 SLOW = {
     *(TESTS / "acceptance").glob("test_*.py"),
-    *(TESTS / "cli").glob("test_[dr]*.py"),
+    *(TESTS / "cli").glob("test_[drs]*.py"),
+    *(TESTS / "dashboard").glob("test_[cdor]*.py"),
     *(TESTS / "journal").glob("test_sqlite_[cf]*.py"),
     *(TESTS / "supervision").glob("test_backend_*.py"),
     *(TESTS / "supervision").glob("test_pool_*.py"),

@@ -209,7 +209,7 @@ def test_writing_a_workflow_loads_nothing_of_the_orchestrator() -> None:
 
 
 def test_the_package_works_in_a_checkout_without_links(tmp_path: Path) -> None:
-    for folder in ("actors", "journal", "messages", "metrics", "supervision", "workflows"):
+    for folder in ("actors", "dashboard", "journal", "messages", "metrics", "supervision", "workflows"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     (tmp_path / "understudy").mkdir()
     for name in ("__init__.py", "version.py"):

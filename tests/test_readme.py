@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:^<!-- (\w+): (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {"command", "excerpt", "program", "output", "shell", "tests"}
+KINDS = {"command", "excerpt", "program", "output", "shell", "tests", "serve", "curl", "client", "answer"}
 
 pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
 
@@ -118,6 +120,37 @@ def test_the_command_line_does_what_the_readme_types(tmp_path):
         assert done.returncode == 0, line + done.stderr
         if "json" in arguments:
             assert json.loads(done.stdout)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Give the url of what the README serves, from a folder as it has it, on a port of the test's own."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    program, *arguments = block("serve", "crashing").split()
+    assert program == "understudy"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "UNDERSTUDY_HOME": str(tmp_path / ".understudy")}
+    command = [sys.executable, "-m", "understudy", *arguments, "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().split()[-1]
+        server.send_signal(signal.SIGINT)
+    assert server.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
+def test_what_is_served_is_reached_with_curl(served, tmp_path):
+    (line,) = [block("curl", name) for name in names("curl")]
+    script = line.replace("http://127.0.0.1:7878", served)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["workflow"] == "squares", done.stderr
+
+
+def test_what_is_served_is_reached_with_the_client(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / ".understudy"))
+    (name,) = names("client")
+    (tmp_path / name).write_text(block("client", name), encoding="utf-8")
+    done = run(name, cwd=tmp_path)
+    assert (done.stdout, done.returncode) == (block("answer", name), 0), done.stderr
 
 
 def test_every_verb_is_one_of_the_command_line():

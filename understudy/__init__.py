@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         InvalidInput,
         JournalError,
         MailboxFull,
+        NotAuthorized,
         NotSerializable,
         OrchestratorClosed,
+        OrchestratorUnreachable,
         OutcomeUnknown,
         RetryAfter,
         RetryRefused,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from understudy.messages.evaluation import Score
     from understudy.messages.policy import Retry
     from understudy.supervision.protocol import Pool
+    from understudy.workflows.client import Client
     from understudy.workflows.decorators import LLM, evaluator, sleep, tool, workflow
     from understudy.workflows.handle import Run
     from understudy.workflows.orchestrator import Orchestrator
@@ -54,6 +57,7 @@ __version__ = VERSION
 
 __all__ = [
     "LLM",
+    "Client",
     "DefinitionError",
     "Fatal",
     "HomeInUse",
@@ -62,9 +66,11 @@ __all__ = [
     "JournalError",
     "MailboxFull",
     "MockModel",
+    "NotAuthorized",
     "NotSerializable",
     "Orchestrator",
     "OrchestratorClosed",
+    "OrchestratorUnreachable",
     "OutcomeUnknown",
     "Pool",
     "Retry",
@@ -100,6 +106,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Client": "workflows.client",
     "LLM": "workflows.decorators",
     "MockModel": "actors.models.mock",
     "Orchestrator": "workflows.orchestrator",

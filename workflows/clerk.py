@@ -7,6 +7,7 @@ from typing import assert_never
 
 from understudy.messages.commands import (
     Accepted,
+    App,
     CancelRun,
     Command,
     KillWorker,
@@ -16,6 +17,7 @@ from understudy.messages.commands import (
     Reply,
     ResumeRun,
     RetryRun,
+    ShowApp,
     ShowTree,
     SignalRun,
     StartRun,
@@ -24,6 +26,7 @@ from understudy.messages.commands import (
 )
 from understudy.messages.errors import MailboxFull, RunEnded, UnderstudyError, WorkerNotFound
 from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
+from understudy.messages.records import WorkflowRecord
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.inputs import Cancel, Confirmed, Input, Pause, Resume, Signal
@@ -70,6 +73,8 @@ class Clerk:
                 return Workers(workers=tuple(self._tree.workers()))
             case ShowTree():
                 return Tree(root=self._tree.record())
+            case ShowApp(app=app):
+                return await self._show_app(app)
             case _:
                 assert_never(command)
 
@@ -92,13 +97,23 @@ class Clerk:
         return await answer
 
     async def _unknown(self, command: StartRun) -> str:
-        described = await self._ask(command.app, lambda token: DescribeApp(id=token))
-        names: list[str] = []
-        if isinstance(described, AppDescribed):
-            names = [found.name for found in described.definitions if found.kind == "workflow"]
+        shown = await self._show_app(command.app)
+        names = [found.name for found in shown.workflows] if isinstance(shown, App) else []
         close = difflib.get_close_matches(command.workflow, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(sorted(names)) or 'none'}"
         return f"{command.app} has no workflow {command.workflow!r}{hint}"
+
+    async def _show_app(self, app: str) -> App | Refused:
+        described = await self._ask(app, lambda token: DescribeApp(id=token))
+        if isinstance(described, str):
+            return Refused(code="invalid", message=described)
+        assert isinstance(described, AppDescribed)
+        found = [
+            WorkflowRecord(name=each.name, app=app, parameters=each.parameters, doc=each.doc)
+            for each in described.definitions
+            if each.kind == "workflow"
+        ]
+        return App(app=app, workflows=tuple(found))
 
     async def _ask(self, app: str, frame: Callable[[str], ToWorker]) -> FromWorker | str:
         """Ask a program worker of an app something; a string is why there was no answer."""

@@ -92,6 +92,8 @@ class Engine:
         """Why the journal takes nothing more. Written by the reactor's thread, read by all."""
         self._closers: list[Callable[[], object]] = []
         """What ends the parts, in the order of their start. They are ended in reverse."""
+        self._reachable = False
+        """Whether the home is this orchestrator's."""
         self._closing = threading.Lock()
         self._ending: asyncio.Task[None] | None = None
         """The end of all processes, once it has begun. Reactor's thread only."""
@@ -147,7 +149,13 @@ class Engine:
             door = Door(self.home, self._carry_out)
             self.reactor.submit(door.open()).result()
             self._closers.append(lambda: self.reactor.submit(door.close()).result())
-            self.home.write_record(journal=self.place)
+            self._reachable = True
+            self.announce(None)
+
+    def announce(self, url: str | None) -> None:
+        """Let other processes find in the home where HTTP is served; None where it is not."""
+        if self._reachable:
+            self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
 
     def _tune_interpreter(self) -> None:
         """Set what holds for the whole process, until the engine is closed."""

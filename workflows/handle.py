@@ -1,7 +1,7 @@
 """The handle on a run that its starter holds."""
 
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -202,17 +202,20 @@ def _check_message(message: object) -> None:
         raise TypeError(msg)
 
 
+REFUSED_AS: Final[dict[str, type[UnderstudyError]]] = {
+    "invalid": InvalidInput,
+    "not_found": RunNotFound,
+    "conflict": IdConflict,
+    "closed": OrchestratorClosed,
+    "full": MailboxFull,
+    "ended": RunEnded,
+    "not_failed": RetryRefused,
+}
+"""What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
+
+
 def check(reply: Reply) -> Reply:
     """Pass a reply on, or raise what it refuses with."""
     if not isinstance(reply, Refused):
         return reply
-    kinds: dict[str, type[UnderstudyError]] = {
-        "invalid": InvalidInput,
-        "not_found": RunNotFound,
-        "conflict": IdConflict,
-        "closed": OrchestratorClosed,
-        "full": MailboxFull,
-        "ended": RunEnded,
-        "not_failed": RetryRefused,
-    }
-    raise kinds.get(reply.code, UnderstudyError)(reply.message)
+    raise REFUSED_AS.get(reply.code, UnderstudyError)(reply.message)

@@ -10,6 +10,8 @@ from understudy.messages.errors import HomeInUse, JournalError
 from understudy.supervision.unshared import close_unshared, open_unshared
 
 DEFAULT: Final = ".understudy"
+TOKEN_VARIABLE: Final = "UNDERSTUDY_TOKEN"  # noqa: S105  a name, not a token
+"""Environment variable that goes before the token in a home."""
 
 
 class Home:
@@ -34,8 +36,13 @@ class Home:
 
     @property
     def record(self) -> Path:
-        """What the last orchestrator of this home says of itself, as JSON: its pid and its journal."""
+        """What the last orchestrator of this home says of itself, as JSON: its pid, its journal, and its ``url``."""
         return self.path / "orchestrator.json"
+
+    @property
+    def token(self) -> Path:
+        """What whoever speaks HTTP to the orchestrator has to know. Its owner's alone; made by the first server."""
+        return self.path / "token"
 
     @property
     def journal(self) -> Path:

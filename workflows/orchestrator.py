@@ -98,6 +98,10 @@ class Orchestrator(Helm):
         """
         self._engine.check_alive()
 
+    def announce(self, url: str | None) -> None:
+        """Let other processes find in the home where HTTP is served; None where it is not any more."""
+        self._engine.announce(url)
+
     @property
     @override
     def reads(self) -> Reads:

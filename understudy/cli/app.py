@@ -19,6 +19,7 @@ class Root(Verbs):
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
         "demo": ("understudy.cli.demo:demo", "The show: real faults, recovery, a scored result. No key, no network."),
         "run": ("understudy.cli.run:run", "Start a workflow, or go on with a run, and follow it to its result."),
+        "serve": ("understudy.cli.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
         "runs": (
             "understudy.cli.runs:runs",
             "Look at runs and steer them: list, show, events, result, pause, resume ...",

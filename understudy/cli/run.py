@@ -147,26 +147,35 @@ def _recorded(home: "Home", order: Order) -> dict[str, Any]:
 
 
 def _target(target: str) -> tuple[str, str]:
-    """Split ``FILE.py:NAME``; the path is made absolute, since workers do not share our folder.
-
-    ``package.module:NAME`` is taken too, for apps that are installed.
-    """
+    """Split ``FILE.py:NAME``."""
     file, colon, workflow = target.rpartition(":")
     if not colon or not workflow:
         msg = f"{target!r} names no workflow; write FILE.py:NAME"
         raise click.BadParameter(msg, param_hint="FILE.py:NAME")
+    return find_app(file, "FILE.py:NAME"), workflow
+
+
+def find_app(file: str, hint: str) -> str:
+    """Give the app that was typed. A path is made absolute, since workers do not share our folder.
+
+    ``package.module`` is taken too, for apps that are installed.
+
+    Args:
+        file: What was typed.
+        hint: The argument's name, for the error.
+    """
     path = Path(file)
     if "." in file and path.suffix != ".py" and all(part.isidentifier() for part in file.split(".")):
-        return file, workflow
+        return file
     if not path.is_file():
         close = difflib.get_close_matches(path.name, [near.name for near in path.parent.glob("*.py")], n=1)
-        hint = f"; did you mean {str(path.with_name(close[0]))!r}?" if close else f" in {Path.cwd()}"
-        msg = f"there is no file {file!r}{hint}"
-        raise click.BadParameter(msg, param_hint="FILE.py:NAME")
+        near = f"; did you mean {str(path.with_name(close[0]))!r}?" if close else f" in {Path.cwd()}"
+        msg = f"there is no file {file!r}{near}"
+        raise click.BadParameter(msg, param_hint=hint)
     if path.suffix != ".py":
         msg = f"{file!r} is no Python file; its name has to end in .py"
-        raise click.BadParameter(msg, param_hint="FILE.py:NAME")
-    return str(path.resolve()), workflow
+        raise click.BadParameter(msg, param_hint=hint)
+    return str(path.resolve())
 
 
 def _inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any] | None:

@@ -1,0 +1,143 @@
+"""The desk: what every handler works with. The orchestrator, the apps that are served, and those who wait."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from understudy.dashboard.problems import Refusal, refusal
+from understudy.messages.commands import App, Command, Refused, Reply, ShowApp, StartRun
+from understudy.messages.records import WorkflowRecord
+from understudy.workflows.orchestrator import Orchestrator
+from understudy.workflows.reads import Reads
+from understudy.workflows.waiting import wake
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Desk:
+    """Made once per server. Its coroutines and ``close`` belong to the server's loop.
+
+    Args:
+        orchestrator: Carries out what comes in.
+        apps: Paths of the files, or dotted names of the modules, whose workflows may be started. Nothing else is ever
+            loaded because a request names it.
+    """
+
+    def __init__(self, orchestrator: Orchestrator, apps: Sequence[str]) -> None:
+        """Begin with nobody waiting."""
+        self.orchestrator = orchestrator
+        self.apps = tuple(dict.fromkeys(str(Path(app).absolute()) if app.endswith(".py") else app for app in apps))
+        self.closing = False
+        """Whether the server is about to end: whoever waits is told so, and nobody begins to."""
+        self._waits: set[asyncio.Event] = set()
+        self._workflows: dict[str, tuple[WorkflowRecord, ...]] = {}
+        """What each app defines, once it was asked. Its code stays as it was loaded."""
+
+    @property
+    def reads(self) -> Reads:
+        """Looks at runs. They block: see ``look``."""
+        return self.orchestrator.reads
+
+    async def send(self, command: Command) -> Reply:
+        """Carry out a command.
+
+        Raises:
+            Refusal: It was refused, or names an app that is not served.
+        """
+        if isinstance(command, StartRun | ShowApp):
+            command = command.model_copy(update={"app": self._find_app(command.app)})
+        reply = await self.orchestrator.until_sent(command)
+        if isinstance(reply, Refused):
+            raise refusal(reply)
+        return reply
+
+    async def look(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask something that reads the disk, in a thread."""
+        return await run_in_threadpool(partial(question, *args, **kwargs))
+
+    # ------------------------------------------------------------ workflows
+
+    async def workflows(self, file: str | None = None) -> list[WorkflowRecord]:
+        """Give the workflows of all apps that are served, or of those that may be called ``file``.
+
+        Each app is loaded once.
+
+        Raises:
+            Refusal: One cannot be loaded, or none is called so.
+        """
+        apps = self.apps if file is None else (self._find_app(file),)
+        for app in apps:
+            if app not in self._workflows:
+                reply = await self.send(ShowApp(app=app))
+                assert isinstance(reply, App)
+                self._workflows[app] = reply.workflows
+        return [found for app in apps for found in self._workflows[app]]
+
+    async def find_workflow(self, named: str) -> WorkflowRecord:
+        """Find the workflow that ``NAME`` or ``FILE.py:NAME`` means.
+
+        Raises:
+            Refusal: None is called so, or more than one.
+        """
+        file, _, name = named.rpartition(":")
+        every = await self.workflows(file or None)
+        found = [each for each in every if each.name == name]
+        if not found:
+            known = ", ".join(sorted(each.name for each in every)) or "none"
+            raise Refusal("not_found", f"there is no workflow {named!r} among those served: {known}")
+        if len(found) > 1:
+            where = " or ".join(f"{each.app}:{name}" for each in found)
+            raise Refusal("invalid", f"more than one workflow is called {named!r}: say {where}")
+        return found[0]
+
+    def _find_app(self, named: str) -> str:
+        found = [app for app in self.apps if is_called(app, named)]
+        if len(found) != 1:
+            what = "is not served here" if not found else "may mean more than one app"
+            raise Refusal("not_found", f"{named!r} {what}; there is {', '.join(self.apps) or 'none'}")
+        return found[0]
+
+    # ------------------------------------------------------------ waiting
+
+    @asynccontextmanager
+    async def watching(self, run_id: str, *, end_only: bool) -> AsyncGenerator[asyncio.Event]:
+        """Give an event that is set now, on every change of a run or at its end alone, and when the server ends."""
+        changed = asyncio.Event()
+        self._waits.add(changed)
+        watcher = partial(wake, asyncio.get_running_loop(), changed)
+        unwatch = self.orchestrator.watch(run_id, watcher, end_only=end_only)
+        try:
+            yield changed
+        finally:
+            unwatch()
+            self._waits.discard(changed)
+
+    def close(self) -> None:
+        """Have everybody who waits go."""
+        self.closing = True
+        for changed in self._waits:
+            changed.set()
+
+
+def is_called(app: str, named: str) -> bool:
+    """Say whether an app may be called so: by its path, or by as many of its last folders as one likes to give."""
+    if named.startswith("/"):
+        return os.path.realpath(app) == os.path.realpath(named)
+    return app == named or app.endswith(f"/{named.removeprefix('./')}")
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+"""A handler's desk."""

@@ -1,0 +1,171 @@
+"""What goes wrong, as HTTP says it: ``application/problem+json`` with a code for programs and a fix for people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from understudy.messages import errors
+from understudy.messages.commands import Refused
+from understudy.messages.records import AttemptRecord
+from understudy.workflows.handle import REFUSED_AS
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Fault(BaseModel):
+    """One thing in a request that does not fit."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Why a request was not answered as hoped for (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    """One word for programs: it never changes."""
+    fix: str
+    """What to do about it."""
+    errors: tuple[Fault, ...] | None = None
+    """Every field at fault, where the request does not fit."""
+    run_id: str | None = None
+    step: str | None = None
+    """Key of the step at which a run failed."""
+    attempts: tuple[AttemptRecord, ...] | None = None
+    """That step's attempts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all problems of one code share."""
+
+    status: int
+    title: str
+    fix: str
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "bad_request": Kind(400, "The request cannot be read", "Send it as /openapi.json describes it."),
+    "unauthorized": Kind(401, "No valid token", "Send `Authorization: Bearer TOKEN`; the token is in the home's file."),
+    "forbidden_host": Kind(403, "Foreign Host", "Use the address that the server was started with."),
+    "forbidden_origin": Kind(403, "Foreign Origin", "Call from a program, or from a page that this server sent."),
+    "not_found": Kind(404, "Not found", "Look at the list of what there is, or mend the name."),
+    "method_not_allowed": Kind(405, "Method not allowed", "Use a method that /openapi.json lists for this path."),
+    "conflict": Kind(409, "Conflict", "Choose another id or key, or repeat exactly what it was first used for."),
+    "ended": Kind(409, "The run has ended", "Start a new run; one that has ended takes nothing more."),
+    "not_failed": Kind(409, "Nothing to retry", "Look at the run's status, and start a new run where that is wanted."),
+    "run_failed": Kind(409, "The run failed", "See its steps for what each attempt died of."),
+    "run_cancelled": Kind(409, "The run was cancelled", "Start a new run if its result is still wanted."),
+    "run_parked": Kind(409, "The run waits for a person", "Mend what the detail names, then resume the run."),
+    "too_large": Kind(413, "Body too large", "Send less at once, or the name of a file instead of what it holds."),
+    "invalid": Kind(422, "Input that does not fit", "Correct the fields that are named, and send it again."),
+    "invalid_request": Kind(
+        422, "A request that does not fit", "Correct the fields that are named; see /openapi.json."
+    ),
+    "full": Kind(429, "The mailbox is full", "Send it again once some messages have been taken."),
+    "internal": Kind(
+        500, "An error of the server itself", "Look into log.jsonl in the home; nothing accepted is lost."
+    ),
+    "unavailable": Kind(503, "Not available now", "Try again in a moment."),
+    "closed": Kind(503, "The orchestrator has stopped", "Start it again; nothing acknowledged is lost."),
+}
+"""Every code there is."""
+
+CODES: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    *((kind, code) for code, kind in REFUSED_AS.items()),
+    (errors.WorkerNotFound, "not_found"),
+    (errors.DefinitionError, "invalid"),
+    (errors.NotSerializable, "invalid"),
+    (errors.RunFailed, "run_failed"),
+    (errors.RunCancelled, "run_cancelled"),
+    (errors.RunParked, "run_parked"),
+    (errors.JournalError, "unavailable"),
+    (errors.WorkersUnavailable, "unavailable"),
+)
+"""The code of each error; the first class that fits."""
+
+
+class Refusal(Exception):  # noqa: N818  it is raised to be sent, not to be handled
+    """Raised by handlers to end a request with a problem."""
+
+    def __init__(self, code: str, detail: str, **more: Any) -> None:
+        """Make the problem."""
+        super().__init__(detail)
+        self.problem = problem(code, detail, **more)
+
+
+def problem(code: str, detail: str, **more: Any) -> Problem:
+    """Make a problem of one of ``KINDS``."""
+    kind = KINDS[code]
+    return Problem(title=kind.title, status=kind.status, detail=detail, code=code, fix=kind.fix, **more)
+
+
+def refusal(refused: Refused) -> Refusal:
+    """Give the refusal of a command as what a handler raises."""
+    return Refusal(refused.code, refused.message)
+
+
+def response(found: Problem, headers: dict[str, str] | None = None) -> Response:
+    """Give the answer that a problem is sent as."""
+    body = found.model_dump_json(exclude_none=True)
+    return Response(body, found.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of an app leave as a problem."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(errors.UnderstudyError, _raised)
+    app.add_exception_handler(RequestValidationError, _unfit)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _internal)
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return response(error.problem)
+
+
+def _raised(_request: Request, error: Exception) -> Response:
+    code = next((code for kind, code in CODES if isinstance(error, kind)), "unavailable")
+    if isinstance(error, errors.RunFailed):
+        return response(problem(code, str(error), run_id=error.run_id, step=error.step, attempts=tuple(error.attempts)))
+    return response(problem(code, str(error)))
+
+
+def _unfit(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return response(unfit(error.errors()))
+
+
+def unfit(found: Sequence[Any]) -> Problem:
+    """Give the problem for what pydantic found; what was sent is not repeated, it may hold secrets."""
+    faults = tuple(Fault(field=".".join(map(str, each["loc"])) or "body", message=each["msg"]) for each in found)
+    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
+    return problem("invalid_request", detail, errors=faults)
+
+
+def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}
+    code = codes.get(error.status_code, "bad_request")
+    details = {
+        "not_found": "there is nothing at this path",
+        "method_not_allowed": "this path does not take this method",
+    }
+    found = problem(code, details.get(code, error.detail or HTTPStatus(error.status_code).phrase))
+    return response(found, dict(error.headers) if error.headers else None)
+
+
+def _internal(_request: Request, _error: Exception) -> Response:
+    return response(problem("internal", "the request could not be carried out"))

@@ -1,0 +1,111 @@
+"""The figures as Prometheus reads them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from understudy.messages.records import WorkerRecord
+from understudy.metrics.figures import Metrics, StepFigures, WorkflowFigures
+from understudy.metrics.percentiles import Spread
+
+
+def exposition(metrics: Metrics, workers: Sequence[WorkerRecord]) -> bytes:
+    """Write figures in Prometheus's text format, version 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(metrics, workers))
+    return generate_latest(registry)
+
+
+STEP = ("workflow", "step", "kind")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Figures(Collector):
+    metrics: Metrics
+    workers: Sequence[WorkerRecord]
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield from self._runs()
+        yield from self._steps()
+        yield from self._attempts()
+        yield from self._workers()
+
+    def _runs(self) -> Iterator[Metric]:
+        runs = GaugeMetricFamily("understudy_runs", "Runs in the journal.", labels=("workflow", "status"))
+        crashes = CounterMetricFamily(
+            "understudy_program_crashes", "Deaths of the process that ran a workflow's own code.", labels=("workflow",)
+        )
+        duration = _quantiles("understudy_run_duration_seconds", "From a run's acceptance to its end.", ("workflow",))
+        for flow in self.metrics.workflows:
+            for status, count in flow.statuses.items():
+                runs.add_metric((flow.name, status), count)
+            crashes.add_metric((flow.name,), flow.program_crashes)
+            _add(duration, (flow.name,), flow.duration)
+        yield from (runs, crashes, duration)
+        yield CounterMetricFamily(
+            "understudy_worker_restarts",
+            "Workers that died under a step or a program and were replaced.",
+            value=self.metrics.totals.restarts,
+        )
+
+    def _each(self) -> Iterator[tuple[WorkflowFigures, StepFigures, tuple[str, str, str]]]:
+        for flow in self.metrics.workflows:
+            for step in flow.steps:
+                yield flow, step, (flow.name, step.name, step.kind)
+
+    def _steps(self) -> Iterator[Metric]:
+        calls = CounterMetricFamily(
+            "understudy_step_calls", "Calls of steps, by how they ended.", labels=(*STEP, "end")
+        )
+        latency = _quantiles("understudy_step_latency_seconds", "From a call's first attempt to its end.", STEP)
+        for _, step, labels in self._each():
+            open_ = step.count - step.completed - step.failed
+            for end, count in (("completed", step.completed), ("failed", step.failed), ("open", open_)):
+                calls.add_metric((*labels, end), count)
+            _add(latency, labels, step.latency)
+        yield from (calls, latency)
+
+    def _attempts(self) -> Iterator[Metric]:
+        ended = CounterMetricFamily(
+            "understudy_attempts", "Attempts that ended, by outcome.", labels=(*STEP, "outcome")
+        )
+        retries = CounterMetricFamily("understudy_retries", "Attempts after the first of each call.", labels=STEP)
+        rejections = CounterMetricFamily("understudy_rejections", "Results that evaluators refused.", labels=STEP)
+        usage = CounterMetricFamily("understudy_usage", "What model calls used.", labels=(*STEP, "what"))
+        latency = _quantiles("understudy_attempt_latency_seconds", "From an attempt's start to its end.", STEP)
+        for _, step, labels in self._each():
+            for outcome, count in step.outcomes.items():
+                ended.add_metric((*labels, outcome), count)
+            retries.add_metric(labels, step.retries)
+            rejections.add_metric(labels, step.rejections)
+            for what, amount in step.usage.items():
+                usage.add_metric((*labels, what), amount)
+            _add(latency, labels, step.attempt_latency)
+        yield from (ended, retries, rejections, usage, latency)
+
+    def _workers(self) -> Iterator[Metric]:
+        alive = GaugeMetricFamily("understudy_workers", "Worker processes.", labels=("kind", "status"))
+        for (kind, status), count in sorted(Counter((one.kind, one.status) for one in self.workers).items()):
+            alive.add_metric((kind, status), count)
+        memory = GaugeMetricFamily("understudy_worker_resident_bytes", "Resident memory.", labels=("kind", "worker"))
+        for one in self.workers:
+            if one.rss_bytes is not None:
+                memory.add_metric((one.kind, one.id), one.rss_bytes)
+        yield from (alive, memory)
+
+
+def _quantiles(name: str, text: str, labels: Sequence[str]) -> GaugeMetricFamily:
+    """Make a family for percentiles that are known already; a summary of Prometheus's client would count by itself."""
+    return GaugeMetricFamily(name, text, labels=(*labels, "quantile"))
+
+
+def _add(family: GaugeMetricFamily, labels: tuple[str, ...], spread: Spread) -> None:
+    for quantile, value in (("0.5", spread.p50), ("0.95", spread.p95), ("0.99", spread.p99)):
+        if value is not None:
+            family.add_metric((*labels, quantile), value)

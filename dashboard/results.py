@@ -1,0 +1,117 @@
+"""Waiting for runs over HTTP: a long poll for the result, and a stream of events that can be taken up again."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from pydantic import BaseModel, Field
+
+from understudy.dashboard.desk import AtDesk, Desk
+from understudy.dashboard.paths import Segment
+from understudy.dashboard.runs import event_json
+from understudy.messages.base import Json
+from understudy.messages.records import ENDED, RunRecord, RunStatus
+from understudy.workflows.waiting import is_over
+
+router = APIRouter()
+
+LONGEST_WAIT: Final = 300.0
+"""Seconds that one request for a result may take."""
+PING: Final = 15.0
+"""Seconds of silence on a stream after which it says that it is still there."""
+PAGE: Final = 500
+"""Events that are read at once."""
+
+
+class Result(BaseModel):
+    """How a run ended well."""
+
+    run_id: str
+    status: RunStatus = "completed"
+    result: Json = Field(description="What the workflow returned.")
+
+
+@router.get(
+    "/runs/{run_id}/result",
+    responses={
+        200: {"model": Result, "description": "The run has completed."},
+        202: {"model": RunRecord, "description": "It goes on: ask again."},
+        409: {"description": "It failed, was cancelled, or waits for a person: see `code`."},
+    },
+)
+async def show_result(
+    desk: AtDesk,
+    run_id: Segment,
+    response: Response,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the end.")] = 0.0,
+) -> Result | RunRecord:
+    """Give the result of a run, as soon as it has one or the wait is over."""
+    if not await _wait_over(desk, run_id, wait):
+        response.status_code = 202
+        return await desk.look(desk.reads.run, run_id)
+    return Result(run_id=run_id, result=await desk.look(desk.reads.result, run_id))
+
+
+async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
+    """Wait until a run is over; False where it is not in time, or the server is about to end."""
+    if await desk.look(is_over, desk.reads, run_id):
+        return True
+    try:
+        async with asyncio.timeout(wait), desk.watching(run_id, end_only=True) as changed:
+            while not desk.closing:
+                await changed.wait()
+                changed.clear()
+                if await desk.look(is_over, desk.reads, run_id):
+                    return True
+    except TimeoutError:
+        return False
+    return False
+
+
+@router.get(
+    "/runs/{run_id}/stream",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Events as they are committed: `id` is the sequence number, `data` the event as JSON.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The run has ended, and everything of it was seen: do not come back."},
+    },
+)
+async def stream_events(
+    desk: AtDesk,
+    run_id: Segment,
+    last_event_id: Annotated[
+        str | None, Header(pattern=r"^\d{1,15}$", description="Number of the last event that was seen.")
+    ] = None,
+) -> Any:
+    """Send the events of a run, those of the past first, until it has ended."""
+    after = int(last_event_id or 0)
+    run = await desk.look(desk.reads.run, run_id)
+    if run.status in ENDED and after >= run.events:
+        return Response(status_code=204)  # which keeps a browser from asking again and again
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(desk, run_id, after), media_type="text/event-stream", headers=headers)
+
+
+async def _stream(desk: Desk, run_id: str, after: int) -> AsyncGenerator[bytes]:
+    async with desk.watching(run_id, end_only=False) as changed:
+        while not desk.closing:
+            changed.clear()
+            run = await desk.look(desk.reads.run, run_id)  # before its events: after its end there are no more
+            page = await desk.look(desk.reads.events, run_id, after, PAGE)
+            for stored in page:
+                after = stored.seq
+                yield format_sse_event(data_str=event_json(stored).decode(), id=str(stored.seq))
+            if len(page) == PAGE or desk.closing:
+                continue
+            if run.status in ENDED:
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), PING)
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT

@@ -1,0 +1,133 @@
+"""Runs over HTTP: starting them, and looking at them."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from understudy.dashboard.desk import AtDesk
+from understudy.dashboard.paths import Segment
+from understudy.dashboard.problems import Refusal
+from understudy.journal.protocol import Stored
+from understudy.messages.base import Json
+from understudy.messages.commands import Accepted, StartRun
+from understudy.messages.records import RunRecord, RunStatus, StepRecord
+from understudy.workflows.helm import run_id as check_id
+
+router = APIRouter()
+
+PAGE = 1000
+"""Events that one answer holds where the request does not say."""
+
+
+class Start(BaseModel):
+    """What to start."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    workflow: str = Field(description="NAME, or FILE.py:NAME where several apps have one of that name.")
+    input: dict[str, Json] = Field(default_factory=dict, description="Arguments by parameter name.")
+    id: str | None = Field(default=None, description="Identity of the run: 1 to 200 letters, digits, '.', '_' and '-'.")
+
+
+class EventItem(BaseModel):
+    """One event of a run: its sequence number, and whatever an event of its type has."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seq: int = Field(description="1 for the first event, and no gaps.")
+    type: str
+    at: float = Field(description="Seconds since the Unix epoch.")
+
+
+def event_json(stored: Stored) -> bytes:
+    """Write an event as ``EventItem`` has it."""
+    return to_json({"seq": stored.seq, **stored.event.model_dump()})
+
+
+@router.get("/runs")
+async def list_runs(
+    desk: AtDesk,
+    status: Annotated[list[RunStatus] | None, Query()] = None,
+    name: Annotated[str | None, Query(description="Only runs of this workflow.")] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> list[RunRecord]:
+    """List the newest runs first."""
+    return await desk.look(desk.reads.runs, status, name, limit)
+
+
+@router.post("/runs", status_code=201, responses={200: {"model": RunRecord, "description": "It was started before."}})
+async def start_run(
+    desk: AtDesk,
+    start: Start,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=255, description="The same key gives the same run, whenever it is used."),
+    ] = None,
+) -> RunRecord:
+    """Start a run, or find the one that this id or key started before; it is on the disk when this answers."""
+    if start.id is not None and idempotency_key is not None:
+        raise Refusal("invalid_request", "give an id or an Idempotency-Key: each of them names the run")
+    found = await desk.find_workflow(start.workflow)
+    named = id_of_key(idempotency_key) if idempotency_key is not None else start.id
+    try:
+        run_id = check_id(named, found.name)
+    except ValueError as error:
+        raise Refusal("invalid", f"id: {error}") from error
+    command = StartRun(run_id=run_id, app=found.app, workflow=found.name, arguments=start.input)
+    reply = await desk.send(command)
+    assert isinstance(reply, Accepted)
+    response.status_code = 201 if reply.created else 200
+    response.headers["Location"] = f"/api/v1/runs/{run_id}"
+    return await desk.look(desk.reads.run, run_id)
+
+
+def id_of_key(key: str) -> str:
+    """Give the id of the run that an idempotency key stands for, in this life of the server and every other."""
+    return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+@router.get(
+    "/runs/{run_id}/events",
+    response_class=Response,
+    responses={200: {"model": list[EventItem], "description": "The events, oldest first."}},
+)
+async def show_events(
+    desk: AtDesk,
+    run_id: Segment,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only those with higher sequence numbers.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = PAGE,
+) -> Any:
+    """Give the events of a run as the journal holds them."""
+
+    def events() -> bytes:
+        return b"[" + b",".join(map(event_json, desk.reads.events(run_id, after, limit))) + b"]"
+
+    return Response(await desk.look(events), media_type="application/json")
+
+
+@router.get("/runs/{run_id}/steps")
+async def show_steps(desk: AtDesk, run_id: Segment) -> list[StepRecord]:
+    """Give the steps of a run with their attempts, in the order in which they were asked for."""
+    return await desk.look(desk.reads.steps, run_id)
+
+
+class State(BaseModel):
+    """The shared state of a run."""
+
+    state: Json = Field(description="null where the workflow has none, or has not changed it yet.")
+
+
+@router.get("/runs/{run_id}/state")
+async def show_state(desk: AtDesk, run_id: Segment) -> State:
+    """Give the shared state of a run as of its newest committed step."""
+    return State(state=await desk.look(desk.reads.state, run_id))
+
+
+@router.get("/runs/{run_id}")
+async def show_run(desk: AtDesk, run_id: Segment) -> RunRecord:
+    """Give one run."""
+    return await desk.look(desk.reads.run, run_id)

@@ -1,0 +1,64 @@
+"""The token: what everyone who speaks to the server has to know."""
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from understudy.messages.errors import CannotServe
+from understudy.workflows.home import TOKEN_VARIABLE, Home
+
+LEAST: Final = 16
+"""Characters that a token has at least, where somebody else has made it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token, and where it came from."""
+
+    value: str
+    made: bool
+    """Whether it was made just now, so that nobody knows it yet."""
+
+    def __repr__(self) -> str:
+        """Say nothing of it: this may end up in a log."""
+        return f"<Token {'made now' if self.made else 'given'}>"
+
+
+def given_token(home: Home, value: str | None = None) -> Token | None:
+    """Give the token that somebody has chosen or an earlier server made; None where there is none.
+
+    Args:
+        home: Where an earlier server has left it.
+        value: One that goes before all others. Then comes that of the environment, then that of the home.
+
+    Raises:
+        CannotServe: It is too short, or its file can be read by others.
+    """
+    value = value if value is not None else os.environ.get(TOKEN_VARIABLE)
+    if value is None:
+        if not home.token.exists():
+            return None
+        if stat.S_IMODE(home.token.stat().st_mode) & 0o077:
+            msg = (
+                f"the token in {home.token} may have been read by others: remove the file to have a new one made, or "
+                f"make it yours alone with `chmod 600 {home.token}`"
+            )
+            raise CannotServe(msg)
+        value = home.token.read_text(encoding="utf-8").strip()
+    if len(value) < LEAST or not all("!" <= sign <= "~" for sign in value):
+        msg = f"a token is at least {LEAST} visible ASCII characters; `openssl rand -hex 32` gives a good one"
+        raise CannotServe(msg)
+    return Token(value, made=False)
+
+
+def make_token(home: Home) -> Token:
+    """Make a token and leave it in the home, for its owner alone."""
+    value = secrets.token_urlsafe(32)
+    home.create()
+    draft = home.token.with_suffix(".tmp")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(value + "\n")
+    draft.replace(home.token)
+    return Token(value, made=True)

@@ -1,0 +1,59 @@
+"""What the tests of HTTP serve."""
+
+import os
+import time
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from understudy import Retry, receive, tool, workflow
+
+ONCE = Retry(attempts=1)
+
+
+class Word(BaseModel):
+    text: str
+
+
+class Tally(BaseModel):
+    words: list[str] = []
+
+
+@tool(retry=ONCE)
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@tool(retry=ONCE)
+def explode(why: str) -> None:
+    raise ValueError(why)
+
+
+@tool(timeout=60, retry=ONCE)
+def stand(path: str) -> int:
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(60)
+    return 0
+
+
+@workflow
+async def total(a: int, b: int = 1) -> int:
+    """Add two numbers."""
+    return await add(a, b)
+
+
+@workflow
+async def words(state: Tally, count: int = 1) -> list[str]:
+    for _ in range(count):
+        state.words.append((await receive(Word)).text)
+    return state.words
+
+
+@workflow
+async def broken(why: str = "no luck") -> None:
+    await explode(why)
+
+
+@workflow
+async def standing(path: str) -> int:
+    return await stand(path)

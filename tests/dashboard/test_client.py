@@ -1,0 +1,203 @@
+"""The client has what the orchestrator has, and it means the same."""
+
+import asyncio
+import inspect
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.dashboard.apps.offered import Word, total
+from tests.dashboard.conftest import APP, start
+from tests.support import eventually
+from understudy import (
+    Client,
+    IdConflict,
+    InvalidInput,
+    NotAuthorized,
+    Orchestrator,
+    OrchestratorUnreachable,
+    RunCancelled,
+    RunEnded,
+    RunFailed,
+    RunNotFound,
+    UnderstudyError,
+    WorkerNotFound,
+)
+from understudy.dashboard.server import Server
+from understudy.messages.commands import Refused, SignalRun, StartRun
+
+OWN = {"announce", "check_alive", "home", "until_sent", "watch"}
+"""What only an orchestrator in this process has: it is about the process."""
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_every_method_of_the_orchestrator_is_one_of_the_client_with_the_same_parameters():
+    assert public(Orchestrator) - public(Client) <= OWN
+    assert public(Client) <= public(Orchestrator)
+    for name in public(Client):
+        ours, theirs = getattr(Client, name), getattr(Orchestrator, name)
+        if inspect.isfunction(ours):
+            assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name
+
+
+def test_every_look_of_an_orchestrator_is_one_of_the_client(client, orchestrator):
+    own = {"close", "fold", "open", "journal"}
+    assert public(type(orchestrator.reads)) - own == public(type(client.reads))
+
+
+def test_a_run_is_started_and_awaited_like_one_of_this_process(client, orchestrator):
+    run = client.start_app(str(APP), "total", {"a": 3, "b": 4}, id="seven")
+    assert run.result(30) == 7
+    here = orchestrator.get("seven")
+    assert (run.status, run.steps(), list(run.events()), run.record) == (
+        here.status,
+        here.steps(),
+        list(here.events()),
+        here.record,
+    )
+    assert list(run.events(after=2)) == list(here.events(after=2))
+    assert run.usage == {}
+    assert client.runs() == orchestrator.runs()
+    assert client.runs(status="failed") == []
+    assert client.get("seven").result(1) == 7
+    assert client.metrics() == orchestrator.metrics()
+    assert repr(run) == "<Run seven: completed>"
+    assert asyncio.run(awaited(client.get("seven"))) == 7
+
+
+async def awaited(run):
+    return await run
+
+
+def test_a_workflow_of_this_process_is_started_with_its_arguments_checked_here(client):
+    with pytest.raises(InvalidInput, match="a:"):
+        client.start(total, "many")
+    assert client.start_app("offered.py", "total", {"a": 1}).result(30) == 2
+
+
+def test_what_is_refused_there_is_raised_here(client):
+    with pytest.raises(InvalidInput, match="a:"):
+        client.start_app(str(APP), "total", {"a": "many"})
+    with pytest.raises(RunNotFound, match="did you mean 'total'"):
+        client.start_app(str(APP), "totals", {"a": 1})
+    with pytest.raises(RunNotFound, match="not served"):
+        client.start_app("/tmp/other.py", "total", {"a": 1})
+    with pytest.raises(RunNotFound, match="nobody"):
+        client.get("nobody")
+    with pytest.raises(WorkerNotFound, match="nobody"):
+        client.kill("nobody")
+    with pytest.raises(ValueError, match="signal"):
+        client.kill("nobody", 99)
+    start(client, "broken", "broken", why="the moon")
+    with pytest.raises(RunFailed, match="the moon") as caught:
+        client.get("broken").result(30)
+    assert (caught.value.run_id, caught.value.step) == ("broken", "explode#1")
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["error"]
+    with pytest.raises(IdConflict):
+        start(client, "broken", "broken", why="the sun")
+    refused = client.send(SignalRun(run_id="broken", name="Word", value={"text": "so"}))
+    assert isinstance(refused, Refused)
+    assert refused.code == "ended"
+    odd = client.send(StartRun(run_id="odd", app=str(APP), workflow="total", arguments={}))
+    assert isinstance(odd, Refused)
+    assert odd.code == "invalid"
+
+
+def test_a_run_is_steered_and_followed(client):
+    run = start(client, "words", "words", count=2)
+    seen: list[str] = []
+    follower = threading.Thread(target=lambda: seen.extend(stored.type for stored in run.events(follow=True)))
+    follower.start()
+    with pytest.raises(TimeoutError, match=r"words has not ended within 0\.1 s"):
+        run.result(0.1)
+    eventually(lambda: run.status == "waiting")
+    run.pause("for lunch")
+    eventually(lambda: run.status == "paused")
+    run.resume()
+    run.signal(Word(text="one"), key="1")
+    run.signal(Word(text="one"), key="1")
+    run.signal(Word(text="two"))
+    assert run.result(30) == ["one", "two"]
+    assert run.state == {"words": ["one", "two"]}
+    follower.join(30)
+    assert seen == [stored.type for stored in run.events()]
+    with pytest.raises(RunEnded):
+        run.signal(Word(text="three"))
+    other = start(client, "words", "others")
+    other.cancel("no more")
+    with pytest.raises(RunCancelled, match="no more"):
+        other.result(30)
+    assert list(other.events(follow=True)) == list(other.events())
+
+
+def test_workers_are_seen_and_killed(client, tmp_path: Path):
+    run = start(client, "standing", "standing", path=str(tmp_path / "pid"))
+    pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    (worker,) = [one for one in client.workers() if one.pid == pid]
+    assert client.tree().kind == "supervisor"
+    client.kill(worker.id, signal.SIGSEGV)
+    eventually(lambda: run.steps()[0].attempts[0].outcome == "crash")
+
+
+def test_a_long_history_comes_whole(client, orchestrator, monkeypatch):
+    monkeypatch.setattr("understudy.workflows.client.PAGE", 3)
+    run = start(client, "total", "total", a=1)
+    run.result(30)
+    here = list(orchestrator.get("total").events())
+    assert list(run.events()) == here
+    assert client.reads.events("total", 0, 4) == here[:4]
+
+
+def test_without_a_server_or_a_token_it_says_what_to_do(home: Path, orchestrator, monkeypatch):
+    with pytest.raises(OrchestratorUnreachable, match="understudy serve"):
+        Client()
+    with pytest.raises(NotAuthorized, match="UNDERSTUDY_TOKEN"):
+        Client("http://127.0.0.1:1")
+    with pytest.raises(OrchestratorUnreachable, match="cannot be reached"):
+        Client("http://127.0.0.1:1", "x" * 20).runs()
+    with Server(orchestrator, [str(APP)], port=0) as server:
+        with pytest.raises(NotAuthorized, match="token"):
+            Client(server.url, "x" * 20).runs()
+        monkeypatch.setenv("UNDERSTUDY_TOKEN", server.token.value)
+        assert Client(server.url).runs() == []
+        assert server.token.value not in repr(Client())
+    with pytest.raises(OrchestratorUnreachable):
+        Client()
+
+
+def test_a_wait_for_a_server_that_ends_says_so(orchestrator):
+    failed: list[UnderstudyError] = []
+
+    def wait(act) -> None:
+        try:
+            act()
+        except UnderstudyError as error:
+            failed.append(error)
+
+    with Server(orchestrator, [str(APP)], port=0) as server, Client() as client:
+        run = start(client, "words", "words")
+        eventually(lambda: run.status == "waiting")
+        waits = (run.result, lambda: list(run.events(follow=True)))
+        threads = [threading.Thread(target=wait, args=(act,)) for act in waits]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: len(server.desk._waits) == 2)
+    for thread in threads:
+        thread.join(20)
+    assert [type(error) for error in failed] == [OrchestratorUnreachable] * 2
+
+
+def test_the_record_of_a_dead_server_is_not_believed(home: Path):
+    home.mkdir()
+    (home / "token").write_text("x" * 20)
+    gone = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(gone, 0)
+    (home / "orchestrator.json").write_text(f'{{"pid": {gone}, "url": "http://127.0.0.1:1"}}')
+    with pytest.raises(OrchestratorUnreachable, match="no orchestrator is served"):
+        Client()

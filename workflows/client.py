@@ -1,0 +1,236 @@
+"""The client: an orchestrator in another process, over HTTP, with the methods of one in this process."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, get_args
+from urllib.parse import quote
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+from typing_extensions import override
+
+from understudy.journal.protocol import Stored
+from understudy.messages.base import Json
+from understudy.messages.codec import decode_event
+from understudy.messages.commands import Command, Refused, Reply
+from understudy.messages.errors import NotAuthorized, OrchestratorUnreachable
+from understudy.messages.records import ENDED, RunRecord, RunStatus, StepRecord
+from understudy.metrics.figures import Metrics
+from understudy.workflows.helm import Helm
+from understudy.workflows.home import TOKEN_VARIABLE, Home
+from understudy.workflows.looks import Looks
+from understudy.workflows.waiting import is_over, not_in_time
+from understudy.workflows.wire import SILENCE_TIMEOUT, Wire, good, problem_of
+
+POLL: Final = 30.0
+"""Seconds for which one request waits for a result."""
+PAGE: Final = 1000
+"""Events that one request asks for."""
+
+GOES_ON: Final = 202
+"""Status of an answer about the result of a run that has none yet."""
+NOTHING: Final = 204
+"""Status of a stream that has nothing more to say."""
+
+_OBJECT: Final = TypeAdapter(dict[str, Json])
+_PAGE: Final = TypeAdapter(list[dict[str, Json]])
+_REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
+_RUNS: Final = TypeAdapter(list[RunRecord])
+_STEPS: Final = TypeAdapter(list[StepRecord])
+_REFUSALS: Final = frozenset(get_args(Refused.model_fields["code"].annotation))
+
+
+class Client(Helm):
+    """Starts runs, looks at them and steers them in an orchestrator that ``understudy serve`` runs.
+
+    It has the methods of ``Orchestrator``. Handles of runs work the same, and so do errors; all of them may raise
+    ``OrchestratorUnreachable`` and ``NotAuthorized`` besides. May be used from any thread. Needs the extra ``client``.
+
+    Args:
+        url: Where it is served; None means where the orchestrator of the home says that it is.
+        token: What it asks for; None means ``UNDERSTUDY_TOKEN``, else the one in the home.
+        home: The home that is meant; None means ``UNDERSTUDY_HOME`` or ``.understudy``.
+
+    Raises:
+        OrchestratorUnreachable: No ``url`` is given, and no orchestrator is served on the home.
+        NotAuthorized: There is no token.
+    """
+
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, home: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Find out where to ask; nothing is sent yet."""
+        place = Home(home)
+        self._wire = Wire(url or _recorded_url(place), token or _kept_token(place))
+        self._reads = _Reads(self._wire)
+
+    def __repr__(self) -> str:
+        """Say where it asks."""
+        return f"<Client of {self._wire.url}>"
+
+    def close(self) -> None:
+        """Let go of all connections; runs go on. May be repeated."""
+        self._wire.close()
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    @property
+    @override
+    def reads(self) -> Looks:
+        return self._reads
+
+    @override
+    def send(self, command: Command) -> Reply:
+        with self._wire.reaching():
+            answer = self._wire.http.post(
+                "/messages", content=to_json(command), headers={"Content-Type": "application/json"}
+            )
+        if not answer.is_success and (found := problem_of(answer)).get("code") in _REFUSALS:
+            return Refused(code=found["code"], message=str(found.get("detail", "")))
+        return _REPLY.validate_json(good(answer).content)
+
+    @override
+    def _place(self, app: str) -> str:
+        """Give a file of this machine by its path, and any other app as it was named: the server knows its own."""
+        return str(Path(app).absolute()) if app.endswith(".py") and Path(app).is_file() else app
+
+    # ------------------------------------------------------------ waiting
+
+    @override
+    def wait_result(self, run_id: str, timeout: float | None) -> Json:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            wait = POLL if deadline is None else min(POLL, max(0.0, deadline - time.monotonic()))
+            answer = self._wire.answer("GET", _path(run_id, "result"), params={"wait": wait})
+            if answer.status_code != GOES_ON:
+                return _result(answer.content)
+            if deadline is not None and time.monotonic() >= deadline:
+                raise not_in_time(run_id, timeout, answer.json()["status"])
+
+    @override
+    async def until_result(self, run_id: str) -> Json:
+        async with self._wire.asynchronous() as http:
+            while True:
+                with self._wire.reaching():
+                    answer = good(await http.get(_path(run_id, "result"), params={"wait": POLL}))
+                if answer.status_code != GOES_ON:
+                    return _result(answer.content)
+
+    @override
+    def follow(self, run_id: str, after: int) -> Iterator[Stored]:
+        while True:
+            run = self._reads.run(run_id)
+            if run.status in ENDED and run.events <= after:
+                return
+            if run.status == "parked":
+                yield from self._reads.events(run_id, after)
+                return
+            for stored in self._stream(run_id, after):
+                after = stored.seq
+                yield stored
+                if stored.type == "run.parked" and is_over(self._reads, run_id):
+                    return
+
+    def _stream(self, run_id: str, after: int) -> Iterator[Stored]:
+        """Give events until the server ends the stream: the run has ended, or the server is about to."""
+        from httpx_sse import EventSource  # noqa: PLC0415  only who follows needs it
+
+        headers = {"Last-Event-ID": str(after)}
+        with (
+            self._wire.reaching(),
+            self._wire.http.stream("GET", _path(run_id, "stream"), headers=headers, timeout=SILENCE_TIMEOUT) as answer,
+        ):
+            if not answer.is_success:
+                answer.read()
+            good(answer)
+            if answer.status_code != NOTHING:
+                for event in EventSource(answer).iter_sse():
+                    yield _stored(event.json())
+
+
+class _Reads:
+    """Looks at runs over the wire; see ``Looks``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def run(self, run_id: str) -> RunRecord:
+        return RunRecord.model_validate_json(self._wire.get(_path(run_id)))
+
+    def runs(
+        self, status: RunStatus | Sequence[RunStatus] | None = None, name: str | None = None, limit: int | None = 100
+    ) -> list[RunRecord]:
+        statuses = [status] if isinstance(status, str) else status
+        return _RUNS.validate_json(self._wire.get("/runs", status=statuses, name=name, limit=limit))
+
+    def steps(self, run_id: str) -> list[StepRecord]:
+        return _STEPS.validate_json(self._wire.get(_path(run_id, "steps")))
+
+    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+        found: list[Stored] = []
+        while limit is None or len(found) < limit:
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            page = _PAGE.validate_json(self._wire.get(_path(run_id, "events"), after=after, limit=size))
+            found += map(_stored, page)
+            if len(page) < size:
+                break
+            after = found[-1].seq
+        return found
+
+    def state(self, run_id: str) -> Json:
+        return _OBJECT.validate_json(self._wire.get(_path(run_id, "state")))["state"]
+
+    def result(self, run_id: str) -> Json:
+        answer = self._wire.answer("GET", _path(run_id, "result"))
+        if answer.status_code == GOES_ON:
+            msg = f"run {run_id} has not ended: it is {answer.json()['status']}"
+            raise TimeoutError(msg)
+        return _result(answer.content)
+
+    def metrics(self) -> Metrics:
+        return Metrics.model_validate_json(self._wire.get("/metrics"))
+
+
+def _path(run_id: str, what: str = "") -> str:
+    return f"/runs/{quote(run_id, safe='')}" + (f"/{what}" if what else "")
+
+
+def _result(body: bytes) -> Json:
+    return _OBJECT.validate_json(body)["result"]
+
+
+def _stored(item: dict[str, Json]) -> Stored:
+    seq = item.pop("seq")
+    assert isinstance(seq, int)
+    return Stored(seq, decode_event(to_json(item)))
+
+
+def _recorded_url(home: Home) -> str:
+    found = home.read_record()
+    url, pid = found.get("url"), found.get("pid")
+    if not isinstance(url, str) or not isinstance(pid, int) or not Path(f"/proc/{pid}").exists():
+        msg = f"no orchestrator is served on the home {home.path}; start one with `understudy serve FILE.py`"
+        raise OrchestratorUnreachable(msg)
+    return url
+
+
+def _kept_token(home: Home) -> str:
+    given = os.environ.get(TOKEN_VARIABLE)
+    if given:
+        return given
+    try:
+        return home.token.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        msg = f"there is no token in {home.token}: give one, or set {TOKEN_VARIABLE}"
+        raise NotAuthorized(msg) from error
