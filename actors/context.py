@@ -39,6 +39,10 @@ class ProgramPort(Protocol):
         """Wait for the next message of a type; give the key of this wait, and the message."""
         ...
 
+    async def approve(self, action: str, args: Json) -> Json:
+        """Have a person asked and wait for what they decide, an ``Approval`` as JSON."""
+        ...
+
     async def emit(self, channel: str, value: Json, size: int) -> None:
         """Have a value of ``size`` bytes added to a stream; waits where too much has not been written yet."""
         ...

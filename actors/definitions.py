@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from understudy.actors.signature import Signature
 from understudy.actors.site import Site
 from understudy.messages.base import Json
-from understudy.messages.errors import DefinitionError, InvalidInput
-from understudy.messages.frames import ArgumentsChecked, Fault
+from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
+from understudy.messages.frames import ArgumentsChecked, Fault, ResultChecked
 from understudy.messages.frames import Definition as DefinitionRecord
 from understudy.messages.policy import StepKind, StepOptions
 
@@ -303,6 +303,18 @@ def check_arguments(id_: str, workflow: str, arguments: dict[str, Json]) -> Argu
         return ArgumentsChecked(id=id_, faults=faults)
     except DefinitionError as error:
         return ArgumentsChecked(id=id_, faults=(Fault(field="workflow", sentence=str(error)),), unknown_workflow=True)
+
+
+def check_result(id_: str, ref: str, value: Json) -> ResultChecked:
+    """Answer whether a value could be the result of a step: it in its normal form, or everything that is wrong."""
+    try:
+        definition = lookup(ref)
+        return ResultChecked(id=id_, value=definition.encode_result(definition.decode_result(value)))
+    except InvalidInput as error:
+        faults = error.errors or (("", str(error)),)
+    except (DefinitionError, NotSerializable) as error:
+        faults = (("", str(error)),)
+    return ResultChecked(id=id_, faults=tuple(Fault(field=field, sentence=what) for field, what in faults))
 
 
 def _suggestion(name: str, known: list[str]) -> str:

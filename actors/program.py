@@ -38,6 +38,7 @@ from understudy.messages.frames import (
     RefuseMessage,
     Resolution,
     Return,
+    ScheduleApproval,
     ScheduleChild,
     ScheduleReceive,
     ScheduleStep,
@@ -75,6 +76,10 @@ class Program:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._main: asyncio.Task[Any] | None = None
         self._commands: list[ProgramCommand] = []
+        self._unsent: set[str] = set()
+        """Keys that this turn asks for."""
+        self._dropped: set[str] = set()
+        """Those of them that it has withdrawn again: nobody need hear of them."""
         self._state: BaseModel | None = definition.fresh_state()
         self._told_state: Json = self._dump_state()
         self._now = start.started_at
@@ -137,7 +142,10 @@ class Program:
             self._compare()
         if self._valve.ask():
             self._commands.append(AwaitWriting())
-        commands, self._commands = tuple(self._commands), []
+        commands = tuple(each for each in self._commands if getattr(each, "key", None) not in self._dropped)
+        self._commands.clear()
+        self._unsent.clear()
+        self._dropped.clear()
         state = self._dump_state()
         changed = state if state != self._told_state else None
         self._told_state = state
@@ -172,6 +180,10 @@ class Program:
         """See ``ProgramPort``."""
         key = _scope().key(f"receive({name})")
         return key, await self._ask(ScheduleReceive(key=key, name=name))
+
+    async def approve(self, action: str, args: Json) -> Json:
+        """See ``ProgramPort``."""
+        return await self._ask(ScheduleApproval(key=_scope().key("approve"), action=action, args=args))
 
     async def emit(self, channel: str, value: Json, size: int) -> None:
         """See ``ProgramPort``."""
@@ -233,7 +245,7 @@ class Program:
         for task in tuple(self._tasks):  # what the workflow started and did not await ends with it
             task.cancel()
 
-    async def _ask(self, command: ScheduleStep | ScheduleChild | ScheduleReceive) -> Json:
+    async def _ask(self, command: ScheduleStep | ScheduleChild | ScheduleReceive | ScheduleApproval) -> Json:
         future: asyncio.Future[Json] = self._loop.create_future()
         self._waiting[command.key] = future
         self._command(command)
@@ -244,13 +256,18 @@ class Program:
                 self._withdraw(command.key)
             raise
 
-    def _command(self, command: ScheduleStep | ScheduleTimer | ScheduleChild | ScheduleReceive) -> None:
+    def _command(
+        self, command: ScheduleStep | ScheduleTimer | ScheduleChild | ScheduleReceive | ScheduleApproval
+    ) -> None:
         self._asked.add(command.key)
         if command.key not in self._known and not self.ended:
             self._commands.append(command)
+            self._unsent.add(command.key)
 
     def _withdraw(self, key: str) -> None:
-        if not (self.ended or self.finished):
+        if key in self._unsent:
+            self._dropped.add(key)
+        elif not (self.ended or self.finished):
             self._commands.append(Withdraw(key=key))
 
     def _compare(self) -> None:

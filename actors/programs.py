@@ -10,7 +10,7 @@ from collections import deque
 
 from understudy.actors.app import describe
 from understudy.actors.channel import Channel
-from understudy.actors.definitions import check_arguments, find_workflow
+from understudy.actors.definitions import check_arguments, check_result, find_workflow
 from understudy.actors.failure import describe_exception
 from understudy.actors.loop import ProgramLoop
 from understudy.actors.program import Program
@@ -18,6 +18,7 @@ from understudy.messages.errors import CodecError, DefinitionError
 from understudy.messages.frames import (
     AppDescribed,
     CheckArguments,
+    CheckResult,
     DescribeApp,
     Diverge,
     EndProgram,
@@ -108,6 +109,8 @@ class ProgramHost:
                     program.end()
             case CheckArguments(id=id_, workflow=name, arguments=arguments):
                 self._channel.send(check_arguments(id_, name, arguments))
+            case CheckResult(id=id_, step=ref, value=value):
+                self._channel.send(check_result(id_, ref, value))
             case DescribeApp(id=id_):
                 self._channel.send(AppDescribed(id=id_, definitions=describe()))
             case Stop():

@@ -85,6 +85,8 @@ KINDS: Final[dict[str, Kind]] = {
 CODES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     *((kind, code) for code, kind in REFUSED_AS.items()),
     (errors.WorkerNotFound, "not_found"),
+    (errors.ApprovalNotFound, "not_found"),
+    (errors.ApprovalClosed, "conflict"),
     (errors.DefinitionError, "invalid"),
     (errors.NotSerializable, "invalid"),
     (errors.RunFailed, "run_failed"),

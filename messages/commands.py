@@ -4,6 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
 from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
 
@@ -36,6 +37,20 @@ class SignalRun(Message):
     value: Json
     key: str | None = None
     """A message with the key of an earlier one is that message."""
+
+
+class DecideApproval(Message):
+    """Decide what a run asks a person. Deciding the same way twice is deciding once."""
+
+    type: Literal["approval.decide"] = "approval.decide"
+    approval: str
+    """Its id."""
+    decision: ApprovalDecision
+    args: Json = None
+    """For an edit: what is to be used instead."""
+    comment: str = ""
+    by: str = ""
+    """Who decides."""
 
 
 class PauseRun(Message):
@@ -88,7 +103,17 @@ class ShowApp(Message):
 
 
 Command: TypeAlias = Annotated[
-    StartRun | CancelRun | SignalRun | PauseRun | ResumeRun | RetryRun | KillWorker | ListWorkers | ShowTree | ShowApp,
+    StartRun
+    | CancelRun
+    | SignalRun
+    | DecideApproval
+    | PauseRun
+    | ResumeRun
+    | RetryRun
+    | KillWorker
+    | ListWorkers
+    | ShowTree
+    | ShowApp,
     Field(discriminator="type"),
 ]
 
@@ -101,11 +126,17 @@ class Accepted(Message):
     created: bool = True
 
 
+RefusalCode: TypeAlias = Literal[
+    "invalid", "not_found", "conflict", "unavailable", "closed", "full", "ended", "not_failed"
+]
+"""Why a command is not taken."""
+
+
 class Refused(Message):
     """The command was not taken, and nothing has changed."""
 
     type: Literal["refused"] = "refused"
-    code: Literal["invalid", "not_found", "conflict", "unavailable", "closed", "full", "ended", "not_failed"]
+    code: RefusalCode
     message: str
 
 

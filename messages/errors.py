@@ -108,6 +108,14 @@ class RunNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
     """No run with this id is in the journal."""
 
 
+class ApprovalNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+    """No run has asked for an approval of this id."""
+
+
+class ApprovalClosed(UnderstudyError):  # noqa: N818  reads like its siblings
+    """The approval is not open: it has been decided otherwise, or nobody waits for it any more."""
+
+
 class WorkerNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
     """No worker with this id is alive."""
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from understudy.messages.base import Message
 
-Verdict: TypeAlias = Literal["accept", "retry", "flag", "fail"]
+Verdict: TypeAlias = Literal["accept", "retry", "flag", "fail", "escalate"]
 """What the evaluators of a step decided of one result."""
 
 

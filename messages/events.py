@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
 from understudy.messages.evaluation import Evaluation, Verdict
 from understudy.messages.failures import Exit, Failure, Outcome
@@ -218,6 +219,42 @@ class ReceiveWithdrawn(Event):
     key: str
 
 
+class ApprovalAsked(Event):
+    """A person is to decide."""
+
+    type: Literal["approval.asked"] = "approval.asked"
+    key: str
+    action: str
+    """What is to be done, in words."""
+    args: Json
+    """What it is to be done with."""
+    step: str | None = None
+    """Key of the step whose result, the ``args``, evaluators rejected; None where the workflow's own code asks."""
+    ref: str = ""
+    """Reference of that step's definition."""
+    reason: str = ""
+    """What the evaluators said."""
+
+
+class ApprovalDecided(Event):
+    """A person has decided."""
+
+    type: Literal["approval.decided"] = "approval.decided"
+    key: str
+    decision: ApprovalDecision
+    args: Json
+    """As they are to be, edited or not."""
+    comment: str = ""
+    by: str = ""
+
+
+class ApprovalWithdrawn(Event):
+    """Nobody waits for the decision any more."""
+
+    type: Literal["approval.withdrawn"] = "approval.withdrawn"
+    key: str
+
+
 class ValueEmitted(Event):
     """The program added a value to one of the run's streams."""
 
@@ -295,6 +332,8 @@ class RunRetried(Event):
     """Waits that went on at the cut: key to when they are over, with as much left to wait as there was then."""
     receives: dict[str, str] = Field(default_factory=dict)
     """Calls that awaited a message at the cut and have none: key to the name of the message's type."""
+    approvals: tuple[str, ...] = ()
+    """Keys of questions that a person had not answered at the cut, and has not since: they are open again."""
     state: Json = None
     """The shared state as of the cut."""
     emitted: dict[str, int] = Field(default_factory=dict)
@@ -350,6 +389,9 @@ AnyEvent: TypeAlias = Annotated[
     | MessageTaken
     | MessageRefused
     | ReceiveWithdrawn
+    | ApprovalAsked
+    | ApprovalDecided
+    | ApprovalWithdrawn
     | ValueEmitted
     | StateChanged
     | ProgramStarted

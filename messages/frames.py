@@ -119,6 +119,16 @@ class CheckArguments(Message):
     arguments: dict[str, Json]
 
 
+class CheckResult(Message):
+    """Ask whether a value could be the result of a step."""
+
+    type: Literal["result.check"] = "result.check"
+    id: str
+    step: str
+    """Reference of the definition."""
+    value: Json
+
+
 class Abort(Message):
     """Stop working on one token, if it is still running; nobody waits for it. Cooperative: only async code hears it."""
 
@@ -133,7 +143,16 @@ class Stop(Message):
 
 
 ToWorker: TypeAlias = Annotated[
-    Execute | Evaluate | StartProgram | Resolve | EndProgram | DescribeApp | CheckArguments | Abort | Stop,
+    Execute
+    | Evaluate
+    | StartProgram
+    | Resolve
+    | EndProgram
+    | DescribeApp
+    | CheckArguments
+    | CheckResult
+    | Abort
+    | Stop,
     Field(discriminator="type"),
 ]
 
@@ -233,6 +252,15 @@ class RefuseMessage(Message):
     reason: str
 
 
+class ScheduleApproval(Message):
+    """The program awaits a person's decision."""
+
+    type: Literal["schedule.approval"] = "schedule.approval"
+    key: str
+    action: str
+    args: Json
+
+
 class EmitValue(Message):
     """The program adds a value to a stream. It does not wait for an answer."""
 
@@ -297,6 +325,7 @@ ProgramCommand: TypeAlias = Annotated[
     | ScheduleTimer
     | ScheduleReceive
     | RefuseMessage
+    | ScheduleApproval
     | EmitValue
     | AwaitWriting
     | ScheduleChild
@@ -362,8 +391,17 @@ class ArgumentsChecked(Message):
     unknown_workflow: bool = False
 
 
+class ResultChecked(Message):
+    """The answer to ``CheckResult``: the value in its normal form, or all that is wrong with it."""
+
+    type: Literal["result.checked"] = "result.checked"
+    id: str
+    value: Json = None
+    faults: tuple[Fault, ...] = ()
+
+
 FromWorker: TypeAlias = Annotated[
-    Ready | Heartbeat | Progress | Completed | Failed | Judged | Turn | AppDescribed | ArgumentsChecked,
+    Ready | Heartbeat | Progress | Completed | Failed | Judged | Turn | AppDescribed | ArgumentsChecked | ResultChecked,
     Field(discriminator="type"),
 ]
 

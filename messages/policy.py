@@ -11,7 +11,7 @@ from understudy.messages.base import Message
 
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
-OnReject: TypeAlias = Literal["retry", "flag", "fail"]
+OnReject: TypeAlias = Literal["retry", "flag", "fail", "escalate"]
 
 
 def class_name(cls: type[BaseException]) -> str:

@@ -13,7 +13,9 @@ from understudy.messages.failures import Exit, Outcome
 from understudy.messages.policy import StepKind, WorkerKind
 
 RunStatus: TypeAlias = Literal["pending", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled"]
-StepStatus: TypeAlias = Literal["scheduled", "running", "retrying", "evaluating", "completed", "failed", "cancelled"]
+StepStatus: TypeAlias = Literal[
+    "scheduled", "running", "retrying", "evaluating", "escalated", "completed", "failed", "cancelled"
+]
 
 ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled"})
 """Statuses that never change again."""
@@ -65,6 +67,25 @@ class RunRecord(Message):
     reason: str | None = None
     """Why it failed, was cancelled or is parked; what it waits for."""
     events: int = 0
+
+
+class ApprovalRecord(Message):
+    """A question that waits for a person."""
+
+    id: str
+    """By which it is decided."""
+    run_id: str
+    workflow: str
+    key: str
+    action: str
+    """What is to be done, in words."""
+    args: Json
+    """What it is to be done with; for a rejected result, that result."""
+    asked_at: str
+    step: str | None = None
+    """Key of the step whose result evaluators rejected; None where the workflow's own code asks."""
+    reason: str = ""
+    """What the evaluators said."""
 
 
 class StreamItem(Message):

@@ -11,6 +11,9 @@ from typing import Protocol, TypeAlias
 from understudy.messages.base import Message
 from understudy.messages.events import (
     AnyEvent,
+    ApprovalAsked,
+    ApprovalDecided,
+    ApprovalWithdrawn,
     AttemptEnded,
     AttemptStarted,
     ChildEnded,
@@ -215,11 +218,21 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
 
 
 def _fold_waits(run: _Run, event: AnyEvent) -> bool:
-    """Take an event of a timer, a message or a child; False where it is none."""
+    """Take an event of a timer, a message, a question to a person or a child; False where it is none."""
     match event:
+        case ApprovalAsked():
+            run.waits.add(event.key)
+            run.open.discard(event.step or "")
         case TimerSet() | ReceiveAsked():
             run.waits.add(event.key)
-        case TimerFired() | TimerCancelled() | MessageTaken() | ReceiveWithdrawn():
+        case (
+            TimerFired()
+            | TimerCancelled()
+            | MessageTaken()
+            | ReceiveWithdrawn()
+            | ApprovalDecided()
+            | ApprovalWithdrawn()
+        ):
             run.waits.discard(event.key)
         case ChildScheduled():
             run.open.add(event.key)

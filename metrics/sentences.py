@@ -70,6 +70,16 @@ def _retry(event: ev.RetryScheduled) -> str:
     return f"attempt {event.attempt} follows in {max(0.0, event.due - event.at):.1f} s{alone}"
 
 
+def _approval_asked(event: ev.ApprovalAsked) -> str:
+    return f"waits for a person: {event.action}" + (f", as {event.reason}" if event.reason else "") + f" ({event.key})"
+
+
+def _approval_decided(event: ev.ApprovalDecided) -> str:
+    how = {"approve": "has approval", "reject": "is rejected", "edit": "has approval of something else"}[event.decision]
+    who = f" by {event.by}" if event.by else ""
+    return f"{how}{who} ({event.key})" + (f": {event.comment}" if event.comment else "")
+
+
 def _program_ended(event: ev.ProgramEnded) -> str:
     note = "" if event.charged else " (not counted against the run)"
     return f"lost its program: the process {event.exit.sentence()}{note}"
@@ -118,6 +128,9 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.MessageTaken: lambda event: f"takes message {event.number} ({event.key})",
     ev.MessageRefused: lambda event: f"cannot take its message ({event.key}): {event.reason}",
     ev.ReceiveWithdrawn: lambda event: f"waits for a message no longer ({event.key})",
+    ev.ApprovalAsked: _approval_asked,
+    ev.ApprovalDecided: _approval_decided,
+    ev.ApprovalWithdrawn: lambda event: f"waits for a person no longer ({event.key})",
     ev.ValueEmitted: lambda event: f"emits value {event.offset} of {event.channel} ({event.key}#{event.number})",
     ev.StateChanged: lambda _event: "changed its state",
     ev.ProgramStarted: lambda event: f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})",

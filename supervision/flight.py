@@ -18,6 +18,7 @@ _NAME_OF_WORK: Final[dict[type[Any], str]] = {
     frames.StartProgram: "run_id",
     frames.DescribeApp: "id",
     frames.CheckArguments: "id",
+    frames.CheckResult: "id",
 }
 """By type of frame: the field that its answers repeat."""
 
@@ -29,6 +30,7 @@ _NAME_IN_ANSWER: Final[dict[type[Any], str]] = {
     frames.Turn: "run_id",
     frames.AppDescribed: "id",
     frames.ArgumentsChecked: "id",
+    frames.ResultChecked: "id",
 }
 
 _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
@@ -37,6 +39,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
     frames.StartProgram: frozenset({frames.Turn}),
     frames.DescribeApp: frozenset({frames.AppDescribed}),
     frames.CheckArguments: frozenset({frames.ArgumentsChecked}),
+    frames.CheckResult: frozenset({frames.ResultChecked}),
 }
 
 

@@ -380,7 +380,8 @@ def test_an_exception_class_of_a_retry_policy_is_kept_by_name() -> None:
     assert steered.definition.options.retry.never == ("understudy.messages.errors.Fatal",)
 
 
-def test_what_is_not_built_yet_is_refused_when_it_is_asked_for() -> None:
-    refused: Any = "escalate"
-    with pytest.raises(DefinitionError, match="on_reject: Input should be 'retry', 'flag' or 'fail'"):
-        LLM("careful", on_reject=refused)
+def test_what_becomes_of_a_rejected_result_is_one_of_four() -> None:
+    unknown: Any = "shrug"
+    with pytest.raises(DefinitionError, match="on_reject: Input should be 'retry', 'flag', 'fail' or 'escalate'"):
+        LLM("careful", on_reject=unknown)
+    assert LLM("patient", on_reject="escalate").definition.options.on_reject == "escalate"

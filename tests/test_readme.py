@@ -158,7 +158,7 @@ def test_every_verb_is_one_of_the_command_line():
     verbs = [verb.split()[:2] for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for verb in code(cell)]
     assert len(verbs) > 10
     for verb in verbs:
-        words = verb if verb[0] in {"runs", "actors"} else verb[:1]
+        words = verb if verb[0] in {"runs", "actors", "approvals"} else verb[:1]
         done = run("-m", "understudy", *words, "--help", cwd=ROOT)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"Usage: understudy {' '.join(words)}")

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 from understudy.version import VERSION
 
 if TYPE_CHECKING:
+    from understudy.actors.approving import approve
     from understudy.actors.current import current
     from understudy.actors.emitting import emit
     from understudy.actors.models.mock import MockModel
     from understudy.actors.receiving import receive
     from understudy.actors.replayed import now, random, uuid4
+    from understudy.messages.approvals import Approval
     from understudy.messages.errors import (
+        ApprovalClosed,
+        ApprovalNotFound,
         DefinitionError,
         Fatal,
         HomeInUse,
@@ -57,6 +61,9 @@ __version__ = VERSION
 
 __all__ = [
     "LLM",
+    "Approval",
+    "ApprovalClosed",
+    "ApprovalNotFound",
     "Client",
     "DefinitionError",
     "Fatal",
@@ -92,6 +99,7 @@ __all__ = [
     "WorkersUnavailable",
     "Workflow",
     "__version__",
+    "approve",
     "current",
     "emit",
     "evaluator",
@@ -108,6 +116,8 @@ __all__ = [
 _HOMES = {
     "Client": "workflows.client",
     "LLM": "workflows.decorators",
+    "Approval": "messages.approvals",
+    "approve": "actors.approving",
     "MockModel": "actors.models.mock",
     "Orchestrator": "workflows.orchestrator",
     "Pool": "supervision.protocol",

@@ -10,6 +10,7 @@ from understudy.messages import frames
 from understudy.messages.failures import Exit, Failure, Outcome
 from understudy.supervision.retry import Again, PastAttempt, next_attempt
 from understudy.workflows import inputs as do
+from understudy.workflows.approvals import escalate, step_withdrawn
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.state import Attempt, RunState, Step
 from understudy.workflows.verdict import verdict
@@ -157,13 +158,17 @@ def step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: D
     if decided in {"accept", "flag"}:
         _complete(step, happened.attempt, moment, out, flagged=decided == "flag")
         return
+    if decided == "escalate":
+        escalate(step, happened.attempt, happened.evaluations, moment, out)
+        return
     low = ", ".join(item.name for item in happened.evaluations if not item.passed)
     failure = Failure(outcome="rejected", message=f"rejected by {low}", fatal=decided == "fail")
     _retry_or_fail(state, step, PastAttempt("rejected", charged=True, failure=failure), failure, moment, out)
 
 
-def cancel_step(step: Step, moment: Moment, out: Decision) -> None:
+def cancel_step(state: RunState, step: Step, moment: Moment, out: Decision) -> None:
     """Stop a step that nobody awaits any more."""
+    step_withdrawn(state, step, moment, out)
     failure = Failure(outcome="cancelled", message="no longer awaited")
     if (attempt := step.running) is not None:
         out.events.append(_attempt_ended(step, attempt, moment, "cancelled", failure=failure, charged=False))

@@ -3,16 +3,18 @@
 import asyncio
 import difflib
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 from understudy.messages.commands import (
     Accepted,
     App,
     CancelRun,
     Command,
+    DecideApproval,
     KillWorker,
     ListWorkers,
     PauseRun,
+    RefusalCode,
     Refused,
     Reply,
     ResumeRun,
@@ -24,11 +26,19 @@ from understudy.messages.commands import (
     Tree,
     Workers,
 )
-from understudy.messages.errors import MailboxFull, RunEnded, UnderstudyError, WorkerNotFound
+from understudy.messages.errors import (
+    ApprovalClosed,
+    ApprovalNotFound,
+    MailboxFull,
+    RunEnded,
+    UnderstudyError,
+    WorkerNotFound,
+)
 from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
 from understudy.messages.records import WorkflowRecord
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
+from understudy.workflows.approving import Find, prepare_decision
 from understudy.workflows.inputs import Cancel, Confirmed, Input, Pause, Resume, Signal
 from understudy.workflows.runs import Runs
 
@@ -40,15 +50,21 @@ class Clerk:
     """Carries out commands. Coroutines of the reactor's loop; nothing here blocks it."""
 
     def __init__(
-        self, runs: Runs, tree: SupervisionTree, mint: Callable[[], str], refusal: Callable[[str], Refused | None]
+        self,
+        runs: Runs,
+        tree: SupervisionTree,
+        mint: Callable[[], str],
+        refusal: Callable[[str], Refused | None],
+        find_approval: Find,
     ) -> None:
-        """Know whom to ask; ``refusal`` says why a run takes no message, and is called in a thread."""
+        """Know whom to ask; ``refusal`` says why a run takes no message. It and ``find_approval`` may block."""
+        self._find_approval = find_approval
         self._runs = runs
         self._tree = tree
         self._mint = mint
         self._refusal = refusal
 
-    async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911  one return per kind of command
+    async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911, PLR0912  one return per kind of command
         """Answer one command. What the reply says is on the disk when it is given."""
         match command:
             case StartRun():
@@ -57,6 +73,9 @@ class Clerk:
                 return await self._tell(run_id, Cancel(reason))
             case SignalRun(run_id=run_id, name=name, value=value, key=key):
                 return await self._tell(run_id, Signal(name, value, key))
+            case DecideApproval():
+                prepared = await prepare_decision(command, self._find_approval, self._ask)
+                return prepared if isinstance(prepared, Refused) else await self._tell(*prepared)
             case PauseRun(run_id=run_id, reason=reason):
                 return await self._tell(run_id, Pause(reason))
             case ResumeRun(run_id=run_id):
@@ -156,12 +175,15 @@ class Clerk:
         answer: asyncio.Future[UnderstudyError | None] = loop.create_future()
         self._runs.route(run_id, Confirmed(happened, answer.set_result))
         error = await answer
-        match error:
-            case None:
-                return Accepted(run_id=run_id)
-            case MailboxFull():
-                return Refused(code="full", message=str(error))
-            case RunEnded():
-                return Refused(code="ended", message=str(error))
-            case _:
-                return Refused(code="closed", message=str(error))
+        if error is None:
+            return Accepted(run_id=run_id)
+        return Refused(code=_REFUSALS.get(type(error), "closed"), message=str(error))
+
+
+_REFUSALS: Final[dict[type[UnderstudyError], RefusalCode]] = {
+    MailboxFull: "full",
+    RunEnded: "ended",
+    ApprovalNotFound: "not_found",
+    ApprovalClosed: "conflict",
+}
+"""What a run says no with."""

@@ -17,7 +17,7 @@ from understudy.messages.base import Json
 from understudy.messages.codec import decode_event
 from understudy.messages.commands import Command, Refused, Reply
 from understudy.messages.errors import NotAuthorized, OrchestratorUnreachable
-from understudy.messages.records import ENDED, RunRecord, RunStatus, StepRecord
+from understudy.messages.records import ENDED, ApprovalRecord, RunRecord, RunStatus, StepRecord
 from understudy.metrics.figures import Metrics
 from understudy.workflows.helm import Helm
 from understudy.workflows.home import TOKEN_VARIABLE, Home
@@ -35,6 +35,7 @@ GOES_ON: Final = 202
 NOTHING: Final = 204
 """Status of a stream that has nothing more to say."""
 
+_APPROVALS: Final = TypeAdapter(list[ApprovalRecord])
 _OBJECT: Final = TypeAdapter(dict[str, Json])
 _PAGE: Final = TypeAdapter(list[dict[str, Json]])
 _REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
@@ -187,6 +188,9 @@ class _Reads:
                 break
             after = found[-1].seq
         return found
+
+    def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
+        return _APPROVALS.validate_json(self._wire.get("/approvals", run_id=run_id))
 
     def state(self, run_id: str) -> Json:
         return _OBJECT.validate_json(self._wire.get(_path(run_id, "state")))["state"]

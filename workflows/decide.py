@@ -11,6 +11,12 @@ from understudy.messages import events as ev
 from understudy.messages import frames
 from understudy.messages.failures import Exit, Failure
 from understudy.workflows import inputs as do
+from understudy.workflows.approvals import (
+    approval_asked,
+    approval_decided,
+    approval_withdrawn,
+    decided_too_late,
+)
 from understudy.workflows.attempts import (
     attempt_lost,
     cancel_step,
@@ -46,6 +52,8 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
         _DECIDERS[type(happened)](state, happened, moment, decision)
     elif isinstance(happened, do.Signal):
         message_too_late(state, happened, decision)
+    elif isinstance(happened, do.Decide):
+        decided_too_late(state, happened, decision)
     return decision
 
 
@@ -183,6 +191,8 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 receive_asked(state, command, moment, out)
             case frames.RefuseMessage():
                 message_refused(state, command, moment, out)
+            case frames.ScheduleApproval():
+                approval_asked(state, command, moment, out)
             case frames.EmitValue():
                 value_emitted(state, command, moment, out)
             case frames.AwaitWriting():
@@ -250,8 +260,10 @@ def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
         out.events.append(ev.TimerCancelled(at=moment.now, key=key))
     elif key in state.receives or key in state.taken:
         receive_withdrawn(state, key, moment, out)
+    elif key in state.questions:
+        approval_withdrawn(state, key, moment, out)
     elif (step := state.steps.get(key)) is not None and step.open:
-        cancel_step(step, moment, out)
+        cancel_step(state, step, moment, out)
     elif (child := state.children.get(key)) is not None and child.open:
         out.now.append(do.CancelChild(key))
         failure = Failure(outcome="cancelled", message="no longer awaited")
@@ -280,13 +292,16 @@ def _child_finished(state: RunState, happened: do.ChildFinished, moment: Moment,
 def _end(
     state: RunState, event: ev.RunCompleted | ev.RunFailed | ev.RunCancelled, moment: Moment, out: Decision
 ) -> None:
-    """End the run and everything that still goes on for it."""
-    given_up = {each.key for each in out.events if isinstance(each, (ev.StepFailed, ev.ChildEnded))}
+    """End the run and everything that still goes on for it, what this very turn has withdrawn left out."""
+    gone = {item.key for item in out.events if isinstance(item, (ev.StepFailed, ev.ChildEnded, ev.ApprovalWithdrawn))}
     for step in state.steps.values():
-        if step.open and step.key not in given_up:
-            cancel_step(step, moment, out)
+        if step.open and step.key not in gone:
+            cancel_step(state, step, moment, out)
+    for key, question in state.questions.items():
+        if question.step is None and key not in gone:
+            approval_withdrawn(state, key, moment, out)
     for key, child in state.children.items():
-        if child.open and key not in given_up:
+        if child.open and key not in gone:
             _withdraw(state, key, moment, out)
     out.events.append(event)
     out.now.append(do.EndProgram())
@@ -307,6 +322,7 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.Tick: _tick,
     do.Cancel: _cancel,
     do.Signal: message_arrived,
+    do.Decide: approval_decided,
     do.Pause: _pause,
     do.Resume: _resume,
     do.ChildFinished: _child_finished,

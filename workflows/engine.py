@@ -144,7 +144,7 @@ class Engine:
             observe=log.record,
         )
         self.runs.attach(services)
-        self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal)
+        self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal, self._reads.find_approval)
         if reachable:
             door = Door(self.home, self._carry_out)
             self.reactor.submit(door.open()).result()

@@ -23,7 +23,7 @@ from understudy.messages.events import (
 )
 from understudy.messages.frames import Resolution
 from understudy.messages.records import RunStatus
-from understudy.workflows import fold_messages, fold_rewind, fold_steps, fold_waits
+from understudy.workflows import fold_approvals, fold_messages, fold_rewind, fold_steps, fold_waits
 from understudy.workflows.state import CANCEL_KEY, RunState
 
 
@@ -152,4 +152,5 @@ _FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
     **fold_waits.FOLDS,
     **fold_messages.FOLDS,
     **fold_rewind.FOLDS,
+    **fold_approvals.FOLDS,
 }

@@ -21,6 +21,10 @@ def _run_retried(state: RunState, event: RunRetried) -> None:
         _forget(state, key)
     for key in event.reopened:
         _reopen(state, key, event)
+    for key in event.approvals:
+        if (answer := state.answers.pop(key, None)) is not None:
+            state.questions[key] = answer.question
+            state.mark_changes.append(("approval", key, answer.question.seq))
     for key in event.receives:
         state.taken.pop(key, None)
     state.receives = dict(event.receives)
@@ -47,6 +51,7 @@ def _forget(state: RunState, key: str) -> None:
         state.in_flight -= child.open
     state.timer_keys.discard(key)
     state.refused.discard(key)
+    state.answers.pop(key, None)
     given = state.taken.pop(key, None)
     if given is not None:  # whoever asks next is to have it
         number, letter = given

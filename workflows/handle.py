@@ -25,7 +25,7 @@ from understudy.workflows.looks import Looks
 from understudy.workflows.views import stream_items
 
 if TYPE_CHECKING:
-    from understudy.messages.records import RunRecord
+    from understudy.messages.records import ApprovalRecord, RunRecord
 
 R = TypeVar("R")
 
@@ -146,6 +146,10 @@ class Run(Generic[R]):
         """
         check_channel(channel)
         return stream_items(self.events(follow=follow), channel, after)
+
+    def approvals(self) -> "list[ApprovalRecord]":
+        """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""
+        return self._host.reads.approvals(self.id)
 
     def cancel(self, reason: str | None = None) -> None:
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is."""

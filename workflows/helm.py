@@ -12,9 +12,11 @@ from pydantic import BaseModel
 
 from understudy.actors.definitions import WorkflowDefinition, known_workflow
 from understudy.journal.protocol import Stored
+from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json
 from understudy.messages.commands import (
     Command,
+    DecideApproval,
     KillWorker,
     ListWorkers,
     Refused,
@@ -25,8 +27,9 @@ from understudy.messages.commands import (
     Workers,
 )
 from understudy.messages.errors import WorkerNotFound
-from understudy.messages.records import ActorRecord, RunRecord, RunStatus, WorkerRecord
+from understudy.messages.records import ActorRecord, ApprovalRecord, RunRecord, RunStatus, WorkerRecord
 from understudy.metrics.figures import Metrics
+from understudy.workflows.approving import check_decision
 from understudy.workflows.handle import Run, check
 from understudy.workflows.looks import Looks
 from understudy.workflows.workflow import Workflow, check_workflow
@@ -145,6 +148,33 @@ class Helm(ABC):
     def runs(self, status: RunStatus | None = None, name: str | None = None, limit: int = 100) -> list[RunRecord]:
         """Give the newest runs first, of one status and one workflow where asked for."""
         return self.reads.runs(status, name, limit)
+
+    # ------------------------------------------------------------ people
+
+    def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
+        """Give the questions that wait for a person, of all runs or of one and its children, the oldest first."""
+        return self.reads.approvals(run_id)
+
+    def decide(
+        self, approval: str, decision: ApprovalDecision, args: Json = None, *, comment: str = "", by: str = ""
+    ) -> None:
+        """Decide what a run asks a person; returns once that is on the disk. Doing so twice is doing so once.
+
+        Args:
+            approval: Its id, as ``approvals`` gives it.
+            decision: ``"approve"``, ``"reject"``, or ``"edit"``: yes, but with ``args``.
+            args: For an edit: what is to be used instead, as JSON. In place of a rejected result another one, which
+                has to fit its step.
+            comment: Why.
+            by: Who decides.
+
+        Raises:
+            ApprovalNotFound: There is no such approval.
+            ApprovalClosed: It has been decided otherwise, or nobody waits for it any more.
+            InvalidInput: The edit does not fit; every field at fault is named.
+        """
+        command = DecideApproval(approval=approval, decision=decision, args=args, comment=comment, by=by)
+        check_decision(self.send(command))
 
     # ------------------------------------------------------------ control
 

@@ -19,7 +19,7 @@ End: TypeAlias = ev.RunCompleted | ev.RunFailed | ev.RunCancelled
 class PastCall:
     """One thing that the program asked for."""
 
-    kind: Literal["step", "child", "timer", "receive"]
+    kind: Literal["step", "child", "timer", "receive", "approval"]
     asked: int
     """Sequence number of the event by which it was recorded."""
     ended: int | None = None
@@ -108,6 +108,13 @@ class History:
                 self.calls[key] = PastCall("timer", seq, due=due)
             case ev.ReceiveAsked(key=key, name=name):
                 self.calls[key] = PastCall("receive", seq, name=name)
+            case ev.ApprovalAsked(key=key, step=None):
+                self.calls[key] = PastCall("approval", seq)
+            case _:
+                self._add_outcome(seq, event)
+
+    def _add_outcome(self, seq: int, event: AnyEvent) -> None:
+        match event:
             case ev.AttemptStarted(key=key):
                 self.calls[key].begun = True
             case ev.StepCompleted(key=key) | ev.TimerFired(key=key):
@@ -119,6 +126,9 @@ class History:
                 self._end_call(key, seq, failed=True)
             case ev.ChildEnded(key=key, failure=failure):
                 self._end_call(key, seq, failed=failure is not None)
+            case ev.ApprovalDecided(key=key) | ev.ApprovalWithdrawn(key=key):
+                if key in self.calls:  # and not about a step's result, which the step's own end tells of
+                    self._end_call(key, seq, failed=isinstance(event, ev.ApprovalWithdrawn))
             case _:  # nothing else is asked for or comes of it
                 pass
 
@@ -133,7 +143,7 @@ class History:
                 self._cancels.pop()
             else:
                 del self.calls[key]
-        for key in (*event.reopened, *event.timers, *event.receives):
+        for key in (*event.reopened, *event.timers, *event.receives, *event.approvals):
             self.calls[key].ended, self.calls[key].failed, self.calls[key].taken = None, False, None
         for key, due in event.timers.items():
             self.calls[key].due = due
@@ -144,7 +154,7 @@ class History:
 def _gives_up(event: AnyEvent) -> bool:
     """Say whether an event is of those by which the end of a run ends what is open."""
     match event:
-        case ev.AttemptEnded(outcome="cancelled") | ev.StepFailed(reason="cancelled"):
+        case ev.AttemptEnded(outcome="cancelled") | ev.StepFailed(reason="cancelled") | ev.ApprovalWithdrawn():
             return True
         case ev.ChildEnded(failure=failure):
             return failure is not None and failure.outcome == "cancelled"

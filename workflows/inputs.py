@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json
 from understudy.messages.errors import UnderstudyError
 from understudy.messages.evaluation import Evaluation
@@ -122,6 +123,17 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Decide:
+    """A person decides what the run asked them."""
+
+    key: str
+    decision: ApprovalDecision
+    args: Json = None
+    comment: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Somebody wants nothing new to begin."""
 
@@ -162,6 +174,7 @@ Input: TypeAlias = (
     | Tick
     | Cancel
     | Signal
+    | Decide
     | Pause
     | Resume
     | ChildFinished

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.records import RunRecord, RunStatus, StepRecord
+from understudy.messages.records import ApprovalRecord, RunRecord, RunStatus, StepRecord
 from understudy.metrics.figures import Metrics
 
 
@@ -28,6 +28,10 @@ class Looks(Protocol):
 
     def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
         """Give the events of a run with sequence numbers above ``after``, at most ``limit`` of them."""
+        ...
+
+    def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
+        """Give the questions that wait for a person, of all runs or of one and its children, the oldest first."""
         ...
 
     def state(self, run_id: str) -> Json:

@@ -7,17 +7,19 @@ from types import TracebackType
 from typing import Self
 
 from understudy.journal.pages import stored_events
-from understudy.journal.protocol import Journal, Stored
+from understudy.journal.protocol import Journal, Mark, Stored
 from understudy.journal.sqlite import SqliteJournal
+from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
-from understudy.messages.errors import RunCancelled, RunFailed, RunNotFound, RunParked
-from understudy.messages.events import RunCompleted
-from understudy.messages.records import RunRecord, RunStatus, StepRecord
+from understudy.messages.errors import ApprovalNotFound, RunCancelled, RunFailed, RunNotFound, RunParked
+from understudy.messages.events import AnyEvent, ApprovalAsked, RunCompleted
+from understudy.messages.records import ApprovalRecord, RunRecord, RunStatus, StepRecord
 from understudy.metrics.figures import Metrics, figures
+from understudy.workflows.approving import Asked
 from understudy.workflows.fold import fold_all
 from understudy.workflows.home import Home
 from understudy.workflows.state import RunState
-from understudy.workflows.views import failed_at, run_record, step_records
+from understudy.workflows.views import approval_record, failed_at, run_record, step_records
 
 
 class Reads:
@@ -107,6 +109,45 @@ class Reads:
         if not stored and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         return stored
+
+    def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
+        """Give the questions that wait for a person, of all runs or of one and its children, the oldest first.
+
+        No run is folded for it: the journal finds open questions by their marks.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        if run_id is not None and self.journal.run(run_id) is None:
+            raise self._not_found(run_id)
+        below = (f"{run_id}.", f"{run_id}/")
+        found: list[ApprovalRecord] = []
+        for mark in self.journal.marks("approval"):
+            if run_id is None or mark.run_id == run_id or mark.run_id.startswith(below):
+                event, row = self._event_of(mark), self.journal.run(mark.run_id)
+                if row is not None and isinstance(event, ApprovalAsked):
+                    found.append(approval_record(mark.run_id, row.workflow, event))
+        return sorted(found, key=lambda record: (record.asked_at, record.id))
+
+    def find_approval(self, approval: str) -> Asked:
+        """Find what an approval's id stands for.
+
+        Raises:
+            ApprovalNotFound: No run has this id's first part.
+        """
+        run_id, key = split_approval_id(approval)
+        row = self.journal.run(run_id) if run_id else None
+        if row is None:
+            close = difflib.get_close_matches(approval, [record.id for record in self.approvals()], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else "; see `understudy approvals list`"
+            msg = f"there is no approval {approval!r}{hint}"
+            raise ApprovalNotFound(msg)
+        marks = self.journal.marks("approval", run_id, key)
+        event = self._event_of(marks[0]) if marks else None
+        return Asked(run_id, row.app, key, event if isinstance(event, ApprovalAsked) else None)
+
+    def _event_of(self, mark: Mark) -> AnyEvent:
+        return self.journal.events(mark.run_id, after=mark.seq - 1, limit=1)[0].event
 
     def state(self, run_id: str) -> Json:
         """Give the shared state of a run, None where its workflow has none or has not changed it yet."""

@@ -87,6 +87,11 @@ def rewound(history: History, cut: int, now: float, by: str | None = None) -> ev
             for key, call in kept.items()
             if call.kind == "receive" and (call.ended is None or _awaits_again(call, cut))
         },
+        approvals=tuple(
+            key
+            for key, call in kept.items()
+            if call.kind == "approval" and (call.ended is None or _failed_since(call, cut))
+        ),
         state=history.state_before(cut),
         emitted=history.emitted_before(cut),
         by=by,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from understudy.journal.protocol import MarkKind
+from understudy.messages.approvals import Approval
 from understudy.messages.base import Json
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Failure, Outcome
@@ -102,6 +103,27 @@ class Letter:
     value: Json
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is to decide."""
+
+    action: str
+    args: Json
+    seq: int
+    """Sequence number of the event."""
+    step: str | None
+    """Key of the step whose rejected result it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a question."""
+
+    approval: Approval | None
+    """None where it was withdrawn."""
+    question: Question
+
+
 @dataclass(slots=True)
 class RunState:
     """Everything a supervisor knows of its run. Written by ``fold`` alone."""
@@ -142,6 +164,12 @@ class RunState:
     """What calls that awaited a message were given, by key; None where they await no longer."""
     refused: set[str] = field(default_factory=set[str])
     """Those of them that could not read it."""
+    questions: dict[str, Question] = field(default_factory=dict[str, "Question"])
+    """Open questions to people."""
+    answers: dict[str, Answer] = field(default_factory=dict[str, "Answer"])
+    """Those that are open no more."""
+    escalated: int = 0
+    """Steps whose result a person is to decide about."""
     offsets: dict[str, int] = field(default_factory=dict[str, int])
     """Values emitted so far, by channel."""
     emitted: dict[str, int] = field(default_factory=dict[str, int])
@@ -178,9 +206,12 @@ class RunState:
             return self.halted
         if self.program is None and not (self.emitted or self.known_keys()):
             return "pending"
-        asleep = self.in_flight == 0 and bool(self.timers or self.receives) and self.cancel_requested is None
+        waits = self.timers or self.receives or self.questions
+        asleep = self.in_flight == self.escalated and bool(waits) and self.cancel_requested is None
         return "waiting" if asleep else "running"
 
     def known_keys(self) -> tuple[str, ...]:
         """Keys of everything the program has ever asked for."""
-        return (*self.steps, *self.children, *self.timer_keys, *self.receives, *self.taken)
+        asked = [key for key, question in self.questions.items() if question.step is None]
+        answered = [key for key, answer in self.answers.items() if answer.question.step is None]
+        return (*self.steps, *self.children, *self.timer_keys, *self.receives, *self.taken, *asked, *answered)

@@ -306,7 +306,9 @@ class RunSupervisor(LoopActor):
             self._quiet_since = now
             self.reactor.loop.call_later(CHILD_PATIENCE, self._look)
         patient = now >= self._quiet_since + CHILD_PATIENCE
-        return patient and (bool(self.state.receives) or any(c.open for c in self.state.children.values()))
+        return patient and (
+            bool(self.state.receives or self.state.questions) or any(c.open for c in self.state.children.values())
+        )
 
     def _leave(self, wake_at: float | None) -> None:
         self._left = True

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from understudy.journal.protocol import RunRow, Stored
-from understudy.messages.events import ValueEmitted
-from understudy.messages.records import AttemptRecord, RunRecord, StepRecord, StreamItem
+from understudy.messages.approvals import approval_id
+from understudy.messages.events import ApprovalAsked, ValueEmitted
+from understudy.messages.records import ApprovalRecord, AttemptRecord, RunRecord, StepRecord, StreamItem
 from understudy.workflows.state import Attempt, RunState, Step
 
 
@@ -51,6 +52,21 @@ def stream_items(events: Iterable[Stored], channel: str, after: int | None) -> I
         event = stored.event
         if isinstance(event, ValueEmitted) and event.channel == channel and (after is None or event.offset > after):
             yield StreamItem(channel=channel, offset=event.offset, value=event.value, at=iso(event.at))
+
+
+def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> ApprovalRecord:
+    """Give the record of a question."""
+    return ApprovalRecord(
+        id=approval_id(run_id, event.key),
+        run_id=run_id,
+        workflow=workflow,
+        key=event.key,
+        action=event.action,
+        args=event.args,
+        asked_at=iso(event.at),
+        step=event.step,
+        reason=event.reason,
+    )
 
 
 def step_records(state: RunState) -> list[StepRecord]:

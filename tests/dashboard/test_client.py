@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.dashboard.apps.offered import Word, total
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
 from understudy import (
+    ApprovalClosed,
+    ApprovalNotFound,
     Client,
     IdConflict,
     InvalidInput,
@@ -47,7 +50,7 @@ def test_every_method_of_the_orchestrator_is_one_of_the_client_with_the_same_par
 
 
 def test_every_look_of_an_orchestrator_is_one_of_the_client(client, orchestrator):
-    own = {"close", "fold", "open", "journal"}
+    own = {"close", "find_approval", "fold", "open", "journal"}
     assert public(type(orchestrator.reads)) - own == public(type(client.reads))
 
 
@@ -79,6 +82,27 @@ def test_a_workflow_of_this_process_is_started_with_its_arguments_checked_here(c
     with pytest.raises(InvalidInput, match="a:"):
         client.start(total, "many")
     assert client.start_app("offered.py", "total", {"a": 1}).result(30) == 2
+
+
+def test_what_a_run_asks_a_person_is_listed_and_decided_over_the_wire(client, orchestrator, api):
+    run = start(client, "release", "release-7", version="7")
+    (asked,) = eventually(run.approvals)
+    assert client.approvals() == client.approvals("release-7") == orchestrator.approvals() == [asked]
+    with pytest.raises(InvalidInput, match="an edit says what is to be used instead"):
+        client.decide(asked.id, "edit")
+    path = f"/approvals/{quote(asked.id, safe='')}"
+    decision = {"decision": "edit", "args": ["8"], "by": "ada"}
+    assert [api.post(path, json=decision).status_code for _ in range(2)] == [200, 200]
+    assert run.result(30) == "edit ['8'] by ada"
+    assert api.get("/approvals").json() == []
+    with pytest.raises(ApprovalClosed, match="decided already"):
+        client.decide(asked.id, "reject")
+    with pytest.raises(ApprovalNotFound, match="there is no approval"):
+        client.decide("nobody:approve#1", "reject")
+    with pytest.raises(RunNotFound, match="nobody"):
+        client.approvals("nobody")
+    problem = api.post(path, json={"decision": "reject"})
+    assert (problem.status_code, problem.json()["code"]) == (409, "conflict")
 
 
 def test_what_is_refused_there_is_raised_here(client):

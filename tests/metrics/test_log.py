@@ -88,6 +88,20 @@ SENTENCES = [
     ),
     (ev.ChildEnded(at=1.0, key="c", run_id="r2", failure=KILLED), "run r sees run r2 failed: was killed by SIGKILL"),
     (
+        ev.ApprovalAsked(at=1.0, key="approve#1", action="release 7", args={"token": "secret"}),
+        "run r waits for a person: release 7 (approve#1)",
+    ),
+    (
+        ev.ApprovalAsked(at=1.0, key="a#1@2", action="use the result of a", args=1, step="a#1", reason="b gave 0.20"),
+        "run r waits for a person: use the result of a, as b gave 0.20 (a#1@2)",
+    ),
+    (
+        ev.ApprovalDecided(at=1.0, key="approve#1", decision="edit", args=None, comment="safer", by="ada"),
+        "run r has approval of something else by ada (approve#1): safer",
+    ),
+    (ev.ApprovalDecided(at=1.0, key="k", decision="reject", args=None), "run r is rejected (k)"),
+    (ev.ApprovalWithdrawn(at=1.0, key="approve#1"), "run r waits for a person no longer (approve#1)"),
+    (
         ev.ValueEmitted(at=1.0, key="1/emit(log)", number=3, channel="log", offset=7, value="secret"),
         "run r emits value 7 of log (1/emit(log)#3)",
     ),

@@ -375,3 +375,12 @@ def test_every_resolution_of_the_state_has_its_word_to_the_program() -> None:
     ):
         told += case.happen(happened).then.count(do.ReleaseSteps())
     assert told == len(case.state.resolutions) == 3
+
+
+def test_what_the_last_turn_withdrew_is_not_ended_once_more_with_the_run() -> None:
+    case = Case()
+    case.step()
+    case.turn(ScheduleChild(key="child#1", workflow="w", arguments={}))
+    decision = case.turn(Withdraw(key="search#1"), Withdraw(key="child#1"), Return(result=None))
+    assert types(decision) == ["attempt.ended", "step.failed", "child.ended", "run.completed"]
+    assert case.state.in_flight == 0

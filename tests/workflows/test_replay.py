@@ -172,3 +172,29 @@ def test_a_wait_is_recorded_as_long_as_it_was_asked_for_however_slow_the_code() 
     world.run()
     waits = [event.due - event.at for event in map(decode_event, world.journal) if isinstance(event, TimerSet)]
     assert waits == [3.0, 1.5]
+
+
+@workflow
+async def hasty() -> list[str]:
+    """Ask for things and lose interest in them within one turn."""
+    said: list[str] = []
+    task = asyncio.create_task(double(1))
+    await asyncio.sleep(0)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        said.append("cancelled")
+    async with asyncio.timeout(60):
+        await asyncio.sleep(0)
+        said.append("in time")
+    return [*said, str(await double(2))]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_withdrawn_in_the_turn_that_asked_for_it_leaves_no_trace(seed: int) -> None:
+    world = World(hasty.definition, seed)
+    state = world.run()
+    assert state.result == ["cancelled", "in time", "4"]
+    assert list(state.steps) == ["double#1"]
+    assert not state.timer_keys

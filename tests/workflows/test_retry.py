@@ -18,6 +18,7 @@ from understudy.messages.frames import (
     Completed,
     Failed,
     Raise,
+    ScheduleApproval,
     ScheduleChild,
     ScheduleReceive,
     ScheduleStep,
@@ -317,3 +318,20 @@ def test_exceptions_lead_back_to_the_calls_they_come_from() -> None:
     assert failed_calls(from_other) == ("b",)
     assert failed_calls(ExceptionGroup("two", [own, ExceptionGroup("more", [step("b"), KeyError()])])) == ("a", "b")
     assert failed_calls(KeyError()) == ()
+
+
+def test_a_question_that_the_failure_took_back_is_asked_again_and_an_answered_one_is_not() -> None:
+    case = Past()
+    case.turn(
+        ScheduleApproval(key="approve#1", action="a", args=1), ScheduleApproval(key="approve#2", action="b", args=2)
+    )
+    case.step()
+    case.happen(do.Decide("approve#1", "approve"))
+    case.fail(FAIL)
+    case.turn(raising("search#1"))
+    assert not case.state.questions
+    case.retry()
+    assert list(case.state.questions) == ["approve#2"]
+    assert list(case.state.answers) == ["approve#1"]
+    assert case.state.mark_changes[-1] == ("approval", "approve#2", 3)
+    assert case.happen(do.Decide("approve#2", "reject")).refused is None

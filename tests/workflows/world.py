@@ -38,6 +38,7 @@ class World:
         seed: Decides the order of completions, how far the disk lags behind, the deaths of program workers and of the
             orchestrator.
         crashes: Share of actions that are a death.
+        deciding: Whether somebody decides, at random moments and at random, what the run asks.
         messages: Sent in this order at random moments, each again until it is on the disk.
         retries: Retry the run whenever it has failed or was cancelled.
         failures: Share of the calls of ``flaky`` that fail for good.
@@ -53,6 +54,7 @@ class World:
         retries: bool = False,
         failures: float = 0.2,
         cancels: float = 0.0,
+        deciding: bool = False,
         **arguments: Any,
     ) -> None:
         self.random = random.Random(seed)
@@ -63,6 +65,9 @@ class World:
         self.cancels = cancels
         self.now = 1_000_000.0
         self.journal: list[bytes] = []
+        self.deciding = deciding
+        self.marks: set[str] = set()
+        """Names of open questions, as the index of the journal has them."""
         self.on_disk = 0
         self.outcomes_on_disk = 0
         self.writing: deque[tuple[int, list[do.Effect]]] = deque()
@@ -114,7 +119,13 @@ class World:
             self.journal.append(body)
             state = fold(state, decode_event(body))
         assert state is not None
+        for _, name, seq in state.mark_changes:
+            if seq is None:
+                self.marks.discard(name)
+            else:
+                self.marks.add(name)
         state.wait_changes.clear()
+        state.mark_changes.clear()
         return state
 
     def new_link(self) -> ProgramLink:
@@ -253,6 +264,8 @@ class World:
             return self.assign(self.job)
         if self.unsent and self.random.random() < SENDING:
             return self.send()
+        if self.deciding and self.state.questions and self.random.random() < SENDING:
+            return self.decide()
         program = self.program
         if self.writing and self.random.random() < 0.5:
             return self.write()
@@ -269,10 +282,18 @@ class World:
             return self.write()
         if self.unsent and not self.state.timers:
             return self.send()
+        if self.deciding and self.state.questions and not (self.state.timers and self.random.random() < 0.5):
+            return self.decide()
         dues = [*self.state.timers.values(), *(s.retry_at for s in self.state.steps.values() if s.retry_at is not None)]
         assert dues, f"nothing can happen any more: {self.state}"
         self.now = max(self.now, min(dues))
         self.happen(do.Tick())
+        return True
+
+    def decide(self) -> bool:
+        key = self.random.choice(list(self.state.questions))
+        decision = self.random.choice(("approve", "reject", "edit"))
+        self.happen(do.Decide(key, decision, [self.random.randrange(9)] if decision == "edit" else None, by="ada"))
         return True
 
     def send(self) -> bool:

@@ -25,6 +25,7 @@ class Root(Verbs):
             "Look at runs and steer them: list, show, events, result, pause, resume ...",
         ),
         "send": ("understudy.cli.send:send", "Send a run a message."),
+        "approvals": ("understudy.cli.approvals:approvals", "What runs ask people: list, approve, reject, edit."),
         "actors": ("understudy.cli.actors:actors", "The processes of a running orchestrator: tree, list, kill."),
         "metrics": (
             "understudy.cli.metrics:metrics",

@@ -29,6 +29,8 @@ EXITS: Final[dict[type[BaseException], int]] = {
     errors.CannotServe: USAGE,
     errors.RunNotFound: NOT_FOUND,
     errors.WorkerNotFound: NOT_FOUND,
+    errors.ApprovalNotFound: NOT_FOUND,
+    errors.ApprovalClosed: USAGE,
     errors.OrchestratorUnreachable: UNREACHABLE,
     errors.OrchestratorClosed: UNREACHABLE,
     errors.NotAuthorized: UNREACHABLE,

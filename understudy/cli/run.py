@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from understudy.cli.exits import INTERRUPTED, TIMEOUT
+from understudy.cli.exits import INTERRUPTED, TIMEOUT, WAITING
 from understudy.cli.show import command_line, emit
 from understudy.cli.verbs import Settings, common, pass_settings
 
@@ -48,7 +48,12 @@ class Order:
 )
 @click.option("--id", "run_id", metavar="ID", help="Identity of the run. One that exists is attached to or resumed.")
 @click.option("--detach", is_flag=True, help="Host the run in the background; print its id once it is durable.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait; then exit 124, run kept.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Seconds to wait; then exit 124, or 6 where it waits for a person. The run is kept.",
+)
 @common
 @pass_settings
 def run(
@@ -113,8 +118,9 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
                 result = handle.result(order.timeout)
     except TimeoutError:
         assert handle is not None
-        _kept(settings, order, handle.id, f"has not ended within {order.timeout:g} s")
-        return TIMEOUT
+        asked = open_questions(settings.home, handle.id)
+        _kept(settings, order, handle.id, asked or f"has not ended within {order.timeout:g} s")
+        return WAITING if asked else TIMEOUT
     except KeyboardInterrupt:
         if handle is None:
             raise
@@ -129,6 +135,17 @@ def _kept(settings: Settings, order: Order, run_id: str, what: str) -> None:
     home = ["--home", settings.directory] if settings.directory else []
     again = command_line(*home, "run", order.target, "--id", run_id)
     print(f"understudy: run {run_id} {what}. Nothing of it is lost; go on with: {again}", file=sys.stderr)
+
+
+def open_questions(home: "Home", run_id: str) -> str:
+    """Say what a run and its children ask people, and how to answer; empty where they ask nothing."""
+    from understudy.workflows.reads import Reads
+
+    with Reads.open(home) as reads:
+        asked = reads.approvals(run_id)
+    questions = "; ".join(f"{record.action} ({record.id})" for record in asked)
+    answer = f"decide, while it runs, with `{command_line('approvals', 'approve|reject|edit', 'ID')}`"
+    return f"waits for a person: {questions}; {answer}" if asked else ""
 
 
 def _recorded(home: "Home", order: Order) -> dict[str, Any]:

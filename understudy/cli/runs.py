@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from understudy.cli.exits import WAITING
 from understudy.cli.show import ago, between, emit, facts, seconds, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 from understudy.messages.records import RunStatus
@@ -185,15 +186,23 @@ def _followed(reads: "Reads", run_id: str) -> "Iterator[Stored]":
 @click.option("--timeout", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds to wait for the end.")
 @common
 @pass_settings
-def result(settings: Settings, run_id: str, timeout: float) -> None:
+def result(settings: Settings, run_id: str, timeout: float) -> int:
     """Print the result of a run as JSON; exits 1, 5 or 6 where it failed, was cancelled or waits for a person."""
+    from understudy.cli.run import open_questions
     from understudy.workflows.reads import Reads
 
     deadline = time.monotonic() + timeout
     with Reads.open(settings.home) as reads:
         while reads.run(run_id).status in {"pending", "running", "waiting", "paused"} and time.monotonic() < deadline:
             time.sleep(POLL)  # another process writes the journal, and a journal announces nothing
-        emit(reads.result(run_id))
+        try:
+            emit(reads.result(run_id))
+        except TimeoutError:
+            if not (asked := open_questions(settings.home, run_id)):
+                raise
+            print(f"understudy: run {run_id} {asked}", file=sys.stderr)
+            return WAITING
+    return 0
 
 
 @runs.command()

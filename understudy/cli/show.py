@@ -20,6 +20,7 @@ STATUS_STYLE = {
     "parked": "yellow",
     "waiting": "yellow",
     "retrying": "yellow",
+    "escalated": "yellow",
     "cancelled": "dim",
     "running": "cyan",
     "busy": "cyan",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from understudy import Retry, receive, tool, workflow
+from understudy import Retry, approve, receive, tool, workflow
 
 ONCE = Retry(attempts=1)
 
@@ -57,3 +57,9 @@ async def broken(why: str = "no luck") -> None:
 @workflow
 async def standing(path: str) -> int:
     return await stand(path)
+
+
+@workflow
+async def release(version: str) -> str:
+    approval = await approve("release", [version])
+    return f"{approval.decision} {approval.args} by {approval.by}"
