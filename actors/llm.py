@@ -19,6 +19,7 @@ from understudy.actors.current import context_of, running
 from understudy.actors.definitions import ModelDefinition, lookup
 from understudy.actors.failure import describe_exception
 from understudy.actors.models import Model, ModelReply, ModelRequest, resolve_model
+from understudy.actors.models.script import scripted_reply
 from understudy.actors.values import Form, faults, sentence, type_name
 from understudy.messages.errors import CodecError, NotSerializable, StepFailed
 from understudy.messages.failures import Failure
@@ -57,9 +58,11 @@ async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, 
         InvalidAnswer: There was an answer, and it does not count.
         Exception: Whatever the model raises.
     """
-    given: str | Model | None = definition.model
-    model = _named(given, definition.title) if given is None or isinstance(given, str) else given
-    reply = await model.complete(request)
+    reply = scripted_reply(definition.name, request)
+    if reply is None:
+        given: str | Model | None = definition.model
+        model = _named(given, definition.title) if given is None or isinstance(given, str) else given
+        reply = await model.complete(request)
     return read_answer(definition.signature.result, reply), reply
 
 

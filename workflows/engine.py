@@ -33,6 +33,7 @@ from understudy.workflows.clerk import Clerk
 from understudy.workflows.clock import Clock, Surroundings
 from understudy.workflows.door import Door
 from understudy.workflows.home import Home, OwnerLock
+from understudy.workflows.peek import Peek
 from understudy.workflows.reads import Reads
 from understudy.workflows.runs import Runs
 from understudy.workflows.services import Services
@@ -226,7 +227,7 @@ class Engine:
             argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
         )
         kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
-        env = ("UNDERSTUDY_MODEL", *pool.env)
+        env = ("UNDERSTUDY_MODEL", "UNDERSTUDY_SCRIPTS", *pool.env)
         return kind(app, entry, self.reactor.loop, generation=generation, env=env)
 
     def _refusal(self, run_id: str) -> Refused | None:
@@ -276,6 +277,10 @@ class Engine:
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
         """Watch a run; see ``Watch``. Any thread."""
         return Watch(self.reactor, self.runs, self._resting, run_id, watcher, end_only=end_only)
+
+    def peek(self, run_id: str) -> Peek | None:
+        """Copy what is in memory of a run. Any thread but the reactor's."""
+        return self._wait_for(self.reactor.ask(self.runs.peek, run_id))
 
     def _wait_for(self, answer: Future[T]) -> T:
         try:

@@ -78,6 +78,11 @@ class Run(Generic[R]):
             return f"<Run {self.id}: {error}>"
 
     @property
+    def host(self) -> RunHost:
+        """The orchestrator that it came from, or what stands for it."""
+        return self._host
+
+    @property
     def record(self) -> "RunRecord":
         """The run's line in the index."""
         return self._host.reads.run(self.id)

@@ -41,7 +41,8 @@ class ProgramLink:
         """How many of the state's resolutions this program has been told."""
         self._token: str | None = None
         self._pool: PoolRef | None = None
-        self._assigned = False
+        self.worker: str | None = None
+        """Who has the program."""
         self._unsent: list[Resolution] = []
         """Outcomes to be told that came after the start was submitted and before a worker had it."""
         self._unanswered = 0
@@ -57,7 +58,7 @@ class ProgramLink:
         if self._token is not None:
             return
         self._token = self._services.mint()
-        self._assigned = False
+        self.worker = None
         history, self._unsent = _split(state.resolutions)
         self._sent = len(history)
         self._unanswered = 1
@@ -87,7 +88,7 @@ class ProgramLink:
         if self._token is None:
             return
         new = state.resolutions[self._sent + len(self._unsent) :]
-        if self._assigned:
+        if self.worker is not None:
             for resolution in new:
                 self._send(resolution)
         else:
@@ -98,7 +99,7 @@ class ProgramLink:
 
         One that was started since then has not asked, and does not mind.
         """
-        if self._token is not None and self._assigned:
+        if self.worker is not None:
             self._send(Resolution(key="", kind="written"), told=0)
 
     def end(self) -> None:
@@ -120,7 +121,7 @@ class ProgramLink:
             return
         match event:
             case Assigned(worker=worker, pid=pid, incarnation=life):
-                self._assigned = True
+                self.worker = worker
                 self._report(ProgramAssigned(worker, pid, life))
                 unsent, self._unsent = self._unsent, []
                 for resolution in unsent:
@@ -140,6 +141,7 @@ class ProgramLink:
 
     def _forget(self) -> None:
         self._token = None
+        self.worker = None
         self._unanswered = 0
 
 

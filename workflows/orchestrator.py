@@ -18,6 +18,7 @@ from understudy.workflows.clock import Clock, WallClock
 from understudy.workflows.engine import Durability, Engine
 from understudy.workflows.helm import Helm
 from understudy.workflows.home import Home
+from understudy.workflows.peek import Peek
 from understudy.workflows.reads import Reads
 from understudy.workflows.watch import Watch
 
@@ -129,6 +130,15 @@ class Orchestrator(Helm):
             if answer.cancelled():  # not the caller, but the orchestrator has given up
                 self.check_alive()
             raise
+
+    def peek(self, run_id: str) -> Peek | None:
+        """Give a copy of what is in memory of a run, None where nothing is. For tests.
+
+        Raises:
+            OrchestratorClosed: The orchestrator has stopped.
+        """
+        self.check_alive()
+        return self._engine.peek(run_id)
 
     @override
     def _launch(self, command: StartRun) -> Reply:

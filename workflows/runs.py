@@ -23,6 +23,7 @@ from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all
 from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
+from understudy.workflows.peek import Peek, peek_at
 from understudy.workflows.retries import Retries
 from understudy.workflows.services import Services
 from understudy.workflows.state import RunState
@@ -90,6 +91,11 @@ class Runs:
     def statistics(self) -> dict[str, int]:
         """Count supervisors in memory, runs being read and alarms set."""
         return {"live": len(self._live), "loading": len(self._loading), "alarms": len(self._alarms)}
+
+    def peek(self, run_id: str, reply: Callable[[Peek | None], None]) -> None:
+        """Copy what is in memory of a run, None where nothing is."""
+        actor = actor_of(self._live[run_id]) if run_id in self._live else None
+        reply(peek_at(actor) if actor is not None else None)
 
     def working(self) -> bool:
         """Say whether any run has something under way, or is itself on its way to or from the journal."""

@@ -13,7 +13,7 @@ from typing import Any, Final, assert_never
 from loguru import logger
 from typing_extensions import override
 
-from understudy.journal.protocol import Append, Mark, Timer
+from understudy.journal.protocol import Append, Mark, MarkKind, Timer
 from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict, UnderstudyError
 from understudy.messages.events import AnyEvent, RunParked
 from understudy.supervision.actor import LoopActor
@@ -135,9 +135,11 @@ class RunSupervisor(LoopActor):
         """Send events to the journal, after those that lingered. ``then`` and ``accepted`` wait for the commit."""
         events = [*self._unwritten, *events]
         self._unwritten.clear()
-        changes = self.state.wait_changes
+        changes = dict(self.state.wait_changes)  # the last word on each, whatever was said in between
         self.state.wait_changes = []
-        marks = self.state.mark_changes
+        marks: dict[tuple[MarkKind, str], int | None] = {
+            (kind, name): seq for kind, name, seq in self.state.mark_changes
+        }
         self.state.mark_changes = []
         self._pending += 1
         committed = partial(self._services.reactor.call, self._committed, events, then, accepted)
@@ -147,10 +149,10 @@ class RunSupervisor(LoopActor):
                 expected=self.state.seq - len(events),
                 events=events,
                 row=row_of(self.state),
-                timers_set=[Timer(self.state.run_id, key, due) for key, due in changes if due is not None],
-                timers_cleared=[key for key, due in changes if due is None],
-                marks_set=[Mark(self.state.run_id, kind, name, seq) for kind, name, seq in marks if seq is not None],
-                marks_cleared=[(kind, name) for kind, name, seq in marks if seq is None],
+                timers_set=[Timer(self.state.run_id, key, due) for key, due in changes.items() if due is not None],
+                timers_cleared=[key for key, due in changes.items() if due is None],
+                marks_set=[Mark(self.state.run_id, *mark, seq) for mark, seq in marks.items() if seq is not None],
+                marks_cleared=[mark for mark, seq in marks.items() if seq is None],
                 done=committed,
             )
         )
@@ -284,6 +286,11 @@ class RunSupervisor(LoopActor):
         if self.state.cancel_requested is not None:
             dues.append(self.state.cancel_requested + CANCEL_GRACE)
         return min(dues, default=None)
+
+    @property
+    def program_worker(self) -> str | None:
+        """The worker that has the program."""
+        return self._program.worker
 
     @property
     def working(self) -> bool:

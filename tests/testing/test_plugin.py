@@ -97,6 +97,27 @@ class TestMarked:
     assert passed(run_pytest(project, tests), 3)
 
 
+def test_models_are_scripted_by_a_fixture(project: Path) -> None:
+    tests = """
+from understudy import LLM, workflow
+
+namer = LLM("namer")
+
+@workflow
+async def name() -> str:
+    return await namer("A name, please.")
+
+def test_reply(model_scripts, orchestrator):
+    model_scripts.reply(namer, "Olga")
+    assert orchestrator.start(name).result(30) == "Olga"
+    assert [request.prompt for request in model_scripts.requests(namer)] == ["A name, please."]
+
+def test_no_script(orchestrator):
+    assert orchestrator.start(name).result(30) != "Olga"
+"""
+    assert passed(run_pytest(project, tests), 2)
+
+
 def test_a_fixture_of_the_same_name_goes_before_ours(project: Path) -> None:
     (project / "conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef orchestrator():\n    return 'conducts an orchestra'\n"

@@ -1,6 +1,6 @@
 """What tests of workflows need: a clock that leaves out waiting, kills, waits, scripted models, a check of journals.
 
-With understudy installed, pytest has the fixtures ``orchestrator`` and ``virtual_clock`` (see
+With understudy installed, pytest has the fixtures ``orchestrator``, ``virtual_clock`` and ``model_scripts`` (see
 ``understudy.testing.plugin``). What is here can be used without pytest as well, and is loaded when it is first used.
 """
 
@@ -9,10 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from understudy.testing.clock import VirtualClock
+    from understudy.testing.folds import assert_state_is_fold
+    from understudy.testing.kills import kill
+    from understudy.testing.scripts import ModelScripts
+    from understudy.testing.standing import where_it_stands
+    from understudy.testing.waits import WaitFailed, wait_for
 
-__all__ = ["VirtualClock"]
+__all__ = [
+    "ModelScripts",
+    "VirtualClock",
+    "WaitFailed",
+    "assert_state_is_fold",
+    "kill",
+    "wait_for",
+    "where_it_stands",
+]
 
-_HOMES = {"VirtualClock": "clock"}
+_HOMES = {
+    "ModelScripts": "scripts",
+    "VirtualClock": "clock",
+    "WaitFailed": "waits",
+    "assert_state_is_fold": "folds",
+    "kill": "kills",
+    "wait_for": "waits",
+    "where_it_stands": "standing",
+}
 
 
 def __getattr__(name: str) -> Any:

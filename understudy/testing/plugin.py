@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures ``orchestrator``, ``orchestrator_options`` and ``virtual_clock``.
+"""The pytest plugin: the fixtures ``orchestrator`` with its options and its ``virtual_clock``, and ``model_scripts``.
 
 pytest loads it wherever understudy is installed, so nothing of understudy is imported before a fixture is used.
 """
@@ -11,6 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from understudy import Orchestrator
     from understudy.testing.clock import VirtualClock
+    from understudy.testing.scripts import ModelScripts
 
 MARKER = "orchestrator(**options): options of the `orchestrator` fixture, those of understudy.Orchestrator"
 
@@ -70,3 +71,13 @@ def orchestrator(
         options |= mark.kwargs
     with Orchestrator(**options) as opened:
         yield opened
+
+
+@pytest.fixture
+def model_scripts(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> "ModelScripts":
+    """Give the means to write down what models answer in this test, in whichever process they are asked."""
+    from understudy.testing.scripts import ModelScripts  # noqa: PLC0415  see above
+
+    scripts = ModelScripts(tmp_path_factory.mktemp("scripts"))
+    monkeypatch.setenv(scripts.variable, str(scripts.folder))
+    return scripts

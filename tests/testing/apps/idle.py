@@ -125,3 +125,14 @@ async def beside(work: float, wait: float) -> list[str]:
 
     await asyncio.gather(working(), waiting())
     return ended
+
+
+@workflow
+async def waits_for_words(count: int) -> list[str]:
+    return [(await receive(Word)).text for _ in range(count)]
+
+
+@workflow
+async def held_after(gate: str, seconds: float) -> int:
+    await sleep(seconds)
+    return await hold(gate)

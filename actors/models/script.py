@@ -1,0 +1,107 @@
+"""Scripts: answers that tests have written down, given in place of any model, in whichever process is asked.
+
+A folder holds a file per ``LLM``, ``NAME.json``, with its replies in order, and beside it ``NAME.taken``, to which
+every attempt adds a line under a lock: which reply it took, and what it asked.
+"""
+
+import builtins
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from understudy.actors.models import ModelReply, ModelRequest
+from understudy.messages import errors
+from understudy.messages.base import Json
+from understudy.messages.errors import Fatal, RetryAfter
+
+VARIABLE: Final = "UNDERSTUDY_SCRIPTS"
+"""Environment variable that names the folder. Read in the worker."""
+_PROMPT: Final = 200
+"""Characters of a prompt by which a person knows it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """One reply of a script."""
+
+    text: str = ""
+    raises: str | None = None
+    """Name of the exception that is raised instead, one of Python's own or of this package's."""
+    delay: float = 0.0
+    """Seconds that a ``RetryAfter`` asks for."""
+    when: str | None = None
+    """Only for prompts that hold this."""
+
+
+def script_path(folder: Path, name: str) -> Path:
+    """Give where the script of an ``LLM`` lies, whatever its name is made of."""
+    return folder / f"{quote(name, safe='')}.json"
+
+
+def taken_path(folder: Path, name: str) -> Path:
+    """Give where it is noted what was taken from it."""
+    return script_path(folder, name).with_suffix(".taken")
+
+
+def exception_class(name: str) -> type[Exception] | None:
+    """Find an exception that a script can raise in another process: by its name alone."""
+    found = getattr(builtins, name, None) or getattr(errors, name, None)
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def scripted_reply(name: str, request: ModelRequest) -> ModelReply | None:
+    """Take the next reply for an ``LLM`` from its script, None where there is no script for it.
+
+    Raises:
+        Fatal: The script has no reply left that fits.
+        Exception: What the script says.
+    """
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        return None
+    try:
+        replies = [Scripted(**entry) for entry in json.loads(script_path(Path(folder), name).read_text("utf-8"))]
+    except FileNotFoundError:
+        return None
+    reply = _take(taken_path(Path(folder), name), replies, request)
+    if reply is None:
+        msg = (
+            f"the script of LLM `{name}` has no reply left for attempt {request.attempt} of "
+            f"{request.idempotency_key or 'a call'}, whose prompt is {request.prompt[:_PROMPT]!r}: "
+            f"it has {len(replies)}"
+        )
+        raise Fatal(msg)
+    if reply.raises is None:
+        return ModelReply(reply.text)
+    if reply.raises == "RetryAfter":
+        raise RetryAfter(reply.delay, reply.text)
+    raise (exception_class(reply.raises) or RuntimeError)(reply.text)
+
+
+def _take(path: Path, replies: list[Scripted], request: ModelRequest) -> Scripted | None:
+    """Find the first reply that fits and nobody has taken, and note that it is taken."""
+    with path.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go of when the file is closed, by whatever end of this process
+        file.seek(0)
+        taken = {json.loads(line)["reply"] for line in file}
+        for number, reply in enumerate(replies):
+            if number not in taken and (reply.when is None or reply.when in request.prompt):
+                file.write(json.dumps({"reply": number, **_noted(request)}) + "\n")
+                return reply
+        file.write(json.dumps({"reply": None, **_noted(request)}) + "\n")
+        return None
+
+
+def _noted(request: ModelRequest) -> dict[str, Json]:
+    noted: dict[str, Any] = {
+        "prompt": request.prompt,
+        "instructions": request.instructions,
+        "feedback": list(request.feedback),
+        "attempt": request.attempt,
+        "idempotency_key": request.idempotency_key,
+    }
+    return noted
