@@ -9,7 +9,7 @@ import pytest
 
 from tests.testing.apps import asking, idle
 from tests.testing.apps.idle import DAY, Word
-from understudy import Orchestrator, RetryAfter, RunFailed
+from understudy import Fatal, Orchestrator, RetryAfter, RunFailed
 from understudy.testing import VirtualClock, WaitFailed, assert_state_is_fold, kill, wait_for, where_it_stands
 
 
@@ -193,6 +193,18 @@ def test_state_is_the_fold_of_the_journal_at_any_moment(orchestrator, virtual_cl
     for run in runs[:3]:
         run.result(timeout=30)
     assert_state_is_fold(orchestrator)
+
+
+def test_a_retried_run_passes_the_check_and_its_backoff_takes_no_time(orchestrator, model_scripts) -> None:
+    model_scripts.reply("namer", Fatal("no"))
+    run = orchestrator.start(asking.names, ["otters"])
+    with pytest.raises(RunFailed, match="no"):
+        run.result(timeout=30)
+    assert_state_is_fold(run)
+    model_scripts.reply("namer", "Olga")
+    run.retry()
+    assert run.result(timeout=30) == ["Olga"]
+    assert_state_is_fold(run)
 
 
 @pytest.mark.orchestrator(journal=":memory:")
