@@ -83,6 +83,7 @@ class Program:
         self._state: BaseModel | None = definition.fresh_state()
         self._told_state: Json = self._dump_state()
         self._now = start.started_at
+        self._delivered = 0
         self.finished = False
         """True once the workflow has returned or raised; no outcome is delivered after that."""
         self.ended = False
@@ -106,6 +107,7 @@ class Program:
             self.history.append(resolution)
             return
         key = resolution.key
+        self._delivered += 1
         self._now = max(self._now, resolution.at)  # clocks are set back now and then
         if resolution.kind == "cancel":
             if self._main is not None:
@@ -215,7 +217,9 @@ class Program:
 
     def draw(self, what: str) -> bytes:
         """See ``ProgramPort``."""
-        return sha256(f"{self._start.seed}/{_scope().key(what)}".encode()).digest()
+        start = self._start
+        seed = start.later_seed if start.later_seed and self._delivered > start.shared else start.seed
+        return sha256(f"{seed}/{_scope().key(what)}".encode()).digest()
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """See ``ProgramPort``."""

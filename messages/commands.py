@@ -75,6 +75,26 @@ class RetryRun(Message):
     run_id: str
 
 
+class ForkRun(Message):
+    """Start a run that shares the past of another one up to the outcome of one call, and goes another way from there.
+
+    ``input`` and ``result`` exclude each other; None stands for neither.
+    """
+
+    type: Literal["run.fork"] = "run.fork"
+    run_id: str
+    """The run to fork."""
+    at: str | None = None
+    """Key of a step or child; None forks from the start."""
+    input: Json = None
+    """Arguments of that call: an object holds them by name, an array in order, anything else is the only one. From the
+    start: the workflow's, by name."""
+    result: Json = None
+    """What that call is taken to have given."""
+    id: str | None = None
+    """Of the new run; None makes one."""
+
+
 class KillWorker(Message):
     """Send a signal to a worker process. It counts as an injected fault: no step is charged with it."""
 
@@ -110,6 +130,7 @@ Command: TypeAlias = Annotated[
     | PauseRun
     | ResumeRun
     | RetryRun
+    | ForkRun
     | KillWorker
     | ListWorkers
     | ShowTree

@@ -38,6 +38,10 @@ class RunStarted(Event):
     """Key of the call in the parent."""
     seed: str = ""
     """What the program's random numbers follow from."""
+    origin: str | None = None
+    """Id of the run that this one was forked from. What it shares with that one follows, up to ``run.forked``."""
+    begun_at: float | None = None
+    """What the program takes for its start, where that is not ``at``."""
 
 
 class StepScheduled(Event):
@@ -342,6 +346,20 @@ class RunRetried(Event):
     """What tells a repetition of a parent's order from a new one."""
 
 
+class RunForked(Event):
+    """The events before this one are copies from the past of another run; from here on this run is its own."""
+
+    type: Literal["run.forked"] = "run.forked"
+    origin: str
+    key: str
+    """The call with whose outcome the two part."""
+    given: bool = False
+    """Whether that call has a result by order, and is not made again."""
+    result: Json = None
+    seed: str = ""
+    """What random numbers follow from that are drawn later than anything shared."""
+
+
 class RunCancelled(Event):
     """The run ended because it was cancelled."""
 
@@ -403,6 +421,7 @@ AnyEvent: TypeAlias = Annotated[
     | RunParked
     | RunPaused
     | RunResumed
-    | RunRetried,
+    | RunRetried
+    | RunForked,
     Field(discriminator="type"),
 ]

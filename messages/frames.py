@@ -78,6 +78,10 @@ class StartProgram(Message):
     arguments: dict[str, Json]
     started_at: float
     seed: str = ""
+    shared: int = 0
+    """For a fork: how many outcomes it shares with its origin, whose seed is ``seed``."""
+    later_seed: str = ""
+    """For a fork: the seed once more outcomes than these are known."""
     history: tuple[Resolution, ...] = ()
     """Recorded outcomes in journal order."""
     known: tuple[str, ...] = ()

@@ -108,6 +108,17 @@ class WorkflowRecord(Message):
     doc: str = ""
 
 
+class Difference(Message):
+    """Where two runs first differ."""
+
+    what: Literal["workflow", "arguments", "missing", "result"]
+    """Of the step, or of the run where ``key`` is None. ``missing``: only one of them has asked for the step."""
+    key: str | None = None
+    a: Json = None
+    """What the first run has there; for a failure, what it says."""
+    b: Json = None
+
+
 class WorkerRecord(Message):
     """One worker process."""
 

@@ -26,6 +26,7 @@ from understudy.messages.events import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunForked,
     RunParked,
     RunPaused,
     RunResumed,
@@ -148,6 +149,8 @@ class _Call:
     """One call of one step."""
 
     step: "_Step"
+    name: str
+    kind: StepKind
     started_at: float | None = None
     begun: bool = False
     failed: bool = False
@@ -162,6 +165,7 @@ class _Run:
     open: set[str] = field(default_factory=set[str])  # keys of steps and children without an end
     waits: set[str] = field(default_factory=set[str])  # keys of waits for a moment or a message without an end
     begun: bool = False
+    copies: bool = False  # whether events are those of the run that this one was forked from
     halted: RunStatus | None = None
     started_at: float = 0.0
     ended: RunStatus | None = None
@@ -179,10 +183,10 @@ class _Run:
 
 
 def _fold(workflow: "_Workflow", events: Iterable[Recorded]) -> _Run:
-    run = _Run()
+    run, origin = _Run(), _Workflow()
     for recorded in events:
         event = recorded.event
-        if not (_fold_step(workflow, run, event) or _fold_waits(run, event)):
+        if not (_fold_step(origin if run.copies else workflow, run, event) or _fold_waits(run, event)):
             _fold_run(workflow, run, event)
     return run
 
@@ -193,7 +197,7 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
         case StepScheduled():
             step = workflow.steps.setdefault((event.name, event.kind), _Step())
             step.count += 1
-            run.calls[event.key] = _Call(step)
+            run.calls[event.key] = _Call(step, event.name, event.kind)
             run.open.add(event.key)
         case AttemptStarted():
             call = run.calls[event.key]
@@ -246,7 +250,7 @@ def _fold_waits(run: _Run, event: AnyEvent) -> bool:
 def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:  # noqa: C901  one case per kind of event
     match event:
         case RunStarted():
-            run.started_at = event.at
+            run.started_at, run.copies = event.at, event.begun_at is not None
         case ProgramStarted():
             run.begun = True
         case ProgramEnded():
@@ -259,6 +263,8 @@ def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:  # noq
             run.halted, run.ended = None, None
         case RunRetried():
             _reopen(run, event)
+        case RunForked():
+            _part(workflow, run, event)
         case RunCompleted():
             run.ended, run.ended_at = "completed", event.at
         case RunFailed():
@@ -267,6 +273,17 @@ def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:  # noq
             run.ended, run.ended_at = "cancelled", event.at
         case _:  # the rest tells nothing that is counted
             pass
+
+
+def _part(workflow: "_Workflow", run: _Run, event: RunForked) -> None:
+    """Count from here on, and the calls whose outcome is still to come: all others are counted in the fork's origin."""
+    run.copies = False
+    if event.given:
+        run.open.discard(event.key)
+    for key in run.open & run.calls.keys():
+        call = run.calls[key]
+        call.step = workflow.steps.setdefault((call.name, call.kind), _Step())
+        call.step.count += 1
 
 
 def _reopen(run: _Run, event: RunRetried) -> None:

@@ -143,4 +143,7 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.RunPaused: _with_reason("is paused"),
     ev.RunResumed: lambda _event: "goes on",
     ev.RunRetried: _retried,
+    ev.RunForked: lambda event: (
+        f"parts from run {event.origin} at {event.key}{', whose result is given' if event.given else ''}"
+    ),
 }

@@ -5,12 +5,14 @@ import difflib
 from collections.abc import Callable
 from typing import Final, assert_never
 
+from understudy.journal.protocol import RunRow
 from understudy.messages.commands import (
     Accepted,
     App,
     CancelRun,
     Command,
     DecideApproval,
+    ForkRun,
     KillWorker,
     ListWorkers,
     PauseRun,
@@ -39,9 +41,12 @@ from understudy.messages.records import WorkflowRecord
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.approving import Find, prepare_decision
+from understudy.workflows.helm import run_id
 from understudy.workflows.inputs import Cancel, Confirmed, Input, Pause, Resume, Signal
 from understudy.workflows.runs import Runs
 
+LONGEST_ORIGIN = 180
+"""Characters of a run's id that the id of its fork begins with."""
 CHECK_TIMEOUT = 60.0
 """Seconds an app may take to say whether arguments fit."""
 
@@ -82,6 +87,8 @@ class Clerk:
                 return await self._tell(run_id, Resume())
             case RetryRun(run_id=run_id):
                 return await self._retry(run_id)
+            case ForkRun():
+                return await self._fork(command)
             case KillWorker(worker=worker, signal=signal):
                 try:
                     self._tree.kill(worker, signal)
@@ -99,6 +106,15 @@ class Clerk:
 
     async def _start(self, command: StartRun) -> Reply:
         """Start a run whose arguments come from outside: a worker of the app looks at them first."""
+        checked = await self._check(command)
+        if isinstance(checked, Refused):
+            return checked
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._runs.launch(command.model_copy(update={"arguments": checked.arguments}), answer.set_result)
+        return await answer
+
+    async def _check(self, command: StartRun) -> ArgumentsChecked | Refused:
+        """Have a worker of the app look at a run's arguments."""
         checked = await self._ask(
             command.app,
             lambda token: CheckArguments(id=token, workflow=command.workflow, arguments=command.arguments),
@@ -111,9 +127,7 @@ class Clerk:
         if checked.faults:
             faults = "; ".join(f"{fault.field}: {fault.sentence}" for fault in checked.faults)
             return Refused(code="invalid", message=f"the inputs do not fit workflow {command.workflow}: {faults}")
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._runs.launch(command.model_copy(update={"arguments": checked.arguments}), answer.set_result)
-        return await answer
+        return checked
 
     async def _unknown(self, command: StartRun) -> str:
         shown = await self._show_app(command.app)
@@ -155,6 +169,36 @@ class Clerk:
         )
         self._tree.submit(PoolKey(app, "program", "program"), None, job)
         return await answer
+
+    async def _fork(self, command: ForkRun) -> Reply:
+        """Start a fork. A worker of the app looks at the workflow's arguments where they are other ones."""
+        loop = asyncio.get_running_loop()
+        refused, row = await loop.run_in_executor(None, self._look_up, command.run_id)
+        if refused is not None or row is None:
+            return refused or Refused(code="not_found", message=f"there is no run {command.run_id!r}")
+        try:
+            new = run_id(command.id, f"{command.run_id[:LONGEST_ORIGIN]}-fork")
+        except ValueError as error:
+            return Refused(code="invalid", message=str(error))
+        if command.at is None and command.input is not None:
+            if not isinstance(command.input, dict):
+                return Refused(code="invalid", message="the input of a workflow is an object: its arguments by name")
+            start = StartRun(run_id=new, app=row.app, workflow=row.workflow, arguments=command.input)
+            checked = await self._check(start)
+            if isinstance(checked, Refused):
+                return checked
+            command = command.model_copy(update={"input": checked.arguments})
+        answer: asyncio.Future[Reply] = loop.create_future()
+        self._runs.forks.fork(command, new, answer.set_result)
+        return await answer
+
+    def _look_up(self, run_id: str) -> tuple[Refused | None, RunRow | None]:
+        """Find a run that can be forked. A thread of the loop's executor."""
+        refused = self._refusal(run_id)
+        row = None if refused is not None else self._runs.row(run_id)
+        if row is not None and row.kind != "run":
+            return Refused(code="invalid", message=f"{run_id!r} is a {row.kind}, and only runs can be forked"), row
+        return refused, row
 
     async def _retry(self, run_id: str) -> Reply:
         """Let a run that has ended go on."""

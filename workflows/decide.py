@@ -205,7 +205,7 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 _end(state, ev.RunCompleted(at=moment.now, result=result), moment, out)
                 return
             case frames.Raise(failure=failure, step=step, calls=calls, cancelled=cancelled):
-                if cancelled and state.cancel_requested is not None:
+                if cancelled and any(item.kind == "cancel" for item in state.resolutions):
                     _end(state, ev.RunCancelled(at=moment.now, reason=state.reason), moment, out)
                 else:
                     _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step, calls=calls), moment, out)

@@ -63,6 +63,7 @@ def fold(state: RunState | None, event: AnyEvent) -> RunState:
             parent=event.parent,
             parent_key=event.parent_key,
             seed=event.seed,
+            begun_at=event.at if event.begun_at is None else event.begun_at,
         )
     else:
         _FOLDS[type(event)](state, event)

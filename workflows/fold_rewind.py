@@ -1,10 +1,11 @@
-"""How the retry of a run changes its state: what followed from a failure is forgotten, and its calls are open again."""
+"""How going back changes a run's state: a retry forgets what followed from a failure, a fork parts from its origin."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from understudy.messages.events import RunRetried
+from understudy.messages.events import RunForked, RunRetried
+from understudy.messages.frames import Resolution
 from understudy.workflows.state import CANCEL_KEY, RunState, Step
 
 
@@ -85,4 +86,18 @@ def unshelve(state: RunState, step: Step) -> None:
         step.result = shelved.result
 
 
-FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {RunRetried: _run_retried}
+def _run_forked(state: RunState, event: RunForked) -> None:
+    state.cancel_requested = state.reason = None  # what its origin was asked to do is not asked of it
+    state.inherited, state.later_seed = len(state.resolutions), event.seed
+    if not event.given:
+        return
+    if (child := state.children.get(event.key)) is not None:
+        child.open = False
+    else:
+        step = state.steps[event.key]
+        step.status, step.result, step.ended_at = "completed", event.result, event.at
+    state.in_flight -= 1
+    state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=event.result))
+
+
+FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {RunRetried: _run_retried, RunForked: _run_forked}

@@ -4,16 +4,29 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from understudy.actors.emitting import check_channel
 from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import CancelRun, Command, PauseRun, Refused, Reply, ResumeRun, RetryRun, SignalRun
+from understudy.messages.commands import (
+    Accepted,
+    CancelRun,
+    Command,
+    ForkRun,
+    PauseRun,
+    Refused,
+    Reply,
+    ResumeRun,
+    RetryRun,
+    SignalRun,
+)
 from understudy.messages.errors import (
     IdConflict,
     InvalidInput,
     MailboxFull,
+    NotSerializable,
     OrchestratorClosed,
     RetryRefused,
     RunEnded,
@@ -199,6 +212,30 @@ class Run(Generic[R]):
         """
         check(self._host.send(RetryRun(run_id=self.id)))
 
+    def fork(self, at: str | None = None, input: Any = None, result: Any = None, *, id: str | None = None) -> "Run[R]":  # noqa: A002
+        """Start a run that shares this one's past up to a step, and goes another way from there.
+
+        What was asked for before that step's outcome was recorded is shared, with every result: steps, waits, values
+        emitted, messages that had come by then, and the results of children. Everything else the new run does by
+        itself, under its own id and so with its own idempotency keys. This run stays as it is, and may be going on.
+
+        Args:
+            at: Key of a step or child; None forks from the start and shares nothing.
+            input: Other arguments for that step: by name in a mapping, in order in a list, or the only one. With no
+                ``at``, those of the workflow, by name.
+            result: What the step is taken to have given, so that it is not run. Without either it is run anew.
+            id: Of the new run; None makes one from this one's.
+
+        Raises:
+            InvalidInput: There is no such step, or the input does not fit the workflow, or both are given.
+            IdConflict: A run of this id exists.
+            NotSerializable: The input or the result cannot be written as JSON.
+        """
+        command = ForkRun(run_id=self.id, at=at, input=_as_json(input), result=_as_json(result), id=id)
+        reply = check(self._host.send(command))
+        assert isinstance(reply, Accepted)
+        return Run(self._host, reply.run_id, self._decode, self._decode_state)
+
     def resume(self) -> None:
         """Let a paused or parked run go on; returns once that is on the disk."""
         check(self._host.send(ResumeRun(run_id=self.id)))
@@ -221,6 +258,20 @@ REFUSED_AS: Final[dict[str, type[UnderstudyError]]] = {
     "not_failed": RetryRefused,
 }
 """What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
+
+
+def _as_json(value: object) -> Json:
+    """Write a value as JSON whose type no annotation tells.
+
+    Raises:
+        NotSerializable: That cannot be done.
+    """
+    try:
+        json: Json = to_jsonable_python(value)
+    except PydanticSerializationError as error:
+        msg = f"{value!r:.200} cannot be written as JSON: {error}"
+        raise NotSerializable(msg) from error
+    return json
 
 
 def check(reply: Reply) -> Reply:

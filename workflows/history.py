@@ -53,6 +53,8 @@ class History:
         self._states: list[tuple[int, Json]] = []
         self._cancels: list[int] = []
         self._emitted: list[tuple[int, str, int]] = []
+        self._loose: set[int] = set()
+        """Sequence numbers of what is not the doing of one call."""
         for event in events:
             self._add(len(self.moments) + 1, event)
 
@@ -66,6 +68,10 @@ class History:
         """Sequence number of the last request to cancel."""
         return self._cancels[-1] if self._cancels else None
 
+    def cancelled_after(self, seq: int) -> int | None:
+        """Give the sequence number of the first request to cancel after an event, None where there is none."""
+        return next((each for each in self._cancels if each > seq), None)
+
     def cancels_from(self, cut: int) -> int:
         """Count the requests to cancel at ``cut`` and later."""
         return sum(seq >= cut for seq in self._cancels)
@@ -73,6 +79,10 @@ class History:
     def state_before(self, cut: int) -> Json:
         """Give the shared state before the event ``cut``."""
         return next((state for seq, state in reversed(self._states) if seq < cut), None)
+
+    def holds(self, seq: int) -> bool:
+        """Say whether a change of state, a value or a request to cancel belongs to what is not forgotten."""
+        return seq in self._loose
 
     def emitted_before(self, cut: int) -> dict[str, int]:
         """Give how many values each task had emitted before the event ``cut``."""
@@ -84,6 +94,8 @@ class History:
             self.closing = self.closing or seq
         elif not isinstance(event, End):
             self.closing = 0
+        if isinstance(event, ev.StateChanged | ev.CancelRequested | ev.ValueEmitted):
+            self._loose.add(seq)
         match event:
             case ev.RunCompleted() | ev.RunFailed() | ev.RunCancelled():
                 self.end, self.closing = event, self.closing or seq
@@ -147,6 +159,7 @@ class History:
             self.calls[key].ended, self.calls[key].failed, self.calls[key].taken = None, False, None
         for key, due in event.timers.items():
             self.calls[key].due = due
+        self._loose = {seq for seq in self._loose if seq < event.cut}
         self._states = [(seq, state) for seq, state in self._states if seq < event.cut]
         self._emitted = [each for each in self._emitted if each[0] < event.cut]
 

@@ -13,9 +13,10 @@ from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
 from understudy.messages.errors import ApprovalNotFound, RunCancelled, RunFailed, RunNotFound, RunParked
 from understudy.messages.events import AnyEvent, ApprovalAsked, RunCompleted
-from understudy.messages.records import ApprovalRecord, RunRecord, RunStatus, StepRecord
+from understudy.messages.records import ApprovalRecord, Difference, RunRecord, RunStatus, StepRecord
 from understudy.metrics.figures import Metrics, figures
 from understudy.workflows.approving import Asked
+from understudy.workflows.differences import first_difference
 from understudy.workflows.fold import fold_all
 from understudy.workflows.home import Home
 from understudy.workflows.state import RunState
@@ -168,6 +169,14 @@ class Reads:
             if isinstance(last, RunCompleted):
                 return last.result
         return result_of(self.fold(run_id))
+
+    def difference(self, a: str, b: str) -> Difference | None:
+        """Give where two runs first differ, None where they do not.
+
+        Raises:
+            RunNotFound: One of them does not exist.
+        """
+        return first_difference(self.fold(a), self.fold(b))
 
     def metrics(self) -> Metrics:
         """Fold every run of the journal to figures."""

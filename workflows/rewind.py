@@ -69,7 +69,7 @@ def rewound(history: History, cut: int, now: float, by: str | None = None) -> ev
     kept = {key: call for key, call in history.calls.items() if call.asked < cut}
     forgotten = [key for key in history.calls if key not in kept]
     forgotten += [CANCEL_KEY] * history.cancels_from(cut)
-    moment = history.moments[cut - 1]
+    moment = history.moments[min(cut, history.seq) - 1]
     return ev.RunRetried(
         at=now,
         cut=cut,

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import pykka
 from loguru import logger
 
-from understudy.journal.protocol import RunRow
+from understudy.journal.protocol import Append, RunRow
 from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
 from understudy.messages.events import AnyEvent, RunRetried, RunStarted
@@ -22,6 +22,7 @@ from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all
+from understudy.workflows.forks import Forks
 from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
 from understudy.workflows.peek import Peek, peek_at
 from understudy.workflows.retries import Retries
@@ -80,6 +81,7 @@ class Runs:
         self._leaving: dict[str, list[Callable[[], None]]] = {}
         """What to do once the supervisor of a run that has ended has left."""
         self.retries = Retries(self)
+        self.forks = Forks(self)
         self._lingering: list[Callable[[], None]] = []
         """What is flushed together, once ``LINGER`` is over."""
         self._closed = False
@@ -343,6 +345,22 @@ class Runs:
     def events(self, run_id: str) -> list[AnyEvent]:
         """Give all events of a run. Reader's thread."""
         return [stored.event for stored in self._services.journal.events(run_id)]
+
+    def row(self, run_id: str) -> RunRow | None:
+        """Give a run's line of the index. Any thread but the reactor's."""
+        return self._services.journal.run(run_id)
+
+    def observe(self, run_id: str, workflow: str, event: AnyEvent) -> None:
+        """Let those who follow events see one that no supervisor has written."""
+        self._services.observe(run_id, workflow, event)
+
+    def write(self, append: Append) -> None:
+        """Have events of a run written that nobody here has."""
+        self._services.journal.append(append)
+
+    def on_reactor(self, call: Callable[..., object], *args: object) -> None:
+        """Call something on the reactor's thread. Any thread."""
+        self._services.reactor.call(call, *args)
 
     def clock(self) -> float:
         """Give the time, in seconds since the Unix epoch. Any thread."""

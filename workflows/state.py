@@ -136,6 +136,12 @@ class RunState:
     parent: str | None = None
     parent_key: str | None = None
     seed: str = ""
+    begun_at: float = 0.0
+    """What the program takes for its start."""
+    inherited: int = 0
+    """For a fork: how many outcomes come from its origin's past."""
+    later_seed: str = ""
+    """For a fork: what random numbers follow from once more than these are known."""
     seq: int = 0
     """Number of events folded so far."""
     updated_at: float = 0.0

@@ -214,6 +214,24 @@ def test_a_detached_run_is_paused_and_goes_on_from_another_terminal(understudy: 
     assert gate.lines() == ["before", "after"]
 
 
+def test_a_run_is_forked_and_compared_with_its_fork_from_another_terminal(understudy: CommandLine, gate: Gate) -> None:
+    understudy("run", *gate.inputs, "--detach", "--id", "one")
+    gate.reached()
+    assert "did you mean" in understudy("runs", "fork", "one", "--at", "wait_fo#1", code=2).err
+    assert "JSON" in understudy("runs", "fork", "one", "--at", "wait_for#1", "--result", "{", code=2).err
+    said = understudy("runs", "fork", "one", "--at", "wait_for#1", "--result", "false", "--id", "two").out
+    assert said == "run two goes on from run one\n"
+    assert understudy.result_of("runs", "result", "two", "--timeout", "30") == "through"
+    assert gate.lines() == ["before", "after"]
+    gate.open()
+    assert understudy.result_of("runs", "result", "one", "--timeout", "30") == "through"
+    found = understudy.result_of("runs", "diff", "one", "two", "-o", "json")
+    assert found == {"same": False, "what": "result", "key": "wait_for#1", "a": True, "b": False}
+    assert "step wait_for#1 has another result" in understudy("runs", "diff", "one", "two").out
+    assert understudy("runs", "diff", "one", "one").out == "one and one do not differ\n"
+    assert "there is no run" in understudy("runs", "diff", "one", "three", code=3).err
+
+
 def test_a_message_from_another_terminal_reaches_a_detached_run(understudy: CommandLine) -> None:
     understudy("run", "app.py:taught", "--detach", "--id", "one")
     assert "JSON" in understudy("send", "one", "Lesson", "{", code=2).err

@@ -126,6 +126,11 @@ SENTENCES = [
     (ev.ReceiveWithdrawn(at=1.0, key="g#1"), "run r waits for a message no longer (g#1)"),
     (ev.RunPaused(at=1.0, reason="for lunch"), "run r is paused: for lunch"),
     (ev.RunRetried(at=1.0, cut=7, reopened=(KEY,)), "run r is retried from event 7 on, beginning anew: search#1"),
+    (ev.RunForked(at=1.0, origin="q", key=KEY), "run r parts from run q at search#1"),
+    (
+        ev.RunForked(at=1.0, origin="q", key=KEY, given=True),
+        "run r parts from run q at search#1, whose result is given",
+    ),
     (ev.RunResumed(at=1.0), "run r goes on"),
 ]
 

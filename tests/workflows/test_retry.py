@@ -89,7 +89,7 @@ def expected(width: int, depth: int) -> list[int]:
     return [*(branch(n) for n in range(width)), 6]
 
 
-def check_journal(world: World) -> None:
+def check_journal(world: World, *, numbered: bool = True) -> None:
     """No attempt is numbered twice or has another's token, and no result that stayed was come to twice."""
     tokens: set[str] = set()
     numbers: dict[str, int] = defaultdict(int)
@@ -99,7 +99,7 @@ def check_journal(world: World) -> None:
             case ev.AttemptStarted(key=key, attempt=attempt, token=token):
                 assert token not in tokens
                 tokens.add(token)
-                assert attempt == numbers[key] + 1, event
+                assert attempt == numbers[key] + 1 or not numbered, event
                 numbers[key] = attempt
                 assert key not in done, f"{key} had its result and ran again"
             case ev.StepCompleted(key=key):
@@ -143,6 +143,10 @@ class Past(Case):
         decision = super().happen(happened)
         self.events += decision.events
         return decision
+
+    def answer_as(self, key: str, result: str) -> Decision:
+        """Answer an attempt whose token is its key."""
+        return self.happen(do.StepAnswered(key, 1, key, Completed(token=key, result=result, duration=0.1)))
 
     def retry(self, by: str | None = None) -> ev.RunRetried:
         event = retried("r", self.events, self.now, by)

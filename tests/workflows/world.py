@@ -43,6 +43,7 @@ class World:
         retries: Retry the run whenever it has failed or was cancelled.
         failures: Share of the calls of ``flaky`` that fail for good.
         cancels: Share of actions that cancel the run.
+        past: What the journal holds already: that of a fork.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class World:
         failures: float = 0.2,
         cancels: float = 0.0,
         deciding: bool = False,
+        past: Sequence[AnyEvent] = (),
         **arguments: Any,
     ) -> None:
         self.random = random.Random(seed)
@@ -74,11 +76,10 @@ class World:
         """Appends under way: length of the journal with each, and what waits for it."""
         self.completed: set[str] = set()
         """Steps that the disk held as completed when an orchestrator died."""
-        self.state: RunState = self._record(
-            None, [RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)]
-        )
-        self.on_disk = 1
-        self.unsent = deque(enumerate(messages))
+        begin = RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)
+        self.state: RunState = self._record(None, list(past) or [begin])
+        self.on_disk, self.outcomes_on_disk = len(self.journal), len(self.state.resolutions)
+        self.unsent = deque(item for item in enumerate(messages) if str(item[0]) not in self.state.message_keys)
         self.unconfirmed: list[tuple[int, BaseModel]] = []
         self.inbox: deque[do.Input] = deque()
         self.jobs: list[tuple[str, int, str, int]] = []
@@ -102,7 +103,7 @@ class World:
 
     def run(self) -> RunState:
         """Run to the end and give the last state."""
-        self.happen(do.Begin())
+        self.happen(do.Recover(orphaned=False) if len(self.journal) > 1 else do.Begin())
         try:
             self.loop.run_forever()
         finally:

@@ -1,5 +1,6 @@
 """``understudy runs``: what the journal says of runs, whether or not an orchestrator is running; and steering one."""
 
+import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any, get_args
@@ -258,6 +259,65 @@ def retry(settings: Settings, run_id: str) -> None:
         emit({"run_id": run_id, "asked": True})
     else:
         print(f"run {run_id} goes on from where it failed")
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--at", metavar="KEY", help="The step where the new run goes another way; from the start without it.")
+@click.option("--input", "given", metavar="JSON", help="Other arguments of that step, or of the workflow.")
+@click.option("--result", metavar="JSON", help="What that step is taken to have given; it is not run.")
+@click.option("--id", "new_id", metavar="ID", help="Of the new run.")
+@common
+@pass_settings
+def fork(
+    settings: Settings, run_id: str, at: str | None, given: str | None, result: str | None, new_id: str | None
+) -> None:
+    """Start a run that shares the past of ID up to a step, and goes another way from there."""
+    from understudy.messages.commands import Accepted, ForkRun
+    from understudy.workflows.door import ask
+    from understudy.workflows.handle import check
+    from understudy.workflows.reads import Reads
+
+    command = ForkRun(run_id=run_id, at=at, input=_json(given, "--input"), result=_json(result, "--result"), id=new_id)
+    with Reads.open(settings.home) as reads:
+        reads.run(run_id)
+    reply = check(ask(settings.home, command))
+    assert isinstance(reply, Accepted)
+    if settings.json:
+        emit({"run_id": reply.run_id, "origin": run_id})
+    else:
+        print(f"run {reply.run_id} goes on from run {run_id}")
+
+
+def _json(text: str | None, option: str) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        msg = f"it is no JSON: {error}"
+        raise click.BadParameter(msg, param_hint=option) from error
+
+
+@runs.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@common
+@pass_settings
+def diff(settings: Settings, a: str, b: str) -> None:
+    """Show where the runs A and B first differ: in their arguments, or a step's arguments or result."""
+    from understudy.metrics.sentences import shorten
+    from understudy.workflows.reads import Reads
+
+    with Reads.open(settings.home) as reads:
+        found = reads.difference(a, b)
+    if settings.json:
+        emit({"same": found is None, **(found.model_dump() if found is not None else {})})
+    elif found is None:
+        print(f"{a} and {b} do not differ")
+    else:
+        place = f"step {found.key}" if found.key is not None else "the run"
+        what = "is in one of them only" if found.what == "missing" else f"has another {found.what}".rstrip("s")
+        print(f"{place} {what}")
+        table(("run", "has"), [(a, shorten(json.dumps(found.a))), (b, shorten(json.dumps(found.b)))])
 
 
 def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tests.acceptance.apps.effects import append
-from understudy import Retry, StepFailed, current, sleep, tool, workflow
+from understudy import Retry, StepFailed, current, sleep, tool, uuid4, workflow
 
 TWICE = Retry(attempts=2, initial=0.01)
 
@@ -83,3 +83,23 @@ async def long_wait(folder: str) -> str:
     await effect(folder, "before")
     await sleep(3600 if not Path(folder, "now").exists() else 0.01)  # noqa: ASYNC240  see above
     return "slept"
+
+
+@tool
+def look_up(topic: str, limit: int = 3) -> list[str]:
+    return [f"{topic} {number}" for number in range(limit)]
+
+
+@tool
+def shorten(text: str) -> str:
+    return text.upper()
+
+
+@workflow
+async def survey(folder: str, topic: str) -> list[str]:
+    """Have an effect, look something up, and draw an identity for it before and after."""
+    before = str(uuid4())
+    await effect(folder, before)
+    found = await look_up(topic)
+    await effect(folder, str(uuid4()))
+    return [before, *[await shorten(item) for item in found]]
