@@ -36,6 +36,7 @@ WAYS: Final = (
     Way("/runs/{run_id}/cancel", c.CancelRun),
     Way("/runs/{run_id}/retry", c.RetryRun),
     Way("/approvals/{approval}", c.DecideApproval),
+    Way("/runs/{run_id}/fork", c.ForkRun),
     Way("/actors/{worker}/kill", c.KillWorker),
 )
 """Every command that is a POST to a path of its own. A path parameter is the field of that name."""
