@@ -106,12 +106,18 @@ class _Copy:
         found: list[AnyEvent] = []
         for seq, event in enumerate(events, 1):
             copy = self._loose(seq, event)
-            key = getattr(event, "key", None)
+            key = self._call_of(event)
             if copy is None and key in self._kept and seq >= self._kept[key].asked:
                 copy = self._of_call(seq, event, key, self._kept[key])
             if copy is not None:
                 found.append(copy)
         return found
+
+    def _call_of(self, event: AnyEvent) -> str:
+        """Give the key of the call that an event belongs to; a question about a step's result belongs to the step."""
+        key: str = getattr(event, "key", "")
+        about_step = isinstance(event, ev.ApprovalAsked | ev.ApprovalDecided | ev.ApprovalWithdrawn)
+        return key.rpartition("@")[0] if about_step and key not in self._kept else key
 
     def _loose(self, seq: int, event: AnyEvent) -> AnyEvent | None:
         """Give the copy of an event that is not of one call, None where it is not shared."""
@@ -142,6 +148,9 @@ class _Copy:
                 return event.model_copy(update={"due": self._timers.get(key, event.due)})
             case ev.StepScheduled() | ev.ReceiveAsked():
                 return event
+            case ev.ApprovalAsked() | ev.ApprovalDecided() | ev.ApprovalWithdrawn() if call.kind == "approval":
+                shared = before if isinstance(event, ev.ApprovalWithdrawn) else True
+                return event if isinstance(event, ev.ApprovalAsked) or (shared and seq == call.ended) else None
             case ev.TimerFired() | ev.TimerCancelled() | ev.ReceiveWithdrawn():
                 return event if before and seq == call.ended else None
             case ev.MessageTaken() | ev.MessageRefused():

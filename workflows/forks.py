@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from understudy.journal.protocol import Append, Timer
+from understudy.journal.protocol import Append, Mark, MarkKind, Timer
 from understudy.messages.commands import Accepted, ForkRun, Refused
 from understudy.messages.errors import InvalidInput, JournalError, SequenceConflict
 from understudy.messages.events import AnyEvent
@@ -56,6 +56,7 @@ class Forks:
             state = fold(state, event)
         assert state is not None
         waits = dict(state.wait_changes).items()
+        marks: dict[tuple[MarkKind, str], int | None] = {(kind, name): seq for kind, name, seq in state.mark_changes}
 
         def written(error: JournalError | None) -> None:
             if error is None:
@@ -75,6 +76,7 @@ class Forks:
                 events=events,
                 row=row_of(state),
                 timers_set=[Timer(run_id, key, due) for key, due in waits if due is not None],
+                marks_set=[Mark(run_id, kind, name, seq) for (kind, name), seq in marks.items() if seq is not None],
                 done=partial(self._runs.on_reactor, written),
             )
         )

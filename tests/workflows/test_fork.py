@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from tests.workflows.test_decide import schedule
+from tests.workflows.test_decide import evaluation, schedule
 from tests.workflows.test_retry import FAIL, Past, Word, careful, check_journal, expected, raising
 from tests.workflows.world import World
 from understudy.messages import events as ev
 from understudy.messages.codec import decode_event, encode_event
 from understudy.messages.commands import ForkRun
 from understudy.messages.errors import InvalidInput
-from understudy.messages.frames import Return, ScheduleChild, ScheduleTimer
+from understudy.messages.frames import Return, ScheduleApproval, ScheduleChild, ScheduleTimer
 from understudy.workflows import inputs as do
 from understudy.workflows.differences import first_difference
 from understudy.workflows.fold import fold_all
@@ -172,3 +172,27 @@ def test_the_first_difference_is_found_by_key() -> None:
     assert given is not None
     assert (given.what, given.key) == ("arguments", "b#1")
     assert first_difference(case.state, case.state) is None
+
+
+def test_questions_to_people_are_shared_with_their_answers_and_open_ones_are_asked_by_the_fork_too() -> None:
+    case = Past()
+    for key in ("open#1", "answered#1"):
+        case.turn(ScheduleApproval(key=key, action="pay", args={"usd": 3}))
+    case.happen(do.Decide("answered#1", "approve", None, "", "me"))
+    case.step("b#1")
+    case.answer("B", "b#1")
+    state, _ = fork(case)
+    assert list(state.questions) == ["open#1"]
+    assert [item.key for item in state.resolutions] == ["answered#1"]
+
+
+def test_a_result_that_a_person_has_edited_is_shared_as_it_was_edited() -> None:
+    case = Past()
+    case.step("a#1", accept=("app:concise",), on_reject="escalate")
+    case.answer("long", "a#1")
+    case.judge(evaluation(0.1), key="a#1")
+    case.happen(do.Decide("a#1@1", "edit", "short", "", "me"))
+    case.step("b#1")
+    state, _ = fork(case)
+    assert (state.steps["a#1"].result, state.steps["a#1"].status) == ("short", "completed")
+    assert (state.questions, state.escalated) == ({}, 0)

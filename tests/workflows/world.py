@@ -46,7 +46,7 @@ class World:
         past: What the journal holds already: that of a fork.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  everything that may happen
         self,
         definition: WorkflowDefinition,
         seed: int,
