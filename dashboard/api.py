@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from understudy.dashboard import actors, approvals, commands, health, problems, results, runs
+from understudy.dashboard.commands import every_command
 from understudy.dashboard.desk import Desk
 from understudy.dashboard.gate import Gate
 from understudy.messages.commands import Command
@@ -80,4 +81,7 @@ def _definitions() -> dict[str, Any]:
     _, found = models_json_schema([(problems.Problem, "serialization")], ref_template=REF)
     union = TypeAdapter[Any](Command).json_schema(ref_template=REF)
     definitions = union.pop("$defs")
+    for command in every_command():
+        definition = definitions[command.__name__]
+        definition["required"] = ["type", *definition.get("required", ())]  # what tells them from one another
     return {**found["$defs"], **definitions, "Command": union}

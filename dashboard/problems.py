@@ -157,7 +157,7 @@ def unfit(found: Sequence[Any]) -> Problem:
     return problem("invalid_request", detail, errors=faults)
 
 
-def _http(_request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     codes = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}
     code = codes.get(error.status_code, "bad_request")
@@ -166,7 +166,24 @@ def _http(_request: Request, error: Exception) -> Response:
         "method_not_allowed": "this path does not take this method",
     }
     found = problem(code, details.get(code, error.detail or HTTPStatus(error.status_code).phrase))
-    return response(found, dict(error.headers) if error.headers else None)
+    return response(found, {"Allow": _allowed(request)} if code == "method_not_allowed" else None)
+
+
+def _allowed(request: Request) -> str:
+    """Give all methods that a path takes; the router names only those of the first route that fits."""
+    described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    called = request.scope["path"].split("/")
+    methods: set[str] = set()
+    for path, operations in described.items():
+        if _leads_to(called, path.split("/")):
+            methods |= operations.keys()
+    return ", ".join(sorted(method.upper() for method in methods))
+
+
+def _leads_to(called: list[str], parts: list[str]) -> bool:
+    return len(called) == len(parts) and all(
+        part.startswith("{") or part == word for part, word in zip(parts, called, strict=True)
+    )
 
 
 def _internal(_request: Request, _error: Exception) -> Response:

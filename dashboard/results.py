@@ -26,6 +26,21 @@ PAGE: Final = 500
 """Events that are read at once."""
 
 
+EVENT: Final = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/EventItem"},
+        },
+    },
+}
+"""What one event of a stream holds, as OpenAPI 3.2 has it."""
+
+
 class Result(BaseModel):
     """How a run ended well."""
 
@@ -77,7 +92,7 @@ async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
     responses={
         200: {
             "description": "Events as they are committed: `id` is the sequence number, `data` the event as JSON.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"itemSchema": EVENT}},
         },
         204: {"description": "The run has ended, and everything of it was seen: do not come back."},
     },
@@ -85,12 +100,10 @@ async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
 async def stream_events(
     desk: AtDesk,
     run_id: Segment,
-    last_event_id: Annotated[
-        str | None, Header(pattern=r"^\d{1,15}$", description="Number of the last event that was seen.")
-    ] = None,
+    last_event_id: Annotated[int, Header(ge=0, le=2**53, description="Number of the last event that was seen.")] = 0,
 ) -> Any:
     """Send the events of a run, those of the past first, until it has ended."""
-    after = int(last_event_id or 0)
+    after = last_event_id
     run = await desk.look(desk.reads.run, run_id)
     if run.status in ENDED and after >= run.events:
         return Response(status_code=204)  # which keeps a browser from asking again and again

@@ -64,15 +64,14 @@ async def start_run(
     start: Start,
     response: Response,
     idempotency_key: Annotated[
-        str | None,
-        Header(min_length=1, max_length=255, description="The same key gives the same run, whenever it is used."),
-    ] = None,
+        str, Header(max_length=255, description="The same key gives the same run, whenever it is used.")
+    ] = "",
 ) -> RunRecord:
     """Start a run, or find the one that this id or key started before; it is on the disk when this answers."""
-    if start.id is not None and idempotency_key is not None:
-        raise Refusal("invalid_request", "give an id or an Idempotency-Key: each of them names the run")
+    if start.id is not None and idempotency_key:
+        raise Refusal("conflict", "give an id or an Idempotency-Key: each of them names the run")
     found = await desk.find_workflow(start.workflow)
-    named = id_of_key(idempotency_key) if idempotency_key is not None else start.id
+    named = id_of_key(idempotency_key) if idempotency_key else start.id
     try:
         run_id = check_id(named, found.name)
     except ValueError as error:

@@ -70,7 +70,7 @@ def test_the_same_key_gives_the_same_run_and_with_another_body_a_conflict(api):
     for other in ({"workflow": "total", "input": {"a": 4}}, {"workflow": "broken"}):
         answer = post(**other)
         assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
-    assert post(workflow="total", input={"a": 3}, id="mine").status_code == 422
+    assert post(workflow="total", input={"a": 3}, id="mine").json()["code"] == "conflict"
     assert len(api.get("/runs").json()) == 1
     assert id_of_key("a") != id_of_key("b")
 
@@ -187,5 +187,7 @@ def test_what_is_not_there_is_a_problem_too(http, path):
 
 
 def test_a_method_that_a_path_does_not_take_is_refused(api):
-    answer = api.delete("/runs/x")
-    assert (answer.status_code, answer.json()["code"], answer.headers["allow"]) == (405, "method_not_allowed", "GET")
+    for path, methods in (("/runs/x", "GET"), ("/runs", "GET, POST"), ("/runs/a%2Fb/pause", "POST")):
+        answer = api.delete(path)
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == methods
