@@ -1,0 +1,303 @@
+"""Every command has the same effect through every door that it has: Python, the client, HTTP, and the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.dashboard.conftest import APP, start
+from tests.support import eventually
+from understudy import Client, Orchestrator, Run
+from understudy.dashboard.commands import WAYS, every_command
+from understudy.messages import commands as c
+from understudy.messages.base import Message
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+pytestmark = pytest.mark.timeout(120)
+
+
+# ---------------------------------------------------------------- the doors
+
+
+@dataclass
+class Doors:
+    """The ways in."""
+
+    orchestrator: Orchestrator
+    client: Client
+    api: httpx.Client
+
+    def python(self, command: Any) -> Any:
+        return self.orchestrator.send(command).model_dump(mode="json")
+
+    def remote(self, command: Any) -> Any:
+        return self.client.send(command).model_dump(mode="json")
+
+    def messages(self, command: Any) -> Any:
+        return answer(self.api.post("/messages", content=command.model_dump_json(), headers=JSON))
+
+    def path(self, command: Any) -> Any:
+        """Send it to its own path, with what does not stand there as the body."""
+        way = next(way for way in WAYS if way.command is type(command))
+        fields = command.model_dump(mode="json", exclude={"type", *way.in_path})
+        place = way.path.format(**{name: quote(getattr(command, name), safe="") for name in way.in_path})
+        return answer(self.api.post(place, json=fields))
+
+    def line(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, str(ROOT / "main.py"), *arguments]
+        return subprocess.run(program, capture_output=True, text=True, check=False, timeout=60, env=dict(os.environ))
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def answer(response: httpx.Response) -> Any:
+    """Give a reply; that of a refusal is read from its problem."""
+    found = response.json()
+    if response.is_success:
+        return found
+    return {"type": "refused", "code": found["code"], "message": found["detail"]}
+
+
+@pytest.fixture
+def doors(orchestrator, client, api) -> Doors:
+    return Doors(orchestrator, client, api)
+
+
+# ---------------------------------------------------------------- the table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One command: what it is sent to, and what can be seen of it afterwards."""
+
+    command: type[Message]
+    before: Callable[[Orchestrator, str, Path], Any]
+    """Makes what it needs, under an id; what it gives goes to the next two."""
+    make: Callable[[Any], Any]
+    """Gives the command."""
+    after: Callable[[Any], Any]
+    """Gives what it has led to, without what is different each time."""
+    line: Callable[[Any], list[str]] | None
+    """The command line; None where there is none, for the reason beside it."""
+
+
+def waiting(orchestrator: Orchestrator, run_id: str, _folder: Path) -> Run:
+    run = start(orchestrator, "words", run_id)
+    eventually(lambda: run.status == "waiting")
+    return run
+
+
+def paused(orchestrator: Orchestrator, run_id: str, folder: Path) -> Run:
+    run = waiting(orchestrator, run_id, folder)
+    run.pause()
+    return run
+
+
+def failed(orchestrator: Orchestrator, run_id: str, _folder: Path) -> Run:
+    run = start(orchestrator, "broken", run_id)
+    eventually(lambda: run.status == "failed")
+    return run
+
+
+def asking(orchestrator: Orchestrator, run_id: str, _folder: Path) -> Run:
+    run = start(orchestrator, "release", run_id, version="7")
+    eventually(run.approvals)
+    return run
+
+
+def standing(orchestrator: Orchestrator, run_id: str, folder: Path) -> tuple[Run, str]:
+    note = folder / run_id
+    run = start(orchestrator, "standing", run_id, path=str(note))
+    pid = eventually(lambda: note.exists() and note.read_text())
+    return run, next(one.id for one in orchestrator.workers() if str(one.pid) == pid)
+
+
+def nothing(orchestrator: Orchestrator, run_id: str, _folder: Path) -> tuple[Orchestrator, str]:
+    return orchestrator, run_id
+
+
+def worked(orchestrator: Orchestrator, run_id: str, _folder: Path) -> None:
+    start(orchestrator, "total", run_id, a=1).result(30)
+
+
+def types(run: Run) -> list[str]:
+    return [stored.type for stored in run.events()]
+
+
+def told(run: Run, *names: str) -> Any:
+    """Give the newest event of some types, without when it was."""
+    found = [stored.event for stored in run.events() if stored.type in names]
+    return [event.model_dump(exclude={"at"}) for event in found]
+
+
+def begun_again(run: Run) -> Any:
+    eventually(lambda: types(run).count("program.started") == 2 and run.status == "failed")
+    return told(run, "run.retried", "run.failed")
+
+
+def crashed(scene: tuple[Run, str]) -> Any:
+    run, _ = scene
+    (first,) = eventually(lambda: [one for step in run.steps() for one in step.attempts if one.outcome == "crash"])
+    gone = first.outcome, first.exit.signal, first.exit.injected, first.charged
+    run.cancel()
+    return gone
+
+
+def started(scene: tuple[Orchestrator, str]) -> Any:
+    run = scene[0].get(scene[1])
+    return run.result(30), told(run, "run.started")[0]["arguments"]
+
+
+ROWS = (
+    Row(
+        c.StartRun,
+        nothing,
+        lambda scene: c.StartRun(run_id=scene[1], app=str(APP), workflow="total", arguments={"a": "3"}),
+        started,
+        None,  # `understudy run` is an orchestrator of its own
+    ),
+    Row(
+        c.CancelRun,
+        waiting,
+        lambda run: c.CancelRun(run_id=run.id, reason="no more"),
+        lambda run: (eventually(lambda: run.status == "cancelled"), run.record.reason),
+        lambda run: ["runs", "cancel", run.id, "--reason", "no more"],
+    ),
+    Row(
+        c.SignalRun,
+        waiting,
+        lambda run: c.SignalRun(run_id=run.id, name="Word", value={"text": "so"}, key="k"),
+        lambda run: (run.result(30), told(run, "message.received")),
+        lambda run: ["send", run.id, "Word", '{"text": "so"}', "--key", "k"],
+    ),
+    Row(
+        c.DecideApproval,
+        asking,
+        lambda run: c.DecideApproval(
+            approval=run.approvals()[0].id, decision="edit", args={"to": "you"}, comment="better", by="ada"
+        ),
+        lambda run: run.result(30),
+        lambda run: [
+            *("approvals", "edit", run.approvals()[0].id),
+            *("--args", '{"to": "you"}', "--comment", "better", "--by", "ada"),
+        ],
+    ),
+    Row(
+        c.PauseRun,
+        waiting,
+        lambda run: c.PauseRun(run_id=run.id, reason="for lunch"),
+        lambda run: (run.status, told(run, "run.paused")),
+        lambda run: ["runs", "pause", run.id, "--reason", "for lunch"],
+    ),
+    Row(
+        c.ResumeRun,
+        paused,
+        lambda run: c.ResumeRun(run_id=run.id),
+        lambda run: (eventually(lambda: run.status == "waiting"), told(run, "run.resumed")),
+        lambda run: ["runs", "resume", run.id],
+    ),
+    Row(
+        c.RetryRun,
+        failed,
+        lambda run: c.RetryRun(run_id=run.id),
+        begun_again,
+        lambda run: ["runs", "retry", run.id],
+    ),
+    Row(
+        c.KillWorker,
+        standing,
+        lambda scene: c.KillWorker(worker=scene[1], signal=11),
+        crashed,
+        lambda scene: ["actors", "kill", scene[1], "--signal", "SEGV"],
+    ),
+    Row(
+        c.ListWorkers,
+        worked,
+        lambda _: c.ListWorkers(),
+        lambda _: None,
+        lambda _: ["actors", "list"],
+    ),
+    Row(
+        c.ShowTree,
+        worked,
+        lambda _: c.ShowTree(),
+        lambda _: None,
+        lambda _: ["actors", "tree"],
+    ),
+    Row(
+        c.ShowApp,
+        nothing,
+        lambda _: c.ShowApp(app=str(APP)),
+        lambda _: None,
+        None,  # whoever types has the file; a server asks because it must not import it
+    ),
+)
+READ_OVER_HTTP = {c.ListWorkers: "/actors", c.ShowTree: "/actors", c.ShowApp: "/workflows", c.StartRun: "/runs"}
+"""Commands whose path over HTTP is no POST of what they hold; other tests look at those."""
+
+
+def test_every_command_stands_in_the_table_and_has_a_path():
+    assert sorted(row.command.__name__ for row in ROWS) == sorted(each.__name__ for each in every_command())
+    paths = {way.command for way in WAYS} | set(READ_OVER_HTTP)
+    assert paths == set(every_command())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command.__name__)
+def test_a_command_has_the_same_effect_through_every_door(row: Row, doors: Doors, tmp_path: Path):
+    ways: dict[str, Callable[[Any], Any]] = {"python": doors.python, "remote": doors.remote, "messages": doors.messages}
+    if row.command not in READ_OVER_HTTP:
+        ways["path"] = doors.path
+    replies: dict[str, Any] = {}
+    effects: dict[str, Any] = {}
+    for name, send in ways.items():
+        scene = row.before(doors.orchestrator, name, tmp_path)
+        command = row.make(scene)
+        assert type(command) is row.command
+        replies[name] = plain(send(command), name)
+        effects[name] = row.after(scene)
+    if row.line is not None:
+        scene = row.before(doors.orchestrator, "line", tmp_path)
+        done = doors.line(*row.line(scene), "-o", "json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+        effects["line"] = row.after(scene)
+    assert replies == dict.fromkeys(replies, replies["python"])
+    assert effects == dict.fromkeys(effects, effects["python"])
+
+
+def plain(reply: dict[str, Any], run_id: str) -> Any:
+    """Give a reply without what is different each time: the run, and what processes do at this moment."""
+    if reply["type"] == "workers":
+        return sorted(one["id"] for one in reply["workers"])
+    if reply["type"] == "tree":
+        return reply["root"]["kind"], [child["id"] for child in reply["root"]["children"]]
+    return {name: "ID" if value == run_id else value for name, value in reply.items()}
+
+
+NOBODY = (
+    (c.CancelRun(run_id="nobody"), ["runs", "cancel", "nobody"]),
+    (c.SignalRun(run_id="nobody", name="Word", value={}), ["send", "nobody", "Word", "{}"]),
+    (c.DecideApproval(approval="nobody:x", decision="approve"), ["approvals", "approve", "nobody:x"]),
+    (c.PauseRun(run_id="nobody"), ["runs", "pause", "nobody"]),
+    (c.ResumeRun(run_id="nobody"), ["runs", "resume", "nobody"]),
+    (c.RetryRun(run_id="nobody"), ["runs", "retry", "nobody"]),
+    (c.KillWorker(worker="nobody"), ["actors", "kill", "nobody"]),
+)
+
+
+def test_what_is_not_there_is_not_found_through_every_door(doors: Doors):
+    start(doors.orchestrator, "total", "total", a=1).result(30)
+    for command, arguments in NOBODY:
+        replies = [doors.python(command), doors.remote(command), doors.messages(command), doors.path(command)]
+        assert replies == [replies[0]] * 4, command
+        assert (replies[0]["type"], replies[0]["code"]) == ("refused", "not_found"), command
+        assert doors.line(*arguments).returncode == 3, command
