@@ -54,15 +54,16 @@ def _described(app: FastAPI) -> dict[str, Any]:
             schemas.pop(name, None)
         described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         described["security"] = [{"token": []}]
-        for path, methods in described["paths"].items():
+        for methods in described["paths"].values():
             for operation in methods.values():
-                _describe_problems(operation, (*ALWAYS, *(SOMETIMES if _may_miss(path, operation) else ())))
+                _describe_problems(operation, (*ALWAYS, *(SOMETIMES if _names_something(operation) else ())))
         app.openapi_schema = described
     return app.openapi_schema
 
 
-def _may_miss(path: str, operation: dict[str, Any]) -> bool:
-    return "{" in path or "requestBody" in operation
+def _names_something(operation: dict[str, Any]) -> bool:
+    """Say whether a request holds a name that may be nobody's."""
+    return bool(operation.get("parameters")) or "requestBody" in operation
 
 
 def _describe_problems(operation: dict[str, Any], statuses: tuple[int, ...]) -> None:
