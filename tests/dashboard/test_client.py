@@ -49,11 +49,6 @@ def test_every_method_of_the_orchestrator_is_one_of_the_client_with_the_same_par
             assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name
 
 
-def test_every_look_of_an_orchestrator_is_one_of_the_client(client, orchestrator):
-    own = {"close", "find_approval", "fold", "open", "journal"}
-    assert public(type(orchestrator.reads)) - own == public(type(client.reads))
-
-
 def test_a_run_is_started_and_awaited_like_one_of_this_process(client, orchestrator):
     run = client.start_app(str(APP), "total", {"a": 3, "b": 4}, id="seven")
     assert run.result(30) == 7

@@ -125,8 +125,9 @@ def nothing(orchestrator: Orchestrator, run_id: str, _folder: Path) -> tuple[Orc
     return orchestrator, run_id
 
 
-def worked(orchestrator: Orchestrator, run_id: str, _folder: Path) -> None:
+def summed(orchestrator: Orchestrator, run_id: str, _folder: Path) -> tuple[Orchestrator, str]:
     start(orchestrator, "total", run_id, a=1).result(30)
+    return orchestrator, run_id
 
 
 def types(run: Run) -> list[str]:
@@ -213,6 +214,13 @@ ROWS = (
         lambda run: ["runs", "retry", run.id],
     ),
     Row(
+        c.ForkRun,
+        summed,
+        lambda scene: c.ForkRun(run_id=scene[1], at="add#1", result=40, id=f"{scene[1]}-fork"),
+        lambda scene: scene[0].get(f"{scene[1]}-fork").result(30),
+        lambda scene: ["runs", "fork", scene[1], "--at", "add#1", "--result", "40", "--id", f"{scene[1]}-fork"],
+    ),
+    Row(
         c.KillWorker,
         standing,
         lambda scene: c.KillWorker(worker=scene[1], signal=11),
@@ -221,14 +229,14 @@ ROWS = (
     ),
     Row(
         c.ListWorkers,
-        worked,
+        summed,
         lambda _: c.ListWorkers(),
         lambda _: None,
         lambda _: ["actors", "list"],
     ),
     Row(
         c.ShowTree,
-        worked,
+        summed,
         lambda _: c.ShowTree(),
         lambda _: None,
         lambda _: ["actors", "tree"],
@@ -280,7 +288,7 @@ def plain(reply: dict[str, Any], run_id: str) -> Any:
         return sorted(one["id"] for one in reply["workers"])
     if reply["type"] == "tree":
         return reply["root"]["kind"], [child["id"] for child in reply["root"]["children"]]
-    return {name: "ID" if value == run_id else value for name, value in reply.items()}
+    return {name: value.replace(run_id, "ID") if isinstance(value, str) else value for name, value in reply.items()}
 
 
 NOBODY = (
@@ -290,6 +298,7 @@ NOBODY = (
     (c.PauseRun(run_id="nobody"), ["runs", "pause", "nobody"]),
     (c.ResumeRun(run_id="nobody"), ["runs", "resume", "nobody"]),
     (c.RetryRun(run_id="nobody"), ["runs", "retry", "nobody"]),
+    (c.ForkRun(run_id="nobody"), ["runs", "fork", "nobody"]),
     (c.KillWorker(worker="nobody"), ["actors", "kill", "nobody"]),
 )
 
