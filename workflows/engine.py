@@ -30,14 +30,14 @@ from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree
 from understudy.supervision.worker_events import WorkerEvent
 from understudy.workflows.clerk import Clerk
-from understudy.workflows.clock import Clock, Surroundings
+from understudy.workflows.clock import Clock
 from understudy.workflows.door import Door
 from understudy.workflows.home import Home, OwnerLock
+from understudy.workflows.lull import Lull
 from understudy.workflows.peek import Peek
 from understudy.workflows.reads import Reads
 from understudy.workflows.runs import Runs
 from understudy.workflows.services import Services
-from understudy.workflows.watch import Resting, Watch
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
@@ -98,10 +98,6 @@ class Engine:
         self._closing = threading.Lock()
         self._ending: asyncio.Task[None] | None = None
         """The end of all processes, once it has begun. Reactor's thread only."""
-        self._commands = 0
-        """Commands that have not been answered. Reactor's thread only."""
-        self._resting: Resting | None = None
-        """Who waits for a run, where the clock has to know."""
         try:
             self._start(own_home=own_home, pools=pools, durability=durability, clock=clock)
         except BaseException:
@@ -129,7 +125,8 @@ class Engine:
         self._closers.append(self._end_processes)
         self.runs = Runs()
         self._closers.append(self._stop_runs)
-        self._attach(clock)
+        self.lull = Lull(self.reactor, self.runs, self._tree, clock)
+        self._closers.append(lambda: self.reactor.submit(self.lull.end()).result())
         counter, epoch = itertools.count(1), self.journal.epoch
         services = Services(
             reactor=self.reactor,
@@ -147,7 +144,7 @@ class Engine:
         self.runs.attach(services)
         self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal, self._reads.find_approval)
         if reachable:
-            door = Door(self.home, self._carry_out)
+            door = Door(self.home, partial(self.lull.command, self._clerk.carry_out))
             self.reactor.submit(door.open()).result()
             self._closers.append(lambda: self.reactor.submit(door.close()).result())
             self._reachable = True
@@ -167,19 +164,6 @@ class Engine:
         if 0 < thresholds[0] < YOUNG_OBJECTS:  # 0 is somebody's wish to have no collections at all
             gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
             self._closers.append(partial(gc.set_threshold, *thresholds))
-
-    def _attach(self, clock: Clock) -> None:
-        """Have the clock serve this orchestrator until it is closed."""
-        self._resting = Resting() if clock.virtual else None
-
-        def idle() -> bool:
-            return not (self._commands or self.runs.working() or self._tree.working())
-
-        async def detach() -> None:
-            clock.detach()
-
-        clock.attach(Surroundings(self.reactor, idle, lambda: bool(self._resting)))
-        self._closers.append(lambda: self.reactor.submit(detach()).result())
 
     # ------------------------------------------------------------ what must be ours alone
 
@@ -258,25 +242,13 @@ class Engine:
         Raises:
             OrchestratorClosed: The engine is closed.
         """
-        coroutine = self._carry_out(command)
+        coroutine = self.lull.command(self._clerk.carry_out, command)
         try:
             return self.reactor.submit(coroutine)
         except RuntimeError:  # the loop is closed
             coroutine.close()
             self.check_alive()
             raise
-
-    async def _carry_out(self, command: Command) -> Reply:
-        """Have the clerk do it, whichever door it came in by."""
-        self._commands += 1
-        try:
-            return await self._clerk.carry_out(command)
-        finally:
-            self._commands -= 1
-
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
-        """Watch a run; see ``Watch``. Any thread."""
-        return Watch(self.reactor, self.runs, self._resting, run_id, watcher, end_only=end_only)
 
     def peek(self, run_id: str) -> Peek | None:
         """Copy what is in memory of a run. Any thread but the reactor's."""

@@ -149,7 +149,7 @@ class Orchestrator(Helm):
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
         """Have ``watcher`` called on every change of a run, or at its end; calling what it gives ends this."""
-        return self._engine.watch(run_id, watcher, end_only=end_only)
+        return self._engine.lull.watch(run_id, watcher, end_only=end_only)
 
     @override
     def wait_result(self, run_id: str, timeout: float | None) -> Json:

@@ -45,6 +45,8 @@ def _waits(state: RunState) -> Iterator[str]:
         yield f"waits until {_moment(due)} ({key})"
     for key, name in state.receives.items():
         yield f"waits for a message: {name} ({key})"
+    for key, question in state.questions.items():
+        yield f"waits for a person: {question.action} ({key})"
     for key, child in state.children.items():
         if child.open:
             yield f"waits for run {child.run_id} ({key})"
