@@ -52,8 +52,8 @@ class VirtualClock:
     takes longer than the time to the next alarm takes the clock along to that alarm, so that a timeout around a step
     that hangs ends here as it would in production.
 
-    Nothing else is different: a run whose wait is long leaves memory, as it does in production, and is replayed when the
-    clock has come there. So a test of a wait is a test of the replay, too.
+    Nothing else is different: a run whose wait is long leaves memory, as it does in production, and is replayed when
+    the clock has come there. So a test of a wait is a test of the replay, too.
 
     It serves one orchestrator at a time, and any number of them one after the other; with none it stands still.
 
