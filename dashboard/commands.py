@@ -38,6 +38,7 @@ WAYS: Final = (
     Way("/approvals/{approval}", c.DecideApproval),
     Way("/runs/{run_id}/fork", c.ForkRun),
     Way("/actors/{worker}/kill", c.KillWorker),
+    Way("/actors/{worker}/restart", c.RestartWorker),
 )
 """Every command that is a POST to a path of its own. A path parameter is the field of that name."""
 

@@ -103,6 +103,13 @@ class KillWorker(Message):
     signal: int = Field(default=9, ge=1, le=64)
 
 
+class RestartWorker(Message):
+    """End a worker process and begin another in its place. No step is charged with it."""
+
+    type: Literal["worker.restart"] = "worker.restart"
+    worker: str
+
+
 class ListWorkers(Message):
     """Ask for all worker processes."""
 
@@ -132,6 +139,7 @@ Command: TypeAlias = Annotated[
     | RetryRun
     | ForkRun
     | KillWorker
+    | RestartWorker
     | ListWorkers
     | ShowTree
     | ShowApp,

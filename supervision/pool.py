@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from understudy.messages.failures import Exit
 from understudy.messages.policy import Limits
 from understudy.messages.records import ActorRecord, WorkerRecord
 from understudy.supervision.actor import LoopActor
@@ -88,6 +89,11 @@ class PoolActor(LoopActor):
         """Send a signal to a worker as an injected fault; nothing happens if there is no such worker any more."""
         if (slot := self.roster.slots.get(worker)) is not None:
             slot.signal(signal)
+
+    def restart(self, worker: str) -> None:
+        """End a worker's life for another one; nothing happens to one that is about to begin anyway."""
+        if (slot := self.roster.slots.get(worker)) is not None:
+            slot.kill(Exit(kind="stopped", injected=True, detail="it was restarted by order"))
 
     def workers(self) -> list[WorkerRecord]:
         """Describe the workers, in start order."""

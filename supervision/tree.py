@@ -197,11 +197,21 @@ class Tree:
         Raises:
             WorkerNotFound: There is no such worker; the message names those that are called alike.
         """
+        self._pool_of(worker).kill(worker, signal)
+
+    def restart(self, worker: str) -> None:
+        """End a worker's process and begin another in its place. What it was doing is done again, uncharged.
+
+        Raises:
+            WorkerNotFound: There is no such worker; the message names those that are called alike.
+        """
+        self._pool_of(worker).restart(worker)
+
+    def _pool_of(self, worker: str) -> PoolActor:
         ids: list[str] = []
         for pool in self._pools.values():
             if worker in pool.roster.slots:
-                pool.kill(worker, signal)
-                return
+                return pool
             ids += pool.roster.slots
         alike = " or ".join(f'"{id_}"' for id_ in difflib.get_close_matches(worker, ids, n=3, cutoff=0.5))
         hint = f"Did you mean {alike}?" if alike else "`understudy actors list` shows those that are alive."

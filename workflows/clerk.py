@@ -19,6 +19,7 @@ from understudy.messages.commands import (
     RefusalCode,
     Refused,
     Reply,
+    RestartWorker,
     ResumeRun,
     RetryRun,
     ShowApp,
@@ -90,11 +91,9 @@ class Clerk:
             case ForkRun():
                 return await self._fork(command)
             case KillWorker(worker=worker, signal=signal):
-                try:
-                    self._tree.kill(worker, signal)
-                except WorkerNotFound as error:
-                    return Refused(code="not_found", message=str(error))
-                return Accepted()
+                return _touch(lambda: self._tree.kill(worker, signal))
+            case RestartWorker(worker=worker):
+                return _touch(lambda: self._tree.restart(worker))
             case ListWorkers():
                 return Workers(workers=tuple(self._tree.workers()))
             case ShowTree():
@@ -222,6 +221,15 @@ class Clerk:
         if error is None:
             return Accepted(run_id=run_id)
         return Refused(code=_REFUSALS.get(type(error), "closed"), message=str(error))
+
+
+def _touch(act: Callable[[], None]) -> Reply:
+    """Do something to a worker."""
+    try:
+        act()
+    except WorkerNotFound as error:
+        return Refused(code="not_found", message=str(error))
+    return Accepted()
 
 
 _REFUSALS: Final[dict[type[UnderstudyError], RefusalCode]] = {

@@ -21,6 +21,7 @@ from understudy.messages.commands import (
     ListWorkers,
     Refused,
     Reply,
+    RestartWorker,
     ShowTree,
     StartRun,
     Tree,
@@ -195,6 +196,16 @@ class Helm(ABC):
             msg = f"there is no signal {signal!r}; give for instance signal.SIGKILL"
             raise ValueError(msg)
         reply = self.send(KillWorker(worker=worker_id, signal=signal))
+        if isinstance(reply, Refused):
+            raise WorkerNotFound(reply.message)
+
+    def restart(self, worker_id: str) -> None:
+        """End a worker's process and begin another in its place; what it was doing is done again, uncharged.
+
+        Raises:
+            WorkerNotFound: No worker with this id is alive.
+        """
+        reply = self.send(RestartWorker(worker=worker_id))
         if isinstance(reply, Refused):
             raise WorkerNotFound(reply.message)
 

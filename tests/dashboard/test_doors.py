@@ -153,6 +153,14 @@ def crashed(scene: tuple[Run, str]) -> Any:
     return gone
 
 
+def replaced(scene: tuple[Run, str]) -> Any:
+    run, worker = scene
+    first, second = eventually(lambda: [attempts for step in run.steps() if len(attempts := step.attempts) == 2])[0]
+    run.cancel()
+    assert first.worker == worker
+    return first.outcome, first.exit.kind, first.exit.detail, first.charged, second.number
+
+
 def started(scene: tuple[Orchestrator, str]) -> Any:
     run = scene[0].get(scene[1])
     return run.result(30), told(run, "run.started")[0]["arguments"]
@@ -228,6 +236,13 @@ ROWS = (
         lambda scene: ["actors", "kill", scene[1], "--signal", "SEGV"],
     ),
     Row(
+        c.RestartWorker,
+        standing,
+        lambda scene: c.RestartWorker(worker=scene[1]),
+        replaced,
+        lambda scene: ["actors", "restart", scene[1]],
+    ),
+    Row(
         c.ListWorkers,
         summed,
         lambda _: c.ListWorkers(),
@@ -300,6 +315,7 @@ NOBODY = (
     (c.RetryRun(run_id="nobody"), ["runs", "retry", "nobody"]),
     (c.ForkRun(run_id="nobody"), ["runs", "fork", "nobody"]),
     (c.KillWorker(worker="nobody"), ["actors", "kill", "nobody"]),
+    (c.RestartWorker(worker="nobody"), ["actors", "restart", "nobody"]),
 )
 
 

@@ -169,6 +169,20 @@ def test_an_injected_kill_is_charged_to_nobody(stage: Stage) -> None:
     stage.run(story())
 
 
+def test_a_worker_that_is_restarted_by_order_comes_back_at_once_and_nobody_is_charged(stage: Stage) -> None:
+    async def story() -> None:
+        stage.submit("a", "wait_for_ever")
+        await stage.ready(1)
+        stage.tree.restart("tool-1")
+        lost = await stage.lost("a")
+        assert (lost.exit.kind, lost.exit.detail, lost.charged) == ("stopped", "it was restarted by order", False)
+        await stage.ready(2)
+        (worker,) = stage.tree.workers()
+        assert (worker.id, worker.incarnation, worker.restarts) == ("tool-1", 2, 1)
+
+    stage.run(story())
+
+
 @pytest.mark.parametrize("name", ["wait_for_ever", "hold_the_lock", "burn"])
 def test_a_deadline_ends_any_code_and_says_where_it_stood(stage: Stage, name: str) -> None:
     async def story() -> None:

@@ -9,7 +9,7 @@ from understudy.cli.show import emit, size, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 
 if TYPE_CHECKING:
-    from understudy.messages.commands import Command, Reply
+    from understudy.messages.commands import Command, KillWorker, Reply, RestartWorker
     from understudy.messages.records import ActorRecord
 
 
@@ -104,14 +104,34 @@ def _signal(_ctx: click.Context, _parameter: click.Parameter, name: str) -> int:
 def kill(settings: Settings, worker: str, number: int) -> None:
     """Send WORKER a signal, as an injected fault: no step is charged with it."""
     from understudy.messages.commands import KillWorker
-    from understudy.messages.errors import RunNotFound, WorkerNotFound
 
-    try:
-        _ask(settings, KillWorker(worker=worker, signal=number))
-    except RunNotFound as error:  # a refusal says only that something was not found
-        raise WorkerNotFound(str(error)) from error
+    _touch(settings, KillWorker(worker=worker, signal=number))
     name = signals.Signals(number).name
     if settings.json:
         emit({"worker": worker, "signal": name})
     else:
         print(f"{name} sent to {worker}")
+
+
+@actors.command()
+@click.argument("worker", metavar="WORKER")
+@common
+@pass_settings
+def restart(settings: Settings, worker: str) -> None:
+    """End WORKER and begin another in its place: no step is charged with it."""
+    from understudy.messages.commands import RestartWorker
+
+    _touch(settings, RestartWorker(worker=worker))
+    if settings.json:
+        emit({"worker": worker, "restarted": True})
+    else:
+        print(f"{worker} begins again")
+
+
+def _touch(settings: Settings, command: "KillWorker | RestartWorker") -> None:
+    from understudy.messages.errors import RunNotFound, WorkerNotFound
+
+    try:
+        _ask(settings, command)
+    except RunNotFound as error:  # a refusal says only that something was not found
+        raise WorkerNotFound(str(error)) from error

@@ -26,7 +26,10 @@ class Root(Verbs):
         ),
         "send": ("understudy.cli.send:send", "Send a run a message."),
         "approvals": ("understudy.cli.approvals:approvals", "What runs ask people: list, approve, reject, edit."),
-        "actors": ("understudy.cli.actors:actors", "The processes of a running orchestrator: tree, list, kill."),
+        "actors": (
+            "understudy.cli.actors:actors",
+            "The processes of a running orchestrator: tree, list, kill, restart.",
+        ),
         "metrics": (
             "understudy.cli.metrics:metrics",
             "Latencies, retries, crashes and success rates from the journal.",
