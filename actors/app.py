@@ -70,13 +70,14 @@ def describe() -> tuple[Definition, ...]:
     """Give the app's manifest: everything it defines.
 
     Raises:
-        DefinitionError: Two workflows, or two tools with processes of their own, have the same name.
+        DefinitionError: Two workflows of one version, or two tools with processes of their own, have the same name.
     """
     records = tuple(definition.record() for definition in all_definitions())
-    names = Counter((record.kind, record.name) for record in records if record.kind == "workflow" or record.pool)
-    twice = [f"{kind}s called `{name}`" for (kind, name), count in names.items() if count > 1]
+    alone = [record for record in records if record.kind == "workflow" or record.pool]
+    names = Counter((record.kind, record.name, record.version) for record in alone)
+    twice = [f"{kind}s called `{name}`" for (kind, name, _), count in names.items() if count > 1]
     if twice:
-        places = ", ".join(record.ref for record in records if names[record.kind, record.name] > 1)
+        places = ", ".join(item.ref for item in alone if names[item.kind, item.name, item.version] > 1)
         msg = f"there are several {' and '.join(twice)} ({places}): give each a name of its own with `name=`"
         raise DefinitionError(msg)
     return records

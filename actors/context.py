@@ -26,7 +26,9 @@ class ProgramPort(Protocol):
         """
         ...
 
-    async def call_child(self, *, workflow: str, arguments: dict[str, Json]) -> Json:
+    async def call_child(
+        self, *, workflow: str, arguments: dict[str, Json], version: int = 1, fingerprint: str = ""
+    ) -> Json:
         """Have a child run of a workflow of this app started and wait for its recorded result.
 
         Raises:

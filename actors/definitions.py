@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from understudy.actors.fingerprint import fingerprint
 from understudy.actors.signature import Signature
 from understudy.actors.site import Site
 from understudy.messages.base import Json
@@ -28,14 +29,14 @@ class Definition:
     """One decorated thing. Registered when made.
 
     Attributes:
-        name: What people call it; workflows of one app have different ones.
+        name: What people call it; workflows of one app have different ones, or different versions.
         kind: What it is.
         fn: The plain function.
-        ref: Its reference, ``module:qualname``.
+        ref: Its reference, ``module:qualname``, with the version where that is not the first.
         doc: First line of its docstring.
     """
 
-    def __init__(self, kind: Kind, name: str, fn: Callable[..., Any], site: Site) -> None:
+    def __init__(self, kind: Kind, name: str, fn: Callable[..., Any], site: Site, version: int = 1) -> None:
         """Register the definition.
 
         Raises:
@@ -44,7 +45,8 @@ class Definition:
         self.kind: Kind = kind
         self.name = name
         self.fn = fn
-        self.ref = site.ref
+        self.version = version
+        self.ref = site.ref if version == 1 else f"{site.ref}@{version}"
         self.doc = (fn.__doc__ or "").strip().partition("\n")[0]
         self.site = site
         _register(self)
@@ -172,6 +174,20 @@ class WorkflowDefinition(Definition):
     """A workflow: a coroutine function, maybe with shared state as its first parameter."""
 
     @cached_property
+    def fingerprint(self) -> str:
+        """What changes with its code and with the signatures of the steps that it can reach."""
+        return fingerprint(self.fn, _reachable)
+
+    def prepare(self) -> None:
+        """Build everything that is otherwise built when it is first used, from the source that was just imported."""
+        super().prepare()
+        _ = self.fingerprint
+
+    def record(self) -> DefinitionRecord:
+        """Give the entry of the app's manifest."""
+        return super().record().model_copy(update={"version": self.version, "fingerprint": self.fingerprint})
+
+    @cached_property
     def state_model(self) -> type[BaseModel] | None:
         """The model of the shared state, None where the workflow declares none.
 
@@ -268,25 +284,46 @@ def lookup(ref: str) -> Definition:
     return definition
 
 
-def find_workflow(name: str) -> WorkflowDefinition:
-    """Give the workflow of this name.
+def find_workflow(name: str, version: int | None = None) -> WorkflowDefinition:
+    """Give the workflow of this name and version, the newest where none is given.
 
     Raises:
         DefinitionError: There is none.
     """
-    found = {item.name: item for item in _definitions.values() if isinstance(item, WorkflowDefinition)}
-    if name not in found:
-        msg = f"no workflow is called `{name}`{_suggestion(name, list(found))}"
+    workflows = [item for item in _definitions.values() if isinstance(item, WorkflowDefinition)]
+    found = {item.version: item for item in workflows if item.name == name}
+    if not found:
+        msg = f"no workflow is called `{name}`{_suggestion(name, list({item.name for item in workflows}))}"
         raise DefinitionError(msg)
-    return found[name]
+    if version is not None and version not in found:
+        known = ", ".join(str(known) for known in sorted(found))
+        msg = (
+            f"version {version} of workflow `{name}` is not defined any more, there {_are(len(found))} {known}: keep "
+            f"it beside the newer one with @workflow(name={name!r}, version={version}) until its runs have ended"
+        )
+        raise DefinitionError(msg)
+    return found[max(found) if version is None else version]
 
 
-def known_workflow(app: str, name: str) -> WorkflowDefinition | None:
-    """Give the workflow of this name in an app; None where this process has not imported it."""
-    for item in _definitions.values():
-        if isinstance(item, WorkflowDefinition) and item.name == name and item.site.app == app:
-            return item
-    return None
+def _are(count: int) -> str:
+    return "is version" if count == 1 else "are versions"
+
+
+def known_workflow(app: str, name: str, version: int | None = None) -> WorkflowDefinition | None:
+    """Give a workflow of an app, the newest where no version is given; None where this process has not imported it."""
+    workflows = [item for item in _definitions.values() if isinstance(item, WorkflowDefinition)]
+    found = [item for item in workflows if item.name == name and item.site.app == app]
+    fitting = [item for item in found if version in {None, item.version}]
+    return max(fitting, key=lambda item: item.version, default=None)
+
+
+def _reachable(value: object) -> tuple[str, Signature] | None:
+    """Give the step or workflow that an object of a user's module is, without running any code of the object's."""
+    try:
+        found = object.__getattribute__(value, "__dict__").get("definition")
+    except AttributeError:
+        return None
+    return (found.title, found.signature) if isinstance(found, Definition) else None
 
 
 def reset() -> None:
@@ -294,10 +331,14 @@ def reset() -> None:
     _definitions.clear()
 
 
-def check_arguments(id_: str, workflow: str, arguments: dict[str, Json]) -> ArgumentsChecked:
+def check_arguments(
+    id_: str, workflow: str, arguments: dict[str, Json], version: int | None = None
+) -> ArgumentsChecked:
     """Answer whether arguments fit a workflow: them in their normal form, or everything that is wrong."""
     try:
-        return ArgumentsChecked(id=id_, arguments=find_workflow(workflow).bind_json(arguments))
+        found = find_workflow(workflow, version)
+        bound = found.bind_json(arguments)
+        return ArgumentsChecked(id=id_, arguments=bound, version=found.version, fingerprint=found.fingerprint)
     except InvalidInput as error:
         faults = tuple(Fault(field=field, sentence=what) for field, what in error.errors)
         return ArgumentsChecked(id=id_, faults=faults)

@@ -73,8 +73,13 @@ def _reason(error: BaseException) -> BaseException | None:
 
 def user_traceback(start: TracebackType | None) -> str:
     """Format the frames of a traceback that are the user's: neither ours nor those of asyncio or the import system."""
-    frames = [frame for frame in traceback.extract_tb(start) if not frame.filename.startswith(_FOREIGN)]
+    frames = [frame for frame in traceback.extract_tb(start) if not is_foreign(frame.filename)]
     return "".join(traceback.format_list(frames))
+
+
+def is_foreign(filename: str) -> bool:
+    """Say whether code of this file is not the user's, but ours, asyncio's or the import system's."""
+    return filename.startswith(_FOREIGN)
 
 
 def _message(error: BaseException) -> str:

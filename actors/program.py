@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from understudy.actors.comparison import Comparison
 from understudy.actors.context import program
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.failure import describe_exception, failed_calls
@@ -20,6 +21,7 @@ from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.scope import Scope, scope
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
+from understudy.messages.differences import Difference
 from understudy.messages.errors import (
     NotSerializable,
     OutcomeUnknown,
@@ -60,16 +62,16 @@ class Program:
         self._definition = definition
         self._start = start
         self._known = frozenset(start.known)
-        self._expected: frozenset[str] = self._known if start.whole else frozenset()
-        """What the journal knows as asked for, until it is known that this program has asked for it too."""
+        self._comparison: Comparison | None = Comparison(start, definition.fingerprint)
+        """Looks on until the replay is over."""
+        self._recorded = len(start.history) + start.following
+        """Outcomes of the replay that have not been delivered yet, those that are still to come among them."""
+        self._fingerprint = ""
+        """Said with the next turn, once a replay has gone through."""
         self.history: deque[Resolution] = deque(start.history)
         """Recorded outcomes that have not been delivered yet."""
         self._waiting: dict[str, asyncio.Future[Json]] = {}
         self._timers: dict[str, DurableTimer] = {}
-        self._emitted: dict[str, int] = {}
-        """How often each call of ``emit`` was made, by its key without the number."""
-        self._expected_values = start.emitted if start.whole else {}
-        """How often the journal knows each of them, until it is known that this program has made as many."""
         self._valve = Valve()
         self._asked: set[str] = set()
         """Every key asked for so far. Some are not awaited any more while their outcomes are still on the way."""
@@ -106,6 +108,7 @@ class Program:
         if self._valve.waits:
             self.history.append(resolution)
             return
+        self._recorded -= 1
         key = resolution.key
         self._delivered += 1
         self._now = max(self._now, resolution.at)  # clocks are set back now and then
@@ -121,15 +124,20 @@ class Program:
                 future.set_exception(_exception(resolution))
             else:
                 future.set_result(resolution.value)
-        elif key not in self._asked:
-            self._diverge(key)
+        elif key not in self._asked and self._comparison is not None:
+            self._comparison.has_not_asked(key, self._waits())
+            self.finished = True  # it cannot be fed any more
+        else:
+            assert key in self._asked, "what comes after a replay was asked for in it, or later"
 
     def advance(self) -> bool:
         """Let the program go on without another word from outside. True where something in it is ready again."""
         if self.finished:
             return False
         if self._valve.waits:
-            if self._commands or self._valve.asked:
+            if self._comparison is not None and self._comparison.asks_for_new:
+                self._compare(self._comparison)
+            if self.finished or (self._comparison is None and (self._commands or self._valve.asked)):
                 return False
             self._valve.open()  # all that it has emitted is on the disk since an earlier life
             return True
@@ -139,9 +147,15 @@ class Program:
         return False
 
     def turn(self) -> Turn:
-        """Give what the program has asked for since the last turn. Called when nothing in it is ready."""
-        if self.finished or not (self.history or self._valve.waits):
-            self._compare()
+        """Give what the program has asked for since the last turn. Called when nothing in it is ready.
+
+        All of a replay is one turn in this sense: what is asked for in it leaves the program once the replay is over
+        and has shown no difference.
+        """
+        if self._comparison is not None:
+            if self._recorded > 0 and not self.finished:
+                return Turn(run_id=self.run_id, replaying=True)
+            self._compare(self._comparison)
         if self._valve.ask():
             self._commands.append(AwaitWriting())
         commands = tuple(each for each in self._commands if getattr(each, "key", None) not in self._dropped)
@@ -151,7 +165,8 @@ class Program:
         state = self._dump_state()
         changed = state if state != self._told_state else None
         self._told_state = state
-        return Turn(run_id=self.run_id, commands=commands, state=changed)
+        fingerprint, self._fingerprint = self._fingerprint, ""
+        return Turn(run_id=self.run_id, commands=commands, state=changed, fingerprint=fingerprint)
 
     def end(self) -> None:
         """Drop everything; tasks that still wait are thrown away without being heard of again."""
@@ -172,10 +187,14 @@ class Program:
         command = ScheduleStep(key=name_key, name=name, kind=kind, step=step, arguments=arguments, options=options)
         return await self._ask(command)
 
-    async def call_child(self, *, workflow: str, arguments: dict[str, Json]) -> Json:
+    async def call_child(
+        self, *, workflow: str, arguments: dict[str, Json], version: int = 1, fingerprint: str = ""
+    ) -> Json:
         """See ``ProgramPort``."""
         key = _scope().key(workflow)
-        command = ScheduleChild(key=key, workflow=workflow, arguments=arguments)
+        command = ScheduleChild(
+            key=key, workflow=workflow, arguments=arguments, version=version, fingerprint=fingerprint
+        )
         return await self._ask(command)
 
     async def receive(self, name: str) -> tuple[str, Json]:
@@ -191,8 +210,11 @@ class Program:
         """See ``ProgramPort``."""
         await self._valve.enter()
         key, number = _scope().call(f"emit({channel})")
-        self._emitted[key] = number
-        if number > self._start.emitted.get(key, 0) and not self.ended:
+        known = number <= self._start.emitted.get(key, 0)
+        if self._comparison is not None:
+            self._comparison.emits(key, number, known=known)
+            self.finished |= self._comparison.found is not None
+        if not known and not self.ended:
             self._commands.append(EmitValue(key=key, number=number, channel=channel, value=value))
         self._valve.passed(size)
 
@@ -223,6 +245,8 @@ class Program:
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """See ``ProgramPort``."""
+        if self._comparison is not None:
+            self._comparison.began(task)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -264,35 +288,50 @@ class Program:
         self, command: ScheduleStep | ScheduleTimer | ScheduleChild | ScheduleReceive | ScheduleApproval
     ) -> None:
         self._asked.add(command.key)
+        if self._comparison is not None:
+            self._comparison.asks(command)
+            self.finished |= self._comparison.found is not None
         if command.key not in self._known and not self.ended:
             self._commands.append(command)
             self._unsent.add(command.key)
 
     def _withdraw(self, key: str) -> None:
+        if self._comparison is not None:
+            self._comparison.withdraws(key)
         if key in self._unsent:
             self._dropped.add(key)
         elif not (self.ended or self.finished):
             self._commands.append(Withdraw(key=key))
 
-    def _compare(self) -> None:
-        """At the end of the first turn, which is the whole replay, compare what was asked for with the journal."""
-        missing, self._expected = self._expected - self._asked, frozenset()
-        known, self._expected_values = self._expected_values, {}
-        missing |= {f"{key}#{number}" for key, number in known.items() if self._emitted.get(key, 0) < number}
-        left = {resolution.key for resolution in self.history if resolution.kind != "cancel"} - self._asked
-        if missing or left:
-            self._diverge(min(missing or left), "call" if missing else "outcome")
+    def _compare(self, comparison: Comparison) -> None:
+        """At the end of a replay look whether it has parted from the journal. If it has, say that and nothing else."""
+        left = [resolution.key for resolution in self.history if resolution.kind != "cancel"]
+        comparison.ends(left, self._waits(), self._ending())
+        self._comparison = None
+        difference = comparison.found
+        if difference is None:
+            self._fingerprint = self._definition.fingerprint
+        if difference is not None or self._start.trial:
+            self.finished = True
+            self._commands = [] if difference is None else [_diverge(difference)]
+            self._told_state = self._dump_state()
 
-    def _diverge(self, key: str, what: str = "outcome") -> None:
-        if any(isinstance(command, Diverge) for command in self._commands):
-            return  # the first difference is the one that explains the others
-        asked = sorted({*self._waiting, *self._timers})
-        now = f"waits for {', '.join(asked)}" if asked else "has ended" if self.finished else "waits for nothing"
-        self._commands = [Diverge(detail=f"the journal holds the {what} of {key}, but the code now {now}")]
-        self.finished = True
+    def _ending(self) -> str:
+        """Say how the workflow has ended, where it has."""
+        if not self.finished:
+            return ""
+        raised = [command.failure for command in self._commands if isinstance(command, Raise)]
+        return f"raises {raised[0].sentence()}" if raised else "returns"
+
+    def _waits(self) -> list[str]:
+        return [*self._waiting, *self._timers]
 
     def _dump_state(self) -> Json:
         return None if self._state is None else self._state.model_dump(mode="json")
+
+
+def _diverge(difference: Difference) -> Diverge:
+    return Diverge(detail=difference.sentence(), difference=difference)
 
 
 def _scope() -> Scope:

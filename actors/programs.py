@@ -107,8 +107,8 @@ class ProgramHost:
             case EndProgram(run_id=run_id):
                 if (program := self._programs.pop(run_id, None)) is not None:
                     program.end()
-            case CheckArguments(id=id_, workflow=name, arguments=arguments):
-                self._channel.send(check_arguments(id_, name, arguments))
+            case CheckArguments(id=id_, workflow=name, arguments=arguments, version=version):
+                self._channel.send(check_arguments(id_, name, arguments, version))
             case CheckResult(id=id_, step=ref, value=value):
                 self._channel.send(check_result(id_, ref, value))
             case DescribeApp(id=id_):
@@ -121,7 +121,7 @@ class ProgramHost:
 
     def _start(self, start: StartProgram) -> None:
         try:
-            program = Program(self._loop, find_workflow(start.workflow), start)
+            program = Program(self._loop, find_workflow(start.workflow, start.version), start)
         except DefinitionError as error:
             self._channel.send(Turn(run_id=start.run_id, commands=(Diverge(detail=str(error)),)))
             return

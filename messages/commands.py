@@ -17,6 +17,10 @@ class StartRun(Message):
     app: str
     workflow: str
     arguments: dict[str, Json]
+    version: int | None = None
+    """Which of the workflows of that name; None for the newest."""
+    fingerprint: str = ""
+    """Of its code, where the sender knows it."""
 
 
 class CancelRun(Message):

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
+from understudy.messages.differences import Difference
 from understudy.messages.evaluation import Evaluation, Verdict
 from understudy.messages.failures import Exit, Failure, Outcome
 from understudy.messages.policy import StepKind, StepOptions
@@ -42,6 +43,10 @@ class RunStarted(Event):
     """Id of the run that this one was forked from. What it shares with that one follows, up to ``run.forked``."""
     begun_at: float | None = None
     """What the program takes for its start, where that is not ``at``."""
+    version: int = 1
+    """Which of the workflows of that name; the run keeps to it."""
+    fingerprint: str = ""
+    """Of its code when the run was accepted; empty where nobody knew."""
 
 
 class StepScheduled(Event):
@@ -161,6 +166,8 @@ class ChildScheduled(Event):
     app: str
     workflow: str
     arguments: dict[str, Json]
+    version: int = 1
+    fingerprint: str = ""
 
 
 class ChildEnded(Event):
@@ -289,6 +296,13 @@ class ProgramStarted(Event):
     incarnation: int
 
 
+class CodeAdopted(Event):
+    """The journal was replayed with other code than before, which asked for the same: the run goes on with that."""
+
+    type: Literal["code.adopted"] = "code.adopted"
+    fingerprint: str
+
+
 class ProgramEnded(Event):
     """The program's worker died before the program ended."""
 
@@ -373,6 +387,8 @@ class RunParked(Event):
     type: Literal["run.parked"] = "run.parked"
     reason: str
     """What happened and what mends it."""
+    difference: Difference | None = None
+    """Where the code has changed: what the journal holds, and what is asked for now."""
 
 
 class RunPaused(Event):
@@ -413,6 +429,7 @@ AnyEvent: TypeAlias = Annotated[
     | ValueEmitted
     | StateChanged
     | ProgramStarted
+    | CodeAdopted
     | ProgramEnded
     | CancelRequested
     | RunCompleted

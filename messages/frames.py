@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from understudy.messages.base import Json, Message
+from understudy.messages.differences import Difference
 from understudy.messages.failures import Failure
 from understudy.messages.policy import Limits, StepKind, StepOptions, WorkerKind
 from understudy.messages.records import AttemptRecord
@@ -75,6 +76,10 @@ class StartProgram(Message):
     run_id: str
     workflow: str
     """Name of the workflow in the worker's app."""
+    version: int = 1
+    """Which of the workflows of that name."""
+    fingerprint: str = ""
+    """Of the code that the journal was last replayed with; empty where nobody knows."""
     arguments: dict[str, Json]
     started_at: float
     seed: str = ""
@@ -85,11 +90,24 @@ class StartProgram(Message):
     history: tuple[Resolution, ...] = ()
     """Recorded outcomes in journal order."""
     known: tuple[str, ...] = ()
-    """Keys of everything the journal knows as asked for, awaited still or not."""
+    """Keys of everything the journal knows as asked for, awaited still or not, in the order of the journal."""
     emitted: dict[str, int] = Field(default_factory=dict)
     """How often each call of ``emit`` is known, by the call without its number."""
-    whole: bool = True
-    """Whether ``history`` is all there is. Once it is used up, the program has asked for everything that is known."""
+    digests: tuple[str, ...] = ()
+    """What was asked for under each of these keys (see ``differences.digest``), empty texts where nobody compares."""
+    references: dict[str, str] = Field(default_factory=dict)
+    """By what reference steps are run that have not ended, by key."""
+    withdrawn: tuple[str, ...] = ()
+    """Those of these keys that are awaited no longer and will never have an outcome."""
+    following: int = 0
+    """How many more recorded outcomes come one by one, because one frame would not hold them all."""
+    trial: bool = False
+    """Only compare: say whether the code asks for what is recorded, and end."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether ``history`` is all there is. Once it is used up, everything that is known has been asked for."""
+        return self.following == 0
 
 
 class Resolve(Message):
@@ -121,6 +139,8 @@ class CheckArguments(Message):
     id: str
     workflow: str
     arguments: dict[str, Json]
+    version: int | None = None
+    """Which of the workflows of that name; None for the newest."""
 
 
 class CheckResult(Message):
@@ -290,6 +310,8 @@ class ScheduleChild(Message):
     key: str
     workflow: str
     arguments: dict[str, Json]
+    version: int = 1
+    fingerprint: str = ""
 
 
 class Withdraw(Message):
@@ -322,6 +344,8 @@ class Diverge(Message):
 
     type: Literal["diverge"] = "diverge"
     detail: str
+    difference: Difference | None = None
+    """Where exactly, once a replay has found it out."""
 
 
 ProgramCommand: TypeAlias = Annotated[
@@ -354,7 +378,9 @@ class Turn(Message):
     state: Json = None
     """The shared state where this turn changed it, else None."""
     replaying: bool = False
-    """True where the program is still being fed from its history."""
+    """True where the program is still being fed from its history. What it asks for waits until that is over."""
+    fingerprint: str = ""
+    """Of the program's code; said once a replay has gone through."""
 
 
 class Definition(Message):
@@ -368,6 +394,10 @@ class Definition(Message):
     doc: str = ""
     parameters: tuple[str, ...] = ()
     """Names of the parameters, in order, the shared state left out."""
+    version: int = 1
+    """Of a workflow: which of those of its name."""
+    fingerprint: str = ""
+    """Of a workflow: changes with its code, and with the steps that it can reach."""
 
 
 class AppDescribed(Message):
@@ -393,6 +423,9 @@ class ArgumentsChecked(Message):
     arguments: dict[str, Json] = Field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     unknown_workflow: bool = False
+    version: int = 1
+    """Of the workflow that was asked."""
+    fingerprint: str = ""
 
 
 class ResultChecked(Message):

@@ -134,6 +134,7 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.ValueEmitted: lambda event: f"emits value {event.offset} of {event.channel} ({event.key}#{event.number})",
     ev.StateChanged: lambda _event: "changed its state",
     ev.ProgramStarted: lambda event: f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})",
+    ev.CodeAdopted: lambda event: f"goes on with code {event.fingerprint}, which asks for what is recorded",
     ev.ProgramEnded: _program_ended,
     ev.CancelRequested: _with_reason("is to be cancelled"),
     ev.RunCompleted: lambda _event: "completed",

@@ -267,7 +267,9 @@ def test_an_llm_is_asked_for_with_its_evaluators() -> None:
 def test_a_workflow_in_a_program_is_a_child_run() -> None:
     result, (call,) = in_program(lambda: plan_things("otters", date(2024, 2, 29)), [{"title": "a"}])
     assert result == [Brief(title="a")]
-    assert call == {"workflow": "plan", "arguments": {"topic": "otters", "due": "2024-02-29"}}
+    assert (call["workflow"], call["version"]) == ("plan", 1)
+    assert call["arguments"] == {"topic": "otters", "due": "2024-02-29"}
+    assert call["fingerprint"] == plan_things.definition.fingerprint
 
 
 def test_a_child_run_that_cannot_start_names_every_field() -> None:

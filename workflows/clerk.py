@@ -37,6 +37,7 @@ from understudy.messages.errors import (
     UnderstudyError,
     WorkerNotFound,
 )
+from understudy.messages.events import RunStarted
 from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
 from understudy.messages.records import WorkflowRecord
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
@@ -62,13 +63,19 @@ class Clerk:
         mint: Callable[[], str],
         refusal: Callable[[str], Refused | None],
         find_approval: Find,
+        started: Callable[[str], RunStarted | None],
     ) -> None:
-        """Know whom to ask; ``refusal`` says why a run takes no message. It and ``find_approval`` may block."""
+        """Know whom to ask.
+
+        ``refusal`` says why a run takes no message, ``started`` how one was started that exists. Both and
+        ``find_approval`` may block.
+        """
         self._find_approval = find_approval
         self._runs = runs
         self._tree = tree
         self._mint = mint
         self._refusal = refusal
+        self._started = started
 
     async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911, PLR0912  one return per kind of command
         """Answer one command. What the reply says is on the disk when it is given."""
@@ -104,25 +111,38 @@ class Clerk:
                 assert_never(command)
 
     async def _start(self, command: StartRun) -> Reply:
-        """Start a run whose arguments come from outside: a worker of the app looks at them first."""
+        """Start a run whose arguments come from outside: a worker of the app looks at them first.
+
+        One that exists keeps to its version, and needs no look where it was started with just these.
+        """
+        stored = await asyncio.get_running_loop().run_in_executor(None, self._started, command.run_id)
+        if stored is not None:
+            same = (stored.app, stored.workflow, stored.arguments)
+            if same == (command.app, command.workflow, command.arguments):
+                return Accepted(run_id=command.run_id, created=False)
+            command = command.model_copy(update={"version": stored.version})
         checked = await self._check(command)
         if isinstance(checked, Refused):
             return checked
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._runs.launch(command.model_copy(update={"arguments": checked.arguments}), answer.set_result)
+        fitting = {"arguments": checked.arguments, "version": checked.version, "fingerprint": checked.fingerprint}
+        self._runs.launch(command.model_copy(update=fitting), answer.set_result)
         return await answer
 
     async def _check(self, command: StartRun) -> ArgumentsChecked | Refused:
         """Have a worker of the app look at a run's arguments."""
         checked = await self._ask(
             command.app,
-            lambda token: CheckArguments(id=token, workflow=command.workflow, arguments=command.arguments),
+            lambda token: CheckArguments(
+                id=token, workflow=command.workflow, arguments=command.arguments, version=command.version
+            ),
         )
         if isinstance(checked, str):
             return Refused(code="invalid", message=checked)
         assert isinstance(checked, ArgumentsChecked)
         if checked.unknown_workflow:
-            return Refused(code="not_found", message=await self._unknown(command))
+            sentence = await self._unknown(command) if command.version is None else checked.faults[0].sentence
+            return Refused(code="not_found", message=sentence)
         if checked.faults:
             faults = "; ".join(f"{fault.field}: {fault.sentence}" for fault in checked.faults)
             return Refused(code="invalid", message=f"the inputs do not fit workflow {command.workflow}: {faults}")
@@ -182,7 +202,9 @@ class Clerk:
         if command.at is None and command.input is not None:
             if not isinstance(command.input, dict):
                 return Refused(code="invalid", message="the input of a workflow is an object: its arguments by name")
-            start = StartRun(run_id=new, app=row.app, workflow=row.workflow, arguments=command.input)
+            origin = await loop.run_in_executor(None, self._started, command.run_id)
+            version = None if origin is None else origin.version
+            start = StartRun(run_id=new, app=row.app, workflow=row.workflow, arguments=command.input, version=version)
             checked = await self._check(start)
             if isinstance(checked, Refused):
                 return checked

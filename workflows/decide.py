@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from understudy.messages import events as ev
 from understudy.messages import frames
+from understudy.messages.differences import Difference
 from understudy.messages.failures import Exit, Failure
 from understudy.workflows import inputs as do
 from understudy.workflows.approvals import (
@@ -35,6 +36,7 @@ from understudy.workflows.mailbox import (
     receive_asked,
     receive_withdrawn,
 )
+from understudy.workflows.recorded import explained
 from understudy.workflows.rewind import asked_again, give_up_unknown, may_not_begin_again
 from understudy.workflows.state import RunState
 from understudy.workflows.streams import value_emitted
@@ -144,9 +146,9 @@ def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: De
     _park(state, happened.reason, moment, out)
 
 
-def _park(state: RunState, reason: str, moment: Moment, out: Decision) -> None:
+def _park(state: RunState, reason: str, moment: Moment, out: Decision, difference: Difference | None = None) -> None:
     if state.halted != "parked":
-        out.events.append(ev.RunParked(at=moment.now, reason=reason))
+        out.events.append(ev.RunParked(at=moment.now, reason=reason, difference=difference))
         out.now.append(do.EndProgram())
         out.then.append(do.Announce())
 
@@ -178,6 +180,8 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
     state: RunState, happened: do.ProgramTurn, moment: Moment, out: Decision
 ) -> None:
     turn = happened.turn
+    if turn.fingerprint not in {"", state.fingerprint}:
+        out.events.append(ev.CodeAdopted(at=moment.now, fingerprint=turn.fingerprint))
     if turn.state is not None and turn.state != state.shared:
         out.events.append(ev.StateChanged(at=moment.now, state=turn.state))
     for command in turn.commands:
@@ -210,8 +214,9 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 else:
                     _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step, calls=calls), moment, out)
                 return
-            case frames.Diverge(detail=detail):
-                _park(state, f"the workflow cannot be replayed: {detail}", moment, out)
+            case frames.Diverge():
+                reason, difference = explained(state, command)
+                _park(state, reason, moment, out, difference)
                 return
 
 
@@ -249,6 +254,8 @@ def _schedule_child(state: RunState, command: frames.ScheduleChild, moment: Mome
             app=state.app,
             workflow=command.workflow,
             arguments=command.arguments,
+            version=command.version,
+            fingerprint=command.fingerprint,
         )
     )
     out.then.append(do.StartChild(command.key))

@@ -289,8 +289,8 @@ def workflow(fn: Stateful[S, P, R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None) -> WorkflowDecorator: ...
-def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
+def workflow(*, name: str | None = None, version: int = 1) -> WorkflowDecorator: ...
+def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None, version: int = 1) -> Any:
     """Make a coroutine function a workflow, which runs in a program process.
 
     A first parameter named ``state``, annotated with a pydantic model whose fields all have defaults, is the run's
@@ -298,11 +298,13 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
 
     Args:
         fn: The function, ``async``.
-        name: What the workflow is called; the function's name by default. One app has each name once.
+        name: What the workflow is called; the function's name by default. One app has each name once in each version.
+        version: 1, 2, 3 ... New runs take the newest version that is defined; a run goes on with the one that it was
+            started with, for as long as that is defined beside the newer ones.
 
     Raises:
-        DefinitionError: The function is not ``async``, takes ``*args`` or ``**kwargs``, or its state has fields without
-            a default.
+        DefinitionError: The function is not ``async``, takes ``*args`` or ``**kwargs``, its state has fields without a
+            default, or the version is no number above 0.
     """
 
     def decorate(fn: Callable[..., Any]) -> Workflow[..., Any]:
@@ -318,7 +320,8 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
         if variadic:
             msg = f"{title} takes {' and '.join(variadic)}: name its parameters, so that a run's arguments have names"
             raise DefinitionError(msg)
-        definition = WorkflowDefinition("workflow", workflow_name, fn, site)
+        _check_version(version, title)
+        definition = WorkflowDefinition("workflow", workflow_name, fn, site, version)
         if isinstance(fn.__annotations__.get("state"), type):
             _ = definition.state_model  # refuses it here where that is possible already
         return Workflow(definition)
@@ -329,6 +332,13 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
 async def sleep(seconds: float) -> None:
     """Wait. Inside a workflow the wait is durable: it survives every process and holds none while it lasts."""
     await asyncio.sleep(seconds)  # the loop that programs run on makes every timer a journaled one
+
+
+def _check_version(version: object, title: str) -> None:
+    """Refuse what is no version: callers need not be typed."""
+    if not isinstance(version, int) or version < 1:
+        msg = f"{title} has version {version!r}: versions are 1, 2, 3 ..."
+        raise DefinitionError(msg)
 
 
 def _name(fn: object, name: str | None, kind: str) -> str:

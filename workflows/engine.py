@@ -21,6 +21,7 @@ from understudy.journal.protocol import Journal
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.commands import Accepted, Command, Refused, Reply, StartRun
 from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed
+from understudy.messages.events import RunStarted
 from understudy.metrics import log
 from understudy.supervision.backend_spawn import SpawnBackend
 from understudy.supervision.backend_zygote import ZygoteBackend
@@ -142,7 +143,8 @@ class Engine:
             observe=log.record,
         )
         self.runs.attach(services)
-        self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal, self._reads.find_approval)
+        find = self._reads.find_approval
+        self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal, find, self._started)
         if reachable:
             door = Door(self.home, partial(self.lull.command, self._clerk.carry_out))
             self.reactor.submit(door.open()).result()
@@ -218,6 +220,13 @@ class Engine:
         """Say why a run takes no message: there is none. A thread of the reactor's executor."""
         if self.journal.run(run_id) is None:
             return Refused(code="not_found", message=f"there is no run {run_id!r}")
+        return None
+
+    def _started(self, run_id: str) -> RunStarted | None:
+        """Give how a run was started, None where there is none. A thread of the reactor's executor."""
+        for stored in self.journal.events(run_id, limit=1):
+            if isinstance(stored.event, RunStarted):
+                return stored.event
         return None
 
     def launch(self, command: StartRun) -> Accepted | Refused:

@@ -9,9 +9,13 @@ from typing import Any, Final, Literal
 
 from understudy.messages.events import (
     AnyEvent,
+    ApprovalAsked,
     CancelRequested,
+    ChildScheduled,
+    CodeAdopted,
     ProgramEnded,
     ProgramStarted,
+    ReceiveAsked,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -20,11 +24,16 @@ from understudy.messages.events import (
     RunResumed,
     RunStarted,
     StateChanged,
+    StepScheduled,
+    TimerSet,
 )
 from understudy.messages.frames import Resolution
 from understudy.messages.records import RunStatus
 from understudy.workflows import fold_approvals, fold_messages, fold_rewind, fold_steps, fold_waits
 from understudy.workflows.state import CANCEL_KEY, RunState
+
+_ASKING: Final = (StepScheduled, TimerSet, ChildScheduled, ReceiveAsked, ApprovalAsked)
+"""Events that the program has asked for, each under a key of its own."""
 
 
 def fold_all(events: Iterable[AnyEvent]) -> RunState:
@@ -64,10 +73,14 @@ def fold(state: RunState | None, event: AnyEvent) -> RunState:
             parent_key=event.parent_key,
             seed=event.seed,
             begun_at=event.at if event.begun_at is None else event.begun_at,
+            version=event.version,
+            fingerprint=event.fingerprint,
         )
     else:
         _FOLDS[type(event)](state, event)
     state.seq += 1
+    if isinstance(event, _ASKING) and not (isinstance(event, ApprovalAsked) and event.step is not None):
+        state.asked[event.key] = state.seq
     state.updated_at = event.at
     return state
 
@@ -78,6 +91,10 @@ def _state_changed(state: RunState, event: StateChanged) -> None:
 
 def _program_started(state: RunState, event: ProgramStarted) -> None:
     state.program = event.worker
+
+
+def _code_adopted(state: RunState, event: CodeAdopted) -> None:
+    state.fingerprint = event.fingerprint
 
 
 def _program_ended(state: RunState, event: ProgramEnded) -> None:
@@ -141,6 +158,7 @@ def _run_resumed(state: RunState, event: RunResumed) -> None:  # noqa: ARG001  e
 _FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
     StateChanged: _state_changed,
     ProgramStarted: _program_started,
+    CodeAdopted: _code_adopted,
     ProgramEnded: _program_ended,
     CancelRequested: _cancel_requested,
     RunCompleted: _run_completed,

@@ -50,6 +50,7 @@ def _forget(state: RunState, key: str) -> None:
             state.shelved[key] = step
     if (child := state.children.pop(key, None)) is not None:
         state.in_flight -= child.open
+    state.asked.pop(key, None)
     state.timer_keys.discard(key)
     state.refused.discard(key)
     state.answers.pop(key, None)
@@ -89,6 +90,7 @@ def unshelve(state: RunState, step: Step) -> None:
 def _run_forked(state: RunState, event: RunForked) -> None:
     state.cancel_requested = state.reason = None  # what its origin was asked to do is not asked of it
     state.inherited, state.later_seed = len(state.resolutions), event.seed
+    state.diverted = event.key
     if not event.given:
         return
     if (child := state.children.get(event.key)) is not None:

@@ -32,7 +32,9 @@ def _timer_cancelled(state: RunState, event: TimerCancelled) -> None:
 
 
 def _child_scheduled(state: RunState, event: ChildScheduled) -> None:
-    state.children[event.key] = Child(event.run_id, event.app, event.workflow, event.arguments)
+    state.children[event.key] = Child(
+        event.run_id, event.app, event.workflow, event.arguments, event.version, event.fingerprint
+    )
     state.children_made += 1
     state.in_flight += 1
 

@@ -28,6 +28,7 @@ from understudy.messages.commands import (
     Workers,
 )
 from understudy.messages.errors import WorkerNotFound
+from understudy.messages.events import RunStarted
 from understudy.messages.records import ActorRecord, ApprovalRecord, RunRecord, RunStatus, WorkerRecord
 from understudy.metrics.figures import Metrics
 from understudy.workflows.approving import check_decision
@@ -106,6 +107,8 @@ class Helm(ABC):
             app=workflow.definition.app,
             workflow=workflow.name,
             arguments=workflow.bind(*args, **kwargs),
+            version=workflow.definition.version,
+            fingerprint=workflow.definition.fingerprint,
         )
         check(self._launch(command))
         return self._handle(command.run_id, workflow.definition)
@@ -138,7 +141,12 @@ class Helm(ABC):
             RunNotFound: There is none with this id.
         """
         record = self.reads.run(run_id)
-        return self._handle(run_id, known_workflow(record.app, record.workflow))
+        found = known_workflow(record.app, record.workflow)
+        if found is not None and found.version > 1:
+            first = self.reads.events(run_id, limit=1)[0].event
+            assert isinstance(first, RunStarted), "the first event of every run"
+            found = known_workflow(record.app, record.workflow, first.version)
+        return self._handle(run_id, found)
 
     def _handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
         if workflow is None:

@@ -16,6 +16,7 @@ from understudy.supervision.protocol import (
     Withdraw,
 )
 from understudy.workflows.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
+from understudy.workflows.recorded import digests, references, withdrawn
 from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState
 
@@ -53,8 +54,13 @@ class ProgramLink:
         """True while the program runs or has not even begun to."""
         return self._token is not None and self._unanswered > 0
 
-    def start(self, state: RunState) -> None:
-        """Give the program to its pool, with every outcome there is."""
+    def start(self, state: RunState, *, trial: bool = False) -> None:
+        """Give the program to its pool, with every outcome there is.
+
+        Args:
+            state: The run.
+            trial: Have it say whether it asks for what is recorded, and nothing more.
+        """
         if self._token is not None:
             return
         self._token = self._services.mint()
@@ -62,18 +68,26 @@ class ProgramLink:
         history, self._unsent = _split(state.resolutions)
         self._sent = len(history)
         self._unanswered = 1
+        known = state.known_keys()
+        compared = trial or bool(state.fingerprint)
         frame = StartProgram(
             run_id=self._run_id,
             workflow=state.workflow,
+            version=state.version,
+            fingerprint=state.fingerprint,
             arguments=state.arguments,
             started_at=state.begun_at,
             seed=state.seed or state.run_id,
             shared=state.inherited,
             later_seed=state.later_seed,
             history=tuple(history),
-            known=state.known_keys(),
+            known=known,
             emitted=state.emitted,
-            whole=not self._unsent,
+            digests=digests(state, known) if compared else (),
+            references=references(state) if compared else {},
+            withdrawn=withdrawn(state) if compared else (),
+            following=len(self._unsent),
+            trial=trial,
         )
         job = Job(
             token=self._token,

@@ -129,6 +129,8 @@ class Runs:
                 parent=parent,
                 parent_key=key,
                 seed=secrets.token_hex(16),
+                version=command.version or 1,
+                fingerprint=command.fingerprint,
             )
             state = fold(None, first)
             accepted = partial(self._launched, command.run_id)
@@ -171,7 +173,14 @@ class Runs:
     def launch_child(self, parent: RunState, key: str) -> None:
         """See ``Directory``."""
         child = parent.children[key]
-        command = StartRun(run_id=child.run_id, app=child.app, workflow=child.workflow, arguments=child.arguments)
+        command = StartRun(
+            run_id=child.run_id,
+            app=child.app,
+            workflow=child.workflow,
+            arguments=child.arguments,
+            version=child.version,
+            fingerprint=child.fingerprint,
+        )
 
         def launched(answer: Accepted | Refused) -> None:
             if isinstance(answer, Refused):

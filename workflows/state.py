@@ -90,6 +90,8 @@ class Child:
     app: str
     workflow: str
     arguments: dict[str, Json]
+    version: int = 1
+    fingerprint: str = ""
     open: bool = True
     retry: str | None = None
     """Where it has ended and is to go on all the same: what tells this order from earlier ones."""
@@ -196,6 +198,14 @@ class RunState:
     result: Json = None
     failure: Failure | None = None
     failed_step: str | None = None
+    version: int = 1
+    """Which of the workflows of its name the run was started with."""
+    fingerprint: str = ""
+    """Of the code that the journal was last replayed with."""
+    diverted: str | None = None
+    """Key of the call that a fork may have given other arguments than its program asks with."""
+    asked: dict[str, int] = field(default_factory=dict[str, int])
+    """What the program has asked for: key to the number of the event that holds it, in the order of the journal."""
     in_flight: int = 0
     """Steps and children that are open."""
     wait_changes: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
@@ -210,14 +220,12 @@ class RunState:
             return self.ended
         if self.halted is not None:
             return self.halted
-        if self.program is None and not (self.emitted or self.known_keys()):
+        if self.program is None and not (self.emitted or self.asked):
             return "pending"
         waits = self.timers or self.receives or self.questions
         asleep = self.in_flight == self.escalated and bool(waits) and self.cancel_requested is None
         return "waiting" if asleep else "running"
 
     def known_keys(self) -> tuple[str, ...]:
-        """Keys of everything the program has ever asked for."""
-        asked = [key for key, question in self.questions.items() if question.step is None]
-        answered = [key for key, answer in self.answers.items() if answer.question.step is None]
-        return (*self.steps, *self.children, *self.timer_keys, *self.receives, *self.taken, *asked, *answered)
+        """Keys of everything the program has ever asked for, in the order of the journal."""
+        return tuple(self.asked)

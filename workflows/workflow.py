@@ -90,7 +90,11 @@ class Workflow(Generic[P, R]):
         return cast("R", self.definition.decode_result(json))
 
     async def _run_as_child(self, port: ProgramPort, arguments: dict[str, Json]) -> R:
-        return self.decode_result(await port.call_child(workflow=self.name, arguments=arguments))
+        found = self.definition
+        result = await port.call_child(
+            workflow=self.name, arguments=arguments, version=found.version, fingerprint=found.fingerprint
+        )
+        return self.decode_result(result)
 
 
 def check_workflow(given: object) -> None:

@@ -133,7 +133,8 @@ def test_a_run_whose_code_changed_is_parked_and_goes_on_once_the_code_is_back(
     code = app.read_text()
     app.write_text(code.replace('await note(effects, "before")', "await add(1, 2)"))
     answer = understudy("run", "app.py:gate", "--id", "g-1", code=6)
-    assert "the journal holds the outcome of note#1, but the code now waits for add#1" in answer.err
+    assert "event 3 of the journal holds the call of note#1 with " in answer.err
+    assert f'but the code now waits for add#1 with {{"args":[1,2],"kwargs":{{}}}} ({app}:' in answer.err
     assert understudy.result_of("runs", "show", "g-1", "-o", "json")["status"] == "parked"
     app.write_text(code)
     gate.open()

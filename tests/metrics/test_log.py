@@ -26,6 +26,10 @@ CRASHED = ev.AttemptEnded(at=1.0, key=KEY, attempt=1, token="1:1", outcome="cras
 STARTED = ev.AttemptStarted(at=1.0, key=KEY, attempt=1, token="1:1", worker="tool-1", pid=7, incarnation=2)
 
 SENTENCES = [
+    (
+        ev.CodeAdopted(at=1.0, fingerprint="0123456789abcdef"),
+        "run r goes on with code 0123456789abcdef, which asks for what is recorded",
+    ),
     (ev.RunStarted(at=1.0, run_id="r", app="a.py", workflow="w", arguments={}), "run r started: workflow w"),
     (
         ev.StepScheduled(

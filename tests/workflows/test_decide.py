@@ -47,6 +47,13 @@ class Case:
     def turn(self, *commands: ProgramCommand, state: Any = None) -> Decision:
         return self.happen(do.ProgramTurn(Turn(run_id="r", commands=commands, state=state)))
 
+    def happen_turn(self, turn: Turn) -> Decision:
+        return self.happen(do.ProgramTurn(turn))
+
+    def happen_recorded(self, event: ev.AnyEvent) -> None:
+        """Have something on record that nobody decided here."""
+        fold(self.state, event)
+
     def step(self, key: str = "search#1", **options: Any) -> Decision:
         """Have the program ask for a step and a worker begin it."""
         self.turn(schedule(key, **options))

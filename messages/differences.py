@@ -1,0 +1,121 @@
+"""Where a program asks for something else than its journal holds, and how the two are compared."""
+
+import json
+from hashlib import sha256
+from typing import Final, Literal, TypeAlias
+
+from pydantic_core import from_json, to_json
+
+from understudy.messages.base import Json, Message
+
+LONGEST: Final = 200
+"""Characters of a value that a sentence shows."""
+
+Kind: TypeAlias = Literal["arguments", "extra", "missing", "outcome", "withdrawn"]
+
+
+class Asked(Message):
+    """What code asks for during a replay."""
+
+    key: str
+    what: str
+    """Such as ``tool app:search``, ``child research``, ``timer``."""
+    arguments: Json = None
+    too_long: bool = False
+    """Whether the arguments are left out because they are too long to be shown."""
+    place: str = ""
+    """File and line of the user's code that awaits it, ``/path/app.py:31``; empty where no such line is known."""
+
+    def sentence(self) -> str:
+        """Say what it is, with the place."""
+        arguments = "" if self.arguments is None else f" with {_short(self.arguments)}"
+        return f"{self.key}{arguments}" + (f" ({self.place})" if self.place else "")
+
+
+class Difference(Message):
+    """The first place at which code and journal part.
+
+    ``arguments``: the call of ``key`` is there, with other arguments or of another thing. ``extra``: something is asked
+    for before ``key`` that the journal does not hold there. ``missing``: ``key`` is not asked for. ``outcome``: the
+    journal's next outcome is that of ``key``, which has not been asked for. ``withdrawn``: the journal holds that
+    ``key`` is awaited no longer, and it is.
+    """
+
+    kind: Kind
+    key: str
+    """Of the call that the journal holds."""
+    seq: int | None = None
+    """Number of the event that holds it."""
+    what: str = ""
+    """What the journal holds under the key; see ``Asked.what``."""
+    arguments: Json = None
+    """With which arguments it does."""
+    asked: tuple[Asked, ...] = ()
+    """What the code asks for in its place, or waits for."""
+    ending: str = ""
+    """How the code comes to its end instead, such as ``returns``; empty where it does not."""
+    changes: tuple[str, ...] = ()
+    """With ``arguments``: where they differ, such as ``args[0] was 1 and is 2``."""
+
+    def sentence(self) -> str:
+        """Say what the journal holds, and what the code asks for now."""
+        return f"{self._held()}, but {self._now()}"
+
+    def _held(self) -> str:
+        where = "the journal holds" if self.seq is None else f"event {self.seq} of the journal holds"
+        if self.kind == "withdrawn":
+            return f"{where} the call of {self.key}, which is no longer awaited"
+        arguments = "" if self.arguments is None else f" with {_short(self.arguments)}"
+        return f"{where} the call of {self.key}{arguments}"
+
+    def _now(self) -> str:
+        asked = ", ".join(each.sentence() for each in self.asked)
+        match self.kind:
+            case "arguments":
+                changes = f": {'; '.join(self.changes)}" if self.changes else ""
+                return f"the code now asks for {asked}{changes}"
+            case "extra":
+                return f"the code now also asks for {asked}"
+            case "withdrawn":
+                return f"the code now waits for {asked}"
+            case _:
+                return f"the code now {self.ending}" if self.ending else f"the code now waits for {asked or 'nothing'}"
+
+
+def _short(arguments: Json) -> str:
+    """Write arguments in a few words, as the call was written where that is known."""
+    text = to_json(arguments).decode()
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def changes(held: Json, asked: Json, path: str = "") -> list[str]:
+    """Give where two JSON values differ, one sentence each, outermost first."""
+    if isinstance(held, dict) and isinstance(asked, dict):
+        found: list[str] = []
+        for name in {**held, **asked}:
+            place = f"{path}.{name}" if path else name
+            if name not in asked:
+                found.append(f"{place} was {_short(held[name])} and is gone")
+            elif name not in held:
+                found.append(f"{place} is new: {_short(asked[name])}")
+            else:
+                found += changes(held[name], asked[name], place)
+        return found
+    if isinstance(held, list) and isinstance(asked, list) and len(held) == len(asked):
+        return [
+            each
+            for place, pair in enumerate(zip(held, asked, strict=True))
+            for each in changes(*pair, f"{path}[{place}]")
+        ]
+    if digest("", held) == digest("", asked):
+        return []
+    return [f"{path or 'it'} was {_short(held)} and is {_short(asked)}"]
+
+
+def digest(what: str, arguments: Json) -> str:
+    """Give a short text that is the same for the same JSON, however it was written down.
+
+    The order of an object's names does not count. Numbers are compared as JSON writes them: 1 is not 1.0.
+    """
+    plain = from_json(to_json(arguments))
+    return sha256(json.dumps([what, plain], sort_keys=True).encode()).hexdigest()[:16]

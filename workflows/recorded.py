@@ -1,0 +1,101 @@
+"""What a program is told of its journal, so that its replay can be compared with it; and what came of that.
+
+Pure: everything is made from a run's state.
+"""
+
+from typing import Final
+
+from pydantic_core import to_json
+
+from understudy.messages.base import Json
+from understudy.messages.differences import Difference, changes, digest
+from understudy.messages.frames import Diverge
+from understudy.workflows.state import Question, RunState
+
+MOST_CHANGES: Final = 5
+SHOWN_BYTES: Final = 4096
+"""Longest arguments that are kept with a difference, which is for people to read."""
+
+
+def digests(state: RunState, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Give what was asked for under each key, in short; see ``StartProgram.digests``."""
+    return tuple(_digest(state, key) for key in keys)
+
+
+def _digest(state: RunState, key: str) -> str:
+    if key == state.diverted:
+        return ""
+    return digest(_what(state, key).partition(" ")[0], _held(state, key))
+
+
+def references(state: RunState) -> dict[str, str]:
+    """Give by what reference steps will be run that have not ended: a worker of the new code has to know it."""
+    return {step.key: step.ref for step in state.steps.values() if step.open}
+
+
+def withdrawn(state: RunState) -> tuple[str, ...]:
+    """Give the keys that are awaited no longer and had no outcome."""
+    awaited = {*state.timers, *state.receives, *state.questions}
+    awaited.update(step.key for step in state.steps.values() if step.open)
+    awaited.update(key for key, child in state.children.items() if child.open)
+    awaited.update(resolution.key for resolution in state.resolutions)
+    return tuple(key for key in state.asked if key not in awaited)
+
+
+def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None]:
+    """Give why a run cannot be replayed, with its ways on, and the difference with what the journal holds."""
+    difference = command.difference
+    if difference is None:
+        return f"the workflow cannot be replayed: {command.detail}", None
+    held = _held(state, difference.key)
+    found: list[str] = []
+    if difference.kind == "arguments" and not difference.asked[0].too_long:
+        found = changes(held, difference.asked[0].arguments)
+        step = state.steps.get(difference.key)
+        what, asked = _what(state, difference.key), difference.asked[0].what
+        if step is not None and what != asked and (step.open or not found):
+            found.insert(0, f"it was {what} and is {asked}")
+    whole = difference.model_copy(
+        update={
+            "seq": state.asked.get(difference.key),
+            "what": _what(state, difference.key),
+            "arguments": held if len(to_json(held)) <= SHOWN_BYTES else None,
+            "changes": tuple(found[:MOST_CHANGES]),
+        }
+    )
+    return f"its code has changed, and the journal cannot be replayed: {whole.sentence()}. {ways_on(state)}", whole
+
+
+def ways_on(state: RunState) -> str:
+    """Say what can be done about code that has changed under a run."""
+    return (
+        f"Nothing was run or recorded. Mend the code and `understudy runs resume {state.run_id}`; or let a new run go "
+        f"another way from a step before that, `understudy runs fork {state.run_id} --at KEY`; or keep the old code "
+        f"for the runs that it began, and make the new one a version beside it: @workflow(name={state.workflow!r}, "
+        f"version={state.version + 1})"
+    )
+
+
+def _held(state: RunState, key: str) -> Json:
+    if (step := state.steps.get(key)) is not None:
+        return step.arguments
+    if (child := state.children.get(key)) is not None:
+        return dict(child.arguments)
+    question = _question(state, key)
+    return None if question is None else {"action": question.action, "args": question.args}
+
+
+def _what(state: RunState, key: str) -> str:
+    """See ``Asked.what``."""
+    if (step := state.steps.get(key)) is not None:
+        return f"{step.kind} {step.ref}"
+    if (child := state.children.get(key)) is not None:
+        return f"child {child.workflow}"
+    if _question(state, key) is not None:
+        return "approval"
+    return "timer" if key in state.timer_keys else "receive"
+
+
+def _question(state: RunState, key: str) -> Question | None:
+    answer = state.answers.get(key)
+    return state.questions.get(key) if answer is None else answer.question
