@@ -110,7 +110,8 @@ def tool(  # noqa: PLR0913  the contract's options
         env: Names of environment variables that it may see. A tool with such has processes of its own.
         accept: Evaluators that must accept its result.
         threshold: Score from which each of them accepts it.
-        on_reject: What becomes of a result they do not accept.
+        on_reject: What becomes of a result they do not accept: ``"retry"``, ``"flag"`` it and go on, ``"fail"``, or
+            ``"escalate"`` to a person, who takes it, replaces it or rejects it (``Orchestrator.decide``).
 
     Raises:
         DefinitionError: An option has a value it cannot have; all of them are named.
@@ -248,7 +249,9 @@ class LLM(Step[[str], T], Generic[T]):
             instructions: What the model is told before every prompt.
             accept: Evaluators that must accept the answer.
             threshold: Score from which each of them accepts it.
-            on_reject: What becomes of an answer they do not accept; ``"retry"`` feeds back what they said.
+            on_reject: What becomes of an answer they do not accept: ``"retry"`` feeds back what they said, ``"flag"``
+                marks it and goes on, ``"fail"`` ends the step, ``"escalate"`` waits for a person, who takes it,
+                replaces it or rejects it (``Orchestrator.decide``).
             retry: How often and when it is tried again.
             timeout: Seconds one attempt may take; None for no limit.
             settings: Handed to the model as they are.

@@ -181,7 +181,7 @@ class Reads:
     def metrics(self) -> Metrics:
         """Fold every run of the journal to figures."""
         rows = self.journal.runs(limit=None)
-        return figures((row.workflow, self.journal.events(row.id)) for row in rows)
+        return figures((row.workflow, stored_events(self.journal, row.id)) for row in rows)
 
 
 def result_of(state: RunState) -> Json:

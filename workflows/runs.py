@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import pykka
 from loguru import logger
 
+from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Append, RunRow
 from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
@@ -349,7 +350,7 @@ class Runs:
 
     def _load(self, run_id: str) -> RunState:
         """Fold a run from the journal. Reader's thread."""
-        return fold_all(self.events(run_id))
+        return fold_all(stored.event for stored in stored_events(self._services.journal, run_id))
 
     def events(self, run_id: str) -> list[AnyEvent]:
         """Give all events of a run. Reader's thread."""

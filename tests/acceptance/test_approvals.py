@@ -24,6 +24,7 @@ from understudy import (
     approve,
 )
 from understudy.messages.records import ApprovalRecord
+from understudy.testing import assert_state_is_fold
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
@@ -71,6 +72,7 @@ def test_a_run_that_waits_for_a_person_holds_nothing_and_is_found_without_being_
 def test_a_wait_for_a_person_ends_at_its_limit_and_its_question_with_it(orchestrator):
     run = orchestrator.start(asking.impatient)
     (first,) = asked(orchestrator)
+    assert_state_is_fold(run)
     (second,) = eventually(lambda: [each for each in orchestrator.approvals() if each.action == "then later"] or None)
     assert orchestrator.approvals() == [second]
     with pytest.raises(ApprovalClosed, match="not open any more"):
@@ -197,6 +199,7 @@ def test_a_question_outlives_the_kill_of_its_orchestrator_and_so_does_its_answer
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator:
         run = orchestrator.get("r")
         assert run.result(30) == "released to prod, said ada"
+        assert_state_is_fold(run)
         types = [stored.type for stored in run.events()]
         assert (types.count("approval.asked"), types.count("approval.decided")) == (1, 1)
         assert log.read_text().splitlines().count("build 7") == 1
@@ -222,6 +225,7 @@ def test_a_person_decides_about_a_result_that_evaluators_rejected(orchestrator, 
     (step, *_) = run.steps()
     assert [attempt.outcome for attempt in step.attempts] == ["rejected" if decision == "reject" else "ok"]
     assert orchestrator.metrics().totals.rejections == 1
+    assert_state_is_fold(run)
 
 
 def test_an_edit_that_is_no_result_of_the_step_is_refused_by_field_and_the_question_stays(orchestrator, tmp_path):

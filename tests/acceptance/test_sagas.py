@@ -12,6 +12,7 @@ from tests.acceptance import harness
 from tests.acceptance.apps import sagas
 from tests.support import eventually
 from understudy import Orchestrator
+from understudy.testing import assert_state_is_fold
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PARTS = ["flight", "hotel", "car"]
@@ -53,6 +54,7 @@ def test_an_orchestrator_killed_between_any_two_steps_leaves_nothing_undone_and_
         (tmp_path / STORY[-1]).touch()
         assert run.result(30) == "stayed at home: error"
         assert [step.status for step in run.steps()] == ["completed", "completed", "failed", "completed", "completed"]
+        assert_state_is_fold(run)
     assert (tmp_path / "log").read_text().splitlines() == STORY
 
 

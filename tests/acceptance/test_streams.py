@@ -16,6 +16,7 @@ from tests.acceptance.apps import telling
 from tests.acceptance.harness import reached
 from tests.support import eventually
 from understudy import Orchestrator, RunNotFound, emit
+from understudy.testing import assert_state_is_fold
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
@@ -79,6 +80,7 @@ def test_values_are_emitted_once_though_everything_is_killed_in_between(home: Pa
         assert run.result(60) == 60
         assert [(item.offset, item.value) for item in run.stream()] == [(n, n) for n in range(60)]
         assert [item.value for item in run.stream("negative")] == [-n for n in range(60)]
+        assert_state_is_fold(run)
 
 
 def test_more_than_a_message_between_processes_holds_can_be_emitted_without_a_pause(orchestrator):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.workflows.test_decide import Case, evaluation, types
 from tests.workflows.world import World
-from understudy import approve, sleep, tool, workflow
+from understudy import StepRejected, approve, evaluator, sleep, tool, workflow
 from understudy.messages.approvals import approval_id, split_approval_id
 from understudy.messages.codec import decode_event
 from understudy.messages.errors import ApprovalClosed, ApprovalNotFound
@@ -70,6 +70,60 @@ def test_what_a_person_decided_is_what_the_program_heard_under_random_crashes(bl
         late += nobody
     assert deaths > 30
     assert late > 10
+
+
+@evaluator
+def never(numbers: list[int]) -> bool:
+    return not numbers
+
+
+@tool(accept=[never], on_reject="escalate")
+def judged(numbers: list[int]) -> list[int]:
+    return numbers * 2
+
+
+@workflow
+async def judging(width: int) -> list[str]:
+    """Results that evaluators reject, and a person takes, replaces or rejects; some are not waited for."""
+
+    async def branch(n: int) -> str:
+        try:
+            async with asyncio.timeout(2.0 if n % 2 else None):
+                return str(await judged([n]))
+        except StepRejected:
+            return "rejected"
+        except TimeoutError:
+            return "late"
+
+    return list(await asyncio.gather(*(branch(n) for n in range(width))))
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_a_rejected_result_becomes_what_a_person_made_of_it_under_random_crashes(block: int) -> None:
+    deaths = 0
+    seen: set[str] = set()
+    for seed in range(block * 25, block * 25 + 25):
+        world = World(judging.definition, seed, crashes=0.05, deciding=True, width=4)
+        state = world.run()
+        assert state.status == "completed", (seed, state.reason)
+        assert not state.questions
+        assert state.escalated == state.in_flight == 0
+        assert not world.marks
+        events = [decode_event(body) for body in world.journal]
+        decided = {event.key.partition("@")[0]: event for event in events if isinstance(event, ApprovalDecided)}
+        assert isinstance(state.result, list)
+        for n, told in enumerate(state.result):
+            event = decided.get(f"{n + 1}/judged#1")
+            made = (
+                {"approve": str([n, n]), "reject": "rejected", "edit": str(event.args)}[event.decision] if event else ""
+            )
+            assert told in {made, "late"}, (seed, n)
+            assert told != "late" or n % 2
+            seen.add(told if told in {"late", "rejected"} else event.decision if event else "")
+        assert max(len(step.attempts) - sum(not a.charged for a in step.attempts) for step in state.steps.values()) == 1
+        deaths += world.deaths
+    assert deaths > 20
+    assert seen == {"late", "rejected", "approve", "edit"}
 
 
 def ask(key: str = "approve#1", args: Any = None) -> ScheduleApproval:

@@ -13,6 +13,7 @@ from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.loop import ProgramLoop
 from understudy.actors.program import Program
 from understudy.messages.codec import decode_event, encode_event
+from understudy.messages.evaluation import Evaluation
 from understudy.messages.events import AnyEvent, RunStarted
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
@@ -167,6 +168,9 @@ class World:
             case do.Dispatch(key=key, attempt=attempt):
                 if not any(job[0] == key for job in self.jobs):
                     self.jobs.append((key, attempt, self.mint(), len(self.state.resolutions)))
+            case do.Judge(key=key, attempt=attempt):
+                evaluation = Evaluation(name="judge", score=self.random.random(), passed=False, threshold=1.0)
+                self.inbox.append(do.StepJudged(key, attempt, (evaluation,)))
             case do.WithdrawStep(key=key):
                 self.jobs = [job for job in self.jobs if job[0] != key]
             case do.TellWritten():
@@ -363,6 +367,7 @@ class World:
         del self.journal[self.on_disk :]
         self.state = fold_all(decode_event(body) for body in self.journal)
         assert lost or as_json(self.state) == before
+        self.marks = set(self.state.questions)  # they are written and lost with their events
         self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
         missing = [item for item in self.unconfirmed if str(item[0]) not in self.state.message_keys]
         known = self.unconfirmed[: len(self.unconfirmed) - len(missing)]

@@ -74,8 +74,9 @@ def show(settings: Settings, run_id: str) -> None:
 
     with Reads.open(settings.home) as reads:
         run, steps, state = reads.run(run_id), reads.steps(run_id), reads.state(run_id)
+        asked = reads.approvals(run_id)
     if settings.json:
-        emit({**run.model_dump(), "state": state, "steps": steps})
+        emit({**run.model_dump(), "state": state, "steps": steps, "approvals": asked})
         return
     duration = seconds(between(run.started_at, run.ended_at))
     facts(
@@ -87,6 +88,7 @@ def show(settings: Settings, run_id: str) -> None:
             ("started", run.started_at),
             ("duration", duration),
             ("parent", run.parent),
+            ("waits for a person", "; ".join(f"{each.action} ({each.id})" for each in asked)),
         ]
     )
     print()
