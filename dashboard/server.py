@@ -90,7 +90,10 @@ class Server:
             target=self._server.run, args=([listener],), name="understudy-http", daemon=True
         )
         self._thread.start()
-        self._server.answering.wait()
+        self._server.begun.wait()
+        if not self._server.started:
+            msg = f"the HTTP server at {self.url} did not begin; its log says why"
+            raise CannotServe(msg)
         orchestrator.announce(self.url)
 
     def __repr__(self) -> str:
@@ -116,20 +119,28 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn in a thread, which says when it answers, and lets those who wait know that it ends.
+    """uvicorn in a thread, which says when it has begun, and lets those who wait know that it ends.
 
     It is not the main thread, so uvicorn leaves signals alone: they are the process's owner's.
     """
 
     def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
         super().__init__(config)
-        self.answering = threading.Event()
+        self.begun = threading.Event()
+        """Set once it answers, or has ended without."""
         self._desk = desk
+
+    @override
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            self.begun.set()
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.answering.set()
+        self.begun.set()
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from understudy import (
     LLM,
+    Client,
     Fatal,
     MockModel,
     Orchestrator,
@@ -147,6 +148,8 @@ def main() -> None:
         run = orchestrator.start(research, "otters", id="brief-otters")
         assert_type(run.result(timeout=60), Brief)
         assert_type(orchestrator.start(stateful, "otters", n=3).result(), Literal["done"])
+    with Client("http://127.0.0.1:7878", token="secret") as client:
+        assert_type(client.start(research, "otters").result(), Brief)
 '''
 
 

@@ -153,8 +153,11 @@ class Engine:
             self.announce(None)
 
     def announce(self, url: str | None) -> None:
-        """Let other processes find in the home where HTTP is served; None where it is not."""
-        if self._reachable:
+        """Let other processes find in the home where HTTP is served; None where it is not.
+
+        Nothing once the engine is closed: the home may be another's by then.
+        """
+        if self._reachable and not self.closed:
             self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
 
     def _tune_interpreter(self) -> None:

@@ -17,6 +17,23 @@ import pytest
 from tests.support import descendants, eventually
 from understudy import Client, UnderstudyError
 
+NOSY = """
+import os
+from pathlib import Path
+
+from understudy import tool, workflow
+
+
+@tool
+def look() -> list[str]:
+    places = [Path(f"/proc/{pid}/environ") for pid in ("self", os.getppid())]
+    return [str(place) for place in places if b"somebody-chose" in place.read_bytes()]
+
+
+@workflow
+async def nosy() -> list[str]:
+    return await look()
+"""
 ENDS_WITHIN = 3.0
 """Seconds from a signal to the end of the process, whoever is being talked to."""
 
@@ -125,7 +142,10 @@ def test_other_machines_are_let_in_with_a_token_that_somebody_chose(understudy, 
     assert "at least 16" in understudy("serve", "app.py", "--port", "0", code=2).err
     token = "a-token-that-somebody-chose"
     monkeypatch.setenv("UNDERSTUDY_TOKEN", token)
+    (understudy.folder / "app.py").write_text(NOSY)
     process, url = serving(understudy, "--host", "0.0.0.0")
+    with Client(url, token) as client:
+        assert client.start_app("app.py", "nosy", {}).result(30) == [], "workers do not hear of the token"
     port = url.rsplit(":", 1)[1]
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
         assert http.get(f"http://127.0.0.1:{port}/api/v1/runs").status_code == 200
