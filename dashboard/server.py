@@ -21,6 +21,8 @@ from understudy.workflows.orchestrator import Orchestrator
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 7878
+BACKLOG: Final = 1024
+"""Connections that may wait to be taken."""
 GRACE: Final = 1
 """Seconds that requests have to come to an end once the server is closed; then they are cut off."""
 KEEP_ALIVE: Final = 75
@@ -68,9 +70,11 @@ class Server:
         listener = _listen(family, address, host, port)
         self.token: Final[Token] = known or make_token(orchestrator.home)
         self.port: Final[int] = listener.getsockname()[1]
-        self.url: Final = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        everywhere = ipaddress.ip_address(address).is_unspecified
+        self.url: Final = f"http://{_written(_loopback_of(family) if everywhere else host)}:{self.port}"
+        """Where to ask; from this machine, where it listens at all addresses."""
         self.desk: Final = Desk(orchestrator, apps)
-        hosts = () if ipaddress.ip_address(address).is_unspecified else (host, address)
+        hosts = () if everywhere else (host, address)
         config = uvicorn.Config(
             make_app(self.desk, self.token.value, hosts),
             http="h11",
@@ -163,6 +167,15 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
     return family, str(address[0])
 
 
+def _loopback_of(family: socket.AddressFamily) -> str:
+    return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+
+
+def _written(host: str) -> str:
+    """Write a host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address).is_loopback
 
@@ -173,9 +186,14 @@ def _listen(family: socket.AddressFamily, address: str, host: str, port: int) ->
     Raises:
         CannotServe: It is taken, or not ours to take.
     """
+    # The protocol is named because asyncio sends small answers at once only where it is; else each waits for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((address, port), family=family, backlog=1024)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
+        listener.close()
         number = error.errno if isinstance(error, OSError) else errno.EINVAL
         why = {
             errno.EADDRINUSE: "another program listens there",
@@ -184,6 +202,7 @@ def _listen(family: socket.AddressFamily, address: str, host: str, port: int) ->
         }.get(number or 0, str(error))
         msg = f"cannot listen at {host} port {port}: {why}; choose another with --port or --host"
         raise CannotServe(msg) from error
+    return listener
 
 
 class _Forward(logging.Handler):

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 
 from understudy.dashboard.gate import MAX_BODY_BYTES, host_of, is_address
 from understudy.dashboard.server import Server
+from understudy.messages.errors import CannotServe
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 PATHS = ("/metrics", "/openapi.json", "/api/v1/runs", "/api/v1/messages", "/api/v1/runs/x/stream", "/nothing", "/")
@@ -131,3 +133,23 @@ def test_hosts_are_read_without_their_ports():
     assert is_address("1.2.3.4")
     assert is_address("::1")
     assert not is_address("a")
+
+
+def test_a_small_answer_is_sent_at_once(http):
+    def seconds() -> float:
+        begin = time.perf_counter()
+        http.get("/healthz")
+        return time.perf_counter() - begin
+
+    assert min(seconds() for _ in range(20)) < 0.03, "a delayed acknowledgement takes 0.04 s"
+
+
+def test_it_is_reached_at_an_address_of_the_other_family(orchestrator):
+    try:
+        server = Server(orchestrator, host="::1", port=0)
+    except CannotServe:
+        pytest.skip("this machine has no IPv6")
+    with server:
+        assert server.url == f"http://[::1]:{server.port}"
+        headers = {"Authorization": f"Bearer {server.token.value}"}
+        assert httpx.get(f"{server.url}/api/v1/runs", headers=headers, trust_env=False).status_code == 200
