@@ -70,10 +70,11 @@ def describe() -> tuple[Definition, ...]:
     """Give the app's manifest: everything it defines.
 
     Raises:
-        DefinitionError: Two workflows of one version, or two tools with processes of their own, have the same name.
+        DefinitionError: Two workflows of one version, two sessions, or two tools with processes of their own, have the
+            same name.
     """
     records = tuple(definition.record() for definition in all_definitions())
-    alone = [record for record in records if record.kind == "workflow" or record.pool]
+    alone = [record for record in records if record.kind in {"workflow", "session"} or record.pool]
     names = Counter((record.kind, record.name, record.version) for record in alone)
     twice = [f"{kind}s called `{name}`" for (kind, name, _), count in names.items() if count > 1]
     if twice:

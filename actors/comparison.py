@@ -26,6 +26,7 @@ from understudy.messages.frames import (
     ScheduleReceive,
     ScheduleStep,
     ScheduleTimer,
+    SendMessage,
     StartProgram,
 )
 
@@ -34,7 +35,7 @@ SHOWN_BYTES: Final = 64 * 1024
 MOST_SHOWN: Final = 5
 """Most things that are shown of those that the program awaits."""
 
-Request: TypeAlias = ScheduleStep | ScheduleChild | ScheduleReceive | ScheduleApproval | ScheduleTimer
+Request: TypeAlias = ScheduleStep | ScheduleChild | ScheduleReceive | ScheduleApproval | ScheduleTimer | SendMessage
 
 
 class Comparison:
@@ -168,6 +169,8 @@ def _what(request: Request) -> str:
             return f"receive {name}"
         case ScheduleApproval():
             return "approval"
+        case SendMessage(to=to):
+            return f"message {to}"
         case _:
             return "timer"
 
@@ -189,4 +192,5 @@ _WORDS: Final[dict[type[Any], str]] = {
     ScheduleReceive: "receive",
     ScheduleApproval: "approval",
     ScheduleTimer: "timer",
+    SendMessage: "message",
 }

@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.messages.base import Json
-from understudy.messages.policy import StepKind, StepOptions
+from understudy.messages.policy import OnFailure, StepKind, StepOptions
 
 if TYPE_CHECKING:
     from understudy.actors.loop import DurableTimer
@@ -51,6 +51,10 @@ class ProgramPort(Protocol):
 
     def refuse(self, key: str, reason: str) -> None:
         """Have it recorded that the message of a wait could not be read."""
+        ...
+
+    def send(self, to: str, name: str, value: Json, on_failure: OnFailure = "continue") -> None:
+        """Have a message sent to another run or session: with what the program asks for next, or a turn's end."""
         ...
 
     def set_timer(self, timer: "DurableTimer", seconds: float) -> None:

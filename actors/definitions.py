@@ -17,12 +17,19 @@ from understudy.actors.signature import Signature
 from understudy.actors.site import Site
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
-from understudy.messages.frames import ArgumentsChecked, Fault, ResultChecked
+from understudy.messages.failures import Fault
+from understudy.messages.frames import ArgumentsChecked, ResultChecked, StartProgram
 from understudy.messages.frames import Definition as DefinitionRecord
 from understudy.messages.policy import StepKind, StepOptions
 
-Kind: TypeAlias = Literal["workflow", "tool", "llm", "evaluator"]
-_WORDS: Final[dict[Kind, str]] = {"workflow": "workflow", "tool": "tool", "llm": "LLM", "evaluator": "evaluator"}
+Kind: TypeAlias = Literal["workflow", "session", "tool", "llm", "evaluator"]
+_WORDS: Final[dict[Kind, str]] = {
+    "workflow": "workflow",
+    "session": "session",
+    "tool": "tool",
+    "llm": "LLM",
+    "evaluator": "evaluator",
+}
 
 
 class Definition:
@@ -218,6 +225,14 @@ class WorkflowDefinition(Definition):
         """Give the state a run begins with."""
         return None if self.state_model is None else self.state_model()
 
+    def first_state(self, _start: StartProgram) -> BaseModel | None:
+        """Give the state that a program begins with: a replay takes it through all its changes again."""
+        return self.fresh_state()
+
+    def enter(self, start: StartProgram, state: BaseModel | None) -> Coroutine[Any, Any, Any]:
+        """Give the coroutine of a program; see ``call``."""
+        return self.call(start.arguments, state)
+
     def bind(self, *args: Any, **kwargs: Any) -> dict[str, Json]:
         """Give a call as JSON by parameter name, with defaults filled in.
 
@@ -279,7 +294,7 @@ def lookup(ref: str) -> Definition:
     """
     definition = _definitions.get(ref)
     if definition is None:
-        msg = f"no definition is known as {ref}{_suggestion(ref, list(_definitions))}"
+        msg = f"no definition is known as {ref}{suggestion(ref, list(_definitions))}"
         raise DefinitionError(msg)
     return definition
 
@@ -293,7 +308,7 @@ def find_workflow(name: str, version: int | None = None) -> WorkflowDefinition:
     workflows = [item for item in _definitions.values() if isinstance(item, WorkflowDefinition)]
     found = {item.version: item for item in workflows if item.name == name}
     if not found:
-        msg = f"no workflow is called `{name}`{_suggestion(name, list({item.name for item in workflows}))}"
+        msg = f"no workflow is called `{name}`{suggestion(name, list({item.name for item in workflows}))}"
         raise DefinitionError(msg)
     if version is not None and version not in found:
         known = ", ".join(str(known) for known in sorted(found))
@@ -358,7 +373,8 @@ def check_result(id_: str, ref: str, value: Json) -> ResultChecked:
     return ResultChecked(id=id_, faults=tuple(Fault(field=field, sentence=what) for field, what in faults))
 
 
-def _suggestion(name: str, known: list[str]) -> str:
+def suggestion(name: str, known: list[str]) -> str:
+    """Give the end of a sentence that says what else a name may have meant."""
     close = get_close_matches(name, known, n=1)
     if close:
         return f"; did you mean `{close[0]}`?"

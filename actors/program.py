@@ -1,4 +1,4 @@
-"""One program: a workflow's coroutine, fed with recorded outcomes, asking for what is not recorded yet.
+"""One program: the coroutine of a workflow or of a session's turn, fed with recorded outcomes, asking for the rest.
 
 A program does not know whether it is replayed. It asks for things by key; what the journal knows as asked for is not
 asked for again, and outcomes come in journal order either way. So a replay takes the same path as the first time, or is
@@ -19,6 +19,7 @@ from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.failure import describe_exception, failed_calls
 from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.scope import Scope, scope
+from understudy.actors.sessions import SessionDefinition
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
 from understudy.messages.differences import Difference
@@ -45,18 +46,25 @@ from understudy.messages.frames import (
     ScheduleReceive,
     ScheduleStep,
     ScheduleTimer,
+    SendMessage,
     StartProgram,
     Turn,
     Withdraw,
 )
-from understudy.messages.policy import StepKind, StepOptions
+from understudy.messages.policy import OnFailure, StepKind, StepOptions
 
 
 class Program:
-    """Runs one workflow coroutine on a ``ProgramLoop``. All methods are called on that loop's thread."""
+    """Runs one coroutine on a ``ProgramLoop``. All methods are called on that loop's thread."""
 
-    def __init__(self, loop: ProgramLoop, definition: WorkflowDefinition, start: StartProgram) -> None:
-        """Prepare to run; nothing of the user's runs before ``begin``."""
+    def __init__(
+        self, loop: ProgramLoop, definition: WorkflowDefinition | SessionDefinition, start: StartProgram
+    ) -> None:
+        """Prepare to run; nothing of the user's runs before ``begin``.
+
+        Raises:
+            InvalidInput: A session's recorded state does not fit its model any more.
+        """
         self.run_id = start.run_id
         self._loop = loop
         self._definition = definition
@@ -82,10 +90,15 @@ class Program:
         """Keys that this turn asks for."""
         self._dropped: set[str] = set()
         """Those of them that it has withdrawn again: nobody need hear of them."""
-        self._state: BaseModel | None = definition.fresh_state()
+        self._held: list[ProgramCommand] = []
+        """What a session's turn does to the world outside: it happens when the turn ends, all at once, or never."""
+        self._state: BaseModel | None = definition.first_state(start)
         self._told_state: Json = self._dump_state()
         self._now = start.started_at
         self._delivered = 0
+        self._stops = isinstance(definition, SessionDefinition) and definition.on_failure == "stop"
+        self._returned = False
+        """Whether the code has come to its end without an exception."""
         self.finished = False
         """True once the workflow has returned or raised; no outcome is delivered after that."""
         self.ended = False
@@ -97,7 +110,7 @@ class Program:
         """Start the workflow's coroutine; it runs in the loop's next turn."""
         context = copy_context()
         context.run(program.set, self)
-        context.run(scope.set, Scope())
+        context.run(scope.set, Scope() if self._start.turn is None else Scope(str(self._start.turn.number)))
         self._main = asyncio.Task(self._run(), loop=self._loop, name=self.run_id, context=context)
 
     def deliver(self, resolution: Resolution) -> None:
@@ -162,7 +175,7 @@ class Program:
         self._commands.clear()
         self._unsent.clear()
         self._dropped.clear()
-        state = self._dump_state()
+        state = self._told_state if self._start.turn is not None and not self._returned else self._dump_state()
         changed = state if state != self._told_state else None
         self._told_state = state
         fingerprint, self._fingerprint = self._fingerprint, ""
@@ -199,6 +212,9 @@ class Program:
 
     async def receive(self, name: str) -> tuple[str, Json]:
         """See ``ProgramPort``."""
+        if self._start.turn is not None:
+            msg = "a session has each message as a turn of its own: receive() is for workflows"
+            raise RuntimeError(msg)
         key = _scope().key(f"receive({name})")
         return key, await self._ask(ScheduleReceive(key=key, name=name))
 
@@ -208,6 +224,10 @@ class Program:
 
     async def emit(self, channel: str, value: Json, size: int) -> None:
         """See ``ProgramPort``."""
+        if self._start.turn is not None:
+            key, number = _scope().call(f"emit({channel})")
+            self._held.append(EmitValue(key=key, number=number, channel=channel, value=value))
+            return
         await self._valve.enter()
         key, number = _scope().call(f"emit({channel})")
         known = number <= self._start.emitted.get(key, 0)
@@ -222,6 +242,15 @@ class Program:
         """See ``ProgramPort``."""
         if not self.ended:
             self._commands.append(RefuseMessage(key=key, reason=reason))
+
+    def send(self, to: str, name: str, value: Json, on_failure: OnFailure = "continue") -> None:
+        """See ``ProgramPort``."""
+        key = _scope().key(f"tell({to})")
+        command = SendMessage(key=key, to=to, name=name, value=value, on_failure=on_failure)
+        if self._start.turn is not None:
+            self._held.append(command)
+        else:
+            self._command(command)
 
     def set_timer(self, timer: DurableTimer, seconds: float) -> None:
         """See ``ProgramPort``."""
@@ -255,20 +284,29 @@ class Program:
     async def _run(self) -> None:
         """Run the workflow and turn however it ends into the last command."""
         try:
-            value = await self._definition.call(self._start.arguments, self._state)
+            value = await self._definition.enter(self._start, self._state)
             ending: ProgramCommand = Return(result=self._definition.encode_result(value))
+            self._dump_state()  # which fails here rather than where nobody could say whose fault it is
+            self._returned = True
         except asyncio.CancelledError:
             if self.ended:
                 raise
             failure = describe_exception(asyncio.CancelledError("the workflow was cancelled"), "cancelled")
             ending = Raise(failure=failure, cancelled=True)
         except StepFailed as error:
-            ending = Raise(failure=describe_exception(error), step=error.step or None, calls=failed_calls(error))
+            ending = Raise(
+                failure=describe_exception(error),
+                step=error.step or None,
+                calls=failed_calls(error),
+                stop=self._stops,
+            )
         except (Exception, NotSerializable) as error:  # noqa: BLE001  however user code fails is the run's outcome
-            ending = Raise(failure=describe_exception(error), calls=failed_calls(error))
+            ending = Raise(failure=describe_exception(error), calls=failed_calls(error), stop=self._stops)
         if self.ended:
             return
         self.finished = True
+        if self._returned:
+            self._commands.extend(self._held)
         self._commands.append(ending)
         for task in tuple(self._tasks):  # what the workflow started and did not await ends with it
             task.cancel()
@@ -285,7 +323,8 @@ class Program:
             raise
 
     def _command(
-        self, command: ScheduleStep | ScheduleTimer | ScheduleChild | ScheduleReceive | ScheduleApproval
+        self,
+        command: ScheduleStep | ScheduleTimer | ScheduleChild | ScheduleReceive | ScheduleApproval | SendMessage,
     ) -> None:
         self._asked.add(command.key)
         if self._comparison is not None:

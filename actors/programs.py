@@ -14,14 +14,17 @@ from understudy.actors.definitions import check_arguments, check_result, find_wo
 from understudy.actors.failure import describe_exception
 from understudy.actors.loop import ProgramLoop
 from understudy.actors.program import Program
-from understudy.messages.errors import CodecError, DefinitionError
+from understudy.actors.sessions import check_message, find_session
+from understudy.messages.errors import CodecError, DefinitionError, InvalidInput
 from understudy.messages.frames import (
     AppDescribed,
     CheckArguments,
+    CheckMessage,
     CheckResult,
     DescribeApp,
     Diverge,
     EndProgram,
+    Halt,
     Heartbeat,
     Raise,
     Ready,
@@ -97,7 +100,7 @@ class ProgramHost:
         for message in self._channel.read():
             self._take(message)
 
-    def _take(self, message: ToWorker) -> None:
+    def _take(self, message: ToWorker) -> None:  # noqa: C901  one case per kind of frame
         match message:
             case Resolve(run_id=run_id, resolution=resolution):
                 if (program := self._programs.get(run_id)) is not None:
@@ -111,6 +114,8 @@ class ProgramHost:
                 self._channel.send(check_arguments(id_, name, arguments, version))
             case CheckResult(id=id_, step=ref, value=value):
                 self._channel.send(check_result(id_, ref, value))
+            case CheckMessage(id=id_, session=session, name=name, value=value):
+                self._channel.send(check_message(id_, session, name, value))
             case DescribeApp(id=id_):
                 self._channel.send(AppDescribed(id=id_, definitions=describe()))
             case Stop():
@@ -121,9 +126,15 @@ class ProgramHost:
 
     def _start(self, start: StartProgram) -> None:
         try:
-            program = Program(self._loop, find_workflow(start.workflow, start.version), start)
+            if start.turn is None:
+                program = Program(self._loop, find_workflow(start.workflow, start.version), start)
+            else:
+                program = Program(self._loop, find_session(start.workflow), start)
         except DefinitionError as error:
             self._channel.send(Turn(run_id=start.run_id, commands=(Diverge(detail=str(error)),)))
+            return
+        except InvalidInput as error:  # a session's recorded state, by a model that has changed
+            self._channel.send(Turn(run_id=start.run_id, commands=(Halt(reason=str(error)),)))
             return
         self._programs[start.run_id] = program
         self._work.append((program, None))

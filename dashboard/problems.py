@@ -65,6 +65,9 @@ KINDS: Final[dict[str, Kind]] = {
     "conflict": Kind(409, "Conflict", "Choose another id or key, or repeat exactly what it was first used for."),
     "ended": Kind(409, "The run has ended", "Start a new run; one that has ended takes nothing more."),
     "not_failed": Kind(409, "Nothing to retry", "Look at the run's status, and start a new run where that is wanted."),
+    "session_closed": Kind(409, "The session is closed", "Choose another key; a closed session takes nothing more."),
+    "parked": Kind(409, "The session waits for a person", "Mend what the detail names, then resume it by its id."),
+    "timeout": Kind(408, "No reply in time", "Ask again with the same key: the message is answered in its turn."),
     "run_failed": Kind(409, "The run failed", "See its steps for what each attempt died of."),
     "run_cancelled": Kind(409, "The run was cancelled", "Start a new run if its result is still wanted."),
     "run_parked": Kind(409, "The run waits for a person", "Mend what the detail names, then resume the run."),
@@ -83,6 +86,8 @@ KINDS: Final[dict[str, Kind]] = {
 """Every code there is."""
 
 CODES: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (errors.RunParked, "run_parked"),
+    (errors.SessionClosed, "session_closed"),
     *((kind, code) for code, kind in REFUSED_AS.items()),
     (errors.WorkerNotFound, "not_found"),
     (errors.ApprovalNotFound, "not_found"),
@@ -91,7 +96,6 @@ CODES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (errors.NotSerializable, "invalid"),
     (errors.RunFailed, "run_failed"),
     (errors.RunCancelled, "run_cancelled"),
-    (errors.RunParked, "run_parked"),
     (errors.JournalError, "unavailable"),
     (errors.WorkersUnavailable, "unavailable"),
 )

@@ -1,4 +1,4 @@
-"""The root of every message: a frozen pydantic model that forbids what it does not know."""
+"""The roots of every message: frozen pydantic models that forbid what they do not know."""
 
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -31,3 +31,10 @@ class Message(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants"
     )
+
+
+class Event(Message):
+    """A fact about one run, as the journal holds it."""
+
+    at: float
+    """Seconds since the Unix epoch."""

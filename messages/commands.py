@@ -6,6 +6,7 @@ from pydantic import Field
 
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
+from understudy.messages.failures import Fault
 from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
 
 
@@ -99,6 +100,54 @@ class ForkRun(Message):
     """Of the new run; None makes one."""
 
 
+class TellSession(Message):
+    """Put a message into a session's mailbox, which opens the session where it is the first one."""
+
+    type: Literal["session.tell"] = "session.tell"
+    app: str
+    """Where the handler's code is; empty for a session that has been opened already."""
+    session: str
+    """Name of its handler."""
+    session_key: str
+    name: str = ""
+    """Of the message's type; empty where the value alone says which of the handler's types it is."""
+    value: Json
+    key: str | None = None
+    """A message with the key of an earlier one is that message."""
+
+
+class AskSession(TellSession):
+    """The same, and wait for the reply."""
+
+    type: Literal["session.ask"] = "session.ask"  # type: ignore[assignment]
+    timeout: float | None = Field(default=None, gt=0)
+    """Seconds to wait at most. The message stays where it is when they are over."""
+
+
+class CloseSession(Message):
+    """Have a session answer what waits in its mailbox and take nothing more."""
+
+    type: Literal["session.close"] = "session.close"
+    session: str
+    session_key: str
+
+
+class RedriveDeadLetter(Message):
+    """Send a session a message again that was set aside."""
+
+    type: Literal["dead_letter.redrive"] = "dead_letter.redrive"
+    run_id: str
+    letter: str
+
+
+class DropDeadLetter(Message):
+    """Strike a dead letter off the list. What happened stays on record."""
+
+    type: Literal["dead_letter.drop"] = "dead_letter.drop"
+    run_id: str
+    letter: str
+
+
 class KillWorker(Message):
     """Send a signal to a worker process. It counts as an injected fault: no step is charged with it."""
 
@@ -142,6 +191,11 @@ Command: TypeAlias = Annotated[
     | ResumeRun
     | RetryRun
     | ForkRun
+    | TellSession
+    | AskSession
+    | CloseSession
+    | RedriveDeadLetter
+    | DropDeadLetter
     | KillWorker
     | RestartWorker
     | ListWorkers
@@ -157,10 +211,22 @@ class Accepted(Message):
     type: Literal["accepted"] = "accepted"
     run_id: str = ""
     created: bool = True
+    number: int = 0
+    """For a message: its number in the run or session."""
 
 
 RefusalCode: TypeAlias = Literal[
-    "invalid", "not_found", "conflict", "unavailable", "closed", "full", "ended", "not_failed"
+    "invalid",
+    "not_found",
+    "conflict",
+    "unavailable",
+    "closed",
+    "full",
+    "ended",
+    "not_failed",
+    "session_closed",
+    "parked",
+    "timeout",
 ]
 """Why a command is not taken."""
 
@@ -171,6 +237,23 @@ class Refused(Message):
     type: Literal["refused"] = "refused"
     code: RefusalCode
     message: str
+    faults: tuple[Fault, ...] = ()
+    """For ``invalid``: every field at fault."""
+
+
+class TurnAnswered(Message):
+    """A session is done with a message."""
+
+    type: Literal["turn.answered"] = "turn.answered"
+    run_id: str
+    """``name/key``."""
+    number: int
+    """Of the message in the session."""
+    reply: Json = None
+    failure: str | None = None
+    """Why there is no reply: a sentence. The message is a dead letter then."""
+    step: str | None = None
+    """Key of the step whose failure came out of the handler, where it was one."""
 
 
 class Workers(Message):
@@ -195,4 +278,4 @@ class App(Message):
     workflows: tuple[WorkflowRecord, ...]
 
 
-Reply: TypeAlias = Annotated[Accepted | Refused | Workers | Tree | App, Field(discriminator="type")]
+Reply: TypeAlias = Annotated[Accepted | Refused | TurnAnswered | Workers | Tree | App, Field(discriminator="type")]

@@ -104,6 +104,27 @@ class RetryRefused(UnderstudyError):  # noqa: N818  reads like its siblings
     """The run cannot be retried: it has not failed, or the step it would go on from may not run twice."""
 
 
+class SessionClosed(RunEnded):
+    """The session was closed: it has answered what it took, and takes nothing more."""
+
+
+class TurnFailed(UnderstudyError):  # noqa: N818  the field's name
+    """A session's handler could not deal with a message, which is a dead letter now.
+
+    Attributes:
+        session: The session, ``name/key``.
+        number: The message's number in the session.
+        step: Key of the step whose failure came out of the handler, or None where its own code raised.
+    """
+
+    def __init__(self, message: str, *, session: str = "", number: int = 0, step: str | None = None) -> None:
+        """Keep the facts beside the sentence."""
+        super().__init__(message)
+        self.session = session
+        self.number = number
+        self.step = step
+
+
 class RunNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
     """No run with this id is in the journal."""
 

@@ -9,18 +9,13 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.base import Json, Message
+from understudy.messages.base import Event, Json
 from understudy.messages.differences import Difference
 from understudy.messages.evaluation import Evaluation, Verdict
 from understudy.messages.failures import Exit, Failure, Outcome
 from understudy.messages.policy import StepKind, StepOptions
 from understudy.messages.records import AttemptRecord
-
-
-class Event(Message):
-    """A fact about one run."""
-
-    at: float
+from understudy.messages.session_events import *
 
 
 class RunStarted(Event):
@@ -427,6 +422,14 @@ AnyEvent: TypeAlias = Annotated[
     | ApprovalDecided
     | ApprovalWithdrawn
     | ValueEmitted
+    | MessageSent
+    | MessageDelivered
+    | SessionOpened
+    | TurnEnded
+    | TurnFailed
+    | DeadLetterSettled
+    | CloseRequested
+    | SessionClosed
     | StateChanged
     | ProgramStarted
     | CodeAdopted

@@ -93,3 +93,10 @@ class Failure(Message):
         if self.exit is not None and self.outcome in {"crash", "timeout"}:
             return self.message or f"the worker {self.exit.sentence()}"
         return ": ".join(part for part in (self.type, self.message) if part)
+
+
+class Fault(Message):
+    """One thing that does not fit: where, and what is wrong with it."""
+
+    field: str
+    sentence: str

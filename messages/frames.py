@@ -6,8 +6,8 @@ from pydantic import Field
 
 from understudy.messages.base import Json, Message
 from understudy.messages.differences import Difference
-from understudy.messages.failures import Failure
-from understudy.messages.policy import Limits, StepKind, StepOptions, WorkerKind
+from understudy.messages.failures import Failure, Fault
+from understudy.messages.policy import Limits, OnFailure, StepKind, StepOptions, WorkerKind
 from understudy.messages.records import AttemptRecord
 
 # ---------------------------------------------------------------- orchestrator to worker
@@ -69,6 +69,17 @@ class Resolution(Message):
     """For ``failure`` of a child: its step whose failure ended it, and that step's attempts."""
 
 
+class SessionTurn(Message):
+    """One message for a session's handler, and the state it begins with."""
+
+    number: int
+    name: str
+    """Of the message's type."""
+    value: Json
+    state: Json = None
+    """None before the session's first turn has ended."""
+
+
 class StartProgram(Message):
     """Run a workflow, feeding it what is recorded already."""
 
@@ -93,6 +104,8 @@ class StartProgram(Message):
     """Keys of everything the journal knows as asked for, awaited still or not, in the order of the journal."""
     emitted: dict[str, int] = Field(default_factory=dict)
     """How often each call of ``emit`` is known, by the call without its number."""
+    turn: SessionTurn | None = None
+    """The message to deal with, where the program is a session's; ``arguments`` are empty then."""
     digests: tuple[str, ...] = ()
     """What was asked for under each of these keys (see ``differences.digest``), empty texts where nobody compares."""
     references: dict[str, str] = Field(default_factory=dict)
@@ -130,6 +143,17 @@ class DescribeApp(Message):
 
     type: Literal["app.describe"] = "app.describe"
     id: str
+
+
+class CheckMessage(Message):
+    """Ask whether a message fits a session's handler."""
+
+    type: Literal["message.check"] = "message.check"
+    id: str
+    session: str
+    name: str
+    """Of the message's type; empty where the value is to say which."""
+    value: Json
 
 
 class CheckArguments(Message):
@@ -175,6 +199,7 @@ ToWorker: TypeAlias = Annotated[
     | DescribeApp
     | CheckArguments
     | CheckResult
+    | CheckMessage
     | Abort
     | Stop,
     Field(discriminator="type"),
@@ -303,6 +328,17 @@ class AwaitWriting(Message):
     type: Literal["await.writing"] = "await.writing"
 
 
+class SendMessage(Message):
+    """The program sends a message to another run or session. Nothing comes back."""
+
+    type: Literal["send.message"] = "send.message"
+    key: str
+    to: str
+    name: str
+    value: Json
+    on_failure: OnFailure = "continue"
+
+
 class ScheduleChild(Message):
     """The program awaits a run of another workflow of its app."""
 
@@ -337,6 +373,15 @@ class Raise(Message):
     calls: tuple[str, ...] = ()
     """Keys of the steps and children whose failures it comes from."""
     cancelled: bool = False
+    stop: bool = False
+    """Whether the session stops here: its policy for messages that it cannot deal with."""
+
+
+class Halt(Message):
+    """The program cannot begin before a person has mended something; the reason says what."""
+
+    type: Literal["halt"] = "halt"
+    reason: str
 
 
 class Diverge(Message):
@@ -356,10 +401,12 @@ ProgramCommand: TypeAlias = Annotated[
     | ScheduleApproval
     | EmitValue
     | AwaitWriting
+    | SendMessage
     | ScheduleChild
     | Withdraw
     | Return
     | Raise
+    | Halt
     | Diverge,
     Field(discriminator="type"),
 ]
@@ -387,7 +434,7 @@ class Definition(Message):
     """One decorated thing of an app."""
 
     name: str
-    kind: Literal["workflow", "tool", "llm", "evaluator"]
+    kind: Literal["workflow", "session", "tool", "llm", "evaluator"]
     ref: str
     pool: str = ""
     limits: Limits | None = None
@@ -406,13 +453,6 @@ class AppDescribed(Message):
     type: Literal["app.described"] = "app.described"
     id: str
     definitions: tuple[Definition, ...]
-
-
-class Fault(Message):
-    """One thing that does not fit: where, and what is wrong with it."""
-
-    field: str
-    sentence: str
 
 
 class ArgumentsChecked(Message):
@@ -437,8 +477,30 @@ class ResultChecked(Message):
     faults: tuple[Fault, ...] = ()
 
 
+class MessageChecked(Message):
+    """The answer to ``CheckMessage``: the message in its normal form, or all that is wrong with it."""
+
+    type: Literal["message.checked"] = "message.checked"
+    id: str
+    name: str = ""
+    value: Json = None
+    on_failure: OnFailure = "continue"
+    faults: tuple[Fault, ...] = ()
+    unknown_session: bool = False
+
+
 FromWorker: TypeAlias = Annotated[
-    Ready | Heartbeat | Progress | Completed | Failed | Judged | Turn | AppDescribed | ArgumentsChecked | ResultChecked,
+    Ready
+    | Heartbeat
+    | Progress
+    | Completed
+    | Failed
+    | Judged
+    | Turn
+    | AppDescribed
+    | ArgumentsChecked
+    | ResultChecked
+    | MessageChecked,
     Field(discriminator="type"),
 ]
 

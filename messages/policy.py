@@ -12,6 +12,8 @@ from understudy.messages.base import Message
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
 OnReject: TypeAlias = Literal["retry", "flag", "fail", "escalate"]
+OnFailure: TypeAlias = Literal["continue", "stop"]
+"""What a session does once it has set aside a message that its handler could not deal with."""
 
 
 def class_name(cls: type[BaseException]) -> str:

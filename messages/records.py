@@ -9,7 +9,7 @@ from pydantic import Field
 
 from understudy.messages.base import Json, Message
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.failures import Exit, Outcome
+from understudy.messages.failures import Exit, Failure, Outcome
 from understudy.messages.policy import StepKind, WorkerKind
 
 RunStatus: TypeAlias = Literal["pending", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled"]
@@ -117,6 +117,51 @@ class Difference(Message):
     a: Json = None
     """What the first run has there; for a failure, what it says."""
     b: Json = None
+
+
+class TurnRecord(Message):
+    """One message to a session, and what came of it."""
+
+    number: int
+    status: Literal["waiting", "running", "answered", "failed"]
+    message_type: str
+    message: Json
+    key: str | None = None
+    reply: Json = None
+    error: str | None = None
+    received_at: str
+    ended_at: str | None = None
+    steps: tuple[StepRecord, ...] = ()
+
+
+class SessionRecord(Message):
+    """One session, as ``understudy sessions list`` shows it."""
+
+    name: str
+    key: str
+    app: str
+    status: RunStatus
+    """``waiting`` while there is nothing to do, ``completed`` once closed."""
+    opened_at: str
+    updated_at: str
+    reason: str | None = None
+    events: int = 0
+
+
+class DeadLetterRecord(Message):
+    """A message to a session, or a step, that was set aside because nothing could deal with it."""
+
+    run_id: str
+    """Id of the run, or of the session: ``name/key``."""
+    letter: str
+    """Number of the message, or key of the step."""
+    kind: Literal["message", "step"]
+    type: str
+    """Of the message; name of the step's key."""
+    value: Json = None
+    """The message; the step's arguments are in its run."""
+    failure: Failure
+    at: str
 
 
 class WorkerRecord(Message):

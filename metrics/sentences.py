@@ -132,6 +132,21 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.ApprovalDecided: _approval_decided,
     ev.ApprovalWithdrawn: lambda event: f"waits for a person no longer ({event.key})",
     ev.ValueEmitted: lambda event: f"emits value {event.offset} of {event.channel} ({event.key}#{event.number})",
+    ev.MessageSent: lambda event: f"sends {event.to} a {event.name} ({event.key})",
+    ev.MessageDelivered: lambda event: (
+        f"hears that its message was not taken ({event.key}): {event.refused}"
+        if event.refused
+        else f"hears that its message has arrived ({event.key})"
+    ),
+    ev.SessionOpened: lambda event: f"is opened: session {event.session}",
+    ev.TurnEnded: lambda event: f"has answered message {event.number}",
+    ev.TurnFailed: lambda event: (
+        f"sets message {event.number} aside, a dead letter"
+        f"{f', at step {event.step}' if event.step else ''}{_because(event.failure)}"
+    ),
+    ev.DeadLetterSettled: lambda event: f"has its dead letter {event.letter} {event.how}",
+    ev.CloseRequested: lambda _event: "takes no more messages",
+    ev.SessionClosed: lambda _event: "is closed",
     ev.StateChanged: lambda _event: "changed its state",
     ev.ProgramStarted: lambda event: f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})",
     ev.CodeAdopted: lambda event: f"goes on with code {event.fingerprint}, which asks for what is recorded",

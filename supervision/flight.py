@@ -19,6 +19,7 @@ _NAME_OF_WORK: Final[dict[type[Any], str]] = {
     frames.DescribeApp: "id",
     frames.CheckArguments: "id",
     frames.CheckResult: "id",
+    frames.CheckMessage: "id",
 }
 """By type of frame: the field that its answers repeat."""
 
@@ -31,6 +32,7 @@ _NAME_IN_ANSWER: Final[dict[type[Any], str]] = {
     frames.AppDescribed: "id",
     frames.ArgumentsChecked: "id",
     frames.ResultChecked: "id",
+    frames.MessageChecked: "id",
 }
 
 _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
@@ -40,6 +42,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
     frames.DescribeApp: frozenset({frames.AppDescribed}),
     frames.CheckArguments: frozenset({frames.ArgumentsChecked}),
     frames.CheckResult: frozenset({frames.ResultChecked}),
+    frames.CheckMessage: frozenset({frames.MessageChecked}),
 }
 
 

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
         RunFailed,
         RunNotFound,
         RunParked,
+        SessionClosed,
         StepFailed,
         StepQuarantined,
         StepRejected,
+        TurnFailed,
         UnderstudyError,
         WorkerNotFound,
         WorkersUnavailable,
@@ -50,10 +52,12 @@ if TYPE_CHECKING:
     from understudy.messages.policy import Retry
     from understudy.supervision.protocol import Pool
     from understudy.workflows.client import Client
+    from understudy.workflows.conversation import Session
     from understudy.workflows.decorators import LLM, evaluator, sleep, tool, workflow
     from understudy.workflows.handle import Run
     from understudy.workflows.orchestrator import Orchestrator
     from understudy.workflows.run import run
+    from understudy.workflows.session import session
     from understudy.workflows.step import Step
     from understudy.workflows.workflow import Workflow
 
@@ -90,10 +94,13 @@ __all__ = [
     "RunNotFound",
     "RunParked",
     "Score",
+    "Session",
+    "SessionClosed",
     "Step",
     "StepFailed",
     "StepQuarantined",
     "StepRejected",
+    "TurnFailed",
     "UnderstudyError",
     "WorkerNotFound",
     "WorkersUnavailable",
@@ -107,6 +114,7 @@ __all__ = [
     "random",
     "receive",
     "run",
+    "session",
     "sleep",
     "tool",
     "uuid4",
@@ -123,6 +131,7 @@ _HOMES = {
     "Pool": "supervision.protocol",
     "Retry": "messages.policy",
     "Run": "workflows.handle",
+    "Session": "workflows.conversation",
     "Score": "messages.evaluation",
     "Step": "workflows.step",
     "Workflow": "workflows.workflow",
@@ -133,6 +142,7 @@ _HOMES = {
     "random": "actors.replayed",
     "receive": "actors.receiving",
     "run": "workflows.run",
+    "session": "workflows.session",
     "sleep": "workflows.decorators",
     "tool": "workflows.decorators",
     "uuid4": "actors.replayed",

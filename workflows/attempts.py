@@ -49,8 +49,8 @@ def _attempt_ended(
 
 def step_assigned(state: RunState, happened: do.StepAssigned, moment: Moment, out: Decision) -> None:
     """A worker was chosen: record the attempt, and let it begin if it was held for that."""
-    step = state.steps[happened.key]
-    if not step.open or step.next_attempt != happened.attempt or state.halted == "paused":
+    step = state.steps.get(happened.key)
+    if step is None or not step.open or step.next_attempt != happened.attempt or state.halted == "paused":
         return  # it has been taken back meanwhile
     out.events.append(
         ev.AttemptStarted(
@@ -142,8 +142,8 @@ def _complete(step: Step, attempt: int, moment: Moment, out: Decision, *, flagge
 
 def step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: Decision) -> None:
     """All evaluators have looked at a result: use it, flag it, try again, or fail the step."""
-    step = state.steps[happened.key]
-    if step.status != "evaluating" or len(step.attempts) != happened.attempt:
+    step = state.steps.get(happened.key)
+    if step is None or step.status != "evaluating" or len(step.attempts) != happened.attempt:
         return
     decided = verdict(happened.evaluations, step.options.on_reject)
     out.events.append(

@@ -2,21 +2,24 @@
 
 import asyncio
 import difflib
+import secrets
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import assert_never
 
-from understudy.journal.protocol import RunRow
 from understudy.messages.commands import (
     Accepted,
     App,
+    AskSession,
     CancelRun,
+    CloseSession,
     Command,
     DecideApproval,
+    DropDeadLetter,
     ForkRun,
     KillWorker,
     ListWorkers,
     PauseRun,
-    RefusalCode,
+    RedriveDeadLetter,
     Refused,
     Reply,
     RestartWorker,
@@ -26,26 +29,32 @@ from understudy.messages.commands import (
     ShowTree,
     SignalRun,
     StartRun,
+    TellSession,
     Tree,
     Workers,
 )
-from understudy.messages.errors import (
-    ApprovalClosed,
-    ApprovalNotFound,
-    MailboxFull,
-    RunEnded,
-    UnderstudyError,
-    WorkerNotFound,
+from understudy.messages.errors import WorkerNotFound
+from understudy.messages.events import RunStarted, StepFailed
+from understudy.messages.frames import (
+    AppDescribed,
+    ArgumentsChecked,
+    CheckArguments,
+    CheckMessage,
+    DescribeApp,
+    FromWorker,
+    MessageChecked,
+    ToWorker,
 )
-from understudy.messages.events import RunStarted
-from understudy.messages.frames import AppDescribed, ArgumentsChecked, CheckArguments, DescribeApp, FromWorker, ToWorker
+from understudy.messages.policy import OnFailure
 from understudy.messages.records import WorkflowRecord
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.approving import Find, prepare_decision
 from understudy.workflows.helm import run_id
-from understudy.workflows.inputs import Cancel, Confirmed, Input, Pause, Resume, Signal
+from understudy.workflows.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
+from understudy.workflows.post import Address, PostOffice
 from understudy.workflows.runs import Runs
+from understudy.workflows.session import key_fault
 
 LONGEST_ORIGIN = 180
 """Characters of a run's id that the id of its fork begins with."""
@@ -59,22 +68,18 @@ class Clerk:
     def __init__(
         self,
         runs: Runs,
+        post: PostOffice,
         tree: SupervisionTree,
         mint: Callable[[], str],
-        refusal: Callable[[str], Refused | None],
         find_approval: Find,
         started: Callable[[str], RunStarted | None],
     ) -> None:
-        """Know whom to ask.
-
-        ``refusal`` says why a run takes no message, ``started`` how one was started that exists. Both and
-        ``find_approval`` may block.
-        """
+        """Know whom to ask. ``started`` says how a run was started that exists; it and ``find_approval`` may block."""
         self._find_approval = find_approval
         self._runs = runs
+        self._post = post
         self._tree = tree
         self._mint = mint
-        self._refusal = refusal
         self._started = started
 
     async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911, PLR0912  one return per kind of command
@@ -83,20 +88,26 @@ class Clerk:
             case StartRun():
                 return await self._start(command)
             case CancelRun(run_id=run_id, reason=reason):
-                return await self._tell(run_id, Cancel(reason))
+                return await self._post.tell_run(run_id, Cancel(reason))
             case SignalRun(run_id=run_id, name=name, value=value, key=key):
-                return await self._tell(run_id, Signal(name, value, key))
+                return await self._post.tell_run(run_id, Signal(name, value, key))
             case DecideApproval():
                 prepared = await prepare_decision(command, self._find_approval, self._ask)
-                return prepared if isinstance(prepared, Refused) else await self._tell(*prepared)
+                return prepared if isinstance(prepared, Refused) else await self._post.tell_run(*prepared)
             case PauseRun(run_id=run_id, reason=reason):
-                return await self._tell(run_id, Pause(reason))
+                return await self._post.tell_run(run_id, Pause(reason))
             case ResumeRun(run_id=run_id):
-                return await self._tell(run_id, Resume())
+                return await self._post.tell_run(run_id, Resume())
             case RetryRun(run_id=run_id):
                 return await self._retry(run_id)
             case ForkRun():
                 return await self._fork(command)
+            case TellSession():  # and to ask is to tell and to wait
+                return await self._message(command)
+            case CloseSession(session=session, session_key=key):
+                return await self._post.tell_run(f"{session}/{key}", Close())
+            case RedriveDeadLetter() | DropDeadLetter():
+                return await self._settle(command)
             case KillWorker(worker=worker, signal=signal):
                 return _touch(lambda: self._tree.kill(worker, signal))
             case RestartWorker(worker=worker):
@@ -191,10 +202,11 @@ class Clerk:
 
     async def _fork(self, command: ForkRun) -> Reply:
         """Start a fork. A worker of the app looks at the workflow's arguments where they are other ones."""
-        loop = asyncio.get_running_loop()
-        refused, row = await loop.run_in_executor(None, self._look_up, command.run_id)
-        if refused is not None or row is None:
-            return refused or Refused(code="not_found", message=f"there is no run {command.run_id!r}")
+        row = await self._post.row(command.run_id)
+        if row is None:
+            return Refused(code="not_found", message=f"there is no run {command.run_id!r}")
+        if row.kind != "run":
+            return Refused(code="conflict", message=f"{command.run_id} is a {row.kind}: only runs are forked")
         try:
             new = run_id(command.id, f"{command.run_id[:LONGEST_ORIGIN]}-fork")
         except ValueError as error:
@@ -202,47 +214,76 @@ class Clerk:
         if command.at is None and command.input is not None:
             if not isinstance(command.input, dict):
                 return Refused(code="invalid", message="the input of a workflow is an object: its arguments by name")
-            origin = await loop.run_in_executor(None, self._started, command.run_id)
+            origin = await asyncio.get_running_loop().run_in_executor(None, self._started, command.run_id)
             version = None if origin is None else origin.version
             start = StartRun(run_id=new, app=row.app, workflow=row.workflow, arguments=command.input, version=version)
             checked = await self._check(start)
             if isinstance(checked, Refused):
                 return checked
             command = command.model_copy(update={"input": checked.arguments})
-        answer: asyncio.Future[Reply] = loop.create_future()
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._runs.forks.fork(command, new, answer.set_result)
         return await answer
 
-    def _look_up(self, run_id: str) -> tuple[Refused | None, RunRow | None]:
-        """Find a run that can be forked. A thread of the loop's executor."""
-        refused = self._refusal(run_id)
-        row = None if refused is not None else self._runs.row(run_id)
-        if row is not None and row.kind != "run":
-            return Refused(code="invalid", message=f"{run_id!r} is a {row.kind}, and only runs can be forked"), row
-        return refused, row
-
     async def _retry(self, run_id: str) -> Reply:
         """Let a run that has ended go on."""
-        loop = asyncio.get_running_loop()
-        refused = await loop.run_in_executor(None, self._refusal, run_id)
-        if refused is not None:
-            return refused
-        answer: asyncio.Future[Reply] = loop.create_future()
+        if not await self._post.app_of(run_id):
+            return Refused(code="not_found", message=f"there is no run {run_id!r}")
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._runs.retries.retry(run_id, answer.set_result)
         return await answer
 
-    async def _tell(self, run_id: str, happened: Input) -> Reply:
-        """Bring a message to a run and wait until what it led to is on the disk."""
-        loop = asyncio.get_running_loop()
-        refused = await loop.run_in_executor(None, self._refusal, run_id)
-        if refused is not None:
-            return refused
-        answer: asyncio.Future[UnderstudyError | None] = loop.create_future()
-        self._runs.route(run_id, Confirmed(happened, answer.set_result))
-        error = await answer
-        if error is None:
-            return Accepted(run_id=run_id)
-        return Refused(code=_REFUSALS.get(type(error), "closed"), message=str(error))
+    # ------------------------------------------------------------ sessions
+
+    async def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
+        """Bring a message to a session, or refuse it; the message is known to fit."""
+        address = Address(command.app, command.session, command.session_key, on_failure)
+        key = secrets.token_hex(16) if command.key is None and isinstance(command, AskSession) else command.key
+        signal = Signal(command.name, command.value, key)
+        if isinstance(command, AskSession):
+            return await self._post.ask(address, signal, command.timeout)
+        return await self._post.tell(address, signal)
+
+    async def _message(self, command: TellSession) -> Reply:
+        """Do the same for a message from outside: a worker of the app looks at it first."""
+        run_id = f"{command.session}/{command.session_key}"
+        if (wrong := key_fault(command.session_key)) is not None:
+            return Refused(code="invalid", message=wrong)
+        app = command.app or await self._post.app_of(run_id)
+        if not app:
+            return Refused(code="not_found", message=f"there is no session {run_id!r}")
+        checked = await self._ask(
+            app,
+            lambda token: CheckMessage(id=token, session=command.session, name=command.name, value=command.value),
+        )
+        if isinstance(checked, str):
+            return Refused(code="invalid", message=checked)
+        assert isinstance(checked, MessageChecked)
+        if checked.unknown_session:
+            return Refused(code="not_found", message=f"{app}: {checked.faults[0].sentence}")
+        if checked.faults:
+            faults = "; ".join(f"{fault.field}: {fault.sentence}" for fault in checked.faults)
+            message = f"the message does not fit session {command.session}: {faults}"
+            return Refused(code="invalid", message=message, faults=checked.faults)
+        fitting = command.model_copy(update={"app": app, "name": checked.name, "value": checked.value})
+        return await self.message(fitting, checked.on_failure)
+
+    async def _settle(self, command: RedriveDeadLetter | DropDeadLetter) -> Reply:
+        """Send a dead letter again, or strike it off the list."""
+        run_id, letter = command.run_id, command.letter
+        event = await self._post.dead_letter(run_id, letter)
+        if event is None:
+            return Refused(code="not_found", message=f"there is no dead letter {letter!r} of {run_id!r}")
+        if isinstance(command, DropDeadLetter):
+            return await self._post.tell_run(run_id, SettleDeadLetter(letter, "dropped"))
+        if isinstance(event, StepFailed):
+            message = f"step {letter} belongs to its run: mend it, then `understudy runs retry {run_id}`"
+            return Refused(code="conflict", message=message)
+        again = await self._post.tell_run(run_id, Signal(event.name, event.value, key=f"redrive/{letter}"))
+        if isinstance(again, Refused):
+            return again
+        await self._post.tell_run(run_id, SettleDeadLetter(letter, "redriven"))
+        return again
 
 
 def _touch(act: Callable[[], None]) -> Reply:
@@ -252,12 +293,3 @@ def _touch(act: Callable[[], None]) -> Reply:
     except WorkerNotFound as error:
         return Refused(code="not_found", message=str(error))
     return Accepted()
-
-
-_REFUSALS: Final[dict[type[UnderstudyError], RefusalCode]] = {
-    MailboxFull: "full",
-    RunEnded: "ended",
-    ApprovalNotFound: "not_found",
-    ApprovalClosed: "conflict",
-}
-"""What a run says no with."""

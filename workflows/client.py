@@ -17,7 +17,16 @@ from understudy.messages.base import Json
 from understudy.messages.codec import decode_event
 from understudy.messages.commands import Command, Refused, Reply
 from understudy.messages.errors import NotAuthorized, OrchestratorUnreachable
-from understudy.messages.records import ENDED, ApprovalRecord, RunRecord, RunStatus, StepRecord
+from understudy.messages.records import (
+    ENDED,
+    ApprovalRecord,
+    DeadLetterRecord,
+    RunRecord,
+    RunStatus,
+    SessionRecord,
+    StepRecord,
+    TurnRecord,
+)
 from understudy.metrics.figures import Metrics
 from understudy.workflows.helm import Helm
 from understudy.workflows.home import TOKEN_VARIABLE, Home
@@ -39,8 +48,11 @@ _APPROVALS: Final = TypeAdapter(list[ApprovalRecord])
 _OBJECT: Final = TypeAdapter(dict[str, Json])
 _PAGE: Final = TypeAdapter(list[dict[str, Json]])
 _REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
+_LETTERS: Final = TypeAdapter(list[DeadLetterRecord])
 _RUNS: Final = TypeAdapter(list[RunRecord])
+_SESSIONS: Final = TypeAdapter(list[SessionRecord])
 _STEPS: Final = TypeAdapter(list[StepRecord])
+_TURNS: Final = TypeAdapter(list[TurnRecord])
 _REFUSALS: Final = frozenset(get_args(Refused.model_fields["code"].annotation))
 
 
@@ -189,6 +201,21 @@ class _Reads:
             after = found[-1].seq
         return found
 
+    def session(self, run_id: str) -> SessionRecord:
+        return SessionRecord.model_validate_json(self._wire.get(_session_path(run_id)))
+
+    def sessions(self, name: str | None = None, limit: int | None = 100) -> list[SessionRecord]:
+        return _SESSIONS.validate_json(self._wire.get("/sessions", name=name, limit=limit))
+
+    def session_state(self, run_id: str) -> Json:
+        return _OBJECT.validate_json(self._wire.get(_session_path(run_id, "state")))["state"]
+
+    def history(self, run_id: str) -> list[TurnRecord]:
+        return _TURNS.validate_json(self._wire.get(_session_path(run_id, "history")))
+
+    def dead_letters(self) -> list[DeadLetterRecord]:
+        return _LETTERS.validate_json(self._wire.get("/dead-letters"))
+
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
         return _APPROVALS.validate_json(self._wire.get("/approvals", run_id=run_id))
 
@@ -208,6 +235,11 @@ class _Reads:
 
 def _path(run_id: str, what: str = "") -> str:
     return f"/runs/{quote(run_id, safe='')}" + (f"/{what}" if what else "")
+
+
+def _session_path(run_id: str, what: str = "") -> str:
+    name, _, key = run_id.partition("/")
+    return f"/sessions/{quote(name, safe='')}/{quote(key, safe='')}" + (f"/{what}" if what else "")
 
 
 def _result(body: bytes) -> Json:

@@ -36,10 +36,12 @@ from understudy.workflows.mailbox import (
     receive_asked,
     receive_withdrawn,
 )
+from understudy.workflows.outbox import deliver_again, message_delivered, message_sent
 from understudy.workflows.recorded import explained
 from understudy.workflows.rewind import asked_again, give_up_unknown, may_not_begin_again
 from understudy.workflows.state import RunState
 from understudy.workflows.streams import value_emitted
+from understudy.workflows.turns import close, settle, turn_failed, turn_returned
 
 CANCEL_GRACE: Final = 10.0
 """Seconds a cancelled program has to clean up before its run is ended without it."""
@@ -56,6 +58,10 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
         message_too_late(state, happened, decision)
     elif isinstance(happened, do.Decide):
         decided_too_late(state, happened, decision)
+    elif isinstance(happened, (do.Delivered, do.SettleDeadLetter)):
+        _DECIDERS[type(happened)](state, happened, moment, decision)
+    elif isinstance(happened, do.Recover):
+        deliver_again(state, decision)
     return decision
 
 
@@ -77,6 +83,7 @@ def _recover(state: RunState, happened: do.Recover, moment: Moment, out: Decisio
             attempt_lost(state, step, step.running, gone, charged=False, moment=moment, out=out)
     if happened.orphaned and state.program is not None:
         out.events.append(ev.ProgramEnded(at=moment.now, exit=gone, charged=False))
+    deliver_again(state, out)
     if not state.halted:
         _go_on(state, moment, out)
 
@@ -136,7 +143,7 @@ def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision)
     if state.cancel_requested is not None:
         return
     out.events.append(ev.CancelRequested(at=moment.now, reason=happened.reason))
-    if state.halted or state.status == "pending":  # nobody is there who could clean up
+    if state.halted or state.status == "pending" or state.idle:  # nobody is there who could clean up
         _end(state, ev.RunCancelled(at=moment.now, reason=happened.reason), moment, out)
     else:
         out.then.append(do.ReleaseSteps())
@@ -167,11 +174,11 @@ def _program_lost(state: RunState, happened: do.ProgramLost, moment: Moment, out
     if happened.charged and state.program_crashes + 1 >= PROGRAM_CRASHES:
         failure = Failure(
             outcome="crash",
-            message=f"the workflow's own code took its process down {PROGRAM_CRASHES} times; the last one "
+            message=f"the {state.kind}'s own code took its process down {PROGRAM_CRASHES} times; the last one "
             f"{happened.exit.sentence()}",
             exit=happened.exit,
         )
-        _end(state, ev.RunFailed(at=moment.now, failure=failure), moment, out)
+        _fail(state, failure, moment, out)
     elif not state.halted:
         out.then.append(do.StartProgram())
 
@@ -182,7 +189,7 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
     turn = happened.turn
     if turn.fingerprint not in {"", state.fingerprint}:
         out.events.append(ev.CodeAdopted(at=moment.now, fingerprint=turn.fingerprint))
-    if turn.state is not None and turn.state != state.shared:
+    if turn.state is not None and turn.state != state.shared and state.session is None:
         out.events.append(ev.StateChanged(at=moment.now, state=turn.state))
     for command in turn.commands:
         match command:
@@ -201,23 +208,43 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 value_emitted(state, command, moment, out)
             case frames.AwaitWriting():
                 out.then.append(do.TellWritten())
+            case frames.SendMessage():
+                message_sent(state, command, moment, out)
             case frames.ScheduleChild():
                 _schedule_child(state, command, moment, out)
             case frames.Withdraw(key=key):
                 _withdraw(state, key, moment, out)
             case frames.Return(result=result):
-                _end(state, ev.RunCompleted(at=moment.now, result=result), moment, out)
+                if state.session is None:
+                    _end(state, ev.RunCompleted(at=moment.now, result=result), moment, out)
+                else:
+                    turn_returned(state, command, turn, moment, out)
                 return
-            case frames.Raise(failure=failure, step=step, calls=calls, cancelled=cancelled):
+            case frames.Raise(failure=failure, step=step, calls=calls, cancelled=cancelled, stop=stop):
                 if cancelled and any(item.kind == "cancel" for item in state.resolutions):
                     _end(state, ev.RunCancelled(at=moment.now, reason=state.reason), moment, out)
-                else:
+                elif state.session is None:
                     _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step, calls=calls), moment, out)
+                else:
+                    turn_failed(state, failure, moment, out, step=step, stop=stop)
+                return
+            case frames.Halt(reason=reason):
+                _park(state, reason, moment, out)
                 return
             case frames.Diverge():
                 reason, difference = explained(state, command)
                 _park(state, reason, moment, out, difference)
                 return
+
+
+def _fail(
+    state: RunState, failure: Failure, moment: Moment, out: Decision, *, step: str | None = None, stop: bool = False
+) -> None:
+    """The program has failed for good: a run's end, and that of a session's turn."""
+    if state.session is None:
+        _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step), moment, out)
+    else:
+        turn_failed(state, failure, moment, out, step=step, stop=stop)
 
 
 def _schedule_step(state: RunState, command: frames.ScheduleStep, moment: Moment, out: Decision) -> None:
@@ -245,7 +272,8 @@ def _schedule_child(state: RunState, command: frames.ScheduleChild, moment: Mome
     if command.key in state.children:
         return
     already = sum(isinstance(event, ev.ChildScheduled) for event in out.events)
-    run_id = f"{state.run_id}.{state.children_made + already + 1}"
+    number = state.children_made + already + 1
+    run_id = f"{state.run_id}.{number}" if state.session is None else f"{state.run_id}/{state.turns + 1}.{number}"
     out.events.append(
         ev.ChildScheduled(
             at=moment.now,
@@ -272,7 +300,7 @@ def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
     elif (step := state.steps.get(key)) is not None and step.open:
         cancel_step(state, step, moment, out)
     elif (child := state.children.get(key)) is not None and child.open:
-        out.now.append(do.CancelChild(key))
+        out.now.append(do.CancelChild(key, child.run_id))
         failure = Failure(outcome="cancelled", message="no longer awaited")
         out.events.append(ev.ChildEnded(at=moment.now, key=key, run_id=child.run_id, failure=failure))
         out.then.append(do.ReleaseSteps())
@@ -330,6 +358,9 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.Cancel: _cancel,
     do.Signal: message_arrived,
     do.Decide: approval_decided,
+    do.Close: close,
+    do.SettleDeadLetter: settle,
+    do.Delivered: message_delivered,
     do.Pause: _pause,
     do.Resume: _resume,
     do.ChildFinished: _child_finished,

@@ -16,6 +16,8 @@ class Decision:
     """May be carried out before the events are on the disk."""
     then: list[Effect] = field(default_factory=list[Effect])
     """Only after."""
+    receipt: int = 0
+    """Number of the message that this is about; below 0 where it came before."""
     refused: UnderstudyError | None = None
     """Why what was asked for is refused, and nothing follows."""
 

@@ -14,7 +14,7 @@ from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import OnReject, Retry
-from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, step_options
+from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, author_name, step_options
 from understudy.workflows.workflow import Workflow
 
 P = ParamSpec("P")
@@ -118,7 +118,7 @@ def tool(  # noqa: PLR0913  the contract's options
     """
 
     def decorate(fn: Callable[..., Any]) -> Step[..., Any]:
-        step_name = _name(fn, name, "tool")
+        step_name = author_name(fn, name, "tool")
         options: dict[str, Any] = {
             "timeout": timeout,
             "retry": retry,
@@ -167,7 +167,7 @@ def evaluator(
     """
 
     def decorate(fn: Callable[..., Any]) -> Step[..., Score]:
-        step_name = _name(fn, name, "evaluator")
+        step_name = author_name(fn, name, "evaluator")
         title = f"evaluator `{step_name}`"
         checked = step_options(title, {"timeout": timeout, "retry": retry})
         definition = StepDefinition("evaluator", step_name, fn, function_site(fn), checked, result=Score)
@@ -311,7 +311,7 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
     """
 
     def decorate(fn: Callable[..., Any]) -> Workflow[..., Any]:
-        workflow_name = _name(fn, name, "workflow")
+        workflow_name = author_name(fn, name, "workflow")
         title = f"workflow `{workflow_name}`"
         site = function_site(fn)
         if not inspect.iscoroutinefunction(fn):
@@ -342,13 +342,3 @@ def _check_version(version: object, title: str) -> None:
     if not isinstance(version, int) or version < 1:
         msg = f"{title} has version {version!r}: versions are 1, 2, 3 ..."
         raise DefinitionError(msg)
-
-
-def _name(fn: object, name: str | None, kind: str) -> str:
-    if isinstance(fn, (Step, Workflow)):
-        msg = f"{fn.definition.title} is a step or workflow already: decorate a function once"
-        raise DefinitionError(msg)
-    if not callable(fn):
-        msg = f"@{kind} decorates a function, not {fn!r}; its options are given by name"
-        raise DefinitionError(msg)
-    return name if name is not None else str(getattr(fn, "__name__", fn))

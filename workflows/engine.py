@@ -8,20 +8,21 @@ import random
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from loguru import logger
 
 from understudy.journal.memory import MemoryJournal
 from understudy.journal.protocol import Journal
 from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.commands import Accepted, Command, Refused, Reply, StartRun
+from understudy.messages.commands import Accepted, Command, Refused, Reply, StartRun, TellSession
 from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed
 from understudy.messages.events import RunStarted
+from understudy.messages.policy import OnFailure
 from understudy.metrics import log
 from understudy.supervision.backend_spawn import SpawnBackend
 from understudy.supervision.backend_zygote import ZygoteBackend
@@ -36,6 +37,7 @@ from understudy.workflows.door import Door
 from understudy.workflows.home import Home, OwnerLock
 from understudy.workflows.lull import Lull
 from understudy.workflows.peek import Peek
+from understudy.workflows.post import PostOffice
 from understudy.workflows.reads import Reads
 from understudy.workflows.runs import Runs
 from understudy.workflows.services import Services
@@ -125,8 +127,9 @@ class Engine:
         self._tree = Tree(self.reactor, partial(self._backend, generation), pools=pools, on_event=_log_worker)
         self._closers.append(self._end_processes)
         self.runs = Runs()
+        self._post = PostOffice(self.runs, self.journal, clock.time)
         self._closers.append(self._stop_runs)
-        self.lull = Lull(self.reactor, self.runs, self._tree, clock)
+        self.lull = Lull(self.reactor, self.runs, self._post, self._tree, clock)
         self._closers.append(lambda: self.reactor.submit(self.lull.end()).result())
         counter, epoch = itertools.count(1), self.journal.epoch
         services = Services(
@@ -134,6 +137,7 @@ class Engine:
             journal=self.journal,
             submit=self._tree.submit,
             directory=self.runs,
+            post=self._post,
             warm=lambda app: self._tree.pool(PoolKey(app, "program", "program")),
             mint=lambda: f"{epoch}:{next(counter)}",
             clock=clock.time,
@@ -144,7 +148,7 @@ class Engine:
         )
         self.runs.attach(services)
         find = self._reads.find_approval
-        self._clerk = Clerk(self.runs, self._tree, services.mint, self._refusal, find, self._started)
+        self._clerk = Clerk(self.runs, self._post, self._tree, services.mint, find, self._started)
         if reachable:
             door = Door(self.home, partial(self.lull.command, self._clerk.carry_out))
             self.reactor.submit(door.open()).result()
@@ -219,12 +223,6 @@ class Engine:
         env = ("UNDERSTUDY_MODEL", "UNDERSTUDY_SCRIPTS", *pool.env)
         return kind(app, entry, self.reactor.loop, generation=generation, env=env)
 
-    def _refusal(self, run_id: str) -> Refused | None:
-        """Say why a run takes no message: there is none. A thread of the reactor's executor."""
-        if self.journal.run(run_id) is None:
-            return Refused(code="not_found", message=f"there is no run {run_id!r}")
-        return None
-
     def _started(self, run_id: str) -> RunStarted | None:
         """Give how a run was started, None where there is none. A thread of the reactor's executor."""
         for stored in self.journal.events(run_id, limit=1):
@@ -240,6 +238,15 @@ class Engine:
         """
         return self._wait_for(self.reactor.ask(self.runs.launch, command))
 
+    def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
+        """Bring a message that is known to fit to a session. Any thread but the reactor's.
+
+        Raises:
+            OrchestratorClosed: The engine was closed before that.
+        """
+        bring = partial(self._clerk.message, on_failure=on_failure)
+        return self._wait_for(self._submit(self.lull.command(bring, command)))
+
     def carry_out(self, command: Command) -> Reply:
         """Do what a command asks for and wait for the reply. Any thread but the reactor's.
 
@@ -254,7 +261,9 @@ class Engine:
         Raises:
             OrchestratorClosed: The engine is closed.
         """
-        coroutine = self.lull.command(self._clerk.carry_out, command)
+        return self._submit(self.lull.command(self._clerk.carry_out, command))
+
+    def _submit(self, coroutine: Coroutine[Any, Any, Reply]) -> Future[Reply]:
         try:
             return self.reactor.submit(coroutine)
         except RuntimeError:  # the loop is closed

@@ -4,15 +4,17 @@
 run is the same whoever folds its journal, and however often.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+from understudy.journal.protocol import Stored
 from understudy.messages.events import (
     AnyEvent,
     ApprovalAsked,
     CancelRequested,
     ChildScheduled,
     CodeAdopted,
+    MessageSent,
     ProgramEnded,
     ProgramStarted,
     ReceiveAsked,
@@ -23,16 +25,18 @@ from understudy.messages.events import (
     RunPaused,
     RunResumed,
     RunStarted,
+    SessionOpened,
     StateChanged,
     StepScheduled,
     TimerSet,
 )
 from understudy.messages.frames import Resolution
 from understudy.messages.records import RunStatus
-from understudy.workflows import fold_approvals, fold_messages, fold_rewind, fold_steps, fold_waits
+from understudy.workflows import fold_approvals, fold_messages, fold_rewind, fold_steps, fold_turns, fold_waits
+from understudy.workflows.fold_turns import needed, open_session
 from understudy.workflows.state import CANCEL_KEY, RunState
 
-_ASKING: Final = (StepScheduled, TimerSet, ChildScheduled, ReceiveAsked, ApprovalAsked)
+_ASKING: Final = (StepScheduled, TimerSet, ChildScheduled, ReceiveAsked, ApprovalAsked, MessageSent)
 """Events that the program has asked for, each under a key of its own."""
 
 
@@ -53,15 +57,34 @@ def fold_all(events: Iterable[AnyEvent]) -> RunState:
     return state
 
 
+def recall(first: Stored, tail: Sequence[Stored]) -> RunState:
+    """Fold a session from its first event and those behind its ``wake_seq``, which is as good as folding all.
+
+    Args:
+        first: Its first event.
+        tail: All its events with sequence numbers above ``wake_seq``, which is above 0.
+    """
+    state = fold(None, first.event)
+    for stored in needed(tail):
+        state.seq = stored.seq - 1
+        fold(state, stored.event)
+    state.seq = tail[-1].seq
+    state.wait_changes.clear()
+    state.mark_changes.clear()
+    return state
+
+
 def fold(state: RunState | None, event: AnyEvent) -> RunState:
     """Give the state after ``event``. The state passed in is used up: it may be changed and returned.
 
     Raises:
-        ValueError: There is no state yet and the event is not ``RunStarted``.
+        ValueError: There is no state yet and the event is none to begin with.
     """
-    if state is None:
+    if state is None and isinstance(event, SessionOpened):
+        state = open_session(event)
+    elif state is None:
         if not isinstance(event, RunStarted):
-            msg = f"a run's first event is run.started, not {event.type}"
+            msg = f"a run's first event is run.started or session.opened, not {event.type}"
             raise ValueError(msg)
         state = RunState(
             run_id=event.run_id,
@@ -79,10 +102,17 @@ def fold(state: RunState | None, event: AnyEvent) -> RunState:
     else:
         _FOLDS[type(event)](state, event)
     state.seq += 1
-    if isinstance(event, _ASKING) and not (isinstance(event, ApprovalAsked) and event.step is not None):
+    if isinstance(event, _ASKING) and _is_asked(state, event):
         state.asked[event.key] = state.seq
     state.updated_at = event.at
     return state
+
+
+def _is_asked(state: RunState, event: AnyEvent) -> bool:
+    """Whether it is the program that asked: not for a person's look at a result, nor in a turn that is over by now."""
+    if isinstance(event, ApprovalAsked):
+        return event.step is None
+    return not isinstance(event, MessageSent) or state.session is None
 
 
 def _state_changed(state: RunState, event: StateChanged) -> None:
@@ -172,4 +202,5 @@ _FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
     **fold_messages.FOLDS,
     **fold_rewind.FOLDS,
     **fold_approvals.FOLDS,
+    **fold_turns.FOLDS,
 }

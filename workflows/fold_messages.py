@@ -18,9 +18,11 @@ from understudy.workflows.state import Letter, RunState
 
 def _message_received(state: RunState, event: MessageReceived) -> None:
     state.received = event.number
-    state.mailbox[event.number] = Letter(event.name, event.value)
+    state.mailbox[event.number] = Letter(event.name, event.value, state.seq + 1, event.at)
     if event.key is not None:
-        state.message_keys.add(event.key)
+        state.message_keys[event.key] = event.number
+        if state.session is not None:
+            state.mark_changes.append(("message", event.key, state.seq + 1))
 
 
 def _receive_asked(state: RunState, event: ReceiveAsked) -> None:

@@ -87,6 +87,8 @@ def _step_completed(state: RunState, event: StepCompleted) -> None:
 def _step_failed(state: RunState, event: StepFailed) -> None:
     step = state.steps[event.key]
     cancelled = event.reason == "cancelled"
+    if event.reason == "quarantined":
+        state.mark_changes.append(("dead_letter", event.key, state.seq + 1))
     step.status = "cancelled" if cancelled else "failed"
     step.ended_at = event.at
     state.in_flight -= 1

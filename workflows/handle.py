@@ -31,6 +31,8 @@ from understudy.messages.errors import (
     RetryRefused,
     RunEnded,
     RunNotFound,
+    RunParked,
+    SessionClosed,
     UnderstudyError,
 )
 from understudy.messages.records import RunStatus, StepRecord, StreamItem
@@ -248,7 +250,7 @@ def _check_message(message: object) -> None:
         raise TypeError(msg)
 
 
-REFUSED_AS: Final[dict[str, type[UnderstudyError]]] = {
+REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "invalid": InvalidInput,
     "not_found": RunNotFound,
     "conflict": IdConflict,
@@ -256,6 +258,9 @@ REFUSED_AS: Final[dict[str, type[UnderstudyError]]] = {
     "full": MailboxFull,
     "ended": RunEnded,
     "not_failed": RetryRefused,
+    "session_closed": SessionClosed,
+    "parked": RunParked,
+    "timeout": TimeoutError,
 }
 """What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
 

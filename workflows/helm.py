@@ -24,19 +24,33 @@ from understudy.messages.commands import (
     RestartWorker,
     ShowTree,
     StartRun,
+    TellSession,
     Tree,
     Workers,
 )
 from understudy.messages.errors import WorkerNotFound
 from understudy.messages.events import RunStarted
-from understudy.messages.records import ActorRecord, ApprovalRecord, RunRecord, RunStatus, WorkerRecord
+from understudy.messages.policy import OnFailure
+from understudy.messages.records import (
+    ActorRecord,
+    ApprovalRecord,
+    DeadLetterRecord,
+    RunRecord,
+    RunStatus,
+    SessionRecord,
+    WorkerRecord,
+)
 from understudy.metrics.figures import Metrics
 from understudy.workflows.approving import check_decision
+from understudy.workflows.conversation import Session
 from understudy.workflows.handle import Run, check
 from understudy.workflows.looks import Looks
+from understudy.workflows.session import Handler, check_handler, key_fault
 from understudy.workflows.workflow import Workflow, check_workflow
 
 R = TypeVar("R")
+S = TypeVar("S", bound=BaseModel)
+M = TypeVar("M", bound=BaseModel)
 
 ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
 """What new run ids end in: nothing that is taken for something else, or spells a word."""
@@ -184,6 +198,38 @@ class Helm(ABC):
         """
         command = DecideApproval(approval=approval, decision=decision, args=args, comment=comment, by=by)
         check_decision(self.send(command))
+
+    # ------------------------------------------------------------ sessions
+
+    def session(self, handler: Handler[S, M, R], key: str) -> Session[S, M, R]:
+        """Give the handle on a session, which its first message opens.
+
+        Args:
+            handler: A function decorated with ``@session``.
+            key: Which of its sessions: 1 to 200 printable characters without ``/``.
+
+        Raises:
+            ValueError: The key could be none.
+            DefinitionError: The handler is not defined where a worker could find it.
+            TypeError: It is no handler.
+        """
+        check_handler(handler)
+        if (wrong := key_fault(key)) is not None:
+            raise ValueError(wrong)
+        _ = handler.definition.app  # refuses what no worker could find
+        return Session(self, handler.definition, key)
+
+    def sessions(self, name: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        """Give the sessions, the one that was opened last first, of one handler where asked for."""
+        return self.reads.sessions(name, limit)
+
+    def dead_letters(self) -> list[DeadLetterRecord]:
+        """Give the messages and steps that were set aside and nobody has dealt with."""
+        return self.reads.dead_letters()
+
+    def post(self, command: TellSession, on_failure: OnFailure) -> Reply:  # noqa: ARG002  for who can use it
+        """Bring a message that is known to fit to a session."""
+        return self.send(command)
 
     # ------------------------------------------------------------ control
 

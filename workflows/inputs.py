@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json
 from understudy.messages.errors import UnderstudyError
 from understudy.messages.evaluation import Evaluation
+from understudy.messages.events import TurnEnded, TurnFailed
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Completed, Failed, Turn
 from understudy.messages.records import AttemptRecord
@@ -120,6 +121,30 @@ class Signal:
     name: str
     value: Json
     key: str | None = None
+    known: int | None = None
+    """Number of the message of this key that a session has been sent before, 0 where there is none; None where nobody
+    has looked yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Somebody closes the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettleDeadLetter:
+    """Somebody has looked at a dead letter."""
+
+    letter: str
+    how: Literal["redriven", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message that the program sent has arrived, or never will: ``refused`` says why."""
+
+    key: str
+    refused: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +200,9 @@ Input: TypeAlias = (
     | Cancel
     | Signal
     | Decide
+    | Close
+    | SettleDeadLetter
+    | Delivered
     | Pause
     | Resume
     | ChildFinished
@@ -186,8 +214,9 @@ class Confirmed:
     """A message whose sender wants to know when what it led to is on the disk."""
 
     happened: Input
-    reply: Callable[[UnderstudyError | None], None]
-    """Called on the reactor's thread, with what stood against it."""
+    reply: Callable[[UnderstudyError | None, int], None]
+    """Called on the reactor's thread, with what stood against it and, for a message, with its number: above 0 where it
+    is new, below 0 where it is an earlier one's repetition."""
 
 
 # ---------------------------------------------------------------- what to do about it
@@ -258,6 +287,7 @@ class CancelChild:
     """Ask a child run to end early."""
 
     key: str
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +302,20 @@ class ResumeChild:
     """Let a child run go on with its parent."""
 
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Bring a message that the program sent to where it goes."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOver:
+    """A session is done with a message: tell those who wait for the reply. Nothing of the turn is left."""
+
+    event: TurnEnded | TurnFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,5 +336,7 @@ Effect: TypeAlias = (
     | CancelChild
     | PauseChild
     | ResumeChild
+    | Deliver
+    | TurnOver
     | Announce
 )

@@ -5,8 +5,19 @@ from collections.abc import Callable
 from typing import Final
 
 from understudy.messages.frames import Completed, Execute, Failed, Progress
-from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Release, Unavailable
-from understudy.supervision.protocol import Withdraw as WithdrawJob
+from understudy.supervision.protocol import (
+    Answered,
+    Assigned,
+    Job,
+    JobEvent,
+    Lost,
+    PoolKey,
+    Release,
+    Unavailable,
+)
+from understudy.supervision.protocol import (
+    Withdraw as WithdrawJob,
+)
 from understudy.workflows.attempts import held
 from understudy.workflows.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost
 from understudy.workflows.rewind import idempotency_key
@@ -98,6 +109,11 @@ class StepJobs:
         self._outcomes_on_disk += 1
         while self._ahead and self._ahead[0][0] <= self._outcomes_on_disk:
             self.release(self._ahead.popleft()[1])
+
+    def turn_over(self) -> None:
+        """The session's turn has ended, and its outcomes are forgotten: count from nothing again."""
+        self._outcomes_on_disk = 0
+        self._ahead.clear()
 
     def withdraw(self, key: str) -> None:
         """Stop the attempt of a step that nobody waits for."""

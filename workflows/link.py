@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from understudy.messages.frames import EndProgram, Resolution, Resolve, StartProgram, Turn
+from understudy.messages.frames import EndProgram, Resolution, Resolve, SessionTurn, StartProgram, Turn
 from understudy.supervision.protocol import (
     Answered,
     Assigned,
@@ -76,8 +76,9 @@ class ProgramLink:
             version=state.version,
             fingerprint=state.fingerprint,
             arguments=state.arguments,
-            started_at=state.begun_at,
+            started_at=state.begun_at if state.session is None or state.letter is None else state.letter[1].at,
             seed=state.seed or state.run_id,
+            turn=_turn(state),
             shared=state.inherited,
             later_seed=state.later_seed,
             history=tuple(history),
@@ -159,6 +160,14 @@ class ProgramLink:
         self._token = None
         self.worker = None
         self._unanswered = 0
+
+
+def _turn(state: RunState) -> SessionTurn | None:
+    """Give what a session's handler is to deal with; None where the program is a workflow's."""
+    if state.session is None or state.letter is None:
+        return None
+    number, letter = state.letter
+    return SessionTurn(number=number, name=letter.name, value=letter.value, state=state.shared)
 
 
 def _split(resolutions: list[Resolution]) -> tuple[list[Resolution], list[Resolution]]:

@@ -5,7 +5,15 @@ from typing import Protocol
 
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.records import ApprovalRecord, RunRecord, RunStatus, StepRecord
+from understudy.messages.records import (
+    ApprovalRecord,
+    DeadLetterRecord,
+    RunRecord,
+    RunStatus,
+    SessionRecord,
+    StepRecord,
+    TurnRecord,
+)
 from understudy.metrics.figures import Metrics
 
 
@@ -40,6 +48,26 @@ class Looks(Protocol):
 
     def result(self, run_id: str) -> Json:
         """Give the result of a run that has completed, or raise what stands in its place."""
+        ...
+
+    def session(self, run_id: str) -> SessionRecord:
+        """Give one session, or raise ``RunNotFound``."""
+        ...
+
+    def sessions(self, name: str | None = None, limit: int = 100) -> list[SessionRecord]:
+        """Give the sessions, of one handler or of all, the one that was opened last first."""
+        ...
+
+    def session_state(self, run_id: str) -> Json:
+        """Give the state of a session; None before its first turn has ended."""
+        ...
+
+    def history(self, run_id: str) -> list[TurnRecord]:
+        """Give the messages of a session with what came of each; none where it has not been opened."""
+        ...
+
+    def dead_letters(self) -> list[DeadLetterRecord]:
+        """Give the messages and steps that were set aside and nobody has dealt with."""
         ...
 
     def metrics(self) -> Metrics:

@@ -1,13 +1,18 @@
 """Whether anything is under way in an orchestrator, and whether anybody waits: what a virtual clock goes by."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from understudy.messages.commands import Command, Reply
+from understudy.messages.base import Message
+from understudy.messages.commands import Reply
 from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree
 from understudy.workflows.clock import Clock, Surroundings
+from understudy.workflows.post import PostOffice
 from understudy.workflows.runs import Runs
 from understudy.workflows.watch import Resting, Watch
+
+C = TypeVar("C", bound=Message)
 
 
 class Lull:
@@ -17,10 +22,11 @@ class Lull:
     heard on the reactor's own. So what is asked there, when nothing is ready any more, cannot be out of date.
     """
 
-    def __init__(self, reactor: Reactor, runs: Runs, tree: Tree, clock: Clock) -> None:
+    def __init__(self, reactor: Reactor, runs: Runs, post: PostOffice, tree: Tree, clock: Clock) -> None:
         """Have the clock serve this orchestrator."""
         self._reactor = reactor
         self._runs = runs
+        self._post = post
         self._tree = tree
         self._clock = clock
         self._commands = 0
@@ -33,7 +39,7 @@ class Lull:
         """Let the clock go."""
         self._clock.detach()
 
-    async def command(self, carry_out: Callable[[Command], Awaitable[Reply]], command: Command) -> Reply:
+    async def command(self, carry_out: Callable[[C], Awaitable[Reply]], command: C) -> Reply:
         """Have a command carried out, which is under way until it is answered."""
         self._commands += 1
         try:
@@ -42,12 +48,12 @@ class Lull:
             self._commands -= 1
 
     def idle(self) -> bool:
-        """Say whether nothing is under way."""
-        return not (self._commands or self._runs.working() or self._tree.working())
+        """Say whether nothing is under way; to wait for a session's reply is to wait."""
+        return not (self._commands > self._post.asking or self._runs.working() or self._tree.working())
 
     def awaited(self) -> bool:
-        """Say whether somebody waits for a run and has seen all that he was told of."""
-        return bool(self._resting)
+        """Say whether somebody waits for a reply, or for a run and has seen all that he was told of."""
+        return bool(self._resting or self._post.asking)
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
         """Watch a run; see ``Watch``. Any thread."""

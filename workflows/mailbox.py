@@ -12,6 +12,7 @@ from understudy.messages.errors import MailboxFull, RunEnded
 from understudy.workflows import inputs as do
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.state import RunState
+from understudy.workflows.turns import message_waits, refuses
 
 CAPACITY: Final = 10_000
 """Messages that may wait."""
@@ -19,21 +20,34 @@ CAPACITY: Final = 10_000
 
 def message_arrived(state: RunState, happened: do.Signal, moment: Moment, out: Decision) -> None:
     """Keep a message, unless it came before, and hand it to whoever awaits it."""
-    if happened.key is not None and happened.key in state.message_keys:
+    if (known := known_number(state, happened)) is not None:
+        out.receipt = -known
+        return
+    if refuses(state, out):
         return
     if len(state.mailbox) >= CAPACITY:
         out.refused = MailboxFull(f"{CAPACITY} messages wait for run {state.run_id}: send it again once some are taken")
         return
-    number = state.received + 1
+    out.receipt = number = state.received + 1
     out.events.append(
         ev.MessageReceived(at=moment.now, number=number, name=happened.name, value=happened.value, key=happened.key)
     )
-    _hand_on(state, number, happened.name, moment, out)
+    if state.session is not None:
+        message_waits(state, out)
+    else:
+        _hand_on(state, number, happened.name, moment, out)
+
+
+def known_number(state: RunState, happened: do.Signal) -> int | None:
+    """Give the number of the message that this one repeats."""
+    return None if happened.key is None else state.message_keys.get(happened.key) or happened.known or None
 
 
 def message_too_late(state: RunState, happened: do.Signal, out: Decision) -> None:
     """Refuse a message to a run that has ended, unless it came before."""
-    if happened.key is None or happened.key not in state.message_keys:
+    if (known := known_number(state, happened)) is not None:
+        out.receipt = -known
+    elif not refuses(state, out):
         out.refused = RunEnded(f"run {state.run_id} is {state.status}: it takes no messages any more")
 
 

@@ -11,7 +11,8 @@ from typing_extensions import override
 from understudy.actors import app as apps
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import Command, Reply, StartRun
+from understudy.messages.commands import Command, Reply, StartRun, TellSession
+from understudy.messages.policy import OnFailure
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
 from understudy.workflows.clock import Clock, WallClock
@@ -144,6 +145,11 @@ class Orchestrator(Helm):
     def _launch(self, command: StartRun) -> Reply:
         self.check_alive()
         return self._engine.launch(command)
+
+    @override
+    def post(self, command: TellSession, on_failure: OnFailure) -> Reply:
+        self.check_alive()
+        return self._engine.message(command, on_failure)
 
     # ------------------------------------------------------------ waiting
 

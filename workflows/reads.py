@@ -12,15 +12,41 @@ from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
 from understudy.messages.errors import ApprovalNotFound, RunCancelled, RunFailed, RunNotFound, RunParked
-from understudy.messages.events import AnyEvent, ApprovalAsked, RunCompleted
-from understudy.messages.records import ApprovalRecord, Difference, RunRecord, RunStatus, StepRecord
+from understudy.messages.events import AnyEvent, ApprovalAsked, RunCompleted, StepFailed, TurnFailed
+from understudy.messages.records import (
+    ApprovalRecord,
+    DeadLetterRecord,
+    Difference,
+    RunRecord,
+    RunStatus,
+    SessionRecord,
+    StepRecord,
+    TurnRecord,
+)
 from understudy.metrics.figures import Metrics, figures
 from understudy.workflows.approving import Asked
 from understudy.workflows.differences import first_difference
-from understudy.workflows.fold import fold_all
+from understudy.workflows.fold import fold_all, recall
 from understudy.workflows.home import Home
 from understudy.workflows.state import RunState
+from understudy.workflows.turn_views import dead_letter, session_record, turn_records
 from understudy.workflows.views import approval_record, failed_at, run_record, step_records
+
+
+def load(journal: Journal, run_id: str) -> RunState:
+    """Give the state of a run or session by what its journal holds; of a session only what it needs to go on is read.
+
+    Raises:
+        LookupError: There is none with this id.
+        JournalCorrupt: Its events are not what was written.
+    """
+    row = journal.run(run_id)
+    if row is None:
+        msg = f"there is no run {run_id!r}"
+        raise LookupError(msg)
+    if row.wake_seq == 0:
+        return fold_all(stored.event for stored in stored_events(journal, run_id))
+    return recall(journal.events(run_id, limit=1)[0], journal.events(run_id, after=row.wake_seq))
 
 
 class Reads:
@@ -83,7 +109,7 @@ class Reads:
     ) -> list[RunRecord]:
         """Give the newest runs first, of one or several statuses and one workflow where asked for."""
         statuses = (status,) if isinstance(status, str) else status
-        return [run_record(row) for row in self.journal.runs(status=statuses, workflow=name, limit=limit)]
+        return [run_record(row) for row in self.journal.runs(status=statuses, workflow=name, kind="run", limit=limit)]
 
     def fold(self, run_id: str) -> RunState:
         """Give the state of a run.
@@ -92,9 +118,10 @@ class Reads:
             RunNotFound: There is none with this id.
             JournalCorrupt: Its events are not what was written.
         """
-        if self.journal.run(run_id) is None:
-            raise self._not_found(run_id)
-        return fold_all(item.event for item in stored_events(self.journal, run_id))
+        try:
+            return load(self.journal, run_id)
+        except LookupError:
+            raise self._not_found(run_id) from None
 
     def steps(self, run_id: str) -> list[StepRecord]:
         """Give the steps of a run with their attempts, in the order in which they were asked for."""
@@ -177,6 +204,39 @@ class Reads:
             RunNotFound: One of them does not exist.
         """
         return first_difference(self.fold(a), self.fold(b))
+
+    def session(self, run_id: str) -> SessionRecord:
+        """Give one session.
+
+        Raises:
+            RunNotFound: It has not been opened.
+        """
+        row = self.journal.run(run_id)
+        if row is None or row.kind != "session":
+            msg = f"there is no session {run_id!r}: its first message opens it"
+            raise RunNotFound(msg)
+        return session_record(row)
+
+    def sessions(self, name: str | None = None, limit: int | None = 100) -> list[SessionRecord]:
+        """Give the sessions, of one handler or of all, the one that was opened last first."""
+        return [session_record(row) for row in self.journal.runs(workflow=name, kind="session", limit=limit)]
+
+    def session_state(self, run_id: str) -> Json:
+        """Give the state of a session; None before its first turn has ended."""
+        return None if self.journal.run(run_id) is None else load(self.journal, run_id).shared
+
+    def history(self, run_id: str) -> list[TurnRecord]:
+        """Give the messages of a session with what came of each; none where it has not been opened."""
+        return turn_records(stored_events(self.journal, run_id))
+
+    def dead_letters(self) -> list[DeadLetterRecord]:
+        """Give the messages and steps that were set aside and nobody has dealt with, by run and in order."""
+        found: list[DeadLetterRecord] = []
+        for mark in self.journal.marks("dead_letter"):
+            event = self.journal.events(mark.run_id, after=mark.seq - 1, limit=1)[0].event
+            assert isinstance(event, (TurnFailed, StepFailed))
+            found.append(dead_letter(mark.run_id, event))
+        return found
 
     def metrics(self) -> Metrics:
         """Fold every run of the journal to figures."""

@@ -23,7 +23,7 @@ def digests(state: RunState, keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _digest(state: RunState, key: str) -> str:
-    if key == state.diverted:
+    if key == state.diverted or key in state.sent:  # what was sent is in the journal alone
         return ""
     return digest(_what(state, key).partition(" ")[0], _held(state, key))
 
@@ -39,6 +39,7 @@ def withdrawn(state: RunState) -> tuple[str, ...]:
     awaited.update(step.key for step in state.steps.values() if step.open)
     awaited.update(key for key, child in state.children.items() if child.open)
     awaited.update(resolution.key for resolution in state.resolutions)
+    awaited |= state.sent
     return tuple(key for key in state.asked if key not in awaited)
 
 
@@ -68,6 +69,8 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
 
 def ways_on(state: RunState) -> str:
     """Say what can be done about code that has changed under a run."""
+    if state.session is not None:
+        return f"Nothing was run or recorded. Mend the code and `understudy runs resume {state.run_id}`"
     return (
         f"Nothing was run or recorded. Mend the code and `understudy runs resume {state.run_id}`; or let a new run go "
         f"another way from a step before that, `understudy runs fork {state.run_id} --at KEY`; or keep the old code "
@@ -93,6 +96,8 @@ def _what(state: RunState, key: str) -> str:
         return f"child {child.workflow}"
     if _question(state, key) is not None:
         return "approval"
+    if key in state.sent:
+        return "message"
     return "timer" if key in state.timer_keys else "receive"
 
 

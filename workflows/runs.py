@@ -11,21 +11,21 @@ from typing import Final, TypeVar
 import pykka
 from loguru import logger
 
-from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Append, RunRow
 from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
-from understudy.messages.events import AnyEvent, RunRetried, RunStarted
+from understudy.messages.events import AnyEvent, RunRetried, RunStarted, SessionOpened
 from understudy.messages.failures import Failure
 from understudy.messages.records import ENDED, RunStatus
 from understudy.supervision.actor import actor_of
 from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
-from understudy.workflows.fold import fold, fold_all
+from understudy.workflows.fold import fold
 from understudy.workflows.forks import Forks
 from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
 from understudy.workflows.peek import Peek, peek_at
+from understudy.workflows.reads import load
 from understudy.workflows.retries import Retries
 from understudy.workflows.services import Services
 from understudy.workflows.state import RunState
@@ -133,11 +133,30 @@ class Runs:
                 version=command.version or 1,
                 fingerprint=command.fingerprint,
             )
-            state = fold(None, first)
-            accepted = partial(self._launched, command.run_id)
-            ref = RunSupervisor.start(self._services, state, first=[first], accepted=accepted)
-            self._launching[command.run_id] = _Launch(ref, state, [(command, reply)])
-            ref.tell(Begin())
+            self._begin(command, first, reply)
+
+    def open(self, first: SessionOpened, reply: Reply) -> None:
+        """Open a session, or find it open; ``reply`` is called once that is on the disk."""
+        command = StartRun(run_id=first.run_id, app=first.app, workflow=first.session, arguments={})
+        if first.run_id in self._states:
+            reply(Accepted(run_id=first.run_id, created=False))
+        elif (launching := self._launching.get(first.run_id)) is not None:
+            launching.replies.append((command, reply))
+        elif self._closed:
+            reply(Refused(code="closed", message=CLOSED))
+        else:
+            self._begin(command, first, reply)
+
+    def _begin(self, command: StartRun, first: RunStarted | SessionOpened, reply: Reply) -> None:
+        state = fold(None, first)
+        accepted = partial(self._launched, command.run_id)
+        ref = RunSupervisor.start(self._services, state, first=[first], accepted=accepted)
+        self._launching[command.run_id] = _Launch(ref, state, [(command, reply)])
+        ref.tell(Begin())
+
+    def state(self, run_id: str) -> RunState | None:
+        """Give the state of a run that is in memory. It is the supervisor's own: look, and touch nothing."""
+        return self._states.get(run_id)
 
     def _launched(self, run_id: str, error: JournalError | None) -> None:
         """The disk has spoken about a new run: tell those who wait for it."""
@@ -163,13 +182,13 @@ class Runs:
     def _find(self, command: StartRun, reply: Reply) -> None:
         """The id is taken: attach to that run where it was started with the same, refuse where not."""
 
-        def found(stored: RunStarted) -> None:
+        def found(stored: RunState) -> None:
             reply(_attach(command, stored.app, stored.workflow, stored.arguments))
 
         def failed(error: BaseException) -> None:
             reply(Refused(code="unavailable", message=str(error)))
 
-        self.read(partial(_first_event, self._services, command.run_id), found, failed)
+        self.read(partial(_as_started, self._services, command.run_id), found, failed)
 
     def launch_child(self, parent: RunState, key: str) -> None:
         """See ``Directory``."""
@@ -264,6 +283,8 @@ class Runs:
     def announce(self, state: RunState) -> None:
         """See ``Directory``."""
         self.announce_to_parent(state)
+        if state.session is not None:
+            self._services.post.stopped(state)
         for finisher in self._finishers.pop(state.run_id, ()):
             finisher()
 
@@ -334,10 +355,10 @@ class Runs:
             except (JournalError, CodecError, ValueError, LookupError) as error:
                 logger.error("run {} is set aside, it cannot be recovered: {}", row.id, error)
         waiting: dict[str, float] = {}
-        asleep = {row.id for row in self._services.journal.runs(status=("waiting",), limit=None)}
-        for timer in self._services.journal.timers():
-            if timer.run_id in asleep:
-                waiting.setdefault(timer.run_id, timer.due)
+        for timer in self._services.journal.timers(waiting=True):
+            waiting.setdefault(timer.run_id, timer.due)
+        for mark in self._services.journal.marks("outgoing"):
+            waiting[mark.run_id] = 0.0  # whatever else it is at, its messages have to be delivered
         return states, waiting
 
     def _take_up(self, found: tuple[list[RunState], dict[str, float]]) -> None:
@@ -350,7 +371,7 @@ class Runs:
 
     def _load(self, run_id: str) -> RunState:
         """Fold a run from the journal. Reader's thread."""
-        return fold_all(stored.event for stored in stored_events(self._services.journal, run_id))
+        return load(self._services.journal, run_id)
 
     def events(self, run_id: str) -> list[AnyEvent]:
         """Give all events of a run. Reader's thread."""
@@ -379,7 +400,7 @@ class Runs:
     def _loaded(self, state: RunState, *, orphaned: bool) -> None:
         waiting = self._loading.pop(state.run_id, [])
         if state.run_id not in self._live:
-            if state.ended is not None:
+            if state.ended is not None and not state.outgoing:
                 self._answer_for_ended(state, waiting)
                 return
             self._adopt(state, Recover(orphaned=orphaned))
@@ -391,12 +412,13 @@ class Runs:
         moment = Moment(self._services.clock(), self._services.random())
         for happened in waiting:
             if isinstance(happened, Confirmed):
-                happened.reply(decide(state, happened.happened, moment).refused)
+                decided = decide(state, happened.happened, moment)
+                happened.reply(decided.refused, decided.receipt)
 
     def _unreadable(self, run_id: str, error: BaseException) -> None:
         for happened in self._loading.pop(run_id, []):
             if isinstance(happened, Confirmed):
-                happened.reply(error if isinstance(error, JournalError) else JournalError(str(error)))
+                happened.reply(error if isinstance(error, JournalError) else JournalError(str(error)), 0)
         if not self._closed:
             logger.error("run {} cannot be read: {}", run_id, error)
 
@@ -453,7 +475,5 @@ def _attach(command: StartRun, app: str, workflow: str, arguments: object) -> Ac
     return Refused(code="conflict", message=message)
 
 
-def _first_event(services: Services, run_id: str) -> RunStarted:
-    event = services.journal.events(run_id, limit=1)[0].event
-    assert isinstance(event, RunStarted)
-    return event
+def _as_started(services: Services, run_id: str) -> RunState:
+    return fold(None, services.journal.events(run_id, limit=1)[0].event)

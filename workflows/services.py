@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 from understudy.journal.protocol import Journal
 from understudy.messages.errors import JournalError
-from understudy.messages.events import AnyEvent
+from understudy.messages.events import AnyEvent, TurnEnded, TurnFailed
 from understudy.messages.policy import Limits
 from understudy.supervision.protocol import Job, PoolKey, Release, Send, Withdraw
 from understudy.supervision.reactor import Reactor
@@ -53,6 +53,26 @@ class Directory(Protocol):
         ...
 
 
+class Post(Protocol):
+    """Brings messages from runs to runs, and replies to those who wait. Reactor's thread only; never blocks."""
+
+    def deliver(self, state: RunState, key: str) -> None:
+        """Bring a message that a run's program sent to where it goes; the run is told of its arrival."""
+        ...
+
+    def look_up(self, run_id: str, key: str, found: Callable[[int], None]) -> None:
+        """Find the number of the message of a key in a session's journal, 0 where there is none."""
+        ...
+
+    def answer(self, run_id: str, event: TurnEnded | TurnFailed) -> None:
+        """Note that a session is done with a message, and that this is on the disk."""
+        ...
+
+    def stopped(self, state: RunState) -> None:
+        """Note that a session has ended or is parked: nobody should wait for its replies."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The orchestrator as its supervisors see it."""
@@ -62,6 +82,7 @@ class Services:
     submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
     """Gives a job to its pool, and the pool to the caller, for later words about the job. Reactor's thread only."""
     directory: Directory
+    post: Post
     warm: Callable[[str], object]
     """Has an app loaded where it is not yet, so that its first job finds it ready. Reactor's thread only."""
     mint: Callable[[], str]

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from understudy.journal.protocol import MarkKind
+from understudy.journal.protocol import EntryKind, MarkKind
 from understudy.messages.approvals import Approval
 from understudy.messages.base import Json
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.frames import Resolution
-from understudy.messages.policy import StepKind, StepOptions
+from understudy.messages.policy import OnFailure, StepKind, StepOptions
 from understudy.messages.records import RunStatus, StepStatus
 
 CANCEL_KEY: Final = "cancel"
@@ -103,6 +103,22 @@ class Letter:
 
     name: str
     value: Json
+    seq: int = 0
+    """Of the event that recorded it."""
+    at: float = 0.0
+    """When it was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message from a run to another."""
+
+    to: str
+    name: str
+    value: Json
+    on_failure: OnFailure
+    seq: int
+    """Of the event that recorded it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +181,9 @@ class RunState:
     """Number of messages the run has been sent."""
     mailbox: dict[int, Letter] = field(default_factory=dict[int, "Letter"])
     """Messages that the program has not taken, by number."""
-    message_keys: set[str] = field(default_factory=set[str])
+    message_keys: dict[str, int] = field(default_factory=dict[str, int])
+    """Keys of messages, with the messages' numbers: all of a run's; of a session's those that came while it is in
+    memory, since the journal can be asked for the others."""
     receives: dict[str, str] = field(default_factory=dict[str, str])
     """Calls that await a message, oldest first: key to the name of the message's type."""
     taken: dict[str, tuple[int, Letter] | None] = field(default_factory=dict[str, "tuple[int, Letter] | None"])
@@ -182,6 +200,10 @@ class RunState:
     """Values emitted so far, by channel."""
     emitted: dict[str, int] = field(default_factory=dict[str, int])
     """How often each call of ``emit`` was made, by its key without the number. Values are in the journal alone."""
+    sent: set[str] = field(default_factory=set[str])
+    """Every message that the program has sent, by key."""
+    outgoing: dict[str, Outgoing] = field(default_factory=dict[str, "Outgoing"])
+    """Those of them that have not arrived, oldest first."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])
     """What the program has been or will be told, in journal order."""
     shared: Json = None
@@ -208,6 +230,16 @@ class RunState:
     """What the program has asked for: key to the number of the event that holds it, in the order of the journal."""
     in_flight: int = 0
     """Steps and children that are open."""
+    session: str | None = None
+    """Key of the session; None for a run."""
+    on_failure: OnFailure = "continue"
+    """What the session does about a message that takes its worker down again and again."""
+    turns: int = 0
+    """Number of the newest message that the session is done with."""
+    turn_seq: int = 0
+    """Sequence number of the event that said so."""
+    closing: bool = False
+    """Whether the session takes no more messages."""
     wait_changes: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
     """Durable wake-up times set or, with None, cleared since whoever keeps them last took this list away."""
     mark_changes: list[tuple[MarkKind, str, int | None]] = field(default_factory=list[tuple[MarkKind, str, int | None]])
@@ -220,11 +252,39 @@ class RunState:
             return self.ended
         if self.halted is not None:
             return self.halted
+        if self.idle:
+            return "waiting"
         if self.program is None and not (self.emitted or self.asked):
             return "pending"
         waits = self.timers or self.receives or self.questions
         asleep = self.in_flight == self.escalated and bool(waits) and self.cancel_requested is None
         return "waiting" if asleep else "running"
+
+    @property
+    def idle(self) -> bool:
+        """Whether this is a session without a message to deal with."""
+        return self.session is not None and not self.mailbox
+
+    @property
+    def kind(self) -> EntryKind:
+        """What it is in the index."""
+        return "run" if self.session is None else "session"
+
+    @property
+    def letter(self) -> tuple[int, Letter] | None:
+        """The message that a session's handler has, or is given next, and its number."""
+        return next(iter(self.mailbox.items()), None)
+
+    @property
+    def wake_seq(self) -> int:
+        """Number of the events from the first on that are not needed to go on, but for the very first.
+
+        A session needs what came after its newest turn, and the messages from before that are still on their way.
+        """
+        if self.turn_seq == 0:
+            return 0
+        oldest = [next(iter(self.mailbox.values()), None), next(iter(self.outgoing.values()), None)]
+        return min([self.turn_seq, *(item.seq for item in oldest if item is not None)]) - 1
 
     def known_keys(self) -> tuple[str, ...]:
         """Keys of everything the program has ever asked for, in the order of the journal."""

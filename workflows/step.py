@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, T
 from pydantic import ValidationError
 
 from understudy.actors.context import ProgramPort, program
-from understudy.actors.definitions import StepDefinition
+from understudy.actors.definitions import Definition, StepDefinition
 from understudy.actors.values import as_score, faults
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError
@@ -168,3 +168,18 @@ def present(wrapper: object, fn: Callable[..., Any]) -> None:
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(wrapper, attribute, getattr(fn, attribute, None))
     setattr(wrapper, "__wrapped__", fn)  # noqa: B010  inspect's convention, unknown to type checkers
+
+
+def author_name(fn: object, name: str | None, kind: str) -> str:
+    """Give what a decorated function is called: the name that was given, or its own.
+
+    Raises:
+        DefinitionError: It is decorated already, or no function.
+    """
+    if isinstance(known := getattr(fn, "definition", None), Definition):
+        msg = f"{known.title} is a step, a workflow or a session already: decorate a function once"
+        raise DefinitionError(msg)
+    if not callable(fn):
+        msg = f"@{kind} decorates a function, not {fn!r}; its options are given by name"
+        raise DefinitionError(msg)
+    return name if name is not None else str(getattr(fn, "__name__", fn))

@@ -7,6 +7,7 @@ orchestrator, and the next one folds the same state from what is on the disk.
 
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -68,6 +69,10 @@ class RunSupervisor(LoopActor):
         self._alarm: tuple[float, Alarm] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
+        self._looking = 0
+        """Messages whose keys are being looked up."""
+        self._delivering: set[str] = set()
+        """Messages from the program that are on their way."""
         self._quiet_since: float | None = None
         """Since when nothing of the run goes on here."""
         if first:
@@ -84,8 +89,28 @@ class RunSupervisor(LoopActor):
             self._services.directory.route(self.state.run_id, message)
             return
         happened, reply = (message.happened, message.reply) if isinstance(message, Confirmed) else (message, None)
+        if isinstance(happened, do.Signal) and self._must_look_up(happened):
+            self._look_up(happened, reply)
+            return
         moment = Moment(now=self._services.clock(), unit=self._services.random())
         self._carry_out(decide(self.state, happened, moment), reply)
+
+    def _must_look_up(self, signal: do.Signal) -> bool:
+        """Whether nobody here knows if a message came before: a session does not remember all of its keys."""
+        key = signal.key
+        unknown = key is not None and signal.known is None and key not in self.state.message_keys
+        return unknown and self.state.session is not None and self.state.turns > 0
+
+    def _look_up(self, signal: do.Signal, reply: Callable[[UnderstudyError | None, int], None] | None) -> None:
+        assert signal.key is not None
+        self._looking += 1
+
+        def found(number: int) -> None:
+            self._looking -= 1
+            known = replace(signal, known=number)
+            self.actor_ref.tell(known if reply is None else Confirmed(known, reply))
+
+        self._services.post.look_up(self.state.run_id, signal.key, found)
 
     @override
     def on_crash(self, error: BaseException) -> None:
@@ -98,7 +123,9 @@ class RunSupervisor(LoopActor):
 
     # ------------------------------------------------------------ record and apply
 
-    def _carry_out(self, decision: Decision, reply: Callable[[UnderstudyError | None], None] | None = None) -> None:
+    def _carry_out(
+        self, decision: Decision, reply: Callable[[UnderstudyError | None, int], None] | None = None
+    ) -> None:
         events, then = decision.events, decision.then
         for event in events:
             fold(self.state, event)
@@ -109,11 +136,12 @@ class RunSupervisor(LoopActor):
                 self._services.directory.linger(self._flush)
             self._unwritten.extend(events)
         elif events:
-            self._append(events, then, reply)
+            receipt = decision.receipt
+            self._append(events, then, None if reply is None else lambda error: reply(error, receipt))
             then = []
         else:
             if reply is not None:
-                reply(decision.refused)
+                reply(decision.refused, decision.receipt)
             if self._pending:
                 self._after.extend(then)
                 then = []
@@ -211,7 +239,7 @@ class RunSupervisor(LoopActor):
             case do.WithdrawStep(key=key):
                 self._withdraw(key)
             case do.StartProgram():
-                if not self.state.halted:
+                if not (self.state.halted or self.state.idle or self.state.ended):
                     self._program.start(self.state)
             case do.TellWritten():
                 self._program.written()
@@ -220,17 +248,28 @@ class RunSupervisor(LoopActor):
             case do.StartChild(key=key):
                 if self.state.children[key].open:
                     self._services.directory.launch_child(self.state, key)
-            case do.CancelChild(key=key):
+            case do.CancelChild(run_id=run_id):
                 reason = f"run {self.state.run_id} no longer awaits it"
-                self._tell_child(key, do.Cancel(reason))
+                self._services.directory.route(run_id, do.Cancel(reason))
             case do.PauseChild(key=key):
                 self._tell_child(key, do.Pause(self.state.reason))
             case do.ResumeChild(key=key):
                 self._tell_child(key, do.Resume(unless_parked=True))
+            case do.Deliver(key=key):
+                self._deliver(key)
+            case do.TurnOver(event=event):
+                self._jobs.turn_over()
+                self._services.post.answer(self.state.run_id, event)
             case do.Announce():
                 self._services.directory.announce(self.state)
             case _:
                 assert_never(effect)
+
+    def _deliver(self, key: str) -> None:
+        self._delivering.intersection_update(self.state.outgoing)
+        if key in self.state.outgoing and key not in self._delivering:
+            self._delivering.add(key)
+            self._services.post.deliver(self.state, key)
 
     def _tell_child(self, key: str, message: Input) -> None:
         self._services.directory.route(self.state.children[key].run_id, message)
@@ -255,7 +294,7 @@ class RunSupervisor(LoopActor):
         if self._left:
             return
         if self.state.ended is not None:
-            if self._pending == 0 and not self._unwritten:
+            if self._pending == 0 and not self._unwritten and not self.state.outgoing:
                 self._leave(None)
             return
         due = self._next_due()
@@ -273,7 +312,7 @@ class RunSupervisor(LoopActor):
         self._look()
 
     def _look(self) -> None:
-        if not self._left:
+        if not (self._left or self.actor_stopped.is_set()):
             self.actor_ref.tell(do.Tick())
 
     def _next_due(self) -> float | None:
@@ -294,12 +333,13 @@ class RunSupervisor(LoopActor):
 
     @property
     def working(self) -> bool:
-        """Whether anything of the run is under way: in a worker, or on its way to the disk."""
+        """Whether anything of the run is under way: in a worker, on its way to the disk or to another run."""
         in_workers = self._jobs or self._panels or self._program.busy
-        return bool(self._pending or self._unwritten or in_workers)
+        on_their_way = self._pending or self._unwritten or self._looking or self.state.outgoing
+        return bool(in_workers or on_their_way)
 
     def _may_passivate(self, due: float | None) -> bool:
-        """Whether the run waits for nothing but a far moment, its children, or a person."""
+        """Whether the run waits for nothing but a far moment, its children, a message, or a person."""
         if self.working or not self.actor_inbox.empty():
             self._quiet_since = None
             return False
@@ -313,9 +353,8 @@ class RunSupervisor(LoopActor):
             self._quiet_since = now
             self.reactor.loop.call_later(CHILD_PATIENCE, self._look)
         patient = now >= self._quiet_since + CHILD_PATIENCE
-        return patient and (
-            bool(self.state.receives or self.state.questions) or any(c.open for c in self.state.children.values())
-        )
+        asleep = self.state.idle or bool(self.state.receives or self.state.questions)
+        return patient and (asleep or any(c.open for c in self.state.children.values()))
 
     def _leave(self, wake_at: float | None) -> None:
         self._left = True

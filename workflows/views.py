@@ -27,6 +27,8 @@ def row_of(state: RunState) -> RunRow:
         ended_at=state.ended_at,
         parent=state.parent,
         reason=state.reason,
+        kind=state.kind,
+        wake_seq=state.wake_seq,
     )
 
 

@@ -26,7 +26,7 @@ ANSWER_TIMEOUT: Final = 70.0
 SILENCE_TIMEOUT: Final = 45.0
 """Seconds after which a stream that says nothing is broken; a server says something every 15 s."""
 
-ERRORS: Final[dict[str, type[errors.UnderstudyError]]] = {
+ERRORS: Final[dict[str, type[Exception]]] = {
     **REFUSED_AS,
     "invalid_request": errors.InvalidInput,
     "run_cancelled": errors.RunCancelled,
@@ -106,7 +106,7 @@ def good(response: httpx.Response) -> httpx.Response:
     if code == "run_failed":
         attempts = _ATTEMPTS.validate_json(json.dumps(found.get("attempts") or []))
         raise errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
-    kind: Callable[[str], errors.UnderstudyError] = ERRORS.get(code, errors.UnderstudyError)
+    kind: Callable[[str], Exception] = ERRORS.get(code, errors.UnderstudyError)
     raise kind(detail)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from understudy.actors import app, definitions
 from understudy.actors.definitions import check_arguments, find_workflow, lookup
 from understudy.messages.errors import DefinitionError
-from understudy.messages.frames import Fault
+from understudy.messages.failures import Fault
 from understudy.workflows.decorators import LLM, evaluator, tool, workflow
 
 ROOT = Path(__file__).resolve().parent.parent.parent

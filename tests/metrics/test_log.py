@@ -128,6 +128,27 @@ SENTENCES = [
     (ev.MessageTaken(at=1.0, key="g#1", number=3), "run r takes message 3 (g#1)"),
     (ev.MessageRefused(at=1.0, key="g#1", reason="n: no"), "run r cannot take its message (g#1): n: no"),
     (ev.ReceiveWithdrawn(at=1.0, key="g#1"), "run r waits for a message no longer (g#1)"),
+    (
+        ev.MessageSent(at=1.0, key="tell(chat/a)#1", to="chat/a", name="Go", value=1),
+        "run r sends chat/a a Go (tell(chat/a)#1)",
+    ),
+    (
+        ev.MessageDelivered(at=1.0, key="tell(chat/a)#1"),
+        "run r hears that its message has arrived (tell(chat/a)#1)",
+    ),
+    (
+        ev.MessageDelivered(at=1.0, key="tell(chat/a)#1", refused="it is closed"),
+        "run r hears that its message was not taken (tell(chat/a)#1): it is closed",
+    ),
+    (ev.SessionOpened(at=1.0, run_id="r", app="a.py", session="chat", key="r"), "run r is opened: session chat"),
+    (ev.TurnEnded(at=1.0, number=3), "run r has answered message 3"),
+    (
+        ev.TurnFailed(at=1.0, number=3, name="Go", value=1, failure=KILLED, step="3/x#1"),
+        "run r sets message 3 aside, a dead letter, at step 3/x#1: was killed by SIGKILL",
+    ),
+    (ev.DeadLetterSettled(at=1.0, letter="3", how="dropped"), "run r has its dead letter 3 dropped"),
+    (ev.CloseRequested(at=1.0), "run r takes no more messages"),
+    (ev.SessionClosed(at=1.0), "run r is closed"),
     (ev.RunPaused(at=1.0, reason="for lunch"), "run r is paused: for lunch"),
     (ev.RunRetried(at=1.0, cut=7, reopened=(KEY,)), "run r is retried from event 7 on, beginning anew: search#1"),
     (ev.RunForked(at=1.0, origin="q", key=KEY), "run r parts from run q at search#1"),

@@ -87,7 +87,7 @@ def test_messages_that_nobody_awaits_are_kept_in_order() -> None:
 def test_a_key_that_came_before_is_the_same_message() -> None:
     case = Case()
     case.happen(send(1, "once"))
-    assert case.happen(send(1, "once")) == Decision()
+    assert case.happen(send(1, "once")) == Decision(receipt=-1)
     assert len(case.state.mailbox) == 1
 
 
@@ -122,7 +122,7 @@ def test_a_full_mailbox_and_a_run_that_has_ended_take_no_more(monkeypatch: pytes
     refused = case.happen(send(3))
     assert isinstance(refused.refused, MailboxFull)
     assert refused.events == []
-    assert case.happen(send(2, "two")) == Decision(), "what was accepted stays so"
+    assert case.happen(send(2, "two")) == Decision(receipt=-2), "what was accepted stays so"
     case.turn(ask("a"))
     assert case.happen(send(3)).refused is None
     case.happen(do.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))

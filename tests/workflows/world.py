@@ -12,9 +12,11 @@ from pydantic import BaseModel
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.loop import ProgramLoop
 from understudy.actors.program import Program
+from understudy.actors.sessions import SessionDefinition
+from understudy.journal.protocol import Stored
 from understudy.messages.codec import decode_event, encode_event
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import AnyEvent, RunStarted
+from understudy.messages.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
 from understudy.messages.policy import Limits
@@ -22,7 +24,7 @@ from understudy.supervision.protocol import Answered, Assigned, Job, Lost, PoolK
 from understudy.workflows import inputs as do
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
-from understudy.workflows.fold import fold, fold_all
+from understudy.workflows.fold import fold, fold_all, recall
 from understudy.workflows.link import ProgramLink
 from understudy.workflows.recorded import digests, references, withdrawn
 from understudy.workflows.rewind import retried
@@ -37,7 +39,8 @@ class World:
     """Runs one workflow to its end while a seeded random generator chooses what happens next.
 
     Args:
-        definition: The workflow; its steps are answered by ``answer``.
+        definition: The workflow, or the handler of a session that has dealt with every message in the end; its steps
+            are answered by ``answer``.
         seed: Decides the order of completions, how far the disk lags behind, the deaths of program workers and of the
             orchestrator.
         crashes: Share of actions that are a death.
@@ -52,7 +55,7 @@ class World:
 
     def __init__(  # noqa: PLR0913, PLR0917  everything that may happen
         self,
-        definition: WorkflowDefinition,
+        definition: WorkflowDefinition | SessionDefinition,
         seed: int,
         crashes: float = 0.1,
         messages: Sequence[BaseModel] = (),
@@ -82,7 +85,15 @@ class World:
         """Appends under way: length of the journal with each, and what waits for it."""
         self.completed: set[str] = set()
         """Steps that the disk held as completed when an orchestrator died."""
-        begin = RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)
+        self.posted: dict[str, Any] = {}
+        """Messages that the program has sent, by key, as somebody received them; what comes twice is the same."""
+        self.wakes = 0
+        """Recoveries from the newest events of a session alone."""
+        begin: AnyEvent
+        if isinstance(definition, SessionDefinition):
+            begin = SessionOpened(at=self.now, run_id="s/r", app="app", session=definition.name, key="r")
+        else:
+            begin = RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)
         self.state: RunState = self._record(None, list(past) or [begin])
         self.on_disk, self.outcomes_on_disk = len(self.journal), len(self.state.resolutions)
         self.unsent = deque(item for item in enumerate(messages) if str(item[0]) not in self.state.message_keys)
@@ -137,10 +148,12 @@ class World:
 
     def new_link(self) -> ProgramLink:
         services: Any = self  # it mints tokens and takes jobs, and a link needs no more
-        return ProgramLink(services, "r", self.inbox.append)
+        return ProgramLink(services, self.state.run_id, self.inbox.append)
 
     def happen(self, happened: do.Input) -> None:
         """Take one message through its life."""
+        if isinstance(happened, do.Signal) and self.state.session is not None and happened.known is None:
+            happened = replace(happened, known=self.look_up(happened.key))
         decision = decide(self.state, happened, Moment(self.now, self.random.random()))
         self._record(self.state, decision.events)
         if self.state.ended is None and not self.state.halted:
@@ -152,6 +165,11 @@ class World:
         for effect in decision.now if self.writing else (*decision.now, *decision.then):
             self.carry_out(effect)
 
+    def look_up(self, key: str | None) -> int:
+        """Find a message on the disk by its key, as the journal's marks do."""
+        events = [decode_event(body) for body in self.journal[: self.on_disk]]
+        return next((each.number for each in events if isinstance(each, MessageReceived) and each.key == key), 0)
+
     def write(self) -> bool:
         """Bring one append to the disk."""
         self.on_disk, then = self.writing.popleft()
@@ -159,10 +177,11 @@ class World:
             self.carry_out(effect)
         return True
 
-    def carry_out(self, effect: do.Effect) -> None:  # noqa: C901  one line for each kind
+    def carry_out(self, effect: do.Effect) -> None:  # noqa: C901, PLR0912  one case per kind of effect
         match effect:
             case do.StartProgram():
-                self.link.start(self.state)
+                if not self.state.idle:
+                    self.link.start(self.state)
             case do.ReleaseSteps():
                 self.outcomes_on_disk += 1
             case do.Dispatch(key=key, attempt=attempt):
@@ -179,6 +198,13 @@ class World:
                 self.link.end()
             case do.Announce() if self.retries and self.state.status in {"failed", "cancelled"}:
                 self.retry()
+            case do.Deliver(key=key):
+                if key in self.state.outgoing:
+                    letter = self.state.outgoing[key]
+                    assert self.posted.setdefault(key, letter.value) == letter.value
+                    self.inbox.append(do.Delivered(key, None))
+            case do.TurnOver():
+                self.outcomes_on_disk = 0
             case do.Announce():
                 self.loop.stop()
             case do.Begin():  # stands for what the directory does once a retry is on the disk
@@ -273,6 +299,9 @@ class World:
         if self.inbox:
             self.happen(self.inbox.popleft())
             return True
+        if self.state.idle and not (self.unsent or self.writing or self.state.outgoing):
+            self.loop.stop()
+            return True
         if (self.state.ended is not None or self.state.halted) and not self.writing:
             return False
         return self.act()
@@ -362,14 +391,15 @@ class World:
         if job is not None and self.random.random() < 0.5:
             job.reply(Lost(job.token, Exit(kind="signaled", signal="SIGKILL"), charged=False))
             return True
-        before = as_json(self.state)
+        before = as_json(replace(self.state, message_keys={}))
         lost = len(self.journal) - self.on_disk
         del self.journal[self.on_disk :]
-        self.state = fold_all(decode_event(body) for body in self.journal)
-        assert lost or as_json(self.state) == before
+        whole = fold_all(decode_event(body) for body in self.journal)
+        assert lost or as_json(replace(whole, message_keys={})) == before
+        self.state = self.wake(whole)
         self.marks = set(self.state.questions)  # they are written and lost with their events
         self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
-        missing = [item for item in self.unconfirmed if str(item[0]) not in self.state.message_keys]
+        missing = [item for item in self.unconfirmed if str(item[0]) not in whole.message_keys]
         known = self.unconfirmed[: len(self.unconfirmed) - len(missing)]
         self.unsent.extendleft(reversed([*known[-1:], *missing]))  # whose answer was lost cannot know
         self.unconfirmed.clear()
@@ -382,6 +412,16 @@ class World:
             self.retry()
         self.happen(do.Recover(orphaned=True))
         return True
+
+    def wake(self, whole: RunState) -> RunState:
+        """Rebuild a session as an orchestrator does, from the events that it needs, and compare that with ``whole``."""
+        if whole.wake_seq == 0:
+            return whole
+        self.wakes += 1
+        stored = [Stored(seq, decode_event(body)) for seq, body in enumerate(self.journal, 1)]
+        state = recall(stored[0], stored[whole.wake_seq :])
+        assert as_json(replace(state, message_keys={})) == as_json(replace(whole, message_keys={}))
+        return state
 
 
 def as_json(state: RunState) -> Any:
