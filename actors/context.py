@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.messages.base import Json
-from understudy.messages.policy import OnFailure, StepKind, StepOptions
+from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
 
 if TYPE_CHECKING:
     from understudy.actors.loop import DurableTimer
@@ -27,7 +27,13 @@ class ProgramPort(Protocol):
         ...
 
     async def call_child(
-        self, *, workflow: str, arguments: dict[str, Json], version: int = 1, fingerprint: str = ""
+        self,
+        *,
+        workflow: str,
+        arguments: dict[str, Json],
+        version: int = 1,
+        fingerprint: str = "",
+        budget: Budget | None = None,
     ) -> Json:
         """Have a child run of a workflow of this app started and wait for its recorded result.
 

@@ -20,7 +20,7 @@ from understudy.messages.errors import DefinitionError, InvalidInput, NotSeriali
 from understudy.messages.failures import Fault
 from understudy.messages.frames import ArgumentsChecked, ResultChecked, StartProgram
 from understudy.messages.frames import Definition as DefinitionRecord
-from understudy.messages.policy import StepKind, StepOptions
+from understudy.messages.policy import Budget, StepKind, StepOptions
 
 Kind: TypeAlias = Literal["workflow", "session", "tool", "llm", "evaluator"]
 _WORDS: Final[dict[Kind, str]] = {
@@ -179,6 +179,9 @@ class ModelDefinition(StepDefinition):
 
 class WorkflowDefinition(Definition):
     """A workflow: a coroutine function, maybe with shared state as its first parameter."""
+
+    budget: Budget | None = None
+    """What each run of it may use up; set by the decorator."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -352,8 +355,13 @@ def check_arguments(
     """Answer whether arguments fit a workflow: them in their normal form, or everything that is wrong."""
     try:
         found = find_workflow(workflow, version)
-        bound = found.bind_json(arguments)
-        return ArgumentsChecked(id=id_, arguments=bound, version=found.version, fingerprint=found.fingerprint)
+        return ArgumentsChecked(
+            id=id_,
+            arguments=found.bind_json(arguments),
+            version=found.version,
+            fingerprint=found.fingerprint,
+            budget=found.budget,
+        )
     except InvalidInput as error:
         faults = tuple(Fault(field=field, sentence=what) for field, what in error.errors)
         return ArgumentsChecked(id=id_, faults=faults)

@@ -51,7 +51,7 @@ from understudy.messages.frames import (
     Turn,
     Withdraw,
 )
-from understudy.messages.policy import OnFailure, StepKind, StepOptions
+from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
 
 
 class Program:
@@ -201,12 +201,18 @@ class Program:
         return await self._ask(command)
 
     async def call_child(
-        self, *, workflow: str, arguments: dict[str, Json], version: int = 1, fingerprint: str = ""
+        self,
+        *,
+        workflow: str,
+        arguments: dict[str, Json],
+        version: int = 1,
+        fingerprint: str = "",
+        budget: Budget | None = None,
     ) -> Json:
         """See ``ProgramPort``."""
         key = _scope().key(workflow)
         command = ScheduleChild(
-            key=key, workflow=workflow, arguments=arguments, version=version, fingerprint=fingerprint
+            key=key, workflow=workflow, arguments=arguments, version=version, fingerprint=fingerprint, budget=budget
         )
         return await self._ask(command)
 

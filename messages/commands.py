@@ -7,6 +7,7 @@ from pydantic import Field
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
 from understudy.messages.failures import Fault
+from understudy.messages.policy import Budget
 from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
 
 
@@ -22,6 +23,8 @@ class StartRun(Message):
     """Which of the workflows of that name; None for the newest."""
     fingerprint: str = ""
     """Of its code, where the sender knows it."""
+    budget: Budget | None = None
+    """None means the workflow's own."""
 
 
 class CancelRun(Message):
@@ -71,6 +74,8 @@ class ResumeRun(Message):
 
     type: Literal["run.resume"] = "run.resume"
     run_id: str
+    budget: Budget | None = None
+    """What it names takes the place of the same in the run's budget: new totals, and not additions."""
 
 
 class RetryRun(Message):

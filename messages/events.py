@@ -13,7 +13,7 @@ from understudy.messages.base import Event, Json
 from understudy.messages.differences import Difference
 from understudy.messages.evaluation import Evaluation, Verdict
 from understudy.messages.failures import Exit, Failure, Outcome
-from understudy.messages.policy import StepKind, StepOptions
+from understudy.messages.policy import Budget, StepKind, StepOptions
 from understudy.messages.records import AttemptRecord
 from understudy.messages.session_events import *
 
@@ -34,6 +34,9 @@ class RunStarted(Event):
     """Key of the call in the parent."""
     seed: str = ""
     """What the program's random numbers follow from."""
+    budget: Budget | None = None
+    accounts: tuple[str, ...] = ()
+    """Ids of the runs whose budgets this one draws on, its own included."""
     origin: str | None = None
     """Id of the run that this one was forked from. What it shares with that one follows, up to ``run.forked``."""
     begun_at: float | None = None
@@ -163,6 +166,8 @@ class ChildScheduled(Event):
     arguments: dict[str, Json]
     version: int = 1
     fingerprint: str = ""
+    budget: Budget | None = None
+    """Its own, beside those that it inherits."""
 
 
 class ChildEnded(Event):
@@ -397,6 +402,8 @@ class RunResumed(Event):
     """A parked or paused run goes on."""
 
     type: Literal["run.resumed"] = "run.resumed"
+    budget: Budget | None = None
+    """The run's budget from now on, where it was changed."""
 
 
 AnyEvent: TypeAlias = Annotated[

@@ -7,7 +7,7 @@ from pydantic import Field
 from understudy.messages.base import Json, Message
 from understudy.messages.differences import Difference
 from understudy.messages.failures import Failure, Fault
-from understudy.messages.policy import Limits, OnFailure, StepKind, StepOptions, WorkerKind
+from understudy.messages.policy import Budget, Limits, OnFailure, StepKind, StepOptions, WorkerKind
 from understudy.messages.records import AttemptRecord
 
 # ---------------------------------------------------------------- orchestrator to worker
@@ -348,6 +348,7 @@ class ScheduleChild(Message):
     arguments: dict[str, Json]
     version: int = 1
     fingerprint: str = ""
+    budget: Budget | None = None
 
 
 class Withdraw(Message):
@@ -466,6 +467,8 @@ class ArgumentsChecked(Message):
     version: int = 1
     """Of the workflow that was asked."""
     fingerprint: str = ""
+    budget: Budget | None = None
+    """The workflow's."""
 
 
 class ResultChecked(Message):

@@ -70,6 +70,26 @@ class Retry(Message):
     never: ExceptionNames = ()
 
 
+class Budget(Message):
+    """What a run and its children may use up together. Once any of it is, no new attempt begins.
+
+    Attributes:
+        usd: Dollars that model calls may cost.
+        tokens: Input and output tokens of model calls, added up.
+        wall: Seconds since the run's start, on the wall clock, waits and pauses included.
+        attempts: Attempts of steps, each of which counts, whatever came of it.
+    """
+
+    usd: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, gt=0)
+    wall: float | None = Field(default=None, gt=0)
+    attempts: int | None = Field(default=None, gt=0)
+
+    def raised(self, other: "Budget") -> "Budget":
+        """Give this budget with what ``other`` names in place of what it had."""
+        return self.model_copy(update=other.model_dump(exclude_none=True))
+
+
 class Limits(Message):
     """What one worker process may use. Enforced by the kernel where it can."""
 

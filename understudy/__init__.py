@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         WorkersUnavailable,
     )
     from understudy.messages.evaluation import Score
-    from understudy.messages.policy import Retry
+    from understudy.messages.policy import Budget, Retry
     from understudy.supervision.protocol import Pool
     from understudy.workflows.client import Client
     from understudy.workflows.conversation import Session
@@ -68,6 +68,7 @@ __all__ = [
     "Approval",
     "ApprovalClosed",
     "ApprovalNotFound",
+    "Budget",
     "Client",
     "DefinitionError",
     "Fatal",
@@ -122,6 +123,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Budget": "messages.policy",
     "Client": "workflows.client",
     "LLM": "workflows.decorators",
     "Approval": "messages.approvals",

@@ -63,13 +63,13 @@ def step_assigned(state: RunState, happened: do.StepAssigned, moment: Moment, ou
             incarnation=happened.incarnation,
         )
     )
-    if held(step):
+    if held(state, step):
         out.then.append(do.SendHeld(happened.token))
 
 
-def held(step: Step) -> bool:
-    """Whether an attempt must be on the disk before it begins: where running it twice costs."""
-    return step.options.once or step.kind == "llm"
+def held(state: RunState, step: Step) -> bool:
+    """Whether an attempt must be on the disk before it begins: where running it twice costs, or a budget limits it."""
+    return bool(state.accounts) or step.options.once or step.kind == "llm"
 
 
 def step_answered(state: RunState, happened: do.StepAnswered, moment: Moment, out: Decision) -> None:

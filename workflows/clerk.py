@@ -96,8 +96,8 @@ class Clerk:
                 return prepared if isinstance(prepared, Refused) else await self._post.tell_run(*prepared)
             case PauseRun(run_id=run_id, reason=reason):
                 return await self._post.tell_run(run_id, Pause(reason))
-            case ResumeRun(run_id=run_id):
-                return await self._post.tell_run(run_id, Resume())
+            case ResumeRun(run_id=run_id, budget=budget):
+                return await self._post.tell_run(run_id, Resume(budget))
             case RetryRun(run_id=run_id):
                 return await self._retry(run_id)
             case ForkRun():
@@ -136,7 +136,12 @@ class Clerk:
         if isinstance(checked, Refused):
             return checked
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        fitting = {"arguments": checked.arguments, "version": checked.version, "fingerprint": checked.fingerprint}
+        fitting = {
+            "arguments": checked.arguments,
+            "version": checked.version,
+            "fingerprint": checked.fingerprint,
+            "budget": command.budget or checked.budget,
+        }
         self._runs.launch(command.model_copy(update=fitting), answer.set_result)
         return await answer
 

@@ -26,6 +26,7 @@ from understudy.workflows.attempts import (
     step_judged,
     step_lost,
 )
+from understudy.workflows.budgets import keep_within, overdrawn, raised_budget, remind
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.inputs import Input
 from understudy.workflows.mailbox import (
@@ -54,6 +55,7 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
     decision = Decision()
     if state.ended is None:
         _DECIDERS[type(happened)](state, happened, moment, decision)
+        keep_within(state, happened, moment, decision)
     elif isinstance(happened, do.Signal):
         message_too_late(state, happened, decision)
     elif isinstance(happened, do.Decide):
@@ -84,6 +86,7 @@ def _recover(state: RunState, happened: do.Recover, moment: Moment, out: Decisio
     if happened.orphaned and state.program is not None:
         out.events.append(ev.ProgramEnded(at=moment.now, exit=gone, charged=False))
     deliver_again(state, out)
+    remind(state, moment, out)
     if not state.halted:
         _go_on(state, moment, out)
 
@@ -99,9 +102,12 @@ def _pause(state: RunState, happened: do.Pause, moment: Moment, out: Decision) -
 
 
 def _resume(state: RunState, happened: do.Resume, moment: Moment, out: Decision) -> None:
-    if state.halted is None or (state.halted == "parked" and happened.unless_parked):
+    budget = raised_budget(state, happened)
+    if (state.halted is None and budget is None) or (state.halted == "parked" and happened.unless_parked):
         return
-    out.events.append(ev.RunResumed(at=moment.now))
+    out.events.append(ev.RunResumed(at=moment.now, budget=budget))
+    if state.halted is None:
+        return
     _go_on(state, moment, out)
     out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open)
 
@@ -284,6 +290,7 @@ def _schedule_child(state: RunState, command: frames.ScheduleChild, moment: Mome
             arguments=command.arguments,
             version=command.version,
             fingerprint=command.fingerprint,
+            budget=command.budget,
         )
     )
     out.then.append(do.StartChild(command.key))
@@ -363,5 +370,6 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.Delivered: message_delivered,
     do.Pause: _pause,
     do.Resume: _resume,
+    do.Overdrawn: overdrawn,
     do.ChildFinished: _child_finished,
 }

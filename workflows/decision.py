@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from understudy.messages.errors import UnderstudyError
 from understudy.messages.events import AnyEvent
 from understudy.workflows.inputs import Effect
+from understudy.workflows.overdraft import Overdraft
 
 
 @dataclass(slots=True)
@@ -30,3 +31,5 @@ class Moment:
     """Seconds since the Unix epoch."""
     unit: float
     """A random number, at least 0 and below 1."""
+    overdraft: Overdraft | None = None
+    """The budget that is used up, where one is that the run draws on."""

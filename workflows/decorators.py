@@ -13,9 +13,9 @@ from understudy.actors.site import caller_site, function_site
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
-from understudy.messages.policy import OnReject, Retry
+from understudy.messages.policy import Budget, OnReject, Retry
 from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, author_name, step_options
-from understudy.workflows.workflow import Workflow
+from understudy.workflows.workflow import Workflow, check_budget
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -292,8 +292,15 @@ def workflow(fn: Stateful[S, P, R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None, version: int = 1) -> WorkflowDecorator: ...
-def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None, version: int = 1) -> Any:
+def workflow(*, name: str | None = None, version: int = 1, budget: Budget | None = None) -> WorkflowDecorator: ...
+def workflow(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: int = 1,
+    budget: Budget | None = None,
+) -> Any:
     """Make a coroutine function a workflow, which runs in a program process.
 
     A first parameter named ``state``, annotated with a pydantic model whose fields all have defaults, is the run's
@@ -304,6 +311,7 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
         name: What the workflow is called; the function's name by default. One app has each name once in each version.
         version: 1, 2, 3 ... New runs take the newest version that is defined; a run goes on with the one that it was
             started with, for as long as that is defined beside the newer ones.
+        budget: What each run may use up, its children included; ``workflow.options(budget=...)`` gives another one.
 
     Raises:
         DefinitionError: The function is not ``async``, takes ``*args`` or ``**kwargs``, its state has fields without a
@@ -325,6 +333,7 @@ def workflow(fn: Callable[..., Any] | None = None, /, *, name: str | None = None
             raise DefinitionError(msg)
         _check_version(version, title)
         definition = WorkflowDefinition("workflow", workflow_name, fn, site, version)
+        definition.budget = check_budget(title, budget)
         if isinstance(fn.__annotations__.get("state"), type):
             _ = definition.state_model  # refuses it here where that is possible already
         return Workflow(definition)

@@ -32,7 +32,15 @@ from understudy.messages.events import (
 )
 from understudy.messages.frames import Resolution
 from understudy.messages.records import RunStatus
-from understudy.workflows import fold_approvals, fold_messages, fold_rewind, fold_steps, fold_turns, fold_waits
+from understudy.workflows import (
+    fold_approvals,
+    fold_budgets,
+    fold_messages,
+    fold_rewind,
+    fold_steps,
+    fold_turns,
+    fold_waits,
+)
 from understudy.workflows.fold_turns import needed, open_session
 from understudy.workflows.state import CANCEL_KEY, RunState
 
@@ -95,10 +103,13 @@ def fold(state: RunState | None, event: AnyEvent) -> RunState:
             parent=event.parent,
             parent_key=event.parent_key,
             seed=event.seed,
+            budget=event.budget,
+            accounts=event.accounts,
             begun_at=event.at if event.begun_at is None else event.begun_at,
             version=event.version,
             fingerprint=event.fingerprint,
         )
+        fold_budgets.set_wall(state)
     else:
         _FOLDS[type(event)](state, event)
     state.seq += 1
@@ -163,6 +174,7 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
     for key in state.timers:
         state.wait_changes.append((key, None))
     state.timers.clear()
+    fold_budgets.clear_wall(state)
 
 
 def _run_parked(state: RunState, event: RunParked) -> None:
@@ -179,7 +191,8 @@ def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | No
     state.program = None
 
 
-def _run_resumed(state: RunState, event: RunResumed) -> None:  # noqa: ARG001  every fold takes state and event
+def _run_resumed(state: RunState, event: RunResumed) -> None:
+    fold_budgets.resumed(state, event)
     state.halted = None
     state.reason = None
     state.program_crashes = 0

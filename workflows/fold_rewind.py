@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from understudy.messages.events import RunForked, RunRetried
 from understudy.messages.frames import Resolution
+from understudy.workflows import fold_budgets
 from understudy.workflows.state import CANCEL_KEY, RunState, Step
 
 
@@ -31,6 +32,7 @@ def _run_retried(state: RunState, event: RunRetried) -> None:
     state.receives = dict(event.receives)
     state.timers = dict(event.timers)
     state.wait_changes.extend(event.timers.items())
+    fold_budgets.set_wall(state)
 
 
 def _forget_outcomes(state: RunState, event: RunRetried) -> None:

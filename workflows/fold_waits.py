@@ -33,7 +33,7 @@ def _timer_cancelled(state: RunState, event: TimerCancelled) -> None:
 
 def _child_scheduled(state: RunState, event: ChildScheduled) -> None:
     state.children[event.key] = Child(
-        event.run_id, event.app, event.workflow, event.arguments, event.version, event.fingerprint
+        event.run_id, event.app, event.workflow, event.arguments, event.version, event.fingerprint, event.budget
     )
     state.children_made += 1
     state.in_flight += 1

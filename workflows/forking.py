@@ -39,7 +39,8 @@ def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float
     if command.input is not None and command.result is not None:
         msg = "a fork takes another input or another result, not both"
         raise InvalidInput(msg, (("result", msg),))
-    own = {"at": now, "run_id": run_id, "parent": None, "parent_key": None, "origin": command.run_id}
+    own: dict[str, object] = {"at": now, "run_id": run_id, "parent": None, "parent_key": None, "origin": command.run_id}
+    own["accounts"] = (run_id,) if first.budget is not None else ()
     if command.at is None:
         if command.result is not None:
             msg = "a fork with another result needs the key of the step that it is the result of"

@@ -35,6 +35,7 @@ from understudy.messages.errors import (
     SessionClosed,
     UnderstudyError,
 )
+from understudy.messages.policy import Budget
 from understudy.messages.records import RunStatus, StepRecord, StreamItem
 from understudy.workflows.looks import Looks
 from understudy.workflows.views import stream_items
@@ -238,9 +239,14 @@ class Run(Generic[R]):
         assert isinstance(reply, Accepted)
         return Run(self._host, reply.run_id, self._decode, self._decode_state)
 
-    def resume(self) -> None:
-        """Let a paused or parked run go on; returns once that is on the disk."""
-        check(self._host.send(ResumeRun(run_id=self.id)))
+    def resume(self, budget: Budget | None = None) -> None:
+        """Let a paused or parked run go on; returns once that is on the disk.
+
+        Args:
+            budget: What it names takes the place of the same in the run's budget. These are new totals: what was used
+                up stays so. The run may be going on.
+        """
+        check(self._host.send(ResumeRun(run_id=self.id, budget=budget)))
 
 
 def _check_message(message: object) -> None:

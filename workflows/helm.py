@@ -123,6 +123,7 @@ class Helm(ABC):
             arguments=workflow.bind(*args, **kwargs),
             version=workflow.definition.version,
             fingerprint=workflow.definition.fingerprint,
+            budget=workflow.budget,
         )
         check(self._launch(command))
         return self._handle(command.run_id, workflow.definition)

@@ -11,6 +11,7 @@ from understudy.messages.evaluation import Evaluation
 from understudy.messages.events import TurnEnded, TurnFailed
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Completed, Failed, Turn
+from understudy.messages.policy import Budget
 from understudy.messages.records import AttemptRecord
 
 # ---------------------------------------------------------------- what happens
@@ -169,8 +170,17 @@ class Pause:
 class Resume:
     """Somebody lets a paused run go on, or a parked one that they have looked at."""
 
+    budget: Budget | None = None
+    """What is to take the place of the same in its budget."""
     unless_parked: bool = False
     """Whether a parked run is to stay so: a parent that goes on has not looked at what parked its child."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdrawn:
+    """A child of the run, or of its children, has been stopped because the run's budget is used up."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +215,7 @@ Input: TypeAlias = (
     | Delivered
     | Pause
     | Resume
+    | Overdrawn
     | ChildFinished
 )
 
@@ -319,6 +330,14 @@ class TurnOver:
 
 
 @dataclass(frozen=True, slots=True)
+class TellOverdrawn:
+    """Tell the run whose budget is used up that it is."""
+
+    run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """The run has ended or is parked: tell those who wait for it."""
 
@@ -338,5 +357,6 @@ Effect: TypeAlias = (
     | ResumeChild
     | Deliver
     | TurnOver
+    | TellOverdrawn
     | Announce
 )

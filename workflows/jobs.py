@@ -82,7 +82,7 @@ class StepJobs:
             idempotency_key=idempotency_key(state, step),
             feedback=tuple(step.feedback),
         )
-        outcomes, recorded_first = len(state.resolutions), held(step)  # what is recorded first waits longer anyway
+        outcomes, recorded_first = len(state.resolutions), held(state, step)
         if ahead := not recorded_first and outcomes > self._outcomes_on_disk:
             self._ahead.append((outcomes, token))
         job = Job(

@@ -72,6 +72,7 @@ class Retries:
         """Read a run and have decided how it goes on. Reader's thread."""
         events: Sequence[AnyEvent] = self._runs.events(run_id)
         state = fold_all(events)
+        self._runs.load_accounts(state)
         try:
             return state, retried(run_id, events, self._runs.clock(), order)
         except RetryRefused as error:

@@ -24,6 +24,7 @@ from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold
 from understudy.workflows.forks import Forks
 from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
+from understudy.workflows.ledger import Ledger
 from understudy.workflows.peek import Peek, peek_at
 from understudy.workflows.reads import load
 from understudy.workflows.retries import Retries
@@ -81,6 +82,7 @@ class Runs:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="understudy-reader")
         self._leaving: dict[str, list[Callable[[], None]]] = {}
         """What to do once the supervisor of a run that has ended has left."""
+        self.ledger = Ledger()
         self.retries = Retries(self)
         self.forks = Forks(self)
         self._lingering: list[Callable[[], None]] = []
@@ -108,7 +110,15 @@ class Runs:
 
     # ------------------------------------------------------------ starting
 
-    def launch(self, command: StartRun, reply: Reply, *, parent: str | None = None, key: str | None = None) -> None:
+    def launch(
+        self,
+        command: StartRun,
+        reply: Reply,
+        *,
+        parent: str | None = None,
+        key: str | None = None,
+        accounts: tuple[str, ...] = (),
+    ) -> None:
         """Start a run, or find the one that its id started before; ``reply`` is called once that is on the disk.
 
         The disk decides whether the id is new. Until it has, this run is nobody's: it takes no messages, and does not
@@ -132,6 +142,8 @@ class Runs:
                 seed=secrets.token_hex(16),
                 version=command.version or 1,
                 fingerprint=command.fingerprint,
+                budget=command.budget,
+                accounts=accounts if command.budget is None else (*accounts, command.run_id),
             )
             self._begin(command, first, reply)
 
@@ -163,6 +175,7 @@ class Runs:
         launch = self._launching.pop(run_id)
         if error is None:
             self._states[run_id] = launch.state
+            self.ledger.open(launch.state)
             self._live[run_id] = launch.ref
             for happened in launch.messages:
                 launch.ref.tell(happened)
@@ -200,6 +213,7 @@ class Runs:
             arguments=child.arguments,
             version=child.version,
             fingerprint=child.fingerprint,
+            budget=child.budget,
         )
 
         def launched(answer: Accepted | Refused) -> None:
@@ -211,7 +225,7 @@ class Runs:
             elif not answer.created and child.run_id not in self._live:
                 self.read(partial(self._load, child.run_id), self.announce_to_parent)
 
-        self.launch(command, launched, parent=parent.run_id, key=key)
+        self.launch(command, launched, parent=parent.run_id, key=key, accounts=parent.accounts)
 
     def announce_to_parent(self, state: RunState) -> None:
         """Tell the run that awaits this one how it ended, where both is so."""
@@ -294,6 +308,7 @@ class Runs:
             return  # its id was taken: the run of this id is another's
         del self._states[state.run_id]
         self._live.pop(state.run_id, None)
+        self.ledger.close(state)
         for again in self._leaving.pop(state.run_id, ()):
             again()
         if wake_at is not None:
@@ -371,7 +386,13 @@ class Runs:
 
     def _load(self, run_id: str) -> RunState:
         """Fold a run from the journal. Reader's thread."""
-        return load(self._services.journal, run_id)
+        state = load(self._services.journal, run_id)
+        self.load_accounts(state)
+        return state
+
+    def load_accounts(self, state: RunState) -> None:
+        """Add up the budgets that a run draws on, where that has not been done. Reader's thread."""
+        self.ledger.load(state, self.events)
 
     def events(self, run_id: str) -> list[AnyEvent]:
         """Give all events of a run. Reader's thread."""

@@ -12,6 +12,7 @@ from understudy.supervision.protocol import Job, PoolKey, Release, Send, Withdra
 from understudy.supervision.reactor import Reactor
 from understudy.workflows.clock import Alarm
 from understudy.workflows.inputs import Confirmed, Input
+from understudy.workflows.ledger import Ledger
 from understudy.workflows.state import RunState
 
 PoolOrder: TypeAlias = Release | Send | Withdraw
@@ -27,6 +28,9 @@ class PoolRef(Protocol):
 
 class Directory(Protocol):
     """Where runs find each other. Reactor's thread only; never blocks."""
+
+    ledger: Ledger
+    """What budgets have been used up."""
 
     def route(self, run_id: str, happened: Input | Confirmed) -> None:
         """Bring a message to a run's supervisor, which is rebuilt from the journal where it is not in memory."""

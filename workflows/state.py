@@ -9,9 +9,11 @@ from understudy.messages.base import Json
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.frames import Resolution
-from understudy.messages.policy import OnFailure, StepKind, StepOptions
+from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
 from understudy.messages.records import RunStatus, StepStatus
 
+WALL_KEY: Final = "budget:wall"
+"""Key of the durable moment at which a run's time is over."""
 CANCEL_KEY: Final = "cancel"
 """Key of the resolution that asks a program to end early."""
 
@@ -92,6 +94,7 @@ class Child:
     arguments: dict[str, Json]
     version: int = 1
     fingerprint: str = ""
+    budget: Budget | None = None
     open: bool = True
     retry: str | None = None
     """Where it has ended and is to go on all the same: what tells this order from earlier ones."""
@@ -156,6 +159,9 @@ class RunState:
     seed: str = ""
     begun_at: float = 0.0
     """What the program takes for its start."""
+    budget: Budget | None = None
+    accounts: tuple[str, ...] = ()
+    """Ids of the runs whose budgets this one draws on."""
     inherited: int = 0
     """For a fork: how many outcomes come from its origin's past."""
     later_seed: str = ""

@@ -23,6 +23,7 @@ from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import CANCEL_GRACE, decide
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.fold import fold
+from understudy.workflows.fold_budgets import wall
 from understudy.workflows.inputs import Confirmed, Effect, Input
 from understudy.workflows.jobs import StepJobs
 from understudy.workflows.link import ProgramLink
@@ -92,7 +93,9 @@ class RunSupervisor(LoopActor):
         if isinstance(happened, do.Signal) and self._must_look_up(happened):
             self._look_up(happened, reply)
             return
-        moment = Moment(now=self._services.clock(), unit=self._services.random())
+        now, accounts = self._services.clock(), self._services.directory.ledger
+        over = accounts.overdraft(self.state, now) if self.state.accounts else None
+        moment = Moment(now=now, unit=self._services.random(), overdraft=over)
         self._carry_out(decide(self.state, happened, moment), reply)
 
     def _must_look_up(self, signal: do.Signal) -> bool:
@@ -129,6 +132,8 @@ class RunSupervisor(LoopActor):
         events, then = decision.events, decision.then
         for event in events:
             fold(self.state, event)
+        if self.state.accounts:
+            self._services.directory.ledger.note(self.state, events)
         if events and self.state.ended is None and not self.state.halted:
             self._program.tell(self.state)
         if events and not then and reply is None:
@@ -260,6 +265,8 @@ class RunSupervisor(LoopActor):
             case do.TurnOver(event=event):
                 self._jobs.turn_over()
                 self._services.post.answer(self.state.run_id, event)
+            case do.TellOverdrawn(run_id=run_id, reason=reason):
+                self._services.directory.route(run_id, do.Overdrawn(reason))
             case do.Announce():
                 self._services.directory.announce(self.state)
             case _:
@@ -298,7 +305,10 @@ class RunSupervisor(LoopActor):
                 self._leave(None)
             return
         due = self._next_due()
-        if self._may_passivate(due):
+        passive, deadline = self._may_passivate(due), self._deadline()
+        if deadline is not None:
+            due = deadline if due is None else min(due, deadline)
+        if passive:
             self._leave(due)
             return
         if self._alarm is not None and self._alarm[0] != due:
@@ -314,6 +324,10 @@ class RunSupervisor(LoopActor):
     def _look(self) -> None:
         if not (self._left or self.actor_stopped.is_set()):
             self.actor_ref.tell(do.Tick())
+
+    def _deadline(self) -> float | None:
+        """Give when the time of the run's budget is over, None where that stops nothing."""
+        return None if self.state.halted or self.state.cancel_requested is not None else wall(self.state)
 
     def _next_due(self) -> float | None:
         if self.state.halted:

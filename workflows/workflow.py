@@ -1,13 +1,16 @@
 """Workflows: coroutine functions whose awaits are journaled."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from copy import copy
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.messages.base import Json
+from understudy.messages.errors import DefinitionError
+from understudy.messages.policy import Budget
 from understudy.workflows.step import Call, Step, present
 
 P = ParamSpec("P")
@@ -25,6 +28,7 @@ class Workflow(Generic[P, R]):
         """Wrap a definition; made by ``workflow``."""
         self.definition = definition
         self.name = definition.name
+        self.budget = definition.budget
         present(self, definition.fn)
 
     @property
@@ -47,6 +51,15 @@ class Workflow(Generic[P, R]):
         self.definition.signature.check(args, kwargs)
         state = self.definition.fresh_state()
         return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)
+
+    def options(self, *, budget: Budget | None) -> Self:
+        """Give a copy whose runs have another budget, which their children draw on as well.
+
+        Example: ``orchestrator.start(research.options(budget=Budget(usd=0.5)), "otters")``.
+        """
+        changed = copy(self)
+        changed.budget = check_budget(self.definition.title, budget)
+        return changed
 
     def __repr__(self) -> str:
         """Say what it is in a few words."""
@@ -92,9 +105,25 @@ class Workflow(Generic[P, R]):
     async def _run_as_child(self, port: ProgramPort, arguments: dict[str, Json]) -> R:
         found = self.definition
         result = await port.call_child(
-            workflow=self.name, arguments=arguments, version=found.version, fingerprint=found.fingerprint
+            workflow=self.name,
+            arguments=arguments,
+            version=found.version,
+            fingerprint=found.fingerprint,
+            budget=self.budget,
         )
         return self.decode_result(result)
+
+
+def check_budget(title: str, budget: object) -> Budget | None:
+    """Refuse what is no budget.
+
+    Raises:
+        DefinitionError: It is something else.
+    """
+    if budget is None or isinstance(budget, Budget):
+        return budget
+    msg = f"the budget of {title} is a Budget, such as Budget(usd=0.5), not {budget!r:.200}"
+    raise DefinitionError(msg)
 
 
 def check_workflow(given: object) -> None:

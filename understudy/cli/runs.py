@@ -9,7 +9,7 @@ import click
 
 from understudy.cli.exits import WAITING
 from understudy.cli.show import ago, between, emit, facts, seconds, table
-from understudy.cli.verbs import Settings, Verbs, common, pass_settings
+from understudy.cli.verbs import Settings, Verbs, budget_of, common, pass_settings
 from understudy.messages.records import RunStatus
 
 if TYPE_CHECKING:
@@ -234,13 +234,20 @@ def pause(settings: Settings, run_id: str, reason: str | None) -> None:
 
 @runs.command()
 @click.argument("run_id", metavar="ID")
+@click.option(
+    "--budget",
+    "limits",
+    metavar="NAME=N",
+    multiple=True,
+    help="A new total for usd, tokens, wall (seconds) or attempts; may be repeated.",
+)
 @common
 @pass_settings
-def resume(settings: Settings, run_id: str) -> None:
-    """Let a paused or parked run go on."""
+def resume(settings: Settings, run_id: str, limits: tuple[str, ...]) -> None:
+    """Let a paused or parked run go on, with a higher budget where it needs one."""
     from understudy.messages.commands import ResumeRun
 
-    _steer(settings, ResumeRun(run_id=run_id), "goes on")
+    _steer(settings, ResumeRun(run_id=run_id, budget=budget_of(limits)), "goes on")
 
 
 @runs.command()

@@ -2,13 +2,14 @@
 
 import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import click
 
 if TYPE_CHECKING:
+    from understudy.messages.policy import Budget
     from understudy.workflows.home import Home
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,6 +101,26 @@ def common(function: F) -> F:
         help="The home: journal, socket and logs. Default: $UNDERSTUDY_HOME, else .understudy.",
     )
     return home(output(function))
+
+
+def budget_of(limits: Sequence[str]) -> "Budget | None":
+    """Read the values of a ``--budget`` option, each ``NAME=N``; None where there is none.
+
+    Raises:
+        click.BadParameter: One is no limit.
+    """
+    from pydantic import ValidationError
+
+    from understudy.messages.policy import Budget
+
+    pairs = [limit.partition("=") for limit in limits]
+    try:
+        found = {name: float(value) for name, _, value in pairs}
+        return Budget.model_validate({k: int(v) if v.is_integer() else v for k, v in found.items()}) if found else None
+    except (ValueError, ValidationError) as error:
+        names = ", ".join(f"{name}=N" for name in Budget.model_fields)
+        msg = f"it is one of {names}, above 0, and not {' '.join(limits)!r}"
+        raise click.BadParameter(msg, param_hint="--budget") from error
 
 
 pass_settings = click.make_pass_decorator(Settings, ensure=True)
