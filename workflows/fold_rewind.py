@@ -55,6 +55,7 @@ def _forget(state: RunState, key: str) -> None:
     state.asked.pop(key, None)
     state.timer_keys.discard(key)
     state.refused.discard(key)
+    state.sent.discard(key)
     state.answers.pop(key, None)
     given = state.taken.pop(key, None)
     if given is not None:  # whoever asks next is to have it

@@ -19,7 +19,7 @@ End: TypeAlias = ev.RunCompleted | ev.RunFailed | ev.RunCancelled
 class PastCall:
     """One thing that the program asked for."""
 
-    kind: Literal["step", "child", "timer", "receive", "approval"]
+    kind: Literal["step", "child", "timer", "receive", "approval", "send"]
     asked: int
     """Sequence number of the event by which it was recorded."""
     ended: int | None = None
@@ -120,6 +120,8 @@ class History:
                 self.calls[key] = PastCall("timer", seq, due=due)
             case ev.ReceiveAsked(key=key, name=name):
                 self.calls[key] = PastCall("receive", seq, name=name)
+            case ev.MessageSent(key=key):
+                self.calls[key] = PastCall("send", seq, ended=seq)  # nothing more comes of it for the program
             case ev.ApprovalAsked(key=key, step=None):
                 self.calls[key] = PastCall("approval", seq)
             case _:

@@ -11,7 +11,7 @@ from understudy.messages import events as ev
 from understudy.messages.codec import decode_event, encode_event
 from understudy.messages.commands import ForkRun
 from understudy.messages.errors import InvalidInput
-from understudy.messages.frames import Return, ScheduleApproval, ScheduleChild, ScheduleTimer
+from understudy.messages.frames import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
 from understudy.workflows import inputs as do
 from understudy.workflows.differences import first_difference
 from understudy.workflows.fold import fold_all
@@ -196,3 +196,18 @@ def test_a_result_that_a_person_has_edited_is_shared_as_it_was_edited() -> None:
     state, _ = fork(case)
     assert (state.steps["a#1"].result, state.steps["a#1"].status) == ("short", "completed")
     assert (state.questions, state.escalated) == ({}, 0)
+
+
+def test_a_message_that_was_sent_is_shared_and_one_that_followed_from_what_is_forgotten_may_be_sent_again() -> None:
+    case = Past()
+    case.turn(SendMessage(key="early#1", to="chat/a", name="Go", value=1))
+    case.happen(do.Delivered("early#1", None))
+    case.step("b#1")
+    case.fail(FAIL, "b#1")
+    case.turn(SendMessage(key="late#1", to="chat/a", name="Stop", value=2))
+    case.turn(raising("b#1"))
+    state, _ = fork(case)
+    assert (state.known_keys(), state.outgoing) == (("early#1", "b#1"), {})
+    assert case.retry().forgotten == ("late#1",)
+    assert case.state.known_keys() == ("early#1", "b#1")
+    assert case.turn(SendMessage(key="late#1", to="chat/a", name="Stop", value=2)).events
