@@ -37,6 +37,11 @@ WAYS: Final = (
     Way("/runs/{run_id}/retry", c.RetryRun),
     Way("/approvals/{approval}", c.DecideApproval),
     Way("/runs/{run_id}/fork", c.ForkRun),
+    Way("/schedules/{name}", c.PutSchedule),
+    Way("/schedules/{name}/pause", c.PauseSchedule),
+    Way("/schedules/{name}/resume", c.ResumeSchedule),
+    Way("/schedules/{name}/trigger", c.TriggerSchedule),
+    Way("/schedules/{name}/delete", c.DeleteSchedule),
     Way("/actors/{worker}/kill", c.KillWorker),
     Way("/actors/{worker}/restart", c.RestartWorker),
 )

@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from understudy.dashboard.problems import Refusal, refusal
-from understudy.messages.commands import App, Command, Refused, Reply, ShowApp, StartRun
+from understudy.messages.commands import App, Command, PutSchedule, Refused, Reply, ShowApp, StartRun
 from understudy.messages.records import WorkflowRecord
 from understudy.workflows.orchestrator import Orchestrator
 from understudy.workflows.reads import Reads
@@ -54,6 +54,9 @@ class Desk:
         """
         if isinstance(command, StartRun | ShowApp):
             command = command.model_copy(update={"app": self._find_app(command.app)})
+        elif isinstance(command, PutSchedule):
+            plan = command.plan.model_copy(update={"app": self._find_app(command.plan.app)})
+            command = command.model_copy(update={"plan": plan})
         reply = await self.orchestrator.until_sent(command)
         if isinstance(reply, Refused):
             raise refusal(reply)

@@ -34,7 +34,7 @@ class Message(BaseModel):
 
 
 class Event(Message):
-    """A fact about one run, as the journal holds it."""
+    """A fact about one run, session or schedule, as the journal holds it."""
 
     at: float
     """Seconds since the Unix epoch."""

@@ -9,6 +9,7 @@ from understudy.messages.base import Json, Message
 from understudy.messages.failures import Fault
 from understudy.messages.policy import Budget
 from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
+from understudy.messages.schedules import Plan, ScheduleRecord
 
 
 class StartRun(Message):
@@ -153,6 +154,52 @@ class DropDeadLetter(Message):
     letter: str
 
 
+class PutSchedule(Message):
+    """See to it that there is a schedule of this name with this plan: made, changed, or left as it is."""
+
+    type: Literal["schedule.put"] = "schedule.put"
+    name: str
+    plan: Plan
+
+
+class PauseSchedule(Message):
+    """Have a schedule start nothing until it is resumed."""
+
+    type: Literal["schedule.pause"] = "schedule.pause"
+    name: str
+    reason: str | None = None
+
+
+class ResumeSchedule(Message):
+    """Let a paused schedule go on."""
+
+    type: Literal["schedule.resume"] = "schedule.resume"
+    name: str
+
+
+class TriggerSchedule(Message):
+    """Have a schedule start a run now, as its overlap policy allows. The reply names the run."""
+
+    type: Literal["schedule.trigger"] = "schedule.trigger"
+    name: str
+
+
+class DeleteSchedule(Message):
+    """Have a schedule be no more. Its runs are not touched."""
+
+    type: Literal["schedule.delete"] = "schedule.delete"
+    name: str
+
+
+class ListSchedules(Message):
+    """Ask for all schedules, or for one."""
+
+    type: Literal["schedules.list"] = "schedules.list"
+    name: str | None = None
+    moments: int = Field(default=5, ge=0, le=1000)
+    """How many next moments of each."""
+
+
 class KillWorker(Message):
     """Send a signal to a worker process. It counts as an injected fault: no step is charged with it."""
 
@@ -187,6 +234,10 @@ class ShowApp(Message):
     app: str
 
 
+ScheduleCommand: TypeAlias = (
+    PutSchedule | PauseSchedule | ResumeSchedule | TriggerSchedule | DeleteSchedule | ListSchedules
+)
+
 Command: TypeAlias = Annotated[
     StartRun
     | CancelRun
@@ -201,6 +252,7 @@ Command: TypeAlias = Annotated[
     | CloseSession
     | RedriveDeadLetter
     | DropDeadLetter
+    | ScheduleCommand
     | KillWorker
     | RestartWorker
     | ListWorkers
@@ -232,6 +284,7 @@ RefusalCode: TypeAlias = Literal[
     "session_closed",
     "parked",
     "timeout",
+    "busy",
 ]
 """Why a command is not taken."""
 
@@ -268,6 +321,13 @@ class Workers(Message):
     workers: tuple[WorkerRecord, ...]
 
 
+class Schedules(Message):
+    """The schedules of this moment, by name."""
+
+    type: Literal["schedules"] = "schedules"
+    schedules: tuple[ScheduleRecord, ...]
+
+
 class Tree(Message):
     """The supervision tree of this moment."""
 
@@ -283,4 +343,6 @@ class App(Message):
     workflows: tuple[WorkflowRecord, ...]
 
 
-Reply: TypeAlias = Annotated[Accepted | Refused | TurnAnswered | Workers | Tree | App, Field(discriminator="type")]
+Reply: TypeAlias = Annotated[
+    Accepted | Refused | TurnAnswered | Workers | Schedules | Tree | App, Field(discriminator="type")
+]

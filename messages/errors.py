@@ -137,6 +137,14 @@ class ApprovalClosed(UnderstudyError):  # noqa: N818  reads like its siblings
     """The approval is not open: it has been decided otherwise, or nobody waits for it any more."""
 
 
+class ScheduleNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+    """No schedule with this name is in the journal."""
+
+
+class ScheduleBusy(UnderstudyError):  # noqa: N818  reads like its siblings
+    """A schedule starts no run at a person's wish now, because an earlier one goes on or too many wait."""
+
+
 class WorkerNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
     """No worker with this id is alive."""
 

@@ -15,6 +15,20 @@ from understudy.messages.evaluation import Evaluation, Verdict
 from understudy.messages.failures import Exit, Failure, Outcome
 from understudy.messages.policy import Budget, StepKind, StepOptions
 from understudy.messages.records import AttemptRecord
+from understudy.messages.schedules import (
+    ScheduleChanged,
+    ScheduleCreated,
+    ScheduleDeleted,
+    ScheduleFired,
+    ScheduleKept,
+    SchedulePaused,
+    ScheduleQueued,
+    ScheduleResumed,
+    ScheduleRunEnded,
+    ScheduleRunRefused,
+    ScheduleRunStarted,
+    ScheduleSkipped,
+)
 from understudy.messages.session_events import *
 
 
@@ -449,6 +463,18 @@ AnyEvent: TypeAlias = Annotated[
     | RunPaused
     | RunResumed
     | RunRetried
-    | RunForked,
+    | RunForked
+    | ScheduleCreated
+    | ScheduleChanged
+    | SchedulePaused
+    | ScheduleResumed
+    | ScheduleFired
+    | ScheduleQueued
+    | ScheduleSkipped
+    | ScheduleRunStarted
+    | ScheduleRunRefused
+    | ScheduleRunEnded
+    | ScheduleDeleted
+    | ScheduleKept,
     Field(discriminator="type"),
 ]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
 from loguru import logger
 
 from understudy.messages import events as ev
+from understudy.messages import schedules as sc
 from understudy.messages.events import AnyEvent
 from understudy.metrics.sentences import describe, printable, shorten
 
@@ -41,6 +42,10 @@ LEVELS: Final[Mapping[type[Any], Level]] = {
     ev.MessageRefused: "WARNING",
     ev.StepFailed: "ERROR",
     ev.RunFailed: "ERROR",
+    sc.ScheduleRunStarted: "DEBUG",
+    sc.ScheduleKept: "DEBUG",
+    sc.ScheduleSkipped: "WARNING",
+    sc.ScheduleRunRefused: "ERROR",
 }
 """Where an event's level is not INFO. The end of an attempt is DEBUG, or WARNING where it ended badly."""
 KEYS: Final[Mapping[str, str]] = {

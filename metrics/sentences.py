@@ -1,11 +1,14 @@
 """Events as sentences for a person."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from understudy.messages import events as ev
+from understudy.messages import schedules as sc
 from understudy.messages.events import AnyEvent
 from understudy.messages.failures import Failure
+from understudy.messages.schedules import Plan
 
 LONGEST = 600
 """Characters of a sentence; what failures and models say can be of any length."""
@@ -41,7 +44,8 @@ def describe(run_id: str, workflow: str, event: AnyEvent) -> str:
 
     Example: ``run research-1 step search#1 attempt 1 crashed: was killed by SIGKILL``.
     """
-    place = f"run {run_id} step {event.key}" if isinstance(event, _OF_STEPS) else f"run {run_id}"
+    entry = f"schedule {run_id.removeprefix('@')}" if isinstance(event, _OF_SCHEDULES) else f"run {run_id}"
+    place = f"{entry} step {event.key}" if isinstance(event, _OF_STEPS) else entry
     happened = f"started: workflow {workflow}" if isinstance(event, ev.RunStarted) else _HAPPENED[type(event)](event)
     return printable(shorten(f"{place} {happened}"))
 
@@ -90,6 +94,23 @@ def _retried(event: ev.RunRetried) -> str:
     return f"is retried from event {event.cut} on{anew}"
 
 
+def _plan(plan: Plan) -> str:
+    when = f"at {plan.cron} ({plan.timezone})" if plan.cron is not None else f"every {plan.every:g} s"
+    return f"workflow {plan.workflow} {when}"
+
+
+def _skipped(event: sc.ScheduleSkipped) -> str:
+    since = _time(event.due)
+    what = f"the run that was due at {since}" if event.count == 1 else f"{event.count} runs from {since} on"
+    why = {"late": "it is too late for that", "overlap": "another one comes first", "full": "too many wait already"}
+    in_the_way = f" (run {event.run_id})" if event.run_id else ""
+    return f"skips {what}: {why[event.why]}{in_the_way}"
+
+
+def _time(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+
+
 def _with_reason(verb: str) -> Callable[[Any], str]:
     return lambda event: f"{verb}: {event.reason}" if event.reason else verb
 
@@ -102,6 +123,21 @@ _OF_STEPS = (
     | ev.RetryScheduled
     | ev.StepCompleted
     | ev.StepFailed
+)
+
+_OF_SCHEDULES = (
+    sc.ScheduleCreated
+    | sc.ScheduleChanged
+    | sc.SchedulePaused
+    | sc.ScheduleResumed
+    | sc.ScheduleFired
+    | sc.ScheduleQueued
+    | sc.ScheduleSkipped
+    | sc.ScheduleRunStarted
+    | sc.ScheduleRunRefused
+    | sc.ScheduleRunEnded
+    | sc.ScheduleDeleted
+    | sc.ScheduleKept
 )
 
 _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
@@ -162,4 +198,16 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.RunForked: lambda event: (
         f"parts from run {event.origin} at {event.key}{', whose result is given' if event.given else ''}"
     ),
+    sc.ScheduleCreated: lambda event: f"is made: {_plan(event.plan)}",
+    sc.ScheduleChanged: lambda event: f"is changed: {_plan(event.plan)}",
+    sc.SchedulePaused: _with_reason("is paused"),
+    sc.ScheduleResumed: lambda _event: "goes on",
+    sc.ScheduleFired: lambda event: f"starts run {event.run_id}",
+    sc.ScheduleQueued: lambda event: f"has run {event.run_id} wait for an earlier one",
+    sc.ScheduleSkipped: _skipped,
+    sc.ScheduleRunStarted: lambda event: f"has started run {event.run_id}",
+    sc.ScheduleRunRefused: lambda event: f"cannot start run {event.run_id}: {event.reason}",
+    sc.ScheduleRunEnded: lambda event: f"sees run {event.run_id} end: {event.status}",
+    sc.ScheduleDeleted: lambda _event: "is deleted",
+    sc.ScheduleKept: lambda _event: "is written down whole",
 }

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         RunFailed,
         RunNotFound,
         RunParked,
+        ScheduleBusy,
+        ScheduleNotFound,
         SessionClosed,
         StepFailed,
         StepQuarantined,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from understudy.workflows.handle import Run
     from understudy.workflows.orchestrator import Orchestrator
     from understudy.workflows.run import run
+    from understudy.workflows.schedule_handle import Schedule
     from understudy.workflows.session import session
     from understudy.workflows.step import Step
     from understudy.workflows.workflow import Workflow
@@ -94,6 +97,9 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunParked",
+    "Schedule",
+    "ScheduleBusy",
+    "ScheduleNotFound",
     "Score",
     "Session",
     "SessionClosed",
@@ -134,6 +140,7 @@ _HOMES = {
     "Retry": "messages.policy",
     "Run": "workflows.handle",
     "Session": "workflows.conversation",
+    "Schedule": "workflows.schedule_handle",
     "Score": "messages.evaluation",
     "Step": "workflows.step",
     "Workflow": "workflows.workflow",

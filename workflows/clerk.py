@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from typing import assert_never
 
+from understudy.messages.base import Json
 from understudy.messages.commands import (
     Accepted,
     App,
@@ -14,16 +15,21 @@ from understudy.messages.commands import (
     CloseSession,
     Command,
     DecideApproval,
+    DeleteSchedule,
     DropDeadLetter,
     ForkRun,
     KillWorker,
+    ListSchedules,
     ListWorkers,
     PauseRun,
+    PauseSchedule,
+    PutSchedule,
     RedriveDeadLetter,
     Refused,
     Reply,
     RestartWorker,
     ResumeRun,
+    ResumeSchedule,
     RetryRun,
     ShowApp,
     ShowTree,
@@ -31,6 +37,7 @@ from understudy.messages.commands import (
     StartRun,
     TellSession,
     Tree,
+    TriggerSchedule,
     Workers,
 )
 from understudy.messages.errors import WorkerNotFound
@@ -54,12 +61,16 @@ from understudy.workflows.helm import run_id
 from understudy.workflows.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
 from understudy.workflows.post import Address, PostOffice
 from understudy.workflows.runs import Runs
+from understudy.workflows.schedule_clerk import ScheduleClerk
+from understudy.workflows.schedules import Schedules
 from understudy.workflows.session import key_fault
 
 LONGEST_ORIGIN = 180
 """Characters of a run's id that the id of its fork begins with."""
 CHECK_TIMEOUT = 60.0
 """Seconds an app may take to say whether arguments fit."""
+ASKED = 3
+"""Workers that an app's answer may cost."""
 
 
 class Clerk:
@@ -69,6 +80,7 @@ class Clerk:
         self,
         runs: Runs,
         post: PostOffice,
+        schedules: Schedules,
         tree: SupervisionTree,
         mint: Callable[[], str],
         find_approval: Find,
@@ -78,6 +90,7 @@ class Clerk:
         self._find_approval = find_approval
         self._runs = runs
         self._post = post
+        self._schedule_clerk = ScheduleClerk(schedules, self._arguments)
         self._tree = tree
         self._mint = mint
         self._started = started
@@ -86,7 +99,7 @@ class Clerk:
         """Answer one command. What the reply says is on the disk when it is given."""
         match command:
             case StartRun():
-                return await self._start(command)
+                return await self.start(command)
             case CancelRun(run_id=run_id, reason=reason):
                 return await self._post.tell_run(run_id, Cancel(reason))
             case SignalRun(run_id=run_id, name=name, value=value, key=key):
@@ -108,6 +121,15 @@ class Clerk:
                 return await self._post.tell_run(f"{session}/{key}", Close())
             case RedriveDeadLetter() | DropDeadLetter():
                 return await self._settle(command)
+            case (
+                PutSchedule()
+                | PauseSchedule()
+                | ResumeSchedule()
+                | TriggerSchedule()
+                | DeleteSchedule()
+                | ListSchedules()
+            ):
+                return await self._schedule_clerk.carry_out(command)
             case KillWorker(worker=worker, signal=signal):
                 return _touch(lambda: self._tree.kill(worker, signal))
             case RestartWorker(worker=worker):
@@ -121,7 +143,7 @@ class Clerk:
             case _:
                 assert_never(command)
 
-    async def _start(self, command: StartRun) -> Reply:
+    async def start(self, command: StartRun) -> Reply:
         """Start a run whose arguments come from outside: a worker of the app looks at them first.
 
         One that exists keeps to its version, and needs no look where it was started with just these.
@@ -144,6 +166,11 @@ class Clerk:
         }
         self._runs.launch(command.model_copy(update=fitting), answer.set_result)
         return await answer
+
+    async def _arguments(self, app: str, workflow: str, given: dict[str, Json]) -> dict[str, Json] | Refused:
+        """Have arguments for a workflow's newest version looked at; gives them in their normal form."""
+        checked = await self._check(StartRun(run_id="", app=app, workflow=workflow, arguments=given))
+        return checked if isinstance(checked, Refused) else checked.arguments
 
     async def _check(self, command: StartRun) -> ArgumentsChecked | Refused:
         """Have a worker of the app look at a run's arguments."""
@@ -184,15 +211,27 @@ class Clerk:
         return App(app=app, workflows=tuple(found))
 
     async def _ask(self, app: str, frame: Callable[[str], ToWorker]) -> FromWorker | str:
-        """Ask a program worker of an app something; a string is why there was no answer."""
-        answer: asyncio.Future[FromWorker | str] = asyncio.get_running_loop().create_future()
+        """Ask a program worker of an app something; a string is why there was no answer.
+
+        Asking changes nothing, so what a worker took into its death is asked of others.
+        """
+        for left in reversed(range(ASKED)):
+            answer = await self._ask_one(app, frame)
+            if not isinstance(answer, Lost):
+                return answer
+            if not left:
+                return f"the app {app} cannot be asked: its process {answer.exit.sentence()}"
+        raise AssertionError
+
+    async def _ask_one(self, app: str, frame: Callable[[str], ToWorker]) -> FromWorker | Lost | str:
+        answer: asyncio.Future[FromWorker | Lost | str] = asyncio.get_running_loop().create_future()
 
         def hear(event: JobEvent) -> None:
             match event:
                 case Answered(message=message):
                     answer.set_result(message)
-                case Lost(exit=gone):
-                    answer.set_result(f"the app {app} cannot be asked: its process {gone.sentence()}")
+                case Lost():
+                    answer.set_result(event)
                 case Unavailable(reason=reason):
                     answer.set_result(reason)
                 case Assigned():

@@ -19,7 +19,7 @@ from loguru import logger
 from understudy.journal.memory import MemoryJournal
 from understudy.journal.protocol import Journal
 from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.commands import Accepted, Command, Refused, Reply, StartRun, TellSession
+from understudy.messages.commands import Accepted, Command, PutSchedule, Refused, Reply, StartRun, TellSession
 from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed
 from understudy.messages.events import RunStarted
 from understudy.messages.policy import OnFailure
@@ -40,6 +40,7 @@ from understudy.workflows.peek import Peek
 from understudy.workflows.post import PostOffice
 from understudy.workflows.reads import Reads
 from understudy.workflows.runs import Runs
+from understudy.workflows.schedules import Schedules
 from understudy.workflows.services import Services
 
 T = TypeVar("T")
@@ -127,9 +128,10 @@ class Engine:
         self._tree = Tree(self.reactor, partial(self._backend, generation), pools=pools, on_event=_log_worker)
         self._closers.append(self._end_processes)
         self.runs = Runs()
+        self.schedules = Schedules()
         self._post = PostOffice(self.runs, self.journal, clock.time)
         self._closers.append(self._stop_runs)
-        self.lull = Lull(self.reactor, self.runs, self._post, self._tree, clock)
+        self.lull = Lull(self.reactor, self.runs, self.schedules, self._post, self._tree, clock)
         self._closers.append(lambda: self.reactor.submit(self.lull.end()).result())
         counter, epoch = itertools.count(1), self.journal.epoch
         services = Services(
@@ -148,7 +150,8 @@ class Engine:
         )
         self.runs.attach(services)
         find = self._reads.find_approval
-        self._clerk = Clerk(self.runs, self._post, self._tree, services.mint, find, self._started)
+        self._clerk = Clerk(self.runs, self._post, self.schedules, self._tree, services.mint, find, self._started)
+        self.schedules.attach(services, self.runs, self._clerk.start)
         if reachable:
             door = Door(self.home, partial(self.lull.command, self._clerk.carry_out))
             self.reactor.submit(door.open()).result()
@@ -247,6 +250,19 @@ class Engine:
         bring = partial(self._clerk.message, on_failure=on_failure)
         return self._wait_for(self._submit(self.lull.command(bring, command)))
 
+    def put_schedule(self, command: PutSchedule) -> Reply:
+        """Make or change a schedule whose arguments are known to fit. Any thread but the reactor's.
+
+        Raises:
+            OrchestratorClosed: The engine was closed before there was a reply.
+        """
+        return self._wait_for(self.reactor.ask(self.schedules.put, command))
+
+    def recover(self) -> None:
+        """Take up the runs and schedules that the journal says are not over. Any thread."""
+        self.reactor.call(self.runs.recover)
+        self.reactor.call(self.schedules.recover)
+
     def carry_out(self, command: Command) -> Reply:
         """Do what a command asks for and wait for the reply. Any thread but the reactor's.
 
@@ -322,6 +338,7 @@ class Engine:
         if self.failure is None:
             self.failure = error
             logger.error("the orchestrator stops, because its journal failed: {}", error)
+            self.schedules.close()
             self.runs.close()
             self._begin_ending()
 
@@ -340,6 +357,7 @@ class Engine:
 
     def _stop_runs(self) -> None:
         async def stop() -> None:
+            self.schedules.close()
             self.runs.close()
 
         self.reactor.submit(stop()).result()

@@ -32,6 +32,7 @@ from understudy.messages.errors import (
     RunEnded,
     RunNotFound,
     RunParked,
+    ScheduleBusy,
     SessionClosed,
     UnderstudyError,
 )
@@ -267,6 +268,7 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "session_closed": SessionClosed,
     "parked": RunParked,
     "timeout": TimeoutError,
+    "busy": ScheduleBusy,
 }
 """What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
 

@@ -45,6 +45,7 @@ from understudy.workflows.approving import check_decision
 from understudy.workflows.conversation import Session
 from understudy.workflows.handle import Run, check
 from understudy.workflows.looks import Looks
+from understudy.workflows.scheduling import Scheduling
 from understudy.workflows.session import Handler, check_handler, key_fault
 from understudy.workflows.workflow import Workflow, check_workflow
 
@@ -58,7 +59,7 @@ MAX_ID: Final = 200
 """Characters a run id may have."""
 
 
-class Helm(ABC):
+class Helm(Scheduling, ABC):
     """Everything that is made of commands and looks. An orchestrator carries them out; a client sends them there."""
 
     @property
@@ -126,7 +127,7 @@ class Helm(ABC):
             budget=workflow.budget,
         )
         check(self._launch(command))
-        return self._handle(command.run_id, workflow.definition)
+        return self.handle(command.run_id, workflow.definition)
 
     def start_app(self, app: str, workflow: str, arguments: Mapping[str, Json], *, id: str | None = None) -> Run[Json]:  # noqa: A002
         """Start a run of a workflow that only workers import. The result is plain JSON.
@@ -147,7 +148,7 @@ class Helm(ABC):
             run_id=run_id(id, workflow), app=self._place(app), workflow=workflow, arguments=dict(arguments)
         )
         check(self.send(command))
-        return self._handle(command.run_id, None)
+        return self.handle(command.run_id, None)
 
     def get(self, run_id: str) -> Run[Any]:
         """Give the handle of a run that exists; its result is plain JSON where this process has not its workflow.
@@ -161,9 +162,10 @@ class Helm(ABC):
             first = self.reads.events(run_id, limit=1)[0].event
             assert isinstance(first, RunStarted), "the first event of every run"
             found = known_workflow(record.app, record.workflow, first.version)
-        return self._handle(run_id, found)
+        return self.handle(run_id, found)
 
-    def _handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
+    def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
+        """Give the handle of a run, which need not be there yet."""
         if workflow is None:
             return Run(self, run_id, _as_it_is, _as_it_is)
         model = workflow.state_model

@@ -10,6 +10,7 @@ from understudy.supervision.tree import Tree
 from understudy.workflows.clock import Clock, Surroundings
 from understudy.workflows.post import PostOffice
 from understudy.workflows.runs import Runs
+from understudy.workflows.schedules import Schedules
 from understudy.workflows.watch import Resting, Watch
 
 C = TypeVar("C", bound=Message)
@@ -22,10 +23,13 @@ class Lull:
     heard on the reactor's own. So what is asked there, when nothing is ready any more, cannot be out of date.
     """
 
-    def __init__(self, reactor: Reactor, runs: Runs, post: PostOffice, tree: Tree, clock: Clock) -> None:
+    def __init__(
+        self, reactor: Reactor, runs: Runs, schedules: Schedules, post: PostOffice, tree: Tree, clock: Clock
+    ) -> None:
         """Have the clock serve this orchestrator."""
         self._reactor = reactor
         self._runs = runs
+        self._schedules = schedules
         self._post = post
         self._tree = tree
         self._clock = clock
@@ -49,7 +53,8 @@ class Lull:
 
     def idle(self) -> bool:
         """Say whether nothing is under way; to wait for a session's reply is to wait."""
-        return not (self._commands > self._post.asking or self._runs.working() or self._tree.working())
+        commands = self._commands > self._post.asking
+        return not (commands or self._runs.working() or self._schedules.working() or self._tree.working())
 
     def awaited(self) -> bool:
         """Say whether somebody waits for a reply, or for a run and has seen all that he was told of."""

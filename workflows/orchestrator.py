@@ -11,7 +11,7 @@ from typing_extensions import override
 from understudy.actors import app as apps
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import Command, Reply, StartRun, TellSession
+from understudy.messages.commands import Command, PutSchedule, Reply, StartRun, TellSession
 from understudy.messages.policy import OnFailure
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
@@ -38,7 +38,7 @@ class Orchestrator(Helm):
         pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``, ``"evaluator"``).
         durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of any process, and
             may lose the last moments on power loss.
-        recover: Take up the runs that the journal says are not over.
+        recover: Take up the runs and schedules that the journal says are not over.
         clock: Whose time timers, backoff and schedules go by; None means the machine's. Tests give a
             ``understudy.testing.VirtualClock``.
 
@@ -72,7 +72,7 @@ class Orchestrator(Helm):
             clock=clock if clock is not None else WallClock(),
         )
         if recover:
-            self._engine.reactor.call(self._engine.runs.recover)
+            self._engine.recover()
 
     def __repr__(self) -> str:
         """Say where it works and whether it still does."""
@@ -150,6 +150,11 @@ class Orchestrator(Helm):
     def post(self, command: TellSession, on_failure: OnFailure) -> Reply:
         self.check_alive()
         return self._engine.message(command, on_failure)
+
+    @override
+    def _put_schedule(self, command: PutSchedule) -> Reply:
+        self.check_alive()
+        return self._engine.put_schedule(command)
 
     # ------------------------------------------------------------ waiting
 

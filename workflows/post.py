@@ -24,6 +24,7 @@ from understudy.messages.events import MessageReceived, SessionOpened, StepFaile
 from understudy.messages.policy import OnFailure
 from understudy.workflows.inputs import Confirmed, Delivered, Input, Signal
 from understudy.workflows.runs import Runs
+from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.state import Outgoing, RunState
 
 RETRY: Final = 1.0
@@ -82,7 +83,7 @@ class PostOffice:
 
     async def tell_run(self, run_id: str, happened: Input) -> Accepted | Refused:
         """Bring a message to a run and wait until what it led to is on the disk."""
-        if not await self.app_of(run_id):
+        if is_schedule(run_id) or not await self.app_of(run_id):
             return Refused(code="not_found", message=f"there is no run {run_id!r}")
         return await self._bring(run_id, happened)
 

@@ -28,6 +28,7 @@ from understudy.workflows.approving import Asked
 from understudy.workflows.differences import first_difference
 from understudy.workflows.fold import fold_all, recall
 from understudy.workflows.home import Home
+from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.state import RunState
 from understudy.workflows.turn_views import dead_letter, session_record, turn_records
 from understudy.workflows.views import approval_record, failed_at, run_record, step_records
@@ -99,7 +100,7 @@ class Reads:
         return run_record(row)
 
     def _not_found(self, run_id: str) -> RunNotFound:
-        known = [row.id for row in self.journal.runs(limit=1000)]
+        known = [row.id for row in self.journal.runs(kind="run", limit=1000)]
         close = difflib.get_close_matches(run_id, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return RunNotFound(f"there is no run {run_id!r}{hint}")
@@ -118,6 +119,8 @@ class Reads:
             RunNotFound: There is none with this id.
             JournalCorrupt: Its events are not what was written.
         """
+        if is_schedule(run_id):
+            raise self._not_found(run_id)
         try:
             return load(self.journal, run_id)
         except LookupError:
@@ -240,7 +243,7 @@ class Reads:
 
     def metrics(self) -> Metrics:
         """Fold every run of the journal to figures."""
-        rows = self.journal.runs(limit=None)
+        rows = self.journal.runs(kind="run", limit=None)
         return figures((row.workflow, stored_events(self.journal, row.id)) for row in rows)
 
 

@@ -28,6 +28,7 @@ from understudy.workflows.ledger import Ledger
 from understudy.workflows.peek import Peek, peek_at
 from understudy.workflows.reads import load
 from understudy.workflows.retries import Retries
+from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.services import Services
 from understudy.workflows.state import RunState
 from understudy.workflows.supervisor import RunSupervisor
@@ -87,6 +88,8 @@ class Runs:
         self.forks = Forks(self)
         self._lingering: list[Callable[[], None]] = []
         """What is flushed together, once ``LINGER`` is over."""
+        self._hearers: list[Callable[[RunState], None]] = []
+        """Called for every run that has ended or is parked."""
         self._closed = False
 
     def attach(self, services: Services) -> None:
@@ -294,8 +297,14 @@ class Runs:
         for watcher in tuple(self._watchers.get(run_id, ())):
             watcher()
 
+    def hear_of_ends(self, hearer: Callable[[RunState], None]) -> None:
+        """Call ``hearer`` for every run that ends or is parked, once that is on the disk. Any thread, before all."""
+        self._hearers.append(hearer)
+
     def announce(self, state: RunState) -> None:
         """See ``Directory``."""
+        for hearer in self._hearers:
+            hearer(state)
         self.announce_to_parent(state)
         if state.session is not None:
             self._services.post.stopped(state)
@@ -355,6 +364,7 @@ class Runs:
         """Take up every run that was going on when the journal was last closed or cut off."""
 
         def found(rows: list[RunRow]) -> None:
+            rows = [row for row in rows if row.kind != "schedule"]
             for app in {row.app for row in rows}:
                 self._services.warm(app)  # while it is loaded, its runs are read
             self.read(partial(self._unfinished, rows), self._take_up)
@@ -371,7 +381,8 @@ class Runs:
                 logger.error("run {} is set aside, it cannot be recovered: {}", row.id, error)
         waiting: dict[str, float] = {}
         for timer in self._services.journal.timers(waiting=True):
-            waiting.setdefault(timer.run_id, timer.due)
+            if not is_schedule(timer.run_id):
+                waiting.setdefault(timer.run_id, timer.due)
         for mark in self._services.journal.marks("outgoing"):
             waiting[mark.run_id] = 0.0  # whatever else it is at, its messages have to be delivered
         return states, waiting

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,10 +16,11 @@ import pytest
 
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
-from understudy import Client, Orchestrator, Run
+from understudy import Client, Orchestrator, Run, Schedule, ScheduleNotFound
 from understudy.dashboard.commands import WAYS, every_command
 from understudy.messages import commands as c
 from understudy.messages.base import Message
+from understudy.messages.schedules import Plan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)
@@ -166,6 +168,40 @@ def started(scene: tuple[Orchestrator, str]) -> Any:
     return run.result(30), told(run, "run.started")[0]["arguments"]
 
 
+PLAN = Plan(app=str(APP), workflow="total", arguments={"a": "3"}, cron="0 0 1 1 *")
+
+
+def scheduled(orchestrator: Orchestrator, name: str, _folder: Path) -> Schedule:
+    orchestrator.send(c.PutSchedule(name=name, plan=PLAN))
+    return orchestrator.get_schedule(name)
+
+
+def listed(orchestrator: Orchestrator, _name: str, folder: Path) -> Schedule:
+    return scheduled(orchestrator, "listed", folder)
+
+
+def on_hold(orchestrator: Orchestrator, name: str, folder: Path) -> Schedule:
+    schedule = scheduled(orchestrator, name, folder)
+    schedule.pause()
+    return schedule
+
+
+def made(scene: tuple[Orchestrator, str]) -> Any:
+    record = scene[0].get_schedule(scene[1]).record
+    return record.model_dump(exclude={"name", "created_at", "updated_at"})
+
+
+def triggered(schedule: Schedule) -> Any:
+    eventually(lambda: [firing.status for firing in schedule.last_runs()] == ["completed"])
+    return schedule.last_runs()[0].manual
+
+
+def deleted(schedule: Schedule) -> bool:
+    with pytest.raises(ScheduleNotFound):
+        _ = schedule.record
+    return True
+
+
 ROWS = (
     Row(
         c.StartRun,
@@ -229,6 +265,48 @@ ROWS = (
         lambda scene: ["runs", "fork", scene[1], "--at", "add#1", "--result", "40", "--id", f"{scene[1]}-fork"],
     ),
     Row(
+        c.PutSchedule,
+        nothing,
+        lambda scene: c.PutSchedule(name=scene[1], plan=PLAN),
+        made,
+        lambda scene: ["schedules", "create", scene[1], f"{APP}:total", "-i", "a=3", "--cron", "0 0 1 1 *"],
+    ),
+    Row(
+        c.PauseSchedule,
+        scheduled,
+        lambda schedule: c.PauseSchedule(name=schedule.name, reason="for lunch"),
+        lambda schedule: (schedule.status, schedule.record.reason),
+        lambda schedule: ["schedules", "pause", schedule.name, "--reason", "for lunch"],
+    ),
+    Row(
+        c.ResumeSchedule,
+        on_hold,
+        lambda schedule: c.ResumeSchedule(name=schedule.name),
+        lambda schedule: schedule.next_times(),
+        lambda schedule: ["schedules", "resume", schedule.name],
+    ),
+    Row(
+        c.TriggerSchedule,
+        scheduled,
+        lambda schedule: c.TriggerSchedule(name=schedule.name),
+        triggered,
+        lambda schedule: ["schedules", "trigger", schedule.name],
+    ),
+    Row(
+        c.DeleteSchedule,
+        scheduled,
+        lambda schedule: c.DeleteSchedule(name=schedule.name),
+        deleted,
+        lambda schedule: ["schedules", "delete", schedule.name],
+    ),
+    Row(
+        c.ListSchedules,
+        listed,
+        lambda schedule: c.ListSchedules(name=schedule.name),
+        lambda _: None,
+        lambda schedule: ["schedules", "show", schedule.name],
+    ),
+    Row(
         c.KillWorker,
         standing,
         lambda scene: c.KillWorker(worker=scene[1], signal=11),
@@ -265,6 +343,7 @@ ROWS = (
     ),
 )
 READ_OVER_HTTP = {c.ListWorkers: "/actors", c.ShowTree: "/actors", c.ShowApp: "/workflows", c.StartRun: "/runs"}
+READ_OVER_HTTP[c.ListSchedules] = "/schedules"
 """Commands whose path over HTTP is no POST of what they hold; other tests look at those."""
 
 
@@ -303,7 +382,9 @@ def plain(reply: dict[str, Any], run_id: str) -> Any:
         return sorted(one["id"] for one in reply["workers"])
     if reply["type"] == "tree":
         return reply["root"]["kind"], [child["id"] for child in reply["root"]["children"]]
-    return {name: value.replace(run_id, "ID") if isinstance(value, str) else value for name, value in reply.items()}
+    timeless = re.compile(r"\d{8}T\d{6}Z")
+    words = {name: value for name, value in reply.items() if isinstance(value, str)}
+    return reply | {name: timeless.sub("MOMENT", value).replace(run_id, "ID") for name, value in words.items()}
 
 
 NOBODY = (
@@ -314,6 +395,10 @@ NOBODY = (
     (c.ResumeRun(run_id="nobody"), ["runs", "resume", "nobody"]),
     (c.RetryRun(run_id="nobody"), ["runs", "retry", "nobody"]),
     (c.ForkRun(run_id="nobody"), ["runs", "fork", "nobody"]),
+    (c.PauseSchedule(name="nobody"), ["schedules", "pause", "nobody"]),
+    (c.ResumeSchedule(name="nobody"), ["schedules", "resume", "nobody"]),
+    (c.TriggerSchedule(name="nobody"), ["schedules", "trigger", "nobody"]),
+    (c.DeleteSchedule(name="nobody"), ["schedules", "delete", "nobody"]),
     (c.KillWorker(worker="nobody"), ["actors", "kill", "nobody"]),
     (c.RestartWorker(worker="nobody"), ["actors", "restart", "nobody"]),
 )

@@ -13,10 +13,12 @@ import pytest
 from loguru import logger
 
 from understudy.messages import events as ev
+from understudy.messages import schedules as sc
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.events import AnyEvent
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.policy import StepOptions
+from understudy.messages.schedules import Plan
 from understudy.metrics.log import configure, describe, record, record_worker, silence
 from understudy.metrics.sentences import _HAPPENED, LONGEST, printable
 
@@ -159,6 +161,37 @@ SENTENCES = [
     (ev.RunResumed(at=1.0), "run r goes on"),
 ]
 
+PLAN = Plan(app="a.py", workflow="w", arguments={}, cron="0 3 * * *")
+OF_SCHEDULES = [
+    (sc.ScheduleCreated(at=1.0, name="s", plan=PLAN, anchor=1.0, due=2.0), "is made: workflow w at 0 3 * * * (UTC)"),
+    (
+        sc.ScheduleChanged(at=1.0, plan=PLAN.model_copy(update={"cron": None, "every": 60.0}), anchor=1.0, due=2.0),
+        "is changed: workflow w every 60 s",
+    ),
+    (sc.SchedulePaused(at=1.0, reason="for lunch"), "is paused: for lunch"),
+    (sc.ScheduleResumed(at=1.0, due=2.0), "goes on"),
+    (sc.ScheduleFired(at=1.0, run_id="s-1", due=1.0, next_due=2.0), "starts run s-1"),
+    (sc.ScheduleQueued(at=1.0, run_id="s-2", due=1.0), "has run s-2 wait for an earlier one"),
+    (
+        sc.ScheduleSkipped(at=1.0, due=0.0, why="overlap", run_id="s-1"),
+        "skips the run that was due at 1970-01-01T00:00:00+00:00: another one comes first (run s-1)",
+    ),
+    (
+        sc.ScheduleSkipped(at=1.0, due=0.0, why="late", count=7),
+        "skips 7 runs from 1970-01-01T00:00:00+00:00 on: it is too late for that",
+    ),
+    (sc.ScheduleRunStarted(at=1.0, run_id="s-1"), "has started run s-1"),
+    (sc.ScheduleRunRefused(at=1.0, run_id="s-1", reason="no such file"), "cannot start run s-1: no such file"),
+    (sc.ScheduleRunEnded(at=1.0, run_id="s-1", status="failed"), "sees run s-1 end: failed"),
+    (sc.ScheduleDeleted(at=1.0), "is deleted"),
+    (
+        sc.ScheduleKept(
+            at=1.0, state=sc.ScheduleState(name="s", plan=PLAN, anchor=1.0, created_at=1.0, updated_at=1.0, due=2.0)
+        ),
+        "is written down whole",
+    ),
+]
+
 
 @pytest.fixture(autouse=True)
 def quiet():
@@ -181,9 +214,14 @@ def test_every_event_is_a_sentence(event, sentence):
     assert describe("r", "w", event) == sentence
 
 
+@pytest.mark.parametrize(("event", "sentence"), OF_SCHEDULES)
+def test_every_event_of_a_schedule_is_a_sentence(event, sentence):
+    assert describe("@s", "w", event) == f"schedule s {sentence}"
+
+
 def test_no_event_is_without_a_sentence():
     every = set(get_args(get_args(AnyEvent)[0]))
-    assert {type(event) for event, _ in SENTENCES} == every
+    assert {type(event) for event, _ in SENTENCES + OF_SCHEDULES} == every
     assert set(_HAPPENED) | {ev.RunStarted} == every
 
 

@@ -24,6 +24,10 @@ class Root(Verbs):
             "understudy.cli.runs:runs",
             "Look at runs and steer them: list, show, events, result, pause, resume ...",
         ),
+        "schedules": (
+            "understudy.cli.schedules:schedules",
+            "Have workflows started again and again: list, show, create, pause, resume, trigger, delete.",
+        ),
         "send": ("understudy.cli.send:send", "Send a run a message."),
         "approvals": ("understudy.cli.approvals:approvals", "What runs ask people: list, approve, reject, edit."),
         "actors": (

@@ -31,6 +31,7 @@ EXITS: Final[dict[type[BaseException], int]] = {
     errors.WorkerNotFound: NOT_FOUND,
     errors.ApprovalNotFound: NOT_FOUND,
     errors.ApprovalClosed: USAGE,
+    errors.ScheduleNotFound: NOT_FOUND,
     errors.OrchestratorUnreachable: UNREACHABLE,
     errors.OrchestratorClosed: UNREACHABLE,
     errors.NotAuthorized: UNREACHABLE,

@@ -70,8 +70,8 @@ def run(
     With the --id of a run that exists, that run goes on where it stood, also where it was parked or paused; inputs may
     be left out.
     """
-    app, workflow = _target(target)
-    order = Order(target, app, workflow, _inputs(pairs, document), run_id, timeout)
+    app, workflow = parse_target(target)
+    order = Order(target, app, workflow, parse_inputs(pairs, document), run_id, timeout)
     if detach:
         from understudy.cli.background import host_in_background
 
@@ -163,7 +163,7 @@ def _recorded(home: "Home", order: Order) -> dict[str, Any]:
     return dict(first.arguments)
 
 
-def _target(target: str) -> tuple[str, str]:
+def parse_target(target: str) -> tuple[str, str]:
     """Split ``FILE.py:NAME``."""
     file, colon, workflow = target.rpartition(":")
     if not colon or not workflow:
@@ -195,7 +195,7 @@ def find_app(file: str, hint: str) -> str:
     return str(path.resolve())
 
 
-def _inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any] | None:
+def parse_inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any] | None:
     """Put the inputs together. Values of ``-i`` stay words: the worker reads them by the workflow's signature."""
     if not pairs and document is None:
         return None

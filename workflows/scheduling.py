@@ -1,0 +1,136 @@
+"""The making and finding of schedules: what an orchestrator and whatever speaks for it from elsewhere share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from understudy.actors.definitions import WorkflowDefinition
+from understudy.messages.base import Json
+from understudy.messages.commands import Command, ListSchedules, PutSchedule, Reply, Schedules
+from understudy.messages.errors import InvalidInput
+from understudy.messages.schedules import Overlap, Plan, ScheduleRecord
+from understudy.workflows.handle import Run
+from understudy.workflows.schedule_handle import Schedule, check_schedule
+from understudy.workflows.schedule_reads import schedule_name
+from understudy.workflows.workflow import Workflow, check_workflow
+
+R = TypeVar("R")
+
+
+class Scheduling(ABC):
+    """Everything about schedules that is made of commands."""
+
+    @abstractmethod
+    def send(self, command: Command) -> Reply:
+        """Carry out a command."""
+
+    @abstractmethod
+    def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
+        """Give the handle of a run, which need not be there yet."""
+
+    def _put_schedule(self, command: PutSchedule) -> Reply:
+        """Make or change a schedule whose arguments are known to fit."""
+        return self.send(command)
+
+    def schedule(
+        self,
+        name: str,
+        workflow: Workflow[..., R],
+        *args: Any,
+        cron: str | None = None,
+        every: float | None = None,
+        timezone: str = "UTC",
+        overlap: Overlap = "skip",
+        catch_up: float = 60.0,
+        **kwargs: Any,
+    ) -> Schedule[R]:
+        """Have a workflow started again and again; returns once that is on the disk.
+
+        The same call again changes nothing, so a script may make its schedules at every start. One with other values
+        changes the schedule from now on; whether it is paused stays as it is.
+
+        Args:
+            name: Identity of the schedule: letters, digits, ``.``, ``_`` and ``-``. Ids of its runs are made of it and
+                the moment at which each is due, such as ``nightly-20261122T030000Z``.
+            workflow: What to run.
+            args: Its arguments, the same for every run.
+            cron: When: minute, hour, day of the month, month and weekday, or six fields with seconds first.
+            every: When: this many seconds after the schedule was made, and so on. At least 1.
+            timezone: Whose clock ``cron`` is read by, such as ``"Europe/Berlin"``.
+            overlap: What to do when a run is due while an earlier one goes on: ``"skip"`` it, ``"queue"`` it,
+                ``"allow"`` it, or ``"cancel"`` the earlier one and start it after that one's end.
+            catch_up: Seconds for which a moment that was missed, because no orchestrator was there or the schedule was
+                paused, is still made up for. Those longer ago are skipped.
+            kwargs: Keyword arguments of the workflow.
+
+        Raises:
+            InvalidInput: The arguments do not fit the workflow, or the times are none; every fault is named.
+            DefinitionError: The workflow is not defined where a worker could find it.
+            OrchestratorClosed: The orchestrator has stopped.
+            TypeError: It is no workflow.
+            ValueError: The name could not be one.
+        """
+        check_workflow(workflow)
+        plan = _plan(
+            app=workflow.definition.app,
+            workflow=workflow.name,
+            arguments=workflow.bind(*args, **kwargs),
+            cron=cron,
+            every=every,
+            timezone=timezone,
+            overlap=overlap,
+            catch_up=catch_up,
+        )
+        command = PutSchedule(name=schedule_name(name), plan=plan)
+        check_schedule(self._put_schedule(command))
+        return Schedule(self, name, workflow.definition)
+
+    def get_schedule(self, name: str) -> Schedule[Any]:
+        """Give the handle of a schedule that exists.
+
+        Raises:
+            ScheduleNotFound: There is none of this name.
+        """
+        check_schedule(self.send(ListSchedules(name=name, moments=0)))
+        return Schedule(self, name, None)
+
+    def schedules(self) -> list[ScheduleRecord]:
+        """Give every schedule, by name."""
+        reply = check_schedule(self.send(ListSchedules()))
+        assert isinstance(reply, Schedules)
+        return list(reply.schedules)
+
+
+def _plan(
+    *,
+    app: str,
+    workflow: str,
+    arguments: Mapping[str, Json],
+    cron: str | None,
+    every: float | None,
+    timezone: str,
+    overlap: Overlap,
+    catch_up: float,
+) -> Plan:
+    """Make a plan of what a caller gave, who need not be typed.
+
+    Raises:
+        InvalidInput: Values are of other types than they should be; every one is named.
+    """
+    try:
+        return Plan(
+            app=app,
+            workflow=workflow,
+            arguments=dict(arguments),
+            cron=cron,
+            every=every,
+            timezone=timezone,
+            overlap=overlap,
+            catch_up=catch_up,
+        )
+    except ValidationError as error:
+        wrong = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
+        msg = f"this is no schedule: {'; '.join(f'{field}: {sentence}' for field, sentence in wrong)}"
+        raise InvalidInput(msg, tuple(wrong)) from None
