@@ -7,6 +7,7 @@ people, where times are ISO 8601 in UTC.
 from typing import Literal, TypeAlias
 
 from understudy.messages.base import Event, Json, Message
+from understudy.messages.policy import Budget
 
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel"]
 """What becomes of a run that is due while an earlier one of its schedule goes on."""
@@ -33,6 +34,8 @@ class Plan(Message):
     overlap: Overlap = "skip"
     catch_up: float = 60.0
     """Seconds for which a missed moment is still made up for."""
+    budget: Budget | None = None
+    """What each run may use up; None leaves it to the workflow."""
 
 
 class Firing(Message):

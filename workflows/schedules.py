@@ -202,7 +202,9 @@ class Schedules:
         task.add_done_callback(self._tasks.discard)
 
     async def _start_run(self, name: str, run_id: str, plan: Plan) -> None:
-        command = StartRun(run_id=run_id, app=plan.app, workflow=plan.workflow, arguments=plan.arguments)
+        command = StartRun(
+            run_id=run_id, app=plan.app, workflow=plan.workflow, arguments=plan.arguments, budget=plan.budget
+        )
         reply = await self._begin(command)
         if isinstance(reply, Refused) and reply.code in {"closed", "unavailable"}:
             return  # nothing is known of the run: whoever opens the journal next tries again

@@ -10,6 +10,7 @@ from understudy.actors.definitions import WorkflowDefinition
 from understudy.messages.base import Json
 from understudy.messages.commands import Command, ListSchedules, PutSchedule, Reply, Schedules
 from understudy.messages.errors import InvalidInput
+from understudy.messages.policy import Budget
 from understudy.messages.schedules import Overlap, Plan, ScheduleRecord
 from understudy.workflows.handle import Run
 from understudy.workflows.schedule_handle import Schedule, check_schedule
@@ -82,6 +83,7 @@ class Scheduling(ABC):
             timezone=timezone,
             overlap=overlap,
             catch_up=catch_up,
+            budget=workflow.budget,
         )
         command = PutSchedule(name=schedule_name(name), plan=plan)
         check_schedule(self._put_schedule(command))
@@ -103,7 +105,7 @@ class Scheduling(ABC):
         return list(reply.schedules)
 
 
-def _plan(
+def _plan(  # noqa: PLR0913  as many as a schedule has
     *,
     app: str,
     workflow: str,
@@ -113,6 +115,7 @@ def _plan(
     timezone: str,
     overlap: Overlap,
     catch_up: float,
+    budget: Budget | None,
 ) -> Plan:
     """Make a plan of what a caller gave, who need not be typed.
 
@@ -129,6 +132,7 @@ def _plan(
             timezone=timezone,
             overlap=overlap,
             catch_up=catch_up,
+            budget=budget,
         )
     except ValidationError as error:
         wrong = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]

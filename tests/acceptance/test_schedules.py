@@ -17,10 +17,12 @@ from tests.acceptance.apps.effects import effects
 from tests.acceptance.harness import reached
 from tests.support import eventually
 from understudy import (
+    Budget,
     InvalidInput,
     Orchestrator,
     RunCancelled,
     RunNotFound,
+    RunParked,
     ScheduleBusy,
     ScheduleNotFound,
 )
@@ -120,6 +122,13 @@ def test_a_triggered_run_has_its_typed_result_and_an_id_of_its_own(orchestrator,
     assert (first.result(30), second.result(30)) == ("gate", "gate")
     eventually(lambda: statuses(schedule) == ["completed"] * 2)
     assert all(firing.manual for firing in schedule.last_runs())
+
+
+def test_each_run_has_the_budget_that_the_schedule_was_made_with(orchestrator):
+    poor = scheduled.noted.options(budget=Budget(wall=0.001))
+    run = orchestrator.schedule("poor", poor, "a.log", **YEARLY).trigger()
+    with pytest.raises(RunParked, match="budget"):
+        run.result(30)
 
 
 def test_skip_starts_nothing_while_an_earlier_run_goes_on(orchestrator, tmp_path):
