@@ -78,17 +78,30 @@ def _peer(writer: asyncio.StreamWriter) -> int:
     return int(struct.unpack("3i", credentials)[1])
 
 
-def ask(home: Home, command: Command, timeout: float = ASK_TIMEOUT) -> Reply:
+def is_open(home: Home) -> bool:
+    """Say whether an orchestrator takes commands on a home."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(home.socket) as address:
+            connection.connect(address)
+    except OSError:
+        return False
+    return True
+
+
+def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Reply:
     """Send a command to the orchestrator of a home and wait for its reply. Blocks.
 
     Raises:
-        OrchestratorUnreachable: None runs there, or it does not answer within ``timeout`` seconds.
+        OrchestratorUnreachable: None runs there, it went away before it answered, or it does not answer within
+            ``timeout`` seconds.
     """
+    asked = False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(home.socket) as address:
             connection.settimeout(timeout)
             connection.connect(address)
             connection.sendall(COMMANDS.encode(command))
+            asked = True
             with connection.makefile("rb") as stream:
                 header = stream.read(HEADER.size)
                 length = HEADER.unpack(header)[0] if len(header) == HEADER.size else 0
@@ -99,7 +112,10 @@ def ask(home: Home, command: Command, timeout: float = ASK_TIMEOUT) -> Reply:
         raise OrchestratorUnreachable(msg) from error
     except (OSError, CodecError) as error:
         msg = (
-            f"no orchestrator is running on the home {home.path}; "
+            f"the orchestrator of {home.path} went away before it answered; what it was asked may have been taken: "
+            "ask again, with the same id or key, once it runs"
+            if asked
+            else f"no orchestrator is running on the home {home.path}; "
             "start one with `understudy run`, or choose another --home"
         )
         raise OrchestratorUnreachable(msg) from error

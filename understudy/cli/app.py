@@ -29,6 +29,14 @@ class Root(Verbs):
             "Have workflows started again and again: list, show, create, pause, resume, trigger, delete.",
         ),
         "send": ("understudy.cli.send:send", "Send a run a message."),
+        "sessions": (
+            "understudy.cli.sessions:sessions",
+            "Durable actors with a key: list, show, ask, tell, close.",
+        ),
+        "dead-letters": (
+            "understudy.cli.dead_letters:dead_letters",
+            "What was set aside: list, redrive, drop.",
+        ),
         "approvals": ("understudy.cli.approvals:approvals", "What runs ask people: list, approve, reject, edit."),
         "actors": (
             "understudy.cli.actors:actors",

@@ -35,6 +35,8 @@ EXITS: Final[dict[type[BaseException], int]] = {
     errors.OrchestratorUnreachable: UNREACHABLE,
     errors.OrchestratorClosed: UNREACHABLE,
     errors.NotAuthorized: UNREACHABLE,
+    errors.TurnFailed: RUN_FAILED,
+    errors.RunEnded: USAGE,
     errors.RunCancelled: CANCELLED,
     errors.RunParked: WAITING,
     errors.UnderstudyError: RUN_FAILED,

@@ -1,0 +1,197 @@
+"""``understudy sessions``: durable actors, each known by name and key: what they were told, what they answered."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from understudy.cli.run import parse_target
+from understudy.cli.show import ago, emit, facts, table
+from understudy.cli.verbs import Settings, Verbs, common, pass_settings
+
+if TYPE_CHECKING:
+    from understudy.messages.commands import Reply, TellSession
+    from understudy.messages.records import SessionRecord, TurnRecord
+
+
+@click.group(cls=Verbs)
+@common
+def sessions() -> None:
+    """Look at sessions, and talk to them. Looking needs no running orchestrator."""
+
+
+@sessions.command("list")
+@click.option("--name", metavar="NAME", help="Only sessions of this handler.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest first.")
+@common
+@pass_settings
+def list_sessions(settings: Settings, name: str | None, limit: int) -> None:
+    """List the sessions, the one that was opened last first."""
+    from understudy.messages.errors import RunNotFound
+    from understudy.workflows.reads import Reads
+
+    found: list[SessionRecord] = []
+    try:
+        with Reads.open(settings.home) as reads:
+            found = reads.sessions(name, limit)
+    except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
+        print(f"understudy: {error}", file=sys.stderr)
+    if settings.json:
+        emit(found)
+        return
+    rows = [
+        (each.name, each.key, each.status, ago(each.opened_at), ago(each.updated_at), each.reason) for each in found
+    ]
+    table(("session", "key", "status", "opened", "last", "reason"), rows)
+
+
+@sessions.command()
+@click.argument("name", metavar="NAME")
+@click.argument("key", metavar="KEY")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many turns, the newest.")
+@common
+@pass_settings
+def show(settings: Settings, name: str, key: str, limit: int) -> None:
+    """Show the session KEY of NAME: its state, and its messages with what came of each."""
+    from understudy.workflows.reads import Reads
+
+    run_id = f"{_name(name)}/{key}"
+    with Reads.open(settings.home) as reads:
+        record = reads.session(run_id)
+        state, turns = reads.session_state(run_id), reads.history(run_id)[-limit:]
+    if settings.json:
+        emit({**record.model_dump(mode="json"), "state": state, "turns": turns})
+        return
+    facts(
+        [
+            ("session", run_id),
+            ("status", record.status),
+            ("app", record.app),
+            ("opened", record.opened_at),
+            ("reason", record.reason),
+            ("state", json.dumps(state, ensure_ascii=False)),
+        ]
+    )
+    rows = [(turn.number, turn.status, turn.message_type, _short(turn.message), _outcome(turn)) for turn in turns]
+    table(("turn", "status", "type", "message", "reply"), rows)
+
+
+def _outcome(turn: "TurnRecord") -> str:
+    return turn.error or (_short(turn.reply) if turn.status == "answered" else "")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  as much as a line has room for
+
+
+def _name(name: str) -> str:
+    """Give a handler's name where it was typed as ``FILE.py:NAME``."""
+    return name.rpartition(":")[2]
+
+
+@sessions.command()
+@click.argument("target", metavar="FILE.py:NAME")
+@click.argument("key", metavar="KEY")
+@click.argument("text", metavar="JSON|@FILE|-")
+@click.option("--type", "kind", default="", metavar="TYPE", help="Of the message, where its fields do not say it.")
+@click.option("--key", "once", metavar="KEY", help="A message with the key of an earlier one is that message.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds to wait at most.")
+@common
+@pass_settings
+def ask(
+    settings: Settings, target: str, key: str, text: str, kind: str, once: str | None, timeout: float | None
+) -> None:
+    """Send the session KEY of NAME in FILE.py a message, and print its reply as JSON.
+
+    Where no orchestrator runs on the home, one is started for as long as that takes.
+    """
+    from understudy.messages.commands import AskSession, TurnAnswered
+    from understudy.messages.errors import TurnFailed
+
+    app, name = parse_target(target)
+    command = AskSession(
+        app=app, session=name, session_key=key, name=kind, value=_message(text), key=once, timeout=timeout
+    )
+    reply = _send(settings, command)
+    assert isinstance(reply, TurnAnswered)
+    if reply.failure is not None:
+        msg = f"message {reply.number} to session {reply.run_id} failed: {reply.failure}"
+        raise TurnFailed(msg, session=reply.run_id, number=reply.number, step=reply.step)
+    emit(reply.reply)
+
+
+@sessions.command()
+@click.argument("target", metavar="FILE.py:NAME")
+@click.argument("key", metavar="KEY")
+@click.argument("text", metavar="JSON|@FILE|-")
+@click.option("--type", "kind", default="", metavar="TYPE", help="Of the message, where its fields do not say it.")
+@click.option("--key", "once", metavar="KEY", help="A message with the key of an earlier one is that message.")
+@common
+@pass_settings
+def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: str | None) -> None:
+    """Send the session KEY of NAME in FILE.py a message. It is on the disk when this returns."""
+    from understudy.messages.commands import Accepted, TellSession
+
+    app, name = parse_target(target)
+    command = TellSession(app=app, session=name, session_key=key, name=kind, value=_message(text), key=once)
+    reply = _send(settings, command)
+    assert isinstance(reply, Accepted)
+    if settings.json:
+        emit({"session": reply.run_id, "message": reply.number})
+    else:
+        print(f"session {reply.run_id} has the message, its number {reply.number}")
+
+
+@sessions.command()
+@click.argument("name", metavar="NAME")
+@click.argument("key", metavar="KEY")
+@common
+@pass_settings
+def close(settings: Settings, name: str, key: str) -> None:
+    """Have the session KEY of NAME answer what waits, and take nothing more."""
+    from understudy.messages.commands import CloseSession
+    from understudy.workflows import door
+    from understudy.workflows.handle import check
+    from understudy.workflows.reads import Reads
+
+    name = _name(name)
+    with Reads.open(settings.home) as reads:
+        reads.session(f"{name}/{key}")
+    check(door.ask(settings.home, CloseSession(session=name, session_key=key)))
+    if settings.json:
+        emit({"session": f"{name}/{key}", "closed": True})
+    else:
+        print(f"session {name}/{key} takes nothing more")
+
+
+def _message(text: str) -> Any:
+    if text == "-":
+        text = sys.stdin.read()
+    try:
+        return json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except OSError as error:
+        msg = f"{text[1:]!r} cannot be read: {error}"
+        raise click.BadParameter(msg, param_hint="JSON") from error
+    except ValueError as error:
+        msg = f"it is no JSON: {error}"
+        raise click.BadParameter(msg, param_hint="JSON") from error
+
+
+def _send(settings: Settings, command: "TellSession") -> "Reply":
+    """Send a message to the orchestrator of the home, or to one that lives as long as the answer takes."""
+    from understudy.messages.commands import AskSession
+    from understudy.workflows import door
+    from understudy.workflows.handle import check
+
+    if door.is_open(settings.home):
+        patience = command.timeout if isinstance(command, AskSession) else 0.0
+        return check(door.ask(settings.home, command, None if patience is None else patience + door.ASK_TIMEOUT))
+    from understudy.cli.logs import log_to_home
+    from understudy.workflows.orchestrator import Orchestrator
+
+    with Orchestrator(home=settings.home.path) as orchestrator:
+        log_to_home(settings.home)
+        return check(orchestrator.send(command))
