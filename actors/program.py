@@ -179,7 +179,8 @@ class Program:
         changed = state if state != self._told_state else None
         self._told_state = state
         fingerprint, self._fingerprint = self._fingerprint, ""
-        return Turn(run_id=self.run_id, commands=commands, state=changed, fingerprint=fingerprint)
+        version = self._definition.version if fingerprint else 0
+        return Turn(run_id=self.run_id, commands=commands, state=changed, fingerprint=fingerprint, version=version)
 
     def end(self) -> None:
         """Drop everything; tasks that still wait are thrown away without being heard of again."""

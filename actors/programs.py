@@ -127,7 +127,7 @@ class ProgramHost:
     def _start(self, start: StartProgram) -> None:
         try:
             if start.turn is None:
-                program = Program(self._loop, find_workflow(start.workflow, start.version), start)
+                program = Program(self._loop, find_workflow(start.workflow, start.version or None), start)
             else:
                 program = Program(self._loop, find_session(start.workflow), start)
         except DefinitionError as error:

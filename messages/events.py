@@ -56,7 +56,7 @@ class RunStarted(Event):
     begun_at: float | None = None
     """What the program takes for its start, where that is not ``at``."""
     version: int = 1
-    """Which of the workflows of that name; the run keeps to it."""
+    """Which of the workflows of that name; the run keeps to it. 0 for the newest when its program first runs."""
     fingerprint: str = ""
     """Of its code when the run was accepted; empty where nobody knew."""
 
@@ -315,6 +315,8 @@ class CodeAdopted(Event):
 
     type: Literal["code.adopted"] = "code.adopted"
     fingerprint: str
+    version: int = 0
+    """The version that the run keeps to from now on; 0 where it did before."""
 
 
 class ProgramEnded(Event):

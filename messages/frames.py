@@ -88,7 +88,7 @@ class StartProgram(Message):
     workflow: str
     """Name of the workflow in the worker's app."""
     version: int = 1
-    """Which of the workflows of that name."""
+    """Which of the workflows of that name; 0 for the newest."""
     fingerprint: str = ""
     """Of the code that the journal was last replayed with; empty where nobody knows."""
     arguments: dict[str, Json]
@@ -429,6 +429,8 @@ class Turn(Message):
     """True where the program is still being fed from its history. What it asks for waits until that is over."""
     fingerprint: str = ""
     """Of the program's code; said once a replay has gone through."""
+    version: int = 0
+    """Of the workflow, said at the same time; 0 where there are none."""
 
 
 class Definition(Message):

@@ -194,7 +194,8 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
 ) -> None:
     turn = happened.turn
     if turn.fingerprint not in {"", state.fingerprint}:
-        out.events.append(ev.CodeAdopted(at=moment.now, fingerprint=turn.fingerprint))
+        version = turn.version if state.version == 0 else 0
+        out.events.append(ev.CodeAdopted(at=moment.now, fingerprint=turn.fingerprint, version=version))
     if turn.state is not None and turn.state != state.shared and state.session is None:
         out.events.append(ev.StateChanged(at=moment.now, state=turn.state))
     for command in turn.commands:

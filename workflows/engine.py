@@ -24,13 +24,12 @@ from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClos
 from understudy.messages.events import RunStarted
 from understudy.messages.policy import OnFailure
 from understudy.metrics import log
-from understudy.supervision.backend_spawn import SpawnBackend
-from understudy.supervision.backend_zygote import ZygoteBackend
 from understudy.supervision.generation import GenerationLock
-from understudy.supervision.protocol import Backend, Entry, Pool, PoolKey
+from understudy.supervision.protocol import Backend, Pool, PoolKey
 from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree
 from understudy.supervision.worker_events import WorkerEvent
+from understudy.workflows.backends import make_backend
 from understudy.workflows.clerk import Clerk
 from understudy.workflows.clock import Clock
 from understudy.workflows.door import Door
@@ -215,16 +214,7 @@ class Engine:
     # ------------------------------------------------------------ what the parts ask for
 
     def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
-        script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
-        entry = Entry(
-            preload="understudy.actors.app:preload",
-            main="understudy.actors.host:main",
-            path=tuple(sys.path),
-            argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
-        )
-        kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
-        env = ("UNDERSTUDY_MODEL", "UNDERSTUDY_SCRIPTS", *pool.env)
-        return kind(app, entry, self.reactor.loop, generation=generation, env=env)
+        return make_backend(app, pool, self.reactor.loop, generation)
 
     def _started(self, run_id: str) -> RunStarted | None:
         """Give how a run was started, None where there is none. A thread of the reactor's executor."""

@@ -136,6 +136,7 @@ def _program_started(state: RunState, event: ProgramStarted) -> None:
 
 def _code_adopted(state: RunState, event: CodeAdopted) -> None:
     state.fingerprint = event.fingerprint
+    state.version = event.version or state.version
 
 
 def _program_ended(state: RunState, event: ProgramEnded) -> None:

@@ -17,7 +17,7 @@ from understudy.supervision.protocol import (
 )
 from understudy.workflows.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
 from understudy.workflows.recorded import digests, references, withdrawn
-from understudy.workflows.services import PoolRef, Services
+from understudy.workflows.services import PoolRef, Workers
 from understudy.workflows.state import RunState
 
 HISTORY_BYTES: Final = 4 * 1024 * 1024
@@ -28,12 +28,12 @@ class ProgramLink:
     """Starts, feeds and ends the program of one run. Reactor's thread only.
 
     Args:
-        services: The orchestrator.
+        services: Gives the program to a worker.
         run_id: Whose program it is.
         report: Takes what becomes of the program, as messages for the supervisor.
     """
 
-    def __init__(self, services: Services, run_id: str, report: Callable[[Input], None]) -> None:
+    def __init__(self, services: Workers, run_id: str, report: Callable[[Input], None]) -> None:
         """Begin without a program."""
         self._services = services
         self._run_id = run_id

@@ -143,7 +143,7 @@ class Runs:
                 parent=parent,
                 parent_key=key,
                 seed=secrets.token_hex(16),
-                version=command.version or 1,
+                version=0 if command.version is None else command.version,
                 fingerprint=command.fingerprint,
                 budget=command.budget,
                 accounts=accounts if command.budget is None else (*accounts, command.run_id),

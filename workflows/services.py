@@ -26,6 +26,20 @@ class PoolRef(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """What gives work to worker processes. Reactor's thread only."""
+
+    @property
+    def mint(self) -> Callable[[], str]:
+        """Gives a token that was never given before."""
+        ...
+
+    @property
+    def submit(self) -> Callable[[PoolKey, Limits | None, Job], PoolRef]:
+        """Gives a job to its pool, and the pool to the caller."""
+        ...
+
+
 class Directory(Protocol):
     """Where runs find each other. Reactor's thread only; never blocks."""
 

@@ -254,3 +254,12 @@ def test_code_that_fits_is_recorded_once() -> None:
     turn = Turn(run_id="r", fingerprint="abc")
     assert case.happen_turn(turn).events == [CodeAdopted(at=case.now, fingerprint="abc")]
     assert case.happen_turn(turn).events == []
+
+
+def test_a_run_of_no_version_keeps_to_the_one_that_it_began_with() -> None:
+    case = Case()
+    case.state.version = 0
+    case.happen_turn(Turn(run_id="r", fingerprint="abc", version=3))
+    assert case.state.version == 3
+    case.happen_turn(Turn(run_id="r", fingerprint="def", version=4))
+    assert case.state.version == 3

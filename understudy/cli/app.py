@@ -46,6 +46,10 @@ class Root(Verbs):
             "understudy.cli.metrics:metrics",
             "Latencies, retries, crashes and success rates from the journal.",
         ),
+        "check": (
+            "understudy.cli.check:check",
+            "Replay unfinished runs with the present code: which does it not fit?",
+        ),
         "doctor": ("understudy.cli.doctor:doctor", "Check that this machine has what is needed."),
         "version": ("understudy.cli.version:version", "Versions of this package and of what it rests on."),
     }

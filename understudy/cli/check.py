@@ -1,0 +1,50 @@
+"""``understudy check``: does the code, as it is now, still fit the runs that have not ended?"""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from understudy.cli.exits import RUN_FAILED
+from understudy.cli.run import find_app
+from understudy.cli.show import emit, table
+from understudy.cli.verbs import Settings, common, pass_settings
+
+if TYPE_CHECKING:
+    from understudy.messages.checks import CheckRecord
+
+WORDS = {"equal": "equal", "differs": "differs", "unloadable": "cannot be loaded"}
+
+
+@click.command()
+@click.argument("file", metavar="[FILE.py]", required=False)
+@common
+@pass_settings
+def check(settings: Settings, file: str | None) -> int:
+    """Replay the unfinished runs of the home with the present code, and say which it does not fit.
+
+    No step is run and nothing is written, with an orchestrator running or not. With FILE.py only runs of files of that
+    name are replayed, with the code of this one: so a journal from elsewhere can be checked before the code goes there.
+    The exit code is 0 where all are equal, 1 where some are not.
+    """
+    from understudy.messages.errors import RunNotFound
+    from understudy.workflows.checking import Checker
+    from understudy.workflows.reads import Reads
+
+    app = find_app(file, "FILE.py") if file is not None else None
+    found: list[CheckRecord] = []
+    try:
+        with Reads.open(settings.home) as reads, Checker() as checker:
+            found = checker.check(reads, app)
+    except RunNotFound as error:  # no journal yet: nothing that could differ
+        print(f"understudy: {error}", file=sys.stderr)
+    if settings.json:
+        emit(found)
+    else:
+        table(("run", "workflow", "version", "status", "code", "why"), map(_row, found))
+    return RUN_FAILED if any(record.verdict != "equal" for record in found) else 0
+
+
+def _row(record: "CheckRecord") -> tuple[object, ...]:
+    code = WORDS[record.verdict] + (", changed" if record.changed and record.verdict == "equal" else "")
+    return (record.run_id, record.workflow, record.version, record.status, code, record.reason)
