@@ -52,8 +52,9 @@ class Desk:
         Raises:
             Refusal: It was refused, or names an app that is not served.
         """
-        if isinstance(command, StartRun | ShowApp):
-            command = command.model_copy(update={"app": self._find_app(command.app)})
+        named: str | None = getattr(command, "app", None)
+        if named or isinstance(command, StartRun | ShowApp):  # whatever has code loaded
+            command = command.model_copy(update={"app": self._find_app(named or "")})
         elif isinstance(command, PutSchedule):
             plan = command.plan.model_copy(update={"app": self._find_app(command.plan.app)})
             command = command.model_copy(update={"plan": plan})
