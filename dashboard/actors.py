@@ -29,4 +29,4 @@ async def list_actors(desk: AtDesk) -> Actors:
 @router.get("/workflows")
 async def list_workflows(desk: AtDesk) -> list[WorkflowRecord]:
     """List the workflows that may be started here."""
-    return await desk.workflows()
+    return [found for app in await desk.contents() for found in app.workflows]

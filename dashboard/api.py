@@ -19,7 +19,7 @@ from understudy.version import VERSION
 PREFIX: Final = "/api/v1"
 ALWAYS: Final = (400, 401, 403, 413, 422, 503)
 """What every request may be answered with: the gate, and an orchestrator that has stopped."""
-SOMETIMES: Final = (404, 409, 429)
+SOMETIMES: Final = (404, 408, 409, 429)
 """What a request about something may be answered with besides."""
 REF: Final = "#/components/schemas/{model}"
 

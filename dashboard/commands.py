@@ -42,6 +42,9 @@ WAYS: Final = (
     Way("/schedules/{name}/resume", c.ResumeSchedule),
     Way("/schedules/{name}/trigger", c.TriggerSchedule),
     Way("/schedules/{name}/delete", c.DeleteSchedule),
+    Way("/sessions/{session}/{session_key}/close", c.CloseSession),
+    Way("/dead-letters/{run_id}/{letter}/redrive", c.RedriveDeadLetter),
+    Way("/dead-letters/{run_id}/{letter}/drop", c.DropDeadLetter),
     Way("/actors/{worker}/kill", c.KillWorker),
     Way("/actors/{worker}/restart", c.RestartWorker),
 )

@@ -38,7 +38,7 @@ class Desk:
         self.closing = False
         """Whether the server is about to end: whoever waits is told so, and nobody begins to."""
         self._waits: set[asyncio.Event] = set()
-        self._workflows: dict[str, tuple[WorkflowRecord, ...]] = {}
+        self._contents: dict[str, App] = {}
         """What each app defines, once it was asked. Its code stays as it was loaded."""
 
     @property
@@ -69,21 +69,19 @@ class Desk:
 
     # ------------------------------------------------------------ workflows
 
-    async def workflows(self, file: str | None = None) -> list[WorkflowRecord]:
-        """Give the workflows of all apps that are served, or of those that may be called ``file``.
-
-        Each app is loaded once.
+    async def contents(self, file: str | None = None) -> list[App]:
+        """Give what all apps that are served define, or the one that may be called ``file``; each is loaded once.
 
         Raises:
             Refusal: One cannot be loaded, or none is called so.
         """
         apps = self.apps if file is None else (self._find_app(file),)
         for app in apps:
-            if app not in self._workflows:
+            if app not in self._contents:
                 reply = await self.send(ShowApp(app=app))
                 assert isinstance(reply, App)
-                self._workflows[app] = reply.workflows
-        return [found for app in apps for found in self._workflows[app]]
+                self._contents[app] = reply
+        return [self._contents[app] for app in apps]
 
     async def find_workflow(self, named: str) -> WorkflowRecord:
         """Find the workflow that ``NAME`` or ``FILE.py:NAME`` means.
@@ -92,15 +90,25 @@ class Desk:
             Refusal: None is called so, or more than one.
         """
         file, _, name = named.rpartition(":")
-        every = await self.workflows(file or None)
+        every = [found for app in await self.contents(file or None) for found in app.workflows]
         found = [each for each in every if each.name == name]
         if not found:
             known = ", ".join(sorted(each.name for each in every)) or "none"
             raise Refusal("not_found", f"there is no workflow {named!r} among those served: {known}")
         if len(found) > 1:
-            where = " or ".join(f"{each.app}:{name}" for each in found)
-            raise Refusal("invalid", f"more than one workflow is called {named!r}: say {where}")
+            raise _ambiguous("workflow", name, [each.app for each in found])
         return found[0]
+
+    async def find_session(self, name: str) -> str:
+        """Find the app that has a session's handler; empty where none that is served has.
+
+        Raises:
+            Refusal: More than one has.
+        """
+        found = [app.app for app in await self.contents() if name in app.sessions]
+        if len(found) > 1:
+            raise _ambiguous("session", name, found)
+        return found[0] if found else ""
 
     def _find_app(self, named: str) -> str:
         found = [app for app in self.apps if is_called(app, named)]
@@ -131,11 +139,25 @@ class Desk:
             changed.set()
 
 
+def _ambiguous(kind: str, name: str, apps: Sequence[str]) -> Refusal:
+    where = " or ".join(f"{app}:{name}" for app in apps)
+    return Refusal("invalid", f"more than one {kind} is called {name!r}: say {where}")
+
+
 def is_called(app: str, named: str) -> bool:
-    """Say whether an app may be called so: by its path, or by as many of its last folders as one likes to give."""
-    if named.startswith("/"):
+    """Say whether an app may be called so: by its path, as many of its last folders as one likes, or its module's name.
+
+    Who has imported the same file knows it by the name of a module, and who runs it by its path.
+    """
+    if app.startswith("/") and named.startswith("/"):
         return os.path.realpath(app) == os.path.realpath(named)
-    return app == named or app.endswith(f"/{named.removeprefix('./')}")
+    whole, part = (app, named) if app.startswith("/") else (named, app)
+    return bool(named) and (app == named or f"/{_as_path(whole)}".endswith(f"/{_as_path(part)}"))
+
+
+def _as_path(app: str) -> str:
+    """Give the path of a file that a dotted name stands for; a path as it is."""
+    return app.removeprefix("./") if app.endswith(".py") else app.replace(".", "/") + ".py"
 
 
 def _desk(request: Request) -> Desk:

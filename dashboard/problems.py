@@ -69,6 +69,7 @@ KINDS: Final[dict[str, Kind]] = {
     "parked": Kind(409, "The session waits for a person", "Mend what the detail names, then resume it by its id."),
     "timeout": Kind(408, "No reply in time", "Ask again with the same key: the message is answered in its turn."),
     "busy": Kind(409, "An earlier run goes on", "Wait for its end, or give the schedule another overlap policy."),
+    "turn_failed": Kind(409, "The message failed", "It is a dead letter now: mend what failed, then redrive it."),
     "run_failed": Kind(409, "The run failed", "See its steps for what each attempt died of."),
     "run_cancelled": Kind(409, "The run was cancelled", "Start a new run if its result is still wanted."),
     "run_parked": Kind(409, "The run waits for a person", "Mend what the detail names, then resume the run."),

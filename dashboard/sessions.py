@@ -1,16 +1,32 @@
-"""Sessions and dead letters over HTTP: looking at them."""
+"""Sessions and dead letters over HTTP: talking to the ones, looking at both."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.dashboard.desk import AtDesk
 from understudy.dashboard.paths import Segment
+from understudy.dashboard.problems import Refusal
 from understudy.messages.base import Json
+from understudy.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
 from understudy.messages.records import DeadLetterRecord, SessionRecord, TurnRecord
 
 router = APIRouter()
+
+LONGEST_WAIT: Final = 300.0
+"""Seconds that one request for a reply may take."""
+
+
+class Post(BaseModel):
+    """A message to a session."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    message: Json
+    type: str = Field(default="", description="Of the message; needed where the message alone does not say it.")
+    reply: bool = Field(default=True, description="Whether to wait for the reply, or only until it is on the disk.")
+    timeout: float = Field(default=60.0, gt=0, le=LONGEST_WAIT, description="Seconds to wait for the reply.")
 
 
 class SessionState(BaseModel):
@@ -34,6 +50,42 @@ async def list_sessions(
 async def show_session(desk: AtDesk, name: Segment, key: Segment) -> SessionRecord:
     """Give one session."""
     return await desk.look(desk.reads.session, f"{name}/{key}")
+
+
+@router.post(
+    "/sessions/{name}/{key}",
+    responses={202: {"model": Accepted, "description": "It is on the disk; nobody waits for a reply."}},
+)
+async def post_message(
+    desk: AtDesk,
+    name: Segment,
+    key: Segment,
+    post: Post,
+    response: Response,
+    idempotency_key: Annotated[
+        str, Header(max_length=255, description="A message with the key of an earlier one is that message.")
+    ] = "",
+) -> TurnAnswered | Accepted:
+    """Send a session a message, which opens it where it is the first one, and wait for the reply."""
+    fields: dict[str, Any] = {
+        "app": await desk.find_session(name),
+        "session": name,
+        "session_key": key,
+        "name": post.type,
+        "value": post.message,
+        "key": idempotency_key or None,
+    }
+    if not post.reply:
+        accepted = await desk.send(TellSession(**fields))
+        assert isinstance(accepted, Accepted)
+        response.status_code = 202
+        return accepted
+    answered = await desk.send(AskSession(**fields, timeout=post.timeout))
+    assert isinstance(answered, TurnAnswered)
+    if answered.failure is not None:
+        detail = f"message {answered.number} to session {name}/{key} failed: {answered.failure}"
+        raise Refusal("turn_failed", detail, run_id=answered.run_id, step=answered.step)
+    return answered
 
 
 @router.get("/sessions/{name}/{key}/state")

@@ -341,6 +341,8 @@ class App(Message):
     type: Literal["app"] = "app"
     app: str
     workflows: tuple[WorkflowRecord, ...]
+    sessions: tuple[str, ...] = ()
+    """Names of handlers."""
 
 
 Reply: TypeAlias = Annotated[

@@ -208,7 +208,8 @@ class Clerk:
             for each in described.definitions
             if each.kind == "workflow"
         ]
-        return App(app=app, workflows=tuple(found))
+        sessions = tuple(each.name for each in described.definitions if each.kind == "session")
+        return App(app=app, workflows=tuple(found), sessions=sessions)
 
     async def _ask(self, app: str, frame: Callable[[str], ToWorker]) -> FromWorker | str:
         """Ask a program worker of an app something; a string is why there was no answer.

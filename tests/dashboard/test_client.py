@@ -74,6 +74,7 @@ async def awaited(run):
 
 
 def test_a_workflow_of_this_process_is_started_with_its_arguments_checked_here(client):
+    assert client.start(total, 2, b=3).result(30) == 5
     with pytest.raises(InvalidInput, match="a:"):
         client.start(total, "many")
     assert client.start_app("offered.py", "total", {"a": 1}).result(30) == 2

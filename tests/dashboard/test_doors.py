@@ -132,6 +132,27 @@ def summed(orchestrator: Orchestrator, run_id: str, _folder: Path) -> tuple[Orch
     return orchestrator, run_id
 
 
+def talked_to(orchestrator: Orchestrator, key: str, _folder: Path) -> tuple[Orchestrator, str]:
+    orchestrator.send(c.AskSession(app=str(APP), session="chat", session_key=key, value={"text": "so"}))
+    return orchestrator, key
+
+
+def set_aside(orchestrator: Orchestrator, key: str, _folder: Path) -> tuple[Orchestrator, str]:
+    orchestrator.send(c.AskSession(app=str(APP), session="chat", session_key=key, value={"text": "bad"}))
+    return orchestrator, key
+
+
+def letters(scene: tuple[Orchestrator, str]) -> list[str]:
+    return [letter.letter for letter in scene[0].dead_letters() if letter.run_id == f"chat/{scene[1]}"]
+
+
+def answered(scene: tuple[Orchestrator, str]) -> Any:
+    (turn,) = eventually(
+        lambda: [one for one in scene[0].reads.history(f"chat/{scene[1]}") if one.status == "answered"]
+    )
+    return turn.message, turn.reply, turn.key
+
+
 def types(run: Run) -> list[str]:
     return [stored.type for stored in run.events()]
 
@@ -307,6 +328,41 @@ ROWS = (
         lambda schedule: ["schedules", "show", schedule.name],
     ),
     Row(
+        c.TellSession,
+        nothing,
+        lambda scene: c.TellSession(app=str(APP), session="chat", session_key=scene[1], value={"text": "so"}, key="k"),
+        answered,
+        None,  # there is no verb for sessions
+    ),
+    Row(
+        c.AskSession,
+        nothing,
+        lambda scene: c.AskSession(app=str(APP), session="chat", session_key=scene[1], value={"text": "so"}, key="k"),
+        answered,
+        None,  # there is no verb for sessions
+    ),
+    Row(
+        c.CloseSession,
+        talked_to,
+        lambda scene: c.CloseSession(session="chat", session_key=scene[1]),
+        lambda scene: eventually(lambda: scene[0].reads.session(f"chat/{scene[1]}").status == "completed"),
+        None,
+    ),
+    Row(
+        c.RedriveDeadLetter,
+        set_aside,
+        lambda scene: c.RedriveDeadLetter(run_id=f"chat/{scene[1]}", letter=letters(scene)[0]),
+        lambda scene: eventually(lambda: len(scene[0].reads.history(f"chat/{scene[1]}")) == 2),
+        None,
+    ),
+    Row(
+        c.DropDeadLetter,
+        set_aside,
+        lambda scene: c.DropDeadLetter(run_id=f"chat/{scene[1]}", letter=letters(scene)[0]),
+        letters,
+        None,
+    ),
+    Row(
         c.KillWorker,
         standing,
         lambda scene: c.KillWorker(worker=scene[1], signal=11),
@@ -342,21 +398,28 @@ ROWS = (
         None,  # whoever types has the file; a server asks because it must not import it
     ),
 )
-READ_OVER_HTTP = {c.ListWorkers: "/actors", c.ShowTree: "/actors", c.ShowApp: "/workflows", c.StartRun: "/runs"}
-READ_OVER_HTTP[c.ListSchedules] = "/schedules"
+OTHER_PATHS = {
+    c.ListSchedules: "/schedules",
+    c.ListWorkers: "/actors",
+    c.ShowTree: "/actors",
+    c.ShowApp: "/workflows",
+    c.StartRun: "/runs",
+    c.TellSession: "/sessions",
+    c.AskSession: "/sessions",
+}
 """Commands whose path over HTTP is no POST of what they hold; other tests look at those."""
 
 
 def test_every_command_stands_in_the_table_and_has_a_path():
     assert sorted(row.command.__name__ for row in ROWS) == sorted(each.__name__ for each in every_command())
-    paths = {way.command for way in WAYS} | set(READ_OVER_HTTP)
+    paths = {way.command for way in WAYS} | set(OTHER_PATHS)
     assert paths == set(every_command())
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command.__name__)
 def test_a_command_has_the_same_effect_through_every_door(row: Row, doors: Doors, tmp_path: Path):
     ways: dict[str, Callable[[Any], Any]] = {"python": doors.python, "remote": doors.remote, "messages": doors.messages}
-    if row.command not in READ_OVER_HTTP:
+    if row.command not in OTHER_PATHS:
         ways["path"] = doors.path
     replies: dict[str, Any] = {}
     effects: dict[str, Any] = {}

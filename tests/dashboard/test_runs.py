@@ -56,7 +56,11 @@ def test_an_app_is_called_by_its_path_or_the_end_of_it():
     assert is_called("/srv/apps/a.py", "./a.py")
     assert is_called("/srv/apps/a.py", "/srv/other/../apps/a.py")
     assert is_called("shop.flows", "shop.flows")
-    assert not is_called("/srv/apps/a.py", "pps/a.py")
+    assert is_called("/srv/shop/flows.py", "shop.flows")
+    assert is_called("/srv/shop/flows.py", "flows")
+    assert is_called("shop.flows", "/srv/shop/flows.py")
+    for other in ("pps/a.py", "b.py", "pps.a", "", ".py", "/srv/a.py"):
+        assert not is_called("/srv/apps/a.py", other)
 
 
 def test_the_same_key_gives_the_same_run_and_with_another_body_a_conflict(api):

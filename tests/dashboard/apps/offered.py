@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from understudy import Retry, approve, receive, tool, workflow
+from understudy import Retry, approve, receive, session, tool, workflow
 
 ONCE = Retry(attempts=1)
 
@@ -63,3 +63,13 @@ async def standing(path: str) -> int:
 async def release(version: str) -> str:
     approval = await approve("release", [version])
     return f"{approval.decision} {approval.args} by {approval.by}"
+
+
+@session(state=Tally)
+async def chat(state: Tally, message: Word) -> list[str]:
+    """Remember every word but one."""
+    if message.text == "bad":
+        msg = "no such word"
+        raise ValueError(msg)
+    state.words.append(message.text)
+    return state.words
