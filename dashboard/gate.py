@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from understudy.dashboard import problems
 from understudy.dashboard.paths import routed_path
+from understudy.messages.failures import Fault
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 OPEN_PATHS: Final = frozenset({"/healthz"})
@@ -125,7 +126,7 @@ def _unreadable(body: bytes) -> problems.Problem | None:
     try:
         from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        fault = problems.Fault(field="body", message=f"is no JSON: {error}")
+        fault = Fault(field="body", sentence=f"is no JSON: {error}")
         return problems.problem("invalid_request", f"the body is no JSON: {error}", errors=(fault,))
     return None
 

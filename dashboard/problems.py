@@ -13,17 +13,11 @@ from starlette.exceptions import HTTPException
 
 from understudy.messages import errors
 from understudy.messages.commands import Refused
+from understudy.messages.failures import Fault
 from understudy.messages.records import AttemptRecord
 from understudy.workflows.handle import REFUSED_AS
 
 MEDIA_TYPE: Final = "application/problem+json"
-
-
-class Fault(BaseModel):
-    """One thing in a request that does not fit."""
-
-    field: str
-    message: str
 
 
 class Problem(BaseModel):
@@ -121,7 +115,7 @@ def problem(code: str, detail: str, **more: Any) -> Problem:
 
 def refusal(refused: Refused) -> Refusal:
     """Give the refusal of a command as what a handler raises."""
-    return Refusal(refused.code, refused.message)
+    return Refusal(refused.code, refused.message, errors=refused.faults or None)
 
 
 def response(found: Problem, headers: dict[str, str] | None = None) -> Response:
@@ -158,8 +152,8 @@ def _unfit(_request: Request, error: Exception) -> Response:
 
 def unfit(found: Sequence[Any]) -> Problem:
     """Give the problem for what pydantic found; what was sent is not repeated, it may hold secrets."""
-    faults = tuple(Fault(field=".".join(map(str, each["loc"])) or "body", message=each["msg"]) for each in found)
-    detail = "; ".join(f"{fault.field}: {fault.message}" for fault in faults)
+    faults = tuple(Fault(field=".".join(map(str, each["loc"])) or "body", sentence=each["msg"]) for each in found)
+    detail = "; ".join(f"{fault.field}: {fault.sentence}" for fault in faults)
     return problem("invalid_request", detail, errors=faults)
 
 

@@ -17,6 +17,7 @@ from understudy.messages.base import Json
 from understudy.messages.codec import decode_event
 from understudy.messages.commands import Command, Refused, Reply
 from understudy.messages.errors import NotAuthorized, OrchestratorUnreachable
+from understudy.messages.failures import Fault
 from understudy.messages.records import (
     ENDED,
     ApprovalRecord,
@@ -44,6 +45,7 @@ GOES_ON: Final = 202
 NOTHING: Final = 204
 """Status of a stream that has nothing more to say."""
 
+_FAULTS: Final = TypeAdapter(tuple[Fault, ...])
 _APPROVALS: Final = TypeAdapter(list[ApprovalRecord])
 _OBJECT: Final = TypeAdapter(dict[str, Json])
 _PAGE: Final = TypeAdapter(list[dict[str, Json]])
@@ -110,7 +112,8 @@ class Client(Helm):
                 "/messages", content=to_json(command), headers={"Content-Type": "application/json"}
             )
         if not answer.is_success and (found := problem_of(answer)).get("code") in _REFUSALS:
-            return Refused(code=found["code"], message=str(found.get("detail", "")))
+            faults = _FAULTS.validate_json(to_json(found.get("errors", ())))
+            return Refused(code=found["code"], message=str(found.get("detail", "")), faults=faults)
         return _REPLY.validate_json(good(answer).content)
 
     @override

@@ -291,4 +291,6 @@ def check(reply: Reply) -> Reply:
     """Pass a reply on, or raise what it refuses with."""
     if not isinstance(reply, Refused):
         return reply
+    if reply.code == "invalid":
+        raise InvalidInput(reply.message, tuple((fault.field, fault.sentence) for fault in reply.faults))
     raise REFUSED_AS.get(reply.code, UnderstudyError)(reply.message)
