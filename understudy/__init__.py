@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from understudy.actors.models.mock import MockModel
     from understudy.actors.receiving import receive
     from understudy.actors.replayed import now, random, uuid4
+    from understudy.actors.sending import signal
     from understudy.messages.approvals import Approval
     from understudy.messages.errors import (
         ApprovalClosed,
@@ -122,6 +123,7 @@ __all__ = [
     "receive",
     "run",
     "session",
+    "signal",
     "sleep",
     "tool",
     "uuid4",
@@ -152,6 +154,7 @@ _HOMES = {
     "receive": "actors.receiving",
     "run": "workflows.run",
     "session": "workflows.session",
+    "signal": "actors.sending",
     "sleep": "workflows.decorators",
     "tool": "workflows.decorators",
     "uuid4": "actors.replayed",

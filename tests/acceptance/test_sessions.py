@@ -233,6 +233,37 @@ def test_sessions_tell_each_other_once(orchestrator):
     eventually(lambda: not orchestrator._engine.journal.marks("outgoing"))
 
 
+def test_a_turn_signals_runs_and_a_run_that_is_not_there_takes_nothing(orchestrator):
+    run = orchestrator.start(talk.listener, id="listening")
+    messenger = orchestrator.session(talk.messenger, "m")
+    assert messenger.ask(talk.Say(text="listening"), 30) == "sent"
+    assert run.result(30) == "from listening"
+    assert messenger.ask(talk.Say(text="nobody"), 30) == "sent"
+    refused = eventually(
+        lambda: [
+            stored.event.refused
+            for stored in orchestrator.get("messenger/m").events()
+            if stored.type == "message.delivered" and stored.event.refused
+        ]
+    )
+    assert refused == ["there is no run 'nobody'"]
+
+
+def test_a_turn_that_waits_for_a_person_is_listed_and_decided(orchestrator):
+    careful = orchestrator.session(talk.careful, "c")
+    careful.tell(talk.Say(text="hm"))
+    (asked,) = eventually(orchestrator.approvals)
+    assert (asked.run_id, asked.action, asked.args) == ("careful/c", "say", {"text": "hm"})
+    orchestrator.decide(asked.id, "edit", {"text": "hello"}, by="ada")
+    eventually(lambda: careful.state.said == ["hello"])
+    assert orchestrator.approvals() == []
+    careful.tell(talk.Say(text="oh"))
+    (again,) = eventually(orchestrator.approvals)
+    assert again.id != asked.id
+    orchestrator.decide(again.id, "reject")
+    eventually(lambda: [turn.reply for turn in careful.history()] == ["hello", "silence"])
+
+
 def test_a_turn_may_have_runs_of_its_own(orchestrator):
     parent = orchestrator.session(talk.parent, "p")
     assert [parent.ask(talk.Say(text=text), 30) for text in ("a", "b")] == ["A", "B"]

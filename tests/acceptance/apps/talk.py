@@ -1,13 +1,13 @@
 """Sessions for the tests: one that does a little of everything, and some that fail in a way of their own."""
 
 import os
-import signal
+import signal as signals
 
 from pydantic import BaseModel
 
 from tests.acceptance.apps.effects import append
 from tests.acceptance.apps.running import gate
-from understudy import emit, receive, run, session, sleep, tool, workflow
+from understudy import approve, emit, receive, run, session, signal, sleep, tool, workflow
 
 
 class Memory(BaseModel):
@@ -77,7 +77,7 @@ async def scribe(state: Marks, message: Mark) -> list[int]:
 
 @tool
 def crash() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signals.SIGKILL)
 
 
 @session(state=Memory)
@@ -90,7 +90,7 @@ async def moody(state: Memory, message: Say) -> str:
             msg = "not today"
             raise ValueError(msg)
         case "die":
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signals.SIGKILL)
         case "poison":
             await crash()
         case "receive":
@@ -132,6 +132,33 @@ async def rumour(count: int) -> None:
     for n in range(count):
         await gossip.tell("dan", Say(text=f"heard {n}"))
         await shout("x")
+
+
+class Word(BaseModel):
+    text: str
+
+
+@workflow
+async def listener() -> str:
+    return (await receive(Word)).text
+
+
+@session(state=Memory)
+async def messenger(state: Memory, message: Say) -> str:
+    """Signal the run that the message names."""
+    await signal(message.text, Word(text=f"from {message.text}"))
+    state.said.append(message.text)
+    return "sent"
+
+
+@session(state=Memory)
+async def careful(state: Memory, message: Say) -> str:
+    """Ask a person before saying anything."""
+    approval = await approve("say", {"text": message.text})
+    if approval.decision == "reject":
+        return "silence"
+    state.said.append(approval.args["text"])
+    return state.said[-1]
 
 
 @workflow
