@@ -332,35 +332,35 @@ ROWS = (
         nothing,
         lambda scene: c.TellSession(app=str(APP), session="chat", session_key=scene[1], value={"text": "so"}, key="k"),
         answered,
-        None,  # there is no verb for sessions
+        lambda scene: ["sessions", "tell", f"{APP}:chat", scene[1], '{"text": "so"}', "--key", "k"],
     ),
     Row(
         c.AskSession,
         nothing,
         lambda scene: c.AskSession(app=str(APP), session="chat", session_key=scene[1], value={"text": "so"}, key="k"),
         answered,
-        None,  # there is no verb for sessions
+        lambda scene: ["sessions", "ask", f"{APP}:chat", scene[1], '{"text": "so"}', "--key", "k"],
     ),
     Row(
         c.CloseSession,
         talked_to,
         lambda scene: c.CloseSession(session="chat", session_key=scene[1]),
         lambda scene: eventually(lambda: scene[0].reads.session(f"chat/{scene[1]}").status == "completed"),
-        None,
+        lambda scene: ["sessions", "close", "chat", scene[1]],
     ),
     Row(
         c.RedriveDeadLetter,
         set_aside,
         lambda scene: c.RedriveDeadLetter(run_id=f"chat/{scene[1]}", letter=letters(scene)[0]),
         lambda scene: eventually(lambda: len(scene[0].reads.history(f"chat/{scene[1]}")) == 2),
-        None,
+        lambda scene: ["dead-letters", "redrive", f"chat/{scene[1]}", letters(scene)[0]],
     ),
     Row(
         c.DropDeadLetter,
         set_aside,
         lambda scene: c.DropDeadLetter(run_id=f"chat/{scene[1]}", letter=letters(scene)[0]),
         letters,
-        None,
+        lambda scene: ["dead-letters", "drop", f"chat/{scene[1]}", letters(scene)[0]],
     ),
     Row(
         c.KillWorker,
@@ -465,9 +465,9 @@ NOBODY = (
     (c.ResumeRun(run_id="nobody"), ["runs", "resume", "nobody"]),
     (c.RetryRun(run_id="nobody"), ["runs", "retry", "nobody"]),
     (c.ForkRun(run_id="nobody"), ["runs", "fork", "nobody"]),
-    (c.CloseSession(session="chat", session_key="nobody"), None),
-    (c.RedriveDeadLetter(run_id="nobody", letter="1"), None),
-    (c.DropDeadLetter(run_id="nobody", letter="1"), None),
+    (c.CloseSession(session="chat", session_key="nobody"), ["sessions", "close", "chat", "nobody"]),
+    (c.RedriveDeadLetter(run_id="nobody", letter="1"), ["dead-letters", "redrive", "nobody", "1"]),
+    (c.DropDeadLetter(run_id="nobody", letter="1"), ["dead-letters", "drop", "nobody", "1"]),
     (c.PauseSchedule(name="nobody"), ["schedules", "pause", "nobody"]),
     (c.ResumeSchedule(name="nobody"), ["schedules", "resume", "nobody"]),
     (c.TriggerSchedule(name="nobody"), ["schedules", "trigger", "nobody"]),
@@ -483,4 +483,4 @@ def test_what_is_not_there_is_not_found_through_every_door(doors: Doors):
         replies = [doors.python(command), doors.remote(command), doors.messages(command), doors.path(command)]
         assert replies == [replies[0]] * 4, command
         assert (replies[0]["type"], replies[0]["code"]) == ("refused", "not_found"), command
-        assert arguments is None or doors.line(*arguments).returncode == 3, command
+        assert doors.line(*arguments).returncode == 3, command
