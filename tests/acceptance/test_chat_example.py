@@ -85,8 +85,11 @@ def by_command_line(served: Served, text: str, key: str) -> str:
 
 
 def over_http(served: Served, text: str, key: str) -> str:
+    url = served.record().get("url")
+    if url is None:  # the last orchestrator here was the command line's own, for as long as its answer took
+        raise OrchestratorUnreachable(served.home)
     answer = httpx.post(
-        f"{served.record()['url']}/api/v1/sessions/chat/ada",
+        f"{url}/api/v1/sessions/chat/ada",
         json={"message": {"text": text}},
         headers={"Authorization": f"Bearer {served.token}", "Idempotency-Key": key},
         timeout=100,
