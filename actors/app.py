@@ -13,6 +13,7 @@ from typing import Final
 
 from understudy.actors.definitions import all_definitions
 from understudy.actors.failure import user_traceback
+from understudy.actors.ordering import put_in_order
 from understudy.actors.warmup import warm_up
 from understudy.messages.errors import DefinitionError
 from understudy.messages.frames import Definition
@@ -40,6 +41,7 @@ def preload(app: str) -> None:
         DefinitionError: The app cannot be imported, or what it defines cannot run; the message holds the user's own
             traceback where there is one.
     """
+    put_in_order()
     load(app)
     describe()
     faults: list[str] = []

@@ -76,7 +76,6 @@ async def race(width: int) -> list[str]:
                 await tell(str(await double(turn)))
         except TimeoutError:
             await tell("late")
-        # It makes tasks of coroutines in the order of a set, so that either may have either key.
         for finished in asyncio.as_completed([double(turn), double(turn + 1)]):
             await tell(f"then {await finished}")
     return story
@@ -129,7 +128,7 @@ def test_races_and_timeouts_come_out_on_a_replay_as_they_did_when_they_were_run(
     winners: set[str] = set()
     deaths = 0
     for seed in range(block * 10, block * 10 + 10):
-        world = World(race.definition, seed, exact=False, width=4)  # see above: a set is in any order
+        world = World(race.definition, seed, width=4)
         state = world.run()
         assert state.status == "completed", (seed, state.reason)
         told = [event.value for event in map(decode_event, world.journal) if isinstance(event, ValueEmitted)]

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.loop import ProgramLoop
+from understudy.actors.ordering import put_in_order
 from understudy.actors.program import Program
 from understudy.actors.sessions import SessionDefinition
 from understudy.journal.protocol import Stored
@@ -35,6 +36,9 @@ SENDING = 0.1
 """Share of actions that send a message, while there are any."""
 
 
+put_in_order()  # as in every worker
+
+
 class World:
     """Runs one workflow to its end while a seeded random generator chooses what happens next.
 
@@ -46,7 +50,6 @@ class World:
         crashes: Share of actions that are a death.
         deciding: Whether somebody decides, at random moments and at random, what the run asks.
         messages: Sent in this order at random moments, each again until it is on the disk.
-        exact: Whether replays compare arguments as well, as they do for code that is not known to fit.
         retries: Retry the run whenever it has failed or was cancelled.
         failures: Share of the calls of ``flaky`` that fail for good.
         cancels: Share of actions that cancel the run.
@@ -59,7 +62,6 @@ class World:
         seed: int,
         crashes: float = 0.1,
         messages: Sequence[BaseModel] = (),
-        exact: bool = True,
         retries: bool = False,
         failures: float = 0.2,
         cancels: float = 0.0,
@@ -68,7 +70,6 @@ class World:
         **arguments: Any,
     ) -> None:
         self.random = random.Random(seed)
-        self.exact = exact
         self.definition = definition
         self.crashes = crashes
         self.retries = retries
@@ -236,8 +237,6 @@ class World:
     def compared_exactly(self, job: Job) -> Job:
         """Have every replay compare whatever it can, as if the code were not known to fit."""
         assert isinstance(job.frame, StartProgram)
-        if not self.exact:
-            return job
         record = {
             "fingerprint": "of other code",
             "digests": digests(self.state, job.frame.known),
