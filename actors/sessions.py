@@ -34,6 +34,7 @@ class SessionDefinition(Definition):
         """Register the handler; ``state`` is the model where the annotation does not say it."""
         self._state = state
         self.on_failure: OnFailure = on_failure
+        self._forms: dict[str, Form] = {}
         super().__init__("session", name, fn, site)
 
     @cached_property
@@ -107,7 +108,7 @@ class SessionDefinition(Definition):
         if not isinstance(message, BaseModel) or self.messages.get(name) is not type(message):
             msg = f"{self.title} takes {self._taken()}, not {message!r:.200}"
             raise InvalidInput(msg, (("message", f"is no {self._taken()}"),))
-        return name, Form(type(message), f"a message to {self.title}").dump(message)
+        return name, self._form(name).dump(message)
 
     def read_message(self, name: str, value: Json) -> BaseModel:
         """Give the message that JSON stands for; an empty name leaves it to the value which type it is.
@@ -118,13 +119,19 @@ class SessionDefinition(Definition):
         if name and name not in self.messages:
             msg = f"{self.title} takes {self._taken()}, no {name}{suggestion(name, list(self.messages))}"
             raise InvalidInput(msg, (("message", f"is no {self._taken()}"),))
-        form = Form(self.messages[name], f"a message to {self.title}") if name else self._message
+        form = self._form(name) if name else self._message
         try:
             return cast("BaseModel", form.read(value))
         except ValidationError as error:
             found = _placed(faults(error))
             msg = f"the message does not fit {name or self._taken()}: {sentence(found)}"
             raise InvalidInput(msg, found) from error
+
+    def _form(self, name: str) -> Form:
+        """Give the form of the messages of a type. To make one costs more than all else that a message meets here."""
+        if name not in self._forms:
+            self._forms[name] = Form(self.messages[name], f"a message to {self.title}")
+        return self._forms[name]
 
     def _taken(self) -> str:
         return " or ".join(self.messages)

@@ -34,11 +34,18 @@ class Inbox:
         """Say whose inbox this is; nobody puts anything in before."""
         self._actor = actor
 
+    def release(self) -> None:
+        """Let go of the actor, which has stopped: the two must not hold each other until Python looks for cycles."""
+        self._actor = None
+
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message. Never blocks."""
-        assert self._actor is not None
+        actor = self._actor
+        if actor is None:  # it stopped after the sender had seen it alive
+            refuse(envelope)
+            return
         self._messages.append(envelope)
-        self._actor.reactor.call(self._actor.handle_next)
+        actor.reactor.call(actor.handle_next)
 
     def get(self) -> Envelope[Any]:
         """Take the oldest message."""
@@ -47,6 +54,13 @@ class Inbox:
     def empty(self) -> bool:
         """Say whether there is none."""
         return not self._messages
+
+
+def refuse(envelope: Envelope[Any]) -> None:
+    """Answer a message to an actor that has stopped, where an answer is wanted."""
+    if envelope.reply_to is not None:
+        error = pykka.ActorDeadError("the actor stopped before handling the message")
+        envelope.reply_to.set_exception((type(error), error, None))
 
 
 class LoopActor(pykka.Actor):
@@ -93,9 +107,7 @@ class LoopActor(pykka.Actor):
         envelope = self.actor_inbox.get()
         reply_to = envelope.reply_to
         if self.actor_stopped.is_set():
-            if reply_to is not None:
-                error = pykka.ActorDeadError(f"{self} stopped before handling the message")
-                reply_to.set_exception((type(error), error, None))
+            refuse(envelope)
             return
         try:
             answer = self._handle_receive(envelope.message)
@@ -112,6 +124,9 @@ class LoopActor(pykka.Actor):
         self.actor_stopped.set()
         self.on_stop()
         self._keep_alive = None
+        inbox = self.actor_inbox
+        assert isinstance(inbox, Inbox)
+        inbox.release()
 
     def on_crash(self, error: BaseException) -> None:
         """Hear of an exception that a told message raised. The default logs it and goes on with the next message."""

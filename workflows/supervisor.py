@@ -37,6 +37,9 @@ PASSIVATE_AFTER: Final = 30.0
 CHILD_PATIENCE: Final = 1.0
 """Seconds that a run which waits for its children alone stays in memory. Then it makes room for them: parents that held
 their places in the program workers could keep their own children from ever beginning."""
+SESSION_PATIENCE: Final = 0.1
+"""Seconds that a session stays in memory after its newest turn: the next message of a burst finds it there. To read it
+anew takes about a millisecond, and thousands that were told something once should not all be here at once."""
 
 
 class RunSupervisor(LoopActor):
@@ -363,10 +366,11 @@ class RunSupervisor(LoopActor):
             return True
         # A child may be done in a moment, and rebuilding its parent costs a replay. Both take real time.
         now = self.reactor.loop.time()
+        patience = SESSION_PATIENCE if self.state.idle else CHILD_PATIENCE
         if self._quiet_since is None:
             self._quiet_since = now
-            self.reactor.loop.call_later(CHILD_PATIENCE, self._look)
-        patient = now >= self._quiet_since + CHILD_PATIENCE
+            self.reactor.loop.call_later(patience, self._look)
+        patient = now >= self._quiet_since + patience
         asleep = self.state.idle or bool(self.state.receives or self.state.questions)
         return patient and (asleep or any(c.open for c in self.state.children.values()))
 
