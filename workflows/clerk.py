@@ -164,7 +164,7 @@ class Clerk:
             "fingerprint": checked.fingerprint,
             "budget": command.budget or checked.budget,
         }
-        self._runs.launch(command.model_copy(update=fitting), answer.set_result)
+        self._runs.launches.launch(command.model_copy(update=fitting), answer.set_result)
         return await answer
 
     async def _arguments(self, app: str, workflow: str, given: dict[str, Json]) -> dict[str, Json] | Refused:

@@ -229,7 +229,7 @@ class Engine:
         Raises:
             OrchestratorClosed: The engine was closed before that.
         """
-        return self._wait_for(self.reactor.ask(self.runs.launch, command))
+        return self._wait_for(self.reactor.ask(self.runs.launches.launch, command))
 
     def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
         """Bring a message that is known to fit to a session. Any thread but the reactor's.

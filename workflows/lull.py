@@ -62,4 +62,4 @@ class Lull:
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
         """Watch a run; see ``Watch``. Any thread."""
-        return Watch(self._reactor, self._runs, self._resting, run_id, watcher, end_only=end_only)
+        return Watch(self._reactor, self._runs.watchers, self._resting, run_id, watcher, end_only=end_only)

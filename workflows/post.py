@@ -171,7 +171,7 @@ class PostOffice:
             on_failure=address.on_failure,
         )
         opened: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
-        self._runs.open(first, opened.set_result)
+        self._runs.launches.open(first, opened.set_result)
         answer = await opened
         return answer if isinstance(answer, Refused) else None
 

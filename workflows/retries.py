@@ -57,7 +57,7 @@ class Retries:
         def found(past: Past) -> None:
             state, event = past
             if state.ended is None:  # it goes on already, or has not come to its end yet
-                self._runs.watch_end(run_id, again)
+                self._runs.watchers.watch_end(run_id, again)
             elif state.retried == order or isinstance(event, RetryRefused):
                 self._runs.announce_to_parent(state)
             else:

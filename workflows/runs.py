@@ -1,10 +1,8 @@
 """The directory of runs: which supervisors are in memory, how the others are brought back, and who watches what."""
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
@@ -14,16 +12,17 @@ from loguru import logger
 from understudy.journal.protocol import Append, RunRow
 from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
-from understudy.messages.events import AnyEvent, RunRetried, RunStarted, SessionOpened
+from understudy.messages.events import AnyEvent, RunRetried
 from understudy.messages.failures import Failure
-from understudy.messages.records import ENDED, RunStatus
+from understudy.messages.records import RunStatus
 from understudy.supervision.actor import actor_of
 from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold
 from understudy.workflows.forks import Forks
-from understudy.workflows.inputs import Begin, ChildFinished, Confirmed, Input, Recover
+from understudy.workflows.inputs import ChildFinished, Confirmed, Input, Recover
+from understudy.workflows.launches import Launches
 from understudy.workflows.ledger import Ledger
 from understudy.workflows.peek import Peek, peek_at
 from understudy.workflows.reads import load
@@ -33,6 +32,7 @@ from understudy.workflows.services import Services
 from understudy.workflows.state import RunState
 from understudy.workflows.supervisor import RunSupervisor
 from understudy.workflows.views import failed_at
+from understudy.workflows.watchers import Watchers
 
 ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")
 """Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
@@ -44,19 +44,6 @@ LINGER: Final = 0.005
 """Seconds that events which nobody waits for may stay in memory, so that one commit can take several of them."""
 
 T = TypeVar("T")
-Reply = Callable[[Accepted | Refused], None]
-
-
-@dataclass(slots=True)
-class _Launch:
-    """A run that the disk has not accepted yet."""
-
-    ref: pykka.ActorRef[RunSupervisor]
-    state: RunState
-    replies: list[tuple[StartRun, Reply]]
-    """Who started it, the one that wrote its first event first."""
-    messages: list[Input | Confirmed] = field(default_factory=list[Input | Confirmed])
-    """What came for it meanwhile."""
 
 
 class Runs:
@@ -70,31 +57,26 @@ class Runs:
         self._services: Services
         self._live: dict[str, pykka.ActorRef[RunSupervisor]] = {}
         self._states: dict[str, RunState] = {}
-        self._launching: dict[str, _Launch] = {}
-        """Runs whose first event is not on the disk yet."""
         self._loading: dict[str, list[Input | Confirmed]] = {}
         self._reading = 0
         """Reads under way, these and others."""
         self._alarms: dict[str, Alarm] = {}
-        self._watchers: dict[str, list[Callable[[], None]]] = {}
-        """Called after every commit of a run's events."""
-        self._finishers: dict[str, list[Callable[[], None]]] = {}
-        """Called once a run has ended or is parked."""
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="understudy-reader")
         self._leaving: dict[str, list[Callable[[], None]]] = {}
         """What to do once the supervisor of a run that has ended has left."""
         self.ledger = Ledger()
+        self.launches = Launches(self)
+        self.watchers = Watchers(self)
         self.retries = Retries(self)
         self.forks = Forks(self)
         self._lingering: list[Callable[[], None]] = []
         """What is flushed together, once ``LINGER`` is over."""
-        self._hearers: list[Callable[[RunState], None]] = []
-        """Called for every run that has ended or is parked."""
         self._closed = False
 
     def attach(self, services: Services) -> None:
         """Get to know the orchestrator. Any thread, once, before anything else."""
         self._services = services
+        self.launches.attach(services)
 
     def statistics(self) -> dict[str, int]:
         """Count supervisors in memory, runs being read and alarms set."""
@@ -107,104 +89,25 @@ class Runs:
 
     def working(self) -> bool:
         """Say whether any run has something under way, or is itself on its way to or from the journal."""
-        if self._launching or self._loading or self._reading or self._lingering:
+        if self.launches or self._loading or self._reading or self._lingering:
             return True
         return any((actor := actor_of(ref)) is not None and actor.working for ref in self._live.values())
 
     # ------------------------------------------------------------ starting
 
-    def launch(
-        self,
-        command: StartRun,
-        reply: Reply,
-        *,
-        parent: str | None = None,
-        key: str | None = None,
-        accounts: tuple[str, ...] = (),
-    ) -> None:
-        """Start a run, or find the one that its id started before; ``reply`` is called once that is on the disk.
-
-        The disk decides whether the id is new. Until it has, this run is nobody's: it takes no messages, and does not
-        stand in the way of a run of the same id that is being recovered meanwhile.
-        """
-        if (state := self._states.get(command.run_id)) is not None:
-            reply(_attach(command, state.app, state.workflow, state.arguments))
-        elif (launching := self._launching.get(command.run_id)) is not None:
-            launching.replies.append((command, reply))
-        elif self._closed:
-            reply(Refused(code="closed", message=CLOSED))
-        else:
-            first = RunStarted(
-                at=self._services.clock(),
-                run_id=command.run_id,
-                app=command.app,
-                workflow=command.workflow,
-                arguments=command.arguments,
-                parent=parent,
-                parent_key=key,
-                seed=secrets.token_hex(16),
-                version=0 if command.version is None else command.version,
-                fingerprint=command.fingerprint,
-                budget=command.budget,
-                accounts=accounts if command.budget is None else (*accounts, command.run_id),
-            )
-            self._begin(command, first, reply)
-
-    def open(self, first: SessionOpened, reply: Reply) -> None:
-        """Open a session, or find it open; ``reply`` is called once that is on the disk."""
-        command = StartRun(run_id=first.run_id, app=first.app, workflow=first.session, arguments={})
-        if first.run_id in self._states:
-            reply(Accepted(run_id=first.run_id, created=False))
-        elif (launching := self._launching.get(first.run_id)) is not None:
-            launching.replies.append((command, reply))
-        elif self._closed:
-            reply(Refused(code="closed", message=CLOSED))
-        else:
-            self._begin(command, first, reply)
-
-    def _begin(self, command: StartRun, first: RunStarted | SessionOpened, reply: Reply) -> None:
-        state = fold(None, first)
-        accepted = partial(self._launched, command.run_id)
-        ref = RunSupervisor.start(self._services, state, first=[first], accepted=accepted)
-        self._launching[command.run_id] = _Launch(ref, state, [(command, reply)])
-        ref.tell(Begin())
-
     def state(self, run_id: str) -> RunState | None:
         """Give the state of a run that is in memory. It is the supervisor's own: look, and touch nothing."""
         return self._states.get(run_id)
 
-    def _launched(self, run_id: str, error: JournalError | None) -> None:
-        """The disk has spoken about a new run: tell those who wait for it."""
-        launch = self._launching.pop(run_id)
-        if error is None:
-            self._states[run_id] = launch.state
-            self.ledger.open(launch.state)
-            self._live[run_id] = launch.ref
-            for happened in launch.messages:
-                launch.ref.tell(happened)
-        else:
-            for happened in launch.messages:
-                self.route(run_id, happened)
-        for index, (command, reply) in enumerate(launch.replies):
-            if error is None and index == 0:
-                reply(Accepted(run_id=run_id))
-            elif error is None:
-                reply(_attach(command, launch.state.app, launch.state.workflow, launch.state.arguments))
-            elif isinstance(error, SequenceConflict):
-                self._find(command, reply)
-            else:
-                reply(Refused(code="closed", message=str(error)))
+    def enter(self, state: RunState, ref: pykka.ActorRef[RunSupervisor]) -> None:
+        """Take in a run that the disk has accepted."""
+        self._states[state.run_id] = state
+        self.ledger.open(state)
+        self._live[state.run_id] = ref
 
-    def _find(self, command: StartRun, reply: Reply) -> None:
-        """The id is taken: attach to that run where it was started with the same, refuse where not."""
-
-        def found(stored: RunState) -> None:
-            reply(_attach(command, stored.app, stored.workflow, stored.arguments))
-
-        def failed(error: BaseException) -> None:
-            reply(Refused(code="unavailable", message=str(error)))
-
-        self.read(partial(_as_started, self._services, command.run_id), found, failed)
+    def closed(self) -> Refused | None:
+        """Say why nothing is started any more; None while the orchestrator is open."""
+        return Refused(code="closed", message=CLOSED) if self._closed else None
 
     def launch_child(self, parent: RunState, key: str) -> None:
         """See ``Directory``."""
@@ -228,7 +131,7 @@ class Runs:
             elif not answer.created and child.run_id not in self._live:
                 self.read(partial(self._load, child.run_id), self.announce_to_parent)
 
-        self.launch(command, launched, parent=parent.run_id, key=key, accounts=parent.accounts)
+        self.launches.launch(command, launched, parent=parent.run_id, key=key, accounts=parent.accounts)
 
     def announce_to_parent(self, state: RunState) -> None:
         """Tell the run that awaits this one how it ended, where both is so."""
@@ -270,8 +173,8 @@ class Runs:
         """See ``Directory``."""
         if (ref := self._live.get(run_id)) is not None:
             ref.tell(happened)
-        elif (launching := self._launching.get(run_id)) is not None:
-            launching.messages.append(happened)
+        elif self.launches.take(run_id, happened):
+            return
         elif (waiting := self._loading.get(run_id)) is not None:
             waiting.append(happened)
         elif not self._closed:
@@ -294,22 +197,15 @@ class Runs:
 
     def published(self, run_id: str) -> None:
         """See ``Directory``."""
-        for watcher in tuple(self._watchers.get(run_id, ())):
-            watcher()
-
-    def hear_of_ends(self, hearer: Callable[[RunState], None]) -> None:
-        """Call ``hearer`` for every run that ends or is parked, once that is on the disk. Any thread, before all."""
-        self._hearers.append(hearer)
+        self.watchers.published(run_id)
 
     def announce(self, state: RunState) -> None:
         """See ``Directory``."""
-        for hearer in self._hearers:
-            hearer(state)
+        self.watchers.ended(state)
         self.announce_to_parent(state)
         if state.session is not None:
             self._services.post.stopped(state)
-        for finisher in self._finishers.pop(state.run_id, ()):
-            finisher()
+        self.watchers.finished(state.run_id)
 
     def forget(self, state: RunState, wake_at: float | None) -> None:
         """See ``Directory``."""
@@ -329,34 +225,6 @@ class Runs:
     def _ring(self, run_id: str) -> None:
         self._alarms.pop(run_id)
         self.route(run_id, Recover(orphaned=False))  # recovering looks at every due moment anyway
-
-    # ------------------------------------------------------------ watching
-
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool = False) -> None:
-        """Call ``watcher`` now, and after every commit of a run's events or only at its end. It must be thread-safe."""
-        watchers = self._finishers if end_only else self._watchers
-        watchers.setdefault(run_id, []).append(watcher)
-        watcher()  # whatever happened before this moment is on the disk for the watcher to see
-
-    def watch_end(self, run_id: str, watcher: Callable[[], None]) -> None:
-        """Call ``watcher`` once the run has ended or is parked, maybe more than once. Reactor's thread alone."""
-        self._finishers.setdefault(run_id, []).append(watcher)
-
-        def look(row: RunRow | None) -> None:
-            if row is not None and row.status in ENDED:  # it had ended before anybody was told of this watcher
-                watcher()
-
-        if run_id not in self._states:
-            self.read(partial(self._services.journal.run, run_id), look)
-
-    def unwatch(self, run_id: str, watcher: Callable[[], None]) -> None:
-        """Stop calling it."""
-        for watchers in (self._watchers, self._finishers):
-            listed = watchers.get(run_id, [])
-            if watcher in listed:
-                listed.remove(watcher)
-            if not listed:
-                watchers.pop(run_id, None)
 
     # ------------------------------------------------------------ recovery
 
@@ -485,27 +353,12 @@ class Runs:
     def close(self) -> None:
         """Stop every supervisor where it stands. What was in flight is taken up from the journal next time."""
         self._closed = True
-        for ref in (*self._live.values(), *(launch.ref for launch in self._launching.values())):
+        for ref in self._live.values():
             ref.actor_stopped.set()
+        self.launches.close()
         for alarm in self._alarms.values():
             alarm.cancel()
         self._live.clear()
         self._alarms.clear()
-        for watchers in (*self._watchers.values(), *self._finishers.values()):
-            for watcher in watchers:
-                watcher()
+        self.watchers.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
-
-
-def _attach(command: StartRun, app: str, workflow: str, arguments: object) -> Accepted | Refused:
-    """Answer a start whose id is known: the same question gets the same run, another one is a conflict."""
-    if (command.app, command.workflow, command.arguments) == (app, workflow, arguments):
-        return Accepted(run_id=command.run_id, created=False)
-    same = (command.app, command.workflow) == (app, workflow)
-    other = "other arguments" if same else f"workflow {workflow!r} of {app}"
-    message = f"run {command.run_id!r} exists and was started with {other}; choose another id, or start it as it was"
-    return Refused(code="conflict", message=message)
-
-
-def _as_started(services: Services, run_id: str) -> RunState:
-    return fold(None, services.journal.events(run_id, limit=1)[0].event)

@@ -68,7 +68,7 @@ class Schedules:
         self._services = services
         self._runs = runs
         self._begin = begin
-        runs.hear_of_ends(self._run_ended)
+        runs.watchers.hear_of_ends(self._run_ended)
 
     @property
     def journal(self) -> Journal:

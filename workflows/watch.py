@@ -71,7 +71,7 @@ class Watch:
         self.told = 0
         """How often the watcher was called. Written by the reactor's thread, read by whoever waits."""
         self._reactor = reactor
-        self._runs = runs
+        self._watched = runs
         self._resting = resting
         self._run_id = run_id
         self._watcher = watcher
@@ -87,7 +87,7 @@ class Watch:
         self._reactor.call(self._end)
 
     def _begin(self, end_only: bool) -> None:  # noqa: FBT001  the reactor calls without names
-        self._runs.watch(self._run_id, self._tell, end_only=end_only)
+        self._watched.watch(self._run_id, self._tell, end_only=end_only)
 
     def _tell(self) -> None:
         self.told += 1
@@ -102,4 +102,4 @@ class Watch:
     def _end(self) -> None:
         if self._resting is not None:
             self._resting.discard(self)
-        self._runs.unwatch(self._run_id, self._tell)
+        self._watched.unwatch(self._run_id, self._tell)
