@@ -11,9 +11,8 @@ from pydantic import Field
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Event, Json
 from understudy.messages.differences import Difference
-from understudy.messages.evaluation import Evaluation, Verdict
-from understudy.messages.failures import Exit, Failure, Outcome
-from understudy.messages.policy import Budget, StepKind, StepOptions
+from understudy.messages.failures import Exit, Failure
+from understudy.messages.policy import Budget
 from understudy.messages.records import AttemptRecord
 from understudy.messages.schedules import (
     ScheduleChanged,
@@ -30,6 +29,7 @@ from understudy.messages.schedules import (
     ScheduleSkipped,
 )
 from understudy.messages.session_events import *
+from understudy.messages.step_events import *
 
 
 class RunStarted(Event):
@@ -59,92 +59,6 @@ class RunStarted(Event):
     """Which of the workflows of that name; the run keeps to it. 0 for the newest when its program first runs."""
     fingerprint: str = ""
     """Of its code when the run was accepted; empty where nobody knew."""
-
-
-class StepScheduled(Event):
-    """The program asked for a step."""
-
-    type: Literal["step.scheduled"] = "step.scheduled"
-    key: str
-    """Scope path, name and occurrence: the identity of the call, the same on every replay."""
-    name: str
-    kind: StepKind
-    step: str
-    """Reference of the definition, ``module:qualname``."""
-    arguments: Json
-    options: StepOptions
-
-
-class AttemptStarted(Event):
-    """A worker was given an attempt."""
-
-    type: Literal["attempt.started"] = "attempt.started"
-    key: str
-    attempt: int
-    token: str
-    """``epoch:counter``, never used twice. Only the newest token's result is accepted."""
-    worker: str
-    pid: int
-    incarnation: int
-
-
-class AttemptEnded(Event):
-    """An attempt came to its one outcome."""
-
-    type: Literal["attempt.ended"] = "attempt.ended"
-    key: str
-    attempt: int
-    token: str
-    outcome: Outcome
-    result: Json = None
-    """The step's result where the outcome is ``ok``, else None."""
-    failure: Failure | None = None
-    charged: bool = True
-    """False where the attempt does not count against the step: injected faults, a lost orchestrator, a bystander."""
-    usage: dict[str, float] = Field(default_factory=dict)
-    """What a model call used: ``input_tokens``, ``output_tokens``, ``usd``."""
-
-
-class StepEvaluated(Event):
-    """The evaluators have judged a result."""
-
-    type: Literal["step.evaluated"] = "step.evaluated"
-    key: str
-    attempt: int
-    verdict: Verdict
-    evaluations: tuple[Evaluation, ...]
-
-
-class RetryScheduled(Event):
-    """A further attempt will start at ``due``; nothing is held while it waits."""
-
-    type: Literal["retry.scheduled"] = "retry.scheduled"
-    key: str
-    attempt: int
-    """Number of the attempt that will start."""
-    due: float
-    """Seconds since the Unix epoch."""
-    solo: bool = False
-    """True where the attempt runs in a fresh worker of its own, because earlier ones died."""
-
-
-class StepCompleted(Event):
-    """A step has its result: that of ``attempt``."""
-
-    type: Literal["step.completed"] = "step.completed"
-    key: str
-    attempt: int
-    flagged: bool = False
-    """True where evaluators rejected the result and the run goes on all the same, marked for review."""
-
-
-class StepFailed(Event):
-    """A step has come to an end without a result."""
-
-    type: Literal["step.failed"] = "step.failed"
-    key: str
-    reason: Literal["exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"]
-    failure: Failure
 
 
 class TimerSet(Event):

@@ -1,0 +1,121 @@
+"""What an orchestrator asks a worker about the app that it has loaded."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from understudy.messages.base import Json, Message
+from understudy.messages.failures import Fault
+from understudy.messages.policy import Budget, Limits, OnFailure
+
+__all__ = [
+    "AppDescribed",
+    "ArgumentsChecked",
+    "CheckArguments",
+    "CheckMessage",
+    "CheckResult",
+    "Definition",
+    "DescribeApp",
+    "MessageChecked",
+    "ResultChecked",
+]
+
+
+class DescribeApp(Message):
+    """Ask for the manifest of the app this worker has loaded."""
+
+    type: Literal["app.describe"] = "app.describe"
+    id: str
+
+
+class CheckMessage(Message):
+    """Ask whether a message fits a session's handler."""
+
+    type: Literal["message.check"] = "message.check"
+    id: str
+    session: str
+    name: str
+    """Of the message's type; empty where the value is to say which."""
+    value: Json
+
+
+class CheckArguments(Message):
+    """Ask whether arguments fit a workflow's signature."""
+
+    type: Literal["arguments.check"] = "arguments.check"
+    id: str
+    workflow: str
+    arguments: dict[str, Json]
+    version: int | None = None
+    """Which of the workflows of that name; None for the newest."""
+
+
+class CheckResult(Message):
+    """Ask whether a value could be the result of a step."""
+
+    type: Literal["result.check"] = "result.check"
+    id: str
+    step: str
+    """Reference of the definition."""
+    value: Json
+
+
+class Definition(Message):
+    """One decorated thing of an app."""
+
+    name: str
+    kind: Literal["workflow", "session", "tool", "llm", "evaluator"]
+    ref: str
+    pool: str = ""
+    limits: Limits | None = None
+    doc: str = ""
+    parameters: tuple[str, ...] = ()
+    """Names of the parameters, in order, the shared state left out."""
+    version: int = 1
+    """Of a workflow: which of those of its name."""
+    fingerprint: str = ""
+    """Of a workflow: changes with its code, and with the steps that it can reach."""
+
+
+class AppDescribed(Message):
+    """The manifest of an app: what it defines."""
+
+    type: Literal["app.described"] = "app.described"
+    id: str
+    definitions: tuple[Definition, ...]
+
+
+class ArgumentsChecked(Message):
+    """The answer to ``CheckArguments``: the arguments by name, defaults filled in, or all that is wrong with them."""
+
+    type: Literal["arguments.checked"] = "arguments.checked"
+    id: str
+    arguments: dict[str, Json] = Field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    unknown_workflow: bool = False
+    version: int = 1
+    """Of the workflow that was asked."""
+    fingerprint: str = ""
+    budget: Budget | None = None
+    """The workflow's."""
+
+
+class ResultChecked(Message):
+    """The answer to ``CheckResult``: the value in its normal form, or all that is wrong with it."""
+
+    type: Literal["result.checked"] = "result.checked"
+    id: str
+    value: Json = None
+    faults: tuple[Fault, ...] = ()
+
+
+class MessageChecked(Message):
+    """The answer to ``CheckMessage``: the message in its normal form, or all that is wrong with it."""
+
+    type: Literal["message.checked"] = "message.checked"
+    id: str
+    name: str = ""
+    value: Json = None
+    on_failure: OnFailure = "continue"
+    faults: tuple[Fault, ...] = ()
+    unknown_session: bool = False
