@@ -136,3 +136,9 @@ class LoopActor(pykka.Actor):
 def actor_of(ref: pykka.ActorRef[A]) -> A | None:
     """Give the actor behind a ref, None where it is gone. For looks at it on the reactor's thread, where it runs."""
     return ref._actor_weakref()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  pykka has refs for other threads
+
+
+def tell_living(ref: pykka.ActorRef[Any], message: object) -> None:
+    """Tell an actor something, unless it has stopped: what it left behind may still have something to say."""
+    if ref.is_alive():
+        ref.tell(message)

@@ -70,6 +70,7 @@ def _reopen(state: RunState, key: str, event: RunRetried) -> None:
         child.retry = f"{state.run_id}:{state.seq}" if event.by is None else event.by
         return
     step = state.steps[key]
+    state.mark_changes.append(("dead_letter", key, None))  # where it was one, somebody has dealt with it
     step.status = "scheduled"
     step.ended_at = step.result = None
     step.solo = step.flagged = False

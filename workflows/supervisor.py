@@ -17,7 +17,7 @@ from typing_extensions import override
 from understudy.journal.protocol import Append, Mark, MarkKind, Timer
 from understudy.messages.errors import EventUnwritable, JournalError, SequenceConflict, UnderstudyError
 from understudy.messages.events import AnyEvent, RunParked
-from understudy.supervision.actor import LoopActor
+from understudy.supervision.actor import LoopActor, tell_living
 from understudy.workflows import inputs as do
 from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import CANCEL_GRACE, decide
@@ -67,9 +67,10 @@ class RunSupervisor(LoopActor):
         """Appends that are not on the disk yet."""
         self._after: list[Effect] = []
         """Effects without events of their own that must not overtake the ones before them."""
-        self._jobs = StepJobs(services, state, self.actor_ref.tell)
+        report: Callable[[Input], None] = partial(tell_living, self.actor_ref)
+        self._jobs = StepJobs(services, state, report)
         self._panels: dict[str, Panel] = {}
-        self._program = ProgramLink(services, state.run_id, self.actor_ref.tell)
+        self._program = ProgramLink(services, state.run_id, report)
         self._alarm: tuple[float, Alarm] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
@@ -114,7 +115,7 @@ class RunSupervisor(LoopActor):
         def found(number: int) -> None:
             self._looking -= 1
             known = replace(signal, known=number)
-            self.actor_ref.tell(known if reply is None else Confirmed(known, reply))
+            tell_living(self.actor_ref, known if reply is None else Confirmed(known, reply))
 
         self._services.post.look_up(self.state.run_id, signal.key, found)
 
@@ -287,7 +288,7 @@ class RunSupervisor(LoopActor):
     def _judge(self, step: Step, attempt: int) -> None:
         def judged(evaluations: Sequence[Any]) -> None:
             del self._panels[step.key]
-            self.actor_ref.tell(do.StepJudged(step.key, attempt, tuple(evaluations)))
+            tell_living(self.actor_ref, do.StepJudged(step.key, attempt, tuple(evaluations)))
 
         if step.key not in self._panels:
             self._panels[step.key] = Panel(self._services, self.state, step, judged)

@@ -12,7 +12,7 @@ from tests.acceptance import harness
 from tests.acceptance.apps import retrying
 from tests.support import eventually
 from understudy import Orchestrator, RetryRefused, RunCancelled, RunFailed
-from understudy.messages.commands import RetryRun
+from understudy.messages.commands import RedriveDeadLetter, Refused, RetryRun
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
@@ -151,3 +151,18 @@ def test_a_retry_that_was_acknowledged_survives_the_kill_of_everything(home: Pat
         names = [line.split()[0] for line in log(tmp_path)]
         assert (names.count("first"), names.count("pay")) == (1, 1)
         assert len([one for one in run.events() if one.event.type == "run.retried"]) == 1
+
+
+def test_a_quarantined_step_is_a_dead_letter_until_its_run_is_retried(orchestrator, tmp_path):
+    run = orchestrator.start(retrying.poisoned, str(tmp_path))
+    with pytest.raises(RunFailed):
+        run.result(30)
+    (letter,) = orchestrator.dead_letters()
+    assert (letter.run_id, letter.letter, letter.kind, letter.type) == (run.id, "deadly#1", "step", "deadly")
+    refused = orchestrator.send(RedriveDeadLetter(run_id=run.id, letter="deadly#1"))
+    assert isinstance(refused, Refused)
+    assert f"understudy runs retry {run.id}" in refused.message
+    (tmp_path / "antidote").touch()
+    run.retry()
+    assert run.result(30) == "antidote"
+    assert orchestrator.dead_letters() == []

@@ -34,6 +34,19 @@ def shaky(folder: str, name: str) -> str:
     return name
 
 
+@tool(crash_attempts=1)
+def deadly(folder: str, name: str) -> str:
+    """Take the process down until a file of this name is there."""
+    if not Path(folder, name).exists():
+        os.kill(os.getpid(), 9)
+    return name
+
+
+@workflow
+async def poisoned(folder: str) -> str:
+    return await deadly(folder, "antidote")
+
+
 @tool(once=True)
 def only_once(folder: str, name: str) -> str:
     append(Path(folder, "log"), name)
