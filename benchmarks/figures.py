@@ -5,14 +5,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from floors import Floors, interpreter, uss_mb
+import sessions
+from floors import interpreter, uss_mb
+from rounds import Figure, at_once, orchestrator_in
 from work import CALL, chain, conversation
 
 from understudy import Orchestrator
@@ -23,49 +23,11 @@ CHAIN = 200
 RUNS, STEPS = 200, 10
 TALKS, CALLS = 100, 5
 KILLS = 10
-STARTERS = 16
-"""Threads that start runs, so that their starts share commits as those of many clients would."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table.
-
-    Attributes:
-        name: What is measured.
-        unit: Its unit.
-        target: What is aimed at, from the floors of this machine.
-        better: Whether less is better, or more.
-        floor: What the bare operations alone would give.
-        floor_is: Which operations those are.
-        measure: Gives one round, in a directory of its own.
-    """
-
-    name: str
-    unit: str
-    target: Callable[[Floors], float]
-    better: Literal["less", "more"]
-    floor: Callable[[Floors], float]
-    floor_is: str
-    measure: Callable[[Path], float]
-
-
-@contextmanager
-def orchestrator_in(directory: Path, **options: Any) -> Iterator[Orchestrator]:
-    """Open an orchestrator whose journal and home lie in ``directory``."""
-    with Orchestrator(directory / "journal.db", home=directory / "home", **options) as orchestrator:
-        yield orchestrator
 
 
 def warm(orchestrator: Orchestrator) -> None:
     """Load the app and have every tool worker serve once."""
     at_once(lambda number: orchestrator.start(chain, 5, id=f"warm-{number}").result(60), 8)
-
-
-def at_once(action: Callable[[int], object], times: int) -> None:
-    """Call an action with 0, 1, 2 and so on, from several threads."""
-    with ThreadPoolExecutor(STARTERS) as pool:
-        list(pool.map(action, range(times)))
 
 
 # ---------------------------------------------------------------- one run
@@ -265,4 +227,5 @@ FIGURES: dict[str, Figure] = {
         "start of an interpreter",
         help_ms,
     ),
+    **sessions.FIGURES,
 }

@@ -1,6 +1,8 @@
 """The workflows that are measured. They do nothing, so that what is measured is everything around them."""
 
-from understudy import LLM, MockModel, Retry, tool, workflow
+from pydantic import BaseModel
+
+from understudy import LLM, MockModel, Retry, session, tool, workflow
 
 CALL = 0.05
 """Seconds that the measured model takes for an answer."""
@@ -39,3 +41,22 @@ async def endless(steps: int) -> str:
     for number in range(steps):
         await noop(number)
     return await stall("Take your time.")
+
+
+class Count(BaseModel):
+    """The state of the measured sessions."""
+
+    messages: int = 0
+
+
+class Add(BaseModel):
+    """Their message."""
+
+    number: int
+
+
+@session(state=Count)
+async def counter(state: Count, message: Add) -> int:
+    """Count a message, and answer with the count."""
+    state.messages += message.number
+    return state.messages
