@@ -20,6 +20,7 @@ from understudy.actors.failure import describe_exception, failed_calls
 from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
+from understudy.actors.values import write_state
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
 from understudy.messages.differences import Difference
@@ -93,7 +94,11 @@ class Program:
         self._held: list[ProgramCommand] = []
         """What a session's turn does to the world outside: it happens when the turn ends, all at once, or never."""
         self._state: BaseModel | None = definition.first_state(start)
-        self._told_state: Json = self._dump_state()
+        self._told_state: Json = None if self._state is None else self._state.model_dump(mode="json", warnings=False)
+        self._read_state: Json = self._told_state
+        """The newest state that is known to be one that can be read again."""
+        self._shows_state = True
+        """Whether the code has still a state to be told of."""
         self._now = start.started_at
         self._delivered = 0
         self._stops = isinstance(definition, SessionDefinition) and definition.on_failure == "stop"
@@ -171,13 +176,11 @@ class Program:
             self._compare(self._comparison)
         if self._valve.ask():
             self._commands.append(AwaitWriting())
+        changed = self._changed_state()
         commands = tuple(each for each in self._commands if getattr(each, "key", None) not in self._dropped)
         self._commands.clear()
         self._unsent.clear()
         self._dropped.clear()
-        state = self._told_state if self._start.turn is not None and not self._returned else self._dump_state()
-        changed = state if state != self._told_state else None
-        self._told_state = state
         fingerprint, self._fingerprint = self._fingerprint, ""
         version = self._definition.version if fingerprint else 0
         return Turn(run_id=self.run_id, commands=commands, state=changed, fingerprint=fingerprint, version=version)
@@ -293,7 +296,7 @@ class Program:
         try:
             value = await self._definition.enter(self._start, self._state)
             ending: ProgramCommand = Return(result=self._definition.encode_result(value))
-            self._dump_state()  # which fails here rather than where nobody could say whose fault it is
+            self._write_state()  # which fails here where it is the handler's reply that must not count
             self._returned = True
         except asyncio.CancelledError:
             if self.ended:
@@ -360,7 +363,7 @@ class Program:
         if difference is not None or self._start.trial:
             self.finished = True
             self._commands = [] if difference is None else [_diverge(difference)]
-            self._told_state = self._dump_state()
+            self._shows_state = False
 
     def _ending(self) -> str:
         """Say how the workflow has ended, where it has."""
@@ -372,8 +375,28 @@ class Program:
     def _waits(self) -> list[str]:
         return [*self._waiting, *self._timers]
 
-    def _dump_state(self) -> Json:
-        return None if self._state is None else self._state.model_dump(mode="json")
+    def _changed_state(self) -> Json:
+        """Give the state where it is another than was told. One that cannot be told ends the workflow."""
+        if not self._shows_state or (self._start.turn is not None and not self._returned):
+            return None
+        try:
+            state = self._write_state()
+        except (Exception, NotSerializable) as error:  # noqa: BLE001  a serializer of the user's may raise anything
+            self._commands = [Raise(failure=describe_exception(error))]
+            self.finished, self._shows_state = True, False
+            for task in [*self._tasks, *([] if self._main is None else [self._main])]:
+                task.cancel()
+            return None
+        if state == self._told_state:
+            return None
+        self._told_state = state
+        return state
+
+    def _write_state(self) -> Json:
+        if self._state is not None:
+            owner = f"the state of {self._definition.title}"
+            self._read_state = write_state(self._state, owner, self._read_state)
+        return self._read_state
 
 
 def _diverge(difference: Difference) -> Diverge:

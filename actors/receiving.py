@@ -4,10 +4,9 @@ import asyncio
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
 
 from understudy.actors.context import ProgramPort, program
-from understudy.actors.values import faults, sentence
+from understudy.actors.values import faults, read_model, sentence
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -48,6 +47,6 @@ async def _next(port: ProgramPort, model: type[M]) -> M:
     while True:
         key, value = await port.receive(model.__name__)
         try:
-            return model.model_validate_json(to_json(value))
+            return read_model(model, value)
         except ValidationError as error:
             port.refuse(key, f"it does not fit {model.__name__}: {sentence(faults(error))}")

@@ -173,14 +173,6 @@ class SessionDefinition(Definition):
     def _state_form(self) -> Form:
         return Form(self.state_model, f"the recorded state of {self.title}")
 
-    def write_state(self, state: BaseModel) -> Json:
-        """Give a state as JSON.
-
-        Raises:
-            NotSerializable: It cannot be written as JSON.
-        """
-        return self._state_form.dump(state)
-
 
 def _members(annotation: Any) -> list[Any]:
     """Take a union apart."""

@@ -6,9 +6,9 @@ annotation do that; what does not fit is named, with its place.
 
 import re
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -16,6 +16,7 @@ from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
 from understudy.messages.evaluation import Score
 
+M = TypeVar("M", bound=BaseModel)
 Faults = tuple[tuple[str, str], ...]
 """What is wrong with a value: ``(place, sentence)`` pairs."""
 
@@ -87,15 +88,17 @@ class Form:
         Raises:
             ValidationError: It does not fit.
         """
-        return self._adapter.validate_json(to_json(json), strict=strict)
+        return self.read_text(to_json(json), strict=strict)
 
     def read_text(self, text: str | bytes, *, strict: bool | None = None) -> Any:
         """Give the value that JSON text stands for.
 
+        Fields may go by their aliases, as people and services write them, or by their names, as ``dump`` does.
+
         Raises:
             ValidationError: It does not fit, or is no JSON.
         """
-        return self._adapter.validate_json(text, strict=strict)
+        return self._adapter.validate_json(text, strict=strict, by_alias=True, by_name=True)
 
     def decode(self, json: Json) -> Any:
         """Give the value that ``json`` stands for.
@@ -104,7 +107,7 @@ class Form:
             InvalidInput: It does not fit; every place at fault is named.
         """
         try:
-            return self._adapter.validate_json(to_json(json))
+            return self.read(json)
         except ValidationError as error:
             found = faults(error)
             msg = f"{self.owner} does not fit {type_name(self.annotation)}: {sentence(found)}"
@@ -149,6 +152,42 @@ def check_json(value: Json) -> None:
         except ValueError as error:  # whose words are about a place in the text, which its author never saw
             msg = "it holds NaN or an infinite number"
             raise ValueError(msg) from error
+
+
+def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
+    """Give a state as JSON from which it can be read again. Code may have put anything into its fields.
+
+    Args:
+        state: The state.
+        owner: Whose it is, for errors.
+        known: JSON that has been looked at before, and needs no look where it is the same.
+
+    Raises:
+        NotSerializable: It holds something JSON does not know, or a field holds what its annotation does not allow.
+    """
+    try:
+        json: Json = state.model_dump(mode="json", warnings=False)
+        if json == known:
+            return json
+        check_json(json)
+    except (PydanticSerializationError, ValueError) as error:
+        msg = f"{owner} cannot be written as JSON: {error}"
+        raise NotSerializable(msg) from error
+    try:
+        read_model(type(state), json)
+    except ValidationError as error:
+        msg = f"{owner} does not fit {type_name(type(state))}: {sentence(faults(error))}"
+        raise NotSerializable(msg) from error
+    return json
+
+
+def read_model(model: type[M], json: Json) -> M:
+    """Give the instance of a model that JSON stands for, as ``Form.read`` does.
+
+    Raises:
+        ValidationError: It does not fit.
+    """
+    return model.model_validate_json(to_json(json), by_alias=True, by_name=True)
 
 
 def faults(error: ValidationError) -> Faults:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from understudy.actors.definitions import WorkflowDefinition, known_workflow
+from understudy.actors.values import read_model
 from understudy.journal.protocol import Stored
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json
@@ -283,7 +284,7 @@ def _as_it_is(json: Json) -> Json:
 
 def _read_state(model: type[BaseModel], json: Json) -> BaseModel:
     """Read a shared state; a run that has not changed it yet has the state it started with."""
-    return model.model_validate(json if json is not None else {})
+    return read_model(model, json if json is not None else {})
 
 
 def run_id(given: object, workflow: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from understudy.actors.values import write_state
 from understudy.journal.protocol import Append, Journal, Mark
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.errors import JournalError
@@ -65,7 +66,7 @@ def _past(handler: Handler[Any, Any, Any], key: str, message: Any, reply: Any, t
     """Give the events of one session, some turns at a time."""
     definition = handler.definition
     name, value = definition.write_message(message)
-    state = definition.write_state(definition.state_model())
+    state = write_state(definition.state_model(), "the first state")
     run_id = f"{handler.name}/{key}"
     events: list[AnyEvent] = [
         SessionOpened(at=SINCE, run_id=run_id, app=definition.app, session=handler.name, key=key, seed="0" * 32)

@@ -150,6 +150,17 @@ def test_shared_state_is_visible_from_outside_while_the_run_goes_on(orchestrator
     assert run.state.done == 3
 
 
+@pytest.mark.parametrize(
+    ("thing", "reason"),
+    [("many", "does not fit Progress: done: Input should be a valid integer"), ("object", "cannot be written as JSON")],
+)
+def test_a_state_that_does_not_fit_its_model_fails_the_run(orchestrator, thing, reason):
+    run = orchestrator.start(running.lost, thing)
+    with pytest.raises(RunFailed, match=f"the state of workflow `lost` {reason}"):
+        run.result(30)
+    assert run.state == running.Progress()
+
+
 def test_state_survives_the_death_of_the_program(orchestrator, tmp_path):
     run = orchestrator.start(running.tracked, str(tmp_path))
     reached(tmp_path, "first")

@@ -4,15 +4,15 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from understudy.actors.values import Form, as_score, check_json
+from understudy.actors.values import Form, as_score, check_json, read_model, write_state
 from understudy.messages.base import Json
 from understudy.messages.codec import FROM_WORKER
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
@@ -27,6 +27,23 @@ class Colour(Enum):
 class Strict(BaseModel):
     model_config = ConfigDict(strict=True)
     when: datetime
+
+
+class Aliased(BaseModel):
+    user_id: int = Field(alias="userId")
+    group_id: int = Field(default=0, validation_alias="groupId")
+    kind: Literal["a"]
+
+
+class Other(BaseModel):
+    kind: Literal["b"]
+
+
+class Counts(BaseModel):
+    total: int = 0
+    names: list[str] = []
+    ratio: float = 0.0
+    anything: Any = None
 
 
 @dataclass
@@ -53,6 +70,8 @@ class Point:
         (Point, Point(1, 2)),
         (Strict, Strict(when=datetime(2024, 1, 1, tzinfo=UTC))),
         (Strict | None, None),
+        (Aliased, Aliased(userId=5, kind="a")),
+        (list[Annotated[Aliased | Other, Field(discriminator="kind")]], [Aliased(userId=5, kind="a"), Other(kind="b")]),
         (int | str, "3"),
         (Annotated[str, AfterValidator(str.strip)], "a"),
         (None, None),
@@ -62,6 +81,31 @@ class Point:
 def test_a_value_comes_back_as_it_was(annotation: Any, value: object) -> None:
     form = Form(annotation, "it")
     assert form.decode(form.encode(value)) == value
+
+
+def test_fields_may_go_by_their_aliases_and_by_their_names() -> None:
+    form = Form(Aliased, "it")
+    read = form.decode({"userId": 5, "groupId": 6, "kind": "a"})
+    assert (read.user_id, read.group_id) == (5, 6)
+    assert form.decode(form.encode(read)) == read
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("total", "many", "the state of it does not fit Counts: total: Input should be a valid integer"),
+        ("names", {}, "the state of it does not fit Counts: names: Input should be a valid array"),
+        ("anything", object(), "the state of it cannot be written as JSON: .*type.*object"),
+        ("ratio", math.inf, "the state of it cannot be written as JSON: it holds NaN or an infinite number"),
+        ("anything", b"\xff", "the state of it cannot be written as JSON: .*utf-8"),
+    ],
+)
+def test_a_state_that_could_not_be_read_again_is_refused(field: str, value: object, reason: str) -> None:
+    state = Counts(total=3)
+    assert read_model(Counts, write_state(state, "the state of it")) == state
+    setattr(state, field, value)
+    with pytest.raises(NotSerializable, match=reason):
+        write_state(state, "the state of it")
 
 
 @given(

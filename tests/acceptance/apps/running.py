@@ -41,6 +41,13 @@ def half(number: int) -> float:
 
 
 @workflow
+async def lost(state: Progress, thing: str) -> None:
+    """Put into the shared state what does not belong there, and give up control."""
+    state.done = object() if thing == "object" else thing  # type: ignore[assignment]
+    await sleep(0)
+
+
+@workflow
 async def tracked(state: Progress, folder: str) -> int:
     state.done = 1
     state.notes.append("begun")
