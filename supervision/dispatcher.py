@@ -216,7 +216,8 @@ class Dispatcher:
         if flight.job.streaming and flight.slot is not None:
             flight.slot.tell(EndProgram(run_id=flight.work))
         self._conclude(flight)
-        self._say(flight.job, Unavailable(flight.job.token, f"{flight.job.label} cannot be sent to a worker: {error}"))
+        reason = f"{flight.job.label} cannot be sent to a worker: {error}"
+        self._say(flight.job, Unavailable(flight.job.token, reason, unsendable=True))
 
     # ------------------------------------------------------------ workers speak
 

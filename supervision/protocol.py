@@ -121,6 +121,8 @@ class Unavailable:
 
     token: str
     reason: str
+    unsendable: bool = False
+    """Whether it is the job's own fault: its frame is too long for any worker."""
 
 
 JobEvent: TypeAlias = Assigned | Answered | Lost | Unavailable

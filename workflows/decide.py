@@ -156,7 +156,10 @@ def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision)
 
 
 def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: Decision) -> None:
-    _park(state, happened.reason, moment, out)
+    if happened.unsendable and state.letter is not None:  # which would be no shorter the next time
+        turn_failed(state, Failure(outcome="error", type="TooLong", message=happened.reason), moment, out)
+    else:
+        _park(state, happened.reason, moment, out)
 
 
 def _park(state: RunState, reason: str, moment: Moment, out: Decision, difference: Difference | None = None) -> None:

@@ -59,6 +59,8 @@ class NoWorkers:
     """Nothing can run the program or one of the steps."""
 
     reason: str
+    unsendable: bool = False
+    """Whether the program itself is at fault: what it begins with is too long for any worker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,9 +149,9 @@ class ProgramLink:
             case Lost(exit=gone, charged=charged):
                 self._forget()
                 self._report(ProgramLost(gone, charged))
-            case Unavailable(reason=reason):
+            case Unavailable(reason=reason, unsendable=unsendable):
                 self._forget()
-                self._report(NoWorkers(reason))
+                self._report(NoWorkers(reason, unsendable))
             case Answered(message=message):
                 msg = f"a program answered with {message.type}"
                 raise AssertionError(msg)

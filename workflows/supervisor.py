@@ -115,7 +115,9 @@ class RunSupervisor(LoopActor):
         def found(number: int) -> None:
             self._looking -= 1
             known = replace(signal, known=number)
-            tell_living(self.actor_ref, known if reply is None else Confirmed(known, reply))
+            # This supervisor may have left meanwhile, with a session that was closed.
+            route = self._services.directory.route
+            route(self.state.run_id, known if reply is None else Confirmed(known, reply))
 
         self._services.post.look_up(self.state.run_id, signal.key, found)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from understudy.messages.commands import (
     TurnAnswered,
 )
 from understudy.workflows import mailbox
+from understudy.workflows.post import PostOffice
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)
@@ -137,6 +139,22 @@ def test_a_turn_that_raises_is_a_dead_letter_and_leaves_no_trace_in_the_state(or
     assert emitted == ["fine", "fine"]
 
 
+def test_a_state_that_does_not_fit_its_model_is_the_fault_of_its_turn_alone(orchestrator):
+    moody = orchestrator.session(talk.moody, "m")
+    with pytest.raises(TurnFailed, match="the state of session `moody` does not fit Memory: said: Input should be"):
+        moody.ask(talk.Say(text="misfit"), 30)
+    assert moody.ask(talk.Say(text="fine"), 30) == "well: 1"
+    assert moody.state.said == ["fine"]
+
+
+def test_a_message_too_long_for_any_worker_is_set_aside(orchestrator):
+    plain = orchestrator.session(talk.plain, "p")
+    with pytest.raises(TurnFailed, match="over the limit"):
+        plain.ask(talk.Say(text="\0" * 3_000_000), 30)  # six bytes each
+    assert plain.ask(talk.Say(text="four"), 30) == 4
+    assert [letter.letter for letter in orchestrator.dead_letters()] == ["1"]
+
+
 @pytest.mark.parametrize(("text", "step"), [("die", None), ("poison", "1/crash#1")])
 def test_a_message_that_kills_its_workers_is_set_aside_with_its_evidence(orchestrator, text, step):
     moody = orchestrator.session(talk.moody, "m")
@@ -196,6 +214,28 @@ def test_a_closed_session_answers_what_waits_and_takes_nothing_more(orchestrator
         gated.ask(talk.Say(text="later"), 30)
     assert gated.ask(talk.Say(text=str(tmp_path)), 30, key="second") == "through"
     gated.close()
+
+
+def test_a_message_whose_key_is_looked_up_while_its_session_ends_is_refused(orchestrator, monkeypatch):
+    plain = orchestrator.session(talk.plain, "p")
+    plain.ask(talk.Say(text="early"), 30)
+    looking, ended = threading.Event(), threading.Event()
+    number = PostOffice._number
+
+    def slow(self: PostOffice, run_id: str, key: str) -> int:
+        looking.set()
+        assert ended.wait(30)
+        return number(self, run_id, key)
+
+    monkeypatch.setattr(PostOffice, "_number", slow)
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        late = threads.submit(plain.ask, talk.Say(text="late"), 30)
+        assert looking.wait(30)
+        plain.close()
+        eventually(lambda: orchestrator._engine.runs.statistics()["live"] == 0, 20, what="leaving memory")
+        ended.set()
+        with pytest.raises(SessionClosed):
+            late.result(30)
 
 
 def test_an_ask_that_is_not_answered_in_time_leaves_its_message(orchestrator, tmp_path):

@@ -95,6 +95,8 @@ async def moody(state: Memory, message: Say) -> str:
             await crash()
         case "receive":
             await receive(Say)
+        case "misfit":
+            state.said = "no list"  # type: ignore[assignment]
     return f"well: {len(state.said)}"
 
 
