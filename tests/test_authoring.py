@@ -326,7 +326,7 @@ def test_wrong_options_are_told_all_at_once() -> None:
 
 
 def test_what_is_no_function_is_not_decorated() -> None:
-    with pytest.raises(DefinitionError, match="tool `search` is a step or workflow already"):
+    with pytest.raises(DefinitionError, match="tool `search` is a step, a workflow or a session already"):
         workflow(search)  # type: ignore[type-var]
     with pytest.raises(DefinitionError, match="@tool decorates a function, not 'search'"):
         tool("search")  # type: ignore[call-overload]

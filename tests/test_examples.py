@@ -106,3 +106,14 @@ def test_the_embedded_example_runs_from_the_command_line(tmp_path):
 def test_every_example_is_tested():
     text = Path(__file__).read_text(encoding="utf-8")
     assert [path.name for path in sorted(EXAMPLES.glob("*.py")) if f'script("{path.name}"' not in text] == []
+
+
+def test_the_chat_remembers_from_one_start_to_the_next_and_answers_on_the_command_line(tmp_path):
+    assert script("chat.py", "ada", "about otters", cwd=tmp_path).startswith("turn 1: ")
+    second = script("chat.py", "ada", "about rivers", cwd=tmp_path)
+    assert second.startswith("turn 2: ")
+    assert second.endswith("topics so far: about, otters, rivers\n")
+    asked = ("sessions", "ask", f"{EXAMPLES}/chat.py:chat", "ada")
+    assert json.loads(understudy(*asked, '{"text": "more"}', cwd=tmp_path))["turn"] == 3
+    assert json.loads(understudy(*asked, '{"forget": true}', cwd=tmp_path))["topics"] == []
+    assert "about otters" in understudy("sessions", "show", "chat", "ada", cwd=tmp_path)

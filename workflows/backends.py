@@ -4,6 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+from understudy.actors.models import DEFAULT_VARIABLE
+from understudy.actors.models.script import VARIABLE
 from understudy.supervision.backend_spawn import SpawnBackend
 from understudy.supervision.backend_zygote import ZygoteBackend
 from understudy.supervision.generation import GenerationLock
@@ -20,5 +22,5 @@ def make_backend(app: str, pool: Pool, loop: asyncio.AbstractEventLoop, generati
         argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
     )
     kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
-    env = ("UNDERSTUDY_MODEL", *pool.env)
+    env = (DEFAULT_VARIABLE, VARIABLE, *pool.env)
     return kind(app, entry, loop, generation=generation, env=env)

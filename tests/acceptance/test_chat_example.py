@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import httpx
 import pytest
 
 from tests.support import eventually
-from understudy import Client, Orchestrator, OrchestratorUnreachable
+from understudy import Client, OrchestratorUnreachable
 from understudy.journal.sqlite import SqliteJournal
 from understudy.workflows.reads import Reads
 
@@ -174,25 +173,3 @@ def tell_and_kill(served: Served, text: str, key: str) -> None:
         served.start()
         tell()
     served.kill()
-
-
-def test_the_example_answers_as_a_script_and_remembers(mark, tmp_path, home):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-
-    def say(text: str) -> str:
-        return subprocess.run(
-            [sys.executable, str(CHAT), "ada", text],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=True,
-        ).stdout
-
-    assert say("about otters").startswith("turn 1: ")
-    second = say("about rivers")
-    assert second.startswith("turn 2: ")
-    assert second.endswith("topics so far: about, otters, rivers\n")
-    with Orchestrator(home=home) as orchestrator:
-        assert [(each.name, each.key) for each in orchestrator.sessions()] == [("chat", "ada")]
