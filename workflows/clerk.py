@@ -6,7 +6,10 @@ import secrets
 from collections.abc import Callable
 from typing import assert_never
 
+from pydantic_core import to_json
+
 from understudy.messages.base import Json
+from understudy.messages.codec import MAX_FRAME_BYTES
 from understudy.messages.commands import (
     Accepted,
     App,
@@ -65,6 +68,8 @@ from understudy.workflows.schedule_clerk import ScheduleClerk
 from understudy.workflows.schedules import Schedules
 from understudy.workflows.session import key_fault
 
+LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
+"""Bytes of a message to a run or session as JSON; as many are left for the state that goes with it."""
 LONGEST_ORIGIN = 180
 """Characters of a run's id that the id of its fork begins with."""
 CHECK_TIMEOUT = 60.0
@@ -103,6 +108,8 @@ class Clerk:
             case CancelRun(run_id=run_id, reason=reason):
                 return await self._post.tell_run(run_id, Cancel(reason))
             case SignalRun(run_id=run_id, name=name, value=value, key=key):
+                if (long := _too_long(value)) is not None:
+                    return long
                 return await self._post.tell_run(run_id, Signal(name, value, key))
             case DecideApproval():
                 prepared = await prepare_decision(command, self._find_approval, self._ask)
@@ -282,6 +289,8 @@ class Clerk:
 
     async def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
         """Bring a message to a session, or refuse it; the message is known to fit."""
+        if (long := _too_long(command.value)) is not None:
+            return long
         address = Address(command.app, command.session, command.session_key, on_failure)
         key = secrets.token_hex(16) if command.key is None and isinstance(command, AskSession) else command.key
         signal = Signal(command.name, command.value, key)
@@ -329,6 +338,15 @@ class Clerk:
             return again
         await self._post.tell_run(run_id, SettleDeadLetter(letter, "redriven"))
         return again
+
+
+def _too_long(value: Json) -> Refused | None:
+    """Refuse a message that could never be handed to a worker, together with what else a program begins with."""
+    size = len(to_json(value))
+    if size <= LONGEST_MESSAGE:
+        return None
+    message = f"the message has {size} bytes as JSON, and {LONGEST_MESSAGE} are the most: leave what is long in a file"
+    return Refused(code="invalid", message=message)
 
 
 def _touch(act: Callable[[], None]) -> Reply:

@@ -147,12 +147,24 @@ def test_a_state_that_does_not_fit_its_model_is_the_fault_of_its_turn_alone(orch
     assert moody.state.said == ["fine"]
 
 
-def test_a_message_too_long_for_any_worker_is_set_aside(orchestrator):
+def test_a_message_too_long_for_any_worker_is_refused_or_set_aside(orchestrator):
     plain = orchestrator.session(talk.plain, "p")
-    with pytest.raises(TurnFailed, match="over the limit"):
-        plain.ask(talk.Say(text="\0" * 3_000_000), 30)  # six bytes each
+    with pytest.raises(InvalidInput, match="the message has 9000011 bytes"):
+        plain.ask(talk.Say(text="\0" * 1_500_000), 30)  # six bytes each
+    long = talk.Say(text="\0" * 1_300_000)
+    for _ in range(2):
+        plain.ask(long, 30)
+    with pytest.raises(TurnFailed, match="over the limit"):  # with the state that it has grown by now
+        plain.ask(long, 30)
     assert plain.ask(talk.Say(text="four"), 30) == 4
-    assert [letter.letter for letter in orchestrator.dead_letters()] == ["1"]
+    assert [letter.letter for letter in orchestrator.dead_letters()] == ["3"]
+
+
+def test_a_message_to_a_run_that_no_worker_could_take_is_refused(orchestrator):
+    run = orchestrator.start(talk.listener)
+    with pytest.raises(InvalidInput, match="are the most"):
+        run.signal(talk.Word(text="x" * 9_000_000))
+    run.cancel()
 
 
 @pytest.mark.parametrize(("text", "step"), [("die", None), ("poison", "1/crash#1")])
