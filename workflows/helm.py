@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel
 
@@ -199,7 +199,11 @@ class Helm(Scheduling, ABC):
             ApprovalNotFound: There is no such approval.
             ApprovalClosed: It has been decided otherwise, or nobody waits for it any more.
             InvalidInput: The edit does not fit; every field at fault is named.
+            ValueError: There is no such decision.
         """
+        if decision not in get_args(ApprovalDecision):
+            msg = f"a decision is 'approve', 'reject' or 'edit', not {decision!r}"
+            raise ValueError(msg)
         command = DecideApproval(approval=approval, decision=decision, args=args, comment=comment, by=by)
         check_decision(self.send(command))
 

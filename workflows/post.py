@@ -15,6 +15,7 @@ from understudy.messages.commands import Accepted, RefusalCode, Refused, Reply, 
 from understudy.messages.errors import (
     ApprovalClosed,
     ApprovalNotFound,
+    JournalError,
     MailboxFull,
     RunEnded,
     SessionClosed,
@@ -128,8 +129,8 @@ class PostOffice:
                 over = await waiting
         except TimeoutError:
             message = (
-                f"session {address.run_id} has not answered message {accepted.number} within {timeout:g} s; it goes "
-                f"on, and asking again with the same key gives its reply"
+                f"session {address.run_id} has not answered message {accepted.number} within {timeout:g} s; the "
+                f"message stays and is answered in its turn"
             )
             return Refused(code="timeout", message=message)
         finally:
@@ -234,14 +235,14 @@ class PostOffice:
             logger.warning("run {} sent {} a message that was not taken: {}", sender, letter.to, refused)
         self._runs.route(sender, Delivered(key, refused))
 
-    def look_up(self, run_id: str, key: str, found: Callable[[int], None]) -> None:
+    def look_up(self, run_id: str, key: str, found: Callable[[int | UnderstudyError], None]) -> None:
         """See ``Post``."""
 
         def looked(future: "asyncio.Future[int]") -> None:
             if future.cancelled():
                 return  # the orchestrator is closing
             if (error := future.exception()) is not None:
-                logger.error("the keys of session {} cannot be read: {}", run_id, error)
+                found(JournalError(f"the keys of session {run_id} cannot be read: {error}"))
             else:
                 found(future.result())
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from understudy.journal.protocol import Journal
-from understudy.messages.errors import JournalError
+from understudy.messages.errors import JournalError, UnderstudyError
 from understudy.messages.events import AnyEvent, TurnEnded, TurnFailed
 from understudy.messages.policy import Limits
 from understudy.supervision.protocol import Job, PoolKey, Release, Send, Withdraw
@@ -78,8 +78,8 @@ class Post(Protocol):
         """Bring a message that a run's program sent to where it goes; the run is told of its arrival."""
         ...
 
-    def look_up(self, run_id: str, key: str, found: Callable[[int], None]) -> None:
-        """Find the number of the message of a key in a session's journal, 0 where there is none."""
+    def look_up(self, run_id: str, key: str, found: Callable[[int | UnderstudyError], None]) -> None:
+        """Find the number of the message of a key in a session's journal, 0 where there is none, or what is wrong."""
         ...
 
     def answer(self, run_id: str, event: TurnEnded | TurnFailed) -> None:

@@ -45,6 +45,13 @@ class Handler(Generic[S, M, R]):
         """Call the plain function."""
         return self.fn(state, message)
 
+    def __getattr__(self, name: str) -> Any:
+        """Say where to find what a session has and its handler has not."""
+        if name in {"ask", "state", "history", "close"}:
+            msg = f"a handler has no {name}: orchestrator.session({self.name}, key).{name} is that of one session"
+            raise AttributeError(msg)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")  # noqa: EM102  as Python says it
+
     def __repr__(self) -> str:
         """Say what it is in a few words."""
         return f"<{self.definition.title} of {self.definition.site.module}>"

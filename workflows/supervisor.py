@@ -112,8 +112,12 @@ class RunSupervisor(LoopActor):
         assert signal.key is not None
         self._looking += 1
 
-        def found(number: int) -> None:
+        def found(number: int | UnderstudyError) -> None:
             self._looking -= 1
+            if isinstance(number, UnderstudyError):  # to take it could be to take it twice
+                if reply is not None:
+                    reply(number, 0)
+                return
             known = replace(signal, known=number)
             # This supervisor may have left meanwhile, with a session that was closed.
             route = self._services.directory.route
