@@ -187,7 +187,7 @@ class Dispatcher:
         if type(job.frame) is StartProgram:
             slot.turns.append(flight)
         if job.timeout is not None:
-            flight.timer = self._loop.call_later(job.timeout, self._overrun, flight)
+            flight.timer = self._loop.call_later(job.timeout, self._due, flight)
         return True
 
     def release(self, token: str) -> None:
@@ -290,6 +290,17 @@ class Dispatcher:
             slot.stop()
 
     # ------------------------------------------------------------ jobs are cut short
+
+    def _due(self, flight: Flight) -> None:
+        """Hear what has arrived before an attempt's time counts as over.
+
+        After a machine has slept, time may be over though the answer is there: the loop may have looked for input last
+        just before. Two rounds of it are enough to read what is there, and an answer stops this.
+        """
+        flight.timer = self._loop.call_soon(self._listen, flight)
+
+    def _listen(self, flight: Flight) -> None:
+        flight.timer = self._loop.call_soon(self._overrun, flight)
 
     def _overrun(self, flight: Flight) -> None:
         """End an attempt whose time is over. Its result is void from here on, whatever still comes."""

@@ -1,6 +1,6 @@
 """A job on its way through a pool, from its submission to the one event that ends it."""
 
-from asyncio import TimerHandle
+from asyncio import Handle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -64,7 +64,7 @@ class Flight:
         """The worker that has it; None while it waits in the queue."""
         self.released = not job.hold
         self.sent = False
-        self.timer: TimerHandle | None = None
+        self.timer: Handle | None = None
         """Its deadline; once it is ``cut``, the end of the grace for stopping by itself."""
         self.cut: Literal["overran", "withdrawn"] | None = None
         """Why nobody waits for its result any more. From then on whatever the worker says of it is dropped."""
