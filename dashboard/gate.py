@@ -2,7 +2,7 @@
 
 import hmac
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from loguru import logger
@@ -46,12 +46,14 @@ class Gate:
         headers = Headers(scope=scope)
         found = self._check(scope["path"], headers)
         body = b""
-        if found is None:
+        read = not _announces_body(headers)
+        if found is None and scope["path"] not in OPEN_PATHS:
             body, found = await _take_body(headers, receive)
-        answer = Answer(send)
+            read = read or found is None
+        # A body that was not read would be taken for the next request, or take any time to arrive: the connection ends.
+        answer = Answer(send, SAFE_HEADERS if read else (*SAFE_HEADERS, (b"connection", b"close")))
         if found is not None:
             more = {"WWW-Authenticate": "Bearer"} if found.status == 401 else {}  # noqa: PLR2004  which the standard asks for
-            more |= {"Connection": "close"} if found.code == "too_large" else {}  # the rest of it is not read
             await problems.response(found, more)(scope, receive, answer)
             return
         try:
@@ -64,6 +66,8 @@ class Gate:
                 )
 
     def _check(self, path: str, headers: Headers) -> problems.Problem | None:
+        if "transfer-encoding" in headers and "content-length" in headers:
+            return problems.problem("bad_request", "the request gives two lengths: Content-Length and chunks")
         named = headers.getlist("host")
         if len(named) != 1 or not self._knows(host_of(named[0])):
             return problems.problem("forbidden_host", f"this server is not called {', '.join(named) or 'nothing'!r}")
@@ -98,6 +102,11 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _announces_body(headers: Headers) -> bool:
+    """Return whether a request says that a body follows its headers."""
+    return "transfer-encoding" in headers or headers.get("content-length", "0").strip("0") != ""
 
 
 async def _take_body(headers: Headers, receive: Receive) -> tuple[bytes, problems.Problem | None]:
@@ -146,11 +155,17 @@ class Body:
 
 
 class Answer:
-    """Sends what an app answers, with the headers that every answer has."""
+    """Sends what an app answers, with more headers where the app has not set them.
 
-    def __init__(self, send: Send) -> None:
+    Args:
+        send: Sends a message of the answer.
+        headers: Names in small letters, with values.
+    """
+
+    def __init__(self, send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Nothing was sent yet."""
         self._send = send
+        self._headers = tuple(headers)
         self.begun = False
 
     async def __call__(self, message: Message) -> None:
@@ -158,6 +173,6 @@ class Answer:
         if message["type"] == "http.response.start":
             self.begun = True
             given = {name.lower() for name, _ in message.get("headers", ())}
-            more = [pair for pair in SAFE_HEADERS if pair[0] not in given]
+            more = [pair for pair in self._headers if pair[0] not in given]
             message = {**message, "headers": [*message.get("headers", ()), *more]}
         await self._send(message)

@@ -1,5 +1,6 @@
 """The server: an orchestrator's API on a socket, in a thread with a loop of its own."""
 
+import asyncio
 import errno
 import ipaddress
 import logging
@@ -14,15 +15,20 @@ from loguru import logger
 from typing_extensions import override
 
 from understudy.dashboard.api import make_app
+from understudy.dashboard.connections import limit_connections
 from understudy.dashboard.desk import Desk
 from understudy.dashboard.token import Token, given_token, make_token
 from understudy.messages.errors import CannotServe
+from understudy.supervision.connections import REQUEST_TIMEOUT, report_exhaustion
+from understudy.supervision.descriptors import share
 from understudy.workflows.orchestrator import Orchestrator
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 7878
-BACKLOG: Final = 1024
-"""Connections that may wait to be taken."""
+BACKLOG: Final = 128
+"""Connections that may wait to be accepted. asyncio accepts as many in one go, before any can be closed."""
+BACKLOG_PARTS: Final = 8
+"""An eighth of this process's descriptors at most is for these."""
 GRACE: Final = 1
 """Seconds that requests have to come to an end once the server is closed; then they are cut off."""
 KEEP_ALIVE: Final = 75
@@ -43,6 +49,7 @@ class Server:
         port: 0 takes any that is free.
         token: What callers have to show. None means ``UNDERSTUDY_TOKEN``, else the one in the home, else a new one that
             is left there.
+        request_timeout: Seconds in which a connection has to send a whole request; it is closed otherwise.
 
     Raises:
         CannotServe: The address is taken or does not exist, or the token will not do.
@@ -56,6 +63,7 @@ class Server:
         host: str = HOST,
         port: int = PORT,
         token: str | None = None,
+        request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         """Begin to listen; returns once requests are answered."""
         self._orchestrator = orchestrator
@@ -77,7 +85,7 @@ class Server:
         hosts = () if everywhere else (host, address)
         config = uvicorn.Config(
             make_app(self.desk, self.token.value, hosts),
-            http="h11",
+            http=limit_connections(request_timeout),
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -87,6 +95,7 @@ class Server:
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACE,
+            backlog=share(BACKLOG_PARTS, BACKLOG),
         )
         _log_to_ours()
         self._server = _Uvicorn(config, self.desk)
@@ -143,6 +152,7 @@ class _Uvicorn(uvicorn.Server):
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        report_exhaustion(asyncio.get_running_loop(), "HTTP connections")
         await super().startup(sockets)
         self.begun.set()
 

@@ -12,10 +12,18 @@ from typing import Final
 from understudy.messages.codec import COMMANDS, HEADER, REPLIES
 from understudy.messages.commands import Command, Refused, Reply
 from understudy.messages.errors import CodecError, OrchestratorUnreachable
+from understudy.supervision.connections import ConnectionLimit
+from understudy.supervision.descriptors import share
 from understudy.workflows.home import Home
 
 ASK_TIMEOUT: Final = 70.0
 """Seconds a command may take; a start has to load the app first."""
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to wait for room in the socket's queue, where only the connection itself is of interest."""
+MOST: Final = 128
+"""Connections at once."""
+PARTS: Final = 8
+"""An eighth of the orchestrator's descriptors at most is for them."""
 
 
 class Door:
@@ -32,6 +40,7 @@ class Door:
         self._home = home
         self._carry_out = carry_out
         self._server: asyncio.Server | None = None
+        self._limit = ConnectionLimit[asyncio.StreamWriter](share(PARTS, MOST), _cut)
 
     async def open(self) -> None:
         """Begin to listen."""
@@ -40,7 +49,7 @@ class Door:
         with _address(self._home.socket) as address:
             listener.bind(address)
         self._home.socket.chmod(0o600)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, backlog=share(PARTS, MOST))
 
     async def close(self) -> None:
         """Stop listening and remove the socket."""
@@ -49,25 +58,37 @@ class Door:
             self._home.socket.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._limit.open(writer)
         try:
             if _peer(writer) in {os.getuid(), 0}:
-                writer.write(REPLIES.encode(await self._answer(reader)))
+                command = await self._read(reader)
+                self._limit.start(writer)
+                reply = command if isinstance(command, Refused) else await self._carry_out(command)
+                writer.write(REPLIES.encode(reply))
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            return  # whoever asked has left
+            return  # the caller has left, or took too long
+        except asyncio.CancelledError:
+            return  # the loop ends; asyncio prints a traceback for every stream's task that is cancelled
         finally:
+            self._limit.discard(writer)
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> Reply:
+    async def _read(self, reader: asyncio.StreamReader) -> Command | Refused:
         header = await reader.readexactly(HEADER.size)
         length, _ = HEADER.unpack(header)
         if length > COMMANDS.max_bytes:
             return Refused(code="invalid", message=f"a command of {length} bytes is too long")
         try:
-            command = COMMANDS.decode_frame(header + await reader.readexactly(length)).message
+            command: Command = COMMANDS.decode_frame(header + await reader.readexactly(length)).message
         except CodecError as error:
             return Refused(code="invalid", message=str(error))
-        return await self._carry_out(command)
+        return command
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    """End a connection at once; whoever reads from it hears that it is over."""
+    writer.transport.abort()
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:
@@ -81,8 +102,10 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 def is_open(home: Home) -> bool:
     """Say whether an orchestrator takes commands on a home."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(home.socket) as address:
-            connection.connect(address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            _connect(connection, home, CONNECT_TIMEOUT)
+    except BlockingIOError:
+        return True  # its queue is full
     except OSError:
         return False
     return True
@@ -97,9 +120,9 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
     """
     asked = False
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _address(home.socket) as address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            _connect(connection, home, timeout)
             connection.settimeout(timeout)
-            connection.connect(address)
             connection.sendall(COMMANDS.encode(command))
             asked = True
             with connection.makefile("rb") as stream:
@@ -107,7 +130,7 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
                 length = HEADER.unpack(header)[0] if len(header) == HEADER.size else 0
                 body = stream.read(length)
         reply: Reply = REPLIES.decode_frame(header + body).message
-    except TimeoutError as error:
+    except (TimeoutError, BlockingIOError) as error:
         msg = f"the orchestrator of {home.path} does not answer within {timeout:g} s"
         raise OrchestratorUnreachable(msg) from error
     except (OSError, CodecError) as error:
@@ -121,6 +144,22 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
         raise OrchestratorUnreachable(msg) from error
     else:
         return reply
+
+
+def _connect(connection: socket.socket, home: Home, timeout: float | None) -> None:
+    """Connect to a home's socket, waiting at most ``timeout`` seconds for room in its queue.
+
+    The kernel waits, not Python, whose time-outs make the socket non-blocking: a full queue would then be an error.
+
+    Raises:
+        BlockingIOError: There was no room in that time.
+        OSError: Nothing listens there.
+    """
+    if timeout is not None:
+        seconds, rest = divmod(max(timeout, 0.001), 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
+    with _address(home.socket) as address:
+        connection.connect(address)
 
 
 @contextmanager

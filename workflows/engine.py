@@ -24,6 +24,8 @@ from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClos
 from understudy.messages.events import RunStarted
 from understudy.messages.policy import OnFailure
 from understudy.metrics import log
+from understudy.supervision.connections import report_exhaustion
+from understudy.supervision.descriptors import raise_limit, restore_limit
 from understudy.supervision.generation import GenerationLock
 from understudy.supervision.protocol import Backend, Pool, PoolKey
 from understudy.supervision.reactor import Reactor
@@ -122,6 +124,7 @@ class Engine:
         self._closers.append(self.journal.close)
         self._reads = Reads(self.journal)
         self.reactor = Reactor()
+        report_exhaustion(self.reactor.loop, "commands from other processes")
         self.reactor.start()
         self._closers.append(self.reactor.stop)
         self._tree = Tree(self.reactor, partial(self._backend, generation), pools=pools, on_event=_log_worker)
@@ -175,6 +178,7 @@ class Engine:
         if 0 < thresholds[0] < YOUNG_OBJECTS:  # 0 is somebody's wish to have no collections at all
             gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
             self._closers.append(partial(gc.set_threshold, *thresholds))
+        self._closers.append(partial(restore_limit, raise_limit()))
 
     # ------------------------------------------------------------ what must be ours alone
 
