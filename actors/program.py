@@ -101,6 +101,8 @@ class Program:
         """Whether the code has still a state to be told of."""
         self._now = start.started_at
         self._delivered = 0
+        self._cancels = 0
+        """Requests to cancel among what has been delivered."""
         self._stops = isinstance(definition, SessionDefinition) and definition.on_failure == "stop"
         self._returned = False
         """Whether the code has come to its end without an exception."""
@@ -131,6 +133,7 @@ class Program:
         self._delivered += 1
         self._now = max(self._now, resolution.at)  # clocks are set back now and then
         if resolution.kind == "cancel":
+            self._cancels += 1
             if self._main is not None:
                 self._main.cancel()
         elif (timer := self._timers.pop(key, None)) is not None:
@@ -183,7 +186,14 @@ class Program:
         self._dropped.clear()
         fingerprint, self._fingerprint = self._fingerprint, ""
         version = self._definition.version if fingerprint else 0
-        return Turn(run_id=self.run_id, commands=commands, state=changed, fingerprint=fingerprint, version=version)
+        return Turn(
+            run_id=self.run_id,
+            commands=commands,
+            state=changed,
+            fingerprint=fingerprint,
+            version=version,
+            cancels=self._cancels,
+        )
 
     def end(self) -> None:
         """Drop everything; tasks that still wait are thrown away without being heard of again."""
@@ -330,7 +340,23 @@ class Program:
         except asyncio.CancelledError:
             if self._waiting.pop(command.key, None) is not None:
                 self._withdraw(command.key)
+                if isinstance(command, ScheduleChild) and command.key not in self._dropped:
+                    await self._until_over(command.key)
             raise
+
+    async def _until_over(self, key: str) -> None:
+        """Wait for a child that is told to end: it may have to clean up. Only the program's end cuts this short."""
+        while not (self.ended or self.finished):
+            over: asyncio.Future[Json] = self._loop.create_future()
+            self._waiting[key] = over
+            try:
+                await asyncio.wait([over])
+            except asyncio.CancelledError:
+                if not over.done():
+                    continue
+            over.exception()  # it is heard of, however it ended
+            return
+        self._waiting.pop(key, None)
 
     def _command(
         self,

@@ -29,11 +29,17 @@ class StartRun(Message):
 
 
 class CancelRun(Message):
-    """Ask a run to end early. Its program sees a cancellation and may clean up; after a grace it is ended."""
+    """Ask a run to end early. Its program sees a cancellation and may clean up, which also a paused or parked one does.
+
+    Asking again changes nothing, but lets a run go on with its cleanup that was paused or parked since.
+    """
 
     type: Literal["run.cancel"] = "run.cancel"
     run_id: str
     reason: str | None = None
+    within: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Seconds from now after which the run is ended without the rest of its cleanup; 0 is at once, None without limit.
+    Of several limits the earliest counts."""
 
 
 class SignalRun(Message):

@@ -248,6 +248,20 @@ class CancelRequested(Event):
     reason: str | None = None
 
 
+class CancelHeard(Event):
+    """The program has answered the request to cancel: what it awaits no longer is withdrawn, the rest goes on."""
+
+    type: Literal["cancel.heard"] = "cancel.heard"
+
+
+class CleanupLimited(Event):
+    """Somebody set a limit to what a cancelled run does before it ends."""
+
+    type: Literal["cleanup.limited"] = "cleanup.limited"
+    due: float
+    """When the run is ended without the rest of it."""
+
+
 class RunCompleted(Event):
     """The workflow returned."""
 
@@ -372,6 +386,8 @@ AnyEvent: TypeAlias = Annotated[
     | CodeAdopted
     | ProgramEnded
     | CancelRequested
+    | CancelHeard
+    | CleanupLimited
     | RunCompleted
     | RunFailed
     | RunCancelled

@@ -289,3 +289,5 @@ class Turn(Message):
     """Of the program's code; said once a replay has gone through."""
     version: int = 0
     """Of the workflow, said at the same time; 0 where there are none."""
+    cancels: int = 0
+    """How many requests to cancel the program has been told of."""

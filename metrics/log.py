@@ -34,6 +34,7 @@ LEVELS: Final[Mapping[type[Any], Level]] = {
     ev.StateChanged: "DEBUG",
     ev.ValueEmitted: "DEBUG",
     ev.ProgramStarted: "DEBUG",
+    ev.CancelHeard: "DEBUG",
     ev.TimerFired: "DEBUG",
     ev.TimerCancelled: "DEBUG",
     ev.RetryScheduled: "WARNING",

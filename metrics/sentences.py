@@ -188,6 +188,8 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.CodeAdopted: lambda event: f"goes on with code {event.fingerprint}, which asks for what is recorded",
     ev.ProgramEnded: _program_ended,
     ev.CancelRequested: _with_reason("is to be cancelled"),
+    ev.CancelHeard: lambda _event: "has been told that it is cancelled",
+    ev.CleanupLimited: lambda event: f"has until {_time(event.due)} to clean up",
     ev.RunCompleted: lambda _event: "completed",
     ev.RunFailed: lambda event: f"failed{f' at step {event.step}' if event.step else ''}{_because(event.failure)}",
     ev.RunCancelled: _with_reason("was cancelled"),

@@ -22,6 +22,8 @@ def keep_within(state: RunState, happened: do.Input, moment: Moment, out: Decisi
     over = moment.overdraft
     if over is None or any(isinstance(event, ev.RunResumed) and event.budget for event in out.events):
         return  # another budget is another account: attempts are held, so that each is looked at once more
+    if over.run_id == state.run_id and any(isinstance(event, ev.CancelRequested) for event in out.events):
+        return  # from here on it limits nothing: whoever has used up a budget may still clean up
     held_back = [effect for effect in out.now if isinstance(effect, do.Dispatch)]
     out.now = [effect for effect in out.now if not isinstance(effect, do.Dispatch)]
     begun = [event for event in out.events if isinstance(event, ev.AttemptStarted)]
@@ -31,7 +33,7 @@ def keep_within(state: RunState, happened: do.Input, moment: Moment, out: Decisi
         out.then = [effect for effect in out.then if not isinstance(effect, do.SendHeld)]
         out.now.append(do.WithdrawStep(happened.key))
     goes_on = state.halted is None or any(isinstance(event, ev.RunResumed) for event in out.events)
-    ends = state.cancel_requested is not None or any(isinstance(event, _HALTS) for event in out.events)
+    ends = any(isinstance(event, _HALTS) for event in out.events)
     if (held_back or begun or over.late) and goes_on and not ends:
         if over.run_id == state.run_id:
             _park(state, over.reason, moment, out)

@@ -105,8 +105,8 @@ class Clerk:
         match command:
             case StartRun():
                 return await self.start(command)
-            case CancelRun(run_id=run_id, reason=reason):
-                return await self._post.tell_run(run_id, Cancel(reason))
+            case CancelRun(run_id=run_id, reason=reason, within=within):
+                return await self._post.tell_run(run_id, Cancel(reason, within))
             case SignalRun(run_id=run_id, name=name, value=value, key=key):
                 if (long := _too_long(value)) is not None:
                     return long

@@ -27,6 +27,8 @@ from understudy.workflows.attempts import (
     step_lost,
 )
 from understudy.workflows.budgets import keep_within, overdrawn, raised_budget, remind
+from understudy.workflows.cancelling import heard, hold_back, nothing_to_clean_up, request, time_is_over, why_parked
+from understudy.workflows.children import abandon_child, child_finished, schedule_child, withdraw_child
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.inputs import Input
 from understudy.workflows.mailbox import (
@@ -44,8 +46,6 @@ from understudy.workflows.state import RunState
 from understudy.workflows.streams import value_emitted
 from understudy.workflows.turns import close, settle, turn_failed, turn_returned
 
-CANCEL_GRACE: Final = 10.0
-"""Seconds a cancelled program has to clean up before its run is ended without it."""
 PROGRAM_CRASHES: Final = 3
 """Deaths of program workers charged to a run that end it."""
 
@@ -55,6 +55,7 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
     decision = Decision()
     if state.ended is None:
         _DECIDERS[type(happened)](state, happened, moment, decision)
+        hold_back(state, decision)
         keep_within(state, happened, moment, decision)
     elif isinstance(happened, do.Signal):
         message_too_late(state, happened, decision)
@@ -131,10 +132,10 @@ def _go_on(state: RunState, moment: Moment, out: Decision) -> None:
 
 
 def _tick(state: RunState, _happened: do.Tick, moment: Moment, out: Decision) -> None:
-    if state.halted and not any(isinstance(event, ev.RunResumed) for event in out.events):
+    if time_is_over(state, moment, out):
+        _end(state, ev.RunCancelled(at=moment.now, reason=state.cancel_reason), moment, out)
         return
-    if state.cancel_requested is not None and moment.now >= state.cancel_requested + CANCEL_GRACE:
-        _end(state, ev.RunCancelled(at=moment.now, reason=state.reason), moment, out)
+    if state.halted and not any(isinstance(event, ev.RunResumed) for event in out.events):
         return
     for key, due in sorted(state.timers.items(), key=lambda item: item[1]):
         if due <= moment.now:
@@ -146,13 +147,15 @@ def _tick(state: RunState, _happened: do.Tick, moment: Moment, out: Decision) ->
 
 
 def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision) -> None:
-    if state.cancel_requested is not None:
-        return
-    out.events.append(ev.CancelRequested(at=moment.now, reason=happened.reason))
-    if state.halted or state.status == "pending" or state.idle:  # nobody is there who could clean up
-        _end(state, ev.RunCancelled(at=moment.now, reason=happened.reason), moment, out)
-    else:
-        out.then.append(do.ReleaseSteps())
+    """Have the program clean up, also one that is paused or parked; asking again lets it go on with that."""
+    before = state.cancel_requested is not None
+    request(state, happened, moment, out)
+    if nothing_to_clean_up(state) or time_is_over(state, moment, out):
+        reason = state.cancel_reason if before else happened.reason
+        _end(state, ev.RunCancelled(at=moment.now, reason=reason), moment, out)
+    elif state.halted is not None and (happened.again or not before):
+        out.events.insert(0, ev.RunResumed(at=moment.now))
+        _go_on(state, moment, out)
 
 
 def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: Decision) -> None:
@@ -164,6 +167,7 @@ def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: De
 
 def _park(state: RunState, reason: str, moment: Moment, out: Decision, difference: Difference | None = None) -> None:
     if state.halted != "parked":
+        reason = why_parked(state, reason)
         out.events.append(ev.RunParked(at=moment.now, reason=reason, difference=difference))
         out.now.append(do.EndProgram())
         out.then.append(do.Announce())
@@ -221,7 +225,7 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
             case frames.SendMessage():
                 message_sent(state, command, moment, out)
             case frames.ScheduleChild():
-                _schedule_child(state, command, moment, out)
+                schedule_child(state, command, moment, out)
             case frames.Withdraw(key=key):
                 _withdraw(state, key, moment, out)
             case frames.Return(result=result):
@@ -232,7 +236,7 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 return
             case frames.Raise(failure=failure, step=step, calls=calls, cancelled=cancelled, stop=stop):
                 if cancelled and any(item.kind == "cancel" for item in state.resolutions):
-                    _end(state, ev.RunCancelled(at=moment.now, reason=state.reason), moment, out)
+                    _end(state, ev.RunCancelled(at=moment.now, reason=state.cancel_reason), moment, out)
                 elif state.session is None:
                     _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step, calls=calls), moment, out)
                 else:
@@ -245,6 +249,7 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 reason, difference = explained(state, command)
                 _park(state, reason, moment, out, difference)
                 return
+    heard(state, turn, moment, out)
 
 
 def _fail(
@@ -278,28 +283,6 @@ def _schedule_step(state: RunState, command: frames.ScheduleStep, moment: Moment
         asked_again(shelved, command, moment, out)
 
 
-def _schedule_child(state: RunState, command: frames.ScheduleChild, moment: Moment, out: Decision) -> None:
-    if command.key in state.children:
-        return
-    already = sum(isinstance(event, ev.ChildScheduled) for event in out.events)
-    number = state.children_made + already + 1
-    run_id = f"{state.run_id}.{number}" if state.session is None else f"{state.run_id}/{state.turns + 1}.{number}"
-    out.events.append(
-        ev.ChildScheduled(
-            at=moment.now,
-            key=command.key,
-            run_id=run_id,
-            app=state.app,
-            workflow=command.workflow,
-            arguments=command.arguments,
-            version=command.version,
-            fingerprint=command.fingerprint,
-            budget=command.budget,
-        )
-    )
-    out.then.append(do.StartChild(command.key))
-
-
 def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
     """Stop what the program no longer awaits."""
     if key in state.timers:
@@ -311,28 +294,7 @@ def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
     elif (step := state.steps.get(key)) is not None and step.open:
         cancel_step(state, step, moment, out)
     elif (child := state.children.get(key)) is not None and child.open:
-        out.now.append(do.CancelChild(key, child.run_id))
-        failure = Failure(outcome="cancelled", message="no longer awaited")
-        out.events.append(ev.ChildEnded(at=moment.now, key=key, run_id=child.run_id, failure=failure))
-        out.then.append(do.ReleaseSteps())
-
-
-def _child_finished(state: RunState, happened: do.ChildFinished, moment: Moment, out: Decision) -> None:
-    child = state.children.get(happened.key)
-    if child is None or not child.open:
-        return
-    out.events.append(
-        ev.ChildEnded(
-            at=moment.now,
-            key=happened.key,
-            run_id=child.run_id,
-            result=happened.result,
-            failure=happened.failure,
-            step=happened.step,
-            attempts=happened.attempts,
-        )
-    )
-    out.then.append(do.ReleaseSteps())
+        withdraw_child(state, key, out)
 
 
 def _end(
@@ -346,9 +308,10 @@ def _end(
     for key, question in state.questions.items():
         if question.step is None and key not in gone:
             approval_withdrawn(state, key, moment, out)
+    at_once = time_is_over(state, moment, out)
     for key, child in state.children.items():
         if child.open and key not in gone:
-            _withdraw(state, key, moment, out)
+            abandon_child(state, key, moment, out, at_once=at_once)
     out.events.append(event)
     out.now.append(do.EndProgram())
     out.then.append(do.Announce())
@@ -375,5 +338,5 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.Pause: _pause,
     do.Resume: _resume,
     do.Overdrawn: overdrawn,
-    do.ChildFinished: _child_finished,
+    do.ChildFinished: child_finished,
 }

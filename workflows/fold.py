@@ -11,8 +11,10 @@ from understudy.journal.protocol import Stored
 from understudy.messages.events import (
     AnyEvent,
     ApprovalAsked,
+    CancelHeard,
     CancelRequested,
     ChildScheduled,
+    CleanupLimited,
     CodeAdopted,
     MessageSent,
     ProgramEnded,
@@ -146,8 +148,17 @@ def _program_ended(state: RunState, event: ProgramEnded) -> None:
 
 def _cancel_requested(state: RunState, event: CancelRequested) -> None:
     state.cancel_requested = event.at
-    state.reason = event.reason
+    state.cancel_reason = state.reason = event.reason
     state.resolutions.append(Resolution(key=CANCEL_KEY, at=event.at, kind="cancel"))
+
+
+def _cancel_heard(state: RunState, _event: CancelHeard) -> None:
+    state.cancel_heard = True
+
+
+def _cleanup_limited(state: RunState, event: CleanupLimited) -> None:
+    state.cancel_due = event.due
+    state.wait_changes.append((CANCEL_KEY, event.due))
 
 
 def _run_completed(state: RunState, event: RunCompleted) -> None:
@@ -176,6 +187,8 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
         state.wait_changes.append((key, None))
     state.timers.clear()
     fold_budgets.clear_wall(state)
+    if state.cancel_due is not None:
+        state.wait_changes.append((CANCEL_KEY, None))
 
 
 def _run_parked(state: RunState, event: RunParked) -> None:
@@ -195,7 +208,7 @@ def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | No
 def _run_resumed(state: RunState, event: RunResumed) -> None:
     fold_budgets.resumed(state, event)
     state.halted = None
-    state.reason = None
+    state.reason = state.cancel_reason
     state.program_crashes = 0
 
 
@@ -205,6 +218,8 @@ _FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
     CodeAdopted: _code_adopted,
     ProgramEnded: _program_ended,
     CancelRequested: _cancel_requested,
+    CancelHeard: _cancel_heard,
+    CleanupLimited: _cleanup_limited,
     RunCompleted: _run_completed,
     RunFailed: _run_failed,
     RunCancelled: _run_cancelled,

@@ -13,7 +13,8 @@ from understudy.workflows.state import CANCEL_KEY, RunState, Step
 def _run_retried(state: RunState, event: RunRetried) -> None:
     state.ended = state.ended_at = state.halted = None
     state.failure = state.failed_step = state.reason = None
-    state.program = state.cancel_requested = None
+    state.program = None
+    _forget_cancel(state)
     state.program_crashes = 0
     state.shared = event.state
     state.emitted = dict(event.emitted)
@@ -33,6 +34,11 @@ def _run_retried(state: RunState, event: RunRetried) -> None:
     state.timers = dict(event.timers)
     state.wait_changes.extend(event.timers.items())
     fold_budgets.set_wall(state)
+
+
+def _forget_cancel(state: RunState) -> None:
+    state.cancel_requested = state.cancel_reason = state.cancel_due = None
+    state.cancel_heard = False
 
 
 def _forget_outcomes(state: RunState, event: RunRetried) -> None:
@@ -92,7 +98,8 @@ def unshelve(state: RunState, step: Step) -> None:
 
 
 def _run_forked(state: RunState, event: RunForked) -> None:
-    state.cancel_requested = state.reason = None  # what its origin was asked to do is not asked of it
+    state.reason = None
+    _forget_cancel(state)  # what its origin was asked to do is not asked of it
     state.inherited, state.later_seed = len(state.resolutions), event.seed
     state.diverted = event.key
     if not event.given:

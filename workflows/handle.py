@@ -1,6 +1,8 @@
 """The handle on a run that its starter holds."""
 
+import math
 from collections.abc import Callable, Generator, Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -173,9 +175,28 @@ class Run(Generic[R]):
         """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""
         return self._host.reads.approvals(self.id)
 
-    def cancel(self, reason: str | None = None) -> None:
-        """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is."""
-        check(self._host.send(CancelRun(run_id=self.id, reason=reason)))
+    def cancel(self, reason: str | None = None, *, within: float | timedelta | None = None) -> None:
+        """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is.
+
+        The workflow sees ``asyncio.CancelledError`` where it awaits, and may clean up by steps, waits and messages like
+        any other code, for as long as that takes: across restarts of the orchestrator, and whatever its budget says. A
+        paused or parked run goes on for it. Children are cancelled in the same way, and awaited. A run that was not
+        begun ends at once. Cancelling again changes nothing, but lets a run go on that was paused or parked meanwhile.
+
+        Args:
+            reason: Why; it is kept with the run.
+            within: Seconds from now, above or equal to 0, after which the run and its children are ended without the
+                rest of their cleanup; None without limit. Of several limits the earliest counts.
+
+        Raises:
+            InvalidInput: ``within`` is no such number.
+        """
+        limit = within.total_seconds() if isinstance(within, timedelta) else within
+        if limit is not None and not (isinstance(limit, (int, float)) and math.isfinite(limit) and limit >= 0):
+            msg = f"within is a number of seconds from 0 on, or None for no limit, not {within!r}"
+            raise InvalidInput(msg, (("within", msg),))
+        command = CancelRun(run_id=self.id, reason=reason, within=None if limit is None else float(limit))
+        check(self._host.send(command))
 
     def signal(self, message: BaseModel, key: str | None = None) -> None:
         """Send the run a message, which its workflow takes with ``receive``; returns once that is on the disk.

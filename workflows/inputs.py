@@ -115,6 +115,10 @@ class Cancel:
     """Somebody wants the run to end early."""
 
     reason: str | None
+    within: float | None = None
+    """Seconds that it has to clean up; None for as long as that takes."""
+    again: bool = True
+    """Whether a run goes on that was asked before and was paused or parked since: not because its parent asks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +305,8 @@ class CancelChild:
 
     key: str
     run_id: str
+    at_once: bool = False
+    """Whether it may not even clean up: the time for that is over."""
 
 
 @dataclass(frozen=True, slots=True)

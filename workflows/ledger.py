@@ -35,7 +35,7 @@ class Ledger:
                 if run.budget is not None:
                     spending = Spending()
                     _add_tree(owner, past, events, spending)
-                    account = Account(owner, run.budget, run.started_at, spending)
+                    account = Account(owner, run.budget, run.started_at, spending, run.cancel_requested is not None)
                     self._accounts.setdefault(owner, account)
 
     def note(self, state: RunState, events: Sequence[AnyEvent]) -> None:
@@ -45,6 +45,7 @@ class Ledger:
                 self.open(state)
                 self._accounts[state.run_id].spending.add_attempts(_attempts_of(state))
             self._accounts[state.run_id].budget = state.budget
+            self._accounts[state.run_id].lifted = state.cancel_requested is not None
         for owner in state.accounts:
             if (account := self._accounts.get(owner)) is not None:
                 account.spending.add(events)

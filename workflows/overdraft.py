@@ -48,6 +48,8 @@ class Account:
     budget: Budget
     started_at: float
     spending: Spending = field(default_factory=Spending)
+    lifted: bool = False
+    """Whether the run was cancelled: then its budget keeps neither it nor those below it from cleaning up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Overdraft:
 
 def overdraft(account: Account, now: float) -> Overdraft | None:
     """Say whether a budget is used up, None where all of it goes further."""
+    if account.lifted:
+        return None
     budget, spent = account.budget, account.spending
     used = {
         "wall": (now - account.started_at, budget.wall, "{:.0f} of {:g} s"),

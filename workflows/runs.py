@@ -29,7 +29,7 @@ from understudy.workflows.reads import load
 from understudy.workflows.retries import Retries
 from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.services import Services
-from understudy.workflows.state import RunState
+from understudy.workflows.state import CANCEL_KEY, RunState
 from understudy.workflows.supervisor import RunSupervisor
 from understudy.workflows.views import failed_at
 from understudy.workflows.watchers import Watchers
@@ -251,6 +251,9 @@ class Runs:
         for timer in self._services.journal.timers(waiting=True):
             if not is_schedule(timer.run_id):
                 waiting.setdefault(timer.run_id, timer.due)
+        for timer in self._services.journal.timers():
+            if timer.key == CANCEL_KEY:  # a parked run too is ended once the time of its cleanup is over
+                waiting[timer.run_id] = min(timer.due, waiting.get(timer.run_id, timer.due))
         for mark in self._services.journal.marks("outgoing"):
             waiting[mark.run_id] = 0.0  # whatever else it is at, its messages have to be delivered
         return states, waiting

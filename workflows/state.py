@@ -218,6 +218,12 @@ class RunState:
     program_crashes: int = 0
     """Deaths of program workers charged to this run."""
     cancel_requested: float | None = None
+    """When the run was asked to end early; None where it was not."""
+    cancel_reason: str | None = None
+    cancel_due: float | None = None
+    """When the run is ended without the rest of its cleanup; None without a limit."""
+    cancel_heard: bool = False
+    """Whether the program has answered the cancellation: until then no attempt begins."""
     halted: Literal["parked", "paused"] | None = None
     """Why nothing new may begin: a person must look, or wants it so."""
     ended: RunStatus | None = None
@@ -260,11 +266,21 @@ class RunState:
             return self.halted
         if self.idle:
             return "waiting"
-        if self.program is None and not (self.emitted or self.asked):
+        if not self.begun:
             return "pending"
         waits = self.timers or self.receives or self.questions
-        asleep = self.in_flight == self.escalated and bool(waits) and self.cancel_requested is None
+        asleep = self.in_flight == self.escalated and bool(waits) and not self.holding
         return "waiting" if asleep else "running"
+
+    @property
+    def begun(self) -> bool:
+        """Whether the program has asked for anything, or a worker has it: then it may have something to clean up."""
+        return self.program is not None or bool(self.emitted or self.asked)
+
+    @property
+    def holding(self) -> bool:
+        """Whether attempts wait for the program to say which of them it still awaits, after a cancellation."""
+        return self.cancel_requested is not None and not self.cancel_heard
 
     @property
     def idle(self) -> bool:

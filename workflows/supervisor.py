@@ -19,8 +19,9 @@ from understudy.messages.errors import EventUnwritable, JournalError, SequenceCo
 from understudy.messages.events import AnyEvent, RunParked
 from understudy.supervision.actor import LoopActor, tell_living
 from understudy.workflows import inputs as do
+from understudy.workflows.cancelling import why_parked
 from understudy.workflows.clock import Alarm
-from understudy.workflows.decide import CANCEL_GRACE, decide
+from understudy.workflows.decide import decide
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.fold import fold
 from understudy.workflows.fold_budgets import wall
@@ -131,7 +132,7 @@ class RunSupervisor(LoopActor):
         logger.opt(exception=error).error("run {} stopped by a fault of the engine", self.state.run_id)
         if self.state.ended is None and not self.state.halted:
             reason = "a fault of the engine: " + "".join(traceback.format_exception_only(error)).strip()
-            parked = RunParked(at=self._services.clock(), reason=reason)
+            parked = RunParked(at=self._services.clock(), reason=why_parked(self.state, reason))
             self._carry_out(Decision(events=[parked], now=[do.EndProgram()], then=[do.Announce()]))
 
     # ------------------------------------------------------------ record and apply
@@ -263,9 +264,9 @@ class RunSupervisor(LoopActor):
             case do.StartChild(key=key):
                 if self.state.children[key].open:
                     self._services.directory.launch_child(self.state, key)
-            case do.CancelChild(run_id=run_id):
+            case do.CancelChild(run_id=run_id, at_once=at_once):
                 reason = f"run {self.state.run_id} no longer awaits it"
-                self._services.directory.route(run_id, do.Cancel(reason))
+                self._services.directory.route(run_id, do.Cancel(reason, 0.0 if at_once else None, again=False))
             case do.PauseChild(key=key):
                 self._tell_child(key, do.Pause(self.state.reason))
             case do.ResumeChild(key=key):
@@ -340,15 +341,14 @@ class RunSupervisor(LoopActor):
         return None if self.state.halted or self.state.cancel_requested is not None else wall(self.state)
 
     def _next_due(self) -> float | None:
-        if self.state.halted:
-            return None
-        if not self.state.timers and not self.state.retries and self.state.cancel_requested is None:
-            return None
-        dues = list(self.state.timers.values())
-        dues += [due for key, due in self.state.retries.items() if key not in self._jobs]
-        if self.state.cancel_requested is not None:
-            dues.append(self.state.cancel_requested + CANCEL_GRACE)
-        return min(dues, default=None)
+        state = self.state
+        due = state.cancel_due
+        if not state.halted and (state.timers or state.retries):
+            dues = list(state.timers.values())
+            if not state.holding:
+                dues += [due for key, due in state.retries.items() if key not in self._jobs]
+            due = min(dues if due is None else [*dues, due], default=None)
+        return due
 
     @property
     def program_worker(self) -> str | None:

@@ -79,11 +79,11 @@ def _drop_rest(state: RunState, moment: Moment, out: Decision) -> None:
     for step in state.steps.values():
         if step.open:
             cancel_step(state, step, moment, out)
-    out.now.extend(do.CancelChild(key, child.run_id) for key, child in state.children.items() if child.open)
+    cancelled = [do.CancelChild(key, child.run_id) for key, child in state.children.items() if child.open]
     # What was asked for in the very moment of the end is nobody's any more: no state will know of it.
     gone = (do.Dispatch, do.Judge, do.StartChild, do.ReleaseSteps)
     out.now = [effect for effect in out.now if not isinstance(effect, gone)]
-    out.then = [effect for effect in out.then if not isinstance(effect, gone)]
+    out.then = [effect for effect in out.then if not isinstance(effect, gone)] + cancelled
 
 
 def _over(
@@ -93,7 +93,10 @@ def _over(
     out.now.append(do.EndProgram())
     out.then.append(do.TurnOver(event))
     more = len(state.mailbox) > 1
-    if stop:
+    if state.cancel_requested is not None:
+        out.events.append(ev.RunCancelled(at=moment.now, reason=state.cancel_reason))
+        out.then.append(do.Announce())
+    elif stop:
         assert isinstance(event, ev.TurnFailed)
         reason = (
             f"message {event.number} failed ({event.failure.sentence()}) and is in the dead letters; the session is "

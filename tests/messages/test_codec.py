@@ -288,4 +288,4 @@ def test_a_message_is_frozen_and_closed() -> None:
 
 def test_the_body_of_a_frame_is_plain_json() -> None:
     body = COMMANDS.encode(CancelRun(run_id="r"))[HEADER.size :]
-    assert json.loads(body)["message"] == {"type": "run.cancel", "run_id": "r", "reason": None}
+    assert json.loads(body)["message"] == {"type": "run.cancel", "run_id": "r", "reason": None, "within": None}

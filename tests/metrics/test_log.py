@@ -118,6 +118,8 @@ SENTENCES = [
         "run r lost its program: the process hung (not counted against the run)",
     ),
     (ev.CancelRequested(at=1.0), "run r is to be cancelled"),
+    (ev.CancelHeard(at=1.0), "run r has been told that it is cancelled"),
+    (ev.CleanupLimited(at=1.0, due=2.0), "run r has until 1970-01-01T00:00:02+00:00 to clean up"),
     (ev.RunCompleted(at=1.0), "run r completed"),
     (
         ev.RunFailed(at=1.0, failure=Failure(outcome="error", type="KeyError", message="'x'"), step=KEY),

@@ -152,17 +152,6 @@ def test_who_is_told_that_its_budget_is_used_up_stops_or_lets_go_on_what_it_has_
     assert case.happen(do.Overdrawn("no more")) == Decision()
 
 
-def test_a_run_that_is_cancelled_over_its_budget_ends_and_is_not_parked() -> None:
-    case = Limited(Budget(attempts=1))
-    case.happen(do.ProgramAssigned("program-1", 7, 1))
-    case.step("a#1")
-    case.happen(do.Cancel(None))
-    decision = case.turn(schedule("cleanup#1"))
-    assert (types(decision), decision.now) == (["step.scheduled"], [])
-    case.now += 10
-    assert types(case.happen(do.Tick()))[-1] == "run.cancelled"
-
-
 def test_a_budget_is_raised_by_what_is_named_and_one_may_be_given_later() -> None:
     case = Limited(Budget(usd=1.0, attempts=3))
     assert types(case.happen(do.Resume(Budget(usd=2.0)))) == ["run.resumed"]

@@ -22,7 +22,7 @@ from understudy.messages.frames import (
 )
 from understudy.messages.policy import Retry, StepOptions
 from understudy.workflows import inputs as do
-from understudy.workflows.decide import CANCEL_GRACE, decide
+from understudy.workflows.decide import decide
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.fold import fold
 from understudy.workflows.state import RunState
@@ -221,7 +221,7 @@ def test_the_end_of_a_run_ends_everything_that_still_goes_on_for_it() -> None:
     decision = case.turn(Return(result=1))
     assert case.state.status == "completed"
     assert do.WithdrawStep("search#1") in decision.now
-    assert do.CancelChild("child#1", "r.1") in decision.now
+    assert do.CancelChild("child#1", "r.1") in decision.then
     assert do.EndProgram() in decision.now
     assert decision.then[-1] == do.Announce()
     assert case.state.timers == {}
@@ -235,17 +235,6 @@ def test_nothing_happens_after_a_run_has_ended() -> None:
     assert case.state.status == "failed"
     for happened in (do.Tick(), do.Cancel(None), do.Recover(orphaned=True), do.ProgramTurn(Turn(run_id="r"))):
         assert case.happen(happened) == Decision()
-
-
-def test_a_cancelled_program_may_clean_up_and_is_ended_after_a_grace() -> None:
-    case = Case()
-    case.happen(do.ProgramAssigned("program-1", 7, 1))
-    decision = case.happen(do.Cancel("enough"))
-    assert types(decision) == ["cancel.requested"]
-    assert decision.then == [do.ReleaseSteps()]
-    assert case.happen(do.Cancel("again")) == Decision(), "asking twice is asking once"
-    case.now += CANCEL_GRACE
-    assert types(case.happen(do.Tick()))[-1] == "run.cancelled"
 
 
 def test_a_run_is_cancelled_at_once_where_no_program_could_clean_up() -> None:

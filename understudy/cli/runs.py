@@ -211,13 +211,19 @@ def result(settings: Settings, run_id: str, timeout: float) -> int:
 @runs.command()
 @click.argument("run_id", metavar="ID")
 @click.option("--reason", help="Why; it is kept with the run.")
+@click.option(
+    "--within",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Seconds after which it is ended without the rest of its cleanup; 0 is at once.",
+)
 @common
 @pass_settings
-def cancel(settings: Settings, run_id: str, reason: str | None) -> None:
-    """Ask a run to end early. Its program may clean up."""
+def cancel(settings: Settings, run_id: str, reason: str | None, within: float | None) -> None:
+    """Ask a run to end early. Its program may clean up, also that of a paused or parked run."""
     from understudy.messages.commands import CancelRun
 
-    _steer(settings, CancelRun(run_id=run_id, reason=reason), "was asked to end")
+    _steer(settings, CancelRun(run_id=run_id, reason=reason, within=within), "was asked to end")
 
 
 @runs.command()

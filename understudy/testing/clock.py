@@ -41,7 +41,7 @@ class VirtualClock:
     """Stands still while something happens, and jumps over the time in which nothing does.
 
     All times of an orchestrator that is given this clock are its times: durable timers (``sleep``,
-    ``asyncio.timeout``, ``receive(timeout=...)``), retries and their delays, schedules, the grace of cancellations,
+    ``asyncio.timeout``, ``receive(timeout=...)``), retries and their delays, schedules, limits of cleanup,
     ``now()`` in workflows, and the times in the journal. When nothing is under way any more, no step, no program, no
     write to the journal, it jumps to the next moment for which anything is set.
 
