@@ -8,6 +8,7 @@ from understudy.messages import frames
 from understudy.messages.failures import Failure
 from understudy.workflows import inputs as do
 from understudy.workflows.decision import Decision, Moment
+from understudy.workflows.ids import child_id, turn_child_id
 from understudy.workflows.state import RunState
 
 
@@ -17,7 +18,10 @@ def schedule_child(state: RunState, command: frames.ScheduleChild, moment: Momen
         return
     already = sum(isinstance(event, ev.ChildScheduled) for event in out.events)
     number = state.children_made + already + 1
-    run_id = f"{state.run_id}.{number}" if state.session is None else f"{state.run_id}/{state.turns + 1}.{number}"
+    if state.session is None:
+        run_id = child_id(state.run_id, number)
+    else:
+        run_id = turn_child_id(state.run_id, state.turns + 1, number)
     out.events.append(
         ev.ChildScheduled(
             at=moment.now,

@@ -61,6 +61,7 @@ from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, L
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.approving import Find, prepare_decision
 from understudy.workflows.helm import run_id
+from understudy.workflows.ids import REDRIVE, id_fault, message_key_fault
 from understudy.workflows.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
 from understudy.workflows.post import Address, PostOffice
 from understudy.workflows.runs import Runs
@@ -108,8 +109,8 @@ class Clerk:
             case CancelRun(run_id=run_id, reason=reason, within=within):
                 return await self._post.tell_run(run_id, Cancel(reason, within))
             case SignalRun(run_id=run_id, name=name, value=value, key=key):
-                if (long := _too_long(value)) is not None:
-                    return long
+                if (refused := _too_long(value) or _no_key(key)) is not None:
+                    return refused
                 return await self._post.tell_run(run_id, Signal(name, value, key))
             case DecideApproval():
                 prepared = await prepare_decision(command, self._find_approval, self._ask)
@@ -155,6 +156,8 @@ class Clerk:
 
         One that exists keeps to its version, and needs no look where it was started with just these.
         """
+        if (wrong := id_fault(command.run_id)) is not None:
+            return Refused(code="invalid", message=wrong)
         stored = await asyncio.get_running_loop().run_in_executor(None, self._started, command.run_id)
         if stored is not None:
             same = (stored.app, stored.workflow, stored.arguments)
@@ -289,8 +292,8 @@ class Clerk:
 
     async def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
         """Bring a message to a session, or refuse it; the message is known to fit."""
-        if (long := _too_long(command.value)) is not None:
-            return long
+        if (refused := _too_long(command.value) or _no_key(command.key)) is not None:
+            return refused
         address = Address(command.app, command.session, command.session_key, on_failure)
         key = secrets.token_hex(16) if command.key is None and isinstance(command, AskSession) else command.key
         signal = Signal(command.name, command.value, key)
@@ -333,7 +336,7 @@ class Clerk:
         if isinstance(event, StepFailed):
             message = f"step {letter} belongs to its run: mend it, then `understudy runs retry {run_id}`"
             return Refused(code="conflict", message=message)
-        again = await self._post.tell_run(run_id, Signal(event.name, event.value, key=f"redrive/{letter}"))
+        again = await self._post.tell_run(run_id, Signal(event.name, event.value, key=f"{REDRIVE}{letter}"))
         if isinstance(again, Refused):
             return again
         await self._post.tell_run(run_id, SettleDeadLetter(letter, "redriven"))
@@ -347,6 +350,12 @@ def _too_long(value: Json) -> Refused | None:
         return None
     message = f"the message has {size} bytes as JSON, and {LONGEST_MESSAGE} are the most: leave what is long in a file"
     return Refused(code="invalid", message=message)
+
+
+def _no_key(key: str | None) -> Refused | None:
+    """Refuse a key that a message might have which nobody has chosen a key for."""
+    wrong = message_key_fault(key)
+    return None if wrong is None else Refused(code="invalid", message=wrong)
 
 
 def _touch(act: Callable[[], None]) -> Reply:

@@ -18,6 +18,7 @@ from understudy.messages.commands import ForkRun
 from understudy.messages.errors import InvalidInput
 from understudy.messages.events import AnyEvent
 from understudy.workflows.history import History, PastCall
+from understudy.workflows.ids import child_id
 from understudy.workflows.rewind import rewound
 
 
@@ -166,7 +167,7 @@ class _Copy:
         self._children += 1
         changes: dict[str, object] = {}
         if key in self._open:
-            changes["run_id"] = f"{self._run_id}.{self._children}"
+            changes["run_id"] = child_id(self._run_id, self._children)
         if key == self._command.at and self._command.input is not None:
             changes["arguments"] = self._command.input
         return event.model_copy(update=changes)

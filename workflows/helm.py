@@ -45,6 +45,7 @@ from understudy.metrics.figures import Metrics
 from understudy.workflows.approving import check_decision
 from understudy.workflows.conversation import Session
 from understudy.workflows.handle import Run, check
+from understudy.workflows.ids import id_fault
 from understudy.workflows.looks import Looks
 from understudy.workflows.scheduling import Scheduling
 from understudy.workflows.session import Handler, check_handler, key_fault
@@ -53,11 +54,10 @@ from understudy.workflows.workflow import Workflow, check_workflow
 R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
-
 ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
 """What new run ids end in: nothing that is taken for something else, or spells a word."""
-MAX_ID: Final = 200
-"""Characters a run id may have."""
+ID_LENGTH: Final = 12
+"""How many of them: so many that of a hundred million runs no two should ever be called the same."""
 
 
 class Helm(Scheduling, ABC):
@@ -298,12 +298,8 @@ def run_id(given: object, workflow: str) -> str:
         ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
     """
     if given is None:
-        return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(8))}"
-    if (
-        not isinstance(given, str)
-        or not 1 <= len(given) <= MAX_ID
-        or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given)
-    ):
-        msg = f"a run id is 1 to 200 letters, digits, '.', '_' or '-', not {given!r}"
-        raise ValueError(msg)
+        return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(ID_LENGTH))}"
+    if (wrong := id_fault(given)) is not None:
+        raise ValueError(wrong)
+    assert isinstance(given, str)
     return given

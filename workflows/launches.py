@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from understudy.workflows.runs import Runs
 
 Reply: TypeAlias = Callable[[Accepted | Refused], None]
+Attach: TypeAlias = Callable[[RunState], Accepted | Refused]
 
 
 @dataclass(slots=True)
@@ -29,8 +30,8 @@ class _Launch:
 
     ref: pykka.ActorRef[RunSupervisor]
     state: RunState
-    replies: list[tuple[StartRun, Reply]]
-    """Who started it, the one that wrote its first event first."""
+    replies: list[tuple[Attach, Reply]]
+    """Who started it, the one that wrote its first event first, each with what it says of a run that is there."""
     messages: list[Input | Confirmed] = field(default_factory=list[Input | Confirmed])
     """What came for it meanwhile."""
 
@@ -75,9 +76,9 @@ class Launches:
     ) -> None:
         """Start a run, or find the one that its id started before; ``reply`` is called once that is on the disk."""
         if (state := self._runs.state(command.run_id)) is not None:
-            reply(_attach(command, state.app, state.workflow, state.arguments))
+            reply(_attach(command, state, parent, key))
         elif (launching := self._under_way.get(command.run_id)) is not None:
-            launching.replies.append((command, reply))
+            launching.replies.append((partial(_attach, command, parent=parent, key=key), reply))
         elif (refused := self._runs.closed()) is not None:
             reply(refused)
         else:
@@ -95,25 +96,24 @@ class Launches:
                 budget=command.budget,
                 accounts=accounts if command.budget is None else (*accounts, command.run_id),
             )
-            self._begin(command, first, reply)
+            self._begin(first, partial(_attach, command, parent=parent, key=key), reply)
 
     def open(self, first: SessionOpened, reply: Reply) -> None:
         """Open a session, or find it open; ``reply`` is called once that is on the disk."""
-        command = StartRun(run_id=first.run_id, app=first.app, workflow=first.session, arguments={})
         if self._runs.state(first.run_id) is not None:
             reply(Accepted(run_id=first.run_id, created=False))
         elif (launching := self._under_way.get(first.run_id)) is not None:
-            launching.replies.append((command, reply))
+            launching.replies.append((partial(_opened, first), reply))
         elif (refused := self._runs.closed()) is not None:
             reply(refused)
         else:
-            self._begin(command, first, reply)
+            self._begin(first, partial(_opened, first), reply)
 
-    def _begin(self, command: StartRun, first: RunStarted | SessionOpened, reply: Reply) -> None:
+    def _begin(self, first: RunStarted | SessionOpened, attach: Attach, reply: Reply) -> None:
         state = fold(None, first)
-        accepted = partial(self._launched, command.run_id)
+        accepted = partial(self._launched, first.run_id)
         ref = RunSupervisor.start(self._services, state, first=[first], accepted=accepted)
-        self._under_way[command.run_id] = _Launch(ref, state, [(command, reply)])
+        self._under_way[first.run_id] = _Launch(ref, state, [(attach, reply)])
         ref.tell(Begin())
 
     def _launched(self, run_id: str, error: JournalError | None) -> None:
@@ -126,26 +126,26 @@ class Launches:
         else:
             for happened in launch.messages:
                 self._runs.route(run_id, happened)
-        for index, (command, reply) in enumerate(launch.replies):
+        for index, (attach, reply) in enumerate(launch.replies):
             if error is None and index == 0:
                 reply(Accepted(run_id=run_id))
             elif error is None:
-                reply(_attach(command, launch.state.app, launch.state.workflow, launch.state.arguments))
+                reply(attach(launch.state))
             elif isinstance(error, SequenceConflict):
-                self._find(command, reply)
+                self._find(run_id, attach, reply)
             else:
                 reply(Refused(code="closed", message=str(error)))
 
-    def _find(self, command: StartRun, reply: Reply) -> None:
+    def _find(self, run_id: str, attach: Attach, reply: Reply) -> None:
         """The id is taken: attach to that run where it was started with the same, refuse where not."""
 
         def found(stored: RunState) -> None:
-            reply(_attach(command, stored.app, stored.workflow, stored.arguments))
+            reply(attach(stored))
 
         def failed(error: BaseException) -> None:
             reply(Refused(code="unavailable", message=str(error)))
 
-        self._runs.read(partial(_as_started, self._services, command.run_id), found, failed)
+        self._runs.read(partial(_as_started, self._services, run_id), found, failed)
 
     def close(self) -> None:
         """Stop every supervisor where it stands."""
@@ -153,13 +153,28 @@ class Launches:
             launch.ref.actor_stopped.set()
 
 
-def _attach(command: StartRun, app: str, workflow: str, arguments: object) -> Accepted | Refused:
-    """Answer a start whose id is known: the same question gets the same run, another one is a conflict."""
-    if (command.app, command.workflow, command.arguments) == (app, workflow, arguments):
-        return Accepted(run_id=command.run_id, created=False)
-    same = (command.app, command.workflow) == (app, workflow)
-    other = "other arguments" if same else f"workflow {workflow!r} of {app}"
-    message = f"run {command.run_id!r} exists and was started with {other}; choose another id, or start it as it was"
+def _attach(command: StartRun, stored: RunState, parent: str | None, key: str | None) -> Accepted | Refused:
+    """Answer a start whose id is known: the same question gets the same run, another one is a conflict.
+
+    A run that somebody has started under the id of a child is not that child, however alike the two may be.
+    """
+    run_id = command.run_id
+    if parent is not None and (stored.parent, stored.parent_key) != (parent, key):
+        message = f"run {run_id!r} exists and was not started by run {parent!r}, which was about to start it as {key}"
+        return Refused(code="conflict", message=message)
+    if (command.app, command.workflow, command.arguments) == (stored.app, stored.workflow, stored.arguments):
+        return Accepted(run_id=run_id, created=False)
+    same = (command.app, command.workflow) == (stored.app, stored.workflow)
+    other = "other arguments" if same else f"workflow {stored.workflow!r} of {stored.app}"
+    message = f"run {run_id!r} exists and was started with {other}; choose another id, or start it as it was"
+    return Refused(code="conflict", message=message)
+
+
+def _opened(first: SessionOpened, stored: RunState) -> Accepted | Refused:
+    """Answer who opens a session that is open."""
+    if (first.app, first.session) == (stored.app, stored.workflow):
+        return Accepted(run_id=stored.run_id, created=False)
+    message = f"session {stored.run_id} was opened by {stored.app}; send it messages from there"
     return Refused(code="conflict", message=message)
 
 

@@ -77,6 +77,11 @@ def _add_tree(
     own.add(past)
     spending.usd, spending.tokens = spending.usd + own.usd, spending.tokens + own.tokens
     spending.attempts += own.attempts
+    added: set[str] = set()
     for event in past:
-        if isinstance(event, ev.ChildScheduled) and event.run_id.startswith(f"{run_id}."):
-            _add_tree(event.run_id, events(event.run_id), events, spending)
+        if isinstance(event, ev.ChildScheduled) and event.run_id not in added:
+            child = events(event.run_id)
+            first = child[0] if child else None
+            if isinstance(first, ev.RunStarted) and first.parent == run_id:  # not one that a fork shares
+                added.add(event.run_id)
+                _add_tree(event.run_id, child, events, spending)

@@ -23,6 +23,7 @@ from understudy.messages.errors import (
 )
 from understudy.messages.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
 from understudy.messages.policy import OnFailure
+from understudy.workflows.ids import sent_key
 from understudy.workflows.inputs import Confirmed, Delivered, Input, Signal
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedule_reads import is_schedule
@@ -218,7 +219,7 @@ class PostOffice:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, sender: str, app: str, key: str, letter: Outgoing) -> None:
-        signal = Signal(letter.name, letter.value, key=f"{sender}:{key}")
+        signal = Signal(letter.name, letter.value, key=sent_key(sender, key))
         name, slash, session_key = letter.to.partition("/")
         while True:
             if slash:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from understudy.journal.pages import stored_events
-from understudy.journal.protocol import Journal, Mark, Stored
+from understudy.journal.protocol import Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
@@ -151,14 +151,21 @@ class Reads:
         """
         if run_id is not None and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
-        below = (f"{run_id}.", f"{run_id}/")
         found: list[ApprovalRecord] = []
         for mark in self.journal.marks("approval"):
-            if run_id is None or mark.run_id == run_id or mark.run_id.startswith(below):
-                event, row = self._event_of(mark), self.journal.run(mark.run_id)
-                if row is not None and isinstance(event, ApprovalAsked):
+            row = self.journal.run(mark.run_id)
+            if row is not None and (run_id is None or self._is_below(row, run_id)):
+                event = self._event_of(mark)
+                if isinstance(event, ApprovalAsked):
                     found.append(approval_record(mark.run_id, row.workflow, event))
         return sorted(found, key=lambda record: (record.asked_at, record.id))
+
+    def _is_below(self, row: RunRow, run_id: str) -> bool:
+        """Whether a run is another one, its child, or a child of that."""
+        above: RunRow | None = row
+        while above is not None and above.id != run_id:
+            above = None if above.parent is None else self.journal.run(above.parent)
+        return above is not None
 
     def find_approval(self, approval: str) -> Asked:
         """Find what an approval's id stands for.

@@ -13,6 +13,7 @@ from understudy.messages.errors import ScheduleBusy, ScheduleNotFound, Understud
 from understudy.messages.events import AnyEvent
 from understudy.messages.schedules import Plan, ScheduleState
 from understudy.workflows.fold_schedule import fold_schedule
+from understudy.workflows.ids import scheduled_id
 from understudy.workflows.schedule_times import moments, next_after, stamp
 
 ON_TIME: Final = 5.0
@@ -247,7 +248,7 @@ def _trigger(out: Verdict) -> None:
         what = f"run {running[0].run_id} goes on" if overlap == "skip" else f"{QUEUED} runs wait already"
         out.refused = ScheduleBusy(f"schedule {out.name!r} starts no run now, because {what}")
         return
-    out.run_id = f"{out.name}-{stamp(math.floor(out.now))}-{state.triggered + 1}"
+    out.run_id = scheduled_id(out.name, f"{stamp(math.floor(out.now))}-{state.triggered + 1}")
     _meet(out, out.run_id, out.now, manual=True, next_due=None)
 
 
@@ -276,7 +277,7 @@ def _tick(out: Verdict) -> None:
         )
         met = met[-1:]
     for moment, next_due in zip(met, [*met, due][1:], strict=True):
-        _meet(out, f"{out.name}-{stamp(moment)}", moment, manual=False, next_due=next_due)
+        _meet(out, scheduled_id(out.name, stamp(moment)), moment, manual=False, next_due=next_due)
 
 
 def _pass_over_late(out: Verdict) -> float:

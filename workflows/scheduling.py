@@ -54,7 +54,7 @@ class Scheduling(ABC):
 
         Args:
             name: Identity of the schedule: letters, digits, ``.``, ``_`` and ``-``. Ids of its runs are made of it and
-                the moment at which each is due, such as ``nightly-20261122T030000Z``.
+                the moment at which each is due, such as ``nightly~20261122T030000Z``.
             workflow: What to run.
             args: Its arguments, the same for every run.
             cron: When: minute, hour, day of the month, month and weekday, or six fields with seconds first.

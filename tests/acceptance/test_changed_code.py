@@ -89,7 +89,7 @@ def begin(life: Life, app: Path, name: str = "trip") -> None:
         run = orchestrator.start_app(str(app), name, {"folder": str(app.parent)}, id="r")
         eventually(lambda: run.status == "waiting" or name == "parent", what="the wait")
         if name == "parent":
-            waiting = lambda: [run.id for run in orchestrator.runs("waiting") if run.id == "r.1"]  # noqa: E731
+            waiting = lambda: [run.id for run in orchestrator.runs("waiting") if run.id == "r~1"]  # noqa: E731
             eventually(waiting, what="the child's wait")
 
 
@@ -184,12 +184,12 @@ def test_a_child_keeps_its_own_code_and_is_parked_by_itself(app, life):
         '    await other(folder)\n    go = await receive(Go)\n    return await note(folder, f"child',
     )
     with life() as orchestrator:
-        go(orchestrator, "r.1")
-        eventually(lambda: orchestrator.get("r.1").status == "parked", what="the child's park")
+        go(orchestrator, "r~1")
+        eventually(lambda: orchestrator.get("r~1").status == "parked", what="the child's park")
         assert orchestrator.get("r").status in {"waiting", "running"}
     edit(app, "    await other(folder)\n", "")
     with life() as orchestrator:
-        orchestrator.get("r.1").resume()
+        orchestrator.get("r~1").resume()
         assert orchestrator.get("r").result(30) == "child 7"
 
 

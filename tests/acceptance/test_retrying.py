@@ -63,7 +63,7 @@ def test_a_parent_that_is_retried_lets_the_child_that_failed_go_on(orchestrator,
     (tmp_path / "ship").touch()
     run.retry()
     assert run.result(30) == "first, pay, ship"
-    assert orchestrator.get("family.1").status == "completed"
+    assert orchestrator.get("family~1").status == "completed"
     assert [line.split()[0] for line in log(tmp_path)] == ["first", "pay", "ship", "ship", "refund", "ship"]
 
 
@@ -72,7 +72,7 @@ def test_a_child_that_is_retried_alone_does_not_reach_the_parent_that_heard_of_i
     with pytest.raises(RunFailed):
         run.result(30)
     (tmp_path / "ship").touch()
-    child = orchestrator.get("family.1")
+    child = orchestrator.get("family~1")
     child.retry()
     assert child.result(30) == "pay, ship"
     assert run.status == "failed"

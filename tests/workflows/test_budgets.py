@@ -181,7 +181,10 @@ def test_an_account_is_added_up_from_the_journal_with_everything_below_it() -> N
     child = ev.ChildScheduled(at=1.0, key="x#1", run_id="r.1", app="a", workflow="c", arguments={})
     journals: dict[str, list[ev.AnyEvent]] = {
         "r": [started("r", Budget(usd=1.0, attempts=9), "r"), child, *attempt("1", 0.25)],
-        "r.1": [started("r.1", Budget(usd=0.1), "r", "r.1"), *attempt("2", 0.5)],
+        "r.1": [
+            started("r.1", Budget(usd=0.1), "r", "r.1").model_copy(update={"parent": "r"}),
+            *attempt("2", 0.5),
+        ],
     }
     ledger = Ledger()
     state = fold(None, journals["r.1"][0])

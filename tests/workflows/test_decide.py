@@ -221,7 +221,7 @@ def test_the_end_of_a_run_ends_everything_that_still_goes_on_for_it() -> None:
     decision = case.turn(Return(result=1))
     assert case.state.status == "completed"
     assert do.WithdrawStep("search#1") in decision.now
-    assert do.CancelChild("child#1", "r.1") in decision.then
+    assert do.CancelChild("child#1", "r~1") in decision.then
     assert do.EndProgram() in decision.now
     assert decision.then[-1] == do.Announce()
     assert case.state.timers == {}

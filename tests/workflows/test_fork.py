@@ -146,7 +146,7 @@ def test_children_that_ended_give_their_results_and_others_are_the_forks_own() -
     case.turn(raising("b#1"))
     case.now += 1000
     state, _ = fork(case)
-    assert {child.run_id: child.open for child in state.children.values()} == {"r.1": False, "f.2": True}
+    assert {child.run_id: child.open for child in state.children.values()} == {"r~1": False, "f~2": True}
     assert state.timers == {"timer#1": case.now + 20}
     assert fork(case, at="y#1", result=5)[0].resolutions[-1].value == 5
 

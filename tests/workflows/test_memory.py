@@ -24,7 +24,7 @@ def test_children_of_children_give_their_results_to_those_that_wait(tmp_path: Pa
     with Orchestrator(tmp_path / "runs.db", home=tmp_path) as orchestrator:
         run = orchestrator.start(crowd, 5, id="crowd")
         assert run.result(timeout=30) == [3, 5, 7, 9, 11]
-        assert orchestrator.get("crowd.1.1").record.parent == "crowd.1"
+        assert orchestrator.get("crowd~1~1").record.parent == "crowd~1"
         eventually(lambda: live(orchestrator) == 0)
 
 

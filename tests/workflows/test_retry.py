@@ -265,7 +265,7 @@ def test_a_child_that_is_asked_for_again_is_another_run() -> None:
     case.turn(raising("a#1"))
     case.retry()
     case.turn(ScheduleChild(key="child#1", workflow="c", arguments={}))
-    assert case.state.children["child#1"].run_id == "r.2"
+    assert case.state.children["child#1"].run_id == "r~2"
 
 
 def test_a_child_that_failed_is_to_go_on_and_that_order_can_be_told_from_others() -> None:

@@ -236,7 +236,7 @@ def test_however_the_clock_moves_a_moment_is_due_once_and_never_early_and_none_i
                 expected.append(moment)
     assert sim.fired == expected
     assert sim.known.due > furthest or not looked
-    assert sim.started == [f"s-{stamp(moment)}" for moment in expected]
+    assert sim.started == [f"s~{stamp(moment)}" for moment in expected]
 
 
 @given(
@@ -357,14 +357,14 @@ def test_a_person_who_asks_for_a_run_learns_why_there_is_none():
     sim = Sim(plan(every=60.0))
     first = sim.happen(do.Trigger())
     assert first.refused is None
-    assert first.run_id == f"s-{stamp(START)}-1"
+    assert first.run_id == f"s~{stamp(START)}-1"
     refused = sim.happen(do.Trigger()).refused
     assert isinstance(refused, ScheduleBusy)
     assert first.run_id in str(refused)
     sim.happen(do.NotStarted(first.run_id, "no such file"))
     assert sim.known.firings[-1].reason == "no such file"
     sim.happen(do.Pause())
-    assert sim.happen(do.Trigger()).run_id == f"s-{stamp(START)}-2"
+    assert sim.happen(do.Trigger()).run_id == f"s~{stamp(START)}-2"
 
 
 def test_a_deleted_schedule_is_unknown_until_it_is_made_again():

@@ -83,6 +83,11 @@ async def asleep(folder: str) -> None:
 
 
 @workflow
+async def asks() -> str:
+    return (await approve("shall it be?")).decision
+
+
+@workflow
 async def parent(folder: str) -> None:
     try:
         await run(trip, folder)

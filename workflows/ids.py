@@ -1,0 +1,60 @@
+"""What runs and messages are called: what people may choose, and what is made so that nobody can have chosen it. Pure.
+
+Ids that are made of others, those of children and of scheduled runs, hold a ``~``, which no chosen id may hold. In
+older journals children are called ``PARENT.N``, which somebody may have chosen: who starts a child compares its parent.
+"""
+
+import re
+from typing import Final
+
+MAX_ID: Final = 200
+"""Characters a run id may have."""
+MADE: Final = "~"
+"""Stands in ids that are made of others, and in none that is chosen."""
+REDRIVE: Final = "redrive/"
+"""What the key of a message begins with that is a dead letter sent again."""
+_SENT: Final = re.compile(r".+:([0-9.]+/)?tell\(.*\)#[0-9]+", re.DOTALL)
+"""Keys of messages that programs send: the sender's id and its call."""
+
+
+def id_fault(given: object) -> str | None:
+    """Say why an id cannot be chosen; None where it can."""
+    if (
+        isinstance(given, str)
+        and 1 <= len(given) <= MAX_ID
+        and all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given)
+    ):
+        return None
+    made = isinstance(given, str) and MADE in given
+    why = f"; {MADE!r} stands in the ids of children and of scheduled runs, which nobody chooses" if made else ""
+    return f"a run id is 1 to {MAX_ID} letters, digits, '.', '_' or '-', not {given!r:.250}{why}"
+
+
+def child_id(parent: str, number: int) -> str:
+    """Name a run's child by its number."""
+    return f"{parent}{MADE}{number}"
+
+
+def turn_child_id(session: str, turn: int, number: int) -> str:
+    """Name a child of a session's turn; the ``/`` of a session is in no chosen id either."""
+    return f"{session}/{turn}.{number}"
+
+
+def scheduled_id(schedule: str, moment: str) -> str:
+    """Name the run of a schedule that is due at a moment."""
+    return f"{schedule}{MADE}{moment}"
+
+
+def sent_key(sender: str, call: str) -> str:
+    """Give the key of a message that a program sends, by which its receiver tells a repetition."""
+    return f"{sender}:{call}"
+
+
+def message_key_fault(key: str | None) -> str | None:
+    """Say why a message's key cannot be chosen; None where it can."""
+    if key is None or not (key.startswith(REDRIVE) or _SENT.fullmatch(key)):
+        return None
+    return (
+        f"the key {key!r:.250} is of the kind that is made for messages of workflows and for dead letters that are "
+        f"sent again; choose another one"
+    )
