@@ -1,5 +1,6 @@
 """A worker's end of its socket: reading by whoever has the main thread, sending from any thread, and a beat beside."""
 
+import contextlib
 import os
 import select
 import socket
@@ -14,7 +15,7 @@ from understudy.messages.frames import FromWorker, Heartbeat, Progress, ToWorker
 
 _READ_BYTES: Final = 64 * 1024  # below malloc's threshold for a mapping of its own, which each read would pay for
 _PROTOCOL_EXIT: Final = 76
-"""Exit code where the orchestrator sent bytes that are no message (``EX_PROTOCOL``)."""
+"""Exit code where the orchestrator sent bytes that are no message, or cannot be heard any more (``EX_PROTOCOL``)."""
 
 
 class Channel:
@@ -36,6 +37,7 @@ class Channel:
         self._heartbeat = heartbeat
         self._make_beat = beat
         self._pid = os.getpid()
+        self._inode = os.fstat(connection.fileno()).st_ino
         self._decoder = FrameDecoder()
         self._sending = threading.Lock()  # two threads write frames; a frame must not be cut by another
 
@@ -87,8 +89,21 @@ class Channel:
         poll: Any = select.poll()
         poll.register(self._connection.fileno(), select.POLLRDHUP)  # its end only: reading is the other thread's
         while not poll.poll(self._heartbeat * 1000):
+            self._check_socket()
             self.send(self._make_beat())
+        self._check_socket()
         _abandoned()
+
+    def _check_socket(self) -> None:
+        """End the process where code in it has closed the socket, whose number may be another file's by now."""
+        try:
+            same = os.fstat(self._connection.fileno()).st_ino == self._inode
+        except OSError:
+            same = False
+        if not same:
+            with contextlib.suppress(OSError):  # that may be closed, too
+                os.write(2, b"code in this worker has closed the socket to its orchestrator\n")
+            os._exit(_PROTOCOL_EXIT)
 
 
 def _abandoned() -> NoReturn:

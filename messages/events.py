@@ -354,6 +354,7 @@ AnyEvent: TypeAlias = Annotated[
     RunStarted
     | StepScheduled
     | AttemptStarted
+    | AttemptMoved
     | AttemptEnded
     | StepEvaluated
     | RetryScheduled

@@ -11,6 +11,7 @@ from understudy.messages.policy import StepKind, StepOptions
 
 __all__ = [
     "AttemptEnded",
+    "AttemptMoved",
     "AttemptStarted",
     "RetryScheduled",
     "StepCompleted",
@@ -42,6 +43,18 @@ class AttemptStarted(Event):
     attempt: int
     token: str
     """``epoch:counter``, never used twice. Only the newest token's result is accepted."""
+    worker: str
+    pid: int
+    incarnation: int
+
+
+class AttemptMoved(Event):
+    """An attempt was given to another worker, because the first one died without having read it."""
+
+    type: Literal["attempt.moved"] = "attempt.moved"
+    key: str
+    attempt: int
+    token: str
     worker: str
     pid: int
     incarnation: int

@@ -30,6 +30,7 @@ Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NUMBERS: Final[Mapping[Level, int]] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 LEVELS: Final[Mapping[type[Any], Level]] = {
     ev.AttemptStarted: "DEBUG",
+    ev.AttemptMoved: "WARNING",
     ev.StepScheduled: "DEBUG",
     ev.StateChanged: "DEBUG",
     ev.ValueEmitted: "DEBUG",

@@ -118,6 +118,7 @@ def _with_reason(verb: str) -> Callable[[Any], str]:
 _OF_STEPS = (
     ev.StepScheduled
     | ev.AttemptStarted
+    | ev.AttemptMoved
     | ev.AttemptEnded
     | ev.StepEvaluated
     | ev.RetryScheduled
@@ -144,6 +145,10 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
     ev.StepScheduled: lambda event: f"is due: {event.kind} {event.name}",
     ev.AttemptStarted: lambda event: (
         f"attempt {event.attempt} started on {event.worker} (pid {event.pid}, life {event.incarnation})"
+    ),
+    ev.AttemptMoved: lambda event: (
+        f"attempt {event.attempt} was given to {event.worker} (pid {event.pid}, life {event.incarnation}), as its "
+        "first worker died without having read it"
     ),
     ev.AttemptEnded: _attempt_ended,
     ev.StepEvaluated: _evaluated,

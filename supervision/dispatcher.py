@@ -52,8 +52,8 @@ class Dispatcher:
 
     Jobs wait in one queue, first come first served. Each goes to the least loaded worker that is ready; if none has
     room, one more is begun, up to the pool's size. A solo job gets a temporary worker of its own, besides the others,
-    which ends with it. A job that was given to a worker but not yet sent when it died goes back to the head of the
-    queue.
+    which ends with it. A job that its worker had not read when it died was not begun: it goes back to the head of the
+    queue. A streaming one is lost and not charged instead, as further messages for it may have been sent along.
     """
 
     def __init__(self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means) -> None:
@@ -180,12 +180,12 @@ class Dispatcher:
         job = flight.job
         flight.sent = True
         try:
-            slot.tell(job.frame)
+            flight.mark = slot.tell(job.frame)
         except CodecError as error:
             self._unsendable(flight, error)
             return False
         if type(job.frame) is StartProgram:
-            slot.turns.append(flight)
+            slot.turns.append((flight, flight.mark))
         if job.timeout is not None:
             flight.timer = self._loop.call_later(job.timeout, self._due, flight)
         return True
@@ -204,12 +204,13 @@ class Dispatcher:
         flight = self._flights.get(message.token)
         if flight is None or flight.slot is None or not flight.sent:
             return
-        if type(message.frame) is Resolve:
-            flight.slot.turns.append(flight)
         try:
-            flight.slot.tell(message.frame)
+            mark = flight.slot.tell(message.frame)
         except CodecError as error:
             self._unsendable(flight, error)
+            return
+        if type(message.frame) is Resolve:
+            flight.slot.turns.append((flight, mark))
 
     def _unsendable(self, flight: Flight, error: CodecError) -> None:
         """End a job whose frame is too long for the wire: no worker can ever take it."""
@@ -371,23 +372,24 @@ class Dispatcher:
     # ------------------------------------------------------------ workers die
 
     def settle(self, slot: Slot, obituary: Obituary) -> Blame:
-        """Tell the jobs of a dead worker; those that were never sent go back to the head of the queue."""
+        """Tell the jobs of a dead worker; those that it never began go back to the head of the queue."""
         self._room.pop(slot, None)
-        end = obituary.end.model_copy(update={"kind": "stopped"}) if obituary.ordered else obituary.end
-        holder = slot.holder()
+        holder = slot.holder(obituary.read)
         flights, slot.flights = list(slot.flights.values()), {}
-        running = [flight for flight in flights if flight.sent]
+        begun = [flight for flight in flights if flight.sent and flight.mark <= obituary.read]
+        culprits = [flight.job.token for flight in begun if flight.cut is not None]
+        end = self._end_of(slot, obituary, flights, culprits)
         verdict = blame(
             end,
-            [flight.job.token for flight in running],
-            culprits=[flight.job.token for flight in running if flight.cut is not None],
+            [flight.job.token for flight in begun],
+            culprits=culprits,
             turns=self._turns,
             holder=holder.job.token if holder is not None else None,
         )
         for flight in reversed(flights):
-            if not flight.sent:
-                self._requeue(flight, slot)
-        for flight in running:
+            if flight not in begun:
+                self._take_back(flight, slot, end)
+        for flight in begun:
             self._bury(flight, end, verdict)
         if (refusal := self.refusal()) is not None:
             self.refuse(refusal)
@@ -395,9 +397,23 @@ class Dispatcher:
             self._assign(self._queue.popitem(last=False)[1], other)
         return verdict
 
-    def _requeue(self, flight: Flight, slot: Slot) -> None:
-        """Put a job that was never sent back at the head of its queue."""
-        flight.slot = None
+    def _end_of(self, slot: Slot, obituary: Obituary, flights: list[Flight], culprits: list[str]) -> Exit:
+        """Give the end of a life as its jobs should see it."""
+        end = obituary.end
+        if obituary.ordered:
+            return end.model_copy(update={"kind": "stopped"})
+        if end.kind == "timeout" and slot.capacity > 1 and not culprits:
+            waited = next((flight.job.label for flight in flights if flight.cut == "overran"), "a job")
+            detail = f"it did not even read {waited}, whose time was over"
+            return end.model_copy(update={"kind": "blocked", "detail": detail})
+        return end
+
+    def _take_back(self, flight: Flight, slot: Slot, end: Exit) -> None:
+        """Put a job that a dead worker never began back at the head of its queue, unless nobody waits for it."""
+        if flight.cut == "withdrawn" or (flight.sent and flight.job.streaming):
+            self._bury(flight, end, Blame())
+            return
+        flight.take_back()
         queue = self._solo if slot.restart == "temporary" else self._queue
         queue[flight.job.token] = flight
         queue.move_to_end(flight.job.token, last=False)

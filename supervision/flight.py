@@ -49,7 +49,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
 class Flight:
     """What a pool knows of one job. Written and read on the reactor's thread only."""
 
-    __slots__ = ("cut", "done", "end", "job", "released", "sent", "slot", "timer", "work")
+    __slots__ = ("cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")
 
     def __init__(self, job: Job) -> None:
         """Begin unassigned.
@@ -64,6 +64,8 @@ class Flight:
         """The worker that has it; None while it waits in the queue."""
         self.released = not job.hold
         self.sent = False
+        self.mark = 0
+        """How many bytes the worker has to have read to have begun it."""
         self.timer: Handle | None = None
         """Its deadline; once it is ``cut``, the end of the grace for stopping by itself."""
         self.cut: Literal["overran", "withdrawn"] | None = None
@@ -76,6 +78,12 @@ class Flight:
     def answers(self) -> frozenset[type[Any]]:
         """Give the types of message that a worker may send about this job."""
         return _ANSWERS[type(self.job.frame)]
+
+    def take_back(self) -> None:
+        """Begin anew: its worker is dead and has never begun it."""
+        self.stop_timer()
+        self.slot, self.sent, self.mark = None, False, 0
+        self.cut = self.end = None
 
     def stop_timer(self) -> None:
         """Forget the deadline."""

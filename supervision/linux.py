@@ -2,8 +2,11 @@
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
+import sys
+import termios
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +113,11 @@ def process_state(pid: int) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return stat.rpartition(")")[2].split()[0]
+
+
+def unread_bytes(descriptor: int) -> int:
+    """Count the bytes that wait to be read from a socket."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def oom_kills() -> int:

@@ -216,8 +216,16 @@ class WorkerListener(Protocol):
         """The worker sent a message; bytes that are no message have already ended its life."""
         ...
 
-    def exited(self, exit: Exit) -> None:  # noqa: A002  the word for it
-        """The process and its whole tree are gone, and everything it had sent was delivered before. The last call."""
+    def died(self) -> None:
+        """The process is dead or was never begun; ``exited`` follows once its tree is gone too. It reads no more."""
+        ...
+
+    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the word for it
+        """The process and its whole tree are gone, and everything it had sent was delivered before. The last call.
+
+        ``read`` counts the bytes that were read of what it was sent: the messages for which ``send`` gave more than
+        that were never begun.
+        """
         ...
 
 
@@ -226,8 +234,11 @@ class WorkerProcess(Protocol):
 
     pid: int | None
 
-    def send(self, message: ToWorker) -> None:
-        """Queue a message to the worker; never blocks. Ignored once the worker is gone."""
+    def send(self, message: ToWorker) -> int:
+        """Queue a message to the worker; never blocks. It goes nowhere once the worker is gone.
+
+        Gives how many bytes of all it was sent the worker has to have read to know this message.
+        """
         ...
 
     def kill(self, reason: Exit, *, signal: int = 9) -> None:

@@ -22,7 +22,7 @@ TERM_GRACE: Final = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
 State: TypeAlias = Literal["waiting", "starting", "ready", "stopping", "ending", "down"]
-"""Waiting for its delay or the gate; begun; taking work; told to stop for good; being killed; without a process."""
+"""Waiting for its delay or the gate; begun; taking work; told to stop for good; dying; without a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Obituary:
     """What a life leaves to those who decide about the next one."""
 
     end: Exit
+    read: int
+    """Bytes that were read of what the worker was sent: what was sent beyond them never began."""
     begun: float
     ready_for: float | None
     """Seconds for which the worker was ready; None where it never was."""
@@ -94,10 +96,15 @@ class Life:
         else:
             slot.site.heard(slot, message)
 
-    def exited(self, exit: Exit) -> None:  # noqa: A002  the seam's own name
+    def died(self) -> None:
+        """Hear that the process is dead: from now on it takes no work."""
+        if self.slot.life is self and self.slot.state in {"starting", "ready"}:
+            self.slot.state = "ending"
+
+    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the seam's own name
         """Hear that the process and its tree are gone."""
         if self.slot.life is self:
-            self.slot.note_exited(exit)
+            self.slot.note_exited(exit, read)
 
 
 class Slot:
@@ -125,8 +132,9 @@ class Slot:
         """Lives in a row that came to nothing. Written by the pool, read by the backoff."""
         self.flights: dict[str, Flight] = {}
         """The jobs this life has, by their name in answers. Written by the pool."""
-        self.turns: deque[Flight] = deque()
-        """Programs whose turn was asked for and not seen yet, in that order: the first holds the loop. By the pool."""
+        self.turns: deque[tuple[Flight, int]] = deque()
+        """Programs whose turn was asked for and not seen yet, in that order: the first holds the loop. With each, how
+        much the worker has to have read for that. By the pool."""
         self.doubtful = 0
         """Jobs of this life that were asked to abort: until they are gone it gets no new ones. Written by the pool."""
         self.served = False
@@ -157,10 +165,9 @@ class Slot:
         else:
             self._permit.enter()
 
-    def tell(self, message: ToWorker) -> None:
-        """Send a frame; ignored without a process."""
-        if self._process is not None:
-            self._process.send(message)
+    def tell(self, message: ToWorker) -> int:
+        """Send a frame; ignored without a process. Gives how many bytes the worker has to have read to know it."""
+        return self._process.send(message) if self._process is not None else 0
 
     def rest(self) -> None:
         """Give up a life that has not begun yet, and stay down."""
@@ -185,7 +192,7 @@ class Slot:
             self._clear()
             self.state = "down"
             end = Exit(kind="stopped", detail="no process was running")
-            self.site.ended(self, Obituary(end, self._begun, None, served=False, ordered=True))
+            self.site.ended(self, Obituary(end, 0, self._begun, None, served=False, ordered=True))
             return
         if self.state == "stopping":
             return
@@ -209,16 +216,21 @@ class Slot:
     def take_turn(self, flight: Flight) -> None:
         """Note that a program's turn was seen. Turns come in order, so what nobody waits for before it is over too."""
         turns = self.turns
-        while turns and turns[0] is not flight and self.flights.get(turns[0].work) is not turns[0]:
+        while turns and turns[0][0] is not flight and self.flights.get(turns[0][0].work) is not turns[0][0]:
             turns.popleft()
-        if flight in turns:
-            turns.remove(flight)
+        asked = next((turn for turn in turns if turn[0] is flight), None)
+        if asked is not None:
+            turns.remove(asked)
 
-    def holder(self) -> Flight | None:
-        """Give the program that holds the worker's loop: the one it is ended for, or the first whose turn is due."""
+    def holder(self, read: int) -> Flight | None:
+        """Give the program that held a dead worker's loop: the one it was ended for, or the first whose turn was due.
+
+        Args:
+            read: How much the worker had read: no turn was due that was asked for beyond that.
+        """
         if self.culprit is not None:
             return self.flights.get(self.culprit)
-        return self.turns[0] if self.turns else None
+        return self.turns[0][0] if self.turns and self.turns[0][1] <= read else None
 
     # ------------------------------------------------------------ what happens to the life
 
@@ -237,7 +249,7 @@ class Slot:
         try:
             process = self.site.backend.spawn(spec, life)
         except OSError as error:  # no descriptors, no memory: a start that failed like any other
-            life.exited(Exit(kind="start_failed", detail=str(error)))
+            life.exited(Exit(kind="start_failed", detail=str(error)), 0)
         else:
             if self.life is life:  # unless it has ended already
                 self._process = process
@@ -262,12 +274,12 @@ class Slot:
         self.state = "ready"
         self.site.ready(self)
 
-    def note_exited(self, end: Exit) -> None:
+    def note_exited(self, end: Exit, read: int) -> None:
         """The life is over."""
         self._clear()
         now = self.site.loop.time()
         ready_for = None if self._ready_at is None else now - self._ready_at
-        obituary = Obituary(end, self._begun, ready_for, served=self.served, ordered=self.state == "stopping")
+        obituary = Obituary(end, read, self._begun, ready_for, served=self.served, ordered=self.state == "stopping")
         self.life, self._process, self.state = None, None, "down"
         self.site.ended(self, obituary)
 

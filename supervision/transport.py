@@ -31,7 +31,10 @@ class Channel:
         on_message: Hears each message.
         on_fault: Called once with the end that the life deserves, when the bytes are no message or too much waits to be
             sent; nothing is heard after it.
-        on_end: Called once when the other end is closed everywhere.
+        on_end: Called once when the worker's code has shut its end down.
+
+    Attributes:
+        delivered: How many bytes the kernel has taken so far. What of them is read is for the other end to say.
     """
 
     def __init__(
@@ -53,29 +56,38 @@ class Channel:
         self._on_message = on_message
         self._on_fault = on_fault
         self._on_end = on_end
+        self.delivered = 0
+        self._written = 0  # bytes of all messages so far
         self._waiting = bytearray()  # what the kernel has not taken yet
         self._readable = True  # False from the end or the first fault on
         self._closed = False
+        self._faulty = False
         loop.add_reader(sock, self._read)
 
-    def send(self, message: ToWorker) -> None:
-        """Queue a message; ignored once the channel is closed.
+    def send(self, message: ToWorker) -> int:
+        """Queue a message; it goes nowhere once the channel is closed or has had a fault.
+
+        Returns:
+            How many bytes there are of all messages so far, this one included. The worker can have understood it only
+            if it has read as many.
 
         Raises:
             CodecError: It cannot be written as JSON, or is over the size limit. Nothing was sent.
         """
-        if self._closed:
-            return
         frame = TO_WORKER.encode(message, incarnation=self._incarnation)
+        self._written += len(frame)
+        if self._closed or self._faulty:
+            return self._written
         if self._waiting:
             self._waiting += frame
             if len(self._waiting) > HIGH_WATER_BYTES:
                 self._fail(Exit(kind="hung", detail=f"it left {len(self._waiting)} bytes of messages unread"))
-            return
+            return self._written
         sent = self._push(frame)
         if sent < len(frame):
             self._waiting += memoryview(frame)[sent:]
             self._loop.add_writer(self._sock, self._write)
+        return self._written
 
     def drain(self) -> None:
         """Read whatever has arrived, now. For a process that is dead: nothing can be on its way any more."""
@@ -93,11 +105,13 @@ class Channel:
     def _push(self, data: bytes | bytearray) -> int:
         """Give the kernel what it takes; say how many bytes that was."""
         try:
-            return self._sock.send(data)
+            sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return 0
-        except OSError:  # the worker is gone, and its death is reported by other means
+        except OSError:  # the worker's code has shut the socket down: nobody will read it
             return len(data)
+        self.delivered += sent
+        return sent
 
     def _write(self) -> None:
         del self._waiting[: self._push(self._waiting)]
@@ -113,7 +127,7 @@ class Channel:
             data = self._sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return False
-        except OSError:  # reset: it died with something of ours unread
+        except OSError:
             data = b""
         if not data:
             self._stop_reading()
@@ -148,6 +162,7 @@ class Channel:
     def _fail(self, fault: Exit) -> None:
         if self._readable:
             self._stop_reading()
+            self._faulty = True
             self._waiting.clear()
             self._loop.remove_writer(self._sock)
             self._on_fault(fault)

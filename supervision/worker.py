@@ -2,6 +2,9 @@
 
 Death is what the kernel says of the pid, never the end of a socket. ``exited`` is reported once the zygote has buried
 the process with its tree, and what it had sent before is delivered first.
+
+The far end of the worker's socket stays open here for as long as the worker is in use. So the kernel keeps what a dead
+worker has not read, and says how much that is: what was never read cannot have begun.
 """
 
 import asyncio
@@ -93,15 +96,18 @@ class Worker:
 
     # ---------------------------------------------------------------- for the pool
 
-    def send(self, message: ToWorker) -> None:
-        """Queue a message; never blocks, ignored once the worker is gone.
+    def send(self, message: ToWorker) -> int:
+        """Queue a message; never blocks, goes nowhere once the worker is gone.
+
+        Returns:
+            How many bytes the worker has to have read to know the message.
 
         Raises:
             CodecError: The message cannot be written as JSON, or is over the size limit.
         """
         if self.spec.concurrency == 1 and type(message) in _WORK:  # then the last one has been answered
             self._stderr.forget()
-        self._channel.send(message)
+        return self._channel.send(message)
 
     def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:
         """End the process and its tree; the first reason given is the one reported.
@@ -143,11 +149,11 @@ class Worker:
         return [self._theirs.fileno(), self._stdout_far, self._stderr_far]
 
     def close_far_ends(self) -> None:
-        """Let go of the child's ends, so that its death ends ours."""
-        if self._theirs.fileno() >= 0:
-            self._theirs.close()
+        """Let go of the child's ends of the pipes, so that its death ends ours."""
+        if self._stdout_far >= 0:
             os.close(self._stdout_far)
             os.close(self._stderr_far)
+            self._stdout_far = self._stderr_far = -1
 
     def launched(self, pid: int) -> None:
         """Hear that the process exists. It cannot have been reaped yet, so the pid is still its own."""
@@ -190,18 +196,19 @@ class Worker:
         self._listener.received(message)
 
     def _hung_up(self) -> None:
-        """The socket has ended. Most likely the process is ending too, so let it: a kill now would hide how."""
+        """The worker has shut its socket down. Most likely it is about to end, so let it: a kill now would hide how."""
         self._later(TERM_GRACE, self._kill_mute)
 
     def _kill_mute(self) -> None:
         if not self.dead.is_set():
-            self.kill(Exit(kind="hung", detail="it closed its socket and lived on"))
+            self.kill(Exit(kind="hung", detail="it shut its socket down and lived on"))
 
     def _died(self) -> None:
         self._close_pidfd()
         self.dead.set()
         if self.on_death is not None:
             self.on_death(self)
+        self._listener.died()
 
     def _report(
         self,
@@ -219,6 +226,8 @@ class Worker:
         for timer in self._timers:
             timer.cancel()
         self._channel.drain()
+        read = self._channel.delivered - linux.unread_bytes(self._theirs.fileno())
+        self._theirs.close()
         self._channel.close()
         self._stdout.drain()
         self._stderr.drain()
@@ -238,7 +247,8 @@ class Worker:
                     kernel_oom=kernel_oom,
                     backend_lost=backend_lost,
                 )
-            )
+            ),
+            read,
         )
 
     # ---------------------------------------------------------------- signals

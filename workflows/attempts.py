@@ -48,7 +48,23 @@ def _attempt_ended(
 
 
 def step_assigned(state: RunState, happened: do.StepAssigned, moment: Moment, out: Decision) -> None:
-    """A worker was chosen: record the attempt, and let it begin if it was held for that."""
+    """A worker was chosen: record the attempt, and let it begin if it was held for that.
+
+    Where it was recorded before, the worker chosen then has died without having begun it.
+    """
+    if _current(state, happened.key, happened.token) is not None:
+        out.events.append(
+            ev.AttemptMoved(
+                at=moment.now,
+                key=happened.key,
+                attempt=happened.attempt,
+                token=happened.token,
+                worker=happened.worker,
+                pid=happened.pid,
+                incarnation=happened.incarnation,
+            )
+        )
+        return
     step = state.steps.get(happened.key)
     if step is None or not step.open or step.next_attempt != happened.attempt or state.halted == "paused":
         return  # it has been taken back meanwhile

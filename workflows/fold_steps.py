@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from understudy.messages.events import (
     AttemptEnded,
+    AttemptMoved,
     AttemptStarted,
     RetryScheduled,
     StepCompleted,
@@ -36,6 +37,11 @@ def _attempt_started(state: RunState, event: AttemptStarted) -> None:
     step.attempts.append(Attempt(event.attempt, event.token, event.worker, event.pid, event.at))
     step.status = "running"
     _clear_retry(state, step)
+
+
+def _attempt_moved(state: RunState, event: AttemptMoved) -> None:
+    attempt = state.steps[event.key].attempts[-1]
+    attempt.worker, attempt.pid = event.worker, event.pid
 
 
 def _attempt_ended(state: RunState, event: AttemptEnded) -> None:
@@ -116,6 +122,7 @@ def _clear_retry(state: RunState, step: Step) -> None:
 FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
     StepScheduled: _step_scheduled,
     AttemptStarted: _attempt_started,
+    AttemptMoved: _attempt_moved,
     AttemptEnded: _attempt_ended,
     StepEvaluated: _step_evaluated,
     RetryScheduled: _retry_scheduled,

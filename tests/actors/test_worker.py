@@ -75,6 +75,13 @@ async def stray() -> str:
 
 
 @tool
+def closes_everything(reuse: bool) -> None:
+    os.closerange(3, 256)
+    files = [os.open("/dev/null", os.O_WRONLY) for _ in range(64 * reuse)]
+    threading.Event().wait()
+
+
+@tool
 def found_strays() -> list[str]:
     return strays
 
@@ -357,6 +364,17 @@ def test_what_is_no_exception_ends_the_process_and_sends_nothing(
     assert words in worker.stderr()
     with pytest.raises(AssertionError, match="the worker has gone"):
         worker.receive()
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_worker_whose_code_closes_its_socket_ends_and_says_why(
+    start_worker: StartWorker, app: Path, reuse: bool
+) -> None:
+    worker = start_worker(app, heartbeat=0.05)
+    worker.receive()
+    worker.send(execute("app:closes_everything", reuse))
+    assert worker.wait() == 76
+    assert "has closed the socket to its orchestrator" in worker.stderr()
 
 
 def test_a_stop_lets_what_is_running_finish(start_worker: StartWorker, app: Path) -> None:

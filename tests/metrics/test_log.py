@@ -40,6 +40,13 @@ SENTENCES = [
         "run r step search#1 is due: tool search",
     ),
     (STARTED, "run r step search#1 attempt 1 started on tool-1 (pid 7, life 2)"),
+    (
+        ev.AttemptMoved(at=1.0, key=KEY, attempt=1, token="1:1", worker="tool-2", pid=8, incarnation=3),
+        (
+            "run r step search#1 attempt 1 was given to tool-2 (pid 8, life 3), as its first worker died without "
+            "having read it"
+        ),
+    ),
     (CRASHED, "run r step search#1 attempt 1 crashed: was killed by SIGKILL"),
     (
         CRASHED.model_copy(update={"charged": False}),

@@ -35,6 +35,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.pid: int | None = None
+        self.dead = False
+        self.read: int | None = None
         self.messages: list[FromWorker] = []
         self.end: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._changed = asyncio.Event()
@@ -48,9 +50,14 @@ class Recorder:
         self.messages.append(message)
         self._changed.set()
 
-    def exited(self, exit: Exit) -> None:  # noqa: A002  the name that the protocol gives
+    def died(self) -> None:
+        self.dead = True
+        self._changed.set()
+
+    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the name that the protocol gives
         # A zombie is what is left where a killed keeper could not reap, and the machine's init has not yet.
         assert self.pid is None or linux.process_state(self.pid) in {"", "Z"}, "the end is reported when nothing runs"
+        self.read = read
         self.end.set_result(exit)
         self._changed.set()
 

@@ -96,13 +96,20 @@ class MemoryWorker:
         """Whether it ends when told to stop."""
         self.prompt = True
         """Whether a kill is confirmed at once."""
+        self.reading = True
+        """Whether it reads what it is sent."""
+        self.read = 0
+        """How many of the messages it was sent it has read."""
 
     # the pool's side
 
-    def send(self, message: Any) -> None:
+    def send(self, message: Any) -> int:
         self.sent.append(message)
+        if self.reading and self.alive:
+            self.read = len(self.sent)
         if isinstance(message, Stop) and self.obedient:
             self.backend.loop.call_soon(self.die, Exit(kind="exited", code=0))
+        return len(self.sent)
 
     def kill(self, reason: Exit, *, signal: int = 9) -> None:
         self.kills.append((reason, signal))
@@ -138,12 +145,18 @@ class MemoryWorker:
         if self.alive:
             self.alive = False
             self.backend.alive.remove(self)
-            self.listener.exited(end)
+            self.listener.died()
+            self.listener.exited(end, self.read)
+
+    def perish(self) -> None:
+        """Be dead, but not buried yet: ``die`` reports the end."""
+        self.reading = False
+        self.listener.died()
 
     @property
     def work(self) -> list[str]:
-        """Tokens it was sent, in order."""
-        return [message.token for message in self.sent if isinstance(message, Execute)]
+        """Tokens of the jobs that it has read, in order."""
+        return [message.token for message in self.sent[: self.read] if isinstance(message, Execute)]
 
     def answer(self, token: str) -> None:
         self.say(Completed(token=token, result=token, duration=0.0))

@@ -287,7 +287,7 @@ def test_the_end_of_the_socket_is_not_yet_death(scene: Scene) -> None:
         assert (end.kind, end.code) == ("exited", 7)
         end = await (await born(scene.backend)).end_by("hang_up")
         assert (end.kind, end.signal) == ("hung", "SIGKILL")
-        assert "closed its socket" in end.detail
+        assert "shut its socket down" in end.detail
 
     scene.run(story())
 

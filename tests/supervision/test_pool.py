@@ -236,6 +236,147 @@ def test_a_release_stays_with_the_job(make: Callable[..., World]) -> None:
     assert world.backend.lives[1].work == ["a"]
 
 
+# ---------------------------------------------------------------- what was never read
+
+
+def deaf(world: World, token: str, **options: Any) -> Any:
+    """Give the worker a job, the only one, that it does not read."""
+    life = world.backend.lives[-1]
+    life.reading = False
+    world.submit(token, **options)
+    assert world.owner.worker(token) == life.spec.worker
+    return life
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        SEGFAULT,
+        SEGFAULT.model_copy(update={"injected": True}),
+        Exit(kind="exited", code=0),
+        Exit(kind="hung"),
+        Exit(kind="out_of_memory"),
+        Exit(kind="backend_lost"),
+    ],
+    ids=lambda end: f"{end.kind}{'-injected' * end.injected}",
+)
+@pytest.mark.parametrize("kind", ["tool", "evaluator", "llm"])
+def test_a_job_that_its_worker_never_read_goes_to_the_next_life(
+    make: Callable[..., World], kind: Any, end: Exit
+) -> None:
+    world = make(kind, size=1)
+    world.submit("first")
+    world.life("first").answer("first")
+    life = deaf(world, "a")
+    life.die(end)
+    world.wait(1.0)
+    assert [type(event) for event in world.owner.heard["a"]] == [Assigned, Assigned]
+    again = world.life("a")
+    assert again is not life
+    again.answer("a")
+    assert world.owner.answered("a")
+    assert not [event for event in world.events if event.charged]
+
+
+def test_only_what_was_read_is_charged(make: Callable[..., World]) -> None:
+    world = make("llm", size=1)
+    world.submit("a")
+    life = deaf(world, "b")
+    life.die(SEGFAULT)
+    world.wait()
+    assert world.owner.lost("a").charged
+    assert world.life("b") is not life
+    assert world.owner.ends("b") == []
+
+
+def test_a_worker_takes_no_job_from_its_death_on_though_it_is_not_buried(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("first")
+    life = world.life("first")
+    life.answer("first")
+    life.perish()
+    world.submit("a")
+    assert world.owner.heard["a"] == []
+    life.die(SEGFAULT)
+    world.wait(1.0)
+    assert [type(event) for event in world.owner.heard["a"]] == [Assigned]
+    assert world.life("a").spec.incarnation == 2
+
+
+def test_what_a_worker_said_before_its_death_still_counts_before_its_burial(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("a")
+    life = world.life("a")
+    life.perish()
+    life.answer("a")
+    life.die(SEGFAULT)
+    assert world.owner.answered("a")
+
+
+def test_a_deadline_that_passed_unread_is_nobodys(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("first")
+    world.life("first").answer("first")
+    life = deaf(world, "a", timeout=2.0)
+    world.wait(2.1)
+    assert [kill.kind for kill, _ in life.kills] == [TIMEOUT]
+    world.wait(1.0)
+    assert world.owner.ends("a") == []
+    world.life("a").answer("a")
+    assert world.owner.answered("a")
+
+
+def test_a_call_that_keeps_the_next_one_from_being_read_is_the_one_to_blame(make: Callable[..., World]) -> None:
+    world = make("llm", size=1)
+    world.submit("a")
+    deaf(world, "b", timeout=2.0)
+    world.wait(4.0)
+    assert world.owner.lost("a").charged
+    assert world.owner.lost("a").exit.kind == "blocked"
+    world.life("b").answer("b")
+    assert world.owner.answered("b")
+
+
+def test_an_unread_job_that_is_withdrawn_is_over_with_its_worker(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("first")
+    world.life("first").answer("first")
+    deaf(world, "a")
+    done: list[bool] = []
+    world.tell(Withdraw("a", done=lambda: done.append(True)))
+    world.wait(1.0)
+    assert done == [True]
+    assert world.owner.ends("a") == []
+    assert all("a" not in life.work for life in world.backend.lives)
+
+
+def test_a_program_that_was_never_read_is_lost_uncharged_and_so_is_a_turn(make: Callable[..., World]) -> None:
+    world = make("program", size=1)
+    world.submit("a", start("run-a"), streaming=True)
+    life = world.backend.lives[0]
+    life.say(turn("run-a"))
+    life.reading = False
+    world.tell(Send("a", resolve("run-a")))
+    world.submit("b", start("run-b"), streaming=True)
+    life.die(SEGFAULT)
+    assert [world.owner.charged(token) for token in "ab"] == [False, False]
+
+
+def test_a_job_that_is_never_read_cannot_restart_workers_for_ever(make: Callable[..., World]) -> None:
+    world = make(size=1, max_restarts=3)
+
+    def deaf_from_birth(worker: Any) -> None:
+        worker.reading = False
+        worker.become_ready()
+        world.loop.call_later(0.01, worker.die, SEGFAULT)
+
+    world.backend.on_spawn = deaf_from_birth
+    world.submit("a")
+    world.wait(30.0)
+    assert "given up" in world.owner.refusal("a")
+    assert len(world.backend.lives) == 4
+
+
 # ---------------------------------------------------------------- death
 
 

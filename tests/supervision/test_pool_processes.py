@@ -12,7 +12,7 @@ import pytest
 
 from tests.supervision.harness import PATIENCE, Scene
 from tests.supervision.memory import LoopReactor, Owner
-from understudy.messages.frames import Completed, Execute
+from understudy.messages.frames import Completed, Execute, Progress
 from understudy.supervision.protocol import Answered, Assigned, JobEvent, Lost, Pool, PoolKey, Withdraw
 from understudy.supervision.tree import Tree
 from understudy.supervision.worker_events import WorkerEvent
@@ -68,8 +68,16 @@ class Stage:
                 await self.changed.wait()
         return found
 
+    async def begun(self, token: str) -> None:
+        """Wait until a job that reports has done so."""
+        await self.until(lambda: any(isinstance(event, Answered) for event in self.owner.heard[token]))
+
     async def end(self, token: str) -> JobEvent:
-        (end,) = await self.until(lambda: self.owner.ends(token))
+        def ends() -> list[JobEvent]:
+            events = self.owner.ends(token)
+            return [e for e in events if not (isinstance(e, Answered) and isinstance(e.message, Progress))]
+
+        (end,) = await self.until(ends)
         return end
 
     async def lost(self, token: str) -> Lost:
@@ -159,8 +167,8 @@ def test_an_idle_worker_that_is_killed_is_replaced_without_being_asked(stage: St
 
 def test_an_injected_kill_is_charged_to_nobody(stage: Stage) -> None:
     async def story() -> None:
-        stage.submit("a", "wait_for_ever")
-        await stage.ready(1)
+        stage.submit("a", "report_and_wait", "a")
+        await stage.begun("a")
         stage.tree.kill("tool-1")
         lost = await stage.lost("a")
         assert lost.exit.injected
@@ -171,8 +179,8 @@ def test_an_injected_kill_is_charged_to_nobody(stage: Stage) -> None:
 
 def test_a_worker_that_is_restarted_by_order_comes_back_at_once_and_nobody_is_charged(stage: Stage) -> None:
     async def story() -> None:
-        stage.submit("a", "wait_for_ever")
-        await stage.ready(1)
+        stage.submit("a", "report_and_wait", "a")
+        await stage.begun("a")
         stage.tree.restart("tool-1")
         lost = await stage.lost("a")
         assert (lost.exit.kind, lost.exit.detail, lost.charged) == ("stopped", "it was restarted by order", False)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.messages.codec import FROM_WORKER, HEADER, TO_WORKER, FrameDecoder
-from understudy.messages.frames import Completed, Execute, Ready, Stop, WorkerSpec
+from understudy.messages.frames import Completed, Execute, Progress, Ready, Stop, WorkerSpec
 from understudy.supervision import linux
 
 APPS: dict[str, Callable[[], None]] = {}
@@ -158,6 +158,12 @@ def wait_for_ever(_: socket.socket, __: Any) -> Any:
 
 
 @_command
+def report_and_wait(connection: socket.socket, token: Any) -> Any:
+    connection.sendall(FROM_WORKER.encode(Progress(token=token)))
+    threading.Event().wait()
+
+
+@_command
 def ignore_term(_: socket.socket, __: Any) -> Any:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return True
@@ -213,7 +219,7 @@ def send_half_and_die(connection: socket.socket, __: Any) -> Any:
 
 @_command
 def hang_up(connection: socket.socket, __: Any) -> Any:
-    connection.close()
+    connection.shutdown(socket.SHUT_RDWR)
     threading.Event().wait()
 
 
