@@ -39,6 +39,8 @@ class Exit(Message):
     core_dumped: bool = False
     injected: bool = False
     """True where an operator or a fault test ordered this end; such ends never count against a step."""
+    refused: bool = False
+    """With ``start_failed``: the kernel refused what a process needs (processes, memory, descriptors)."""
     detail: str = ""
     """One sentence for a person."""
     stderr: str = ""

@@ -196,7 +196,7 @@ class ZygoteBackend:
                 raise DefinitionError("the backend is closed")  # noqa: TRY301  leaves by the same door as a failing start
             await self.start()
         except (DefinitionError, OSError) as error:
-            worker.kill(Exit(kind="start_failed", detail=str(error)))
+            worker.kill(Exit(kind="start_failed", refused=isinstance(error, OSError), detail=str(error)))
         except asyncio.CancelledError:  # the start was, by close()
             worker.kill(Exit(kind="stopped", detail="its backend was closed"))
         if worker.dead.is_set():
@@ -224,7 +224,7 @@ class ZygoteBackend:
                 worker.launched(message.pid)
             case LaunchFailed():
                 self._forget(worker)
-                worker.kill(Exit(kind="start_failed", detail=message.reason))
+                worker.kill(Exit(kind="start_failed", refused=True, detail=message.reason))
                 worker.lost(message.reason)
             case Ended():
                 self._forget(worker)

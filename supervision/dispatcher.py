@@ -96,7 +96,7 @@ class Dispatcher:
     def open(self) -> None:
         """Begin workers from now on."""
         self._is_open = True
-        self._grow()
+        self.grow()
 
     def refuse_for_good(self, reason: str) -> None:
         """Take no job any more, and tell those who wait."""
@@ -127,12 +127,12 @@ class Dispatcher:
         self._flights[job.token] = flight = Flight(job)
         if job.solo or self._suspicion.is_grave(job):
             self._solo[job.token] = flight
-            self._grow()
+            self.grow()
         elif (slot := self._roomiest()) is not None:
             self._assign(flight, slot)
         else:
             self._queue[job.token] = flight
-            self._grow()
+            self.grow()
 
     def _roomiest(self) -> Slot | None:
         """Find the ready worker with the least to do; among idle ones the last used, so that the others may go."""
@@ -144,23 +144,25 @@ class Dispatcher:
             del room[slot]
         return None
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
         """Begin as many workers as the waiting jobs need and the pool's size allows."""
-        if not self._is_open or self._refusal is not None:
+        if not self._is_open or self.refusal() is not None:
             return
         roster = self.roster
+        room = roster.room()
         if self._queue and roster.permanent < roster.size:
             slots = roster.slots.values()
             idle_or_going = {"ready", "stopping"}
             begun = sum(slot.state not in idle_or_going for slot in slots if slot.restart != "temporary")
             coming = begun * roster.capacity
-            while coming < len(self._queue) and roster.permanent < roster.size:
+            while coming < len(self._queue) and roster.permanent < roster.size and room > 0:
                 roster.grow()
                 coming += roster.capacity
+                room -= 1
         if self._solo:
             temporary = [slot for slot in roster.slots.values() if slot.restart == "temporary"]
             free = sum(not slot.flights and slot.state != "stopping" for slot in temporary)
-            for _ in range(min(len(self._solo) - free, roster.size - len(temporary))):
+            for _ in range(min(len(self._solo) - free, roster.size - len(temporary), room)):
                 roster.grow("temporary")
 
     def _assign(self, flight: Flight, slot: Slot) -> None:
@@ -228,6 +230,8 @@ class Dispatcher:
             self._fill_solo(slot)
         else:
             self._fill(slot)
+        if self._queue or self._solo:
+            self.grow()
 
     def heard(self, slot: Slot | None, message: FromWorker) -> None:
         """Take what a worker says of a job to whoever waits for it."""
@@ -436,8 +440,8 @@ class Dispatcher:
             waiting, self._on_empty = self._on_empty, []
             for done in waiting:
                 done()
-        elif not self.roster.is_degraded():
-            self._grow()
+        else:
+            self.grow()
 
     def refuse(self, reason: str) -> None:
         """Tell everyone who waits for a worker that none will come."""
@@ -445,6 +449,13 @@ class Dispatcher:
         self._queue.clear()
         self._solo.clear()
         for flight in waiting:
+            del self._flights[flight.job.token]
+            self._say(flight.job, Unavailable(flight.job.token, reason))
+
+    def refuse_questions(self, reason: str) -> None:
+        """Tell those who ask something for a person: they have not the time to wait until a worker can be begun."""
+        for flight in [flight for flight in self._queue.values() if flight.job.pressing]:
+            del self._queue[flight.job.token]
             del self._flights[flight.job.token]
             self._say(flight.job, Unavailable(flight.job.token, reason))
 

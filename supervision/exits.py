@@ -63,7 +63,12 @@ def describe(evidence: Evidence) -> Exit:
     if evidence.reason is not None:
         reason = evidence.reason
         return facts.model_copy(
-            update={"kind": reason.kind, "detail": reason.detail, "injected": reason.injected or evidence.injected}
+            update={
+                "kind": reason.kind,
+                "detail": reason.detail,
+                "refused": reason.refused,
+                "injected": reason.injected or evidence.injected,
+            }
         )
     if status is None or evidence.backend_lost:
         return facts.model_copy(update={"kind": "backend_lost", "detail": evidence.backend_lost})

@@ -152,6 +152,8 @@ class Job:
     solo: bool = False
     """Run it in a fresh worker with nothing else in flight."""
     streaming: bool = False
+    pressing: bool = False
+    """Whether somebody waits for the answer at this moment: it is Unavailable while no worker can be begun."""
 
 
 # ---------------------------------------------------------------- what a pool is told

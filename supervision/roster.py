@@ -15,6 +15,7 @@ from understudy.messages.policy import Limits, WorkerKind
 from understudy.supervision.backoff import next_streak, restart_delay
 from understudy.supervision.blame import Blame
 from understudy.supervision.budget import Budget
+from understudy.supervision.growth import Growth
 from understudy.supervision.health import BLOCKED_AFTER
 from understudy.supervision.names import Names
 from understudy.supervision.protocol import Backend, Pool, PoolKey
@@ -74,6 +75,14 @@ class Router(Protocol):
         """No worker will come: whoever waits for one must be told."""
         ...
 
+    def refuse_questions(self, reason: str) -> None:
+        """No worker can be begun for now: whoever does not wait for better times must be told."""
+        ...
+
+    def grow(self) -> None:
+        """More workers may be begun than before."""
+        ...
+
 
 @dataclass(eq=False, slots=True)
 class _Revival:
@@ -91,6 +100,9 @@ class Roster:
     Which deaths count against the restart budget: failed starts (those begun together count once), and deaths for which
     no job can be blamed. Not injected ones, not those of a lost backend, not those we ordered, and none that is charged
     to a job or has suspects among the jobs: those are bounded by the jobs' own limits.
+
+    A start that fails while other workers are ready is no reason to give up, and neither is one that the kernel
+    refused: the pool is then short, says so, and tries again after a pause.
     """
 
     def __init__(
@@ -117,6 +129,9 @@ class Roster:
         self._limits = limits
         self._router = router
         self._budget = Budget(policy.max_restarts, policy.within)
+        self._growth = Growth()
+        self._troubled = False
+        """Whether no worker has become ready since the pool was short or gave up."""
         self._degraded_until = 0.0
         self._revivals: list[_Revival] = []
         self._tick_timer: TimerHandle | None = None
@@ -129,7 +144,18 @@ class Roster:
             self._budget = Budget(self.policy.max_restarts, self.policy.within)
         return self.refusal is not None
 
+    @property
+    def shortage(self) -> str | None:
+        """Why the pool has fewer workers than it should, if that is so."""
+        return self._growth.reason or None
+
     # ------------------------------------------------------------ growing and shrinking
+
+    def room(self) -> int:
+        """Say how many workers may be begun at this moment."""
+        starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
+        room = self._growth.room(self.loop.time(), starting)
+        return 2 * self.size if room is None else room
 
     def grow(self, restart: Restart = "permanent") -> Slot:
         """Begin one more worker."""
@@ -176,7 +202,11 @@ class Roster:
     def ready(self, slot: Slot) -> None:
         """A start has succeeded."""
         self._budget = self._budget.ready()
+        self._growth = Growth()
         self._emit("ready", slot)
+        if self._troubled:
+            self._troubled = False
+            self._emit("recovered", slot)
         self._router.ready(slot)
 
     def heard(self, slot: Slot | None, message: FromWorker) -> None:
@@ -209,14 +239,18 @@ class Roster:
         failed_start = obituary.ready_for is None and not end.injected and end.kind != "stopped"
         streak = next_streak(slot.streak, ready_for=obituary.ready_for, served=obituary.served)
         slot.streak = streak if failed_start or blame.counted else min(streak, slot.streak)
+        # A death that we ordered, to end one job, says nothing about the siblings; nor does a life that never began.
+        alone = end.kind == "stopped" or not slot.proven
+        strategy = "one_for_one" if alone else self.policy.strategy
+        if failed_start and (end.refused or (strategy == "one_for_one" and self._serves)):
+            self._fall_short(slot, obituary)
+            return
         if failed_start or blame.counted:
             delay = restart_delay(slot.streak, self._means.unit())
             self._budget = self._budget.failed_start(now, obituary.begun) if failed_start else self._budget.died(now)
             if self._budget.exceeded:
                 self._give_up(slot, end)
                 return
-        # A death that we ordered, to end one job, says nothing about the siblings.
-        strategy = "one_for_one" if end.kind == "stopped" else self.policy.strategy
         children = [Child(other.id, other.restart) for other in self.slots.values() if other.state != "stopping"]
         made = plan(strategy, children, slot.id, end)
         if not made.start:
@@ -262,17 +296,46 @@ class Roster:
                 revival.slots.remove(slot)
             self._revive(revival)
 
+    @property
+    def _serves(self) -> bool:
+        """Whether any worker takes the jobs of everybody."""
+        return any(slot.state == "ready" and slot.restart != "temporary" for slot in self.slots.values())
+
+    def _fall_short(self, slot: Slot, obituary: Obituary) -> None:
+        """Do without a worker that cannot be begun for now, and say so; another is tried after a pause."""
+        now, working = self.loop.time(), sum(other.state == "ready" for other in self.slots.values())
+        reason = (
+            f"Pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
+            f"last start, that of {slot.id}, {obituary.end.sentence()}{_evidence(obituary.end)}. "
+            "It is tried again after a pause, of 30 s at most."
+        )
+        before, self._growth = self._growth, self._growth.failed(now, obituary.begun, self._means.unit(), reason)
+        if not before.failures:
+            self._troubled = True
+            self._emit("short", slot, end=obituary.end, detail=reason)
+        if self._growth is not before:
+            self.loop.call_later(self._growth.until - now, self._router.grow)
+        self._remove(slot)
+        self._forget(slot)
+        if not working:
+            self._router.refuse_questions(reason)
+
+    def _reopen(self) -> None:
+        """Take work again after having given up."""
+        if not self.is_degraded():
+            self._emit("reopened", None)
+
     def _give_up(self, slot: Slot, end: Exit) -> None:
         """Degrade the pool: workers that live go on with what they have, nothing new is begun."""
-        tail = end.stderr.strip().splitlines()
-        evidence = f'; the last line of its stderr: "{tail[-1].strip()[:300]}"' if tail else ""
         pause = self.policy.within
         self.refusal = (
             f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
-            f"them was given up. The last one, {slot.id}, {end.sentence()}{evidence}. Mend what ends them; work for "
-            f"them is taken again after {pause:g} s."
+            f"them was given up. The last one, {slot.id}, {end.sentence()}{_evidence(end)}. Mend what ends them; work "
+            f"for them is taken again after {pause:g} s."
         )
         self._degraded_until = self.loop.time() + pause
+        self.loop.call_at(self._degraded_until, self._reopen)
+        self._troubled = True
         self._revivals.clear()
         self._emit("degraded", slot, end=end, detail=self.refusal)
         for other in list(self.slots.values()):
@@ -318,12 +381,18 @@ class Roster:
     def _emit(
         self,
         kind: Happening,
-        slot: Slot,
+        slot: Slot | None,
         *,
         end: Exit | None = None,
         delay: float | None = None,
         charged: tuple[str, ...] = (),
         detail: str = "",
     ) -> None:
-        event = WorkerEvent(kind, self.key, slot.id, slot.incarnation, slot.pid, end, delay, charged, detail)
-        self._means.on_event(event)
+        worker, life, pid = ("", 0, None) if slot is None else (slot.id, slot.incarnation, slot.pid)
+        self._means.on_event(WorkerEvent(kind, self.key, worker, life, pid, end, delay, charged, detail))
+
+
+def _evidence(end: Exit) -> str:
+    """Quote the last that a worker wrote."""
+    tail = end.stderr.strip().splitlines()
+    return f'; the last line of its stderr: "{tail[-1].strip()[:300]}"' if tail else ""

@@ -137,6 +137,8 @@ class Slot:
         much the worker has to have read for that. By the pool."""
         self.doubtful = 0
         """Jobs of this life that were asked to abort: until they are gone it gets no new ones. Written by the pool."""
+        self.proven = False
+        """Whether any of its lives has become ready."""
         self.served = False
         self.idle_since = 0.0
         self.signs = Signs(beat_at=0.0)
@@ -248,8 +250,8 @@ class Slot:
         self.life = life = Life(self)
         try:
             process = self.site.backend.spawn(spec, life)
-        except OSError as error:  # no descriptors, no memory: a start that failed like any other
-            life.exited(Exit(kind="start_failed", detail=str(error)), 0)
+        except OSError as error:  # no descriptors, no memory
+            life.exited(Exit(kind="start_failed", refused=True, detail=str(error)), 0)
         else:
             if self.life is life:  # unless it has ended already
                 self._process = process
@@ -271,7 +273,7 @@ class Slot:
         self._clear()
         self._ready_at = self.idle_since = now = self.site.loop.time()
         self.signs = Signs(beat_at=now)
-        self.state = "ready"
+        self.state, self.proven = "ready", True
         self.site.ready(self)
 
     def note_exited(self, end: Exit, read: int) -> None:

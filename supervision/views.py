@@ -35,6 +35,13 @@ def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
     )
 
 
+def pool_status(roster: Roster, refusal: str | None) -> Literal["running", "short", "degraded"]:
+    """Say whether a pool is as it should be, cannot begin as many workers as it should, or has given up."""
+    if refusal:
+        return "degraded"
+    return "short" if roster.shortage else "running"
+
+
 def pool_record(roster: Roster, refusal: str | None, waiting: int) -> ActorRecord:
     """Describe one pool as a node of the tree.
 
@@ -47,10 +54,10 @@ def pool_record(roster: Roster, refusal: str | None, waiting: int) -> ActorRecor
     return ActorRecord(
         id=roster.key.name,
         kind="pool",
-        status="degraded" if refusal else "running",
+        status=pool_status(roster, refusal),
         strategy=roster.policy.strategy,
         restarts=roster.restarts,
-        detail=refusal or figures,
+        detail=refusal or roster.shortage or figures,
         children=tuple(
             ActorRecord(
                 id=slot.id,

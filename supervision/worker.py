@@ -163,7 +163,9 @@ class Worker:
         except ProcessLookupError:  # only where the zygote died meanwhile
             self.dead.set()
         except OSError as error:  # no descriptor is left to watch it with
-            self._reason = self._reason or Exit(kind="start_failed", detail=f"it cannot be watched: {error}")
+            self._reason = self._reason or Exit(
+                kind="start_failed", refused=True, detail=f"it cannot be watched: {error}"
+            )
             os.kill(pid, _SIGKILL)
         else:
             self._loop.add_reader(self._pidfd, self._died)

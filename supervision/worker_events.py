@@ -7,9 +7,12 @@ from typing import Literal, TypeAlias
 from understudy.messages.failures import Exit
 from understudy.supervision.protocol import PoolKey
 
-Happening: TypeAlias = Literal["started", "ready", "exited", "restarting", "degraded"]
-"""The process exists; it takes work; it is gone with its tree; another life begins after ``delay``; the pool has given
-up for a while."""
+Happening: TypeAlias = Literal["started", "ready", "exited", "restarting", "short", "degraded", "reopened", "recovered"]
+"""The process exists; it takes work; it is gone with its tree; another life begins after ``delay``.
+
+Of the pool: it cannot begin as many workers as it should; it has given up for a while; it takes jobs again; a worker of
+it has become ready since it was short or had given up.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,13 @@ class Clerk:
 
         token = self._mint()
         job = Job(
-            token=token, run_id="", label="checking arguments", frame=frame(token), reply=hear, timeout=CHECK_TIMEOUT
+            token=token,
+            run_id="",
+            label="checking arguments",
+            frame=frame(token),
+            reply=hear,
+            timeout=CHECK_TIMEOUT,
+            pressing=True,
         )
         self._tree.submit(PoolKey(app, "program", "program"), None, job)
         return await answer

@@ -840,6 +840,105 @@ def test_a_held_job_whose_worker_dies_while_the_pool_is_degraded_is_told(make: C
     assert "given up" in world.owner.refusal("a")
 
 
+def seats(world: World, number: int, *, refused: bool = False) -> None:
+    """Let a start fail while as many workers live as there are seats."""
+
+    def take(worker: Any) -> None:
+        if sum(other.pid is not None for other in world.backend.alive) < number:
+            worker.become_ready()
+        else:
+            worker.die(NO_SEAT.model_copy(update={"refused": refused}))
+
+    world.backend.on_spawn = take
+
+
+def work_off(world: World, tokens: list[str], seconds: float = 60.0) -> None:
+    """Answer whatever is being worked on, until all of these jobs have had their answer."""
+    for _ in range(int(seconds / 0.5)):
+        for worker in list(world.backend.alive):
+            for token in worker.work:
+                worker.answer(token)
+        for worker in world.backend.alive:
+            worker.beat()
+        world.wait(0.5)
+    assert all(world.owner.answered(token) for token in tokens), [world.owner.heard[token] for token in tokens]
+
+
+NO_SEAT = Exit(kind="start_failed", detail="no seat is free")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
+def test_failing_to_grow_takes_nothing_away_and_is_said(
+    make: Callable[..., World], strategy: str, refused: bool
+) -> None:
+    world = make(size=8, max_restarts=2, strategy=strategy)
+    seats(world, 4, refused=refused)
+    tokens = [f"j{number}" for number in range(30)]
+    for token in tokens:
+        world.submit(token)
+    world.wait(2.0)
+    assert world.pool.record().status == "short"
+    assert "has 4 of 8 workers and cannot begin more" in world.pool.record().detail
+    assert "no seat is free" in world.pool.record().detail
+    work_off(world, tokens)
+    assert world.kinds().count("short") == 1
+    assert "degraded" not in world.kinds()
+    assert len([event for event in world.events if event.kind == "exited"]) < 20, "attempts to grow come ever rarer"
+
+
+def test_a_pool_that_was_short_grows_again_once_it_can(make: Callable[..., World]) -> None:
+    world = make(size=4)
+    seats(world, 1)
+    for number in range(8):
+        world.submit(f"j{number}")
+    world.wait(5.0)
+    seats(world, 4)
+    for _ in range(40):
+        for worker in world.backend.alive:
+            worker.beat()
+        world.wait(1.0)
+    assert len(world.backend.alive) == 4
+    assert world.pool.record().status == "running"
+    assert "recovered" in world.kinds()
+
+
+@pytest.mark.parametrize("kind", ["tool", "program"])
+def test_what_the_kernel_refuses_is_waited_for_and_a_question_is_answered(
+    make: Callable[..., World], kind: Any
+) -> None:
+    world = make(kind, size=2, max_restarts=0)
+    refused = Exit(kind="start_failed", refused=True, detail="[Errno 11] Resource temporarily unavailable")
+    world.backend.on_spawn = lambda worker: worker.die(refused)
+    world.submit("a")
+    world.submit("q", DescribeApp(id="q"), pressing=True)
+    world.wait(120.0)
+    assert "Errno 11" in world.owner.refusal("q")
+    assert world.owner.heard["a"] == []
+    assert len(world.backend.lives) < 30
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.wait(31.0)
+    world.life("a").answer("a")
+    assert world.owner.answered("a")
+
+
+def test_a_solo_job_that_cannot_begin_while_others_work_waits_and_does_not_storm(make: Callable[..., World]) -> None:
+    world = make(size=2)
+    seats(world, 1)
+    world.submit("busy")
+    world.submit("alone", solo=True)
+    for _ in range(60):
+        world.life("busy").beat()
+        world.wait(1.0)
+    assert len(world.backend.lives) < 20
+    seats(world, 2)
+    for _ in range(31):
+        world.life("busy").beat()
+        world.wait(1.0)
+    world.life("alone").answer("alone")
+    assert world.owner.answered("alone")
+
+
 def test_a_poisonous_job_never_degrades_the_pool_of_its_neighbours(make: Callable[..., World]) -> None:
     world = make(size=1, max_restarts=0)
     for attempt in range(20):

@@ -23,8 +23,8 @@ TOOL = PoolKey("plain", "tool", "tool")
 class Stage:
     """A tree over a zygote, on a loop of the test's own thread."""
 
-    def __init__(self, **policy: Any) -> None:
-        self.scene = Scene("zygote")
+    def __init__(self, app: str = "plain", **policy: Any) -> None:
+        self.scene = Scene("zygote", app)
         self.events: list[WorkerEvent] = []
         self.owner = Owner()
         self.changed = asyncio.Event()
@@ -149,6 +149,30 @@ def test_a_worker_that_dies_of_its_job_is_charged_to_it_and_replaced(
         assert stage.owner.ends("healthy") == []
 
     stage.run(story())
+
+
+@pytest.mark.parametrize("app", ["seated", "crowded"])
+def test_a_pool_that_cannot_grow_goes_on_with_the_workers_it_has(app: str) -> None:
+    stage = Stage(app, size=6, max_restarts=1)
+
+    async def story() -> None:
+        for number in range(40):
+            stage.submit(f"j{number}", "echo", number)
+        assert [await stage.result(f"j{number}") for number in range(40)] == list(range(40))
+        assert "degraded" not in [event.kind for event in stage.events]
+
+    async def while_busy() -> None:
+        for number in range(6):
+            stage.submit(f"b{number}", "report_and_wait", f"b{number}")
+        short = await stage.until(lambda: [event for event in stage.events if event.kind == "short"])
+        assert "cannot begin more" in short[0].detail
+        assert ("exited with code 3" if app == "seated" else "Resource temporarily unavailable") in short[0].detail
+
+    try:
+        stage.run(story())
+        stage.run(while_busy())
+    finally:
+        stage.close()
 
 
 def test_an_idle_worker_that_is_killed_is_replaced_without_being_asked(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """What the workers of the backend tests run: a blocking loop that answers each ``Execute`` or comes to harm by it."""
 
 import ctypes
+import errno
 import os
 import re
 import signal
@@ -71,6 +72,33 @@ def talkative() -> None:
 @_app
 def starts_daemon() -> None:
     _daemon(["sleep", "1000"])
+
+
+SEATS = 2
+
+
+@_app
+def seated() -> None:
+    """Have workers that end at once where no seat is free."""
+
+    def take() -> None:
+        if len(Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children").read_text().split()) > SEATS:
+            os._exit(3)
+
+    os.register_at_fork(after_in_child=take)
+
+
+@_app
+def crowded() -> None:
+    """Have a kernel that gives no more processes."""
+    fork = os.fork
+
+    def refuse() -> int:
+        if len(linux.child_pids()) >= SEATS:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return fork()
+
+    os.fork = refuse
 
 
 def _daemon(command: list[str]) -> None:
