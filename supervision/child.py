@@ -9,10 +9,14 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from understudy.messages.frames import WorkerSpec
 from understudy.supervision import limits, linux
+
+SHRUGGED_OFF: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that must not end a worker: Ctrl+C is the orchestrator's to handle, and Python reports the two others as
+``BrokenPipeError`` and ``OSError``. Python ignores these two, which what a tool starts would inherit."""
 
 
 def become_worker(
@@ -52,7 +56,8 @@ def reset_signals() -> None:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the orchestrator's to handle
+    for number in SHRUGGED_OFF:
+        linux.shrug_off(number)
     faulthandler.unregister(signal.SIGUSR1)  # an app's own would keep the worker's from being installed
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the worker's faulthandler listens
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

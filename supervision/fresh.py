@@ -1,17 +1,19 @@
 """Workers in interpreters of their own, for apps that cannot be forked: what stands between the fork and the actor.
 
 The bare zygote forks, the child binds itself to its limits as every worker does, and then executes a new interpreter,
-which loads the app by itself. Parent death, adoption of orphans, session, limits and ignored signals survive that.
+which loads the app by itself. Parent death, adoption of orphans, session and limits survive that, and so do ignored
+signals, which is why SIGINT is ignored until the new interpreter has a handler for it.
 """
 
 import os
+import signal
 import sys
 from typing import Final, NoReturn
 
 from understudy.messages.base import Message
 from understudy.messages.frames import WorkerSpec
-from understudy.supervision import keeper
-from understudy.supervision.child import flush_and_exit, run_worker
+from understudy.supervision import keeper, linux
+from understudy.supervision.child import flush_and_exit, reset_signals, run_worker
 from understudy.supervision.control import MAX_TEXT, Boot
 from understudy.supervision.exits import signal_name
 from understudy.supervision.loading import load_app, resolve
@@ -32,6 +34,7 @@ class Fresh(Message):
 
 def execute(task: Fresh) -> NoReturn:
     """Become a fresh interpreter that carries out ``task``. Called in the child of a fork."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(task.descriptor, True)  # noqa: FBT003  the standard library's own flag
     line = keeper.command("fresh", sys.argv[1], [task.model_dump_json()], sys.path)
     os.execv(line[0], line)  # noqa: S606  our own interpreter
@@ -63,10 +66,12 @@ def probe(boot: Boot) -> str:
 
 def main() -> NoReturn:
     """Load the app and live as a worker; the whole program of an executed interpreter."""
+    linux.shrug_off(signal.SIGINT)
     task = Fresh.model_validate_json(sys.argv[2])
     failure = load_app(task.boot)
     if task.spec is not None:
         if not failure:
+            reset_signals()
             run_worker(task.descriptor, task.spec, resolve(task.boot.main))
         sys.stderr.write(failure + "\n")
         flush_and_exit(1)

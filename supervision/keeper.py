@@ -33,7 +33,7 @@ def command(module: str, lineage: str, arguments: list[str], path: list[str]) ->
 def main() -> NoReturn:
     """Fork the zygote, wait for an end, kill what is left."""
     control, orchestrator, lock = (int(argument) for argument in sys.argv[2:5])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    linux.shrug_off(signal.SIGINT)
     linux.adopt_orphans()
     linux.set_dumpable(False)
     os.set_inheritable(control, False)  # noqa: FBT003  the standard library's own flag

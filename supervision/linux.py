@@ -62,6 +62,20 @@ def set_name(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, buffer, 0, 0, 0)
 
 
+def shrug_off(number: int) -> None:
+    """Have a signal do nothing to this process, and leave it its default action in the programs it executes.
+
+    To ignore it would not do: an ignored signal stays ignored in every program executed from here, so that Ctrl+C could
+    not end what a tool starts. A handler is reset to the default there. System calls that it interrupts go on.
+    """
+    signal.signal(number, _do_nothing)
+    signal.siginterrupt(number, False)  # noqa: FBT003  the standard library's own flag
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """Handle a signal that means nothing here."""
+
+
 def numbers_in(directory: str) -> list[int]:
     """List the entries of a ``/proc`` directory whose names are numbers: pids, threads, descriptors."""
     with os.scandir(directory) as entries:

@@ -361,12 +361,35 @@ def test_a_worker_sees_what_it_is_allowed_to_and_nothing_else(
         assert seen["oom_score_adj"] > oom_score_adj
         assert seen["workdir"] == str(tmp_path)
         assert seen["sigterm"]
-        assert seen["sigint"]
         assert seen["stdin"] == ""
         assert "PLANTED_SECRET" not in psutil.Process(life.pid).environ()
         await life.end_by("leave", 0)
 
     scene.run(story())
+
+
+def test_ctrl_c_ends_no_worker_and_what_a_worker_starts_has_every_signal_at_its_default(scene: Scene) -> None:
+    inherited = sum(1 << number - 1 for number in ignored_here())
+
+    async def story() -> None:
+        life = await born(scene.backend)
+        for process in (life.pid, scene.zygote, scene.keeper):
+            os.kill(process, signal.SIGINT)
+        os.kill(life.pid, signal.SIGPIPE)
+        os.kill(life.pid, signal.SIGXFSZ)
+        seen = await life.ask("describe_self")
+        assert seen["signals"] == {"SigIgn": inherited, "SigBlk": 0}
+        other = await born(scene.backend, 2)  # the zygote works on
+        for each in (life, other):
+            await each.end_by("leave", 0)
+
+    scene.run(story())
+
+
+def ignored_here() -> list[int]:
+    """What the tests themselves were started with, as under ``nohup``, is everybody's to inherit."""
+    ours = {signal.SIGPIPE, signal.SIGXFSZ}  # Python's own doing
+    return [number for number in signal.valid_signals() - ours if signal.getsignal(number) is signal.SIG_IGN]
 
 
 def test_many_workers_at_once_are_kept_apart(scene: Scene) -> None:
