@@ -265,5 +265,5 @@ def _end_lineage(mark: str) -> None:
     """Kill all that carries ``mark``, however long it takes: an end that is not certain is not reported. Blocks."""
     while True:
         with contextlib.suppress(TimeoutError):
-            lineage.end_all([lineage.carries(mark)])
+            lineage.end_all([lineage.carries(*mark.split(":"))])
             return

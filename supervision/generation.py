@@ -1,21 +1,28 @@
 """The generation lock: how an orchestrator's start finds and ends what a dead one has left behind.
 
 The lock stands on an open file that keeper, zygote and workers inherit, so it cannot be taken while any of them lives.
-The file also names the home for good, as a random text that every process of every generation carries (see
-``lineage``): so executed grandchildren, which inherit no descriptor, are found too.
+The file also holds a random text. Of that, and of the file's place on the disk, a mark is made that every process of
+every generation carries (see ``lineage``): so executed grandchildren, which inherit no descriptor, are found too. A
+copy of the file is another file, so its mark is another one, and it finds none of the original's processes.
 """
 
 import contextlib
 import fcntl
 import os
+import re
 import secrets
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from understudy.messages.errors import JournalError
 from understudy.supervision import lineage
 from understudy.supervision.unshared import close_unshared, open_unshared
 
-_TOKEN_BYTES: Final = 64
+_WRITTEN: Final = re.compile(rb"[0-9a-f]{32}")
+_READ_BYTES: Final = 64
+_TIMEOUT: Final = 5.0
+"""Seconds in which what was left behind has to be gone."""
 
 
 class GenerationLock:
@@ -39,11 +46,11 @@ class GenerationLock:
 
     @property
     def token(self) -> str:
-        """The text that names this home. Known once the lock is held."""
+        """The text that names this lock: the same for one file at one place. Known once the lock is held."""
         return self._token
 
     def fileno(self) -> int:
-        """Give the descriptor that the processes of this generation inherit.
+        """Give the descriptor that the processes of this generation inherit. Nobody can write through it.
 
         Raises:
             RuntimeError: The lock is not held.
@@ -57,19 +64,22 @@ class GenerationLock:
         """End every process an earlier generation has left, then take the lock; give how many those were. Blocks.
 
         Raises:
-            TimeoutError: One of them cannot be killed.
+            TimeoutError: One of them cannot be killed, or belongs to another user.
+            JournalError: The file is not ours alone, or holds something else than what is written there. Nothing is
+                killed then.
+            OSError: It cannot be opened.
         """
-        descriptor = open_unshared(self.path, os.O_RDWR | os.O_CREAT)
+        written = _contents(self.path)
+        descriptor = open_unshared(self.path, os.O_RDONLY)
         try:
-            self._token = _read_token(descriptor)
             status = os.fstat(descriptor)
+            self._token = _mark(written, status)
             tests = [lineage.carries(self._token), lineage.holds_lock(status.st_dev, status.st_ino)]
-            ended = 0
-            while True:
-                ended += lineage.end_all(tests)
-                with contextlib.suppress(BlockingIOError):  # one was forked since we looked
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
+            ended = lineage.end_all(tests, until=lambda: _locked(descriptor), timeout=_TIMEOUT)
+        except TimeoutError as error:
+            close_unshared(descriptor)
+            msg = f"{error}; it holds {self.path}"
+            raise TimeoutError(msg) from error
         except BaseException:
             close_unshared(descriptor)
             raise
@@ -83,10 +93,36 @@ class GenerationLock:
             self._descriptor = None
 
 
-def _read_token(descriptor: int) -> str:
-    """Read the text that names the home; write it where the file is new."""
-    token = os.pread(descriptor, _TOKEN_BYTES, 0).decode("ascii", errors="replace").strip()
-    if not token:
-        token = secrets.token_hex(16)
-        os.pwrite(descriptor, token.encode(), 0)
-    return token
+def _locked(descriptor: int) -> bool:
+    with contextlib.suppress(BlockingIOError):  # another process has the open file still
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _contents(path: Path) -> bytes:
+    """Give the text that the file holds; write one where it is new, or was never written.
+
+    Raises:
+        JournalError: It is something else than what is written there.
+    """
+    descriptor = open_unshared(path, os.O_RDWR | os.O_CREAT)
+    try:
+        found = os.pread(descriptor, _READ_BYTES, 0)
+        if not found:
+            found = secrets.token_hex(16).encode()
+            os.pwrite(descriptor, found, 0)
+    finally:
+        close_unshared(descriptor)
+    if not _WRITTEN.fullmatch(found):
+        msg = (
+            f"{path} does not hold the 32 digits that were written there, so what an earlier orchestrator may have "
+            "left running cannot be told from other processes: see with `ps` that nothing of it runs, then remove the "
+            "file"
+        )
+        raise JournalError(msg)
+    return found
+
+
+def _mark(written: bytes, status: os.stat_result) -> str:
+    return sha256(b"%s %d %d" % (written, status.st_dev, status.st_ino)).hexdigest()[:32]

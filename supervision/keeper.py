@@ -23,6 +23,8 @@ BOOTSTRAP = (
     "import sys; sys.path[:] = sys.argv.pop().split(chr(10)); from understudy.supervision.{module} import main; main()"
 )
 """Program text for ``python -c``: the import path is the last argument, one entry per line."""
+EXECUTED = ("keeper", "fresh")
+"""The modules that are run so."""
 
 
 def command(module: str, lineage: str, arguments: list[str], path: list[str]) -> list[str]:

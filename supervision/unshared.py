@@ -5,21 +5,38 @@ A lock stands on an open file, and is held for as long as any process has that f
 would take it for a worker left behind and kill it.
 """
 
+import errno
 import os
 from contextlib import suppress
+
+from understudy.messages.errors import JournalError
+from understudy.messages.trust import objection
 
 _open: set[int] = set()
 """Closed in every child that ``os.fork`` makes. Programs that are executed get what they are handed, and no others."""
 
 
 def open_unshared(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int:
-    """Open a file for this process alone; ``close_unshared`` closes it.
+    """Open a file that is ours alone, for this process alone; ``close_unshared`` closes it.
+
+    No link is followed, and what was opened is looked at, so nobody can lead us to another file.
 
     Raises:
         OSError: It cannot be opened.
+        JournalError: It is not ours, others can write it, it has several names, or it is no regular file.
     """
-    descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+    path = os.fspath(path)
+    try:  # without waiting, where it is a pipe that nobody else has open
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
+            raise JournalError(objection(path, os.lstat(path), os.geteuid()) or f"{path}: {error.strerror}") from error
+        raise
     _open.add(descriptor)
+    why = objection(path, os.fstat(descriptor), os.geteuid())
+    if why:
+        close_unshared(descriptor)
+        raise JournalError(why)
     return descriptor
 
 

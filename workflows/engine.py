@@ -119,6 +119,9 @@ class Engine:
         except TimeoutError as error:
             msg = f"processes of an orchestrator that died are still there and cannot be ended: {error}"
             raise HomeInUse(msg) from error
+        except OSError as error:
+            msg = f"{generation.path} cannot be locked: {error.strerror}"
+            raise JournalError(msg) from error
         self._closers.append(generation.release)
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)

@@ -263,7 +263,7 @@ def test_nothing_outlives_a_killed_orchestrator_by_a_second(orchestrate: Any, ki
     if deed == "stop_keeper":  # a stopped process without anything under it: the next generation's to end
         os.kill(pids[0], signal.SIGKILL)
         eventually(lambda: gone(pids), 1.0)
-    assert lineage.find([lineage.carries(mark)]) == []
+    assert lineage.find([lineage.carries(*mark.split(":"))]) == []
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.003, 0.01, 0.02, 0.05])
@@ -273,7 +273,11 @@ def test_nothing_outlives_an_orchestrator_that_is_killed_while_it_forks(orchestr
     select.select([], [], [], delay)  # the point of the test: kills at various moments
     process.kill()
     process.wait()
-    eventually(lambda: not lineage.find([lineage.carries(mark)]), 1.0, what="the end of every process of the lineage")
+    eventually(
+        lambda: not lineage.find([lineage.carries(*mark.split(":"))]),
+        1.0,
+        what="the end of every process of the lineage",
+    )
 
 
 # ---------------------------------------------------------------- the next generation
