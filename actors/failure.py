@@ -1,11 +1,12 @@
 """Exceptions as data: what an attempt or a workflow raised, without the exception itself."""
 
 import asyncio
+import math
 import os
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from understudy.messages.errors import (
     DefinitionError,
@@ -35,46 +36,104 @@ _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
 def describe_exception(error: BaseException, outcome: Outcome = "error") -> Failure:
     """Describe an exception so that a retry policy, a journal and a person can use it.
 
-    The traceback holds frames of user code only. Text is kept to 16 KiB.
+    The traceback holds frames of user code only. Text is kept to 16 KiB. An exception is an object of the user's, and
+    whatever is asked of it may raise. This never does.
     """
-    return Failure(
-        outcome=outcome,
-        type=type(error).__name__,
-        message=_text(_message(error)),
-        traceback=_text(user_traceback(error.__traceback__)),
-        classes=tuple(class_name(cls) for cls in type(error).__mro__ if issubclass(cls, BaseException)),
-        fatal=isinstance(error, _HOPELESS),
-        retry_after=error.seconds if isinstance(error, RetryAfter) else None,
-    )
+    cls = type(error)
+    try:
+        return Failure(
+            outcome=outcome,
+            type=_name(cls),
+            message=_message(error),
+            traceback=_ends(user_traceback(_attribute(error, "__traceback__"))),
+            classes=tuple(_text(class_name(each)) for each in _mro(cls) if issubclass(each, BaseException)),
+            fatal=issubclass(cls, _HOPELESS),
+            retry_after=error.seconds if isinstance(error, RetryAfter) and math.isfinite(error.seconds) else None,
+        )
+    except BaseException as broken:  # noqa: BLE001  see above
+        message = f"it cannot be described, because that raises {_name(type(broken))}"
+        return Failure(outcome=outcome, type=_name(cls), message=message, fatal=issubclass(cls, _HOPELESS))
 
 
-def failed_calls(error: BaseException | None) -> tuple[str, ...]:
+def failed_calls(error: BaseException) -> tuple[str, ...]:
     """Give the keys of the calls whose failures a workflow's exception comes from.
 
     That is itself where a step or a child raised it, any in a group, else what it was raised from or while handling.
+    Causes may form a circle or be thousands deep: each exception is looked at once, without recursion.
     """
-    match error:
-        case StepFailed(step=key) if key:
-            return (key,)
-        case RunFailed(call=key) | RunCancelled(call=key) if key:
-            return (key,)
-        case BaseExceptionGroup(exceptions=several):
-            keys = [key for each in several for key in failed_calls(each)]
-            return tuple(dict.fromkeys(keys)) or failed_calls(_reason(error))
-        case None:
-            return ()
-        case _:
-            return failed_calls(_reason(error))
+    keys: dict[str, None] = {}
+    seen: set[int] = set()
+    found = 0
+    left: list[tuple[BaseException, int | None]] = [(error, None)]
+    """Exceptions to look at; with a number, a group whose members have been, and how many calls were found before."""
+    while left:
+        looked, before = left.pop()
+        if before is None:
+            if id(looked) in seen:
+                continue
+            seen.add(id(looked))
+            if key := raising_call(looked):
+                keys[key] = None
+                found += 1
+                continue
+            if isinstance(looked, BaseExceptionGroup):
+                left.append((looked, found))
+                left.extend((member, None) for member in reversed(_members(looked)))
+                continue
+        if before in (None, found) and (reason := _reason(looked)) is not None:
+            left.append((reason, None))
+    return tuple(keys)
+
+
+def raising_call(error: BaseException) -> str:
+    """Give the key of the step or child that an exception tells of, empty where it tells of none."""
+    name = "step" if isinstance(error, StepFailed) else "call" if isinstance(error, (RunFailed, RunCancelled)) else ""
+    key = vars(error).get(name)
+    return _text(key) if isinstance(key, str) else ""
+
+
+def _members(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException, ...]:
+    return BaseExceptionGroup.__dict__["exceptions"].__get__(group)  # type: ignore[no-any-return]
 
 
 def _reason(error: BaseException) -> BaseException | None:
-    return error.__context__ if error.__cause__ is None and not error.__suppress_context__ else error.__cause__
+    cause: BaseException | None = _attribute(error, "__cause__")
+    if cause is not None or _attribute(error, "__suppress_context__"):
+        return cause
+    return _attribute(error, "__context__")  # type: ignore[no-any-return]
+
+
+def _attribute(error: BaseException, name: str) -> Any:
+    """Give what the interpreter keeps of an exception, whatever its class has put in the place of it."""
+    return BaseException.__dict__[name].__get__(error)
+
+
+def _name(cls: type) -> str:
+    return _text(type.__dict__["__name__"].__get__(cls))
+
+
+def _mro(cls: type) -> tuple[type, ...]:
+    return type.__dict__["__mro__"].__get__(cls)  # type: ignore[no-any-return]
 
 
 def user_traceback(start: TracebackType | None) -> str:
     """Format the frames of a traceback that are the user's: neither ours nor those of asyncio or the import system."""
-    frames = [frame for frame in traceback.extract_tb(start) if not is_foreign(frame.filename)]
-    return "".join(traceback.format_list(frames))
+    return "".join(traceback.format_list(_user_frames(start)))
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what was raised, and where: ``KeyError: 'colour' (/path/app.py:31)``. Never raises."""
+    failure = describe_exception(error)
+    try:
+        frames = _user_frames(_attribute(error, "__traceback__"))
+    except BaseException:  # noqa: BLE001  see ``describe_exception``
+        frames = []
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{failure.sentence()}{place}"
+
+
+def _user_frames(start: TracebackType | None) -> list[traceback.FrameSummary]:
+    return [frame for frame in traceback.extract_tb(start) if not is_foreign(frame.filename)]
 
 
 def is_foreign(filename: str) -> bool:
@@ -84,11 +143,17 @@ def is_foreign(filename: str) -> bool:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
-    except Exception as broken:  # noqa: BLE001  a class of the user's makes this text
-        return f"its text cannot be made, that raises {type(broken).__name__}"
+        return _text(str(error))
+    except BaseException as broken:  # noqa: BLE001  a class of the user's makes this text
+        return f"its text cannot be made, that raises {_name(type(broken))}"
+
+
+def _ends(text: str) -> str:
+    """Shorten a long text in its middle: a traceback says most at its ends."""
+    half = _TEXT_LIMIT // 2
+    return _text(text if len(text) <= _TEXT_LIMIT else f"{text[: half - 8]}\n  ...\n{text[-half:]}")
 
 
 def _text(text: str) -> str:
-    """Shorten, and replace what JSON cannot carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")[:_TEXT_LIMIT]
+    """Shorten, and replace what JSON cannot carry. A subclass of ``str`` has no say in it."""
+    return str.encode(str.__getitem__(text, slice(_TEXT_LIMIT)), "utf-8", "replace").decode("utf-8")

@@ -9,16 +9,15 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.scope import scope, scoped_task
+from understudy.actors.sealed import SealedLoop, owned
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
@@ -40,7 +39,8 @@ class DurableTimer(asyncio.TimerHandle):
         super().__init__(when, callback, args, loop, context)
         self.key = key
         self._owner: ProgramPort | None = owner
-        self._fire: Callable[[], object] = lambda: loop.call_soon(callback, *args, context=context)
+        own = self._context  # type: ignore[attr-defined]  # that of who set it, where none was given
+        self._fire: Callable[[], object] = lambda: loop.call_soon(callback, *args, context=own)
 
     def fire(self) -> None:
         """Run the callback in the loop's next turn, unless cancelled."""
@@ -76,7 +76,7 @@ class _IdleSelector(selectors.DefaultSelector):
         return ready
 
 
-class ProgramLoop(asyncio.SelectorEventLoop):
+class ProgramLoop(SealedLoop):
     """Runs the programs of one worker process, in its main thread.
 
     Args:
@@ -85,13 +85,27 @@ class ProgramLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, on_idle: Callable[[], bool]) -> None:
         """Make the loop, with scoped tasks."""
-        self._idle_selector = _IdleSelector(on_idle)
+        self._on_idle = on_idle
+        self._idle_selector = _IdleSelector(self._rest)
         super().__init__(self._idle_selector)
         self.set_task_factory(self._create_scoped)  # pyright: ignore[reportArgumentType]
 
+    def _rest(self) -> bool:
+        self.at_rest = True
+        try:
+            return self._on_idle()
+        finally:
+            self.at_rest = False
+
     def _create_scoped(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
         owner = program.get()
-        return scoped_task(loop, coroutine, adopt=owner.adopt if owner is not None else _ignore, **options)
+        if owner is None:
+            if self.is_running():
+                coroutine.close()
+                self.refuse("start tasks from outside of its own code")
+            return scoped_task(loop, coroutine, adopt=_ignore, **options)
+        context = owned(options.pop("context", None))
+        return scoped_task(loop, coroutine, adopt=owner.adopt, context=context, **options)
 
     @override
     def time(self) -> float:
@@ -109,20 +123,10 @@ class ProgramLoop(asyncio.SelectorEventLoop):
         """Set a timer: a durable one where a program's code asks, else an ordinary one."""
         owner, place = program.get(), scope.get()
         if owner is None or place is None:
-            return super().call_at(when, callback, *args, context=context)
-        timer = DurableTimer(when, callback, args, self, context, key=place.key("timer"), owner=owner)
+            return super().call_at(when, self._call_outside, callback, args, context=context)
+        timer = DurableTimer(when, callback, args, self, owned(context), key=place.key("timer"), owner=owner)
         owner.set_timer(timer, max(0.0, round(when - self.time(), 6)))  # a sum of floats is not taken apart exactly
         return timer
-
-    @override
-    def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
-    ) -> "asyncio.Future[T]":
-        """Refuse threads in workflow code: nothing records what they do."""
-        if program.get() is not None:
-            msg = "a workflow may not start threads, because a replay could not repeat what they do; make it a @tool"
-            raise RuntimeError(msg)
-        return super().run_in_executor(executor, func, *args)
 
 
 def _ignore(_task: "asyncio.Task[Any]") -> None:

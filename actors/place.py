@@ -1,9 +1,11 @@
 """Where in the user's code a program is: the line to show a person."""
 
 import asyncio
+import re
 import sys
+import sysconfig
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from understudy.actors.failure import is_foreign
 
@@ -24,3 +26,50 @@ def user_place() -> str:
             return f"{filename}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+_LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_DUMPED: Final = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
+_DEEPEST: Final = 1000
+"""Awaits inside each other that are looked through."""
+
+
+def waiting_place(task: "asyncio.Task[Any]") -> str:
+    """Give file and line of the innermost ``await`` of a task that stands in the user's own files; empty without one.
+
+    Where there are only files of libraries, it is the innermost of those.
+    """
+    place = library = ""
+    awaited: Any = task.get_coro()
+    for _ in range(_DEEPEST):
+        frame = _first(awaited, "cr_frame", "gi_frame", "ag_frame")
+        if frame is not None and not is_foreign(frame.f_code.co_filename):
+            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            if frame.f_code.co_filename.startswith(_LIBRARIES):
+                library = line
+            else:
+                place = line
+        awaited = _first(awaited, "cr_await", "gi_yieldfrom", "ag_await")
+        if awaited is None:
+            break
+    return place or library
+
+
+def dumped_place(dump: str) -> str:
+    """Give the innermost line of the user's in what faulthandler wrote of a process's threads; empty without one."""
+    for path, line in _DUMPED.findall(dump):
+        if not is_foreign(path) and not path.startswith((*_LIBRARIES, "<")):
+            return f"{path}:{line}"
+    return ""
+
+
+def _first(thing: Any, *names: str) -> Any:
+    """Give the first of some attributes that a coroutine, or something like one, has."""
+    for name in names:
+        try:
+            found = object.__getattribute__(thing, name)
+        except AttributeError:
+            continue
+        if found is not None:
+            return found
+    return None

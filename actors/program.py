@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from understudy.actors.comparison import Comparison
 from understudy.actors.context import program
 from understudy.actors.definitions import WorkflowDefinition
-from understudy.actors.failure import describe_exception, failed_calls
+from understudy.actors.endings import INTRUDED, NOTHING_LEFT, raised, stuck, throw_away
+from understudy.actors.failure import describe_exception
 from understudy.actors.loop import DurableTimer, ProgramLoop
+from understudy.actors.place import waiting_place
 from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
 from understudy.actors.values import write_state
@@ -25,7 +27,6 @@ from understudy.actors.valve import Valve
 from understudy.messages.base import Json
 from understudy.messages.differences import Difference
 from understudy.messages.errors import (
-    NotSerializable,
     OutcomeUnknown,
     RunCancelled,
     RunFailed,
@@ -61,11 +62,7 @@ class Program:
     def __init__(
         self, loop: ProgramLoop, definition: WorkflowDefinition | SessionDefinition, start: StartProgram
     ) -> None:
-        """Prepare to run; nothing of the user's runs before ``begin``.
-
-        Raises:
-            InvalidInput: A session's recorded state does not fit its model any more.
-        """
+        """Prepare to run; nothing of the user's runs before ``begin``."""
         self.run_id = start.run_id
         self._loop = loop
         self._definition = definition
@@ -85,6 +82,8 @@ class Program:
         self._asked: set[str] = set()
         """Every key asked for so far. Some are not awaited any more while their outcomes are still on the way."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._context = copy_context()
+        """That of the main task; the others have copies of it."""
         self._main: asyncio.Task[Any] | None = None
         self._commands: list[ProgramCommand] = []
         self._unsent: set[str] = set()
@@ -93,9 +92,10 @@ class Program:
         """Those of them that it has withdrawn again: nobody need hear of them."""
         self._held: list[ProgramCommand] = []
         """What a session's turn does to the world outside: it happens when the turn ends, all at once, or never."""
-        self._state: BaseModel | None = definition.first_state(start)
-        self._told_state: Json = None if self._state is None else self._state.model_dump(mode="json", warnings=False)
-        self._read_state: Json = self._told_state
+        self._state: BaseModel | None = None
+        """What the code works with. Made by ``begin``, as it is code of the user's that makes it."""
+        self._told_state: Json = None
+        self._read_state: Json = None
         """The newest state that is known to be one that can be read again."""
         self._shows_state = True
         """Whether the code has still a state to be told of."""
@@ -114,14 +114,25 @@ class Program:
     # ------------------------------------------------------------ driven by the host
 
     def begin(self) -> None:
-        """Start the workflow's coroutine; it runs in the loop's next turn."""
-        context = copy_context()
+        """Start the workflow's coroutine; it runs in the loop's next turn.
+
+        Raises:
+            InvalidInput: A session's recorded state does not fit its model any more.
+            BaseException: Whatever the model of the state raises.
+        """
+        self._state = self._definition.first_state(self._start)
+        if self._state is not None:
+            self._told_state = self._read_state = self._state.model_dump(mode="json", warnings=False)
+        self._loop.active = self
+        context = self._context
         context.run(program.set, self)
         context.run(scope.set, Scope() if self._start.turn is None else Scope(str(self._start.turn.number)))
         self._main = asyncio.Task(self._run(), loop=self._loop, name=self.run_id, context=context)
+        self._main.add_done_callback(self._watch)
 
     def deliver(self, resolution: Resolution) -> None:
         """Hand over the next recorded outcome; what waits for it runs in the loop's next turn."""
+        self._loop.active = self
         if resolution.kind == "written":
             self._valve.written()
             return
@@ -160,6 +171,7 @@ class Program:
                 self._compare(self._comparison)
             if self.finished or (self._comparison is None and (self._commands or self._valve.asked)):
                 return False
+            self._loop.active = self
             self._valve.open()  # all that it has emitted is on the disk since an earlier life
             return True
         if self.history:
@@ -173,12 +185,15 @@ class Program:
         All of a replay is one turn in this sense: what is asked for in it leaves the program once the replay is over
         and has shown no difference.
         """
+        self._loop.active = None
         if self._comparison is not None:
             if self._recorded > 0 and not self.finished:
                 return Turn(run_id=self.run_id, replaying=True)
             self._compare(self._comparison)
         if self._valve.ask():
             self._commands.append(AwaitWriting())
+        if not (self.finished or self._waiting or self._timers or self._valve.waits):
+            self._stop(NOTHING_LEFT)
         changed = self._changed_state()
         commands = tuple(each for each in self._commands if getattr(each, "key", None) not in self._dropped)
         self._commands.clear()
@@ -195,14 +210,21 @@ class Program:
             cancels=self._cancels,
         )
 
+    def intrude(self) -> None:
+        """Hear that something from outside wanted to set it going. It was kept from that, and what it did is lost."""
+        if not (self.finished or self.ended):
+            self._stop(INTRUDED)
+
     def end(self) -> None:
         """Drop everything; tasks that still wait are thrown away without being heard of again."""
         self.ended = True
-        tasks = [*self._tasks] if self._main is None else [self._main, *self._tasks]
-        for task in tasks:
-            task.cancel()
+        if self._loop.active is self:
+            self._loop.active = None
+        tasks = [*self._tasks] if self._main is None else [*self._tasks, self._main]
         self._waiting.clear()
         self._timers.clear()
+        for task in tasks:
+            throw_away(task, self._context.copy())
 
     # ------------------------------------------------------------ ProgramPort
 
@@ -305,30 +327,42 @@ class Program:
         """Run the workflow and turn however it ends into the last command."""
         try:
             value = await self._definition.enter(self._start, self._state)
-            ending: ProgramCommand = Return(result=self._definition.encode_result(value))
+            ending: Return | Raise = Return(result=self._definition.encode_result(value))
             self._write_state()  # which fails here where it is the handler's reply that must not count
             self._returned = True
-        except asyncio.CancelledError:
-            if self.ended:
-                raise
-            failure = describe_exception(asyncio.CancelledError("the workflow was cancelled"), "cancelled")
-            ending = Raise(failure=failure, cancelled=True)
-        except StepFailed as error:
-            ending = Raise(
-                failure=describe_exception(error),
-                step=error.step or None,
-                calls=failed_calls(error),
-                stop=self._stops,
-            )
-        except (Exception, NotSerializable) as error:  # noqa: BLE001  however user code fails is the run's outcome
-            ending = Raise(failure=describe_exception(error), calls=failed_calls(error), stop=self._stops)
+        except (SystemExit, KeyboardInterrupt):  # these end the process, as they end a script
+            raise
+        except BaseException as error:  # noqa: BLE001  however user code ends is the run's outcome
+            ending = raised(error, cancelled=bool(self._cancels), stop=self._stops)
+        self._finish(ending)
+
+    def _stop(self, why: str) -> None:
+        """Say that the program can never go on."""
+        if self._cancels:  # it has done all that it was going to do about that
+            self._finish(raised(asyncio.CancelledError(), cancelled=True, stop=self._stops))
+            return
+        first = "" if self._main is None else waiting_place(self._main)
+        places = dict.fromkeys(filter(None, [first, *sorted(map(waiting_place, self._tasks))]))
+        self.finished = True
+        self._commands.append(stuck(why, tuple(places), session=self._start.turn is not None, stop=self._stops))
+
+    def _watch(self, main: asyncio.Task[None]) -> None:
+        """See to it that the program has an ending, however its main task has come to an end."""
+        if not (self.finished or self.ended):
+            error = asyncio.CancelledError() if main.cancelled() else main.exception()
+            if not isinstance(error, (SystemExit, KeyboardInterrupt)):
+                error = error or RuntimeError("the program's main task ended without a word")
+                self._finish(raised(error, cancelled=bool(self._cancels), stop=self._stops))
+
+    def _finish(self, ending: Return | Raise) -> None:
+        """Say that the program is over, and end what it has started and not awaited."""
         if self.ended:
             return
         self.finished = True
         if self._returned:
             self._commands.extend(self._held)
         self._commands.append(ending)
-        for task in tuple(self._tasks):  # what the workflow started and did not await ends with it
+        for task in tuple(self._tasks):
             task.cancel()
 
     async def _ask(self, command: ScheduleStep | ScheduleChild | ScheduleReceive | ScheduleApproval) -> Json:
@@ -407,7 +441,7 @@ class Program:
             return None
         try:
             state = self._write_state()
-        except (Exception, NotSerializable) as error:  # noqa: BLE001  a serializer of the user's may raise anything
+        except BaseException as error:  # noqa: BLE001  a serializer of the user's may raise anything
             self._commands = [Raise(failure=describe_exception(error))]
             self.finished, self._shows_state = True, False
             for task in [*self._tasks, *([] if self._main is None else [self._main])]:

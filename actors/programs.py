@@ -8,16 +8,17 @@ import socket
 import time
 from collections import deque
 
-from understudy.actors.app import describe
 from understudy.actors.channel import Channel
-from understudy.actors.definitions import check_arguments, check_result, find_workflow
-from understudy.actors.failure import describe_exception
+from understudy.actors.context import ProgramPort
+from understudy.actors.definitions import find_workflow
+from understudy.actors.failure import describe_exception, explain
 from understudy.actors.loop import ProgramLoop
 from understudy.actors.program import Program
-from understudy.actors.sessions import check_message, find_session
-from understudy.messages.errors import CodecError, DefinitionError, InvalidInput
+from understudy.actors.questions import Question, answer, fault
+from understudy.actors.sealed import refuse_threads
+from understudy.actors.sessions import find_session
+from understudy.messages.errors import DefinitionError, InvalidInput
 from understudy.messages.frames import (
-    AppDescribed,
     CheckArguments,
     CheckMessage,
     CheckResult,
@@ -46,17 +47,19 @@ class ProgramHost:
         self._channel = Channel(connection, spec.heartbeat, self._beat)
         self._loop = ProgramLoop(self._next)
         self._programs: dict[str, Program] = {}
-        self._work: deque[tuple[Program, Resolution | None]] = deque()
-        """Programs to begin (None) and outcomes to deliver, in order of arrival."""
+        self._work: deque[tuple[Program, Resolution | None] | Question] = deque()
+        """Programs to begin (None), outcomes to deliver and questions to answer, in order of arrival."""
         self._active: Program | None = None
         self._busy: tuple[float, str] | None = None
-        """When the running turn began (monotonic) and whose it is. Written by the loop, read by the heartbeat."""
+        """When the running turn or answer began (monotonic), and whose it is: a run's id, or a question's. Written by
+        the loop, read by the heartbeat."""
 
     def run(self) -> None:
         """Serve until told to stop, or until the orchestrator is gone."""
         self._loop.add_reader(self._channel.fileno(), self._readable)
         self._channel.send(Ready())
         self._channel.start()
+        refuse_threads()
         self._loop.run_forever()
 
     # ------------------------------------------------------------ turns
@@ -69,30 +72,59 @@ class ProgramHost:
                 self._active = active
                 return True
             self._close_turn(active)
+        while self._loop.intruded:
+            self._put_out(self._loop.intruded.popleft())
         while self._work:
-            program, resolution = self._work.popleft()
-            if program.ended:
-                continue
-            self._busy = (time.monotonic(), program.run_id)
-            self._active = program
-            if resolution is None:
-                program.begin()
-            else:
-                program.deliver(resolution)
-            return True
+            if self._begin(self._work.popleft()):
+                return True
         self._busy = None
         return False
+
+    def _begin(self, work: tuple[Program, Resolution | None] | Question) -> bool:
+        """Begin the next piece of work. True where a program has the loop now."""
+        if not isinstance(work, tuple):
+            self._busy = (time.monotonic(), work.id)
+            self._answer(work)
+            return False
+        program, resolution = work
+        if program.ended:
+            return False
+        self._busy = (time.monotonic(), program.run_id)
+        if resolution is not None:
+            program.deliver(resolution)
+        elif (reason := _begin(program)) is not None:
+            self._forget(program, Halt(reason=reason))
+            return False
+        self._active = program
+        return True
+
+    def _put_out(self, intruded: ProgramPort) -> None:
+        """End a program that something from outside wanted to set going."""
+        program = self._programs.get(intruded.run_id)
+        if program is intruded and program is not None and not program.ended:
+            program.intrude()
+            self._close_turn(program)
 
     def _close_turn(self, program: Program) -> None:
         try:
             self._channel.send(program.turn())
-        except CodecError as error:  # what it asks for or gives cannot be written, or is too large
-            program.finished = True
-            failure = describe_exception(error)
-            self._channel.send(Turn(run_id=program.run_id, commands=(Raise(failure=failure),)))
+        except Exception as error:  # noqa: BLE001  what it asks for or gives cannot be written, or is too large
+            self._forget(program, Raise(failure=describe_exception(error)))
+            return
         if program.finished:
-            program.end()
-            self._programs.pop(program.run_id, None)
+            self._forget(program)
+
+    def _forget(self, program: Program, last: Raise | Halt | Diverge | None = None) -> None:
+        """End a program, with a last word where it has not said it itself."""
+        if last is not None:
+            self._channel.send(Turn(run_id=program.run_id, commands=(last,)))
+        self._end(program)
+
+    def _end(self, program: Program) -> None:
+        busy, self._busy = self._busy, (time.monotonic(), program.run_id)
+        self._programs.pop(program.run_id, None)
+        program.end()
+        self._busy = busy
 
     # ------------------------------------------------------------ frames
 
@@ -100,7 +132,7 @@ class ProgramHost:
         for message in self._channel.read():
             self._take(message)
 
-    def _take(self, message: ToWorker) -> None:  # noqa: C901  one case per kind of frame
+    def _take(self, message: ToWorker) -> None:
         match message:
             case Resolve(run_id=run_id, resolution=resolution):
                 if (program := self._programs.get(run_id)) is not None:
@@ -108,40 +140,51 @@ class ProgramHost:
             case StartProgram():
                 self._start(message)
             case EndProgram(run_id=run_id):
-                if (program := self._programs.pop(run_id, None)) is not None:
-                    program.end()
-            case CheckArguments(id=id_, workflow=name, arguments=arguments, version=version):
-                self._channel.send(check_arguments(id_, name, arguments, version))
-            case CheckResult(id=id_, step=ref, value=value):
-                self._channel.send(check_result(id_, ref, value))
-            case CheckMessage(id=id_, session=session, name=name, value=value):
-                self._channel.send(check_message(id_, session, name, value))
-            case DescribeApp(id=id_):
-                self._channel.send(AppDescribed(id=id_, definitions=describe()))
+                if (program := self._programs.get(run_id)) is not None:
+                    self._end(program)
+            case CheckArguments() | CheckResult() | CheckMessage() | DescribeApp():
+                self._work.append(message)
             case Stop():
-                self._loop.stop()
+                self._loop.leave()
             case _:
                 msg = f"a program worker was sent {message.type}"
                 raise AssertionError(msg)
 
     def _start(self, start: StartProgram) -> None:
         try:
-            if start.turn is None:
-                program = Program(self._loop, find_workflow(start.workflow, start.version or None), start)
-            else:
-                program = Program(self._loop, find_session(start.workflow), start)
+            definition = (
+                find_workflow(start.workflow, start.version or None)
+                if start.turn is None
+                else find_session(start.workflow)
+            )
+            program = Program(self._loop, definition, start)
         except DefinitionError as error:
             self._channel.send(Turn(run_id=start.run_id, commands=(Diverge(detail=str(error)),)))
-            return
-        except InvalidInput as error:  # a session's recorded state, by a model that has changed
-            self._channel.send(Turn(run_id=start.run_id, commands=(Halt(reason=str(error)),)))
             return
         self._programs[start.run_id] = program
         self._work.append((program, None))
 
+    def _answer(self, question: Question) -> None:
+        """Answer a question, with a fault where the app's code raises, or what it gives cannot be sent."""
+        try:
+            self._channel.send(answer(question))
+        except BaseException as error:  # noqa: BLE001  it may be anything, and whoever asks must hear of it
+            self._channel.send(fault(question, error))
+
     def _beat(self) -> Heartbeat:
         busy = self._busy
         return Heartbeat() if busy is None else Heartbeat(busy=time.monotonic() - busy[0], run_id=busy[1])
+
+
+def _begin(program: Program) -> str | None:
+    """Have a program begin, or give the reason why it cannot: its state is made, or read, by code of the user's."""
+    try:
+        program.begin()
+    except InvalidInput as error:  # a session's recorded state, by a model that has changed
+        return str(error)
+    except BaseException as error:  # noqa: BLE001  whatever it raises, it must not end the other programs
+        return f"the state it begins with cannot be made: {explain(error)}"
+    return None
 
 
 def serve(connection: socket.socket, spec: WorkerSpec) -> None:

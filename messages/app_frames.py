@@ -83,6 +83,8 @@ class AppDescribed(Message):
     type: Literal["app.described"] = "app.described"
     id: str
     definitions: tuple[Definition, ...]
+    faults: tuple[Fault, ...] = ()
+    """Why it cannot be described."""
 
 
 class ArgumentsChecked(Message):

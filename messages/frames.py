@@ -88,12 +88,12 @@ class Ready(Message):
 
 
 class Heartbeat(Message):
-    """The worker's reader thread runs. ``busy`` is how many seconds the program loop has held one turn, else 0."""
+    """The worker's reader thread runs. ``busy`` is how many seconds one turn or answer has held the loop, else 0."""
 
     type: Literal["heartbeat"] = "heartbeat"
     busy: float = 0.0
     run_id: str | None = None
-    """The run whose turn it is."""
+    """The run whose turn it is, or the question that is being answered."""
 
 
 class Progress(Message):

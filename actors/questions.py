@@ -1,0 +1,53 @@
+"""What an orchestrator asks of an app, and what a program worker answers. Every question has an answer."""
+
+from typing import TypeAlias
+
+from understudy.actors.app import describe
+from understudy.actors.definitions import check_arguments, check_result
+from understudy.actors.failure import explain
+from understudy.actors.sessions import check_message
+from understudy.messages.failures import Fault
+from understudy.messages.frames import (
+    AppDescribed,
+    ArgumentsChecked,
+    CheckArguments,
+    CheckMessage,
+    CheckResult,
+    DescribeApp,
+    MessageChecked,
+    ResultChecked,
+)
+
+Question: TypeAlias = DescribeApp | CheckArguments | CheckResult | CheckMessage
+Answer: TypeAlias = AppDescribed | ArgumentsChecked | ResultChecked | MessageChecked
+
+
+def answer(question: Question) -> Answer:
+    """Answer a question, with the app's own validators. On the loop of a program worker.
+
+    Raises:
+        BaseException: Whatever those raise that is no verdict on a value.
+    """
+    match question:
+        case CheckArguments(id=id_, workflow=name, arguments=arguments, version=version):
+            return check_arguments(id_, name, arguments, version)
+        case CheckResult(id=id_, step=ref, value=value):
+            return check_result(id_, ref, value)
+        case CheckMessage(id=id_, session=session, name=name, value=value):
+            return check_message(id_, session, name, value)
+        case DescribeApp(id=id_):
+            return AppDescribed(id=id_, definitions=describe())
+
+
+def fault(question: Question, error: BaseException) -> Answer:
+    """Answer a question whose answer raised: the app's code cannot say whether a value fits."""
+    faults = (Fault(field="", sentence=f"the app's own code cannot check it: {explain(error)}"),)
+    match question:
+        case CheckArguments(id=id_):
+            return ArgumentsChecked(id=id_, faults=faults)
+        case CheckResult(id=id_):
+            return ResultChecked(id=id_, faults=faults)
+        case CheckMessage(id=id_):
+            return MessageChecked(id=id_, faults=faults)
+        case DescribeApp(id=id_):
+            return AppDescribed(id=id_, definitions=(), faults=faults)
