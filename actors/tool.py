@@ -5,8 +5,9 @@ import inspect
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from typing_extensions import override
 
@@ -20,9 +21,23 @@ from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
 from understudy.messages.errors import CodecError, NotSerializable
 from understudy.messages.failures import Failure
-from understudy.messages.frames import Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
+from understudy.messages.frames import Completed, Execute, Failed, Judged, ToWorker, WorkerSpec
+
+Answer: TypeAlias = Completed | Failed | Judged
 
 _RESERVE_BYTES: Final = 256 * 1024
+
+
+class _Helpers(ThreadPoolExecutor):
+    """The threads of ``asyncio.to_thread``. They end with the attempt that used them."""
+
+    used = False
+
+    @override
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a thread call something."""
+        self.used = True
+        return super().submit(fn, *args, **kwargs)
 
 
 class FunctionActor(WorkerActor):
@@ -36,7 +51,13 @@ class FunctionActor(WorkerActor):
         """The async function that runs, and its token."""
         self._reserve: bytearray | None = bytearray(_RESERVE_BYTES)
         """Given back when memory is short, so that there is some left to say so."""
-        self._surroundings = Surroundings()
+        self._helpers = _Helpers()
+
+    @override
+    def on_start(self) -> None:
+        """Say that work is welcome, and remember what every attempt is to find."""
+        super().on_start()
+        self._surroundings = Surroundings(self.spec)
 
     def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call a function of the user's in a context of its own, to the end of all it awaits.
@@ -48,15 +69,18 @@ class FunctionActor(WorkerActor):
         value = copy_context().run(fn, *args, **kwargs)
         return self._await(token, value) if inspect.iscoroutine(value) else value
 
-    def answer(self, message: FromWorker, refused: Callable[[Failure], FromWorker]) -> None:
-        """Send an answer once the worker is as the attempt found it; ``refused`` gives the one for a bad result."""
+    def answer(self, message: Answer, refused: Callable[[Failure], Answer]) -> None:
+        """Send an answer once the worker is as the attempt found it; ``refused`` gives the one for a bad result.
+
+        The answer says where it is not: then this worker is replaced before the next attempt.
+        """
         kill_descendants()
-        self._surroundings.restore()
+        spoilt = self._surroundings.restore()
         try:
-            self.channel.send(message)
+            self.channel.send(message.model_copy(update={"spoilt": spoilt}) if spoilt else message)
         except CodecError as error:
-            cause = NotSerializable(f"the result cannot be sent: {error}")
-            self.channel.send(refused(self.failure(cause)))
+            answer = refused(self.failure(NotSerializable(f"the result cannot be sent: {error}")))
+            self.channel.send(answer.model_copy(update={"spoilt": spoilt}))
 
     def failure(self, error: Exception) -> Failure:
         """Describe what an attempt raised."""
@@ -69,6 +93,7 @@ class FunctionActor(WorkerActor):
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop.add_reader(self.channel.fileno(), self._hear)
+            self._loop.set_default_executor(self._helpers)
         loop = self._loop
         task = loop.create_task(coroutine)
         self._task = (token, task)
@@ -82,6 +107,10 @@ class FunctionActor(WorkerActor):
                 for stray in strays:
                     stray.cancel()
                 loop.run_until_complete(asyncio.gather(*strays, return_exceptions=True))
+            if self._helpers.used:
+                self._helpers.shutdown(wait=False, cancel_futures=True)
+                self._helpers = _Helpers()
+                loop.set_default_executor(self._helpers)
 
     def _hear(self) -> None:
         """Read what arrives while an async function runs; only that it is aborted matters by then."""
@@ -107,7 +136,7 @@ class ToolActor(FunctionActor):
             return Failed(token=token, failure=failure, duration=time.perf_counter() - started)
 
         running.set(context_of(message, self.channel.send))
-        answer: FromWorker
+        answer: Answer
         try:
             result = self._run(message)
         except asyncio.CancelledError:

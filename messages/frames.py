@@ -112,6 +112,8 @@ class Completed(Message):
     result: Json
     duration: float
     usage: dict[str, float] = Field(default_factory=dict)
+    spoilt: str = ""
+    """What the attempt left behind that the worker cannot put back. It is replaced before it gets other work."""
 
 
 class Failed(Message):
@@ -122,6 +124,8 @@ class Failed(Message):
     failure: Failure
     duration: float
     usage: dict[str, float] = Field(default_factory=dict)
+    spoilt: str = ""
+    """What the attempt left behind that the worker cannot put back. It is replaced before it gets other work."""
 
 
 class Judged(Message):
@@ -136,6 +140,8 @@ class Judged(Message):
     label: str | None = None
     error: str | None = None
     duration: float = 0.0
+    spoilt: str = ""
+    """As in ``Completed``."""
 
 
 FromWorker: TypeAlias = Annotated[
@@ -164,3 +170,5 @@ class WorkerSpec(Message):
     heartbeat: float = 1.0
     """Seconds between beats."""
     limits: Limits = Limits()
+    max_rss_mb: int | None = None
+    """Resident size in MiB above which the worker is replaced after an attempt."""

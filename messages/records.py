@@ -176,6 +176,9 @@ class WorkerRecord(Message):
     run_id: str | None = None
     step: str | None = None
     restarts: int = 0
+    """Lives begun after a death."""
+    replacements: int = 0
+    """Lives begun as planned, after one that had to go between two jobs: too old, too large, or spoilt by a job."""
     rss_bytes: int | None = None
 
 

@@ -13,10 +13,13 @@ from understudy.messages.errors import CodecError
 from understudy.messages.failures import Exit
 from understudy.messages.frames import (
     Abort,
+    Completed,
     EndProgram,
     Evaluate,
     Execute,
+    Failed,
     FromWorker,
+    Judged,
     Progress,
     Resolve,
     StartProgram,
@@ -38,13 +41,17 @@ from understudy.supervision.protocol import (
     Unavailable,
     Withdraw,
 )
+from understudy.supervision.recycling import worn_out
 from understudy.supervision.roster import Means, Roster
 from understudy.supervision.slot import Obituary, Slot
 from understudy.supervision.suspicion import Suspicion
 
 ABORT_GRACE: Final = 1.0
 """Seconds that code in a shared worker has to stop by itself once its time is over."""
+AVOID_FOR: Final = 1.0
+"""Seconds that a retry waits for another worker than the one it failed in."""
 _ABORTABLE: Final = frozenset({Execute, Evaluate})
+_RESULTS: Final = (Completed, Failed, Judged)
 
 
 class Dispatcher:
@@ -128,21 +135,58 @@ class Dispatcher:
         if job.solo or self._suspicion.is_grave(job):
             self._solo[job.token] = flight
             self.grow()
-        elif (slot := self._roomiest()) is not None:
+        elif (slot := self._roomiest(flight)) is not None:
             self._assign(flight, slot)
         else:
             self._queue[job.token] = flight
             self.grow()
 
-    def _roomiest(self) -> Slot | None:
-        """Find the ready worker with the least to do; among idle ones the last used, so that the others may go."""
+    def _roomiest(self, flight: Flight) -> Slot | None:
+        """Find the ready worker with the least to do; among idle ones the last used, so that the others may go.
+
+        A retry waits a moment for another process than the one it failed in, where there can be one.
+        """
         room = self._room
         while room:
             slot = next(reversed(room)) if self.roster.capacity == 1 else min(room, key=lambda slot: len(slot.flights))
-            if slot.state == "ready":
+            if slot.state != "ready" or slot.retiring:
+                del room[slot]
+            elif slot.pid != flight.avoid:
                 return slot
-            del room[slot]
+            else:
+                return self._another(flight, slot)
         return None
+
+    def _another(self, flight: Flight, avoided: Slot) -> Slot | None:
+        """Find a worker for a retry beside the one that it failed in; begin one, or take that one in the end."""
+        others = [slot for slot in self._room if slot is not avoided and slot.state == "ready" and not slot.retiring]
+        if others:
+            return min(others, key=lambda slot: len(slot.flights))
+        roster = self.roster
+        coming = any(slot.state == "starting" and not slot.solo for slot in roster.slots.values())
+        if not coming and roster.permanent < roster.size and roster.room() and self._is_open:
+            roster.grow()
+            coming = True
+        if not coming:
+            flight.avoid = None
+            return avoided
+        if flight.timer is None:
+            flight.timer = self._loop.call_later(AVOID_FOR, self._avoid_no_longer, flight)
+        return None
+
+    def _avoid_no_longer(self, flight: Flight) -> None:
+        """Give a retry to any worker: another one did not come soon."""
+        flight.timer = flight.avoid = None
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Give the jobs that wait to the workers that have room."""
+        for flight in list(self._queue.values()) if self._room else ():
+            if (slot := self._roomiest(flight)) is not None:
+                del self._queue[flight.job.token]
+                self._assign(flight, slot)
+            elif not self._room:
+                return
 
     def grow(self) -> None:
         """Begin as many workers as the waiting jobs need and the pool's size allows."""
@@ -160,15 +204,17 @@ class Dispatcher:
                 coming += roster.capacity
                 room -= 1
         if self._solo:
-            temporary = [slot for slot in roster.slots.values() if slot.restart == "temporary"]
-            free = sum(not slot.flights and slot.state != "stopping" for slot in temporary)
-            for _ in range(min(len(self._solo) - free, roster.size - len(temporary), room)):
+            solo = [slot for slot in roster.slots.values() if slot.solo]
+            free = sum(not slot.flights and slot.state != "stopping" for slot in solo)
+            for _ in range(min(len(self._solo) - free, roster.size - len(solo), room)):
                 roster.grow("temporary")
 
     def _assign(self, flight: Flight, slot: Slot) -> None:
         """Give a job to a worker, and send it unless it is held."""
         job = flight.job
+        flight.stop_timer()
         flight.slot = slot
+        slot.wear.jobs += 1
         slot.flights[flight.work] = flight
         if len(slot.flights) >= slot.capacity:
             self._room.pop(slot, None)
@@ -176,6 +222,15 @@ class Dispatcher:
         assigned = Assigned(job.token, slot.id, slot.pid, slot.incarnation)
         if not flight.released or self._dispatch(flight, slot):
             self._say(job, assigned)
+        policy = self.roster.policy
+        if policy.fresh and not slot.solo and self._is_open and self.roster.permanent < self.roster.size:
+            if not any(other.state in {"ready", "starting"} and not other.flights for other in self._pool_slots()):
+                self.roster.grow()  # so that the next job need not wait for this process to be replaced
+        elif slot.capacity > 1 and policy.max_jobs is not None:
+            self._replace_if_worn(slot)
+
+    def _pool_slots(self) -> list[Slot]:
+        return [slot for slot in self.roster.slots.values() if slot.restart != "temporary"]
 
     def _dispatch(self, flight: Flight, slot: Slot) -> bool:
         """Send a job to its worker and start its clock; False where it cannot be sent and has therefore ended."""
@@ -226,7 +281,7 @@ class Dispatcher:
 
     def ready(self, slot: Slot) -> None:
         """Give a fresh worker what waits for it."""
-        if slot.restart == "temporary":
+        if slot.solo:
             self._fill_solo(slot)
         else:
             self._fill(slot)
@@ -251,6 +306,9 @@ class Dispatcher:
             self._answer(flight, message)
             return
         slot.served = True
+        if isinstance(message, _RESULTS):
+            failed = message.error is not None if isinstance(message, Judged) else isinstance(message, Failed)
+            slot.wear.ended(succeeded=not failed, spoilt=message.spoilt)
         self._suspicion.clear(flight.job)
         self._conclude(flight)
         self._answer(flight, message)
@@ -275,18 +333,30 @@ class Dispatcher:
             slot.doubtful -= 1
         if not slot.flights:
             slot.idle_since = self._loop.time()
-        if slot.restart != "temporary":
+        if slot.restart == "temporary":
+            if not slot.flights:
+                slot.stop()
+        elif not self._replace_if_worn(slot):
             self._fill(slot)
-        elif not slot.flights:
-            slot.stop()
+
+    def _replace_if_worn(self, slot: Slot) -> bool:
+        """Have a worker replaced where it must not get another job; say whether that is so."""
+        policy = self.roster.policy
+        why = worn_out(slot.wear, capacity=slot.capacity, max_jobs=policy.max_jobs, fresh=policy.fresh)
+        if why and slot.state == "ready":
+            self._room.pop(slot, None)
+            self.roster.replace(slot, why)
+        return bool(why)
 
     def _fill(self, slot: Slot) -> None:
         """Give a worker jobs from the queue until one of them is exhausted."""
-        while slot.state == "ready" and not slot.doubtful and len(slot.flights) < slot.capacity:
-            if not self._queue:
+        while slot.state == "ready" and not slot.retiring and not slot.doubtful and len(slot.flights) < slot.capacity:
+            flight = next((flight for flight in self._queue.values() if flight.avoid != slot.pid), None)
+            if flight is None:
                 self._room[slot] = None
                 return
-            self._assign(self._queue.popitem(last=False)[1], slot)
+            del self._queue[flight.job.token]
+            self._assign(flight, slot)
 
     def _fill_solo(self, slot: Slot) -> None:
         if self._solo:
@@ -397,8 +467,7 @@ class Dispatcher:
             self._bury(flight, end, verdict)
         if (refusal := self.refusal()) is not None:
             self.refuse(refusal)
-        while self._queue and (other := self._roomiest()) is not None:
-            self._assign(self._queue.popitem(last=False)[1], other)
+        self._hand_out()
         return verdict
 
     def _end_of(self, slot: Slot, obituary: Obituary, flights: list[Flight], culprits: list[str]) -> Exit:
@@ -418,7 +487,7 @@ class Dispatcher:
             self._bury(flight, end, Blame())
             return
         flight.take_back()
-        queue = self._solo if slot.restart == "temporary" else self._queue
+        queue = self._solo if slot.solo else self._queue
         queue[flight.job.token] = flight
         queue.move_to_end(flight.job.token, last=False)
 

@@ -49,7 +49,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
 class Flight:
     """What a pool knows of one job. Written and read on the reactor's thread only."""
 
-    __slots__ = ("cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")
+    __slots__ = ("avoid", "cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")
 
     def __init__(self, job: Job) -> None:
         """Begin unassigned.
@@ -62,12 +62,15 @@ class Flight:
         """What the worker calls this job in its answers."""
         self.slot: Slot | None = None
         """The worker that has it; None while it waits in the queue."""
+        self.avoid = job.avoid
+        """The process that it is to run in only if no other can be had soon."""
         self.released = not job.hold
         self.sent = False
         self.mark = 0
         """How many bytes the worker has to have read to have begun it."""
         self.timer: Handle | None = None
-        """Its deadline; once it is ``cut``, the end of the grace for stopping by itself."""
+        """While it waits: the end of its patience for another process than ``avoid``. Once it was sent: its deadline,
+        and once it is ``cut``, the end of the grace for stopping by itself."""
         self.cut: Literal["overran", "withdrawn"] | None = None
         """Why nobody waits for its result any more. From then on whatever the worker says of it is dropped."""
         self.end: Exit | None = None

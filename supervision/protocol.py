@@ -24,6 +24,10 @@ class Pool:
         env: Names of environment variables that its workers may see.
         concurrency: Jobs a worker runs at once; None means the default of the kind. Tool and evaluator workers run one.
         idle_after: Seconds without work after which a worker is stopped.
+        max_jobs: Jobs after which a worker's process is replaced; None means no bound.
+        max_rss_mb: Resident size in MiB above which it is replaced; None means no bound.
+        fresh: Give each attempt a process of its own. Otherwise the tools of an app follow each other in the same
+            processes and are not isolated from each other: what one leaves in a module, or running, the next may meet.
         backend: ``"zygote"`` forks warm workers; ``"spawn"`` starts fresh interpreters, for modules that start threads
             when imported and so cannot be forked.
     """
@@ -36,6 +40,9 @@ class Pool:
     env: tuple[str, ...] = ()
     concurrency: int | None = None
     idle_after: float = 60.0
+    max_jobs: int | None = None
+    max_rss_mb: int | None = None
+    fresh: bool = False
     backend: Literal["zygote", "spawn"] = "zygote"
 
     def __post_init__(self) -> None:
@@ -149,6 +156,8 @@ class Job:
     an exit of kind ``timeout``; whatever the worker still says of it is dropped from that moment."""
     hold: bool = False
     """Do not send on assignment, wait for ``Release``: something must be on the disk first."""
+    avoid: int | None = None
+    """Pid of the process in which the last attempt failed. Another one is preferred."""
     solo: bool = False
     """Run it in a fresh worker with nothing else in flight."""
     streaming: bool = False

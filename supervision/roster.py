@@ -22,9 +22,10 @@ from understudy.supervision.protocol import Backend, Pool, PoolKey
 from understudy.supervision.slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
 from understudy.supervision.starts import StartGate
 from understudy.supervision.strategy import Child, Restart, plan
-from understudy.supervision.vitals import look_at
+from understudy.supervision.vitals import look_at, resident_bytes
 from understudy.supervision.worker_events import EventHook, Happening, WorkerEvent
 
+MIB: Final = 1024 * 1024
 TICK: Final = 1.0
 """Seconds between two looks at the workers' health."""
 
@@ -34,9 +35,9 @@ def default_size(kind: WorkerKind) -> int:
     return max(4, 2 * (os.cpu_count() or 1)) if kind == "tool" else 2
 
 
-def capacity_of(kind: WorkerKind, concurrency: int | None) -> int:
+def capacity_of(kind: WorkerKind, policy: Pool) -> int:
     """Give the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
-    return (concurrency or 64) if kind in {"program", "llm"} else 1
+    return (policy.concurrency or 64) if kind in {"program", "llm"} and not policy.fresh else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,15 @@ class Roster:
         self.backend = backend
         self.loop, self.gate, self.start_timeout = means.loop, means.gate, means.start_timeout
         self.size = policy.size or default_size(key.kind)
-        self.capacity = capacity_of(key.kind, policy.concurrency)
+        self.capacity = capacity_of(key.kind, policy)
         self.slots: dict[str, Slot] = {}
         """By id, in start order."""
         self.permanent = 0
         """How many of them are not temporary."""
         self.restarts = 0
         """Lives begun after a death, in all slots there ever were."""
+        self.replacements = 0
+        """Lives that had to go between two jobs, in all slots there ever were."""
         self.crashes = 0
         """Deaths charged to a job."""
         self.refusal: str | None = None
@@ -167,6 +170,29 @@ class Roster:
         slot.begin()
         return slot
 
+    def replace(self, slot: Slot, why: str) -> None:
+        """Replace a process between two jobs. One that still has some keeps them, and gets no further ones.
+
+        In a pool whose workers run one job each there are never more processes than its size. A shared worker may take
+        long to end what it has, so another one is begun beside it at once.
+        """
+        if slot.state != "ready" or slot.restart == "temporary":
+            return  # else it ends with its last job anyway
+        if not slot.retiring:
+            slot.retiring = True
+            if self.capacity > 1 and slot.flights:
+                slot.restart = "temporary"  # it ends with its last job, and this one is begun in its place
+                self.permanent -= 1
+                self._note_replacement(slot, why)
+                self.grow()
+                return
+        if not slot.flights:
+            slot.leave(why)
+
+    def _note_replacement(self, slot: Slot, why: str) -> None:
+        self.replacements += 1
+        self._emit("replaced", slot, detail=why)
+
     def stop_all(self, grace: float = STOP_GRACE) -> None:
         """End every worker for good, last begun first; ``gone`` is called for each."""
         self._revivals.clear()
@@ -193,6 +219,7 @@ class Roster:
             kind=self.key.kind,
             concurrency=self.capacity,
             limits=self._limits,
+            max_rss_mb=self.policy.max_rss_mb,
         )
 
     def started(self, slot: Slot) -> None:
@@ -229,6 +256,9 @@ class Roster:
             if slot.restart == "temporary":
                 self._remove(slot)
             self._revive(revival)
+        elif obituary.planned:
+            self._note_replacement(slot, obituary.end.detail)
+            slot.begin(planned=True)
         else:
             self._decide(slot, obituary, blame)
 
@@ -360,6 +390,7 @@ class Roster:
             if slept:
                 slot.signs = slot.signs.forgive(now)
             self._examine(slot, now)
+            self._weigh(slot)
             if not slot.flights and slot.state == "ready" and now - slot.idle_since >= self.policy.idle_after:
                 slot.stop()
         if self.slots and self._tick_timer is None:
@@ -377,6 +408,15 @@ class Roster:
         elif verdict.condition == "blocked":
             slot.culprit = verdict.run_id
             slot.kill(Exit(kind="blocked", detail=verdict.detail))
+
+    def _weigh(self, slot: Slot) -> None:
+        """Replace a worker that has grown too large. Those that run one job at a time say so themselves, after each."""
+        limit = self.policy.max_rss_mb
+        if limit is None or self.capacity == 1 or slot.state != "ready" or slot.pid is None:
+            return
+        size = resident_bytes(slot.pid) or 0
+        if size > limit * MIB:
+            self.replace(slot, f"its resident size is {size // MIB} MiB, above {limit} MiB")
 
     def _emit(
         self,

@@ -11,8 +11,9 @@ from understudy.messages.frames import FromWorker, Heartbeat, Ready, Stop, ToWor
 from understudy.supervision.flight import Flight
 from understudy.supervision.health import Signs
 from understudy.supervision.protocol import Backend, WorkerProcess
+from understudy.supervision.recycling import Wear
 from understudy.supervision.starts import Permit, StartGate
-from understudy.supervision.strategy import Restart
+from understudy.supervision.strategy import Restart, is_normal
 
 START_TIMEOUT: Final = 30.0
 """Seconds from the order to begin to being ready."""
@@ -21,8 +22,8 @@ STOP_GRACE: Final = 5.0
 TERM_GRACE: Final = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
-State: TypeAlias = Literal["waiting", "starting", "ready", "stopping", "ending", "down"]
-"""Waiting for its delay or the gate; begun; taking work; told to stop for good; dying; without a process."""
+State: TypeAlias = Literal["waiting", "starting", "ready", "leaving", "stopping", "ending", "down"]
+"""Waiting for its delay or the gate; begun; taking work; told to end for another life; told to stop for good; dying; without a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Obituary:
     """Whether it finished at least one job."""
     ordered: bool
     """Whether the slot was told to stop for good."""
+    planned: bool = False
+    """Whether it ended as it was told to, for another life to follow."""
 
 
 class Site(Protocol):
@@ -119,13 +122,17 @@ class Slot:
         self.site = site
         self.id = worker
         self.restart: Restart = restart
+        self.solo = restart == "temporary"
+        """Whether it is there for one job alone."""
         self.capacity = capacity
         """Jobs at once."""
         self.state: State = "down"
         self.incarnation = 0
         self.pid: int | None = None
         self.restarts = 0
-        """Lives begun after the first."""
+        """Lives begun after a death."""
+        self.replacements = 0
+        """Lives begun as planned."""
         self.crashes = 0
         """Deaths charged to a job. Written by the pool."""
         self.streak = 0
@@ -139,6 +146,10 @@ class Slot:
         """Jobs of this life that were asked to abort: until they are gone it gets no new ones. Written by the pool."""
         self.proven = False
         """Whether any of its lives has become ready."""
+        self.wear = Wear()
+        """What this life has been through. Written by the pool."""
+        self.retiring = False
+        """Whether this life gets no further jobs, and is replaced once it has ended those it has. By the pool."""
         self.served = False
         self.idle_since = 0.0
         self.signs = Signs(beat_at=0.0)
@@ -149,6 +160,10 @@ class Slot:
         self._permit: Permit | None = None
         self._timer: TimerHandle | None = None
         self._begun = 0.0
+        self._why = ""
+        """Why this life was told to leave."""
+        self._counted = True
+        """Whether the life that begins next is a restart."""
         self._early = False
         """Whether the worker said that it is ready before the zygote said which process it is."""
         self._ready_at: float | None = None
@@ -158,9 +173,12 @@ class Slot:
 
     # ------------------------------------------------------------ orders
 
-    def begin(self, delay: float = 0.0) -> None:
-        """Begin the next life ``delay`` seconds from now, as soon as the gate lets it in."""
-        self.state, self.pid = "waiting", None
+    def begin(self, delay: float = 0.0, *, planned: bool = False) -> None:
+        """Begin the next life ``delay`` seconds from now, as soon as the gate lets it in.
+
+        ``planned`` is True where it takes the place of one that had to go: that is no restart.
+        """
+        self.state, self.pid, self._counted = "waiting", None, not planned
         self._permit = Permit(self.site.gate, self._spawn)
         if delay > 0:
             self._after(delay, self._permit.enter)
@@ -179,7 +197,7 @@ class Slot:
 
     def kill(self, reason: Exit) -> None:
         """End this life at once. ``ended`` follows when that is confirmed, with ``reason`` as the cause."""
-        if self._process is not None and self.state in {"starting", "ready"}:
+        if self._process is not None and self.state in {"starting", "ready", "leaving"}:
             self.state = "ending"
             self._process.kill(reason)
 
@@ -187,6 +205,18 @@ class Slot:
         """Send a signal to the process as an injected fault."""
         if self._process is not None:
             self._process.signal(number)
+
+    def leave(self, why: str, grace: float = STOP_GRACE) -> None:
+        """End this life once it has done what it is doing, for another to follow; the steps are those of ``stop``.
+
+        Args:
+            why: The reason, as it is put on record.
+            grace: Seconds until SIGTERM.
+        """
+        if self.state == "ready":
+            self.state, self._why = "leaving", why
+            self.tell(Stop())
+            self._after(grace, self._terminate)
 
     def stop(self, grace: float = STOP_GRACE) -> None:
         """End this slot for good: a frame, then SIGTERM after ``grace`` seconds, then SIGKILL. ``ended`` follows."""
@@ -198,10 +228,11 @@ class Slot:
             return
         if self.state == "stopping":
             return
-        dying, self.state = self.state == "ending", "stopping"
-        if dying:
+        before, self.state = self.state, "stopping"
+        if before == "ending":
             return
-        self.tell(Stop())
+        if before != "leaving":
+            self.tell(Stop())
         self._after(grace if self._ready_at is not None else 0.0, self._terminate)
 
     def _terminate(self) -> None:
@@ -239,11 +270,12 @@ class Slot:
     def _spawn(self) -> None:
         spec = self.site.spec(self.id)
         if self.incarnation:
-            self.restarts += 1
+            self.restarts += self._counted
+            self.replacements += not self._counted
         self.incarnation = spec.incarnation
         self.state = "starting"
         self.pid, self.served, self.culprit, self.doubtful, self._ready_at = None, False, None, 0, None
-        self._early = False
+        self._early, self.wear, self.retiring = False, Wear(), False
         self.turns.clear()
         self._begun = self.site.loop.time()
         self._after(self.site.start_timeout, self._overslept)
@@ -281,7 +313,11 @@ class Slot:
         self._clear()
         now = self.site.loop.time()
         ready_for = None if self._ready_at is None else now - self._ready_at
-        obituary = Obituary(end, read, self._begun, ready_for, served=self.served, ordered=self.state == "stopping")
+        planned = self.state == "leaving" and is_normal(end)
+        if planned:
+            end = end.model_copy(update={"kind": "stopped", "detail": self._why})
+        ordered = self.state == "stopping"
+        obituary = Obituary(end, read, self._begun, ready_for, served=self.served, ordered=ordered, planned=planned)
         self.life, self._process, self.state = None, None, "down"
         self.site.ended(self, obituary)
 

@@ -180,13 +180,14 @@ class Tree:
     def statistics(self) -> dict[str, int]:
         """Give counts since the start, over the pools there are.
 
-        ``restarts``: lives begun after a death. ``crashes``: deaths charged to a job. ``dropped``: messages of workers
-        that nobody waited for.
+        ``restarts``: lives begun after a death. ``replacements``: lives begun as planned. ``crashes``: deaths charged
+        to a job. ``dropped``: messages of workers that nobody waited for.
         """
         pools = self._pools.values()
         return {
             "workers": sum(len(pool.roster.slots) for pool in pools),
             "restarts": sum(pool.roster.restarts for pool in pools),
+            "replacements": sum(pool.roster.replacements for pool in pools),
             "crashes": sum(pool.roster.crashes for pool in pools),
             "dropped": sum(pool.dispatcher.dropped for pool in pools),
         }

@@ -11,11 +11,11 @@ from understudy.supervision.vitals import resident_bytes
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:
     """Give a slot's state in the words of records."""
-    if slot.state == "ready":
+    if slot.state == "ready" or (slot.state == "leaving" and slot.flights):
         return "busy" if slot.flights else "idle"
     if slot.state == "stopping":
         return "stopping"
-    return "restarting" if slot.incarnation and slot.state in {"waiting", "down", "ending"} else "starting"
+    return "restarting" if slot.incarnation and slot.state in {"waiting", "down", "ending", "leaving"} else "starting"
 
 
 def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
@@ -31,6 +31,7 @@ def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
         run_id=flight.job.run_id if flight is not None else None,
         step=flight.job.label if flight is not None else None,
         restarts=slot.restarts,
+        replacements=slot.replacements,
         rss_bytes=resident_bytes(slot.pid) if slot.pid is not None else None,
     )
 
@@ -50,7 +51,7 @@ def pool_record(roster: Roster, refusal: str | None, waiting: int) -> ActorRecor
         refusal: Why it takes no jobs, if it does not.
         waiting: The length of its queue.
     """
-    figures = f"{waiting} jobs waiting, {roster.crashes} crashes of jobs"
+    figures = f"{waiting} jobs waiting, {roster.crashes} crashes of jobs, {roster.replacements} planned replacements"
     return ActorRecord(
         id=roster.key.name,
         kind="pool",

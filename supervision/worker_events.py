@@ -7,8 +7,11 @@ from typing import Literal, TypeAlias
 from understudy.messages.failures import Exit
 from understudy.supervision.protocol import PoolKey
 
-Happening: TypeAlias = Literal["started", "ready", "exited", "restarting", "short", "degraded", "reopened", "recovered"]
-"""The process exists; it takes work; it is gone with its tree; another life begins after ``delay``.
+Happening: TypeAlias = Literal[
+    "started", "ready", "exited", "restarting", "replaced", "short", "degraded", "reopened", "recovered"
+]
+"""The process exists; it takes work; it is gone with its tree; another life begins after ``delay``; another one takes
+its place as it was planned, which counts as no death.
 
 Of the pool: it cannot begin as many workers as it should; it has given up for a while; it takes jobs again; a worker of
 it has become ready since it was short or had given up.
@@ -31,7 +34,7 @@ class WorkerEvent:
     charged: tuple[str, ...] = ()
     """For ``exited``: tokens of the jobs that are to blame."""
     detail: str = ""
-    """For ``degraded``: why, in a sentence for a person."""
+    """For ``replaced`` and ``degraded``: why, for a person."""
 
 
 EventHook: TypeAlias = Callable[[WorkerEvent], None]

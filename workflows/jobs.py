@@ -95,6 +95,7 @@ class StepJobs:
             timeout=step.options.timeout,
             hold=recorded_first or ahead,
             solo=step.solo,
+            avoid=step.attempts[-1].pid if step.attempts else None,
         )
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
         self._pools[token] = self._services.submit(pool, step.options.limits, job)

@@ -180,12 +180,15 @@ def _check_options(pools: Mapping[str, object], durability: object) -> None:
 
     Raises:
         TypeError: Something else than a pool is given as one.
-        ValueError: There is no such durability.
+        ValueError: There is no such durability, or a pool cannot be kept as it says.
     """
     for name, pool in pools.items():
         if not isinstance(pool, Pool):
             msg = f"pools[{name!r}] has to be a Pool, such as Pool(size=4), not {pool!r}"
             raise TypeError(msg)
+        if name == "program" and pool.fresh:
+            msg = "pools['program']: fresh is for pools that run attempts; programs make none, they are replayed"
+            raise ValueError(msg)
     if durability not in get_args(Durability):
         msg = f"durability is 'full' or 'process', not {durability!r}"
         raise ValueError(msg)

@@ -175,11 +175,11 @@ def test_the_record_shows_strategies_pids_and_restarts(forest: Forest) -> None:
             status="running",
             strategy="one_for_all",
             restarts=1,
-            detail="0 jobs waiting, 1 crashes of jobs",
+            detail="0 jobs waiting, 1 crashes of jobs, 0 planned replacements",
             children=(ActorRecord(id="tool-1", kind="tool", status="idle", pid=102, restarts=1),),
         ),
     )
-    assert tree.statistics() == {"workers": 1, "restarts": 1, "crashes": 1, "dropped": 0}
+    assert tree.statistics() == {"workers": 1, "restarts": 1, "replacements": 0, "crashes": 1, "dropped": 0}
 
 
 def test_workers_say_what_they_do_and_for_whom(forest: Forest) -> None:
