@@ -2,12 +2,12 @@
 
 import os
 import secrets
-import stat
 from dataclasses import dataclass
 from typing import Final
 
-from understudy.messages.errors import CannotServe
+from understudy.messages.errors import CannotServe, JournalError
 from understudy.workflows.home import TOKEN_VARIABLE, Home
+from understudy.workflows.private import write_private
 
 LEAST: Final = 16
 """Characters that a token has at least, where somebody else has made it up."""
@@ -34,19 +34,17 @@ def given_token(home: Home, value: str | None = None) -> Token | None:
         value: One that goes before all others. Then comes that of the environment, then that of the home.
 
     Raises:
-        CannotServe: It is too short, or its file can be read by others.
+        CannotServe: It is too short, or its file is not ours, or can be read by others.
     """
     value = value if value is not None else os.environ.get(TOKEN_VARIABLE)
     if value is None:
-        if not home.token.exists():
+        try:
+            value = home.read_token()
+        except JournalError as error:
+            msg = f"the token cannot be trusted: {error}"
+            raise CannotServe(msg) from error
+        if value is None:
             return None
-        if stat.S_IMODE(home.token.stat().st_mode) & 0o077:
-            msg = (
-                f"the token in {home.token} may have been read by others: remove the file to have a new one made, or "
-                f"make it yours alone with `chmod 600 {home.token}`"
-            )
-            raise CannotServe(msg)
-        value = home.token.read_text(encoding="utf-8").strip()
     if len(value) < LEAST or not all("!" <= sign <= "~" for sign in value):
         msg = f"a token is at least {LEAST} visible ASCII characters; `openssl rand -hex 32` gives a good one"
         raise CannotServe(msg)
@@ -57,8 +55,5 @@ def make_token(home: Home) -> Token:
     """Make a token and leave it in the home, for its owner alone."""
     value = secrets.token_urlsafe(32)
     home.create()
-    draft = home.token.with_suffix(".tmp")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(value + "\n")
-    draft.replace(home.token)
+    write_private(home.token, value + "\n")
     return Token(value, made=True)

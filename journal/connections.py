@@ -11,7 +11,7 @@ import apsw
 
 from understudy.journal.database import Database
 from understudy.journal.faults import translate
-from understudy.journal.place import make_file, refuse_network, sync_directory
+from understudy.journal.place import make_file, refuse_network, refuse_strangers, sync_directory
 from understudy.journal.schema import Migrations, check, epoch_of, migrations, open_epoch
 from understudy.messages.errors import JournalError
 
@@ -40,6 +40,7 @@ def open_writer(path: Path, durability: Durability, known: Migrations | None = N
         epoch = open_epoch(connection, path, known)
         _settle_log(connection)
         sync_directory(path.parent)
+        refuse_strangers(path)  # once more: what lies there now has been opened
         connection.pragma("synchronous", SYNCHRONOUS[durability])
     return connection, epoch
 
@@ -106,7 +107,9 @@ def _connected(path: Path, *, writing: bool) -> Generator[Database]:
 def _connect(path: Path, *, writing: bool) -> Database:
     name, flags = str(path), apsw.SQLITE_OPEN_READWRITE if writing else apsw.SQLITE_OPEN_READONLY
     if writing:
+        refuse_strangers(path)
         make_file(path)
+        name, flags = str(path.parent.resolve() / path.name), flags | apsw.SQLITE_OPEN_NOFOLLOW
     else:
         path.stat()  # says plainly that there is none
         if _is_frozen(path):

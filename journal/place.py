@@ -4,12 +4,16 @@ import os
 from pathlib import Path
 
 from understudy.messages.errors import JournalError
+from understudy.messages.trust import objection
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "davfs"}
     | {"fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
 )
 """File systems whose locks or shared memory do not hold between machines, where a write-ahead log would be torn."""
+
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite adds to a database's name for its log, the log's index, and the log of another mode."""
 
 
 def file_system(path: Path, mounts: str) -> str:
@@ -46,6 +50,26 @@ def refuse_network(path: Path, mounts: str | None = None) -> None:
     if kind in NETWORK_FILE_SYSTEMS:
         msg = f"the journal {path} would lie on a network file system ({kind}), where locks fail: choose a local disk"
         raise JournalError(msg)
+
+
+def refuse_strangers(path: Path) -> None:
+    """Refuse a journal that is not ours alone: it names the code that its next orchestrator runs.
+
+    The same holds for what SQLite keeps beside it and takes for a part of it.
+
+    Raises:
+        JournalError: It, or a file that SQLite keeps beside it, does not belong to us or root, can be written by
+            others, has several names, or is no regular file.
+    """
+    for each in (path, *(Path(f"{path}{suffix}") for suffix in _BESIDE)):
+        try:
+            status = os.lstat(each)
+        except FileNotFoundError:
+            continue
+        why = objection(each, status, os.geteuid())
+        if why:
+            msg = f"the journal cannot be used: {why}"
+            raise JournalError(msg)
 
 
 def make_file(path: Path) -> None:

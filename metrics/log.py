@@ -88,7 +88,7 @@ def configure(
         stream: Gets readable lines, or JSON.
         json: Whether the stream gets JSON, one object per line.
         path: A file that gets JSON in any case; it is made for its owner only, changed at 50 MiB, and three old ones
-            are kept.
+            are kept. It must not be a symbolic link.
         secrets: Values that are masked wherever they stand in a line.
     """
     global _threshold  # noqa: PLW0603  one log per process, as loguru has it
@@ -222,7 +222,7 @@ def _traceback(record: "Record") -> str:
 
 
 def _open_private(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_CLOEXEC, 0o600)
+    return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _remove_default() -> None:

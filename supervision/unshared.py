@@ -16,24 +16,25 @@ _open: set[int] = set()
 """Closed in every child that ``os.fork`` makes. Programs that are executed get what they are handed, and no others."""
 
 
-def open_unshared(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int:
+def open_unshared(path: str | os.PathLike[str], flags: int, *, secret: bool = False) -> int:
     """Open a file that is ours alone, for this process alone; ``close_unshared`` closes it.
 
     No link is followed, and what was opened is looked at, so nobody can lead us to another file.
 
     Raises:
         OSError: It cannot be opened.
-        JournalError: It is not ours, others can write it, it has several names, or it is no regular file.
+        JournalError: It is not ours, others can write it (where it is ``secret``, read it), it has several names, or it
+            is no regular file.
     """
     path = os.fspath(path)
     try:  # without waiting, where it is a pipe that nobody else has open
-        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
             raise JournalError(objection(path, os.lstat(path), os.geteuid()) or f"{path}: {error.strerror}") from error
         raise
     _open.add(descriptor)
-    why = objection(path, os.fstat(descriptor), os.geteuid())
+    why = objection(path, os.fstat(descriptor), os.geteuid(), secret=secret)
     if why:
         close_unshared(descriptor)
         raise JournalError(why)

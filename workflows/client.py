@@ -16,7 +16,7 @@ from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.codec import decode_event
 from understudy.messages.commands import Command, Refused, Reply
-from understudy.messages.errors import NotAuthorized, OrchestratorUnreachable
+from understudy.messages.errors import JournalError, NotAuthorized, OrchestratorUnreachable
 from understudy.messages.failures import Fault
 from understudy.messages.records import (
     ENDED,
@@ -269,7 +269,11 @@ def _kept_token(home: Home) -> str:
     if given:
         return given
     try:
-        return home.token.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        msg = f"there is no token in {home.token}: give one, or set {TOKEN_VARIABLE}"
+        kept = home.read_token()
+    except (JournalError, OSError) as error:
+        msg = f"the token in {home.token} cannot be used: {error}"
         raise NotAuthorized(msg) from error
+    if kept is None:
+        msg = f"there is no token in {home.token}: give one, or set {TOKEN_VARIABLE}"
+        raise NotAuthorized(msg)
+    return kept

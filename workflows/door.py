@@ -100,7 +100,12 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 
 
 def is_open(home: Home) -> bool:
-    """Say whether an orchestrator takes commands on a home."""
+    """Say whether an orchestrator takes commands on a home.
+
+    Raises:
+        JournalError: The home may be somebody else's, and so would be the orchestrator.
+    """
+    home.check()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             _connect(connection, home, CONNECT_TIMEOUT)
@@ -117,7 +122,9 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
     Raises:
         OrchestratorUnreachable: None runs there, it went away before it answered, or it does not answer within
             ``timeout`` seconds.
+        JournalError: The home may be somebody else's, and so would be the orchestrator.
     """
+    home.check()
     asked = False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

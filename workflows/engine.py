@@ -16,7 +16,9 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from loguru import logger
 
+from understudy.journal.faults import translate
 from understudy.journal.memory import MemoryJournal
+from understudy.journal.place import make_file, refuse_network
 from understudy.journal.protocol import Journal
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.commands import Accepted, Command, PutSchedule, Refused, Reply, StartRun, TellSession
@@ -39,6 +41,7 @@ from understudy.workflows.home import Home, OwnerLock
 from understudy.workflows.lull import Lull
 from understudy.workflows.peek import Peek
 from understudy.workflows.post import PostOffice
+from understudy.workflows.private import make_folder, real_path
 from understudy.workflows.reads import Reads
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedules import Schedules
@@ -91,6 +94,7 @@ class Engine:
     ) -> None:
         """Start every part, or none."""
         self.home = home
+        home.check()
         self.place = _place(journal, home)
         self.closed = False
         self._pid = os.getpid()
@@ -189,31 +193,42 @@ class Engine:
         """Take the home; one that was only the default may belong to another orchestrator with another journal."""
         lock = OwnerLock(self.home.path / "orchestrator.lock")
         try:
-            lock.acquire(f"the home {self.home.path}")
+            self._own(lock, f"the home {self.home.path}")
         except HomeInUse as error:
             if required:
                 raise
             logger.warning("commands from other processes will not reach this orchestrator: {}", error)
             return False
-        self._closers.append(lock.release)
         return True
 
     def _claim_journal(self) -> Path:
-        """Own the journal; give the path of the lock that every process of ours inherits."""
+        """Own the journal, made where it is missing; give the path of the lock that every process of ours inherits.
+
+        It is locked twice: by a file beside it, which outlives it, and by itself, since a mount can lead to it from
+        elsewhere, where another file lies beside it.
+        """
         if self.place == MEMORY:
             folder = tempfile.TemporaryDirectory(prefix="understudy-")
             self._closers.append(folder.cleanup)
             return Path(folder.name) / "workers.lock"
         place = Path(self.place)
+        refuse_network(place)
         try:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(place.parent)
         except OSError as error:
             msg = f"the journal {place} cannot be created: {error.strerror}"
             raise JournalError(msg) from error
-        lock = OwnerLock(place.with_name(place.name + ".lock"))
-        lock.acquire(f"the journal {place}")
-        self._closers.append(lock.release)
+        self._own(OwnerLock(place.with_name(place.name + ".lock")), f"the journal {place}")
+        try:
+            make_file(place)
+        except OSError as error:
+            raise translate(error, place) from error
+        self._own(OwnerLock(place, signed=False), f"the journal {place}")
         return place.with_name(place.name + ".workers")
+
+    def _own(self, lock: OwnerLock, what: str) -> None:
+        lock.acquire(what)
+        self._closers.append(lock.release)
 
     def _open_journal(self, durability: Durability) -> Journal:
         return MemoryJournal() if self.place == MEMORY else SqliteJournal(self.place, durability=durability)
@@ -373,10 +388,10 @@ class Engine:
 
 
 def _place(journal: str | os.PathLike[str] | None, home: Home) -> str:
-    """Give where the journal is: an absolute path, or ``MEMORY``.
+    """Give where the journal is, or ``MEMORY``. A path without links: one journal must have one lock.
 
     Raises:
-        JournalError: It is a URL.
+        JournalError: It is a URL, or the way to it is not safe from other users.
     """
     if journal is not None and os.fspath(journal) == MEMORY:
         return MEMORY
@@ -384,7 +399,7 @@ def _place(journal: str | os.PathLike[str] | None, home: Home) -> str:
         scheme = journal.partition("://")[0]
         msg = f"a journal at a URL ({scheme}://...) cannot be opened by this version: give the path of a file"
         raise JournalError(msg)
-    return str(Path(journal if journal is not None else home.path / "journal.db").absolute())
+    return str(real_path(Path(journal if journal is not None else home.path / "journal.db")))
 
 
 def _log_worker(event: WorkerEvent) -> None:

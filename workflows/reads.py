@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from understudy.journal.pages import stored_events
+from understudy.journal.place import refuse_strangers
 from understudy.journal.protocol import Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.approvals import split_approval_id
@@ -69,6 +70,7 @@ class Reads:
             JournalError: The journal cannot be read.
         """
         path = home.journal
+        refuse_strangers(path)  # it names code, which `understudy check` runs
         if not Path(path).exists():
             msg = f"there are no runs: the home {home.path} has no journal yet; start one with `understudy run`"
             raise RunNotFound(msg)

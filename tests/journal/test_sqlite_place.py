@@ -131,7 +131,7 @@ def test_an_empty_file_becomes_a_journal_but_cannot_be_read_before(opened, tmp_p
 
 def test_a_directory_in_the_files_place_is_refused(opened, tmp_path):
     (tmp_path / "journal.db").mkdir()
-    with pytest.raises(JournalError, match=r"journal\.db cannot be opened"):
+    with pytest.raises(JournalError, match=r"journal\.db is a folder and not a file"):
         opened()
 
 

@@ -37,7 +37,7 @@ def host_in_background(home: "Home", host: Callable[[Callable[[str], None]], int
         NotStarted: There is no such run: the process in the background has ended, with the same words and exit code.
     """
     home.create()
-    log = os.open(home.path / "orchestrator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = os.open(home.path / "orchestrator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     ours, theirs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()

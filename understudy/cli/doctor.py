@@ -116,6 +116,8 @@ def _sqlite() -> Finding:
 
 
 def _home(home: "Home") -> Iterator[Finding]:
+    from understudy.messages.errors import JournalError
+
     place = next(path for path in (home.path, *home.path.parents) if path.exists())
     there = place == home.path
     writable = os.access(place, os.W_OK | os.X_OK)
@@ -127,6 +129,10 @@ def _home(home: "Home") -> Iterator[Finding]:
         yield Finding(
             "permissions", "ok" if private else "warn", f"{mode:04o}", "" if private else f"chmod 700 {home.path}"
         )
+    try:
+        home.check()
+    except JournalError as error:
+        yield Finding("trust", "bad", "may be somebody else's", str(error))
     kind = _file_system(place)
     local = kind not in NETWORK
     remedy = "" if local else "keep the home on a local disk: locks and SQLite's log do not hold over a network"
