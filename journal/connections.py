@@ -12,7 +12,9 @@ import apsw
 from understudy.journal.database import Database
 from understudy.journal.faults import translate
 from understudy.journal.place import make_file, refuse_network, refuse_strangers, sync_directory
+from understudy.journal.reach import NO_HASH, Reach, ReachFile, read_reach, this_boot
 from understudy.journal.schema import Migrations, check, epoch_of, migrations, open_epoch
+from understudy.journal.tail import newest, place_of, refuse_shorter
 from understudy.messages.errors import JournalError
 
 Durability: TypeAlias = Literal["full", "process"]
@@ -25,24 +27,58 @@ any setting, since its writes are with the kernel; a power cut then loses the la
 less and a power cut could leave a file that cannot be read at all."""
 
 
-def open_writer(path: Path, durability: Durability, known: Migrations | None = None) -> tuple[Database, int]:
+def open_writer(
+    path: Path, durability: Durability, known: Migrations | None = None, *, accept_loss: bool = False
+) -> tuple[Database, int]:
     """Open a journal for writing, making it where it is missing; give the connection and the new epoch's number.
 
+    With ``accept_loss`` a journal that is shorter than it was is taken for what it holds.
+
     Raises:
+        JournalCorrupt: What lies there is damaged, or shorter than it was; it was left as it is.
         JournalError: The place, or what lies there, is unfit; the sentence says how.
     """
     refuse_network(path)
+    reach = read_note(path) if path.exists() else None
     with _connected(path, writing=True) as connection:
-        check(connection, path, known)  # before the first write, so that a file that is not ours stays as it was
+        version = check(connection, path, known)  # before the first write: a file that is not ours stays as it was
+        if not accept_loss:
+            refuse_shorter(connection, path, reach, version)
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", "FULL")  # an epoch counts once it is on the disk, whatever the durability
         connection.wal_autocheckpoint(0)  # the writer checkpoints when nobody waits for it
-        epoch = open_epoch(connection, path, known)
-        _settle_log(connection)
+        note = ReachFile(path)
+        try:
+            _note(note, connection, version)  # first, since the new epoch says that there is a note
+            floor = reach.epoch if reach is not None and accept_loss else 0
+            epoch = open_epoch(connection, path, known, place=place_of(path), floor=floor)
+            _settle_log(connection)
+            _note(note, connection, version=1)
+        finally:
+            note.close()
         sync_directory(path.parent)
         refuse_strangers(path)  # once more: what lies there now has been opened
         connection.pragma("synchronous", SYNCHRONOUS[durability])
     return connection, epoch
+
+
+def read_note(path: Path) -> Reach | None:
+    """Give how far a journal had reached; see ``read_reach``.
+
+    Raises:
+        JournalError: The note cannot be read.
+    """
+    try:
+        return read_reach(path)
+    except OSError as error:
+        raise translate(error, path) from error
+
+
+def _note(note: ReachFile, connection: Database, version: int) -> None:
+    """Note in both slots what is in the journal, all of which is on the disk or older than this opening."""
+    epoch, (events, head) = (epoch_of(connection), newest(connection)) if version else (0, (0, NO_HASH))
+    for _ in range(2):
+        note.write(Reach(epoch, events, head, events, head, this_boot()))
 
 
 def _settle_log(connection: Database) -> None:
@@ -63,6 +99,7 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
     Raises:
         JournalError: Nothing lies there, or something unfit; the sentence says what.
     """
+    reach = read_note(path)
     with _connected(path, writing=False) as connection:
         if version := check(connection, path, known):
             if version < (latest := (known or migrations())[-1][0]):
@@ -71,6 +108,7 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
                     f"{latest}): start an orchestrator there once, which brings it up to date and loses nothing"
                 )
                 raise JournalError(msg)
+            refuse_shorter(connection, path, reach, version)
             return connection, epoch_of(connection)
         msg = f"the journal {path} is still empty: start an orchestrator there first"
         raise JournalError(msg)

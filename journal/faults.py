@@ -11,7 +11,7 @@ from understudy.messages.errors import JournalCorrupt, JournalError, JournalFull
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_WRITING = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError)
-_REPAIR = "copy the file away, then see what is whole with `understudy db verify`, or go back to a backup"
+REPAIR = "copy the file away, then see what is whole with `understudy db verify`, or go back to a backup"
 
 
 def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalError:
@@ -44,7 +44,7 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
         sentence = f"{path} is no SQLite database, so no journal; it was left as it is: choose another path"
     elif isinstance(error, (apsw.CorruptError, apsw.ConstraintError, UnicodeDecodeError)):
         kind = JournalCorrupt
-        sentence = f"the journal {path} is damaged ({error}): {_REPAIR}"
+        sentence = f"the journal {path} is damaged ({error}): {REPAIR}"
     elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
         sentence = f"another process keeps the journal {path} locked: end it and start again"
     elif isinstance(error, (apsw.CantOpenError, OSError)):
@@ -64,4 +64,4 @@ def _has_no_room(error: Exception) -> bool:
 
 def damaged_event(path: Path, run_id: str, seq: int, how: str) -> JournalCorrupt:
     """Say that one event of one run is not what was written."""
-    return JournalCorrupt(f"event {seq} of run {run_id} in the journal {path} is damaged ({how}): {_REPAIR}")
+    return JournalCorrupt(f"event {seq} of run {run_id} in the journal {path} is damaged ({how}): {REPAIR}")

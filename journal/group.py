@@ -3,8 +3,8 @@
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
-from typing import TypeAlias
+from queue import Empty, SimpleQueue
+from typing import Literal, TypeAlias
 
 from understudy.journal.protocol import Append
 from understudy.messages.errors import JournalError, OrchestratorClosed
@@ -12,6 +12,11 @@ from understudy.messages.errors import JournalError, OrchestratorClosed
 MAX_GROUP = 512
 """Appends in one commit at most, so that the first of a flood does not wait for its last."""
 
+QUIET = 1.0
+"""Seconds without an append after which the writer does what has waited for a quiet moment."""
+
+Lull: TypeAlias = Literal["busy", "idle", "quiet"]
+"""How much there is to do: more is queued; nothing is queued; nothing has been for ``QUIET`` seconds."""
 Answer: TypeAlias = JournalError | None
 Commit: TypeAlias = Callable[[Sequence[Append]], Sequence[Answer]]
 """Writes a group and gives one answer per append; what it raises ends the journal."""
@@ -24,12 +29,13 @@ class GroupCommit:
     then on gets the same error.
     """
 
-    def __init__(self, commit: Commit, rest: Callable[[bool], None], name: str) -> None:
+    def __init__(self, commit: Commit, rest: Callable[[Lull], None], name: str) -> None:
         """Start the thread.
 
         Args:
             commit: Called in the thread with at least one append.
-            rest: Called in the thread after a group was answered, with True where nothing is queued; for chores.
+            rest: Called in the thread after a group was answered, and once more when no other has come since for a
+                while; for chores.
             name: The thread's name.
         """
         self._commit = commit
@@ -37,6 +43,7 @@ class GroupCommit:
         self._inbox: SimpleQueue[Append | None] = SimpleQueue()  # None, put once by close, is the last item
         self._gate = threading.Lock()  # orders appends before the closing mark
         self._closed = False
+        self._restless = False  # whether a group was written since the last quiet moment; the thread's own
         self._failed: JournalError | None = None  # set by the thread once, read by anybody
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -77,17 +84,28 @@ class GroupCommit:
         """Wait for one append, then take all that are queued; False after the last ones there will be."""
         group: list[Append] = []
         while not group or (len(group) < MAX_GROUP and not self._inbox.empty()):
-            item = self._inbox.get()
+            item = self._next() if not group else self._inbox.get()
             if item is None:
                 return group, False
             group.append(item)
         return group, True
 
+    def _next(self) -> Append | None:
+        """Wait for the first append of a group, and use the time where it is long."""
+        if self._restless:
+            try:
+                return self._inbox.get(timeout=QUIET)
+            except Empty:
+                self._restless = False
+                self._guard(lambda: self._rest("quiet"))
+        return self._inbox.get()
+
     def _settle(self, group: list[Append]) -> None:
         answers = self._guard(lambda: self._commit(group))
         for append, answer in zip(group, answers or [self._failed] * len(group), strict=True):
             _tell(append, answer)
-        self._guard(lambda: self._rest(self._inbox.empty()))
+        self._restless = True
+        self._guard(lambda: self._rest("idle" if self._inbox.empty() else "busy"))
 
     def _guard(self, work: Callable[[], Sequence[Answer] | None]) -> Sequence[Answer] | None:
         """Do what may fail, unless something has failed before; give None where it did."""

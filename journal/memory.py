@@ -23,7 +23,7 @@ class MemoryJournal:
         self._timers: dict[tuple[str, str], Timer] = {}
         self._marks: dict[tuple[str, MarkKind, str], Mark] = {}
         self._closed = False
-        self._group = GroupCommit(self._commit, lambda _idle: None, "understudy-journal")
+        self._group = GroupCommit(self._commit, lambda _lull: None, "understudy-journal")
 
     def __repr__(self) -> str:
         """Say what is in it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from understudy.journal.database import Database
+from understudy.journal.faults import REPAIR
 from understudy.messages.errors import JournalCorrupt, JournalTooNew
 
 APPLICATION_ID = 0x756E6473
@@ -51,8 +52,17 @@ def check(connection: Database, path: Path, known: Migrations | None = None) -> 
     return version
 
 
-def open_epoch(connection: Database, path: Path, known: Migrations | None = None) -> int:
+def open_epoch(
+    connection: Database, path: Path, known: Migrations | None = None, *, place: str = "", floor: int = 0
+) -> int:
     """Bring the tables up to date and begin a new epoch, all in one transaction.
+
+    Args:
+        connection: To the journal, for writing.
+        path: The journal's file.
+        known: The steps; None means those of this version.
+        place: What tells this file from a copy of it. From now on it has a note of how far it reached.
+        floor: The new epoch is above this one, whatever the tables say.
 
     Returns:
         The epoch's number: how often the journal has been opened for writing, this time included.
@@ -66,15 +76,28 @@ def open_epoch(connection: Database, path: Path, known: Migrations | None = None
                 connection.execute(sql)
                 connection.pragma("user_version", number)
         connection.pragma("application_id", APPLICATION_ID)
-        epoch = connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value").get
+        epoch = max(epoch_of(connection), floor) + 1
+        connection.execute(
+            "INSERT INTO meta (name, value) VALUES ('epoch', ?), ('place', ?) "
+            "ON CONFLICT DO UPDATE SET value = excluded.value",
+            (epoch, place),
+        )
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return int(epoch)
+    return epoch
 
 
 def epoch_of(connection: Database) -> int:
-    """Give the number of the newest epoch."""
-    return int(connection.execute("SELECT value FROM meta WHERE name = 'epoch'").get)
+    """Give the number of the newest epoch.
+
+    Raises:
+        JournalCorrupt: It is not there, or no number.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+    if row is None or not isinstance(row[0], int):
+        msg = f"the journal is damaged (it has no epoch): {REPAIR}"
+        raise JournalCorrupt(msg)
+    return row[0]

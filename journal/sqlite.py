@@ -25,16 +25,22 @@ class SqliteJournal:
         durability: ``"full"``: on the disk before it is acknowledged. ``"process"``: acknowledged once the kernel has
             it, which survives the death of any process; power loss may take the last moments, and never more.
         read_only: Only read, also beside another process that writes. ``append`` is refused.
+        accept_loss: Take a journal that holds less than was acknowledged for what it holds.
 
     Raises:
         JournalTooNew: A newer version of this package wrote the file.
-        JournalCorrupt: The file is no journal, or damaged. It is left as it is.
+        JournalCorrupt: The file is no journal, is damaged, or holds less than was acknowledged. It is left as it is.
         JournalFull: The disk is full or read-only.
         JournalError: The file is missing (``read_only``), cannot be opened, or lies on a network file system.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, durability: Durability = "full", read_only: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "full",
+        read_only: bool = False,
+        accept_loss: bool = False,
     ) -> None:
         """Open the file; for writing, begin a new epoch."""
         self.path = Path(path).absolute()
@@ -45,8 +51,8 @@ class SqliteJournal:
             connection, self._epoch = open_reader(self.path)
             close_untouched(connection)
             return
-        connection, self._epoch = open_writer(self.path, durability)
-        self._writer = Writer(connection, self.path, self._epoch)
+        connection, self._epoch = open_writer(self.path, durability, accept_loss=accept_loss)
+        self._writer = Writer(connection, self.path, self._epoch, synced=durability == "full")
         self._group = GroupCommit(self._writer.commit, self._writer.rest, "understudy-journal")
 
     def __repr__(self) -> str:

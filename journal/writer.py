@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any, NamedTuple, TypeVar
 import apsw
 
 from understudy.journal.chain import genesis, link
-from understudy.journal.connections import close_untouched
+from understudy.journal.connections import BUSY_MS, close_untouched
 from understudy.journal.database import Database
 from understudy.journal.faults import translate
-from understudy.journal.group import Answer
+from understudy.journal.group import Answer, Lull
 from understudy.journal.place import Presence
 from understudy.journal.prepare import conflict, encode
 from understudy.journal.protocol import Append, RunRow
+from understudy.journal.reach import Reach, ReachFile, this_boot
 from understudy.journal.schema import epoch_of
+from understudy.journal.tail import newest
 from understudy.messages.errors import EventUnwritable, JournalError
 
 T = TypeVar("T")
@@ -61,6 +64,11 @@ MARKS = Table(
 )
 NO_MARKS = Table("DELETE FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
 
+CLOSED = (
+    "INSERT INTO meta (name, value) SELECT 'closed', value FROM meta WHERE name = 'epoch' AND value = ? "
+    "ON CONFLICT DO UPDATE SET value = excluded.value"
+)
+"""Says that the newest epoch ended in order, unless it is another's."""
 HEADS_OF = Table("SELECT id, last_seq, head FROM runs WHERE id IN (VALUES {lines})", 1)
 
 
@@ -73,8 +81,8 @@ def _statement(table: Table, lines: int) -> str:
 class Writer:
     """Writes groups of appends. Every method runs in the writer's thread, apart from opening and closing."""
 
-    def __init__(self, connection: Database, path: Path, epoch: int) -> None:
-        """Take over a connection that ``open_writer`` made."""
+    def __init__(self, connection: Database, path: Path, epoch: int, *, synced: bool) -> None:
+        """Take over a connection that ``open_writer`` made; ``synced`` says whether each commit is."""
         self._connection = connection
         self._path = path
         self._epoch = epoch
@@ -82,6 +90,11 @@ class Writer:
         self._heads: dict[str, tuple[int, bytes]] = {}  # run id to newest sequence number and hash
         self._data_version = connection.pragma("data_version")
         self._pages = 0  # written to the log since the last checkpoint
+        self._synced = synced
+        self._note = ReachFile(path)
+        events, head = newest(connection)
+        self._reach = Reach(epoch, events, head, events, head, this_boot())  # what the note says
+        self._given_up = False
 
     def commit(self, group: Sequence[Append]) -> Sequence[Answer]:
         """Write a group in one transaction; give None or the reason per append. Whatever this raises is final.
@@ -107,8 +120,19 @@ class Writer:
                 connection.execute(_statement(table, len(part) // table.columns), part)
         self._presence.check()
         connection.execute("COMMIT")
+        if lines.events:  # before anybody hears of the commit
+            self._reached(len(lines.events) // EVENTS.columns, lines.events[-1])
         self._pages += connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)[0]
         return answers
+
+    def _reached(self, more: int, head: bytes) -> None:
+        """Note that the journal holds ``more`` events, the newest with this hash."""
+        events = self._reach.events + more
+        if self._synced:
+            self._reach = replace(self._reach, events=events, head=head, synced=events, synced_head=head)
+        else:
+            self._reach = replace(self._reach, events=events, head=head)
+        self._note.write(self._reach)
 
     def _check_owner(self) -> None:
         """Notice another connection's commits: a newer epoch ends this one, anything else makes heads uncertain."""
@@ -124,6 +148,8 @@ class Writer:
                 f"{self._epoch}): this one stops"
             )
             raise JournalError(msg)
+        events, head = newest(self._connection)
+        self._reach = replace(self._reach, events=events, head=head)
 
     def _add(self, append: Append, lines: "_Lines") -> Answer:
         run_id = append.run_id
@@ -165,18 +191,31 @@ class Writer:
             found = self._connection.execute(_statement(HEADS_OF, len(part)), part)
             self._heads.update((run_id, (seq, head)) for run_id, seq, head in found)
 
-    def rest(self, idle: bool) -> None:  # noqa: FBT001  a callback with one meaning
-        """Copy the log into the database where it has grown, after the acknowledgements rather than before.
+    def rest(self, lull: Lull) -> None:
+        """Copy the log into the database, after the acknowledgements rather than before.
+
+        It is done where the log has grown, and in a quiet moment whatever its length, so that a journal which is not
+        written for a while does not live in its log.
 
         Raises:
             JournalError: That failed; what was acknowledged is still in the log.
         """
-        if self._pages >= (CHECKPOINT_PAGES if idle else CHECKPOINT_PAGES_BUSY):
-            self._finally(self._checkpoint)
+        if lull == "quiet":
+            if self._pages:
+                self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE))
+        elif self._pages >= (CHECKPOINT_PAGES if lull == "idle" else CHECKPOINT_PAGES_BUSY):
+            self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE))
 
-    def _checkpoint(self) -> None:
-        with suppress(apsw.BusyError):  # then somebody else, an operator's shell, is at it already
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    def _checkpoint(self, mode: int) -> None:
+        self._connection.set_busy_timeout(0)  # nobody is waited for: a reader may hold an old snapshot for long
+        try:
+            with suppress(apsw.BusyError):  # then somebody else, an operator's shell, is at it already
+                in_log, copied = self._connection.wal_checkpoint(mode=mode)
+                if in_log == copied and not self._synced:  # a checkpoint syncs what it copies
+                    self._reach = replace(self._reach, synced=self._reach.events, synced_head=self._reach.head)
+                    self._note.write(self._reach)
+        finally:
+            self._connection.set_busy_timeout(BUSY_MS)
         self._pages = 0
 
     def _finally(self, work: Callable[[], T]) -> T:
@@ -185,6 +224,7 @@ class Writer:
             return work()
         except Exception as error:
             number = self._connection.system_errno if isinstance(error, apsw.Error) else 0
+            self._given_up = True
             close_untouched(self._connection)
             if isinstance(error, (apsw.Error, OSError)):
                 raise translate(error, self._path, number) from error
@@ -192,7 +232,12 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the file; the log is copied into the database and removed unless somebody still reads."""
+        if not self._given_up:
+            with suppress(apsw.Error):  # what was acknowledged is safe without it
+                self._connection.execute(CLOSED, (self._epoch,))
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
+        self._note.close()
 
 
 class _Lines:
