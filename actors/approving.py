@@ -6,6 +6,7 @@ from typing import Any, Final
 from understudy.actors.context import program
 from understudy.actors.values import Form
 from understudy.messages.approvals import Approval
+from understudy.messages.json_text import plain
 
 _ARGS: Final = Form(Any, "what is asked about")
 
@@ -35,7 +36,7 @@ async def approve(action: str, args: object = None, timeout: float | None = None
     _check(action)
     asked = _ARGS.dump(args)
     async with asyncio.timeout(timeout):
-        return Approval.model_validate(await port.approve(action, asked))
+        return Approval.model_validate(plain(await port.approve(action, asked)))
 
 
 def _check(action: object) -> None:

@@ -16,8 +16,6 @@ from itertools import repeat
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from pydantic_core import to_json
-
 from understudy.actors.place import user_place
 from understudy.messages.differences import Asked, Difference, Kind, digest
 from understudy.messages.frames import (
@@ -29,6 +27,7 @@ from understudy.messages.frames import (
     SendMessage,
     StartProgram,
 )
+from understudy.messages.json_text import JsonText, plain, text_of
 
 SHOWN_BYTES: Final = 64 * 1024
 """Longest arguments that are shown; longer ones are only said to be there."""
@@ -177,13 +176,15 @@ def _what(request: Request) -> str:
 
 def _arguments(request: Request) -> Any:
     if isinstance(request, ScheduleApproval):
-        return {"action": request.action, "args": request.args}
-    return request.arguments if isinstance(request, (ScheduleStep, ScheduleChild)) else None
+        return JsonText.of_members({"action": request.action, "args": request.args})
+    if isinstance(request, ScheduleChild):
+        return JsonText.of_members(request.arguments)
+    return request.arguments if isinstance(request, ScheduleStep) else None
 
 
 def _shown(asked: Asked) -> Asked:
-    if len(to_json(asked.arguments)) <= SHOWN_BYTES:
-        return asked
+    if len(text_of(asked.arguments)) <= SHOWN_BYTES:
+        return asked.model_copy(update={"arguments": plain(asked.arguments)})
     return asked.model_copy(update={"arguments": None, "too_long": True})
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any, Final
 
-from understudy.messages.base import Json
+from understudy.actors.values import Form
 from understudy.messages.frames import Execute, Progress
+
+_DETAIL: Final = Form(Any, "what a step reports of its progress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,13 @@ class StepContext:
     token: str
     _send: Callable[[Progress], None] = field(repr=False)
 
-    def heartbeat(self, detail: Json = None) -> None:
-        """Report progress, such as ``{"done": 3, "of": 10}``."""
-        self._send(Progress(token=self.token, detail=detail))
+    def heartbeat(self, detail: object = None) -> None:
+        """Report progress, such as ``{"done": 3, "of": 10}``.
+
+        Raises:
+            NotSerializable: The detail cannot be written as JSON.
+        """
+        self._send(Progress(token=self.token, detail=_DETAIL.dump(detail)))
 
 
 running: ContextVar[StepContext | None] = ContextVar("understudy_step", default=None)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from understudy.actors.fingerprint import fingerprint
 from understudy.actors.signature import Signature
 from understudy.actors.site import Site
-from understudy.messages.base import Json
+from understudy.messages.base import Json, Shown
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
 from understudy.messages.failures import Fault
 from understudy.messages.frames import ArgumentsChecked, ResultChecked, StartProgram
@@ -163,7 +163,7 @@ class ModelDefinition(StepDefinition):
         output: Any,
         instructions: str,
         model: Any,
-        settings: Mapping[str, Json],
+        settings: Mapping[str, Shown],
     ) -> None:
         """Register the LLM; ``output`` is the type its answers are read as."""
         self.instructions = instructions

@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-from pydantic_core import to_json
-
 from understudy.actors.context import program
 from understudy.actors.values import Form
 from understudy.messages.errors import NotSerializable
+from understudy.messages.json_text import text_of
 
 MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
 """Half of what a message between processes may hold."""
@@ -39,7 +38,7 @@ async def emit(value: object, channel: str = "default") -> None:
         raise RuntimeError(msg)
     check_channel(channel)
     json = _VALUE.dump(value)
-    size = len(to_json(json))
+    size = len(text_of(json))
     if size > MAX_VALUE_BYTES:
         msg = f"an emitted value may have {MAX_VALUE_BYTES} bytes, and this one has {size}: emit where it lies instead"
         raise NotSerializable(msg)

@@ -13,6 +13,7 @@ from understudy.messages.base import Json
 from understudy.messages.evaluation import Score
 from understudy.messages.failures import Failure
 from understudy.messages.frames import Evaluate, Execute, Judged, ToWorker
+from understudy.messages.json_text import plain
 
 
 class EvaluatorActor(ToolActor):
@@ -55,7 +56,7 @@ class EvaluatorActor(ToolActor):
         definition = lookup(message.evaluator)
         assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
         form = next(iter(definition.signature.forms.values()))
-        args = [form.decode(message.subject), message.arguments][: len(definition.signature.parameters)]
+        args = [form.decode(message.subject), plain(message.arguments)][: len(definition.signature.parameters)]
         return as_score(self.call(message.token, definition.fn, args, {}))
 
     @override

@@ -22,7 +22,7 @@ from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.place import waiting_place
 from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
-from understudy.actors.values import write_state
+from understudy.actors.values import state_text, write_state
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
 from understudy.messages.differences import Difference
@@ -53,6 +53,7 @@ from understudy.messages.frames import (
     Turn,
     Withdraw,
 )
+from understudy.messages.json_text import plain
 from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
 
 
@@ -122,7 +123,7 @@ class Program:
         """
         self._state = self._definition.first_state(self._start)
         if self._state is not None:
-            self._told_state = self._read_state = self._state.model_dump(mode="json", warnings=False)
+            self._told_state = self._read_state = state_text(self._state)
         self._loop.active = self
         context = self._context
         context.run(program.set, self)
@@ -478,7 +479,7 @@ def _exception(resolution: Resolution) -> Exception:
         error: RunCancelled | RunFailed = RunCancelled(message)
         if failure.outcome != "cancelled":
             step, attempts = resolution.child_step, resolution.child_attempts
-            error = RunFailed(message, run_id=str(resolution.value), step=step, attempts=attempts)
+            error = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
         error.call = resolution.key
         return error
     classes: dict[str, type[StepFailed]] = {

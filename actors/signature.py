@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from understudy.actors.values import Faults, Form, faults, sentence
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput
+from understudy.messages.json_text import JsonText, plain
 
 
 class Signature:
@@ -121,10 +122,9 @@ class Signature:
             NotSerializable: An argument does not fit its annotation, or cannot be written as JSON.
         """
         self.check(args, kwargs)
-        return {
-            "args": [self._by_position(index).encode(value) for index, value in enumerate(args)],
-            "kwargs": {name: self._by_name(name).encode(value) for name, value in kwargs.items()},
-        }
+        by_position = JsonText.of_items([self._by_position(index).encode(value) for index, value in enumerate(args)])
+        by_name = JsonText.of_members({name: self._by_name(name).encode(value) for name, value in kwargs.items()})
+        return JsonText.of_members({"args": by_position, "kwargs": by_name})
 
     def decode_call(self, arguments: Json) -> tuple[list[Any], dict[str, Any]]:
         """Give the positional and the keyword arguments that ``encode_call`` wrote.
@@ -132,7 +132,7 @@ class Signature:
         Raises:
             InvalidInput: They do not fit the signature; every argument at fault is named.
         """
-        written: Any = arguments
+        written: Any = plain(arguments)
         args, kwargs = written["args"], written["kwargs"]
         try:
             self.check(args, kwargs)
@@ -255,9 +255,9 @@ def _exactly(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
 def _read(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
     """Take JSON, or JSON inside a string."""
     value, found = _exactly(name, form, json)
-    if found and isinstance(json, str):
+    if found and isinstance(text := plain(json), str):
         with suppress(ValidationError):  # then the string was meant as one, and what was found first speaks of it
-            return form.read_text(json), ()
+            return form.read_text(text), ()
     return value, found
 
 

@@ -4,17 +4,18 @@ Everything a step takes and gives crosses processes and enters the journal as JS
 annotation do that; what does not fit is named, with its place.
 """
 
-import re
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json
 
-from understudy.messages.base import Json
+from understudy.messages.base import Json, Shown
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
 from understudy.messages.evaluation import Score
+from understudy.messages.json_text import JsonText, text_of
+from understudy.messages.scanning import WRAPPING, check_written
 
 M = TypeVar("M", bound=BaseModel)
 Faults = tuple[tuple[str, str], ...]
@@ -22,13 +23,6 @@ Faults = tuple[tuple[str, str], ...]
 
 # Any bytes survive the way; NaN stays what it is, to be refused rather than turned into null.
 _PLAIN: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
-_SHALLOW: Final = 100
-"""Brackets in a value that is looked at no further: readers of JSON stop at 200 levels, writers only at 255."""
-_WRAPPING: Final = 20
-"""Levels that the messages around a value may add to its own."""
-_DIGITS: Final = 4300
-_NUMBER: Final = re.compile(rb"\d{%d}" % _DIGITS)
-"""More digits than Python reads as one number."""
 
 
 class Form:
@@ -67,12 +61,12 @@ class Form:
             NotSerializable: It holds something JSON does not know.
         """
         try:
-            json = self._adapter.dump_python(value, mode="json", warnings="error")
+            json = JsonText.of(self._adapter.dump_python(value, mode="json", warnings="error"))
             check_json(json)
         except (PydanticSerializationError, ValueError) as error:
             msg = f"{self.owner} cannot be written as JSON: {error}"
             raise NotSerializable(msg) from error
-        return json  # type: ignore[no-any-return]
+        return json
 
     def validate(self, value: object) -> object:
         """Give a Python value as the annotation wants it.
@@ -88,7 +82,7 @@ class Form:
         Raises:
             ValidationError: It does not fit.
         """
-        return self.read_text(to_json(json), strict=strict)
+        return self.read_text(text_of(json), strict=strict)
 
     def read_text(self, text: str | bytes, *, strict: bool | None = None) -> Any:
         """Give the value that JSON text stands for.
@@ -114,7 +108,7 @@ class Form:
             raise InvalidInput(msg, found) from error
 
     @cached_property
-    def schema(self) -> dict[str, Json]:
+    def schema(self) -> dict[str, Shown]:
         """The JSON schema of the annotation."""
         return self._adapter.json_schema()
 
@@ -135,23 +129,19 @@ def _adapter(annotation: Any, owner: str) -> TypeAdapter[Any]:
         raise DefinitionError(msg) from error
 
 
-def check_json(value: Json) -> None:
-    """Refuse what Python holds and JSON does not, or not in every reader, though it looks like JSON.
+def check_json(json: JsonText) -> None:
+    """Refuse what Python writes as JSON and not every reader takes.
 
     Raises:
         ValueError: NaN, an infinite number, half a surrogate pair, thousands of digits, nesting deeper than readers go.
     """
-    body = to_json(value, inf_nan_mode="constants")
-    # Each look is rare in honest values: few hold these words, or open this many brackets, or run on in digits.
-    suspect = b"NaN" in body or b"Infinity" in body or body.count(b"[") + body.count(b"{") > _SHALLOW
-    if suspect or (len(body) > _DIGITS and _NUMBER.search(body)):
-        wrapped = b"[" * _WRAPPING + body + b"]" * _WRAPPING
-        from_json(wrapped)
-        try:
-            from_json(wrapped, allow_inf_nan=False)
-        except ValueError as error:  # whose words are about a place in the text, which its author never saw
-            msg = "it holds NaN or an infinite number"
-            raise ValueError(msg) from error
+    try:
+        check_written(json.text)
+    except ValueError:
+        from_json(b"[" * WRAPPING + json.text + b"]" * WRAPPING)  # says what it is, unless it is this:
+        msg = "it holds NaN or an infinite number"
+        raise ValueError(msg) from None
+    json.checked = True
 
 
 def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
@@ -166,9 +156,9 @@ def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
         NotSerializable: It holds something JSON does not know, or a field holds what its annotation does not allow.
     """
     try:
-        json: Json = state.model_dump(mode="json", warnings=False)
-        if json == known:
-            return json
+        json = state_text(state)
+        if isinstance(known, JsonText) and json.text == known.text:
+            return known
         check_json(json)
     except (PydanticSerializationError, ValueError) as error:
         msg = f"{owner} cannot be written as JSON: {error}"
@@ -181,13 +171,22 @@ def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
     return json
 
 
+def state_text(state: BaseModel) -> JsonText:
+    """Give a state as JSON, which nobody has looked at yet.
+
+    Raises:
+        CodecError: It holds something JSON does not know.
+    """
+    return JsonText.of(state.model_dump(mode="json", warnings=False))
+
+
 def read_model(model: type[M], json: Json) -> M:
     """Give the instance of a model that JSON stands for, as ``Form.read`` does.
 
     Raises:
         ValidationError: It does not fit.
     """
-    return model.model_validate_json(to_json(json), by_alias=True, by_name=True)
+    return model.model_validate_json(text_of(json), by_alias=True, by_name=True)
 
 
 def faults(error: ValidationError) -> Faults:

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, TypeAlias
 
-from understudy.messages.base import Json, Message
+from understudy.messages.base import Message, Shown
 
 ApprovalDecision: TypeAlias = Literal["approve", "reject", "edit"]
 
@@ -18,7 +18,7 @@ class Approval(Message):
     """
 
     decision: ApprovalDecision
-    args: Json = None
+    args: Shown = None
     comment: str = ""
     by: str = ""
 

@@ -2,22 +2,79 @@
 
 from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
+from understudy.messages.json_text import JsonText, Value, plain, sealed
 
-class _Unchecked:
+
+class Handed(list[JsonText]):
+    """The values of one message, apart from it. In the message a number says which of them stands in a field.
+
+    The context of writing and reading messages (see ``understudy.messages.codec``).
+    """
+
+
+class Spliced(list[JsonText]):
+    """The values of one message while it is written: a mark stands in each one's place, until they are put there."""
+
+    def __init__(self, mark: str) -> None:
+        """Use ``mark``, which is in no text of the message."""
+        super().__init__()
+        self.mark = mark
+
+
+class _Bare:
     """Takes a value as it is. What JSON was read from is JSON, and what is none fails when it is written."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.any_schema()
 
 
-Json: TypeAlias = Annotated[JsonValue, _Unchecked()]
+class Carried:
+    """How a field holds a value of a user's: as text, or as None."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.with_info_after_validator_function(_received, core_schema.any_schema()),
+            python_schema=core_schema.no_info_plain_validator_function(sealed),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                _written, info_arg=True, return_schema=core_schema.any_schema()
+            ),
+        )
+
+
+def _received(value: Any, info: ValidationInfo) -> Value:
+    """Take a value out of JSON: the one that a number stands for, or a whole one where values are part of the JSON."""
+    handed = info.context
+    if value is None or not isinstance(handed, Handed):
+        return sealed(value)
+    if type(value) is not int or not 0 <= value < len(handed):
+        msg = "a value is not where it should be"
+        raise ValueError(msg)
+    return handed[value]
+
+
+def _written(value: Value, info: core_schema.SerializationInfo) -> Any:
+    values = info.context
+    if value is None or not isinstance(values, (Handed, Spliced)):
+        return plain(value)
+    text = value if isinstance(value, JsonText) else JsonText.of(value)
+    values.append(text)
+    return len(values) - 1 if isinstance(values, Handed) else values.mark
+
+
+Json: TypeAlias = Annotated[Value, Carried()]
 """Any JSON value. User values cross processes and enter the journal in this form only.
 
-Pydantic's own check of such a value calls Python for every node of it; here it is the codec that tells JSON from the
-rest.
+A field may be given a Python value; it holds the value's text from then on, which ``plain`` reads. The exception is
+None: it stays what it is, and stands for JSON's null and for no value alike. What is no JSON is found by the codec.
+"""
+
+
+Shown: TypeAlias = Annotated[JsonValue, _Bare()]
+"""A JSON value of our own making, short and there to be shown. Pydantic's own check of such a value calls Python for
+every node of it; here it is the codec that tells JSON from the rest.
 """
 
 

@@ -1,36 +1,43 @@
 """Messages to bytes and back: a length, a schema version, and JSON made and checked by pydantic.
 
 A frame is five bytes of header, big-endian: four for the length of what follows the header, one for the schema version;
-then the envelope as JSON. Nothing is ever unpickled, evaluated or imported because of what bytes say: types come from a
-closed union. Whatever is wrong with bytes is a ``CodecError`` before any of them means something.
+then the envelope as JSON, and after it the values of users that belong to the message, each behind a NUL, which no JSON
+has in it. The envelope holds their numbers, from 0. So values pass as they are, and only whoever wants to know them
+reads them. In the journal an event is one JSON text with its values inside.
+
+Nothing is ever unpickled, evaluated or imported because of what bytes say: types come from a closed union. Whatever is
+wrong with bytes is a ``CodecError`` before any of them means something.
 """
 
 import struct
 from collections.abc import Iterator
-from json import dumps
-from typing import Any, Final, Generic, TypeVar
+from functools import cache
+from secrets import token_hex
+from typing import Any, Final, Generic, TypeVar, get_args
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
-from understudy.messages.base import Message
+from understudy.messages.base import Carried, Event, Handed, Json, Message, Spliced
 from understudy.messages.commands import Command, Reply
 from understudy.messages.envelope import Envelope
 from understudy.messages.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
 from understudy.messages.events import AnyEvent
 from understudy.messages.frames import FromWorker, ToWorker
+from understudy.messages.json_text import JsonText
+from understudy.messages.scanning import OddName, check_numbers, check_written, cut, kind_of, normal
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 HEADER: Final = struct.Struct(">IB")
-_SHORT_BYTES: Final = 4000
-"""A body no longer than this cannot hold a number that is too long to be read."""
-_SHALLOW: Final = 150
-"""A body with no more brackets than this cannot be too deep."""
-_OUTLINE: Final = bytes(ord("0") if byte in b"0123456789" else ord("e") if byte in b"eE" else 0 for byte in range(256))
-"""Turns a body into where its digits and exponents are."""
-_LONGEST_FINITE: Final = 300
-"""A number of no more digits than this, and without an exponent, is finite."""
+_BETWEEN: Final = b"\0"
+_MOST_BRACKETS: Final = 500_000
+"""In an envelope, which is read as a whole."""
+_LONG_EVENT: Final = 64 * 1024
+"""Bytes of an event from which on its values are cut out rather than read and written again."""
+_MARK: Final = f"value {token_hex(16)}"
+"""Stands in an event where a value belongs until it is put there. Nobody outside of this process knows it."""
+_MARK_WRITTEN: Final = f'"{_MARK}"'.encode()
 
 M = TypeVar("M", bound=Message)
 
@@ -55,13 +62,20 @@ class Codec(Generic[M]):
             FrameTooLarge: The frame would be longer than the limit.
             CodecError: A value in the message cannot be written as JSON.
         """
+        values = Handed()
         try:
             # Not Envelope[M], which is looked up anew each time; the adapter knows the message's type by its union.
-            body = self._adapter.serializer.to_json(Envelope(message=message, **envelope))
-        except (PydanticSerializationError, UnicodeEncodeError) as error:
+            body = self._adapter.serializer.to_json(Envelope(message=message, **envelope), context=values)
+            check_written(body)
+            if values:
+                _check(values)
+                body = _BETWEEN.join([body, *(value.text for value in values)])
+        except (PydanticSerializationError, UnicodeEncodeError, CodecError) as error:
             msg = f"a message cannot be written as JSON: {error}"
             raise CodecError(msg) from error
-        _check_written(body)
+        except ValueError as error:
+            msg = f"a message holds a value that JSON cannot carry: {error}"
+            raise CodecError(msg) from error
         if len(body) > self.max_bytes:
             msg = f"a message of {len(body)} bytes is over the limit of {self.max_bytes} bytes"
             raise FrameTooLarge(msg)
@@ -73,9 +87,18 @@ class Codec(Generic[M]):
         Raises:
             UnknownMessage: The bytes are no JSON, of no known type, or do not fit the type they name.
         """
-        _check_received(body)
+        head, *texts = body.split(_BETWEEN)
+        if head.count(b"[") + head.count(b"{") > _MOST_BRACKETS:
+            msg = f"a message has more than {_MOST_BRACKETS} parts beside its values"
+            raise UnknownMessage(msg)
         try:
-            return self._adapter.validate_json(body)
+            check_numbers(head)
+            values = Handed(_received(text) for text in texts)
+        except ValueError as error:
+            msg = f"a message is no JSON: {error}"
+            raise UnknownMessage(msg) from error
+        try:
+            return self._adapter.validate_json(head, context=values)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(str(part) for part in first["loc"])
@@ -97,41 +120,25 @@ class Codec(Generic[M]):
         return self.decode(bodies[0])
 
 
-def _check_written(body: bytes) -> None:
-    """Refuse to let out what could not be read again: NaN, infinities, 4,301 digits, 201 levels.
-
-    A value that can be written and not read would make a run's journal unreadable for ever. Most bodies are too short
-    to hold any of it, and are seen to in a microsecond.
+def _check(values: list[JsonText]) -> None:
+    """Look at values that nobody has looked at yet.
 
     Raises:
-        CodecError: ``body`` holds such a value.
+        ValueError: One is no JSON, or not for every reader.
     """
-    suspect = b"NaN" in body or b"Infinity" in body or len(body) > _SHORT_BYTES
-    if suspect or body.count(b"[") + body.count(b"{") > _SHALLOW:
-        try:
-            from_json(body, allow_inf_nan=False)
-        except ValueError as error:
-            msg = f"a message holds a value that JSON cannot carry: {error}"
-            raise CodecError(msg) from error
+    for value in values:
+        if not value.checked:
+            check_written(value.text)
+            value.checked = True
 
 
-def _check_received(body: bytes) -> None:
-    """Refuse numbers that are not finite, which JSON does not know and pydantic reads all the same.
+def _received(text: bytes) -> JsonText:
+    """Give a value that another process has sent, written as this package writes it where it is not too long for that.
 
     Raises:
-        UnknownMessage: ``body`` spells one out, or holds one such as ``1e999`` that only becomes infinite when read.
+        ValueError: It is no JSON, or not for every reader.
     """
-    outline = body.translate(_OUTLINE)
-    numbers_are_plain = b"0e" not in outline and b"0" * _LONGEST_FINITE not in outline
-    if numbers_are_plain and b"NaN" not in body and b"Infinity" not in body:
-        return  # as nearly all are; what is no JSON at all is found out by whoever reads it
-    try:
-        value = from_json(body, allow_inf_nan=False)
-        if b"Infinity" in to_json(value, inf_nan_mode="constants"):  # in a text or a number: the slow look tells
-            dumps(value, allow_nan=False)
-    except ValueError as error:
-        msg = f"a message is no JSON: {error}"
-        raise UnknownMessage(msg) from error
+    return JsonText(normal(text), checked=True)
 
 
 class FrameDecoder:
@@ -191,18 +198,41 @@ _EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(AnyEvent)
 
 
 def encode_event(event: Message) -> bytes:
-    """Give an event as the JSON the journal holds.
+    """Give an event as the JSON the journal holds, its values inside.
 
     Raises:
         CodecError: A value in it cannot be written as JSON.
     """
     try:
-        body = event.__pydantic_serializer__.to_json(event)  # the union's serializer gives the same at thrice the cost
-    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        return spliced(event)
+    except (PydanticSerializationError, UnicodeEncodeError, CodecError) as error:
         msg = f"an event cannot be written as JSON: {error}"
         raise CodecError(msg) from error
-    _check_written(body)
-    return body
+    except ValueError as error:
+        msg = f"an event holds a value that JSON cannot carry: {error}"
+        raise CodecError(msg) from error
+
+
+def spliced(message: BaseModel) -> bytes:
+    """Write any model as JSON, with the values of users inside that it holds as text. They are not read for it.
+
+    Raises:
+        PydanticSerializationError: Something in it is no JSON.
+        ValueError: A value that nobody has looked at yet is not for every reader.
+    """
+    values = Spliced(_MARK)
+    # The model's own serializer: that of a union gives the same at thrice the cost.
+    body = message.__pydantic_serializer__.to_json(message, context=values)
+    check_written(body)
+    if not values:
+        return body
+    _check(values)
+    first, *rest = body.split(_MARK_WRITTEN)
+    assert len(rest) == len(values), "each value has left one mark, and nobody else can"
+    parts = [first]
+    for value, part in zip(values, rest, strict=True):
+        parts += (value.text, part)
+    return b"".join(parts)
 
 
 def decode_event(body: bytes) -> AnyEvent:
@@ -211,10 +241,46 @@ def decode_event(body: bytes) -> AnyEvent:
     Raises:
         UnknownMessage: It is no event of this version.
     """
-    _check_received(body)
     try:
-        event: AnyEvent = _EVENTS.validate_json(body)
+        if len(body) > _LONG_EVENT:
+            left, values = _cut_event(body)
+            event: AnyEvent = _EVENTS.validate_json(left, context=values)
+        else:
+            check_numbers(body)
+            event = _EVENTS.validate_json(body)
     except ValidationError as error:
         msg = f"an event of the journal does not fit: {error.errors(include_url=False)[0]['msg']}"
         raise UnknownMessage(msg) from error
+    except ValueError as error:
+        msg = f"an event of the journal is no JSON: {error}"
+        raise UnknownMessage(msg) from error
     return event
+
+
+def _cut_event(body: bytes) -> tuple[str | bytes, Handed | None]:
+    """Take the values out of a long event; see ``decode_event``."""
+    text = body.decode()
+    fields, tables = _places(kind_of(text))
+    if not fields and not tables:
+        check_numbers(body)
+        return body, None
+    try:
+        left, values = cut(text, fields, tables)
+    except OddName:
+        return body, None
+    check_numbers(left.encode())
+    return left, Handed(values)
+
+
+@cache
+def _places(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the fields of an event's type that hold a value, and those that hold values by name."""
+    model = _MODELS.get(kind, Message)
+    found = model.model_fields.items()
+    fields = tuple(name for name, field in found if any(isinstance(each, Carried) for each in field.metadata))
+    return fields, tuple(name for name, field in found if field.annotation == dict[str, Json])
+
+
+_MODELS: Final[dict[str, type[Event]]] = {
+    model.model_fields["type"].default: model for model in get_args(get_args(AnyEvent)[0])
+}

@@ -6,8 +6,11 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
 
-from understudy.messages.base import Json, Message
+from understudy.messages.base import Json, Message, Shown
+from understudy.messages.json_text import plain, text_of
 
+READ_BYTES: Final = 256 * 1024
+"""Longest arguments that are read to be compared."""
 LONGEST: Final = 200
 """Characters of a value that a sentence shows."""
 
@@ -20,7 +23,7 @@ class Asked(Message):
     key: str
     what: str
     """Such as ``tool app:search``, ``child research``, ``timer``."""
-    arguments: Json = None
+    arguments: Shown = None
     too_long: bool = False
     """Whether the arguments are left out because they are too long to be shown."""
     place: str = ""
@@ -48,7 +51,7 @@ class Difference(Message):
     """Number of the event that holds it."""
     what: str = ""
     """What the journal holds under the key; see ``Asked.what``."""
-    arguments: Json = None
+    arguments: Shown = None
     """With which arguments it does."""
     asked: tuple[Asked, ...] = ()
     """What the code asks for in its place, or waits for."""
@@ -84,12 +87,13 @@ class Difference(Message):
 
 def _short(arguments: Json) -> str:
     """Write arguments in a few words, as the call was written where that is known."""
-    text = to_json(arguments).decode()
+    text = text_of(arguments).decode()
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def changes(held: Json, asked: Json, path: str = "") -> list[str]:
     """Give where two JSON values differ, one sentence each, outermost first."""
+    held, asked = plain(held), plain(asked)
     if isinstance(held, dict) and isinstance(asked, dict):
         found: list[str] = []
         for name in {**held, **asked}:
@@ -115,7 +119,11 @@ def changes(held: Json, asked: Json, path: str = "") -> list[str]:
 def digest(what: str, arguments: Json) -> str:
     """Give a short text that is the same for the same JSON, however it was written down.
 
-    The order of an object's names does not count. Numbers are compared as JSON writes them: 1 is not 1.0.
+    The order of an object's names does not count. Numbers are compared as JSON writes them: 1 is not 1.0. What is too
+    long to be read for this is compared as it was written.
     """
-    plain = from_json(to_json(arguments))
-    return sha256(json.dumps([what, plain], sort_keys=True).encode()).hexdigest()[:16]
+    text = text_of(arguments)
+    if len(text) > READ_BYTES:
+        return sha256(to_json(what) + text).hexdigest()[:16]
+    value = from_json(text)
+    return sha256(json.dumps([what, value], sort_keys=True).encode()).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-from understudy.messages.base import Json, Message
+from understudy.messages.base import Message, Shown
 
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "rejected", "cancelled"]
 """How an attempt ended. The names are part of the public contract."""
@@ -87,7 +87,7 @@ class Failure(Message):
     retry_after: float | None = None
     """Seconds the step asked to wait before the next attempt."""
     exit: Exit | None = None
-    raw: Json = None
+    raw: Shown = None
     """For ``invalid`` model output: the text that did not fit, shortened."""
 
     def sentence(self) -> str:

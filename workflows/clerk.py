@@ -6,8 +6,6 @@ import secrets
 from collections.abc import Callable
 from typing import assert_never
 
-from pydantic_core import to_json
-
 from understudy.messages.base import Json
 from understudy.messages.codec import MAX_FRAME_BYTES
 from understudy.messages.commands import (
@@ -55,6 +53,7 @@ from understudy.messages.frames import (
     MessageChecked,
     ToWorker,
 )
+from understudy.messages.json_text import JsonText, plain, text_of
 from understudy.messages.policy import OnFailure
 from understudy.messages.records import WorkflowRecord
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
@@ -273,15 +272,16 @@ class Clerk:
         except ValueError as error:
             return Refused(code="invalid", message=str(error))
         if command.at is None and command.input is not None:
-            if not isinstance(command.input, dict):
+            given = plain(command.input)
+            if not isinstance(given, dict):
                 return Refused(code="invalid", message="the input of a workflow is an object: its arguments by name")
             origin = await asyncio.get_running_loop().run_in_executor(None, self._started, command.run_id)
             version = None if origin is None else origin.version
-            start = StartRun(run_id=new, app=row.app, workflow=row.workflow, arguments=command.input, version=version)
+            start = StartRun(run_id=new, app=row.app, workflow=row.workflow, arguments={**given}, version=version)
             checked = await self._check(start)
             if isinstance(checked, Refused):
                 return checked
-            command = command.model_copy(update={"input": checked.arguments})
+            command = command.model_copy(update={"input": JsonText.of_members(checked.arguments)})
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._runs.forks.fork(command, new, answer.set_result)
         return await answer
@@ -351,7 +351,7 @@ class Clerk:
 
 def _too_long(value: Json) -> Refused | None:
     """Refuse a message that could never be handed to a worker, together with what else a program begins with."""
-    size = len(to_json(value))
+    size = len(text_of(value))
     if size <= LONGEST_MESSAGE:
         return None
     message = f"the message has {size} bytes as JSON, and {LONGEST_MESSAGE} are the most: leave what is long in a file"

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from typing_extensions import override
 
 from understudy.journal.protocol import Stored
-from understudy.messages.base import Json
+from understudy.messages.base import Json, Shown
 from understudy.messages.codec import decode_event
 from understudy.messages.commands import Command, Refused, Reply
 from understudy.messages.errors import JournalError, NotAuthorized, OrchestratorUnreachable
@@ -47,8 +47,8 @@ NOTHING: Final = 204
 
 _FAULTS: Final = TypeAdapter(tuple[Fault, ...])
 _APPROVALS: Final = TypeAdapter(list[ApprovalRecord])
-_OBJECT: Final = TypeAdapter(dict[str, Json])
-_PAGE: Final = TypeAdapter(list[dict[str, Json]])
+_OBJECT: Final = TypeAdapter(dict[str, Shown])
+_PAGE: Final = TypeAdapter(list[dict[str, Shown]])
 _REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
 _LETTERS: Final = TypeAdapter(list[DeadLetterRecord])
 _RUNS: Final = TypeAdapter(list[RunRecord])
@@ -249,7 +249,7 @@ def _result(body: bytes) -> Json:
     return _OBJECT.validate_json(body)["result"]
 
 
-def _stored(item: dict[str, Json]) -> Stored:
+def _stored(item: dict[str, Shown]) -> Stored:
     seq = item.pop("seq")
     assert isinstance(seq, int)
     return Stored(seq, decode_event(to_json(item)))

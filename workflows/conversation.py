@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from understudy.actors.sessions import SessionDefinition
 from understudy.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
 from understudy.messages.errors import TurnFailed
+from understudy.messages.json_text import shown
 from understudy.messages.policy import OnFailure
 from understudy.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
 from understudy.workflows.handle import check
@@ -161,7 +162,7 @@ class Session(Generic[S, M, R]):
             key=record.key,
             received_at=record.received_at,
             ended_at=record.ended_at,
-            steps=record.steps,
+            steps=shown(record.steps),
         )
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from understudy.actors.definitions import ModelDefinition, StepDefinition, WorkflowDefinition
 from understudy.actors.models import Model, check_model
 from understudy.actors.site import caller_site, function_site
-from understudy.messages.base import Json
+from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import Budget, OnReject, Retry
@@ -194,7 +194,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
-        settings: Mapping[str, Json] = ...,
+        settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -209,7 +209,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
-        settings: Mapping[str, Json] = ...,
+        settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -224,7 +224,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
-        settings: Mapping[str, Json] = ...,
+        settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     def __init__(  # noqa: PLR0913  the contract's options
         self,
@@ -238,7 +238,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
-        settings: Mapping[str, Json] | None = None,
+        settings: Mapping[str, Shown] | None = None,
     ) -> None:
         """Make the step; like a decorated function it belongs at the top level of a file.
 

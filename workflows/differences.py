@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from understudy.messages.base import Json
+from understudy.messages.json_text import JsonText
 from understudy.messages.records import Difference
 from understudy.workflows.state import RunState, Step
 
@@ -20,7 +21,7 @@ def _differences(a: RunState, b: RunState) -> Iterator[Difference]:
     if a.workflow != b.workflow:
         yield Difference(what="workflow", a=a.workflow, b=b.workflow)
     if a.arguments != b.arguments:
-        yield Difference(what="arguments", a=dict(a.arguments), b=dict(b.arguments))
+        yield Difference(what="arguments", a=JsonText.of_members(a.arguments), b=JsonText.of_members(b.arguments))
     for key, step in a.steps.items():
         if (other := b.steps.get(key)) is None:
             yield Difference(what="missing", key=key, a=step.arguments)

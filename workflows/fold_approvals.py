@@ -6,6 +6,7 @@ from typing import Any, Final
 from understudy.messages.approvals import Approval
 from understudy.messages.events import ApprovalAsked, ApprovalDecided, ApprovalWithdrawn
 from understudy.messages.frames import Resolution
+from understudy.messages.json_text import JsonText, plain
 from understudy.workflows.state import Answer, Question, RunState
 
 
@@ -18,10 +19,10 @@ def _asked(state: RunState, event: ApprovalAsked) -> None:
 
 
 def _decided(state: RunState, event: ApprovalDecided) -> None:
-    approval = Approval(decision=event.decision, args=event.args, comment=event.comment, by=event.by)
+    approval = Approval(decision=event.decision, args=plain(event.args), comment=event.comment, by=event.by)
     question = _close(state, event.key, approval)
     if question.step is None:
-        value = approval.model_dump(mode="json")
+        value = JsonText.of_members({**approval.model_dump(exclude={"args"}), "args": event.args})
         state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=value))
         return
     step = state.steps[question.step]

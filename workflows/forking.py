@@ -17,6 +17,7 @@ from understudy.messages.base import Json
 from understudy.messages.commands import ForkRun
 from understudy.messages.errors import InvalidInput
 from understudy.messages.events import AnyEvent
+from understudy.messages.json_text import JsonText, plain, text_of
 from understudy.workflows.history import History, PastCall
 from understudy.workflows.ids import child_id
 from understudy.workflows.rewind import rewound
@@ -46,7 +47,7 @@ def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float
         if command.result is not None:
             msg = "a fork with another result needs the key of the step that it is the result of"
             raise InvalidInput(msg, (("at", msg),))
-        arguments = first.arguments if command.input is None else command.input
+        arguments = first.arguments if command.input is None else plain(command.input)
         return [first.model_copy(update={**own, "seed": seed, "arguments": arguments})]
     history = History(events)
     _check_key(history, command)
@@ -75,9 +76,11 @@ def _check_key(history: History, command: ForkRun) -> None:
 
 def call_arguments(given: Json) -> Json:
     """Give a call's arguments as they are journaled: an object by name, an array in order, else the only one."""
-    if isinstance(given, dict):
-        return {"args": [], "kwargs": given}
-    return {"args": given if isinstance(given, list) else [given], "kwargs": {}}
+    text = text_of(given)
+    if text.startswith(b"{"):
+        return JsonText.of_members({"args": [], "kwargs": given})
+    args = given if text.startswith(b"[") else JsonText.of_items([given])
+    return JsonText.of_members({"args": args, "kwargs": {}})
 
 
 def _cut(history: History, at: PastCall) -> int:
@@ -169,5 +172,5 @@ class _Copy:
         if key in self._open:
             changes["run_id"] = child_id(self._run_id, self._children)
         if key == self._command.at and self._command.input is not None:
-            changes["arguments"] = self._command.input
+            changes["arguments"] = plain(self._command.input)
         return event.model_copy(update=changes)

@@ -38,6 +38,7 @@ from understudy.messages.errors import (
     SessionClosed,
     UnderstudyError,
 )
+from understudy.messages.json_text import shown
 from understudy.messages.policy import Budget
 from understudy.messages.records import RunStatus, StepRecord, StreamItem
 from understudy.workflows.looks import Looks
@@ -128,7 +129,7 @@ class Run(Generic[R]):
 
     def steps(self) -> list[StepRecord]:
         """Give the steps with their attempts, in the order in which they were asked for."""
-        return self._host.reads.steps(self.id)
+        return shown(self._host.reads.steps(self.id))
 
     def result(self, timeout: float | None = None) -> R:
         """Wait for the end and give the result.
@@ -155,8 +156,8 @@ class Run(Generic[R]):
     def events(self, after: int = 0, *, follow: bool = False) -> Iterator[Stored]:
         """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
         if follow:
-            return self._host.follow(self.id, after)
-        return stored_events(self._host.reads, self.id, after)
+            return map(_shown, self._host.follow(self.id, after))
+        return map(_shown, stored_events(self._host.reads, self.id, after))
 
     def stream(
         self, channel: str = "default", *, after: int | None = None, follow: bool = False
@@ -169,11 +170,12 @@ class Run(Generic[R]):
             follow: Go on with what is emitted later, until the run has ended.
         """
         check_channel(channel)
-        return stream_items(self.events(follow=follow), channel, after)
+        stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
+        return map(shown, stream_items(stored, channel, after))
 
     def approvals(self) -> "list[ApprovalRecord]":
         """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""
-        return self._host.reads.approvals(self.id)
+        return shown(self._host.reads.approvals(self.id))
 
     def cancel(self, reason: str | None = None, *, within: float | timedelta | None = None) -> None:
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is.
@@ -292,6 +294,11 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "busy": ScheduleBusy,
 }
 """What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
+
+
+def _shown(stored: Stored) -> Stored:
+    """Give an event with its values read, as those expect it who look at it."""
+    return Stored(stored.seq, shown(stored.event))
 
 
 def _as_json(value: object) -> Json:

@@ -31,6 +31,7 @@ from understudy.messages.commands import (
 )
 from understudy.messages.errors import WorkerNotFound
 from understudy.messages.events import RunStarted
+from understudy.messages.json_text import plain, shown
 from understudy.messages.policy import OnFailure
 from understudy.messages.records import (
     ActorRecord,
@@ -180,7 +181,7 @@ class Helm(Scheduling, ABC):
 
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
         """Give the questions that wait for a person, of all runs or of one and its children, the oldest first."""
-        return self.reads.approvals(run_id)
+        return shown(self.reads.approvals(run_id))
 
     def decide(
         self, approval: str, decision: ApprovalDecision, args: Json = None, *, comment: str = "", by: str = ""
@@ -233,7 +234,7 @@ class Helm(Scheduling, ABC):
 
     def dead_letters(self) -> list[DeadLetterRecord]:
         """Give the messages and steps that were set aside and nobody has dealt with."""
-        return self.reads.dead_letters()
+        return shown(self.reads.dead_letters())
 
     def post(self, command: TellSession, on_failure: OnFailure) -> Reply:  # noqa: ARG002  for who can use it
         """Bring a message that is known to fit to a session."""
@@ -283,7 +284,7 @@ class Helm(Scheduling, ABC):
 
 
 def _as_it_is(json: Json) -> Json:
-    return json
+    return plain(json)
 
 
 def _read_state(model: type[BaseModel], json: Json) -> BaseModel:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from understudy.messages.frames import EndProgram, Resolution, Resolve, SessionTurn, StartProgram, Turn
+from understudy.messages.json_text import text_of
 from understudy.supervision.protocol import (
     Answered,
     Assigned,
@@ -174,7 +175,7 @@ def _split(resolutions: list[Resolution]) -> tuple[list[Resolution], list[Resolu
     """Cut a history where it grows too long for one frame."""
     size = 0
     for index, resolution in enumerate(resolutions):
-        size += len(resolution.model_dump_json())
+        size += len(resolution.model_dump_json(exclude={"value"})) + len(text_of(resolution.value))
         if size > HISTORY_BYTES:
             return resolutions[:index], resolutions[index:]
     return resolutions, []

@@ -12,6 +12,7 @@ from understudy.actors import app as apps
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.commands import Command, PutSchedule, Reply, StartRun, TellSession
+from understudy.messages.json_text import shown
 from understudy.messages.policy import OnFailure
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
@@ -113,7 +114,7 @@ class Orchestrator(Helm):
     @override
     def send(self, command: Command) -> Reply:
         self.check_alive()
-        return self._engine.carry_out(command)
+        return shown(self._engine.carry_out(command))
 
     async def until_sent(self, command: Command) -> Reply:
         """Carry out a command like ``send``, without holding the caller's loop or a thread.

@@ -5,11 +5,10 @@ Pure: everything is made from a run's state.
 
 from typing import Final
 
-from pydantic_core import to_json
-
 from understudy.messages.base import Json
-from understudy.messages.differences import Difference, changes, digest
+from understudy.messages.differences import READ_BYTES, Difference, changes, digest
 from understudy.messages.frames import Diverge
+from understudy.messages.json_text import JsonText, plain, text_of
 from understudy.workflows.state import Question, RunState
 
 MOST_CHANGES: Final = 5
@@ -50,7 +49,7 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
         return f"the workflow cannot be replayed: {command.detail}", None
     held = _held(state, difference.key)
     found: list[str] = []
-    if difference.kind == "arguments" and not difference.asked[0].too_long:
+    if difference.kind == "arguments" and not difference.asked[0].too_long and len(text_of(held)) <= READ_BYTES:
         found = changes(held, difference.asked[0].arguments)
         step = state.steps.get(difference.key)
         what, asked = _what(state, difference.key), difference.asked[0].what
@@ -60,7 +59,7 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
         update={
             "seq": state.asked.get(difference.key),
             "what": _what(state, difference.key),
-            "arguments": held if len(to_json(held)) <= SHOWN_BYTES else None,
+            "arguments": plain(held) if len(text_of(held)) <= SHOWN_BYTES else None,
             "changes": tuple(found[:MOST_CHANGES]),
         }
     )
@@ -83,9 +82,9 @@ def _held(state: RunState, key: str) -> Json:
     if (step := state.steps.get(key)) is not None:
         return step.arguments
     if (child := state.children.get(key)) is not None:
-        return dict(child.arguments)
+        return JsonText.of_members(child.arguments)
     question = _question(state, key)
-    return None if question is None else {"action": question.action, "args": question.args}
+    return None if question is None else JsonText.of_members({"action": question.action, "args": question.args})
 
 
 def _what(state: RunState, key: str) -> str:

@@ -19,6 +19,7 @@ from understudy.messages.errors import (
     ScheduleNotFound,
     UnderstudyError,
 )
+from understudy.messages.json_text import shown
 from understudy.messages.schedules import FiringRecord, ScheduleRecord
 from understudy.workflows.handle import Run, check
 
@@ -80,7 +81,7 @@ class Schedule(Generic[R]):
     def _look(self, count: int) -> ScheduleRecord:
         reply = check_schedule(self._host.send(ListSchedules(name=self.name, moments=count)))
         assert isinstance(reply, Schedules)
-        return reply.schedules[0]
+        return shown(reply.schedules[0])
 
     def pause(self, reason: str | None = None) -> None:
         """Start nothing until ``resume``; returns once that is on the disk. Runs that go on are not touched."""

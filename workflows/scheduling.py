@@ -10,6 +10,7 @@ from understudy.actors.definitions import WorkflowDefinition
 from understudy.messages.base import Json
 from understudy.messages.commands import Command, ListSchedules, PutSchedule, Reply, Schedules
 from understudy.messages.errors import InvalidInput
+from understudy.messages.json_text import shown
 from understudy.messages.policy import Budget
 from understudy.messages.schedules import Overlap, Plan, ScheduleRecord
 from understudy.workflows.handle import Run
@@ -102,7 +103,7 @@ class Scheduling(ABC):
         """Give every schedule, by name."""
         reply = check_schedule(self.send(ListSchedules()))
         assert isinstance(reply, Schedules)
-        return list(reply.schedules)
+        return list(shown(reply.schedules))
 
 
 def _plan(  # noqa: PLR0913  as many as a schedule has

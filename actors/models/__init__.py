@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from understudy.messages.base import Json
+from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 
 PROVIDERS: Final = ("mock",)
@@ -30,11 +30,11 @@ class ModelRequest:
 
     prompt: str
     instructions: str = ""
-    schema: Mapping[str, Json] | None = None
+    schema: Mapping[str, Shown] | None = None
     feedback: tuple[str, ...] = ()
     attempt: int = 1
     idempotency_key: str = ""
-    settings: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    settings: Mapping[str, Shown] = field(default_factory=dict[str, Shown])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Final
 
 from understudy.actors.models.extract import Material, keywords, rank, shorten, words
-from understudy.messages.base import Json
+from understudy.messages.base import Shown
 
 _NUMBER: Final = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 _DATE: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
@@ -56,11 +56,11 @@ class Filler:
         self._numbers = [found.replace(",", "") for found in _NUMBER.findall(text)]
         self._order = rank(self.material.sentences, self.material.task)
 
-    def fill(self) -> Json:
+    def fill(self) -> Shown:
         """Give a value that fits the schema, as far as the text allows."""
         return self._value(self.schema, "", self.material.sentences, 0)
 
-    def _value(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Json:  # noqa: PLR0911  a row of cases
+    def _value(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Shown:  # noqa: PLR0911  a row of cases
         schema = self._resolve(schema, depth)
         if "const" in schema or "enum" in schema:
             return self._choice(schema.get("enum") or [schema["const"]], source)
@@ -90,7 +90,7 @@ class Filler:
             else:
                 return schema
 
-    def _object(self, schema: Mapping[str, Any], source: Sequence[str], depth: int) -> Json:
+    def _object(self, schema: Mapping[str, Any], source: Sequence[str], depth: int) -> Shown:
         required = set(schema.get("required", ()))
         return {
             name: self._value(inner, name, source, depth + 1)
@@ -98,7 +98,7 @@ class Filler:
             if name in required or depth < _DEEPEST // 3
         }
 
-    def _array(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Json:
+    def _array(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Shown:
         least, most = schema.get("minItems", 0), schema.get("maxItems", max(self.most, schema.get("minItems", 0)))
         if "prefixItems" in schema:
             return [self._value(inner, name, source, depth + 1) for inner in schema["prefixItems"]]
@@ -112,7 +112,7 @@ class Filler:
         while len(places) < least:
             places.append(source)
         if inner.get("type") == "string" and name.lower() in {"tags", "keywords", "topics", "labels"}:
-            found: list[Json] = [word.lower() for word in keywords(source, max(least, min(most, self.most)))]
+            found: list[Shown] = [word.lower() for word in keywords(source, max(least, min(most, self.most)))]
             return found
         return [self._value(inner, "", place, depth + 1) for place in places]
 
@@ -165,7 +165,7 @@ class Filler:
             return self.random.random() < 0.5  # noqa: PLR2004  nothing in the text decides
         return not any(_NO & set(sentence.lower().split()) for sentence in speaking)
 
-    def _choice(self, options: Sequence[Json], source: Sequence[str]) -> Json:
+    def _choice(self, options: Sequence[Shown], source: Sequence[str]) -> Shown:
         text = " ".join(source).lower()
         named = [option for option in options if isinstance(option, str) and option.lower().replace("_", " ") in text]
         return named[0] if named else self.random.choice(list(options))

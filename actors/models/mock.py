@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from understudy.actors.models import ModelReply, ModelRequest
 from understudy.actors.models.extract import Material, rank, read_prompt
 from understudy.actors.models.filling import Filler
-from understudy.messages.base import Json
+from understudy.messages.base import Shown
 from understudy.messages.errors import RetryAfter
 
 _SUMMARY_SENTENCES: Final = 3
@@ -63,7 +63,7 @@ class MockModel:
         refusals: float = 0.0,
         errors: float = 0.0,
         ungrounded: float = 0.0,
-        replies: Sequence[Json | BaseModel | BaseException] | None = None,
+        replies: Sequence[Shown | BaseModel | BaseException] | None = None,
     ) -> None:
         """Set the rates."""
         self.seed = seed
@@ -156,7 +156,7 @@ def _at_most(feedback: str) -> int | None:
     return max(1, int(word) if word.isdigit() else _NUMERALS.index(word))
 
 
-def _invent(value: Json) -> bool:
+def _invent(value: Shown) -> bool:
     """Put an invented sentence in the place of the last text of the first list that holds texts."""
     inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     if isinstance(value, list) and value and isinstance(value[-1], str):
@@ -167,15 +167,15 @@ def _invent(value: Json) -> bool:
 
 def _spoil(text: str) -> str:
     """Turn JSON that fits into JSON that does not."""
-    value: Json = json.loads(text)
-    spoiled: Json = {"unexpected": value}
+    value: Shown = json.loads(text)
+    spoiled: Shown = {"unexpected": value}
     if isinstance(value, dict) and value:
         last = list(value)[-1]
         spoiled = {**value, last: {"unexpected": value[last]}}
     return json.dumps(spoiled, ensure_ascii=False)
 
 
-def _script(reply: Json | BaseModel | BaseException) -> str:
+def _script(reply: Shown | BaseModel | BaseException) -> str:
     if isinstance(reply, BaseException):
         raise reply
     if isinstance(reply, BaseModel):

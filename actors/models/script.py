@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from understudy.actors.models import ModelReply, ModelRequest
 from understudy.messages import errors
-from understudy.messages.base import Json
+from understudy.messages.base import Shown
 from understudy.messages.errors import Fatal, RetryAfter
 
 VARIABLE: Final = "UNDERSTUDY_SCRIPTS"
@@ -96,7 +96,7 @@ def _take(path: Path, replies: list[Scripted], request: ModelRequest) -> Scripte
         return None
 
 
-def _noted(request: ModelRequest) -> dict[str, Json]:
+def _noted(request: ModelRequest) -> dict[str, Shown]:
     noted: dict[str, Any] = {
         "prompt": request.prompt,
         "instructions": request.instructions,

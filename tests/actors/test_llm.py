@@ -17,6 +17,7 @@ from understudy.actors.models.mock import MockModel
 from understudy.actors.values import Form
 from understudy.messages.errors import DefinitionError
 from understudy.messages.frames import Completed, Failed, Ready
+from understudy.messages.json_text import plain
 from understudy.workflows.decorators import LLM
 
 
@@ -174,7 +175,7 @@ def worker(app: Path) -> Iterator[Worker]:
 def test_an_answer_is_json_of_the_output_with_its_usage(worker: Worker) -> None:
     answer = worker.call("app:LLM.writer", SOURCE)
     assert isinstance(answer, Completed)
-    assert set(answer.result["bullets"]) <= {
+    assert set(plain(answer.result)["bullets"]) <= {
         "Sea otters live in kelp forests.",
         "They use stones as tools.",
         "Their fur is very dense.",

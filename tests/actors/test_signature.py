@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from understudy.actors.signature import Signature
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
+from understudy.messages.json_text import JsonText
 
 
 class Item(BaseModel):
@@ -38,7 +38,7 @@ def signature(fn: Callable[..., Any], **options: Any) -> Signature:
 )
 def test_a_call_arrives_as_it_was_written(first: int, second: str, rest: list[float], more: dict[str, Item]) -> None:
     call = signature(mixed).encode_call((first, second, *rest), {"flag": True, **more})
-    args, kwargs = signature(mixed).decode_call(json.loads(json.dumps(call)))
+    args, kwargs = signature(mixed).decode_call(JsonText(call.text))
     assert mixed(*args, **kwargs) == mixed(first, second, *rest, flag=True, **more)
 
 

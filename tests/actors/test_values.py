@@ -18,6 +18,7 @@ from understudy.messages.codec import FROM_WORKER
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
 from understudy.messages.evaluation import Score
 from understudy.messages.frames import Completed
+from understudy.messages.json_text import JsonText
 
 
 class Colour(Enum):
@@ -161,7 +162,7 @@ def test_what_is_taken_can_be_read_again_however_deep_it_is(depth: int) -> None:
     for _ in range(depth):
         value = [value]
     try:
-        check_json(value)
+        check_json(JsonText.of(value))
     except ValueError:
         assert depth > 150
     else:

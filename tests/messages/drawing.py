@@ -9,6 +9,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from understudy.messages.base import Json
+from understudy.messages.json_text import Value
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -37,7 +38,7 @@ def _field(field: FieldInfo, depth: int) -> st.SearchStrategy[Any]:
 def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the list in two would hide it
     annotation: Any, metadata: list[Any], depth: int
 ) -> st.SearchStrategy[Any]:
-    if annotation in {Json, JsonValue}:
+    if annotation in {Json, Value, JsonValue}:
         return JSON
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:

@@ -22,6 +22,7 @@ from understudy.messages.events import (
 )
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Return, ScheduleStep, SendMessage, Turn
+from understudy.messages.json_text import plain
 from understudy.messages.policy import StepOptions
 from understudy.workflows import inputs as do
 from understudy.workflows import mailbox
@@ -92,18 +93,18 @@ def test_every_message_is_answered_once_in_order_under_random_crashes(block: int
         state = world.run()
         good = [message.n for message in sent if isinstance(message, Add)]
         events = events_of(world)
-        received = [event.value["n"] for event in events if isinstance(event, MessageReceived)]
+        received = [plain(event.value)["n"] for event in events if isinstance(event, MessageReceived)]
         assert received == list(range(8)), seed
         over = [event for event in events if isinstance(event, (TurnEnded, TurnFailed))]
         assert [event.number for event in over] == list(range(1, 9)), seed
         assert [isinstance(event, TurnFailed) for event in over] == [isinstance(each, Spoil) for each in sent], seed
-        shared: Any = state.shared
+        shared: Any = plain(state.shared)
         assert shared["seen"] == good, seed
         assert len(set(shared["chances"])) == len(good), seed
         emitted = [(event.offset, event.value) for event in events if isinstance(event, ValueEmitted)]
         assert emitted == list(enumerate(good)), seed
-        assert [event.value["n"] for event in events if isinstance(event, MessageSent)] == good, seed
-        assert sorted(value["n"] for value in world.posted.values()) == good, seed
+        assert [plain(event.value)["n"] for event in events if isinstance(event, MessageSent)] == good, seed
+        assert sorted(plain(value)["n"] for value in world.posted.values()) == good, seed
         deaths += world.deaths
         wakes += world.wakes
     assert deaths > 50

@@ -20,6 +20,7 @@ from understudy.messages.evaluation import Evaluation
 from understudy.messages.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
+from understudy.messages.json_text import JsonText, plain
 from understudy.messages.policy import Limits
 from understudy.supervision.protocol import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
 from understudy.workflows import inputs as do
@@ -367,7 +368,7 @@ class World:
             self.happen(do.StepLost(key, attempt, token, Exit(kind="signaled", signal="SIGKILL"), charged=False))
             return
         assert key not in self.completed, f"{key} was on the disk and runs again"
-        arguments: Any = step.arguments
+        arguments: Any = plain(step.arguments)
         answer = self.answer(step.name, arguments["args"])
         if isinstance(answer, Failure):
             self.happen(do.StepAnswered(key, attempt, token, Failed(token=token, failure=answer, duration=0.0)))
@@ -433,4 +434,6 @@ def _plain(value: Any) -> Any:
         return sorted(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
+    if isinstance(value, JsonText):
+        return value.read()
     return {name: getattr(value, name) for name in value.__slots__}

@@ -30,6 +30,7 @@ def approvals() -> None:
 def list_approvals(settings: Settings, run_id: str | None) -> None:
     """List what waits for a person, the oldest first. Needs no running orchestrator."""
     from understudy.messages.errors import RunNotFound
+    from understudy.messages.json_text import plain
     from understudy.workflows.reads import Reads
 
     found: list[ApprovalRecord] = []
@@ -49,7 +50,7 @@ def list_approvals(settings: Settings, run_id: str | None) -> None:
             each.workflow,
             ago(each.asked_at),
             each.action,
-            json.dumps(each.args, ensure_ascii=False),
+            json.dumps(plain(each.args), ensure_ascii=False),
             each.reason,
         )
         for each in found

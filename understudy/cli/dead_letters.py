@@ -26,6 +26,7 @@ def dead_letters() -> None:
 def list_letters(settings: Settings) -> None:
     """List what was set aside and nobody has dealt with. Needs no running orchestrator."""
     from understudy.messages.errors import RunNotFound
+    from understudy.messages.json_text import plain
     from understudy.workflows.reads import Reads
 
     found: list[DeadLetterRecord] = []
@@ -44,7 +45,7 @@ def list_letters(settings: Settings) -> None:
             each.kind,
             each.type,
             ago(each.at),
-            json.dumps(each.value, ensure_ascii=False) if each.kind == "message" else "",
+            json.dumps(plain(each.value), ensure_ascii=False) if each.kind == "message" else "",
             each.failure.sentence(),
         )
         for each in found

@@ -156,6 +156,7 @@ def stream(
     from pydantic_core import to_json
 
     from understudy.journal.pages import stored_events
+    from understudy.messages.json_text import text_of
     from understudy.workflows.reads import Reads
     from understudy.workflows.views import stream_items
 
@@ -166,7 +167,7 @@ def stream(
             emit(list(items))
             return
         for item in items:
-            click.echo(to_json(item if settings.json else item.value))
+            click.echo(to_json(item) if settings.json else text_of(item.value))
 
 
 def _followed(reads: "Reads", run_id: str) -> "Iterator[Stored]":
@@ -319,6 +320,7 @@ def _json(text: str | None, option: str) -> Any:
 @pass_settings
 def diff(settings: Settings, a: str, b: str) -> None:
     """Show where the runs A and B first differ: in their arguments, or a step's arguments or result."""
+    from understudy.messages.json_text import plain
     from understudy.metrics.sentences import shorten
     from understudy.workflows.reads import Reads
 
@@ -332,7 +334,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
         place = f"step {found.key}" if found.key is not None else "the run"
         what = "is in one of them only" if found.what == "missing" else f"has another {found.what}".rstrip("s")
         print(f"{place} {what}")
-        table(("run", "has"), [(a, shorten(json.dumps(found.a))), (b, shorten(json.dumps(found.b)))])
+        table(("run", "has"), [(a, shorten(json.dumps(plain(found.a)))), (b, shorten(json.dumps(plain(found.b))))])
 
 
 def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:

@@ -55,6 +55,7 @@ def list_sessions(settings: Settings, name: str | None, limit: int) -> None:
 @pass_settings
 def show(settings: Settings, name: str, key: str, limit: int) -> None:
     """Show the session KEY of NAME: its state, and its messages with what came of each."""
+    from understudy.messages.json_text import plain
     from understudy.workflows.reads import Reads
 
     run_id = f"{_name(name)}/{key}"
@@ -71,7 +72,7 @@ def show(settings: Settings, name: str, key: str, limit: int) -> None:
             ("app", record.app),
             ("opened", record.opened_at),
             ("reason", record.reason),
-            ("state", json.dumps(state, ensure_ascii=False)),
+            ("state", json.dumps(plain(state), ensure_ascii=False)),
         ]
     )
     rows = [(turn.number, turn.status, turn.message_type, _short(turn.message), _outcome(turn)) for turn in turns]
@@ -83,7 +84,9 @@ def _outcome(turn: "TurnRecord") -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    from understudy.messages.json_text import plain
+
+    text = json.dumps(plain(value), ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  as much as a line has room for
 
 

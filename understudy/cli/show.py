@@ -32,8 +32,20 @@ def emit(value: object) -> None:
     from pydantic_core import to_json
 
     sys.stdout.flush()
-    sys.stdout.buffer.write(to_json(value, indent=2) + b"\n")  # JSON is UTF-8 whatever the terminal's encoding
+    sys.stdout.buffer.write(
+        to_json(value, indent=2, fallback=_read) + b"\n"
+    )  # JSON is UTF-8 whatever the terminal's encoding
     sys.stdout.flush()
+
+
+def _read(value: object) -> object:
+    """Give what pydantic does not know how to write: a value of a user's that is text as yet."""
+    from understudy.messages.json_text import JsonText
+
+    if isinstance(value, JsonText):
+        return value.read()
+    msg = f"{type(value).__name__} is no JSON"
+    raise TypeError(msg)
 
 
 def command_line(*arguments: str) -> str:

@@ -1,0 +1,203 @@
+"""Looking through JSON text without making a value of it: whether every reader takes it, and cutting parts out of it.
+
+Texts that are short are simply read, which takes microseconds. Long ones are given to SQLite, which reads 75 MB/s and
+keeps hardly more than the text; what it does not look at, regular expressions do.
+"""
+
+import re
+import threading
+from json import dumps
+from typing import Final
+
+import apsw
+from pydantic_core import from_json, to_json
+
+from understudy.messages.json_text import JsonText
+
+WRAPPING: Final = 20
+"""Levels that messages and events may add to those of a value. Readers stop at 200."""
+_SHORT_BYTES: Final = 16 * 1024
+"""Longest text that is read to see whether it can be."""
+_PLAIN_BYTES: Final = 4000
+"""A text no longer than this cannot hold a number that is too long to be read."""
+_SHALLOW: Final = 150
+"""A text with no more brackets than this cannot be too deep."""
+_DEEPEST_OF_SQLITE: Final = 1000
+_DEEPEST: Final = 200
+_DIGITS: Final = 4300
+"""More digits than this Python does not read as one number."""
+_KINDS: Final = {**dict.fromkeys(b"0123456789", "0"), **dict.fromkeys(b"eE", "e"), ord("+"): "+"}
+_OUTLINE: Final = bytes(ord(_KINDS.get(byte, "\0")) for byte in range(256))
+"""Turns a text into where its digits and exponents are."""
+_MANY_DIGITS: Final = b"0" * 200
+_LARGE_EXPONENTS: Final = (b"e000", b"e+000")
+"""In an outline. A number of fewer digits than this, and with an exponent of two digits, is finite."""
+_NEARLY_INFINITE: Final = 100_000
+"""Most numbers of a long text that are looked at one by one. Data does not have as many that are so large."""
+
+_HARMLESS: Final = re.compile(
+    rb'(?:[^"0-9]++|"(?:[^"\\]++|\\.)*+"|[0-9](?:\.[0-9]++)?+[eE]\+?(?:[12][0-9][0-9]|30[0-7])(?![0-9])'
+    rb"|[0-9]{1,250}+(?:\.[0-9]++)?+(?:[eE]-[0-9]++|[eE]\+?[0-9]{1,2}+)?+(?![0-9.eE]))*+"
+)
+"""Texts, numbers that are finite at a glance, and what stands between them."""
+_NUMBER: Final = re.compile(rb"[0-9.]+(?:[eE][+-]?[0-9]+)?")
+_WHOLE_ESCAPES: Final = re.compile(
+    rb"(?:[^\\]++|\\[^u]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
+    rb"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+"
+)
+"""A text in which no half of a surrogate pair stands alone."""
+
+_database = threading.local()
+
+
+def check_written(text: bytes) -> None:
+    """Refuse to let out what could not be read again: NaN, infinities, 4,301 digits, too many levels.
+
+    A value that can be written and not read would make a run's journal unreadable for ever. Most texts are too short
+    to hold any of it, and are seen to in a microsecond.
+
+    Raises:
+        ValueError: ``text``, which a writer of JSON has made, holds such a value.
+    """
+    suspect = b"NaN" in text or b"Infinity" in text or len(text) > _PLAIN_BYTES
+    if suspect or text.count(b"[") + text.count(b"{") > _SHALLOW:
+        normal(text)
+
+
+def normal(text: bytes) -> bytes:
+    """Give text that came from elsewhere as this package would have written it; where it is long, as it is.
+
+    Raises:
+        ValueError: It is no JSON, is no UTF-8, is too deep, or holds numbers that are not finite or too long.
+    """
+    if len(text) > _SHORT_BYTES:
+        _scan(text)
+        return text
+    value = from_json(text, allow_inf_nan=False)
+    if text.count(b"[") + text.count(b"{") > _SHALLOW:
+        from_json(b"[" * WRAPPING + text + b"]" * WRAPPING)
+    if not plain_numbers(text):
+        refuse_infinite(value)
+    return to_json(value)
+
+
+def check_numbers(text: bytes) -> None:
+    """Refuse numbers that are not finite, which JSON does not know and pydantic reads all the same.
+
+    Raises:
+        ValueError: ``text`` spells one out, or holds one such as ``1e999`` that only becomes infinite when read.
+    """
+    if not plain_numbers(text) or b"NaN" in text or b"Infinity" in text:
+        refuse_infinite(from_json(text, allow_inf_nan=False))
+
+
+def refuse_infinite(value: object) -> None:
+    """Refuse a value that has been read and holds a number such as ``1e999``, which became infinite then.
+
+    Raises:
+        ValueError: It does.
+    """
+    if b"Infinity" in to_json(value, inf_nan_mode="constants"):  # in a text or a number: the slow look tells
+        dumps(value, allow_nan=False)
+
+
+def plain_numbers(text: bytes) -> bool:
+    """Say whether no number in a text can be infinite, as far as a glance tells."""
+    outline = text.translate(_OUTLINE)
+    return _MANY_DIGITS not in outline and not any(exponent in outline for exponent in _LARGE_EXPONENTS)
+
+
+def _scan(text: bytes) -> None:
+    """See ``normal``, for long texts."""
+    levels = _DEEPEST_OF_SQLITE - _DEEPEST + WRAPPING
+    string = text.decode()
+    # The second alone would take what closes a bracket and opens another.
+    if not _ask("SELECT json_valid(?1) AND json_valid(?2 || ?1 || ?3)", string, "[" * levels, "]" * levels)[0]:
+        msg = "it is no JSON, or nested too deeply"
+        raise ValueError(msg)
+    if not plain_numbers(text):
+        _check_numbers(text)
+    if b"\\u" in text and _WHOLE_ESCAPES.fullmatch(text) is None:
+        msg = "half a surrogate pair stands alone in it"
+        raise ValueError(msg)
+
+
+def _check_numbers(text: bytes) -> None:
+    place = 0
+    for _ in range(_NEARLY_INFINITE):
+        found = _HARMLESS.match(text, place)
+        place = found.end() if found else place
+        if place == len(text):
+            return
+        number = _NUMBER.match(text, place)
+        assert number is not None, "whatever is harmless is passed over, and SQLite has seen that the rest is JSON"
+        if number.group().isdigit():
+            if len(number.group()) > _DIGITS:
+                msg = f"a number in it has more than {_DIGITS} digits"
+                raise ValueError(msg)
+        elif float(number.group()) == float("inf"):
+            msg = "a number in it is not finite"
+            raise ValueError(msg)
+        place = number.end()
+    msg = "it holds too many numbers that are nearly infinite"
+    raise ValueError(msg)
+
+
+class OddName(ValueError):  # noqa: N818  reads like a fact
+    """A value stands under a name by which SQLite does not find it."""
+
+
+def kind_of(body: str) -> str:
+    """Give the ``type`` that a JSON object has, empty where it is no text, or the object no object.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    try:
+        kind = _ask("SELECT ?1 ->> '$.type'", body)[0]
+    except apsw.Error as error:
+        msg = f"it is no JSON: {error}"
+        raise ValueError(msg) from error
+    return kind if isinstance(kind, str) else ""
+
+
+def cut(body: str, fields: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, list[JsonText]]:
+    """Cut values out of a JSON object, and leave numbers in their places, counted from 0.
+
+    Args:
+        body: The object.
+        fields: Names of members, each of which is cut out whole; null stays.
+        tables: Names of members that are objects, whose members are cut out one by one.
+
+    Returns:
+        What is left, and what the numbers stand for.
+
+    Raises:
+        OddName: A table has a member whose name is no identifier.
+        ValueError: The body is no JSON.
+    """
+    paths = [f"$.{field}" for field in fields]
+    try:
+        for table in tables:
+            names = from_json(str(_ask("SELECT json_group_array(key) FROM json_each(?, ?)", body, f"$.{table}")[0]))
+            if not all(name.isidentifier() for name in names):
+                raise OddName(table)
+            paths += [f'$.{table}."{name}"' for name in names]
+        numbers = "".join(
+            f", ?{place}, iif(json_type(?1, ?{place}) = 'null', NULL, {place - 2})" for place, _ in enumerate(paths, 2)
+        )
+        texts = "".join(f", ?1 -> ?{place}" for place, _ in enumerate(paths, 2))
+        left, *found = _ask(f"SELECT json_replace(?1{numbers}){texts}", body, *paths)
+    except apsw.Error as error:
+        msg = f"it is no JSON: {error}"
+        raise ValueError(msg) from error
+    return str(left), [JsonText(str(text).encode(), checked=True) for text in found]
+
+
+def _ask(query: str, *values: object) -> tuple[object, ...]:
+    """Have SQLite answer a question about texts, in a connection of this thread's own, without any file."""
+    connection: apsw.Connection | None = getattr(_database, "connection", None)
+    if connection is None:
+        connection = _database.connection = apsw.Connection(":memory:")
+    row: tuple[object, ...] = next(iter(connection.execute(query, values)))
+    return row
