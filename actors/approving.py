@@ -1,17 +1,19 @@
 """Questions to people, as workflow code asks them."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any, Final
 
 from understudy.actors.context import program
 from understudy.actors.values import Form
 from understudy.messages.approvals import Approval
 from understudy.messages.json_text import plain
+from understudy.messages.times import limit
 
 _ARGS: Final = Form(Any, "what is asked about")
 
 
-async def approve(action: str, args: object = None, timeout: float | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
+async def approve(action: str, args: object = None, timeout: float | timedelta | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
     """Ask a person, and wait for what they decide.
 
     The question stands in ``understudy approvals list`` and ``Orchestrator.approvals`` until it is answered. Nothing is
@@ -20,7 +22,7 @@ async def approve(action: str, args: object = None, timeout: float | None = None
     Args:
         action: What is to be done, in words for a person.
         args: What it is to be done with: anything pydantic can write as JSON. A person may decide on other arguments.
-        timeout: Seconds to wait at most, None without a limit. The limit outlives every process.
+        timeout: Seconds to wait at most, None or ``math.inf`` without a limit. The limit outlives every process.
 
     Raises:
         TimeoutError: Nobody decided in time.
@@ -35,7 +37,7 @@ async def approve(action: str, args: object = None, timeout: float | None = None
         raise RuntimeError(msg)
     _check(action)
     asked = _ARGS.dump(args)
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(limit(timeout, "the timeout of approve()")):
         return Approval.model_validate(plain(await port.approve(action, asked)))
 
 

@@ -17,6 +17,7 @@ from typing_extensions import TypeVarTuple, Unpack, override
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.scope import scope, scoped_task
 from understudy.actors.sealed import SealedLoop, owned
+from understudy.messages.times import seconds
 
 Ts = TypeVarTuple("Ts")
 
@@ -125,7 +126,7 @@ class ProgramLoop(SealedLoop):
         if owner is None or place is None:
             return super().call_at(when, self._call_outside, callback, args, context=context)
         timer = DurableTimer(when, callback, args, self, owned(context), key=place.key("timer"), owner=owner)
-        owner.set_timer(timer, max(0.0, round(when - self.time(), 6)))  # a sum of floats is not taken apart exactly
+        owner.set_timer(timer, round(seconds(when - self.time(), "a wait"), 6))  # a sum is not taken apart exactly
         return timer
 
 

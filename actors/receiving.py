@@ -1,17 +1,19 @@
 """Messages to a run, as its workflow's code takes them."""
 
 import asyncio
+from datetime import timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.values import faults, read_model, sentence
+from understudy.messages.times import limit
 
 M = TypeVar("M", bound=BaseModel)
 
 
-async def receive(model: type[M], timeout: float | None = None) -> M:  # noqa: ASYNC109  the contract's name
+async def receive(model: type[M], timeout: float | timedelta | None = None) -> M:  # noqa: ASYNC109  the contract's name
     """Wait for the next message of a type, as ``Run.signal`` and ``understudy send`` put it into the run's mailbox.
 
     Messages of one type are taken in the order in which they came, also those that came before anybody asked. Nothing
@@ -20,7 +22,7 @@ async def receive(model: type[M], timeout: float | None = None) -> M:  # noqa: A
 
     Args:
         model: A pydantic model; messages are told apart by its name.
-        timeout: Seconds to wait at most, None without a limit. The limit outlives every process.
+        timeout: Seconds to wait at most, None or ``math.inf`` without a limit. The limit outlives every process.
 
     Raises:
         TimeoutError: No message came in time.
@@ -32,7 +34,7 @@ async def receive(model: type[M], timeout: float | None = None) -> M:  # noqa: A
         msg = "receive() is for workflow code: a step, and code that no run awaits, has no mailbox"
         raise RuntimeError(msg)
     _check(model)
-    async with asyncio.timeout(timeout):
+    async with asyncio.timeout(limit(timeout, "the timeout of receive()")):
         return await _next(port, model)
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
 from understudy.messages.failures import Fault
+from understudy.messages.fields import Limit
 from understudy.messages.policy import Budget
 from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
 from understudy.messages.schedules import Plan, ScheduleRecord
@@ -132,7 +133,7 @@ class AskSession(TellSession):
     """The same, and wait for the reply."""
 
     type: Literal["session.ask"] = "session.ask"  # type: ignore[assignment]
-    timeout: float | None = Field(default=None, gt=0)
+    timeout: Limit = None
     """Seconds to wait at most. The message stays where it is when they are over."""
 
 

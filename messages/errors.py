@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from understudy.messages import times
+
 
 class UnderstudyError(Exception):
     """Root of everything this package raises on purpose."""
@@ -19,8 +21,8 @@ class RetryAfter(UnderstudyError):  # noqa: N818  the contract's name
 
     def __init__(self, seconds: float, message: str = "") -> None:
         """Ask for a pause of ``seconds`` before the next attempt; ``message`` says why."""
-        super().__init__(message or f"asked to be tried again in {seconds:g} s")
-        self.seconds = float(seconds)
+        super().__init__(message or f"asked to be tried again in {seconds} s")
+        self.seconds = times.seconds(seconds, "the pause that RetryAfter asks for")
 
 
 # Raised in a workflow, to be handled there.

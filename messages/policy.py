@@ -8,6 +8,7 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from understudy.messages.base import Message
+from understudy.messages.fields import Amount, Duration, Finite, Limit
 
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
@@ -55,17 +56,17 @@ class Retry(Message):
         factor: Growth of the delay from one attempt to the next.
         max_delay: Upper bound of the delay in seconds.
         jitter: Share of the delay, 0 to 1, by which it is varied at random.
-        within: Seconds since the first attempt after which no new one is started; None means no bound.
+        within: Seconds since the first attempt after which no new one is started; None or ``math.inf`` for no bound.
         on: Exception classes that are tried again.
         never: Exception classes that are not, even where ``on`` names a base of theirs.
     """
 
     attempts: int = Field(default=4, ge=1)
-    initial: float = Field(default=1.0, ge=0)
-    factor: float = Field(default=2.0, ge=1)
-    max_delay: float = Field(default=60.0, ge=0)
-    jitter: float = Field(default=0.2, ge=0, le=1)
-    within: float | None = Field(default=None, gt=0)
+    initial: Duration = 1.0
+    factor: Annotated[Finite, Field(ge=1)] = 2.0
+    max_delay: Duration = 60.0
+    jitter: Annotated[Finite, Field(ge=0, le=1)] = 0.2
+    within: Limit = None
     on: ExceptionNames = ("builtins.Exception",)
     never: ExceptionNames = ()
 
@@ -80,9 +81,9 @@ class Budget(Message):
         attempts: Attempts of steps, each of which counts, whatever came of it.
     """
 
-    usd: float | None = Field(default=None, gt=0)
+    usd: Amount = None
     tokens: int | None = Field(default=None, gt=0)
-    wall: float | None = Field(default=None, gt=0)
+    wall: Limit = None
     attempts: int | None = Field(default=None, gt=0)
 
     def raised(self, other: "Budget") -> "Budget":
@@ -106,7 +107,7 @@ class Limits(Message):
 class StepOptions(Message):
     """Everything a supervisor must know to run one call of a step. Journaled with the call."""
 
-    timeout: float | None = Field(default=300.0, gt=0)
+    timeout: Limit = 300.0
     """Seconds one attempt may take; the process is killed at the end of them. None means no limit."""
     retry: Retry = Retry()
     crash_attempts: int = Field(default=3, ge=1)
@@ -119,7 +120,7 @@ class StepOptions(Message):
     """References of the evaluators that judge its result."""
     accept_timeouts: tuple[float | None, ...] = ()
     """Seconds that each of them may take, in the same order; None means no limit."""
-    threshold: float = Field(default=0.7, ge=0, le=1)
+    threshold: Annotated[Finite, Field(ge=0, le=1)] = 0.7
     on_reject: OnReject = "retry"
     limits: Limits | None = None
     """Limits of that pool's workers where the step sets its own, else those of the pool."""

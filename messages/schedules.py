@@ -7,6 +7,7 @@ people, where times are ISO 8601 in UTC.
 from typing import Literal, TypeAlias
 
 from understudy.messages.base import Event, Json, Message
+from understudy.messages.fields import Span
 from understudy.messages.policy import Budget
 
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel"]
@@ -32,7 +33,7 @@ class Plan(Message):
     timezone: str = "UTC"
     """Where the clock hangs that ``cron`` is read by."""
     overlap: Overlap = "skip"
-    catch_up: float = 60.0
+    catch_up: Span = 60.0
     """Seconds for which a missed moment is still made up for."""
     budget: Budget | None = None
     """What each run may use up; None leaves it to the workflow."""

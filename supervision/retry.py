@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.policy import Retry, StepOptions
+from understudy.messages.times import LONGEST
 
 SOLO_AFTER: Final = 2
 """Charged crashes after which a step runs alone in a fresh worker, so that the next death has one suspect only."""
@@ -98,7 +99,8 @@ def _delay(retry: Retry, attempts: int, failure: Failure | None, unit: float) ->
         grown = math.inf if retry.initial else 0.0
     delay = min(grown, retry.max_delay) * (1.0 + retry.jitter * (2.0 * unit - 1.0))
     asked = failure.retry_after if failure is not None else None
-    return max(delay, asked) if asked is not None and math.isfinite(asked) else delay
+    wanted = max(delay, asked) if asked is not None and math.isfinite(asked) else delay
+    return min(wanted, LONGEST)
 
 
 def _unless_late(retry: Retry, again: Again, elapsed: float) -> Next:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import assert_never
 
 from understudy.messages.base import Json
-from understudy.messages.codec import MAX_FRAME_BYTES
 from understudy.messages.commands import (
     Accepted,
     App,
@@ -53,7 +52,7 @@ from understudy.messages.frames import (
     MessageChecked,
     ToWorker,
 )
-from understudy.messages.json_text import JsonText, plain, text_of
+from understudy.messages.json_text import JsonText, plain
 from understudy.messages.policy import OnFailure
 from understudy.messages.records import WorkflowRecord
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
@@ -67,9 +66,8 @@ from understudy.workflows.runs import Runs
 from understudy.workflows.schedule_clerk import ScheduleClerk
 from understudy.workflows.schedules import Schedules
 from understudy.workflows.session import key_fault
+from understudy.workflows.sizes import arguments_too_long, message_too_long
 
-LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
-"""Bytes of a message to a run or session as JSON; as many are left for the state that goes with it."""
 LONGEST_ORIGIN = 180
 """Characters of a run's id that the id of its fork begins with."""
 CHECK_TIMEOUT = 60.0
@@ -108,10 +106,12 @@ class Clerk:
             case CancelRun(run_id=run_id, reason=reason, within=within):
                 return await self._post.tell_run(run_id, Cancel(reason, within))
             case SignalRun(run_id=run_id, name=name, value=value, key=key):
-                if (refused := _too_long(value) or _no_key(key)) is not None:
+                if (refused := message_too_long(value) or _no_key(key)) is not None:
                     return refused
                 return await self._post.tell_run(run_id, Signal(name, value, key))
-            case DecideApproval():
+            case DecideApproval(args=args):
+                if (long := message_too_long(args, "the edit")) is not None:
+                    return long
                 prepared = await prepare_decision(command, self._find_approval, self._ask)
                 return prepared if isinstance(prepared, Refused) else await self._post.tell_run(*prepared)
             case PauseRun(run_id=run_id, reason=reason):
@@ -183,6 +183,8 @@ class Clerk:
 
     async def _check(self, command: StartRun) -> ArgumentsChecked | Refused:
         """Have a worker of the app look at a run's arguments."""
+        if (long := arguments_too_long(command.arguments)) is not None:
+            return long
         checked = await self._ask(
             command.app,
             lambda token: CheckArguments(
@@ -260,13 +262,16 @@ class Clerk:
         self._tree.submit(PoolKey(app, "program", "program"), None, job)
         return await answer
 
-    async def _fork(self, command: ForkRun) -> Reply:
+    async def _fork(self, command: ForkRun) -> Reply:  # noqa: PLR0911  one return per refusal
         """Start a fork. A worker of the app looks at the workflow's arguments where they are other ones."""
         row = await self._post.row(command.run_id)
         if row is None:
             return Refused(code="not_found", message=f"there is no run {command.run_id!r}")
         if row.kind != "run":
             return Refused(code="conflict", message=f"{command.run_id} is a {row.kind}: only runs are forked")
+        for value, what in ((command.input, "the input"), (command.result, "the result")):
+            if (long := message_too_long(value, what)) is not None:
+                return long
         try:
             new = run_id(command.id, f"{command.run_id[:LONGEST_ORIGIN]}-fork")
         except ValueError as error:
@@ -298,7 +303,7 @@ class Clerk:
 
     async def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
         """Bring a message to a session, or refuse it; the message is known to fit."""
-        if (refused := _too_long(command.value) or _no_key(command.key)) is not None:
+        if (refused := message_too_long(command.value) or _no_key(command.key)) is not None:
             return refused
         address = Address(command.app, command.session, command.session_key, on_failure)
         key = secrets.token_hex(16) if command.key is None and isinstance(command, AskSession) else command.key
@@ -347,15 +352,6 @@ class Clerk:
             return again
         await self._post.tell_run(run_id, SettleDeadLetter(letter, "redriven"))
         return again
-
-
-def _too_long(value: Json) -> Refused | None:
-    """Refuse a message that could never be handed to a worker, together with what else a program begins with."""
-    size = len(text_of(value))
-    if size <= LONGEST_MESSAGE:
-        return None
-    message = f"the message has {size} bytes as JSON, and {LONGEST_MESSAGE} are the most: leave what is long in a file"
-    return Refused(code="invalid", message=message)
 
 
 def _no_key(key: str | None) -> Refused | None:

@@ -1,6 +1,7 @@
 """The handle on a session that those who talk to it hold."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from understudy.messages.errors import TurnFailed
 from understudy.messages.json_text import shown
 from understudy.messages.policy import OnFailure
 from understudy.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
+from understudy.messages.times import limit
 from understudy.workflows.handle import check
 from understudy.workflows.looks import Looks
 
@@ -71,7 +73,7 @@ class Session(Generic[S, M, R]):
         """Say which one it is."""
         return f"<Session {self.id}>"
 
-    def ask(self, message: M, timeout: float | None = None, key: str | None = None) -> R:
+    def ask(self, message: M, timeout: float | timedelta | None = None, key: str | None = None) -> R:
         """Send a message and wait for the reply.
 
         Args:
@@ -88,11 +90,12 @@ class Session(Generic[S, M, R]):
             RunParked: The session waits for a person; the message waits there.
             TimeoutError: There was no reply in time.
         """
-        if timeout is not None and timeout <= 0:
+        patience = limit(timeout, "the timeout of ask()")
+        if patience is not None and patience <= 0:
             msg = f"timeout is a number of seconds above 0, not {timeout!r}"
             raise ValueError(msg)
         fields = self._fields(message, key)
-        answer = check(self._host.post(AskSession(**fields, timeout=timeout), self._definition.on_failure))
+        answer = check(self._host.post(AskSession(**fields, timeout=patience), self._definition.on_failure))
         assert isinstance(answer, TurnAnswered)
         if answer.failure is not None:
             msg = f"message {answer.number} to session {self.id} failed: {answer.failure}"

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from understudy.actors.definitions import ModelDefinition, StepDefinition, WorkflowDefinition
 from understudy.actors.models import Model, check_model
 from understudy.actors.site import caller_site, function_site
+from understudy.messages import times
 from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
@@ -341,9 +343,18 @@ def workflow(
     return decorate if fn is None else decorate(fn)
 
 
-async def sleep(seconds: float) -> None:
-    """Wait. Inside a workflow the wait is durable: it survives every process and holds none while it lasts."""
-    await asyncio.sleep(seconds)  # the loop that programs run on makes every timer a journaled one
+async def sleep(seconds: float | timedelta) -> None:
+    """Wait. Inside a workflow the wait is durable: it survives every process and holds none while it lasts.
+
+    Args:
+        seconds: How long; nothing for what is below 0. More than 300 years, ``math.inf`` among them, is never.
+
+    Raises:
+        ValueError: It is NaN.
+    """
+    await asyncio.sleep(
+        times.seconds(seconds, "what sleep() waits")
+    )  # the loop that programs run on makes every timer a journaled one
 
 
 def _check_version(version: object, title: str) -> None:

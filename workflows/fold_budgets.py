@@ -1,13 +1,14 @@
 """How a run's state changes with its budget."""
 
 from understudy.messages.events import RunResumed
+from understudy.messages.times import LONGEST
 from understudy.workflows.state import WALL_KEY, RunState
 
 
 def wall(state: RunState) -> float | None:
     """Give the moment at which a run's own time is over, None where it has all the time in the world."""
     limit = None if state.budget is None else state.budget.wall
-    return None if limit is None else state.started_at + limit
+    return None if limit is None or limit >= LONGEST else state.started_at + limit
 
 
 def set_wall(state: RunState) -> None:

@@ -1,6 +1,5 @@
 """The handle on a run that its starter holds."""
 
-import math
 from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
@@ -41,6 +40,7 @@ from understudy.messages.errors import (
 from understudy.messages.json_text import shown
 from understudy.messages.policy import Budget
 from understudy.messages.records import RunStatus, StepRecord, StreamItem
+from understudy.messages.times import limit
 from understudy.workflows.looks import Looks
 from understudy.workflows.views import stream_items
 
@@ -131,11 +131,11 @@ class Run(Generic[R]):
         """Give the steps with their attempts, in the order in which they were asked for."""
         return shown(self._host.reads.steps(self.id))
 
-    def result(self, timeout: float | None = None) -> R:
+    def result(self, timeout: float | timedelta | None = None) -> R:
         """Wait for the end and give the result.
 
         Args:
-            timeout: Seconds to wait at most. The run goes on when they are over.
+            timeout: Seconds to wait at most, None or ``math.inf`` without a limit. The run goes on when they are over.
 
         Raises:
             RunFailed: The run failed; ``step`` and ``attempts`` say at what.
@@ -144,7 +144,7 @@ class Run(Generic[R]):
             TimeoutError: It has not ended in time.
             OrchestratorClosed: The orchestrator was closed before it ended.
         """
-        return self._decode(self._host.wait_result(self.id, timeout))
+        return self._decode(self._host.wait_result(self.id, limit(timeout, "the timeout of result()")))
 
     def __await__(self) -> Generator[Any, None, R]:
         """Wait for the end without holding the caller's loop; see ``result``."""
@@ -188,16 +188,16 @@ class Run(Generic[R]):
         Args:
             reason: Why; it is kept with the run.
             within: Seconds from now, above or equal to 0, after which the run and its children are ended without the
-                rest of their cleanup; None without limit. Of several limits the earliest counts.
+                rest of their cleanup; None or ``math.inf`` without limit. Of several limits the earliest counts.
 
         Raises:
-            InvalidInput: ``within`` is no such number.
+            ValueError: ``within`` is no such number.
         """
-        limit = within.total_seconds() if isinstance(within, timedelta) else within
-        if limit is not None and not (isinstance(limit, (int, float)) and math.isfinite(limit) and limit >= 0):
-            msg = f"within is a number of seconds from 0 on, or None for no limit, not {within!r}"
-            raise InvalidInput(msg, (("within", msg),))
-        command = CancelRun(run_id=self.id, reason=reason, within=None if limit is None else float(limit))
+        time = limit(within, "within")
+        if (within.total_seconds() if isinstance(within, timedelta) else within or 0) < 0:
+            msg = f"within is a number of seconds from 0 on, not {within!r}"
+            raise ValueError(msg)
+        command = CancelRun(run_id=self.id, reason=reason, within=time)
         check(self._host.send(command))
 
     def signal(self, message: BaseModel, key: str | None = None) -> None:

@@ -14,6 +14,7 @@ from understudy.messages.events import RunStarted, SessionOpened
 from understudy.workflows.fold import fold
 from understudy.workflows.inputs import Begin, Confirmed, Input
 from understudy.workflows.services import Services
+from understudy.workflows.sizes import arguments_too_long
 from understudy.workflows.state import RunState
 from understudy.workflows.supervisor import RunSupervisor
 
@@ -79,7 +80,7 @@ class Launches:
             reply(_attach(command, state, parent, key))
         elif (launching := self._under_way.get(command.run_id)) is not None:
             launching.replies.append((partial(_attach, command, parent=parent, key=key), reply))
-        elif (refused := self._runs.closed()) is not None:
+        elif (refused := self._runs.closed() or arguments_too_long(command.arguments)) is not None:
             reply(refused)
         else:
             first = RunStarted(

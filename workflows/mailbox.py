@@ -4,6 +4,7 @@ Pure like the rest of it. Messages of one type are taken in the order in which t
 type in the order in which they asked.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from understudy.messages import events as ev
@@ -56,7 +57,7 @@ def receive_asked(state: RunState, command: frames.ScheduleReceive, moment: Mome
     if command.key in state.receives or command.key in state.taken:
         return
     out.events.append(ev.ReceiveAsked(at=moment.now, key=command.key, name=command.name))
-    for number, name in _waiting(state, out).items():
+    for number, name in _waiting(state, out):
         if name == command.name:
             _take(command.key, number, moment, out)
             return
@@ -96,15 +97,21 @@ def _hand_on(state: RunState, number: int, name: str, moment: Moment, out: Decis
             return
 
 
-def _waiting(state: RunState, out: Decision) -> dict[int, str]:
-    """Give the messages that nobody has taken, what this decision has done to them included: number to type."""
+def _waiting(state: RunState, out: Decision) -> Iterable[tuple[int, str]]:
+    """Give the messages that nobody has taken, what this decision has done to them included: number and type.
+
+    Nothing is copied where nothing has changed: ten thousand messages may lie here, and be taken one by one.
+    """
+    changes = [event for event in out.events if isinstance(event, (ev.MessageTaken, ev.ReceiveWithdrawn))]
+    if not changes:
+        return ((number, letter.name) for number, letter in state.mailbox.items())
     waiting = {number: letter.name for number, letter in state.mailbox.items()}
-    for event in out.events:
+    for event in changes:
         if isinstance(event, ev.MessageTaken):
             waiting.pop(event.number, None)
-        elif isinstance(event, ev.ReceiveWithdrawn) and (given := state.taken.get(event.key)) is not None:
+        elif (given := state.taken.get(event.key)) is not None:
             waiting[given[0]] = given[1].name
-    return dict(sorted(waiting.items()))
+    return sorted(waiting.items())
 
 
 def _take(key: str, number: int, moment: Moment, out: Decision) -> None:

@@ -27,6 +27,7 @@ from understudy.workflows.ids import sent_key
 from understudy.workflows.inputs import Confirmed, Delivered, Input, Signal
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedule_reads import is_schedule
+from understudy.workflows.sizes import message_too_long
 from understudy.workflows.state import Outgoing, RunState
 
 RETRY: Final = 1.0
@@ -222,7 +223,9 @@ class PostOffice:
         signal = Signal(letter.name, letter.value, key=sent_key(sender, key))
         name, slash, session_key = letter.to.partition("/")
         while True:
-            if slash:
+            if (long := message_too_long(letter.value)) is not None:
+                answer: Accepted | Refused = long
+            elif slash:
                 answer = await self.tell(Address(app, name, session_key, letter.on_failure), signal)
             else:
                 answer = await self.tell_run(letter.to, signal)

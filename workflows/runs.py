@@ -19,6 +19,7 @@ from understudy.supervision.actor import actor_of
 from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
+from understudy.workflows.dozing import Dozing
 from understudy.workflows.fold import fold
 from understudy.workflows.forks import Forks
 from understudy.workflows.inputs import ChildFinished, Confirmed, Input, Recover
@@ -65,6 +66,7 @@ class Runs:
         self._leaving: dict[str, list[Callable[[], None]]] = {}
         """What to do once the supervisor of a run that has ended has left."""
         self.ledger = Ledger()
+        self.dozing = Dozing()
         self.launches = Launches(self)
         self.watchers = Watchers(self)
         self.retries = Retries(self)

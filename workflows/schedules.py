@@ -28,6 +28,7 @@ from understudy.workflows.schedule_actor import Asked, ScheduleActor
 from understudy.workflows.schedule_reads import SchedulePast, load, name_of, schedule_name
 from understudy.workflows.schedule_times import faults
 from understudy.workflows.services import Services
+from understudy.workflows.sizes import arguments_too_long
 from understudy.workflows.state import RunState
 
 LOOK: Final = 30.0
@@ -91,6 +92,8 @@ class Schedules:
         """See to it that there is a schedule with this plan; ``answer`` is called once that is on the disk."""
         name, plan = wanted.name, wanted.plan
         wrong = faults(plan)
+        if (long := arguments_too_long(plan.arguments)) is not None:
+            wrong.append(long.message)
         try:
             schedule_name(name)
         except ValueError as error:

@@ -11,6 +11,7 @@ from understudy.messages.policy import Limits
 from understudy.supervision.protocol import Job, PoolKey, Release, Send, Withdraw
 from understudy.supervision.reactor import Reactor
 from understudy.workflows.clock import Alarm
+from understudy.workflows.dozing import Dozing
 from understudy.workflows.inputs import Confirmed, Input
 from understudy.workflows.ledger import Ledger
 from understudy.workflows.state import RunState
@@ -44,6 +45,7 @@ class Directory(Protocol):
     """Where runs find each other. Reactor's thread only; never blocks."""
 
     ledger: Ledger
+    dozing: Dozing
     """What budgets have been used up."""
 
     def route(self, run_id: str, happened: Input | Confirmed) -> None:

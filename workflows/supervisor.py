@@ -38,6 +38,9 @@ PASSIVATE_AFTER: Final = 30.0
 CHILD_PATIENCE: Final = 1.0
 """Seconds that a run which waits for its children alone stays in memory. Then it makes room for them: parents that held
 their places in the program workers could keep their own children from ever beginning."""
+DOZE: Final = 2.0
+"""Seconds that a run which waits for a far moment, or for a person, stays in memory without its program, as long as
+there is room (see ``dozing``): the next of many messages finds it there."""
 SESSION_PATIENCE: Final = 0.1
 """Seconds that a session stays in memory after its newest turn: the next message of a burst finds it there. To read it
 anew takes about a millisecond, and thousands that were told something once should not all be here at once."""
@@ -81,6 +84,12 @@ class RunSupervisor(LoopActor):
         """Messages from the program that are on their way."""
         self._quiet_since: float | None = None
         """Since when nothing of the run goes on here."""
+        self._looks_later = False
+        """Whether it is going to look if the run has been quiet for long."""
+        self._dozes = False
+        """Whether it is here only in case that something comes, without its program."""
+        self._told = 0
+        """How many outcomes the program knew as the run began to doze."""
         if first:
             self._append(first, [], accepted)
 
@@ -146,6 +155,7 @@ class RunSupervisor(LoopActor):
         if self.state.accounts:
             self._services.directory.ledger.note(self.state, events)
         if events and self.state.ended is None and not self.state.halted:
+            self._wake_up()
             self._program.tell(self.state)
         if events and not then and reply is None:
             if not self._unwritten:
@@ -315,10 +325,7 @@ class RunSupervisor(LoopActor):
             if self._pending == 0 and not self._unwritten and not self.state.outgoing:
                 self._leave(None)
             return
-        due = self._next_due()
-        passive, deadline = self._may_passivate(due), self._deadline()
-        if deadline is not None:
-            due = deadline if due is None else min(due, deadline)
+        passive, due = self._may_passivate(self._next_due()), self._next_wake()
         if passive:
             self._leave(due)
             return
@@ -350,6 +357,11 @@ class RunSupervisor(LoopActor):
             due = min(dues if due is None else [*dues, due], default=None)
         return due
 
+    def _next_wake(self) -> float | None:
+        """Give when the run has to be here at the latest."""
+        due, deadline = self._next_due(), self._deadline()
+        return deadline if due is None else due if deadline is None else min(due, deadline)
+
     @property
     def program_worker(self) -> str | None:
         """The worker that has the program."""
@@ -369,20 +381,55 @@ class RunSupervisor(LoopActor):
             return False
         if due is not None and due - self._services.clock() <= PASSIVATE_AFTER:
             return False
-        if self.state.halted or due is not None:
-            return True
-        # A child may be done in a moment, and rebuilding its parent costs a replay. Both take real time.
+        far = self.state.halted is not None or due is not None
+        if far:
+            self._doze()
+        asleep = self.state.idle or bool(self.state.receives or self.state.questions)
+        rests = far or asleep or any(child.open for child in self.state.children.values())
+        patience = DOZE if far else SESSION_PATIENCE if self.state.idle else CHILD_PATIENCE
+        return self._patient(patience) and rests
+
+    def _patient(self, patience: float) -> bool:
+        """Whether the run has been quiet for so many seconds; where it has not, look again once it may have been.
+
+        These are real seconds: to read a run anew, and to replay its program, takes real time.
+        """
         now = self.reactor.loop.time()
-        patience = SESSION_PATIENCE if self.state.idle else CHILD_PATIENCE
         if self._quiet_since is None:
             self._quiet_since = now
-            self.reactor.loop.call_later(patience, self._look)
-        patient = now >= self._quiet_since + patience
-        asleep = self.state.idle or bool(self.state.receives or self.state.questions)
-        return patient and (asleep or any(c.open for c in self.state.children.values()))
+        left = self._quiet_since + patience - now
+        if left > 0 and not self._looks_later:
+            self._looks_later = True
+            self.reactor.loop.call_later(left, self._look_later)
+        return left <= 0
+
+    def _look_later(self) -> None:
+        self._looks_later = False
+        self._look()
+
+    def _doze(self) -> None:
+        """Keep the state for the next message, and free the program's place: it is started again once it is told."""
+        self._program.end()
+        self._dozes = True
+        self._told = len(self.state.resolutions)
+        self._services.directory.dozing.keep(self.state.run_id, self.state.seq, self._make_room)
+
+    def _make_room(self) -> None:
+        """Leave memory, where nothing has come up since."""
+        if self._dozes and not (self._left or self.working) and self.actor_inbox.empty():
+            self._leave(self._next_wake())
+
+    def _wake_up(self) -> None:
+        """Have the program go on where there is something that it has not been told."""
+        if self._dozes and len(self.state.resolutions) != self._told and self.state.halted is None:
+            self._dozes = False
+            self._services.directory.dozing.drop(self.state.run_id)
+            if self.state.ended is None and not self.state.idle:
+                self._program.start(self.state)
 
     def _leave(self, wake_at: float | None) -> None:
         self._left = True
+        self._services.directory.dozing.drop(self.state.run_id)
         self._stop_work()
         self._services.directory.forget(self.state, wake_at)
         self.stop()

@@ -83,7 +83,8 @@ def _drop_rest(state: RunState, moment: Moment, out: Decision) -> None:
     # What was asked for in the very moment of the end is nobody's any more: no state will know of it.
     gone = (do.Dispatch, do.Judge, do.StartChild, do.ReleaseSteps)
     out.now = [effect for effect in out.now if not isinstance(effect, gone)]
-    out.then = [effect for effect in out.then if not isinstance(effect, gone)] + cancelled
+    out.then = [effect for effect in out.then if not isinstance(effect, gone)]
+    out.then.extend(cancelled)
 
 
 def _over(

@@ -88,6 +88,41 @@ async def asks() -> str:
 
 
 @workflow
+async def listens() -> list[str]:
+    return [(await receive(Go, timeout=1e6)).word for _ in range(3)]
+
+
+@workflow
+async def measures(text: str) -> int:
+    return len(text)
+
+
+@workflow
+async def passes_on(length: int) -> int:
+    return await run(measures, "x" * length)
+
+
+@workflow
+async def waits_for_ever(number: str, how: str) -> str:
+    seconds = float(number)
+    try:
+        if how == "sleep":
+            await sleep(seconds)
+        elif how == "receive":
+            await receive(Go, timeout=seconds)
+        elif how == "approve":
+            await approve("well?", timeout=seconds)
+        elif how == "timeout":
+            async with asyncio.timeout(seconds):
+                await receive(Go)
+        else:
+            await asyncio.sleep(seconds)
+    except TimeoutError:
+        return "over"
+    return "done"
+
+
+@workflow
 async def parent(folder: str) -> None:
     try:
         await run(trip, folder)

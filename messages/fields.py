@@ -1,0 +1,64 @@
+"""Fields of messages that hold numbers which people give: seconds, limits, amounts."""
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from understudy.messages.times import LONGEST
+
+
+class _Looked:
+    """Has a number looked at that Python code gives. Messages are read without calling Python: theirs was looked at."""
+
+    def __init__(self, look: Callable[[Any], Any]) -> None:
+        self._look = look
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        plain = handler(source)
+        python = core_schema.no_info_before_validator_function(self._look, plain)
+        return core_schema.json_or_python_schema(json_schema=plain, python_schema=python)
+
+
+def _number(value: Any) -> Any:
+    """Refuse NaN; leave all else to the field."""
+    if isinstance(value, float) and math.isnan(value):
+        msg = "NaN is not a number"
+        raise ValueError(msg)
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"{value} is no number to reckon with"
+        raise ValueError(msg)
+    return value
+
+
+def _duration(value: Any) -> Any:
+    value = value.total_seconds() if isinstance(value, timedelta) else _number(value)
+    return LONGEST if isinstance(value, (int, float)) and not isinstance(value, bool) and value > LONGEST else value
+
+
+def _limit(value: Any) -> Any:
+    value = _duration(value)
+    return None if value == LONGEST and not isinstance(value, bool) else value
+
+
+def _unbounded(value: Any) -> Any:
+    return None if value == math.inf else _number(value)
+
+
+Span: TypeAlias = Annotated[float, _Looked(_duration)]
+"""Seconds, at most ``LONGEST`` of them, whose other end is looked at elsewhere."""
+Duration: TypeAlias = Annotated[float, Field(ge=0), _Looked(_duration)]
+"""Seconds, at most ``LONGEST`` of them."""
+Limit: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_limit)]
+"""Seconds above 0; None for no limit, which ``math.inf`` says as well."""
+Amount: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_unbounded)]
+"""A number above 0 of anything; None for no limit, which ``math.inf`` says as well."""
+Finite: TypeAlias = Annotated[float, _Looked(_finite)]
+"""A number that is neither infinite nor NaN."""
