@@ -10,6 +10,8 @@ from typing import Any, NoReturn, Optional, get_type_hints
 
 from pydantic import ValidationError
 
+from understudy.actors.canonical import in_order
+from understudy.actors.context import program
 from understudy.actors.values import Faults, Form, faults, sentence
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput
@@ -206,7 +208,10 @@ class Signature:
     def _bind(self, given: dict[str, Any], found: list[tuple[str, str]], read: "_Reader") -> dict[str, Json]:
         values, more = self._values(given, read)
         self._refuse([*found, *more])
-        return {name: self.forms[name].dump(value) for name, value in values.items()}
+        written = {name: self.forms[name].dump(value) for name, value in values.items()}
+        if program.get() is not None:  # a child's, which are on record in whatever order they had
+            return written
+        return {name: in_order(values[name], json) for name, json in written.items()}
 
     def _values(self, given: dict[str, Any], read: "_Reader") -> tuple[dict[str, Any], list[tuple[str, str]]]:
         values: dict[str, Any] = {}

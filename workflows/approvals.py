@@ -7,6 +7,7 @@ step whose result the evaluators rejected, which it completes or fails.
 from understudy.messages import events as ev
 from understudy.messages import frames
 from understudy.messages.approvals import approval_id
+from understudy.messages.equality import same
 from understudy.messages.errors import ApprovalClosed, ApprovalNotFound
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Failure
@@ -100,7 +101,7 @@ def _too_late(state: RunState, happened: do.Decide) -> ApprovalNotFound | Approv
     answer = state.answers[happened.key].approval
     if answer is None:
         return ApprovalClosed(f"approval {name} is not open any more: the run has ended or no longer waits for it")
-    edited_alike = happened.decision != "edit" or happened.args == answer.args
+    edited_alike = happened.decision != "edit" or same(happened.args, answer.args)
     if happened.decision == answer.decision and edited_alike:
         return None
     who = f" by {answer.by}" if answer.by else ""

@@ -40,6 +40,7 @@ from understudy.messages.commands import (
     TriggerSchedule,
     Workers,
 )
+from understudy.messages.equality import same
 from understudy.messages.errors import WorkerNotFound
 from understudy.messages.events import RunStarted, StepFailed
 from understudy.messages.frames import (
@@ -159,8 +160,8 @@ class Clerk:
             return Refused(code="invalid", message=wrong)
         stored = await asyncio.get_running_loop().run_in_executor(None, self._started, command.run_id)
         if stored is not None:
-            same = (stored.app, stored.workflow, stored.arguments)
-            if same == (command.app, command.workflow, command.arguments):
+            one = (stored.app, stored.workflow) == (command.app, command.workflow)
+            if one and same(stored.arguments, command.arguments):
                 return Accepted(run_id=command.run_id, created=False)
             command = command.model_copy(update={"version": stored.version})
         checked = await self._check(command)

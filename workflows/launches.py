@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pykka
 
 from understudy.messages.commands import Accepted, Refused, StartRun
+from understudy.messages.equality import same
 from understudy.messages.errors import JournalError, SequenceConflict
 from understudy.messages.events import RunStarted, SessionOpened
 from understudy.workflows.fold import fold
@@ -163,10 +164,10 @@ def _attach(command: StartRun, stored: RunState, parent: str | None, key: str | 
     if parent is not None and (stored.parent, stored.parent_key) != (parent, key):
         message = f"run {run_id!r} exists and was not started by run {parent!r}, which was about to start it as {key}"
         return Refused(code="conflict", message=message)
-    if (command.app, command.workflow, command.arguments) == (stored.app, stored.workflow, stored.arguments):
+    one = (command.app, command.workflow) == (stored.app, stored.workflow)
+    if one and same(command.arguments, stored.arguments):
         return Accepted(run_id=run_id, created=False)
-    same = (command.app, command.workflow) == (stored.app, stored.workflow)
-    other = "other arguments" if same else f"workflow {stored.workflow!r} of {stored.app}"
+    other = "other arguments" if one else f"workflow {stored.workflow!r} of {stored.app}"
     message = f"run {run_id!r} exists and was started with {other}; choose another id, or start it as it was"
     return Refused(code="conflict", message=message)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias, assert_never
 
 from understudy.messages import schedules as ev
+from understudy.messages.equality import same
 from understudy.messages.errors import ScheduleBusy, ScheduleNotFound, UnderstudyError
 from understudy.messages.events import AnyEvent
 from understudy.messages.schedules import Plan, ScheduleState
@@ -208,7 +209,7 @@ def _put(plan: Plan, out: Verdict) -> None:
         due = next_after(plan, anchor, out.now)
         out.created = True
         out.add(ev.ScheduleCreated(at=out.now, name=out.name, plan=plan, anchor=anchor, due=due))
-    elif plan != before.plan:
+    elif not _alike(plan, before.plan):
         _tick(out)  # what was due until now was due by the plan of until now
         state = out.state
         anchor = state.anchor if plan.every == state.plan.every else float(math.ceil(out.now))
@@ -315,6 +316,12 @@ def _meet(out: Verdict, run_id: str, due: float, *, manual: bool, next_due: floa
             out.add(ev.ScheduleSkipped(at=out.now, due=waiting.due, why="overlap", run_id=waiting.run_id))
         _cancel_running(out)
     out.add(ev.ScheduleQueued(at=out.now, run_id=run_id, due=due, manual=manual, next_due=next_due))
+
+
+def _alike(plan: Plan, other: Plan) -> bool:
+    """Whether two plans are one, whatever the order in which their arguments are named."""
+    bare = {"arguments": {}}
+    return same(plan.arguments, other.arguments) and plan.model_copy(update=bare) == other.model_copy(update=bare)
 
 
 def _cancel_running(out: Verdict) -> None:

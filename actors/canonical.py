@@ -1,0 +1,63 @@
+"""One JSON text for one value: sets are written in an order of their own, and values are compared as JSON means them.
+
+A set of Python has another order in each process. Two processes that start the same run with the same set have to give
+the same JSON for it.
+"""
+
+import dataclasses
+import json as jsons
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, cast
+
+from pydantic import BaseModel, RootModel
+
+from understudy.messages.base import Json
+
+
+def in_order(value: object, json: Json) -> Json:
+    """Give the JSON of a value with every set in it, at any depth, in the order of its members' JSON.
+
+    Args:
+        value: What was written.
+        json: What pydantic made of it. Where a serializer of the author's made something of another shape, that stays.
+    """
+    if isinstance(value, RootModel):
+        return in_order(cast("RootModel[Any]", value).root, json)
+    if isinstance(json, list):
+        if isinstance(value, AbstractSet):
+            return sorted(_each(value, json), key=_text)
+        return _each(value, json) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else json
+    if isinstance(json, dict):
+        if isinstance(value, Mapping):
+            members = list(cast("Mapping[object, object]", value).values())
+            return dict(zip(json, _each(members, list(json.values())), strict=True))
+        fields = _fields(value)
+        return {name: in_order(fields[name], part) if name in fields else part for name, part in json.items()}
+    return json
+
+
+def _each(value: object, json: list[Json]) -> list[Json]:
+    members = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
+    if len(members) != len(json):
+        return json
+    return [in_order(member, part) for member, part in zip(members, json, strict=True)]
+
+
+def _fields(value: object) -> dict[str, object]:
+    """Give what a model or dataclass holds, by the names that its fields may be written under."""
+    if isinstance(value, BaseModel):
+        found: dict[str, object] = {}
+        for name, field in type(value).model_fields.items():
+            held = getattr(value, name, None)
+            for called in (name, field.alias, field.serialization_alias):
+                if called is not None:
+                    found[called] = held
+        return found | (value.model_extra or {})
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    return {}
+
+
+def _text(json: Json) -> str:
+    return jsons.dumps(json, sort_keys=True, ensure_ascii=True)
