@@ -11,8 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from understudy.actors.definitions import Definition as Prepared
 from understudy.actors.definitions import all_definitions
-from understudy.actors.failure import user_traceback
+from understudy.actors.failure import explain, user_traceback
 from understudy.actors.ordering import put_in_order
 from understudy.actors.warmup import warm_up
 from understudy.messages.errors import DefinitionError
@@ -43,16 +44,22 @@ def preload(app: str) -> None:
     """
     put_in_order()
     load(app)
-    describe()
-    faults: list[str] = []
-    for definition in all_definitions():
-        try:
-            definition.prepare()
-        except DefinitionError as error:
-            faults.append(str(error))
+    faults = [fault for fault in map(_prepare, all_definitions()) if fault]
     if faults:
         raise DefinitionError("\n".join(faults))
+    describe()
     warm_up()
+
+
+def _prepare(definition: Prepared) -> str:
+    """Prepare a definition; gives what is wrong with it. Types of the user's say what pydantic is to make of them."""
+    try:
+        definition.prepare()
+    except DefinitionError as error:
+        return str(error)
+    except BaseException as error:  # noqa: BLE001  and may raise anything
+        return f"{definition.title} cannot be used: its types raised {explain(error)}"
+    return ""
 
 
 def load(app: str) -> None:

@@ -4,8 +4,9 @@ from typing import TypeAlias
 
 from understudy.actors.app import describe
 from understudy.actors.definitions import check_arguments, check_result
-from understudy.actors.failure import explain
+from understudy.actors.failure import describe_exception, explain
 from understudy.actors.sessions import check_message
+from understudy.messages.errors import UnderstudyError
 from understudy.messages.failures import Fault
 from understudy.messages.frames import (
     AppDescribed,
@@ -40,8 +41,12 @@ def answer(question: Question) -> Answer:
 
 
 def fault(question: Question, error: BaseException) -> Answer:
-    """Answer a question whose answer raised: the app's code cannot say whether a value fits."""
-    faults = (Fault(field="", sentence=f"the app's own code cannot check it: {explain(error)}"),)
+    """Answer a question whose answer raised: the app cannot say whether a value fits, or JSON cannot carry it."""
+    if isinstance(error, UnderstudyError):
+        sentence = describe_exception(error).message
+    else:
+        sentence = f"the app's own code raised {explain(error)}"
+    faults = (Fault(field="", sentence=sentence),)
     match question:
         case CheckArguments(id=id_):
             return ArgumentsChecked(id=id_, faults=faults)

@@ -91,7 +91,7 @@ def refuse_threads() -> None:
             raise RuntimeError(_refusal(_THREADS))
         start(thread)
 
-    threading.Thread.start = asked  # type: ignore[method-assign]
+    threading.Thread.start = asked  # type: ignore[assignment, method-assign]
 
 
 def _refusal(what: str) -> str:

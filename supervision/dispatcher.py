@@ -22,8 +22,6 @@ from understudy.messages.frames import (
     Judged,
     Progress,
     Resolve,
-    StartProgram,
-    Turn,
 )
 from understudy.messages.policy import Limits
 from understudy.supervision.blame import Blame, blame
@@ -69,7 +67,8 @@ class Dispatcher:
         self.dropped = 0
         """Messages of workers about jobs that nobody waits for: late results, and words of past lives."""
         self._turns = key.kind == "program"
-        """Whether workers run one turn of one program at a time, so that it is known who held the loop."""
+        """Whether workers do one thing at a time, a turn of a program or an answer, so that it is known who held the
+        loop."""
         self._loop = means.loop
         self._flights: dict[str, Flight] = {}
         """Every job that has not ended, by token."""
@@ -135,10 +134,11 @@ class Dispatcher:
         if job.solo or self._suspicion.is_grave(job):
             self._solo[job.token] = flight
             self.grow()
-        elif (slot := self._roomiest(flight)) is not None:
+        elif (slot := self._roomiest(flight) or self._any_ready(job)) is not None:
             self._assign(flight, slot)
         else:
             self._queue[job.token] = flight
+            self._queue.move_to_end(job.token, last=not job.pressing)
             self.grow()
 
     def _roomiest(self, flight: Flight) -> Slot | None:
@@ -187,6 +187,14 @@ class Dispatcher:
                 self._assign(flight, slot)
             elif not self._room:
                 return
+
+    def _any_ready(self, job: Job) -> Slot | None:
+        """Find a worker for a question: that takes moments, so it needs no room beside programs that wait for hours."""
+        if not job.pressing:
+            return None
+        slots = self.roster.slots.values()
+        ready = [slot for slot in slots if slot.state == "ready" and not slot.retiring and not slot.solo]
+        return min(ready, key=lambda slot: len(slot.flights), default=None)
 
     def grow(self) -> None:
         """Begin as many workers as the waiting jobs need and the pool's size allows."""
@@ -241,7 +249,7 @@ class Dispatcher:
         except CodecError as error:
             self._unsendable(flight, error)
             return False
-        if type(job.frame) is StartProgram:
+        if self._turns:
             slot.turns.append((flight, flight.mark))
         if job.timeout is not None:
             flight.timer = self._loop.call_later(job.timeout, self._due, flight)
@@ -299,7 +307,7 @@ class Dispatcher:
         if kind not in flight.answers():
             slot.kill(Exit(kind="garbage", detail=f"it answered {flight.job.label} with a message of another kind"))
             return
-        if kind is Turn:
+        if self._turns:
             slot.take_turn(flight)
             slot.served = True
         if kind is Progress or flight.job.streaming:
@@ -412,12 +420,6 @@ class Dispatcher:
         if slot is None:
             return
         flight.stop_timer()
-        if type(flight.job.frame) not in _ABORTABLE and not flight.job.streaming:
-            # A question to a program worker. It cannot be aborted, and is not worth the programs that run there.
-            self._conclude(flight)
-            flight.cut, flight.end = why, end
-            self._say_cut(flight)
-            return
         if flight.cut is None:
             slot.doubtful += 1
             self._room.pop(slot, None)

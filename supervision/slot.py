@@ -140,8 +140,8 @@ class Slot:
         self.flights: dict[str, Flight] = {}
         """The jobs this life has, by their name in answers. Written by the pool."""
         self.turns: deque[tuple[Flight, int]] = deque()
-        """Programs whose turn was asked for and not seen yet, in that order: the first holds the loop. With each, how
-        much the worker has to have read for that. By the pool."""
+        """Programs whose turn was asked for and not seen yet, and questions without an answer, in that order: the first
+        holds the loop. With each, how much the worker has to have read for that. Written by the pool."""
         self.doubtful = 0
         """Jobs of this life that were asked to abort: until they are gone it gets no new ones. Written by the pool."""
         self.proven = False
@@ -154,7 +154,7 @@ class Slot:
         self.idle_since = 0.0
         self.signs = Signs(beat_at=0.0)
         self.culprit: str | None = None
-        """Run that the worker was ended for because it blocked the loop. Written by the pool."""
+        """Run or question that the worker was ended for because it blocked the loop. Written by the pool."""
         self.life: Life | None = None
         self._process: WorkerProcess | None = None
         self._permit: Permit | None = None
@@ -247,7 +247,7 @@ class Slot:
     # ------------------------------------------------------------ who holds the loop
 
     def take_turn(self, flight: Flight) -> None:
-        """Note that a program's turn was seen. Turns come in order, so what nobody waits for before it is over too."""
+        """Note that a turn or an answer was seen. They come in order: what nobody waits for before it is over too."""
         turns = self.turns
         while turns and turns[0][0] is not flight and self.flights.get(turns[0][0].work) is not turns[0][0]:
             turns.popleft()
@@ -256,7 +256,7 @@ class Slot:
             turns.remove(asked)
 
     def holder(self, read: int) -> Flight | None:
-        """Give the program that held a dead worker's loop: the one it was ended for, or the first whose turn was due.
+        """Give the job that held a dead worker's loop: the one it was ended for, or the first whose turn was due.
 
         Args:
             read: How much the worker had read: no turn was due that was asked for beyond that.

@@ -1,15 +1,16 @@
 """Decisions of people, on their way from a door to the run that waits for them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from understudy.messages.commands import DecideApproval, Refused, Reply
 from understudy.messages.errors import ApprovalClosed, ApprovalNotFound, UnderstudyError
 from understudy.messages.events import ApprovalAsked
-from understudy.messages.frames import CheckResult, FromWorker, ResultChecked, ToWorker
+from understudy.messages.frames import CheckResult, ResultChecked
 from understudy.workflows.handle import check
 from understudy.workflows.inputs import Decide
+from understudy.workflows.questions import Ask, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,6 @@ class Asked:
 
 Find = Callable[[str], Asked]
 """Finds a question, or raises ``ApprovalNotFound``; called in a thread."""
-Ask = Callable[[str, Callable[[str], ToWorker]], Awaitable[FromWorker | str]]
-"""Asks a worker of an app something; a text is why there was no answer."""
 
 
 async def prepare_decision(command: DecideApproval, find: Find, ask: Ask) -> tuple[str, Decide] | Refused:
@@ -47,10 +46,8 @@ async def prepare_decision(command: DecideApproval, find: Find, ask: Ask) -> tup
             return Refused(code="invalid", message=checked)
         assert isinstance(checked, ResultChecked)
         if checked.faults:
-            faults = "; ".join(
-                f"{each.field}: {each.sentence}" if each.field else each.sentence for each in checked.faults
-            )
-            return Refused(code="invalid", message=f"the edit cannot be the result of {asked.event.step}: {faults}")
+            message = f"the edit cannot be the result of {asked.event.step}: {one_line(checked.faults)}"
+            return Refused(code="invalid", message=message)
         args = checked.value
     return asked.run_id, Decide(asked.key, command.decision, args, command.comment, command.by)
 

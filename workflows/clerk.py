@@ -49,20 +49,18 @@ from understudy.messages.frames import (
     CheckArguments,
     CheckMessage,
     DescribeApp,
-    FromWorker,
     MessageChecked,
-    ToWorker,
 )
 from understudy.messages.json_text import JsonText, plain
 from understudy.messages.policy import OnFailure
 from understudy.messages.records import WorkflowRecord
-from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.approving import Find, prepare_decision
 from understudy.workflows.helm import run_id
 from understudy.workflows.ids import REDRIVE, id_fault, message_key_fault
 from understudy.workflows.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
 from understudy.workflows.post import Address, PostOffice
+from understudy.workflows.questions import Questions, one_line
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedule_clerk import ScheduleClerk
 from understudy.workflows.schedules import Schedules
@@ -71,10 +69,6 @@ from understudy.workflows.sizes import arguments_too_long, message_too_long
 
 LONGEST_ORIGIN = 180
 """Characters of a run's id that the id of its fork begins with."""
-CHECK_TIMEOUT = 60.0
-"""Seconds an app may take to say whether arguments fit."""
-ASKED = 3
-"""Workers that an app's answer may cost."""
 
 
 class Clerk:
@@ -96,7 +90,7 @@ class Clerk:
         self._post = post
         self._schedule_clerk = ScheduleClerk(schedules, self._arguments)
         self._tree = tree
-        self._mint = mint
+        self._questions = Questions(tree, mint)
         self._started = started
 
     async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911, PLR0912  one return per kind of command
@@ -113,7 +107,7 @@ class Clerk:
             case DecideApproval(args=args):
                 if (long := message_too_long(args, "the edit")) is not None:
                     return long
-                prepared = await prepare_decision(command, self._find_approval, self._ask)
+                prepared = await prepare_decision(command, self._find_approval, self._questions.ask)
                 return prepared if isinstance(prepared, Refused) else await self._post.tell_run(*prepared)
             case PauseRun(run_id=run_id, reason=reason):
                 return await self._post.tell_run(run_id, Pause(reason))
@@ -186,7 +180,7 @@ class Clerk:
         """Have a worker of the app look at a run's arguments."""
         if (long := arguments_too_long(command.arguments)) is not None:
             return long
-        checked = await self._ask(
+        checked = await self._questions.ask(
             command.app,
             lambda token: CheckArguments(
                 id=token, workflow=command.workflow, arguments=command.arguments, version=command.version
@@ -199,8 +193,8 @@ class Clerk:
             sentence = await self._unknown(command) if command.version is None else checked.faults[0].sentence
             return Refused(code="not_found", message=sentence)
         if checked.faults:
-            faults = "; ".join(f"{fault.field}: {fault.sentence}" for fault in checked.faults)
-            return Refused(code="invalid", message=f"the inputs do not fit workflow {command.workflow}: {faults}")
+            message = f"the inputs do not fit workflow {command.workflow}: {one_line(checked.faults)}"
+            return Refused(code="invalid", message=message)
         return checked
 
     async def _unknown(self, command: StartRun) -> str:
@@ -211,10 +205,12 @@ class Clerk:
         return f"{command.app} has no workflow {command.workflow!r}{hint}"
 
     async def _show_app(self, app: str) -> App | Refused:
-        described = await self._ask(app, lambda token: DescribeApp(id=token))
+        described = await self._questions.ask(app, lambda token: DescribeApp(id=token))
         if isinstance(described, str):
             return Refused(code="invalid", message=described)
         assert isinstance(described, AppDescribed)
+        if described.faults:
+            return Refused(code="invalid", message=f"{app}: {one_line(described.faults)}")
         found = [
             WorkflowRecord(name=each.name, app=app, parameters=each.parameters, doc=each.doc)
             for each in described.definitions
@@ -223,47 +219,7 @@ class Clerk:
         sessions = tuple(each.name for each in described.definitions if each.kind == "session")
         return App(app=app, workflows=tuple(found), sessions=sessions)
 
-    async def _ask(self, app: str, frame: Callable[[str], ToWorker]) -> FromWorker | str:
-        """Ask a program worker of an app something; a string is why there was no answer.
-
-        Asking changes nothing, so what a worker took into its death is asked of others.
-        """
-        for left in reversed(range(ASKED)):
-            answer = await self._ask_one(app, frame)
-            if not isinstance(answer, Lost):
-                return answer
-            if not left:
-                return f"the app {app} cannot be asked: its process {answer.exit.sentence()}"
-        raise AssertionError
-
-    async def _ask_one(self, app: str, frame: Callable[[str], ToWorker]) -> FromWorker | Lost | str:
-        answer: asyncio.Future[FromWorker | Lost | str] = asyncio.get_running_loop().create_future()
-
-        def hear(event: JobEvent) -> None:
-            match event:
-                case Answered(message=message):
-                    answer.set_result(message)
-                case Lost():
-                    answer.set_result(event)
-                case Unavailable(reason=reason):
-                    answer.set_result(reason)
-                case Assigned():
-                    pass
-
-        token = self._mint()
-        job = Job(
-            token=token,
-            run_id="",
-            label="checking arguments",
-            frame=frame(token),
-            reply=hear,
-            timeout=CHECK_TIMEOUT,
-            pressing=True,
-        )
-        self._tree.submit(PoolKey(app, "program", "program"), None, job)
-        return await answer
-
-    async def _fork(self, command: ForkRun) -> Reply:  # noqa: PLR0911  one return per refusal
+    async def _fork(self, command: ForkRun) -> Reply:
         """Start a fork. A worker of the app looks at the workflow's arguments where they are other ones."""
         row = await self._post.row(command.run_id)
         if row is None:
@@ -321,7 +277,7 @@ class Clerk:
         app = command.app or await self._post.app_of(run_id)
         if not app:
             return Refused(code="not_found", message=f"there is no session {run_id!r}")
-        checked = await self._ask(
+        checked = await self._questions.ask(
             app,
             lambda token: CheckMessage(id=token, session=command.session, name=command.name, value=command.value),
         )
@@ -331,8 +287,7 @@ class Clerk:
         if checked.unknown_session:
             return Refused(code="not_found", message=f"{app}: {checked.faults[0].sentence}")
         if checked.faults:
-            faults = "; ".join(f"{fault.field}: {fault.sentence}" for fault in checked.faults)
-            message = f"the message does not fit session {command.session}: {faults}"
+            message = f"the message does not fit session {command.session}: {one_line(checked.faults)}"
             return Refused(code="invalid", message=message, faults=checked.faults)
         fitting = command.model_copy(update={"app": app, "name": checked.name, "value": checked.value})
         return await self.message(fitting, checked.on_failure)
