@@ -8,14 +8,12 @@ import dataclasses
 import json as jsons
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, cast
+from typing import cast
 
-from pydantic import BaseModel, RootModel
-
-from understudy.messages.base import Json
+from pydantic import BaseModel, JsonValue, RootModel
 
 
-def in_order(value: object, json: Json) -> Json:
+def in_order(value: object, json: JsonValue) -> JsonValue:
     """Give the JSON of a value with every set in it, at any depth, in the order of its members' JSON.
 
     Args:
@@ -23,7 +21,8 @@ def in_order(value: object, json: Json) -> Json:
         json: What pydantic made of it. Where a serializer of the author's made something of another shape, that stays.
     """
     if isinstance(value, RootModel):
-        return in_order(cast("RootModel[Any]", value).root, json)
+        root: object = value.root  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
+        return in_order(root, json)
     if isinstance(json, list):
         if isinstance(value, AbstractSet):
             return sorted(_each(value, json), key=_text)
@@ -37,7 +36,7 @@ def in_order(value: object, json: Json) -> Json:
     return json
 
 
-def _each(value: object, json: list[Json]) -> list[Json]:
+def _each(value: object, json: list[JsonValue]) -> list[JsonValue]:
     members = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
     if len(members) != len(json):
         return json
@@ -59,5 +58,5 @@ def _fields(value: object) -> dict[str, object]:
     return {}
 
 
-def _text(json: Json) -> str:
+def _text(json: JsonValue) -> str:
     return jsons.dumps(json, sort_keys=True, ensure_ascii=True)

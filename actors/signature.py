@@ -211,7 +211,7 @@ class Signature:
         written = {name: self.forms[name].dump(value) for name, value in values.items()}
         if program.get() is not None:  # a child's, which are on record in whatever order they had
             return written
-        return {name: in_order(values[name], json) for name, json in written.items()}
+        return {name: in_order(values[name], plain(json)) for name, json in written.items()}
 
     def _values(self, given: dict[str, Any], read: "_Reader") -> tuple[dict[str, Any], list[tuple[str, str]]]:
         values: dict[str, Any] = {}

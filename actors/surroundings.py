@@ -75,7 +75,10 @@ def _set_handlers(handlers: tuple[Any, ...]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
         if _raw.getsignal(number) is not handler:
             _raw.signal(number, handler)
-            if number == signal.SIGUSR1 and faulthandler.unregister(number):  # the one that writes stacks before a kill
+            if number != signal.SIGUSR1:
+                continue
+            registered: object = faulthandler.unregister(number)  # type: ignore[func-returns-value]
+            if registered:  # the one that writes stacks before a kill
                 faulthandler.register(number, 2)
 
 

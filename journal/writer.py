@@ -141,10 +141,10 @@ class Writer:
             return
         self._data_version = version
         self._heads.clear()
-        newest = epoch_of(self._connection)
-        if newest != self._epoch:
+        current = epoch_of(self._connection)
+        if current != self._epoch:
             msg = (
-                f"another orchestrator has taken over the journal {self._path} (its epoch is {newest}, this one's was "
+                f"another orchestrator has taken over the journal {self._path} (its epoch is {current}, this one's was "
                 f"{self._epoch}): this one stops"
             )
             raise JournalError(msg)

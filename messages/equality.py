@@ -1,15 +1,24 @@
-"""When two JSON values are the same: what start ids, schedules and decisions are compared by. Pure."""
+"""When two values are the same: of a run's arguments, a message, or an input."""
 
-from understudy.messages.base import Json
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from understudy.messages.json_text import JsonText, Value
+
+Comparable: TypeAlias = Value | Mapping[str, Value]
 
 
-def same(a: Json, b: Json) -> bool:
-    """Say whether two values are one in JSON.
+def same(a: Comparable, b: Comparable) -> bool:
+    """Return whether two values are the same in JSON.
 
-    Members of objects have no order. Numbers are what they are worth, so 1 is 1.0; ``true`` is no number. Texts are
-    compared sign by sign: two that look alike may be written differently, and are different ones.
+    Members of objects have no order. Numbers are compared by their value, so 1 is 1.0; ``true`` is no number. Strings
+    are compared character by character: two that look alike may be written differently, and are then different.
     """
-    if isinstance(a, dict) and isinstance(b, dict):
+    if isinstance(a, JsonText) and isinstance(b, JsonText) and a.text == b.text:
+        return True
+    a = a.read() if isinstance(a, JsonText) else a
+    b = b.read() if isinstance(b, JsonText) else b
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(same(value, b[name]) for name, value in a.items())
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(same, a, b))

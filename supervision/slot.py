@@ -23,7 +23,8 @@ TERM_GRACE: Final = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
 State: TypeAlias = Literal["waiting", "starting", "ready", "leaving", "stopping", "ending", "down"]
-"""Waiting for its delay or the gate; begun; taking work; told to end for another life; told to stop for good; dying; without a process."""
+"""Waiting for its delay or the gate; begun; taking work; told to end for another life; told to stop for good; dying;
+without a process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ class Clerk:
         sessions = tuple(each.name for each in described.definitions if each.kind == "session")
         return App(app=app, workflows=tuple(found), sessions=sessions)
 
-    async def _fork(self, command: ForkRun) -> Reply:
+    async def _fork(self, command: ForkRun) -> Reply:  # noqa: PLR0911  one return per refusal
         """Start a fork. A worker of the app looks at the workflow's arguments where they are other ones."""
         row = await self._post.row(command.run_id)
         if row is None:

@@ -6,7 +6,7 @@ waits for an earlier run to end, or it is skipped, and each of these is an event
 
 import math
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from understudy.messages import schedules as ev
 from understudy.messages.equality import same
@@ -320,7 +320,7 @@ def _meet(out: Verdict, run_id: str, due: float, *, manual: bool, next_due: floa
 
 def _alike(plan: Plan, other: Plan) -> bool:
     """Whether two plans are one, whatever the order in which their arguments are named."""
-    bare = {"arguments": {}}
+    bare: dict[str, Any] = {"arguments": {}}
     return same(plan.arguments, other.arguments) and plan.model_copy(update=bare) == other.model_copy(update=bare)
 
 
