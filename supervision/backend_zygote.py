@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from understudy.messages.errors import DefinitionError
@@ -79,6 +79,7 @@ class ZygoteBackend:
         self._tasks: set[asyncio.Task[None]] = set()
         self._launches = 0
         self._closed = False
+        self.on_lost: Callable[[str], None] = _ignore
 
     def __repr__(self) -> str:
         """Say what it serves and how many live."""
@@ -169,6 +170,7 @@ class ZygoteBackend:
         if self._household is household:
             self._household = None
         if household.zygote:  # else it is lost in its start, which cleans up itself
+            self.on_lost(why)
             self._run(self._dissolve(household, why))
 
     async def _dissolve(self, household: Household, why: str) -> None:
@@ -259,6 +261,10 @@ class ZygoteBackend:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _ignore(_why: str) -> None:
+    """Do nothing: where nobody counts."""
 
 
 def _end_lineage(mark: str) -> None:

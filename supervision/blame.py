@@ -49,3 +49,21 @@ def blame(
     if len(running) == 1:
         return Blame(charged=frozenset(running))
     return Blame(suspects=frozenset(running)) if running else Blame(counted=True)
+
+
+def blame_for_backend(
+    running: Collection[str], *, turns: bool = False, holder: str | None = None, apart: bool = False
+) -> Blame:
+    """Decide who is to blame for the death of the process that had forked a worker.
+
+    Any job in any worker below it may have killed it, and so may an operator. All that ran are suspects, therefore, and
+    a job that is one too often runs apart, below a zygote of its own. If that dies too, it is charged.
+
+    Args:
+        running: Tokens of the jobs that the worker had begun.
+        turns: As for ``blame``.
+        holder: As for ``blame``.
+        apart: Whether the worker was the only one below its zygote.
+    """
+    near = frozenset(running) & {holder} if turns else frozenset(running)
+    return Blame(charged=near) if apart else Blame(suspects=near)

@@ -3,8 +3,7 @@
 It is the half of a pool that knows of jobs; its ``Roster`` is the half that knows of lives.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
 from loguru import logger
@@ -24,7 +23,7 @@ from understudy.messages.frames import (
     Resolve,
 )
 from understudy.messages.policy import Limits
-from understudy.supervision.blame import Blame, blame
+from understudy.supervision.blame import Blame, blame, blame_for_backend
 from understudy.supervision.flight import Flight, name_in
 from understudy.supervision.protocol import (
     Answered,
@@ -39,10 +38,11 @@ from understudy.supervision.protocol import (
     Unavailable,
     Withdraw,
 )
+from understudy.supervision.queues import Queues
 from understudy.supervision.recycling import worn_out
 from understudy.supervision.roster import Means, Roster
 from understudy.supervision.slot import Obituary, Slot
-from understudy.supervision.suspicion import Suspicion
+from understudy.supervision.suspicion import ALONE_AFTER, Suspicion
 
 ABORT_GRACE: Final = 1.0
 """Seconds that code in a shared worker has to stop by itself once its time is over."""
@@ -72,12 +72,13 @@ class Dispatcher:
         self._loop = means.loop
         self._flights: dict[str, Flight] = {}
         """Every job that has not ended, by token."""
-        self._queue: OrderedDict[str, Flight] = OrderedDict()
-        self._solo: OrderedDict[str, Flight] = OrderedDict()
-        """Jobs that wait for a temporary worker."""
+        self._queues = Queues()
         self._room: dict[Slot, None] = {}
         """Workers that can take a job now. May hold some that are ready no more: they are left out when met."""
         self._suspicion = Suspicion()
+        """Whose workers died together with those of others, in one process."""
+        self._near_zygotes = Suspicion()
+        """Whose workers died with their zygote, and so with those of others."""
         self._is_open = False
         self._refusal: str | None = None
         """Why no job will ever be taken again."""
@@ -91,7 +92,7 @@ class Dispatcher:
     @property
     def waiting(self) -> int:
         """How many of them wait for a worker."""
-        return len(self._queue) + len(self._solo)
+        return len(self._queues)
 
     @property
     def working(self) -> bool:
@@ -131,14 +132,17 @@ class Dispatcher:
             self._say(job, Unavailable(job.token, refusal))
             return
         self._flights[job.token] = flight = Flight(job)
-        if job.solo or self._suspicion.is_grave(job):
-            self._solo[job.token] = flight
+        if self.roster.annexes is not None and self._near_zygotes.is_grave(job, job.zygotes_lost):
+            self._queues.apart[job.token] = flight
+            self.grow()
+        elif job.solo or self._suspicion.is_grave(job):
+            self._queues.solo[job.token] = flight
             self.grow()
         elif (slot := self._roomiest(flight) or self._any_ready(job)) is not None:
             self._assign(flight, slot)
         else:
-            self._queue[job.token] = flight
-            self._queue.move_to_end(job.token, last=not job.pressing)
+            self._queues.shared[job.token] = flight
+            self._queues.shared.move_to_end(job.token, last=not job.pressing)
             self.grow()
 
     def _roomiest(self, flight: Flight) -> Slot | None:
@@ -181,9 +185,9 @@ class Dispatcher:
 
     def _hand_out(self) -> None:
         """Give the jobs that wait to the workers that have room."""
-        for flight in list(self._queue.values()) if self._room else ():
+        for flight in list(self._queues.shared.values()) if self._room else ():
             if (slot := self._roomiest(flight)) is not None:
-                del self._queue[flight.job.token]
+                del self._queues.shared[flight.job.token]
                 self._assign(flight, slot)
             elif not self._room:
                 return
@@ -202,20 +206,45 @@ class Dispatcher:
             return
         roster = self.roster
         room = roster.room()
-        if self._queue and roster.permanent < roster.size:
+        waiting = len(self._queues.shared)
+        if waiting and roster.permanent < roster.size:
             slots = roster.slots.values()
             idle_or_going = {"ready", "stopping"}
             begun = sum(slot.state not in idle_or_going for slot in slots if slot.restart != "temporary")
             coming = begun * roster.capacity
-            while coming < len(self._queue) and roster.permanent < roster.size and room > 0:
+            while coming < waiting and roster.permanent < roster.size and room > 0:
                 roster.grow()
                 coming += roster.capacity
                 room -= 1
-        if self._solo:
-            solo = [slot for slot in roster.slots.values() if slot.solo]
-            free = sum(not slot.flights and slot.state != "stopping" for slot in solo)
-            for _ in range(min(len(self._solo) - free, roster.size - len(solo), room)):
-                roster.grow("temporary")
+        for _ in range(min(len(self._queues.solo) - self._free(self._queues.solo), self._seats(), room)):
+            roster.grow("temporary")
+        if self._queues.apart:
+            self._grow_apart(room)
+
+    def _free(self, queue: Mapping[str, Flight]) -> int:
+        """Count the temporary workers that are about to take jobs from a queue."""
+        slots = [slot for slot in self.roster.slots.values() if self._queues.of(slot) is queue]
+        return sum(not slot.flights and slot.state not in {"stopping", "ending"} for slot in slots)
+
+    def _seats(self) -> int:
+        """Count the temporary workers that may be begun besides those there are."""
+        return self.roster.size - sum(slot.solo for slot in self.roster.slots.values())
+
+    def _grow_apart(self, room: int) -> None:
+        """Begin workers below zygotes of their own, none beside a job that may be killing all of them."""
+        annexes, queue = self.roster.annexes, self._queues.apart
+        assert annexes is not None, "without annexes no job waits for one"
+        free = self._free(queue)
+        for flight in list(queue.values())[free : free + min(self._seats(), room)]:
+            exclusive = self._is_exclusive(flight)
+            if not annexes.has_room(exclusive=exclusive):
+                return
+            backend = annexes.open(self.roster.key, self.roster.policy, exclusive=exclusive)
+            self.roster.grow("temporary", backend)
+
+    def _is_exclusive(self, flight: Flight) -> bool:
+        """Say whether a job was near so many deaths that nothing may run beside it that could be taken for it."""
+        return self._near_zygotes.count(flight.job, flight.job.zygotes_lost) > ALONE_AFTER
 
     def _assign(self, flight: Flight, slot: Slot) -> None:
         """Give a job to a worker, and send it unless it is held."""
@@ -290,10 +319,10 @@ class Dispatcher:
     def ready(self, slot: Slot) -> None:
         """Give a fresh worker what waits for it."""
         if slot.solo:
-            self._fill_solo(slot)
+            self._fill_alone(slot)
         else:
             self._fill(slot)
-        if self._queue or self._solo:
+        if self._queues:
             self.grow()
 
     def heard(self, slot: Slot | None, message: FromWorker) -> None:
@@ -310,6 +339,7 @@ class Dispatcher:
         if self._turns:
             slot.take_turn(flight)
             slot.served = True
+            self._near_zygotes.clear(flight.job)
         if kind is Progress or flight.job.streaming:
             self._answer(flight, message)
             return
@@ -318,6 +348,7 @@ class Dispatcher:
             failed = message.error is not None if isinstance(message, Judged) else isinstance(message, Failed)
             slot.wear.ended(succeeded=not failed, spoilt=message.spoilt)
         self._suspicion.clear(flight.job)
+        self._near_zygotes.clear(flight.job)
         self._conclude(flight)
         self._answer(flight, message)
 
@@ -359,16 +390,21 @@ class Dispatcher:
     def _fill(self, slot: Slot) -> None:
         """Give a worker jobs from the queue until one of them is exhausted."""
         while slot.state == "ready" and not slot.retiring and not slot.doubtful and len(slot.flights) < slot.capacity:
-            flight = next((flight for flight in self._queue.values() if flight.avoid != slot.pid), None)
+            flight = next((flight for flight in self._queues.shared.values() if flight.avoid != slot.pid), None)
             if flight is None:
                 self._room[slot] = None
                 return
-            del self._queue[flight.job.token]
+            del self._queues.shared[flight.job.token]
             self._assign(flight, slot)
 
-    def _fill_solo(self, slot: Slot) -> None:
-        if self._solo:
-            self._assign(self._solo.popitem(last=False)[1], slot)
+    def _fill_alone(self, slot: Slot) -> None:
+        queue, annexes = self._queues.of(slot), self.roster.annexes
+        waiting: Iterable[Flight] = queue.values()
+        if slot.backend is not None and annexes is not None and not annexes.is_exclusive(slot.backend):
+            waiting = (flight for flight in waiting if not self._is_exclusive(flight))
+        if (flight := next(iter(waiting), None)) is not None:
+            del queue[flight.job.token]
+            self._assign(flight, slot)
         else:
             slot.stop()
 
@@ -401,8 +437,7 @@ class Dispatcher:
             return
         flight.done = done
         if flight.slot is None or not flight.sent:
-            self._queue.pop(message.token, None)
-            self._solo.pop(message.token, None)
+            self._queues.remove(message.token)
             self._conclude(flight)
             done()
         elif flight.job.streaming:
@@ -455,13 +490,13 @@ class Dispatcher:
         begun = [flight for flight in flights if flight.sent and flight.mark <= obituary.read]
         culprits = [flight.job.token for flight in begun if flight.cut is not None]
         end = self._end_of(slot, obituary, flights, culprits)
-        verdict = blame(
-            end,
-            [flight.job.token for flight in begun],
-            culprits=culprits,
-            turns=self._turns,
-            holder=holder.job.token if holder is not None else None,
-        )
+        running, held_by = [flight.job.token for flight in begun], holder.job.token if holder is not None else None
+        if end.kind == "backend_lost" and not end.injected:
+            annexes = self.roster.annexes
+            apart = slot.backend is not None and annexes is not None and annexes.convicts(slot.backend)
+            verdict = blame_for_backend(running, turns=self._turns, holder=held_by, apart=apart)
+        else:
+            verdict = blame(end, running, culprits=culprits, turns=self._turns, holder=held_by)
         for flight in reversed(flights):
             if flight not in begun:
                 self._take_back(flight, slot, end)
@@ -489,16 +524,14 @@ class Dispatcher:
             self._bury(flight, end, Blame())
             return
         flight.take_back()
-        queue = self._solo if slot.solo else self._queue
-        queue[flight.job.token] = flight
-        queue.move_to_end(flight.job.token, last=False)
+        self._queues.put_first(flight, slot)
 
     def _bury(self, flight: Flight, end: Exit, verdict: Blame) -> None:
         job = flight.job
         flight.stop_timer()
         del self._flights[job.token]
         if job.token in verdict.suspects:
-            self._suspicion.add(job)
+            (self._near_zygotes if end.kind == "backend_lost" else self._suspicion).add(job)
         if flight.cut is not None:
             self._say_cut(flight, end)
         else:
@@ -516,17 +549,14 @@ class Dispatcher:
 
     def refuse(self, reason: str) -> None:
         """Tell everyone who waits for a worker that none will come."""
-        waiting = [*self._queue.values(), *self._solo.values()]
-        self._queue.clear()
-        self._solo.clear()
-        for flight in waiting:
+        for flight in self._queues.take_all():
             del self._flights[flight.job.token]
             self._say(flight.job, Unavailable(flight.job.token, reason))
 
     def refuse_questions(self, reason: str) -> None:
         """Tell those who ask something for a person: they have not the time to wait until a worker can be begun."""
-        for flight in [flight for flight in self._queue.values() if flight.job.pressing]:
-            del self._queue[flight.job.token]
+        for flight in [flight for flight in self._queues.shared.values() if flight.job.pressing]:
+            self._queues.remove(flight.job.token)
             del self._flights[flight.job.token]
             self._say(flight.job, Unavailable(flight.job.token, reason))
 

@@ -81,6 +81,10 @@ class PoolActor(LoopActor):
         """Take no job any more, and tell those who wait: the app does not load, or the tree is closed."""
         self.dispatcher.refuse_for_good(reason)
 
+    def degrade(self, reason: str, pause: float) -> None:
+        """Take no job for ``pause`` seconds, and tell those who wait: what all workers depend on cannot be kept."""
+        self.roster.degrade(reason, pause)
+
     def close(self, done: Callable[[], None], grace: float = STOP_GRACE) -> None:
         """End every worker, last begun first; ``done`` is called once all are confirmed dead."""
         self.dispatcher.close(done, grace)

@@ -161,6 +161,8 @@ class Job:
     solo: bool = False
     """Run it in a fresh worker with nothing else in flight."""
     streaming: bool = False
+    zygotes_lost: int = 0
+    """How often the process died from which its worker was forked, by the records of its earlier attempts."""
     pressing: bool = False
     """Whether somebody waits for the answer at this moment: it is Unavailable while no worker can be begun."""
 
@@ -263,6 +265,10 @@ class WorkerProcess(Protocol):
 
 class Backend(Protocol):
     """Makes worker processes for one app. The zygote and the spawn backend pass the same conformance suite."""
+
+    on_lost: Callable[[str], None]
+    """Set by whoever owns the backend; called with a sentence each time the process is lost that its workers depend on,
+    before they are reported dead."""
 
     async def start(self) -> None:
         """Load the app.

@@ -68,6 +68,8 @@ def next_attempt(options: StepOptions, history: Sequence[PastAttempt], elapsed: 
         return GiveUp("unknown" if _cut_off(last) else "exhausted")
     charged = [past for past in history if past.charged]
     crashes = sum(past.outcome == "crash" for past in charged)
+    if last.charged and _took_zygote(last):  # it ran alone below that, so the earlier ones were its doing too
+        crashes += sum(_took_zygote(past) for past in history if not past.charged)
     solo = crashes >= SOLO_AFTER
     if not last.charged:
         return _unless_late(options.retry, Again(0.0, solo), elapsed)
@@ -76,6 +78,11 @@ def next_attempt(options: StepOptions, history: Sequence[PastAttempt], elapsed: 
     if len(charged) >= options.retry.attempts or not _retryable(options.retry, last):
         return GiveUp("exhausted")
     return _unless_late(options.retry, Again(_delay(options.retry, len(charged), last.failure, unit), solo), elapsed)
+
+
+def _took_zygote(past: PastAttempt) -> bool:
+    """Say whether the process died from which the attempt's worker was forked."""
+    return past.failure is not None and past.failure.exit is not None and past.failure.exit.kind == "backend_lost"
 
 
 def _cut_off(past: PastAttempt) -> bool:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, WorkerSpec
 from understudy.messages.policy import Limits, WorkerKind
+from understudy.supervision.annex import Annexes
 from understudy.supervision.backoff import next_streak, restart_delay
 from understudy.supervision.blame import Blame
 from understudy.supervision.budget import Budget
@@ -51,6 +52,8 @@ class Means:
     unit: Callable[[], float]
     """Gives random numbers, at least 0 and below 1."""
     start_timeout: float = START_TIMEOUT
+    annexes: Annexes | None = None
+    """Makes backends for one worker each; None where there is only the pool's."""
 
 
 class Router(Protocol):
@@ -129,6 +132,7 @@ class Roster:
         self.refusal: str | None = None
         """Why no work is taken at the moment; read through ``is_degraded``."""
         self._means = means
+        self.annexes = means.annexes
         self._limits = limits
         self._router = router
         self._budget = Budget(policy.max_restarts, policy.within)
@@ -160,9 +164,9 @@ class Roster:
         room = self._growth.room(self.loop.time(), starting)
         return 2 * self.size if room is None else room
 
-    def grow(self, restart: Restart = "permanent") -> Slot:
-        """Begin one more worker."""
-        slot = Slot(self, self._means.names.take(self.key), restart, self.capacity)
+    def grow(self, restart: Restart = "permanent", backend: Backend | None = None) -> Slot:
+        """Begin one more worker, from a backend of its own where one is given."""
+        slot = Slot(self, self._means.names.take(self.key), restart, self.capacity, backend)
         self.slots[slot.id] = slot
         self.permanent += restart != "temporary"
         if self._tick_timer is None:
@@ -204,6 +208,8 @@ class Roster:
             return
         self.permanent -= slot.restart != "temporary"
         self._means.names.release(slot.id)
+        if slot.backend is not None and self.annexes is not None:
+            self.annexes.leave(slot.backend)
         if not self.slots and self._tick_timer is not None:
             self._tick_timer.cancel()
             self._tick_timer = None
@@ -266,7 +272,7 @@ class Roster:
 
     def _decide(self, slot: Slot, obituary: Obituary, blame: Blame) -> None:
         end, now, delay = obituary.end, self.loop.time(), 0.0
-        failed_start = obituary.ready_for is None and not end.injected and end.kind != "stopped"
+        failed_start = obituary.ready_for is None and not end.injected and end.kind not in {"stopped", "backend_lost"}
         streak = next_streak(slot.streak, ready_for=obituary.ready_for, served=obituary.served)
         slot.streak = streak if failed_start or blame.counted else min(streak, slot.streak)
         # A death that we ordered, to end one job, says nothing about the siblings; nor does a life that never began.
@@ -356,13 +362,18 @@ class Roster:
             self._emit("reopened", None)
 
     def _give_up(self, slot: Slot, end: Exit) -> None:
-        """Degrade the pool: workers that live go on with what they have, nothing new is begun."""
+        """Degrade the pool for deaths of its own."""
         pause = self.policy.within
-        self.refusal = (
+        reason = (
             f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
             f"them was given up. The last one, {slot.id}, {end.sentence()}{_evidence(end)}. Mend what ends them; work "
             f"for them is taken again after {pause:g} s."
         )
+        self.degrade(reason, pause, slot, end)
+
+    def degrade(self, reason: str, pause: float, slot: Slot | None = None, end: Exit | None = None) -> None:
+        """Take no work for ``pause`` seconds: workers that live go on with what they have, nothing new is begun."""
+        self.refusal = reason
         self._degraded_until = self.loop.time() + pause
         self.loop.call_at(self._degraded_until, self._reopen)
         self._troubled = True

@@ -118,9 +118,13 @@ class Slot:
     through ``stopping`` to ``down`` when it is told to stop for good. It never blocks: it waits for timers and events.
     """
 
-    def __init__(self, site: Site, worker: str, restart: Restart, capacity: int) -> None:
+    def __init__(
+        self, site: Site, worker: str, restart: Restart, capacity: int, backend: Backend | None = None
+    ) -> None:
         """Make a slot without a process; ``begin`` starts its first life."""
         self.site = site
+        self.backend = backend
+        """Where its processes come from if that is not the pool's: a backend that is there for this slot alone."""
         self.id = worker
         self.restart: Restart = restart
         self.solo = restart == "temporary"
@@ -282,7 +286,7 @@ class Slot:
         self._after(self.site.start_timeout, self._overslept)
         self.life = life = Life(self)
         try:
-            process = self.site.backend.spawn(spec, life)
+            process = (self.backend or self.site.backend).spawn(spec, life)
         except OSError as error:  # no descriptors, no memory
             life.exited(Exit(kind="start_failed", refused=True, detail=str(error)), 0)
         else:

@@ -1,4 +1,4 @@
-"""Which jobs were near when shared workers died, and so must run alone to be cleared or charged."""
+"""Which jobs were near when something died that others shared, and so must run alone to be cleared or charged."""
 
 from collections import OrderedDict
 from typing import Final
@@ -12,14 +12,14 @@ MOST: Final = 10_000
 
 
 class Suspicion:
-    """Counts the unexplained deaths of shared workers by run and step, so across attempts. Reactor's thread only."""
+    """Counts unexplained deaths of what is shared, by run and step, so across attempts. Reactor's thread only."""
 
     def __init__(self) -> None:
         """Suspect nobody."""
         self._deaths: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def add(self, job: Job) -> None:
-        """Note that the job was running when its worker died, and was not the only one."""
+        """Note that the job was running when that died, and was not the only one."""
         work = _work(job)
         self._deaths[work] = self._deaths.pop(work, 0) + 1
         if len(self._deaths) > MOST:
@@ -30,9 +30,13 @@ class Suspicion:
         if self._deaths:
             self._deaths.pop(_work(job), None)
 
-    def is_grave(self, job: Job) -> bool:
-        """Say whether the job must run alone."""
-        return bool(self._deaths) and self._deaths.get(_work(job), 0) >= ALONE_AFTER
+    def is_grave(self, job: Job, recorded: int = 0) -> bool:
+        """Say whether the job must run alone. ``recorded`` counts deaths that are known from elsewhere."""
+        return self.count(job, recorded) >= ALONE_AFTER
+
+    def count(self, job: Job, recorded: int = 0) -> int:
+        """Count the deaths that the job was near."""
+        return max(recorded, self._deaths.get(_work(job), 0) if self._deaths else 0)
 
 
 def _work(job: Job) -> tuple[str, str]:

@@ -7,13 +7,15 @@ from asyncio import Future, Task
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import Final
 
 import pykka
 
 from understudy.messages.errors import DefinitionError, WorkerNotFound
 from understudy.messages.policy import Limits
 from understudy.messages.records import ActorRecord, WorkerRecord
+from understudy.supervision.annex import Annexes, BackendFactory
+from understudy.supervision.budget import Budget
 from understudy.supervision.names import Names
 from understudy.supervision.pool import PoolActor
 from understudy.supervision.protocol import Backend, Job, Pool, PoolKey, Submit
@@ -23,8 +25,10 @@ from understudy.supervision.slot import START_TIMEOUT, STOP_GRACE
 from understudy.supervision.starts import StartGate
 from understudy.supervision.worker_events import EventHook, WorkerEvent
 
-BackendFactory: TypeAlias = Callable[[str, PoolKey, Pool], Backend]
-"""Makes the backend for an app; called with the first pool that needs it."""
+ZYGOTE_DEATHS: Final = 5
+"""Deaths of an app's zygote within ``ZYGOTE_WITHIN`` after which its pools give up for as long."""
+ZYGOTE_WITHIN: Final = 60.0
+"""Seconds."""
 
 
 @dataclass(eq=False, slots=True)
@@ -34,6 +38,9 @@ class _House:
     app: str
     backend: Backend
     pools: list[PoolActor] = field(default_factory=list[PoolActor])
+    budget: Budget = field(default_factory=lambda: Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN))
+    """The deaths of the backend's zygotes: the restart intensity above that of the pools."""
+    losses: int = 0
     loaded: bool = False
     """Whether the app has been loaded, so that pools may begin workers."""
     loading: "Task[None] | None" = None
@@ -75,7 +82,8 @@ class Tree:
         self._factory = backend_factory
         self._policies = dict(pools or {})
         gate = StartGate(concurrent_starts or max(4, 2 * (os.cpu_count() or 1)))
-        self._means = Means(reactor.loop, gate, Names(), on_event, unit, start_timeout)
+        self._annexes = Annexes(reactor.loop, backend_factory, self._grow_all)
+        self._means = Means(reactor.loop, gate, Names(), on_event, unit, start_timeout, self._annexes)
         self._pools: dict[PoolKey, PoolActor] = {}
         """In start order."""
         self._houses: dict[tuple[str, str], _House] = {}
@@ -112,6 +120,7 @@ class Tree:
         house = self._houses.get(where)
         if house is None:
             house = _House(key.app, self._factory(key.app, key, policy))
+            house.backend.on_lost = partial(self._lost, house)
             self._houses[where] = house
         pool = PoolActor.create(
             self._reactor, key, policy, house.backend, limits=_together(policy, limits), means=self._means
@@ -143,6 +152,26 @@ class Tree:
             pool.refuse_for_good(reason)
         await house.backend.close()
 
+    def _lost(self, house: _House, why: str) -> None:
+        """Count the loss of a zygote, which has taken the workers of all its pools along; give up after too many."""
+        house.losses += 1
+        self._annexes.note_loss(house.backend)
+        house.budget = house.budget.died(self._reactor.loop.time())
+        if house.budget.exceeded and not self._closed:
+            house.budget = Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN)
+            reason = (
+                f"The process from which the workers of {house.app} are forked dies as often as it is started, and all "
+                f"of them with it, so starting it was given up; the last time, {why}. What was running each time is on "
+                f"the records of the runs; work for {house.app} is taken again after {ZYGOTE_WITHIN:g} s."
+            )
+            for pool in house.pools:
+                pool.degrade(reason, ZYGOTE_WITHIN)
+
+    def _grow_all(self) -> None:
+        """Have pools begin workers that had to wait for others to end."""
+        for pool in self._pools.values():
+            pool.dispatcher.grow()
+
     # ------------------------------------------------------------ looking and touching
 
     def working(self) -> bool:
@@ -173,7 +202,7 @@ class Tree:
             status="running" if house.loaded else "loading",
             strategy="one_for_one",
             restarts=sum(pool.restarts for pool in pools),
-            detail=repr(house.backend),
+            detail=f"{house.backend!r}{f', {house.losses} zygotes lost' if house.losses else ''}",
             children=pools,
         )
 
@@ -237,6 +266,7 @@ class Tree:
             ended: Future[None] = loop.create_future()
             pool.close(partial(ended.set_result, None), max(0.0, deadline - loop.time()))
             await ended
+        await self._annexes.close()
         for house in reversed(list(self._houses.values())):
             await house.backend.close()
 

@@ -88,6 +88,12 @@ def held(state: RunState, step: Step) -> bool:
     return bool(state.accounts) or step.options.once or step.kind == "llm"
 
 
+def zygotes_lost(step: Step) -> int:
+    """Count the attempts of a step that ended because the process died from which their workers were forked."""
+    failures = (past.failure for past in step.attempts[step.forgiven :])
+    return sum(f is not None and f.exit is not None and f.exit.kind == "backend_lost" for f in failures)
+
+
 def step_answered(state: RunState, happened: do.StepAnswered, moment: Moment, out: Decision) -> None:
     """A worker said how an attempt ended: judge its result, hand it on, or try again."""
     found = _current(state, happened.key, happened.token)

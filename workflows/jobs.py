@@ -18,7 +18,7 @@ from understudy.supervision.protocol import (
 from understudy.supervision.protocol import (
     Withdraw as WithdrawJob,
 )
-from understudy.workflows.attempts import held
+from understudy.workflows.attempts import held, zygotes_lost
 from understudy.workflows.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost
 from understudy.workflows.rewind import idempotency_key
 from understudy.workflows.services import PoolRef, Services
@@ -96,6 +96,7 @@ class StepJobs:
             hold=recorded_first or ahead,
             solo=step.solo,
             avoid=step.attempts[-1].pid if step.attempts else None,
+            zygotes_lost=zygotes_lost(step),
         )
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
         self._pools[token] = self._services.submit(pool, step.options.limits, job)

@@ -92,9 +92,10 @@ class Panel:
         match event:
             case Answered(message=Judged() as judged):
                 seat.evaluation = self._evaluation(seat, judged)
-            case Lost(exit=gone) if seat.tries >= TRIES:
+            case Lost(exit=gone, charged=True) if seat.tries >= TRIES:
                 seat.evaluation = self._broken(seat, f"its process {gone.sentence()}")
-            case Lost():
+            case Lost(charged=charged):
+                seat.tries -= not charged
                 self._ask(seat)
                 return
             case Unavailable(reason=reason):

@@ -175,6 +175,7 @@ class MemoryBackend:
         self.failure: Exception | None = None
         self.loading: asyncio.Event | None = None
         self.closed = False
+        self.on_lost: Callable[[str], None] = lambda _why: None
 
     def __repr__(self) -> str:
         return f"<MemoryBackend {len(self.alive)} alive>"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.messages.failures import Exit, ExitKind
-from understudy.supervision.blame import NOBODYS_FAULT, Blame, blame
+from understudy.supervision.blame import NOBODYS_FAULT, Blame, blame, blame_for_backend
 
 TOKENS = st.lists(st.sampled_from("abcde"), unique=True)
 EXITS = st.builds(Exit, kind=st.sampled_from(get_args(ExitKind)), injected=st.booleans())
@@ -46,6 +46,15 @@ def test_bystanders_of_a_kill_are_not_even_suspects() -> None:
 def test_among_programs_only_the_holder_of_the_loop_is_charged() -> None:
     assert blame(SEGFAULT, ["a", "b"], turns=True, holder="b") == Blame(charged=frozenset("b"))
     assert blame(SEGFAULT, ["a"], turns=True, holder=None) == Blame(counted=True)
+
+
+@given(TOKENS, st.booleans(), st.sampled_from([None, "a", "z"]))
+def test_for_a_zygote_those_who_ran_are_suspects_until_one_ran_apart(
+    running: list[str], turns: bool, holder: str | None
+) -> None:
+    near = frozenset({holder} if holder is not None else set()) & {*running} if turns else frozenset(running)
+    assert blame_for_backend(running, turns=turns, holder=holder) == Blame(suspects=near)
+    assert blame_for_backend(running, turns=turns, holder=holder, apart=True) == Blame(charged=near)
 
 
 def test_an_idle_worker_that_dies_counts_against_its_pool() -> None:
