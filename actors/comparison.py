@@ -1,8 +1,9 @@
 """Comparing what a program asks for while it is replayed with what its journal holds.
 
-Every replay compares keys. An exact one also compares arguments, and the order in which things are asked for: it is
-done where the code is not the one that the journal was last replayed with. Nothing of what a program asks for leaves it
-before the comparison is over.
+Every replay compares keys, arguments, the order in which things are asked for, and what is awaited no longer. It finds
+out code that has changed, and code that is not the same the second time: a set that is gone through in another order
+must never have a call be given the result of another. Nothing of what a program asks for leaves it before the
+comparison is over.
 
 A journal holds what was asked for in the order in which it was. So when unchanged code is replayed, it asks first for
 everything that is known, and from some moment on for nothing that is: there may be outcomes left then, because they
@@ -47,10 +48,11 @@ class Comparison:
 
     def __init__(self, start: StartProgram, fingerprint: str) -> None:
         """Begin with everything still to be asked for."""
-        self.exact = start.trial or bool(start.fingerprint and start.fingerprint != fingerprint)
         self.found: Difference | None = None
         """The first difference, which explains the others."""
         self._start = start
+        self._unchanged = bool(fingerprint) and start.fingerprint == fingerprint
+        """Whether the code is known to be the one that the journal was last replayed with."""
         self._missing = dict(zip(start.known, start.digests or repeat(""), strict=False))
         """What has not been asked for yet, in the order of the journal, with its digest."""
         self._asked: dict[str, Asked] = {}
@@ -77,11 +79,11 @@ class Comparison:
             self._new[request.key] = asked
             return
         expected = self._missing.pop(request.key)
-        if not self.exact:
-            return
         self._follows(request.key)
-        if expected and expected != digest(_kind(request), asked.arguments):
+        if expected and expected != digest(_kind(request), asked.arguments, self._start.form):
             self._differ("arguments", request.key, [asked])
+        if self._unchanged:
+            return
         reference = self._start.references.get(request.key)
         if isinstance(request, ScheduleStep) and reference not in {None, request.step}:
             self._differ("arguments", request.key, [asked])
@@ -117,7 +119,7 @@ class Comparison:
             waits: Keys of what it awaits.
             ending: How it has come to its end; empty where it has not.
         """
-        for new, key in self._followed.items() if self.exact else ():
+        for new, key in self._followed.items():
             self._differ("extra", key, [self._new[new]])
         emitted = [f"{key}#{many}" for key, many in self._start.emitted.items() if self._emitted.get(key, 0) < many]
         for key in (*self._missing, *emitted):
@@ -125,10 +127,9 @@ class Comparison:
         for key in left:
             if key not in self._asked:
                 self._differ("outcome", key, self._instead(waits), ending)
-        if self.exact:
-            for key in self._start.withdrawn:
-                if key in waits:
-                    self._differ("withdrawn", key, [self._asked[key]])
+        for key in self._start.withdrawn:
+            if key in waits:
+                self._differ("withdrawn", key, [self._asked[key]])
 
     # ------------------------------------------------------------ inside
 
@@ -146,7 +147,7 @@ class Comparison:
     def _differ(self, kind: Kind, key: str, asked: Iterable[Asked], ending: str = "") -> None:
         if self.found is None:
             shown = tuple(_shown(each) for each in tuple(asked)[:MOST_SHOWN])
-            self.found = Difference(kind=kind, key=key, asked=shown, ending=ending)
+            self.found = Difference(kind=kind, key=key, asked=shown, ending=ending, unchanged=self._unchanged)
 
     def _place(self) -> str:
         task = asyncio.current_task()

@@ -4,6 +4,7 @@ import json
 from hashlib import sha256
 from typing import Final, Literal, TypeAlias
 
+from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
 from understudy.messages.base import Json, Message, Shown
@@ -11,6 +12,8 @@ from understudy.messages.json_text import plain, text_of
 
 READ_BYTES: Final = 256 * 1024
 """Longest arguments that are read to be compared."""
+FORM: Final = 1
+"""How arguments are written. Journals from before this was recorded have 0: models in them may be written otherwise."""
 LONGEST: Final = 200
 """Characters of a value that a sentence shows."""
 
@@ -57,6 +60,8 @@ class Difference(Message):
     """What the code asks for in its place, or waits for."""
     ending: str = ""
     """How the code comes to its end instead, such as ``returns``; empty where it does not."""
+    unchanged: bool = False
+    """Whether the code is the one that the journal was last replayed with. False where nobody knows, too."""
     changes: tuple[str, ...] = ()
     """With ``arguments``: where they differ, such as ``args[0] was 1 and is 2``."""
 
@@ -116,14 +121,29 @@ def changes(held: Json, asked: Json, path: str = "") -> list[str]:
     return [f"{path or 'it'} was {_short(held)} and is {_short(asked)}"]
 
 
-def digest(what: str, arguments: Json) -> str:
+def digest(what: str, arguments: Json, form: int = FORM) -> str:
     """Give a short text that is the same for the same JSON, however it was written down.
 
     The order of an object's names does not count. Numbers are compared as JSON writes them: 1 is not 1.0. What is too
     long to be read for this is compared as it was written.
+
+    Args:
+        what: What the arguments are of.
+        arguments: Of a call: ``{"args": [...], "kwargs": {...}}`` for a step.
+        form: How those in the journal are written. Of an older form only what every form writes alike is looked at:
+            texts, numbers and flags that are arguments themselves.
     """
     text = text_of(arguments)
     if len(text) > READ_BYTES:
-        return sha256(to_json(what) + text).hexdigest()[:16]
-    value = from_json(text)
+        return sha256(to_json(what) + (text if form == FORM else b"")).hexdigest()[:16]
+    value = from_json(text) if form == FORM else _simple(from_json(text), depth=2)
     return sha256(json.dumps([what, value], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _simple(value: JsonValue, depth: int) -> JsonValue:
+    """Leave out what lies deeper than ``depth``."""
+    if isinstance(value, dict):
+        return {name: _simple(item, depth - 1) for name, item in value.items()} if depth else None
+    if isinstance(value, list):
+        return [_simple(item, depth - 1) for item in value] if depth else None
+    return value

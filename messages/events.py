@@ -59,6 +59,8 @@ class RunStarted(Event):
     """Which of the workflows of that name; the run keeps to it. 0 for the newest when its program first runs."""
     fingerprint: str = ""
     """Of its code when the run was accepted; empty where nobody knew."""
+    form: int = 0
+    """How its arguments are written, and those of its calls; see ``differences.FORM``."""
 
 
 class TimerSet(Event):

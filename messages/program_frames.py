@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from understudy.messages.base import Json, Message
-from understudy.messages.differences import Difference
+from understudy.messages.differences import FORM, Difference
 from understudy.messages.failures import Failure
 from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
 from understudy.messages.records import AttemptRecord
@@ -93,6 +93,8 @@ class StartProgram(Message):
     """The message to deal with, where the program is a session's; ``arguments`` are empty then."""
     digests: tuple[str, ...] = ()
     """What was asked for under each of these keys (see ``differences.digest``), empty texts where nobody compares."""
+    form: int = FORM
+    """How the arguments are written of which these are the digests."""
     references: dict[str, str] = Field(default_factory=dict)
     """By what reference steps are run that have not ended, by key."""
     withdrawn: tuple[str, ...] = ()

@@ -58,6 +58,8 @@ class SessionOpened(Event):
     seed: str = ""
     """What the handler's random numbers follow from."""
     on_failure: OnFailure = "continue"
+    form: int = 0
+    """How the arguments of its first turn's calls are written; see ``differences.FORM``."""
 
 
 class TurnEnded(Event):
@@ -75,6 +77,8 @@ class TurnEnded(Event):
     """Number of messages that the session has been sent so far."""
     offsets: dict[str, int] = Field(default_factory=dict)
     """Number of values that it has emitted so far, by channel."""
+    form: int = 0
+    """How the arguments of the next turn's calls are written; see ``differences.FORM``."""
 
 
 class TurnFailed(Event):
@@ -94,6 +98,8 @@ class TurnFailed(Event):
     """Number of messages that the session has been sent so far."""
     offsets: dict[str, int] = Field(default_factory=dict)
     """Number of values that it has emitted so far, by channel."""
+    form: int = 0
+    """How the arguments of the next turn's calls are written; see ``differences.FORM``."""
 
 
 class DeadLetterSettled(Event):

@@ -110,6 +110,7 @@ def fold(state: RunState | None, event: AnyEvent) -> RunState:
             begun_at=event.at if event.begun_at is None else event.begun_at,
             version=event.version,
             fingerprint=event.fingerprint,
+            form=event.form,
         )
         fold_budgets.set_wall(state)
     else:

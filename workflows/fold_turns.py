@@ -36,6 +36,7 @@ def open_session(event: SessionOpened) -> RunState:
         seed=event.seed,
         session=event.key,
         on_failure=event.on_failure,
+        form=event.form,
     )
 
 
@@ -72,6 +73,7 @@ def _turn_over(state: RunState, event: TurnEnded | TurnFailed) -> None:
     while len(state.message_keys) > REMEMBERED:
         del state.message_keys[next(iter(state.message_keys))]
     state.turns = event.number
+    state.form = event.form
     state.turn_seq = state.seq + 1
     for key in (*state.timers, *(f"retry:{key}" for key in state.retries)):
         state.wait_changes.append((key, None))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pykka
 
 from understudy.messages.commands import Accepted, Refused, StartRun
+from understudy.messages.differences import FORM
 from understudy.messages.equality import same
 from understudy.messages.errors import JournalError, SequenceConflict
 from understudy.messages.events import RunStarted, SessionOpened
@@ -95,6 +96,7 @@ class Launches:
                 seed=secrets.token_hex(16),
                 version=0 if command.version is None else command.version,
                 fingerprint=command.fingerprint,
+                form=FORM,
                 budget=command.budget,
                 accounts=accounts if command.budget is None else (*accounts, command.run_id),
             )

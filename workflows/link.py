@@ -70,7 +70,6 @@ class ProgramLink:
         self._sent = len(history)
         self._unanswered = 1
         known = state.known_keys()
-        compared = trial or bool(state.fingerprint)
         frame = StartProgram(
             run_id=self._run_id,
             workflow=state.workflow,
@@ -85,9 +84,10 @@ class ProgramLink:
             history=tuple(history),
             known=known,
             emitted=state.emitted,
-            digests=digests(state, known) if compared else (),
-            references=references(state) if compared else {},
-            withdrawn=withdrawn(state) if compared else (),
+            digests=digests(state, known),
+            form=state.form,
+            references=references(state),
+            withdrawn=withdrawn(state),
             following=len(self._unsent),
             trial=trial,
         )

@@ -12,6 +12,7 @@ from loguru import logger
 from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Journal, RunRow
 from understudy.messages.commands import Accepted, RefusalCode, Refused, Reply, TurnAnswered
+from understudy.messages.differences import FORM
 from understudy.messages.errors import (
     ApprovalClosed,
     ApprovalNotFound,
@@ -172,6 +173,7 @@ class PostOffice:
             key=address.key,
             seed=secrets.token_hex(16),
             on_failure=address.on_failure,
+            form=FORM,
         )
         opened: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
         self._runs.launches.open(first, opened.set_result)

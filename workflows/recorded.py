@@ -12,6 +12,11 @@ from understudy.messages.json_text import JsonText, plain, text_of
 from understudy.workflows.state import Question, RunState
 
 MOST_CHANGES: Final = 5
+STEADY: Final = (
+    "Code of a workflow runs again from its beginning, and has to ask for the same each time: go through sets in "
+    "sorted() order; take the time and random numbers from understudy.now(), random() and uuid4(), and what else may "
+    "differ from a step; use no id(), hash() or repr() that depends on an address."
+)
 SHOWN_BYTES: Final = 4096
 """Longest arguments that are kept with a difference, which is for people to read."""
 
@@ -24,7 +29,7 @@ def digests(state: RunState, keys: tuple[str, ...]) -> tuple[str, ...]:
 def _digest(state: RunState, key: str) -> str:
     if key == state.diverted or key in state.sent:  # what was sent is in the journal alone
         return ""
-    return digest(_what(state, key).partition(" ")[0], _held(state, key))
+    return digest(_what(state, key).partition(" ")[0], _held(state, key), state.form)
 
 
 def references(state: RunState) -> dict[str, str]:
@@ -63,11 +68,24 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
             "changes": tuple(found[:MOST_CHANGES]),
         }
     )
-    return f"its code has changed, and the journal cannot be replayed: {whole.sentence()}. {ways_on(state)}", whole
+    if difference.unchanged:
+        begin, hint = "its code does not ask for the same again", f" {STEADY}"
+    elif state.session is not None:  # whose code nobody knows when it was recorded
+        begin, hint = "its code has changed, or does not ask for the same again", f" {STEADY}"
+    else:
+        begin, hint = "its code has changed", ""
+    ways = ways_on(state, unchanged=difference.unchanged)
+    return f"{begin}, and the journal cannot be replayed: {whole.sentence()}.{hint} {ways}", whole
 
 
-def ways_on(state: RunState) -> str:
-    """Say what can be done about code that has changed under a run."""
+def ways_on(state: RunState, *, unchanged: bool = False) -> str:
+    """Say what can be done about code that does not ask for what the journal of a run holds."""
+    if unchanged and state.session is None:
+        return (
+            f"Nothing was run or recorded. Mend the code so that it asks for what is recorded and `understudy runs "
+            f"resume {state.run_id}`; or let a new run go another way from a step before that, `understudy runs fork "
+            f"{state.run_id} --at KEY`"
+        )
     if state.session is not None:
         return f"Nothing was run or recorded. Mend the code and `understudy runs resume {state.run_id}`"
     return (

@@ -236,6 +236,8 @@ class RunState:
     """Which of the workflows of its name the run was started with."""
     fingerprint: str = ""
     """Of the code that the journal was last replayed with."""
+    form: int = 0
+    """How arguments are written in the journal; see ``differences.FORM``."""
     diverted: str | None = None
     """Key of the call that a fork may have given other arguments than its program asks with."""
     asked: dict[str, int] = field(default_factory=dict[str, int])

@@ -6,6 +6,7 @@ outside goes into the journal together with its new state and its reply, or not 
 
 from understudy.messages import events as ev
 from understudy.messages import frames
+from understudy.messages.differences import FORM
 from understudy.messages.errors import SessionClosed
 from understudy.messages.failures import Failure
 from understudy.workflows import inputs as do
@@ -39,6 +40,7 @@ def turn_returned(state: RunState, command: frames.Return, turn: frames.Turn, mo
         state=state.shared if turn.state is None else turn.state,
         received=state.received,
         offsets=_offsets(state, out),
+        form=FORM,
     )
     _over(state, ended, moment, out)
 
@@ -61,6 +63,7 @@ def turn_failed(
         state=state.shared,
         received=state.received,
         offsets=state.offsets,
+        form=FORM,
     )
     _over(state, failed, moment, out, stop=stop or state.on_failure == "stop")
 

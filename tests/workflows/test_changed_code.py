@@ -12,9 +12,10 @@ from tests.workflows.replaying import replay
 from tests.workflows.test_decide import Case
 from tests.workflows.world import World
 from understudy.actors.receiving import receive
+from understudy.messages.base import Json
 from understudy.messages.codec import decode_event
-from understudy.messages.differences import Difference
-from understudy.messages.events import AnyEvent, CodeAdopted, RunParked
+from understudy.messages.differences import Difference, digest
+from understudy.messages.events import AnyEvent, CodeAdopted, RunParked, RunStarted
 from understudy.messages.frames import Diverge, ScheduleStep, Turn, Withdraw
 from understudy.workflows import link
 from understudy.workflows.decorators import sleep, tool, workflow
@@ -218,11 +219,55 @@ def test_what_new_code_asks_for_besides_waits_until_everything_was_compared() ->
     assert [type(command) for command in found.commands] == [Diverge]
 
 
-def test_arguments_are_not_compared_where_the_code_is_known_to_fit() -> None:
-    events = recorded()
-    first = events[0].model_copy(update={"fingerprint": other_arguments.definition.fingerprint})
-    turn = replay(other_arguments.definition, [first, *events[1:4]], trial=False)
-    assert not any(isinstance(command, Diverge) for command in turn.commands)
+@pytest.mark.parametrize("changed", [other_arguments, another_before, another_task, waits_on])
+def test_everything_is_compared_where_the_code_is_known_to_be_the_same_too(changed: Any) -> None:
+    """It may ask for something else all the same: it went through a set, say."""
+    found = difference(replay(changed.definition, recorded()))
+    again = difference(replay(changed.definition, known_to_fit(changed), trial=False))
+    assert again == found.model_copy(update={"unchanged": True})
+
+
+def test_code_that_is_the_same_and_asks_for_something_else_is_told_what_to_do_about_it() -> None:
+    case = Case()
+    for event in recorded()[1:]:
+        case.happen_recorded(event)
+    decision = case.happen_turn(replay(other_arguments.definition, known_to_fit(other_arguments), trial=False))
+    (parked,) = decision.events
+    assert isinstance(parked, RunParked)
+    for told in (
+        "its code does not ask for the same again",
+        'holds the call of 2/double#1 with {"args":[2],"kwargs":{}}',
+        'asks for 2/double#1 with {"args":[3],"kwargs":{}}',
+        f"{__file__}:{lines()[0]}",
+        "args[0] was 2 and is 3",
+        "sorted()",
+        "understudy.now()",
+        "from a step",
+        "understudy runs resume r",
+        "understudy runs fork r",
+    ):
+        assert told in parked.reason
+    assert "version" not in parked.reason
+
+
+def known_to_fit(changed: Any) -> list[AnyEvent]:
+    """Give the journal of ``before`` as if the code of another workflow had written it."""
+    first, *others = recorded()
+    return [first.model_copy(update={"fingerprint": changed.definition.fingerprint}), *others]
+
+
+def test_of_arguments_in_a_journal_of_an_older_form_the_simple_ones_are_compared() -> None:
+    """Models are written in another way since, and a run of before goes on with code that has not changed."""
+
+    def in_short(*args: Json) -> str:
+        return digest("tool", {"args": list(args), "kwargs": {"n": args[0]}}, form=0)
+
+    assert in_short(1, {"total": 2}, [3]) == in_short(1, {}, [4])
+    assert len({in_short(1, {}), in_short(2, {}), in_short("1", {}), in_short(True, {}), in_short(None, {})}) == 5
+    first, *others = known_to_fit(other_arguments)
+    assert isinstance(first, RunStarted)
+    turn = replay(other_arguments.definition, [first.model_copy(update={"form": 0}), *others], trial=False)
+    assert difference(turn).kind == "arguments"
 
 
 def test_a_run_is_parked_with_event_and_arguments_and_the_ways_on() -> None:

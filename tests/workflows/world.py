@@ -16,6 +16,7 @@ from understudy.actors.program import Program
 from understudy.actors.sessions import SessionDefinition
 from understudy.journal.protocol import Stored
 from understudy.messages.codec import decode_event, encode_event
+from understudy.messages.differences import FORM
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
 from understudy.messages.failures import Exit, Failure
@@ -28,7 +29,6 @@ from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
 from understudy.workflows.fold import fold, fold_all, recall
 from understudy.workflows.link import ProgramLink
-from understudy.workflows.recorded import digests, references, withdrawn
 from understudy.workflows.rewind import retried
 from understudy.workflows.services import PoolOrder
 from understudy.workflows.state import RunState
@@ -54,10 +54,11 @@ class World:
         retries: Retry the run whenever it has failed or was cancelled.
         failures: Share of the calls of ``flaky`` that fail for good.
         cancels: Share of actions that cancel the run.
+        passivations: Share of actions by which the run is dropped from memory where it only waits, and read again.
         past: What the journal holds already: that of a fork.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  everything that may happen
+    def __init__(  # noqa: PLR0913, PLR0915, PLR0917  everything that may happen
         self,
         definition: WorkflowDefinition | SessionDefinition,
         seed: int,
@@ -66,6 +67,7 @@ class World:
         retries: bool = False,
         failures: float = 0.2,
         cancels: float = 0.0,
+        passivations: float = 0.0,
         deciding: bool = False,
         past: Sequence[AnyEvent] = (),
         **arguments: Any,
@@ -76,6 +78,7 @@ class World:
         self.retries = retries
         self.failures = failures
         self.cancels = cancels
+        self.passivations = passivations
         self.now = 1_000_000.0
         self.journal: list[bytes] = []
         self.deciding = deciding
@@ -93,9 +96,17 @@ class World:
         """Recoveries from the newest events of a session alone."""
         begin: AnyEvent
         if isinstance(definition, SessionDefinition):
-            begin = SessionOpened(at=self.now, run_id="s/r", app="app", session=definition.name, key="r")
+            begin = SessionOpened(at=self.now, run_id="s/r", app="app", session=definition.name, key="r", form=FORM)
         else:
-            begin = RunStarted(at=self.now, run_id="r", app="app", workflow=definition.name, arguments=arguments)
+            begin = RunStarted(
+                at=self.now,
+                run_id="r",
+                app="app",
+                workflow=definition.name,
+                arguments=arguments,
+                fingerprint=definition.fingerprint,
+                form=FORM,
+            )
         self.state: RunState = self._record(None, list(past) or [begin])
         self.on_disk, self.outcomes_on_disk = len(self.journal), len(self.state.resolutions)
         self.unsent = deque(item for item in enumerate(messages) if str(item[0]) not in self.state.message_keys)
@@ -111,6 +122,7 @@ class World:
         self.program: Program | None = None
         self.running_turn = False
         self.deaths = 0
+        self.passivated = 0
         self.told_ahead = 0
         """Turns taken while what they followed from was still being written."""
         self.waits = 0
@@ -232,19 +244,8 @@ class World:
 
     def submit(self, _pool: PoolKey, _limits: Limits | None, job: Job) -> "World":
         self.kill_program()
-        self.job = self.compared_exactly(job)
+        self.job = job
         return self
-
-    def compared_exactly(self, job: Job) -> Job:
-        """Have every replay compare whatever it can, as if the code were not known to fit."""
-        assert isinstance(job.frame, StartProgram)
-        record = {
-            "fingerprint": "of other code",
-            "digests": digests(self.state, job.frame.known),
-            "references": references(self.state),
-            "withdrawn": withdrawn(self.state),
-        }
-        return replace(job, frame=job.frame.model_copy(update=record))
 
     def tell(self, message: PoolOrder) -> None:
         match message:
@@ -306,12 +307,14 @@ class World:
             return False
         return self.act()
 
-    def act(self) -> bool:  # noqa: C901, PLR0911  one for each thing that can happen
+    def act(self) -> bool:  # noqa: C901, PLR0911, PLR0912  one for each thing that can happen
         if self.random.random() < self.crashes:
             return self.die()
         if self.random.random() < self.cancels:
             self.happen(do.Cancel("a whim"))
             return True
+        if self.random.random() < self.passivations and self.only_waits:
+            return self.passivate()
         if self.job is not None and self.program is None:
             return self.assign(self.job)
         if self.unsent and self.random.random() < SENDING:
@@ -411,6 +414,21 @@ class World:
         if self.state.status in {"failed", "cancelled"}:
             self.retry()
         self.happen(do.Recover(orphaned=True))
+        return True
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether nothing of the run is under way."""
+        return not (self.jobs or self.writing or self.deliveries or self.state.outgoing or self.program is None)
+
+    def passivate(self) -> bool:
+        """The run leaves memory, and comes back from its journal."""
+        self.passivated += 1
+        self.kill_program()
+        self.state = self.wake(fold_all(decode_event(body) for body in self.journal))
+        self.outcomes_on_disk = len(self.state.resolutions)
+        self.link = self.new_link()
+        self.happen(do.Recover(orphaned=False))
         return True
 
     def wake(self, whole: RunState) -> RunState:
