@@ -79,8 +79,16 @@ class ProgramPort(Protocol):
         """Give 32 random bytes, the same ones for the same call on every replay."""
         ...
 
+    def elapsed(self) -> float:
+        """Give the seconds from the program's start to ``now``."""
+        ...
+
     def adopt(self, task: "asyncio.Task[Any]") -> None:
         """Note a task as the program's own."""
+        ...
+
+    def tasks(self) -> "set[asyncio.Task[Any]]":
+        """Give the program's tasks that have not ended."""
         ...
 
 

@@ -9,14 +9,15 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
 from understudy.actors.context import ProgramPort, program
-from understudy.actors.scope import scope, scoped_task
+from understudy.actors.scope import scope
 from understudy.actors.sealed import SealedLoop, owned
+from understudy.actors.tasks import Future, ProgramTask
 from understudy.messages.times import seconds
 
 Ts = TypeVarTuple("Ts")
@@ -85,11 +86,10 @@ class ProgramLoop(SealedLoop):
     """
 
     def __init__(self, on_idle: Callable[[], bool]) -> None:
-        """Make the loop, with scoped tasks."""
+        """Make the loop; in the thread that is to run it."""
         self._on_idle = on_idle
         self._idle_selector = _IdleSelector(self._rest)
         super().__init__(self._idle_selector)
-        self.set_task_factory(self._create_scoped)  # pyright: ignore[reportArgumentType]
 
     def _rest(self) -> bool:
         self.at_rest = True
@@ -98,24 +98,40 @@ class ProgramLoop(SealedLoop):
         finally:
             self.at_rest = False
 
-    def _create_scoped(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        owner = program.get()
-        if owner is None:
-            if self.is_running():
-                coroutine.close()
+    @override
+    def create_task(
+        self, coro: Any, *, name: object = None, context: Context | None = None, **options: Any
+    ) -> asyncio.Task[Any]:
+        """Create a task: where a program's code does, one of its own, with a scope below the creator's."""
+        owner, parent = program.get(), scope.get()
+        if owner is None or parent is None:
+            if self.is_running() and not self.at_rest:
+                coro.close()
                 self.refuse("start tasks from outside of its own code")
-            return scoped_task(loop, coroutine, adopt=_ignore, **options)
-        context = owned(options.pop("context", None))
-        return scoped_task(loop, coroutine, adopt=owner.adopt, context=context, **options)
+            return super().create_task(coro, name=name, context=context, **options)
+        place = parent.child()
+        context = copy_context() if context is None else context.copy()
+        context.run(program.set, owner)
+        context.run(scope.set, place)
+        task = ProgramTask(coro, place, loop=self, name=name, context=context, **options)
+        owner.adopt(task)
+        return task
+
+    @override
+    def create_future(self) -> "asyncio.Future[Any]":
+        """Create a future; one that a program makes has a hash of its own."""
+        return super().create_future() if scope.get() is None else Future(loop=self)
 
     @override
     def time(self) -> float:
         """Give the loop's time, which stands still while callbacks run.
 
-        A timer is set for a moment and recorded as a wait from now on. However long the code in between takes, the one
-        then says the same as the other, and nothing is due before its time.
+        For a program's code it is the seconds from its start to the newest outcome that it knows, the same on every
+        replay. A timer is set for a moment and recorded as a wait from now on. However long the code in between takes,
+        the one then says the same as the other.
         """
-        return self._idle_selector.now
+        owner = program.get()
+        return self._idle_selector.now if owner is None else owner.elapsed()
 
     @override
     def call_at(
@@ -128,7 +144,3 @@ class ProgramLoop(SealedLoop):
         timer = DurableTimer(when, callback, args, self, owned(context), key=place.key("timer"), owner=owner)
         owner.set_timer(timer, round(seconds(when - self.time(), "a wait"), 6))  # a sum is not taken apart exactly
         return timer
-
-
-def _ignore(_task: "asyncio.Task[Any]") -> None:
-    """Adopt nothing: the task belongs to no program."""

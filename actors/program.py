@@ -10,6 +10,7 @@ from collections import deque
 from contextvars import copy_context
 from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
 from pydantic import BaseModel
 
@@ -22,6 +23,7 @@ from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.place import waiting_place
 from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
+from understudy.actors.tasks import PlainFuture, ProgramTask
 from understudy.actors.values import state_text, write_state
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
@@ -82,7 +84,8 @@ class Program:
         self._valve = Valve()
         self._asked: set[str] = set()
         """Every key asked for so far. Some are not awaited any more while their outcomes are still on the way."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}
+        """Those that have not ended, but for the main one, in the order in which they were made."""
         self._context = copy_context()
         """That of the main task; the others have copies of it."""
         self._main: asyncio.Task[Any] | None = None
@@ -127,8 +130,11 @@ class Program:
         self._loop.active = self
         context = self._context
         context.run(program.set, self)
-        context.run(scope.set, Scope() if self._start.turn is None else Scope(str(self._start.turn.number)))
-        self._main = asyncio.Task(self._run(), loop=self._loop, name=self.run_id, context=context)
+        path = "" if self._start.turn is None else str(self._start.turn.number)
+        salt = crc32(self._start.seed.encode())
+        place = Scope(path, salt, salt)
+        context.run(scope.set, place)
+        self._main = ProgramTask(self._run(), place, loop=self._loop, name=self.run_id, context=context)
         self._main.add_done_callback(self._watch)
 
     def deliver(self, resolution: Resolution) -> None:
@@ -221,10 +227,9 @@ class Program:
         self.ended = True
         if self._loop.active is self:
             self._loop.active = None
-        tasks = [*self._tasks] if self._main is None else [*self._tasks, self._main]
         self._waiting.clear()
         self._timers.clear()
-        for task in tasks:
+        for task in [*self._tasks, *([] if self._main is None else [self._main])]:
             throw_away(task, self._context.copy())
 
     # ------------------------------------------------------------ ProgramPort
@@ -309,6 +314,10 @@ class Program:
         """See ``ProgramPort``."""
         return self._now
 
+    def elapsed(self) -> float:
+        """See ``ProgramPort``."""
+        return self._now - self._start.started_at
+
     def draw(self, what: str) -> bytes:
         """See ``ProgramPort``."""
         start = self._start
@@ -319,8 +328,12 @@ class Program:
         """See ``ProgramPort``."""
         if self._comparison is not None:
             self._comparison.began(task)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    def tasks(self) -> set[asyncio.Task[Any]]:
+        """See ``ProgramPort``."""
+        return {task for task in (self._main, *self._tasks) if task is not None and not task.done()}
 
     # ------------------------------------------------------------ inside
 
@@ -367,7 +380,7 @@ class Program:
             task.cancel()
 
     async def _ask(self, command: ScheduleStep | ScheduleChild | ScheduleReceive | ScheduleApproval) -> Json:
-        future: asyncio.Future[Json] = self._loop.create_future()
+        future: asyncio.Future[Json] = PlainFuture(loop=self._loop)  # nobody else ever sees it
         self._waiting[command.key] = future
         self._command(command)
         try:

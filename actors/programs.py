@@ -4,6 +4,7 @@ Work is done strictly in the order in which it arrived, and the loop is idle bet
 moment exactly one run holds the loop, and the orchestrator can tell which: the first whose turn it has not seen yet.
 """
 
+import gc
 import socket
 import time
 from collections import deque
@@ -56,6 +57,7 @@ class ProgramHost:
 
     def run(self) -> None:
         """Serve until told to stop, or until the orchestrator is gone."""
+        gc.disable()  # see collect_garbage
         self._loop.add_reader(self._channel.fileno(), self._readable)
         self._channel.send(Ready())
         self._channel.start()
@@ -66,6 +68,7 @@ class ProgramHost:
 
     def _next(self) -> bool:
         """Close the turn that has run dry and begin the next one. True where something is ready again."""
+        collect_garbage()
         active, self._active = self._active, None
         if active is not None and not active.ended:
             if active.advance():
@@ -185,6 +188,17 @@ def _begin(program: Program) -> str | None:
     except BaseException as error:  # noqa: BLE001  whatever it raises, it must not end the other programs
         return f"the state it begins with cannot be made: {explain(error)}"
     return None
+
+
+def collect_garbage() -> None:
+    """Have Python collect garbage, where by its own rules it is time to. While a program's code runs it must not.
+
+    What is collected may be of another program, and its finalizers run in the name of whatever runs then.
+    """
+    gc.enable()
+    for _ in range(2):
+        set[int]()  # Python looks whether it is time when something is made
+    gc.disable()
 
 
 def serve(connection: socket.socket, spec: WorkerSpec) -> None:

@@ -3,30 +3,53 @@
 Every task of a program has a scope: the root task's path is empty, and the n-th task that a task creates appends ``n``
 to its path. A call is named after its scope, what it calls, and how often this scope has called that before. The name
 depends on nothing that other tasks do, so concurrent branches keep their names on replay whatever order they finish in.
+
+Tasks and futures also get their hashes from here, because a set is gone through in the order of hashes. By default that
+is the order of addresses, which is another one in every process.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from contextvars import ContextVar
+from typing import Final
+from zlib import crc32
+
+_NUMBER_BITS: Final = 16
+"""Low bits of a hash, which count: few tasks of one parent are gone through in the order in which they were made."""
 
 
 class Scope:
     """One task's place in the tree, and the names it has given out. Used on the program's loop only."""
 
-    __slots__ = ("_calls", "_children", "path")
+    __slots__ = ("_calls", "_children", "_futures", "_salt", "hash", "path")
 
-    def __init__(self, path: str = "") -> None:
-        """Begin with no children and no calls."""
+    def __init__(self, path: str = "", salt: int = 0, hash: int = 0) -> None:  # noqa: A002  it is one
+        """Begin with no children and no calls.
+
+        Args:
+            path: The place.
+            salt: Of the run. Programs that share a process would have the same hashes without it.
+            hash: Of the task.
+        """
         self.path = path
+        self.hash = hash
+        self._salt = salt
         self._children = 0
+        self._futures = 0
         self._calls: Counter[str] = Counter()
 
     def child(self) -> "Scope":
         """Give the scope of the next task that this one creates."""
         self._children += 1
-        return Scope(f"{self.path}.{self._children}" if self.path else str(self._children))
+        path = f"{self.path}.{self._children}" if self.path else str(self._children)
+        return Scope(path, self._salt, self._hash("", self._children))
+
+    def future_hash(self) -> int:
+        """Give the hash of the next future that this task creates."""
+        self._futures += 1
+        return self._hash("/", self._futures)
+
+    def _hash(self, kind: str, number: int) -> int:
+        return (crc32(f"{self.path}{kind}".encode(), self._salt) << _NUMBER_BITS) + number
 
     def key(self, name: str, label: str | None = None) -> str:
         """Name the next call of ``name``: ``search#1``, in a child task ``2.1/search#1``, labelled ``search[eu]#1``."""
@@ -41,22 +64,3 @@ class Scope:
 
 scope: ContextVar[Scope | None] = ContextVar("understudy_scope", default=None)
 """The scope of the running task, None outside of programs."""
-
-
-def scoped_task(
-    loop: asyncio.AbstractEventLoop,
-    coroutine: Coroutine[Any, Any, Any],
-    *,
-    adopt: Callable[[asyncio.Task[Any]], None],
-    context: Context | None = None,
-    **options: Any,
-) -> asyncio.Task[Any]:
-    """Create a task with a scope below the creator's; ``adopt`` hears of tasks that belong to a program."""
-    parent = scope.get()
-    if parent is None:
-        return asyncio.Task(coroutine, loop=loop, context=context, **options)
-    context = copy_context() if context is None else context.copy()
-    context.run(scope.set, parent.child())
-    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context, **options)
-    adopt(task)
-    return task

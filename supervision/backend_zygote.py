@@ -159,7 +159,7 @@ class ZygoteBackend:
     def _environ(self, household: Household) -> dict[str, str]:
         environ = limits.allowed_environment(os.environ, self._env)
         environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
-        environ.setdefault("PYTHONHASHSEED", "0")  # a replay must go through a set of texts in the same order again
+        environ["PYTHONHASHSEED"] = "0"  # a replay must go through a set of texts in the same order, whoever starts it
         environ[lineage.VARIABLE] = household.lineage
         return environ
 
@@ -210,7 +210,8 @@ class ZygoteBackend:
 
     def _launch(self, worker: Worker) -> None:
         assert self._household is not None  # the caller has looked
-        environ = {name: os.environ[name] for name in worker.spec.limits.env if name in os.environ}
+        wanted = [name for name in worker.spec.limits.env if name in os.environ and name != "PYTHONHASHSEED"]
+        environ = {name: os.environ[name] for name in wanted}
         launch = Launch(id=worker.id, spec=worker.spec, environ=environ)
         self._homes[worker.id] = self._household
         self._expect(worker, "fork a worker")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflows.generated import generated
+from tests.workflows.replaying import replay
 from tests.workflows.world import World
 from understudy import emit
 from understudy.actors.loop import ProgramLoop
@@ -138,6 +140,28 @@ def test_races_and_timeouts_come_out_on_a_replay_as_they_did_when_they_were_run(
         deaths += world.deaths
     assert {"first", "second", "late"} < winners
     assert deaths > 20
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_programs_made_at_random_come_out_as_they_were_told_and_as_a_life_without_faults_does(block: int) -> None:
+    """They live through deaths and leave memory. Then one more life is given what is recorded, all of it at once."""
+    deaths = passivated = told_in_all = 0
+    for seed in range(block * 30, block * 30 + 30):
+        world = World(generated.definition, seed, crashes=0.05, passivations=0.5, program=seed, breadth=2, depth=2)
+        state = world.run()
+        assert state.status == "completed", (seed, state.reason)
+        events = [decode_event(body) for body in world.journal]
+        told = [event.value for event in events if isinstance(event, ValueEmitted)]
+        assert state.result == told, seed
+        turn = replay(generated.definition, events[:-1], trial=False)
+        (command,) = [each for each in turn.commands if isinstance(each, Return)]
+        assert command.result == told, seed
+        deaths += world.deaths
+        passivated += world.passivated
+        told_in_all += len(told)
+    assert deaths > 100
+    assert passivated > 5
+    assert told_in_all > 500
 
 
 @pytest.mark.parametrize("seed", range(20))
