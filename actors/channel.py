@@ -1,5 +1,6 @@
 """A worker's end of its socket: reading by whoever has the main thread, sending from any thread, and a beat beside."""
 
+import _thread
 import contextlib
 import os
 import select
@@ -43,7 +44,8 @@ class Channel:
 
     def start(self) -> None:
         """Begin to beat."""
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        # Not by ``threading``, whose ``start`` waits for ever where there is too little memory for the thread to begin.
+        _thread.start_new_thread(self._beat, ())
 
     def fileno(self) -> int:
         """Give the socket's descriptor, for loops that wait for more than one thing."""

@@ -37,6 +37,7 @@ MEMORY_USED: Final = 0.75
 """Share of the memory between what a fresh worker holds and its limit from which it is replaced."""
 
 _raw: Any = import_module("_signal")  # what ``signal`` wraps, which makes an enum of each of 31 answers
+_unregister = cast("Callable[[int], bool]", faulthandler.unregister)  # whether there was one: stubs do not know that
 _STANDARD: Final = (0, 1, 2)
 _SIGNALS: Final = tuple(range(1, signal.SIGRTMIN))
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
@@ -75,10 +76,7 @@ def _set_handlers(handlers: tuple[Any, ...]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
         if _raw.getsignal(number) is not handler:
             _raw.signal(number, handler)
-            if number != signal.SIGUSR1:
-                continue
-            registered: object = faulthandler.unregister(number)  # type: ignore[func-returns-value]
-            if registered:  # the one that writes stacks before a kill
+            if number == signal.SIGUSR1 and _unregister(number):  # the one that writes stacks before a kill
                 faulthandler.register(number, 2)
 
 

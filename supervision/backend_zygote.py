@@ -57,6 +57,7 @@ class ZygoteBackend:
     ) -> None:
         """Nothing runs yet."""
         self.app = app
+        self.holds_mb = 0
         self._loop = loop
         self._boot = Boot(
             app=app,
@@ -145,6 +146,7 @@ class ZygoteBackend:
                         raise
                 else:
                     self._household = household
+                    self.holds_mb = household.data_kib // 1024
                     return
         finally:
             self._starting = None

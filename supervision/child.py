@@ -70,6 +70,7 @@ def run_worker(connection: int, spec: WorkerSpec, main: Callable[..., Any]) -> N
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what a crash would take along is at most a line
     gc.enable()
+    limits.allow_for_stacks(spec.limits)
     code = exit_code(lambda: main(socket.socket(fileno=connection), spec))
     flush_and_exit(code)
 

@@ -42,6 +42,8 @@ class Loaded(Message):
 
     type: Literal["loaded"] = "loaded"
     pid: int
+    data_kib: int = 0
+    """What counts under RLIMIT_DATA in a process that has loaded the app."""
 
 
 class LoadFailed(Message):

@@ -40,8 +40,8 @@ def execute(task: Fresh) -> NoReturn:
     os.execv(line[0], line)  # noqa: S606  our own interpreter
 
 
-def probe(boot: Boot) -> str:
-    """Load the app once in an interpreter of its own; give why that failed, or nothing."""
+def probe(boot: Boot) -> tuple[str, int]:
+    """Load the app once in an interpreter of its own; give why it failed, or nothing, and ``data_kib`` of it."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -53,15 +53,15 @@ def probe(boot: Boot) -> str:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # not the pipe's end: what the import started may hold it
     os.set_blocking(reading, False)
     try:
-        failure = os.read(reading, PIPE_BYTES).decode(errors="replace")
+        size, _, failure = os.read(reading, PIPE_BYTES).decode(errors="replace").partition("\n")
     except BlockingIOError:
-        failure = ""
+        size = failure = ""
     finally:
         os.close(reading)
     if code and not failure:
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
-        return f"{boot.app} cannot be loaded: the process that imported it {how}"
-    return failure
+        failure = f"{boot.app} cannot be loaded: the process that imported it {how}"
+    return failure, int(size or 0)
 
 
 def main() -> NoReturn:
@@ -75,5 +75,5 @@ def main() -> NoReturn:
             run_worker(task.descriptor, task.spec, resolve(task.boot.main))
         sys.stderr.write(failure + "\n")
         flush_and_exit(1)
-    os.write(task.descriptor, failure[-MAX_TEXT:].encode(errors="replace"))
+    os.write(task.descriptor, f"{linux.data_kib()}\n{failure[-MAX_TEXT:]}".encode(errors="replace"))
     flush_and_exit(0)

@@ -40,6 +40,7 @@ class Household:
         clean: True where the keeper ended by itself, which it does when nothing is left under it.
         killed: True where SIGKILL ended it, which is nobody's code: the kernel, an operator, or a fault test.
         zygote: The zygote's pid once the app is loaded, else 0.
+        data_kib: What counts under a worker's memory limit then.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Household:
         self.clean = False
         self.killed = False
         self.zygote = 0
+        self.data_kib = 0
         self._loop = loop
         self._on_message = on_message
         self._on_lost = on_lost
@@ -122,7 +124,7 @@ class Household:
         if not isinstance(answer, Loaded):
             died = f"{boot.app} cannot be loaded: {answer} while it imported it"
             raise DefinitionError(died + self._said())
-        self.zygote = answer.pid
+        self.zygote, self.data_kib = answer.pid, answer.data_kib
         try:
             self._zygote_pidfd = os.pidfd_open(answer.pid)
         except ProcessLookupError:  # it has died since: the keeper is about to say so

@@ -1,11 +1,13 @@
 """What a worker process may use, applied by itself between its fork and its first message."""
 
+import _thread
 import contextlib
 import os
 import resource
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from understudy.messages.policy import Limits
 
@@ -30,6 +32,14 @@ HARMLESS_ENVIRONMENT: Final = frozenset(
 """Variables that every worker sees; the locale's ``LC_*`` and the interpreter's ``PYTHON*`` come with them."""
 _HARMLESS_PREFIXES: Final = ("LC_", "PYTHON")
 
+MIB: Final = 1024 * 1024
+MOST_STACKS: Final = 1024
+"""Threads whose stacks are left out of a memory limit at most."""
+DEFAULT_STACK: Final = 8 * MIB
+STACK_EXTRA: Final = 256 * 1024
+"""What the C library allocates for a thread besides its stack."""
+_STARTERS: Final = ("_start_new_thread", "_start_joinable_thread")
+
 OOM_SCORE_STEP: Final = 300
 """How much sooner than its orchestrator the kernel kills a worker when memory runs out."""
 
@@ -43,17 +53,51 @@ def allowed_environment(source: Mapping[str, str], names: Iterable[str] = ()) ->
 def apply_limits(limits: Limits) -> None:
     """Bind this process and all that it starts. Memory counts what is allocated, in MiB, not what is reserved.
 
+    The kernel counts the whole stack of each thread too, 8 MiB as a rule, of which hardly anything is used. So the soft
+    limit is the one that was asked for, and ``allow_for_stacks`` raises it for each thread that Python starts.
+
     RLIMIT_DATA and not RLIMIT_AS: under the latter each thread's reserved stack counts, and few threads can start.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)
     if limits.memory_mb is not None:
-        _limit(resource.RLIMIT_DATA, limits.memory_mb * 1024 * 1024)
+        most = limits.memory_mb * MIB
+        _limit(resource.RLIMIT_DATA, most, most + MOST_STACKS * _stack_bytes())
     if limits.cpu is not None:
         seconds = max(1, round(limits.cpu))
         _limit(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU at the first, which says why, SIGKILL at the second
     if limits.workdir is not None:
         os.chdir(limits.workdir)
+
+
+def allow_for_stacks(limits: Limits) -> None:
+    """Have the memory limit of this process leave out stacks: of the threads of ``threading``, and of one more."""
+    if limits.memory_mb is None:
+        return
+    most, stack = limits.memory_mb * MIB, _stack_bytes()
+
+    def make_room() -> None:
+        soft, hard = most + stack * (_thread._count() + 1), resource.getrlimit(resource.RLIMIT_DATA)[1]  # noqa: SLF001
+        with contextlib.suppress(OSError, ValueError):  # user code has lowered the limit for good
+            resource.setrlimit(resource.RLIMIT_DATA, (min(soft, hard), hard))
+
+    def making_room(start: Callable[..., object]) -> Callable[..., object]:
+        def start_with_room(*args: Any, **kwargs: Any) -> object:
+            make_room()
+            return start(*args, **kwargs)
+
+        return start_with_room
+
+    make_room()
+    for name in _STARTERS:  # what ``Thread.start`` calls; there is no hook for it in every Python that we support
+        if (start := getattr(threading, name, None)) is not None:
+            setattr(threading, name, making_room(start))
+
+
+def _stack_bytes() -> int:
+    """Give how much a new thread's stack counts: the C library takes its size from the limit for stacks."""
+    size = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return (DEFAULT_STACK if size == resource.RLIM_INFINITY else size) + STACK_EXTRA
 
 
 def _limit(which: int, soft: int, hard: int | None = None) -> None:

@@ -91,6 +91,12 @@ def child_pids() -> list[int]:
     return pids
 
 
+def data_kib() -> int:
+    """Give what counts under RLIMIT_DATA in this process, in KiB; its own stack, which does not, comes with it."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
 def strike(pid: int) -> None:
     """SIGKILL a child that has not been reaped, and its process group where that is a group of its own.
 

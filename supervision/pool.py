@@ -34,6 +34,7 @@ class PoolActor(LoopActor):
         """Make the pool. It queues jobs, but begins no worker before ``open``."""
         super().__init__(reactor)
         self.key = key
+        self.limits = limits
         self.dispatcher = Dispatcher(key, policy, limits, backend, means)
         self.roster = self.dispatcher.roster
         self._handlers: dict[type[Any], Callable[[Any], None]] = {

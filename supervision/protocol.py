@@ -2,74 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, cast, get_args
+from typing import Protocol, TypeAlias
 
 from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
 from understudy.messages.policy import WorkerKind
-
-StrategyName: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """How the workers of one pool are kept. Public: the values of ``Orchestrator(pools={...})``.
-
-    Attributes:
-        size: Most worker processes at once; None means the default of the pool's kind.
-        strategy: Which workers are restarted when one dies.
-        max_restarts: Restarts allowed within ``within`` seconds before the pool gives up.
-        within: Length of that window in seconds.
-        memory_mb: Data limit of each worker in MiB, or None.
-        env: Names of environment variables that its workers may see.
-        concurrency: Jobs a worker runs at once; None means the default of the kind. Tool and evaluator workers run one.
-        idle_after: Seconds without work after which a worker is stopped.
-        max_jobs: Jobs after which a worker's process is replaced; None means no bound.
-        max_rss_mb: Resident size in MiB above which it is replaced; None means no bound.
-        fresh: Give each attempt a process of its own. Otherwise the tools of an app follow each other in the same
-            processes and are not isolated from each other: what one leaves in a module, or running, the next may meet.
-        backend: ``"zygote"`` forks warm workers; ``"spawn"`` starts fresh interpreters, for modules that start threads
-            when imported and so cannot be forked.
-    """
-
-    size: int | None = None
-    strategy: StrategyName = "one_for_one"
-    max_restarts: int = 5
-    within: float = 60.0
-    memory_mb: int | None = None
-    env: tuple[str, ...] = ()
-    concurrency: int | None = None
-    idle_after: float = 60.0
-    max_jobs: int | None = None
-    max_rss_mb: int | None = None
-    fresh: bool = False
-    backend: Literal["zygote", "spawn"] = "zygote"
-
-    def __post_init__(self) -> None:
-        """Refuse what no pool can be kept by.
-
-        Raises:
-            TypeError: ``env`` is one text, whose letters would be taken for names.
-            ValueError: A number is too small, or a choice is none of those there are.
-        """
-        for name, least in (("size", 1), ("memory_mb", 1), ("concurrency", 1), ("max_restarts", 0)):
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                msg = f"a pool's {name} is at least {least}, not {value!r}"
-                raise ValueError(msg)
-        for name in ("within", "idle_after"):
-            value = getattr(self, name)
-            if not value > 0:
-                msg = f"a pool's {name} is a time above 0 s, not {value!r}"
-                raise ValueError(msg)
-        for name, choices in (("strategy", get_args(StrategyName)), ("backend", ("zygote", "spawn"))):
-            value = getattr(self, name)
-            if value not in choices:
-                msg = f"a pool's {name} is one of {', '.join(map(repr, choices))}, not {value!r}"
-                raise ValueError(msg)
-        if isinstance(cast("object", self.env), str):  # callers need not be typed
-            msg = f"a pool's env is a tuple of names, not {self.env!r}"
-            raise TypeError(msg)
+from understudy.supervision.pools import Pool as Pool  # noqa: PLC0414  a part of this seam
+from understudy.supervision.pools import StrategyName as StrategyName  # noqa: PLC0414  the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +208,8 @@ class Backend(Protocol):
     on_lost: Callable[[str], None]
     """Set by whoever owns the backend; called with a sentence each time the process is lost that its workers depend on,
     before they are reported dead."""
+    holds_mb: int
+    """What counts under a worker's memory limit once it has loaded the app, in MiB; 0 before that is known."""
 
     async def start(self) -> None:
         """Load the app.

@@ -7,6 +7,7 @@ from asyncio import Future, Task
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import pykka
@@ -29,6 +30,8 @@ ZYGOTE_DEATHS: Final = 5
 """Deaths of an app's zygote within ``ZYGOTE_WITHIN`` after which its pools give up for as long."""
 ZYGOTE_WITHIN: Final = 60.0
 """Seconds."""
+WORKER_MB: Final = 8
+"""MiB of memory that a worker needs besides the app."""
 
 
 @dataclass(eq=False, slots=True)
@@ -130,7 +133,7 @@ class Tree:
         if self._closed:
             pool.refuse_for_good("The orchestrator is closed.")
         elif house.loaded:
-            pool.open()
+            _open(pool, house)
         elif house.loading is None:
             house.loading = self._reactor.loop.create_task(self._load(where, house))
         return pool
@@ -144,7 +147,7 @@ class Tree:
         else:
             house.loaded = True
             for pool in house.pools:
-                pool.open()
+                _open(pool, house)
             return
         self._houses.pop(where, None)
         for pool in house.pools:
@@ -271,13 +274,26 @@ class Tree:
             await house.backend.close()
 
 
+def _open(pool: PoolActor, house: _House) -> None:
+    """Let a pool begin workers, unless none of them could even hold the app."""
+    limit, least = pool.limits.memory_mb, house.backend.holds_mb + WORKER_MB
+    if limit is None or not house.backend.holds_mb or limit >= least:
+        pool.open()
+        return
+    pool.refuse_for_good(
+        f"Workers of pool {pool.key.name} may have memory_mb={limit}, and {house.app} with what a worker needs takes "
+        f"{least} MiB before any work is done: give them at least that, and what the work takes besides."
+    )
+
+
 def _together(policy: Pool, limits: Limits | None) -> Limits:
     """Join the limits of a pool with those of the step that has it to itself."""
-    if limits is None:
-        return Limits(memory_mb=policy.memory_mb, env=policy.env)
-    return limits.model_copy(
-        update={
-            "memory_mb": limits.memory_mb if limits.memory_mb is not None else policy.memory_mb,
-            "env": tuple(dict.fromkeys((*policy.env, *limits.env))),
-        }
+    own = limits or Limits()
+    workdir = own.workdir or policy.workdir
+    return Limits(
+        memory_mb=own.memory_mb if own.memory_mb is not None else policy.memory_mb,
+        cpu=own.cpu if own.cpu is not None else policy.cpu,
+        open_files=policy.open_files,
+        env=tuple(dict.fromkeys((*policy.env, *own.env))),
+        workdir=None if workdir is None else str(Path(workdir).absolute()),
     )

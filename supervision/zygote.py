@@ -56,11 +56,11 @@ def serve(control: int, keeper: int, lock: int) -> NoReturn:
     channel = socket.socket(fileno=control)
     boot = TO_ZYGOTE.validate_json(channel.recv(MAX_PACKET_BYTES))
     zygote = Zygote(channel, keeper, lock, boot)
-    failure = fresh.probe(boot) if boot.fresh else zygote.load()
+    failure, size = fresh.probe(boot) if boot.fresh else (zygote.load(), linux.data_kib())
     if failure:
         zygote.say(LoadFailed(sentence=failure[-MAX_TEXT:]))
         os._exit(0)
-    zygote.say(Loaded(pid=os.getpid()))
+    zygote.say(Loaded(pid=os.getpid(), data_kib=size))
     zygote.run()
 
 

@@ -130,7 +130,8 @@ def tool(  # noqa: PLR0913  the contract's options
             "on_reject": on_reject,
         }
         if memory_mb is not None or env:
-            options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": tuple(env)}}
+            names = env if isinstance(env, str) else tuple(env)  # a text is one name, not a name for each letter
+            options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": names}}
         checked = step_options(f"tool `{step_name}`", options, accept)
         return Step(StepDefinition("tool", step_name, fn, function_site(fn), checked), accept)
 

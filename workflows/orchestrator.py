@@ -1,6 +1,7 @@
 """The orchestrator: what a program holds to start runs, look at them, and steer the processes they run in."""
 
 import asyncio
+import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -13,7 +14,7 @@ from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.commands import Command, PutSchedule, Reply, StartRun, TellSession
 from understudy.messages.json_text import shown
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import OnFailure, WorkerKind
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
 from understudy.workflows.clock import Clock, WallClock
@@ -183,13 +184,25 @@ def _check_options(pools: Mapping[str, object], durability: object) -> None:
         TypeError: Something else than a pool is given as one.
         ValueError: There is no such durability, or a pool cannot be kept as it says.
     """
-    for name, pool in pools.items():
-        if not isinstance(pool, Pool):
-            msg = f"pools[{name!r}] has to be a Pool, such as Pool(size=4), not {pool!r}"
-            raise TypeError(msg)
-        if name == "program" and pool.fresh:
-            msg = "pools['program']: fresh is for pools that run attempts; programs make none, they are replayed"
-            raise ValueError(msg)
+    found = [f"pools[{name!r}] {fault}" for name, pool in pools.items() for fault in _faults(name, pool)]
+    if found:
+        kind = ValueError if all(isinstance(pool, Pool) for pool in pools.values()) else TypeError
+        raise kind("; ".join(found))
     if durability not in get_args(Durability):
         msg = f"durability is 'full' or 'process', not {durability!r}"
         raise ValueError(msg)
+
+
+def _faults(name: object, pool: object) -> Iterator[str]:
+    """Say what is wrong with one of the pools."""
+    kinds = get_args(WorkerKind)
+    if not isinstance(name, str) or (name not in kinds and not name.startswith("tool:")):
+        close = difflib.get_close_matches(str(name), kinds, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        yield f"is the pool of no worker: give a kind ({', '.join(kinds)}), or 'tool:NAME' for a tool of its own{hint}"
+    elif not isinstance(pool, Pool):
+        yield f"has to be a Pool, such as Pool(size=4), not {pool!r}"
+    elif name == "program" and pool.fresh:
+        yield "cannot be fresh: programs are replayed, and it is attempts that get a process of their own"
+    elif name not in {"program", "llm"} and pool.concurrency not in {None, 1}:
+        yield f"has concurrency={pool.concurrency}, and its workers run one job at a time: give size={pool.concurrency}"

@@ -117,6 +117,14 @@ def own_circle() -> BaseException:
 
 
 SURROGATE = "half \ud83e"
+
+
+def later(seconds: float) -> RetryAfter:
+    error = RetryAfter(1)
+    error.seconds = seconds
+    return error
+
+
 BAD = {
     "a circle of causes": circle(),
     "a cause in its own group": own_circle(),
@@ -137,7 +145,7 @@ BAD = {
     "a step that raises": Stepless(),
     "seconds that raise": Later(),
     "seconds without end": RetryAfter(float("inf")),
-    "seconds that are none": RetryAfter(float("nan")),
+    "seconds that are none": later(float("nan")),
     "100 MB": ValueError("x" * 100_000_000),
     "half a character": ValueError(SURROGATE),
     "a step with half a character": StepFailed("said", step=SURROGATE),

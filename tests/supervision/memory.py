@@ -173,6 +173,7 @@ class MemoryBackend:
         self.on_spawn: Callable[[MemoryWorker], None] = MemoryWorker.become_ready
         """What a fresh worker does by itself."""
         self.failure: Exception | None = None
+        self.holds_mb = 0
         self.loading: asyncio.Event | None = None
         self.closed = False
         self.on_lost: Callable[[str], None] = lambda _why: None

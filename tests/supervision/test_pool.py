@@ -1,7 +1,8 @@
 """What a pool promises of jobs and workers. The logic runs on memory workers; the end of the file on real processes."""
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -176,6 +177,15 @@ def test_a_worker_that_is_ready_before_its_process_is_known_gets_work_once_it_is
         ({"within": 0.0}, "within is a time above 0 s, not 0.0"),
         ({"strategy": "all"}, "strategy is one of 'one_for_one', 'one_for_all', 'rest_for_one', not 'all'"),
         ({"backend": "thread"}, "backend is one of 'zygote', 'spawn', not 'thread'"),
+        ({"within": float("inf")}, "within is a time of at most"),
+        ({"idle_after": float("nan")}, "idle_after is a time above 0 s, not nan"),
+        ({"size": 10**9}, "size is at most 10,000"),
+        ({"memory_mb": 10**18}, "memory_mb is at most"),
+        ({"open_files": 3}, "open_files is at least 17, not 3"),
+        ({"workdir": "/no/such/folder"}, "workdir is the path of a folder, and there is none at '/no/such/folder'"),
+        ({"env": ("A=B",)}, "env holds names, and no variable can be called 'A=B'"),
+        ({"env": ("",)}, "env holds names, and no variable can be called ''"),
+        ({"size": 0, "cpu": -1.0}, "a pool cannot be kept like this:\n  size: is at least 1, not 0\n  cpu: is a time"),
     ],
 )
 def test_a_pool_that_cannot_be_kept_is_refused_where_it_is_written(options: dict[str, Any], reason: str) -> None:
@@ -183,9 +193,32 @@ def test_a_pool_that_cannot_be_kept_is_refused_where_it_is_written(options: dict
         Pool(**options)
 
 
-def test_a_pools_environment_is_names_and_not_one_text() -> None:
-    with pytest.raises(TypeError, match="a tuple of names, not 'HOME'"):
-        Pool(env="HOME")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  that is the test
+OF_ANOTHER_TYPE: dict[str, list[Any]] = {
+    **{
+        name: [8.0, 200.5, True, "8", (8,), math.inf, math.nan]
+        for name in ("size", "memory_mb", "concurrency", "max_jobs", "max_rss_mb", "max_restarts", "open_files")
+    },
+    **{name: [True, "60", (60,), object()] for name in ("within", "idle_after", "cpu")},
+    "env": ["HOME", ["HOME"], {"HOME"}, None, ("HOME", 3), (b"HOME",)],
+    "fresh": [1, "yes", None],
+    "workdir": [3, ("/",)],
+}
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER_TYPE)
+def test_an_option_of_another_type_is_refused_by_its_name(name: str) -> None:
+    for value in OF_ANOTHER_TYPE[name]:
+        with pytest.raises(TypeError, match=f"a pool's {name} "):
+            Pool(**{name: value})
+
+
+def test_every_option_of_a_pool_that_is_wrong_is_named_at_once() -> None:
+    wrong = {name: values[0] for name, values in OF_ANOTHER_TYPE.items()}
+    with pytest.raises(TypeError) as caught:
+        Pool(**wrong, strategy="all", backend="thread")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    named = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    assert sorted(named) == sorted([*wrong, "strategy", "backend"])
+    assert sorted(named) == sorted(field.name for field in fields(Pool)), "an option that nothing checks"
 
 
 def test_an_owner_that_fails_does_not_harm_the_pool(make: Callable[..., World]) -> None:
