@@ -1,7 +1,6 @@
 """Where a program asks for something else than its journal holds, and how the two are compared."""
 
-import json
-from hashlib import sha256
+from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
 from pydantic import JsonValue
@@ -135,9 +134,16 @@ def digest(what: str, arguments: Json, form: int = FORM) -> str:
     """
     text = text_of(arguments)
     if len(text) > READ_BYTES:
-        return sha256(to_json(what) + (text if form == FORM else b"")).hexdigest()[:16]
+        return blake2b(to_json(what) + (text if form == FORM else b"")).hexdigest()[:16]
     value = from_json(text) if form == FORM else _simple(from_json(text), depth=2)
-    return sha256(json.dumps([what, value], sort_keys=True).encode()).hexdigest()[:16]
+    return blake2b(to_json([what, _sorted(value)])).hexdigest()[:16]
+
+
+def _sorted(value: JsonValue) -> JsonValue:
+    """Give objects with their names in order."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def _simple(value: JsonValue, depth: int) -> JsonValue:
