@@ -178,6 +178,8 @@ def _what(request: Request) -> str:
 def _arguments(request: Request) -> Any:
     if isinstance(request, ScheduleApproval):
         return JsonText.of_members({"action": request.action, "args": request.args})
+    if isinstance(request, SendMessage):
+        return JsonText.of_members({"name": request.name, "value": request.value})
     if isinstance(request, ScheduleChild):
         return JsonText.of_members(request.arguments)
     return request.arguments if isinstance(request, ScheduleStep) else None

@@ -61,7 +61,7 @@ def _forget(state: RunState, key: str) -> None:
     state.asked.pop(key, None)
     state.timer_keys.discard(key)
     state.refused.discard(key)
-    state.sent.discard(key)
+    state.sent.pop(key, None)
     state.answers.pop(key, None)
     given = state.taken.pop(key, None)
     if given is not None:  # whoever asks next is to have it

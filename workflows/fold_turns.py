@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from understudy.journal.protocol import Stored
+from understudy.messages.differences import FORM, digest
 from understudy.messages.events import (
     AnyEvent,
     CloseRequested,
@@ -16,6 +17,7 @@ from understudy.messages.events import (
     TurnEnded,
     TurnFailed,
 )
+from understudy.messages.json_text import JsonText
 from understudy.workflows.state import Outgoing, RunState
 
 REMEMBERED: Final = 10_000
@@ -123,7 +125,8 @@ def _session_closed(state: RunState, event: SessionClosed) -> None:
 
 def _message_sent(state: RunState, event: MessageSent) -> None:
     if state.session is None:  # a turn's messages are sent as it ends, when nothing can ask for them again
-        state.sent.add(event.key)
+        what = JsonText.of_members({"name": event.name, "value": event.value})
+        state.sent[event.key] = digest("message", what) if state.form == FORM else ""
     state.outgoing[event.key] = Outgoing(event.to, event.name, event.value, event.on_failure, state.seq + 1)
     state.mark_changes.append(("outgoing", event.key, state.seq + 1))
 

@@ -27,8 +27,10 @@ def digests(state: RunState, keys: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _digest(state: RunState, key: str) -> str:
-    if key == state.diverted or key in state.sent:  # what was sent is in the journal alone
+    if key == state.diverted:
         return ""
+    if key in state.sent:  # the message itself is in the journal alone
+        return state.sent[key]
     return digest(_what(state, key).partition(" ")[0], _held(state, key), state.form)
 
 
@@ -43,7 +45,7 @@ def withdrawn(state: RunState) -> tuple[str, ...]:
     awaited.update(step.key for step in state.steps.values() if step.open)
     awaited.update(key for key, child in state.children.items() if child.open)
     awaited.update(resolution.key for resolution in state.resolutions)
-    awaited |= state.sent
+    awaited.update(state.sent)
     return tuple(key for key in state.asked if key not in awaited)
 
 

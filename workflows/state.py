@@ -206,8 +206,8 @@ class RunState:
     """Values emitted so far, by channel."""
     emitted: dict[str, int] = field(default_factory=dict[str, int])
     """How often each call of ``emit`` was made, by its key without the number. Values are in the journal alone."""
-    sent: set[str] = field(default_factory=set[str])
-    """Every message that the program has sent, by key."""
+    sent: dict[str, str] = field(default_factory=dict[str, str])
+    """Every message that the program has sent, in short (see ``StartProgram.digests``), by key."""
     outgoing: dict[str, Outgoing] = field(default_factory=dict[str, "Outgoing"])
     """Those of them that have not arrived, oldest first."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])

@@ -12,6 +12,7 @@ from tests.workflows.replaying import replay
 from tests.workflows.test_decide import Case
 from tests.workflows.world import World
 from understudy.actors.receiving import receive
+from understudy.actors.sending import signal
 from understudy.messages.base import Json
 from understudy.messages.codec import decode_event
 from understudy.messages.differences import Difference, digest
@@ -225,6 +226,29 @@ def test_everything_is_compared_where_the_code_is_known_to_be_the_same_too(chang
     found = difference(replay(changed.definition, recorded()))
     again = difference(replay(changed.definition, known_to_fit(changed), trial=False))
     assert again == found.model_copy(update={"unchanged": True})
+
+
+TOLD: list[int] = []
+"""What ``telling`` says next: it is no part of its code."""
+
+
+@workflow
+async def telling() -> None:
+    for far in TOLD:
+        await signal("friend", Go(far=far))
+    await receive(Go)
+
+
+def test_messages_to_others_are_compared_like_arguments() -> None:
+    TOLD[:] = [1, 2]
+    world = World(telling.definition, 1, crashes=0.0, messages=[Go(far=1)])
+    assert world.run().status == "completed"
+    events = [decode_event(body) for body in world.journal[:-1]]
+    assert not any(isinstance(command, Diverge) for command in replay(telling.definition, events, trial=False).commands)
+    TOLD.reverse()
+    found = difference(replay(telling.definition, events, trial=False))
+    assert (found.kind, found.key, found.unchanged) == ("arguments", "tell(friend)#1", True)
+    assert found.asked[0].arguments == {"name": "Go", "value": {"far": 2}}
 
 
 def test_code_that_is_the_same_and_asks_for_something_else_is_told_what_to_do_about_it() -> None:
