@@ -16,6 +16,7 @@ from understudy.actors.channel import Channel
 from understudy.actors.current import context_of, running
 from understudy.actors.definitions import StepDefinition, lookup
 from understudy.actors.descendants import kill_descendants
+from understudy.actors.endings import throw_away
 from understudy.actors.failure import describe_exception
 from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
@@ -25,6 +26,8 @@ from understudy.messages.frames import Completed, Execute, Failed, Judged, ToWor
 
 Answer: TypeAlias = Completed | Failed | Judged
 
+STRAY_GRACE: Final = 1.0
+"""Seconds that tasks have to end which an async function has left behind; then they are thrown away."""
 _RESERVE_BYTES: Final = 256 * 1024
 
 
@@ -106,7 +109,9 @@ class FunctionActor(WorkerActor):
             if strays:  # an attempt leaves nothing behind that could run on in the next one
                 for stray in strays:
                     stray.cancel()
-                loop.run_until_complete(asyncio.gather(*strays, return_exceptions=True))
+                _, unending = loop.run_until_complete(asyncio.wait(strays, timeout=STRAY_GRACE))
+                for stray in unending:
+                    throw_away(stray, copy_context())
             if self._helpers.used:
                 self._helpers.shutdown(wait=False, cancel_futures=True)
                 self._helpers = _Helpers()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from understudy.messages.base import Json
 from understudy.messages.codec import MAX_FRAME_BYTES
 from understudy.messages.commands import Refused
+from understudy.messages.errors import CodecError
 from understudy.messages.json_text import JsonText, text_of
 
 LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
@@ -20,11 +21,19 @@ def message_too_long(value: Json, what: str = "the message") -> Refused | None:
 
 def arguments_too_long(arguments: Mapping[str, Json]) -> Refused | None:
     """Refuse arguments with which no program could ever begin."""
-    return _too_long(JsonText.of_members(arguments), "what the workflow is given", LONGEST_ARGUMENTS)
+    what = "what the workflow is given"
+    try:
+        members = JsonText.of_members(arguments)
+    except CodecError as error:
+        return Refused(code="invalid", message=f"{what}: {error}")
+    return _too_long(members, what, LONGEST_ARGUMENTS)
 
 
 def _too_long(value: Json, what: str, most: int) -> Refused | None:
-    size = len(text_of(value))
+    try:
+        size = len(text_of(value))
+    except CodecError as error:  # it is nested too deep, for one
+        return Refused(code="invalid", message=f"{what}: {error}")
     if size <= most:
         return None
     message = (

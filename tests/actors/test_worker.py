@@ -17,6 +17,7 @@ from understudy.messages.frames import Completed, Failed, Judged, Progress, Read
 
 APP = """
 import asyncio
+import contextlib
 import contextvars
 import os
 import subprocess
@@ -68,6 +69,18 @@ async def stray() -> str:
         except asyncio.CancelledError:
             strays.append("cancelled")
             raise
+
+    asyncio.create_task(later())
+    await asyncio.sleep(0)
+    return "done"
+
+
+@tool
+async def unending_stray() -> str:
+    async def later() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
 
     asyncio.create_task(later())
     await asyncio.sleep(0)
@@ -315,6 +328,11 @@ def test_what_a_step_started_is_gone_before_its_answer_is_sent(shared: Worker) -
 def test_a_task_that_an_async_tool_left_is_cancelled_with_it(shared: Worker) -> None:
     assert shared.call("app:stray").result == "done"
     assert shared.call("app:found_strays").result == ["cancelled"]
+
+
+def test_a_task_that_will_not_be_cancelled_does_not_keep_its_tool(shared: Worker) -> None:
+    assert shared.call("app:unending_stray").result == "done"
+    assert shared.call("app:slow", 0).result == "slept"
 
 
 # ---------------------------------------------------------------- aborting
