@@ -10,7 +10,7 @@ from understudy.messages.approvals import Approval
 from understudy.messages.json_text import plain
 from understudy.messages.times import limit
 
-_ARGS: Final = Form(Any, "what is asked about")
+_ARGS: Final = Form(Any, "what is asked about", returns=False)
 
 
 async def approve(action: str, args: object = None, timeout: float | timedelta | None = None) -> Approval:  # noqa: ASYNC109  the contract's name

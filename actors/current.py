@@ -8,7 +8,7 @@ from typing import Any, Final
 from understudy.actors.values import Form
 from understudy.messages.frames import Execute, Progress
 
-_DETAIL: Final = Form(Any, "what a step reports of its progress")
+_DETAIL: Final = Form(Any, "what a step reports of its progress", returns=False)
 
 
 @dataclass(frozen=True, slots=True)

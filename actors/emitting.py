@@ -12,7 +12,7 @@ MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
 MAX_CHANNEL: Final = 200
 """Characters of a channel's name."""
 
-_VALUE: Final = Form(Any, "an emitted value")
+_VALUE: Final = Form(Any, "an emitted value", returns=False)
 
 
 async def emit(value: object, channel: str = "default") -> None:

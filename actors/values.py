@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json
 
+from understudy.actors.carrying import certain, difference, models, unfit
 from understudy.messages.base import Json, Shown
 from understudy.messages.errors import DefinitionError, InvalidInput, NotSerializable
 from understudy.messages.evaluation import Score
@@ -31,16 +32,24 @@ class Form:
     Args:
         annotation: Anything pydantic understands.
         owner: What carries the annotation, such as "the result of tool `search`". Stands in every error.
+        returns: Whether what is written will be read as the same type again, and so has to be the same.
 
     Raises:
-        DefinitionError: pydantic knows no JSON for the annotation.
+        DefinitionError: pydantic knows no JSON for the annotation, or no value of it could come back as it was.
     """
 
-    def __init__(self, annotation: Any, owner: str) -> None:
+    def __init__(self, annotation: Any, owner: str, *, returns: bool = True) -> None:
         """Build the validator and the serializer once."""
         self.annotation = annotation
         self.owner = owner
         self._adapter: TypeAdapter[Any] = _adapter(annotation, owner)
+        schema = self._adapter.core_schema
+        if returns and (why := unfit(schema)) is not None:
+            msg = f"{owner} is annotated with {type_name(annotation)}, which cannot be carried: {why}"
+            raise DefinitionError(msg)
+        self._doubtful = returns and not certain(schema)
+        """Whether each value has to be read again to know that it comes back as it was."""
+        self._models = models(schema) if returns else ()
 
     def encode(self, value: object) -> Json:
         """Give ``value`` as JSON. It may be anything that the annotation accepts, such as a tuple for a list.
@@ -61,12 +70,29 @@ class Form:
             NotSerializable: It holds something JSON does not know.
         """
         try:
-            json = JsonText.of(self._adapter.dump_python(value, mode="json", warnings="error"))
+            json = JsonText.of(self._adapter.dump_python(value, mode="json", warnings="error", round_trip=True))
             check_json(json)
         except (PydanticSerializationError, ValueError) as error:
             msg = f"{self.owner} cannot be written as JSON: {error}"
             raise NotSerializable(msg) from error
+        if self._doubtful or any(model.__subclasses__() for model in self._models):
+            self._check_returns(value, json)
         return json
+
+    def _check_returns(self, value: object, json: JsonText) -> None:
+        """Refuse a value that would come back as another one.
+
+        Raises:
+            NotSerializable: It would, or not at all.
+        """
+        try:
+            back = self.read(json)
+        except ValidationError as error:
+            msg = f"{self.owner} could not be read again as {type_name(self.annotation)}: {sentence(faults(error))}"
+            raise NotSerializable(msg) from error
+        if (found := difference(value, back)) is not None:
+            msg = f"{self.owner} would not arrive as it is: {found}"
+            raise NotSerializable(msg)
 
     def validate(self, value: object) -> object:
         """Give a Python value as the annotation wants it.
@@ -164,10 +190,13 @@ def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
         msg = f"{owner} cannot be written as JSON: {error}"
         raise NotSerializable(msg) from error
     try:
-        read_model(type(state), json)
+        back = read_model(type(state), json)
     except ValidationError as error:
         msg = f"{owner} does not fit {type_name(type(state))}: {sentence(faults(error))}"
         raise NotSerializable(msg) from error
+    if (found := difference(state, back)) is not None:
+        msg = f"{owner} would not come back as it is: {found}"
+        raise NotSerializable(msg)
     return json
 
 
@@ -177,7 +206,7 @@ def state_text(state: BaseModel) -> JsonText:
     Raises:
         CodecError: It holds something JSON does not know.
     """
-    return JsonText.of(state.model_dump(mode="json", warnings=False))
+    return JsonText.of(state.model_dump(mode="json", warnings=False, round_trip=True))
 
 
 def read_model(model: type[M], json: Json) -> M:

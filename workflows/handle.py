@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from understudy.actors.emitting import check_channel
+from understudy.actors.values import Form
 from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
@@ -213,7 +214,7 @@ class Run(Generic[R]):
             TypeError: It is no pydantic model.
         """
         _check_message(message)
-        name, value = type(message).__name__, message.model_dump(mode="json")
+        name, value = type(message).__name__, Form(type(message), "the message").dump(message)
         check(self._host.send(SignalRun(run_id=self.id, name=name, value=value, key=key)))
 
     def pause(self, reason: str | None = None) -> None:

@@ -1,0 +1,176 @@
+"""Whether values of a type come back from JSON as they were: said of types beforehand, of values by looking.
+
+A type is refused where no value of it can come back. Of the others most are certain by their making, such as ``int``,
+``list[str]`` and models of these. Where it depends on the value, the value is read again after it was written, and
+compared.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+
+_MODELS: Final = (
+    "annotate it with exactly the model that it is; where it may be one of several, give each a field such as "
+    '`kind: Literal["..."]` and use `Annotated[A | B, Field(discriminator="kind")]`'
+)
+_OTHERS: Final = "annotate it with the type that it has"
+_SECRETS: Final = (SecretStr, SecretBytes, Secret)
+_REFUSED: Final = {
+    "generator": "an iterator is empty once it was read: annotate it as a list",
+    "callable": "code does not travel as data: give the name of what is meant",
+    "is-subclass": "a class does not travel as data: give its name",
+}
+_NO_KEYS: Final = {
+    "tuple": "a tuple",
+    "list": "a list",
+    "set": "a set",
+    "frozenset": "a frozenset",
+    "dict": "a dict",
+    "model": "a model",
+    "dataclass": "a dataclass",
+    "typed-dict": "a dict",
+}
+_CERTAIN: Final = frozenset(
+    {"none", "bool", "int", "float", "str", "list", "dict", "nullable", "tuple", "default", "definitions"}
+    | {"definition-ref", "model", "model-fields", "model-field", "date", "uuid", "json"}
+)
+"""Kinds of schemas whose values come back as they were wherever those of their parts do."""
+_PARTS: Final = ("schema", "items_schema", "keys_schema", "values_schema", "definitions")
+
+Node = dict[str, Any]
+
+
+def unfit(schema: Any) -> str | None:
+    """Say why no value of a type can be carried; None where some can.
+
+    Args:
+        schema: The type's schema, as pydantic made it.
+    """
+    for node in _nodes(schema):
+        kind = node.get("type")
+        if any(isinstance(each, type) and issubclass(each, _SECRETS) for each in _parts(node)):
+            return "a secret is written as asterisks, and nothing else would arrive: hand on where it is found instead"
+        if isinstance(kind, str) and kind in _REFUSED:
+            return _REFUSED[kind]
+        keys = node.get("keys_schema", {}).get("type") if kind == "dict" else None
+        if keys in _NO_KEYS:
+            return f"names in JSON are texts, and {_NO_KEYS[keys]} as a key would not come back: use a list of pairs"
+    return None
+
+
+def certain(schema: Any) -> bool:
+    """Say whether every value of a type comes back as it was, models being of exactly the classes that are named."""
+    if isinstance(schema, list):
+        return all(map(certain, cast("list[Any]", schema)))
+    node = cast("Node", schema)
+    kind = node["type"]
+    if kind not in _CERTAIN or "serialization" in node or node.get("serialization_exclude"):
+        return False
+    if kind == "dict" and node.get("keys_schema", {}).get("type") != "str":
+        return False
+    if kind == "model" and not _closed(node):
+        return False
+    fields: dict[str, Any] = node.get("fields", {})
+    return all(certain(node[part]) for part in _PARTS if part in node) and all(map(certain, fields.values()))
+
+
+def _closed(node: Node) -> bool:
+    cls = node["cls"]
+    config = node.get("config", {})
+    return not (cls.__private_attributes__ or config.get("extra_fields_behavior") == "allow" or node.get("custom_init"))
+
+
+def models(schema: Any) -> tuple[type[Any], ...]:
+    """Give the classes whose subclasses a value may hold in their places."""
+    found = [node["cls"] for node in _nodes(schema) if node.get("type") in ("model", "dataclass") and "cls" in node]
+    return tuple(dict.fromkeys(found))
+
+
+def _nodes(schema: Any) -> Iterator[Node]:
+    waiting: list[Any] = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            node = cast("Node", part)
+            yield node
+            waiting += [each for name, each in node.items() if name != "metadata"]
+        elif isinstance(part, (list, tuple)):
+            waiting += cast("list[Any]", part)
+
+
+def _parts(node: Node) -> Iterator[Any]:
+    yield node.get("cls")
+    function = node.get("function")
+    yield cast("Node", function).get("function") if isinstance(function, dict) else function
+
+
+def difference(given: Any, back: Any, place: str = "") -> str | None:  # noqa: PLR0911  one for each kind of value
+    """Say where a value that was read again is another one than was given; None where it is the same.
+
+    Values of different types are different, and so are models of different classes.
+    """
+    where = f"{place}: " if place else ""
+    if type(given) is not type(back):
+        both = isinstance(given, BaseModel) and isinstance(back, BaseModel)
+        return f"{where}{_named(given)} would come back as {_named(back)}; {_MODELS if both else _OTHERS}"
+    if isinstance(given, BaseModel):
+        members = {**given.__dict__, **(given.__pydantic_extra__ or {}), **(given.__pydantic_private__ or {})}
+        others = {**back.__dict__, **(back.__pydantic_extra__ or {}), **(back.__pydantic_private__ or {})}
+        return _between(members, others, place)
+    if isinstance(given, dict):
+        return _between(cast("dict[Any, Any]", given), back, place)
+    if isinstance(given, (list, tuple)):
+        items: Any = given
+        if len(items) != len(back):
+            return f"{where}{len(items)} values would come back as {len(back)}"
+        pairs = enumerate(zip(items, back, strict=True))
+        return next((found for at, pair in pairs if (found := difference(*pair, _at(place, at)))), None)
+    if hasattr(given, "__dataclass_fields__"):
+        names = list(given.__dataclass_fields__)
+        return _between(
+            {name: getattr(given, name, None) for name in names},
+            {name: getattr(back, name, None) for name in names},
+            place,
+        )
+    return None if _equal(given, back) else f"{where}{given!r:.100} would come back as {back!r:.100}"
+
+
+def _between(given: dict[Any, Any], back: dict[Any, Any], place: str) -> str | None:
+    for name, value in given.items():
+        if name not in back:
+            return f"{_at(place, name)}: it would be lost"
+        if (found := difference(value, back[name], _at(place, name))) is not None:
+            return found
+    for name in back:
+        if name not in given:
+            return f"{_at(place, name)}: it would come into being"
+    wrong = [key for key in back if type(key) not in {type(other) for other in given if other == key}]
+    return f"{_at(place, wrong[0])}: the key would come back as a {_named(wrong[0])}" if wrong else None
+
+
+def _equal(given: Any, back: Any) -> bool:
+    if isinstance(given, float):
+        return given == back and math.copysign(1.0, given) == math.copysign(1.0, back)
+    if isinstance(given, (set, frozenset)):
+        kinds: Any = given
+        return bool(given == back) and sorted(map(_kind, kinds)) == sorted(map(_kind, back))
+    try:
+        return bool(given == back)
+    except Exception:  # noqa: BLE001  what cannot be compared cannot be said to be the same
+        return False
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _named(value: object) -> str:
+    return type(value).__qualname__
+
+
+def _at(place: str, name: object) -> str:
+    if isinstance(name, int):
+        return f"{place}[{name}]"
+    return f"{place}.{name}" if place else str(name)
