@@ -63,7 +63,7 @@ def unfit(schema: Any) -> str | None:
 def certain(schema: Any) -> bool:
     """Say whether every value of a type comes back as it was, models being of exactly the classes that are named."""
     if isinstance(schema, list):
-        return all(map(certain, cast("list[Any]", schema)))
+        return all(map(certain, schema))
     node = cast("Node", schema)
     kind = node["type"]
     if kind not in _CERTAIN or "serialization" in node or node.get("serialization_exclude"):
@@ -120,7 +120,7 @@ def difference(given: Any, back: Any, place: str = "") -> str | None:  # noqa: P
         others = {**back.__dict__, **(back.__pydantic_extra__ or {}), **(back.__pydantic_private__ or {})}
         return _between(members, others, place)
     if isinstance(given, dict):
-        return _between(cast("dict[Any, Any]", given), back, place)
+        return _between(given, back, place)
     if isinstance(given, (list, tuple)):
         items: Any = given
         if len(items) != len(back):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from understudy.dashboard.desk import AtDesk, Desk
 from understudy.dashboard.paths import Segment
-from understudy.dashboard.runs import event_json
+from understudy.dashboard.runs import as_object, read_page
 from understudy.messages.base import Json
 from understudy.messages.records import ENDED, RunRecord, RunStatus
 from understudy.workflows.waiting import is_over
@@ -51,6 +51,7 @@ class Result(BaseModel):
 
 @router.get(
     "/runs/{run_id}/result",
+    response_model=Result | RunRecord,
     responses={
         200: {"model": Result, "description": "The run has completed."},
         202: {"model": RunRecord, "description": "It goes on: ask again."},
@@ -62,12 +63,12 @@ async def show_result(
     run_id: Segment,
     response: Response,
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the end.")] = 0.0,
-) -> Result | RunRecord:
+) -> Response | RunRecord:
     """Give the result of a run, as soon as it has one or the wait is over."""
     if not await _wait_over(desk, run_id, wait):
         response.status_code = 202
         return await desk.look(desk.reads.run, run_id)
-    return Result(run_id=run_id, result=await desk.look(desk.reads.result, run_id))
+    return as_object(Result(run_id=run_id, result=await desk.look(desk.reads.result, run_id)))
 
 
 async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
@@ -116,11 +117,11 @@ async def _stream(desk: Desk, run_id: str, after: int) -> AsyncGenerator[bytes]:
         while not desk.closing:
             changed.clear()
             run = await desk.look(desk.reads.run, run_id)  # before its events: after its end there are no more
-            page = await desk.look(desk.reads.events, run_id, after, PAGE)
-            for stored in page:
-                after = stored.seq
-                yield format_sse_event(data_str=event_json(stored).decode(), id=str(stored.seq))
-            if len(page) == PAGE or desk.closing:
+            page = await desk.look(read_page, desk, run_id, after, PAGE)
+            for seq, text in page:
+                after = seq
+                yield format_sse_event(data_str=text.decode(), id=str(seq))
+            if page or desk.closing:
                 continue
             if run.status in ENDED:
                 return

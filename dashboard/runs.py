@@ -1,14 +1,17 @@
 """Runs over HTTP: starting them, and looking at them."""
 
 import hashlib
+from collections.abc import AsyncGenerator, Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.dashboard.desk import AtDesk
+from understudy.dashboard.desk import AtDesk, Desk
 from understudy.dashboard.paths import Segment
 from understudy.dashboard.problems import Refusal
+from understudy.journal.pages import PAGE_BYTES
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.codec import spliced
@@ -40,6 +43,16 @@ class EventItem(BaseModel):
     seq: int = Field(description="1 for the first event, and no gaps.")
     type: str
     at: float = Field(description="Seconds since the Unix epoch.")
+
+
+def as_object(record: BaseModel) -> Response:
+    """Answer with a record, whose values nobody reads on the way."""
+    return Response(spliced(record), media_type="application/json")
+
+
+def as_array(records: Iterable[BaseModel]) -> Response:
+    """Answer with records, whose values nobody reads on the way."""
+    return Response(b"[" + b",".join(map(spliced, records)) + b"]", media_type="application/json")
 
 
 def event_json(stored: Stored) -> bytes:
@@ -101,17 +114,33 @@ async def show_events(
     limit: Annotated[int, Query(ge=1, le=10_000)] = PAGE,
 ) -> Any:
     """Give the events of a run as the journal holds them."""
-
-    def events() -> bytes:
-        return b"[" + b",".join(map(event_json, desk.reads.events(run_id, after, limit))) + b"]"
-
-    return Response(await desk.look(events), media_type="application/json")
+    first = await desk.look(read_page, desk, run_id, after, limit)
+    return StreamingResponse(_array(desk, run_id, first, limit), media_type="application/json")
 
 
-@router.get("/runs/{run_id}/steps")
-async def show_steps(desk: AtDesk, run_id: Segment) -> list[StepRecord]:
+def read_page(desk: Desk, run_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+    """Read as many of a run's events as may be in memory at once; give their numbers and their JSON."""
+    page = desk.reads.events(run_id, after, limit, PAGE_BYTES)
+    return [(stored.seq, event_json(stored)) for stored in page]
+
+
+async def _array(desk: Desk, run_id: str, page: list[tuple[int, bytes]], limit: int) -> AsyncGenerator[bytes]:
+    """Write events as one array, reading them as they are sent."""
+    given, between = 0, b"["
+    while page:
+        after = page[-1][0]
+        given += len(page)
+        for _, text in page:
+            yield between + text
+            between = b","
+        page = await desk.look(read_page, desk, run_id, after, limit - given) if given < limit else []
+    yield b"]" if given else b"[]"
+
+
+@router.get("/runs/{run_id}/steps", response_model=list[StepRecord])
+async def show_steps(desk: AtDesk, run_id: Segment) -> Response:
     """Give the steps of a run with their attempts, in the order in which they were asked for."""
-    return await desk.look(desk.reads.steps, run_id)
+    return await desk.look(lambda: as_array(desk.reads.steps(run_id)))
 
 
 class State(BaseModel):
@@ -120,10 +149,10 @@ class State(BaseModel):
     state: Json = Field(description="null where the workflow has none, or has not changed it yet.")
 
 
-@router.get("/runs/{run_id}/state")
-async def show_state(desk: AtDesk, run_id: Segment) -> State:
+@router.get("/runs/{run_id}/state", response_model=State)
+async def show_state(desk: AtDesk, run_id: Segment) -> Response:
     """Give the shared state of a run as of its newest committed step."""
-    return State(state=await desk.look(desk.reads.state, run_id))
+    return as_object(State(state=await desk.look(desk.reads.state, run_id)))
 
 
 @router.get("/runs/{run_id}")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from understudy.dashboard.desk import AtDesk
 from understudy.dashboard.paths import Segment
 from understudy.dashboard.problems import Refusal
+from understudy.dashboard.runs import as_array, as_object
 from understudy.messages.base import Json
 from understudy.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
 from understudy.messages.records import DeadLetterRecord, SessionRecord, TurnRecord
@@ -88,16 +89,16 @@ async def post_message(
     return answered
 
 
-@router.get("/sessions/{name}/{key}/state")
-async def show_state(desk: AtDesk, name: Segment, key: Segment) -> SessionState:
+@router.get("/sessions/{name}/{key}/state", response_model=SessionState)
+async def show_state(desk: AtDesk, name: Segment, key: Segment) -> Response:
     """Give the state as of the newest turn that has ended."""
-    return SessionState(state=await desk.look(desk.reads.session_state, f"{name}/{key}"))
+    return as_object(SessionState(state=await desk.look(desk.reads.session_state, f"{name}/{key}")))
 
 
-@router.get("/sessions/{name}/{key}/history")
-async def show_history(desk: AtDesk, name: Segment, key: Segment) -> list[TurnRecord]:
+@router.get("/sessions/{name}/{key}/history", response_model=list[TurnRecord])
+async def show_history(desk: AtDesk, name: Segment, key: Segment) -> Response:
     """Give every message so far, in order, with what came of each."""
-    return await desk.look(desk.reads.history, f"{name}/{key}")
+    return await desk.look(lambda: as_array(desk.reads.history(f"{name}/{key}")))
 
 
 @router.get("/dead-letters")

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from understudy.journal.group import Answer, GroupCommit
 from understudy.journal.prepare import conflict, encode
@@ -67,12 +68,17 @@ class MemoryJournal:
             self._marks[mark.run_id, mark.kind, mark.name] = mark
         return None
 
-    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+    def events(
+        self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
+    ) -> list[Stored]:
         """See ``Journal.events``."""
         self._check_open()
         with self._lock:
             end = None if limit is None else after + limit
             bodies = self._bodies.get(run_id, [])[after:end]
+        if most_bytes is not None:
+            sizes = accumulate(map(len, bodies))
+            bodies = bodies[: next((number for number, size in enumerate(sizes, 1) if size >= most_bytes), None)]
         return [Stored(seq, decode_event(body)) for seq, body in enumerate(bodies, after + 1)]
 
     def run(self, run_id: str) -> RunRow | None:

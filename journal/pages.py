@@ -6,14 +6,18 @@ from typing import Final, Protocol
 from understudy.journal.protocol import Stored
 
 PAGE: Final = 1_000
-"""Events that are in memory at once."""
+"""Most events that are in memory at once."""
+PAGE_BYTES: Final = 1024 * 1024
+"""Most bytes of events that are in memory at once; a longer event is there alone."""
 
 
 class Book(Protocol):
     """What events are read from: a journal, or whatever looks into one."""
 
-    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
-        """Give at most ``limit`` events of a run with sequence numbers above ``after``."""
+    def events(
+        self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
+    ) -> list[Stored]:
+        """Give at most ``limit`` events of a run with sequence numbers above ``after``; see ``Journal.events``."""
         ...
 
 
@@ -23,8 +27,8 @@ def stored_events(book: Book, run_id: str, after: int = 0) -> Iterator[Stored]:
     Raises:
         JournalCorrupt: What is stored is not what was written. What came before it has been given by then.
     """
-    while page := book.events(run_id, after=after, limit=PAGE):
-        yield from page
+    while page := book.events(run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
         after = page[-1].seq
-        if len(page) < PAGE:
-            return
+        page.reverse()
+        while page:  # what was given is let go of
+            yield page.pop()

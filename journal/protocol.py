@@ -109,8 +109,17 @@ class Journal(Protocol):
         """Queue an append. Never blocks on the disk; one writer commits everything queued in one transaction."""
         ...
 
-    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+    def events(
+        self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
+    ) -> list[Stored]:
         """Give the committed events of a run with sequence numbers above ``after``, checked against the hash chain.
+
+        Args:
+            run_id: The run.
+            after: The sequence number before the first that is wanted.
+            limit: Most events to give; None for all.
+            most_bytes: Give no more once those that were found have this many bytes together; None for no such bound.
+                One event is given in any case, where there is one.
 
         Raises:
             JournalCorrupt: What is stored is not what was written.

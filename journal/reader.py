@@ -1,10 +1,10 @@
 """Reading the SQLite journal: a few read-only connections, lent to whichever thread asks."""
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 
@@ -29,6 +29,22 @@ RUN = (
 )
 TIMER = "SELECT run_id, key, due FROM timers t"
 MARK = "SELECT run_id, kind, name, seq FROM marks"
+
+
+Row: TypeAlias = tuple[int, bytes, bytes]
+"""Sequence number, body and hash of an event."""
+
+
+def _page(found: Iterable[Row], after: int, most_bytes: int | None) -> tuple[list[Row], bool]:
+    """Take rows until they have so many bytes; say whether that ended it. Only rows above ``after`` count."""
+    rows: list[Row] = []
+    size = 0
+    for row in found:
+        rows.append(row)
+        size += len(row[1] or b"") if row[0] > after else 0
+        if most_bytes is not None and size >= most_bytes:
+            return rows, True
+    return rows, False
 
 
 class Reader:
@@ -69,14 +85,14 @@ class Reader:
                 return
         connection.close(force=True)
 
-    def events(self, run_id: str, after: int, limit: int | None) -> list[Stored]:
+    def events(self, run_id: str, after: int, limit: int | None, most_bytes: int | None = None) -> list[Stored]:
         """See ``Journal.events``."""
         with self.connection() as connection:
             # The index line is read first: events are only ever added, so those it counts must all be found after it.
             known = connection.execute("SELECT last_seq, head FROM runs WHERE id = ?", (run_id,)).fetchone()
             count = -1 if limit is None else limit + bool(after)
-            rows: list[tuple[int, bytes, bytes]] = connection.execute(EVENTS, (run_id, after, count)).fetchall()
-        self._check(run_id, after, rows, known, whole=limit is None or len(rows) < count)
+            rows, cut = _page(connection.execute(EVENTS, (run_id, after, count)), after, most_bytes)
+        self._check(run_id, after, rows, known, whole=not cut and (limit is None or len(rows) < count))
         return [Stored(seq, self._decode(run_id, seq, body)) for seq, body, _ in rows if seq > after]
 
     def _check(self, run_id: str, after: int, rows: list[Any], known: Any, *, whole: bool) -> None:

@@ -78,9 +78,11 @@ class SqliteJournal:
             raise JournalError(msg)
         self._group.append(append)
 
-    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+    def events(
+        self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
+    ) -> list[Stored]:
         """See ``Journal.events``."""
-        return self._reader.events(run_id, after, limit)
+        return self._reader.events(run_id, after, limit, most_bytes)
 
     def run(self, run_id: str) -> RunRow | None:
         """See ``Journal.run``."""

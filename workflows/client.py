@@ -193,7 +193,13 @@ class _Reads:
     def steps(self, run_id: str) -> list[StepRecord]:
         return _STEPS.validate_json(self._wire.get(_path(run_id, "steps")))
 
-    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+    def events(
+        self,
+        run_id: str,
+        after: int = 0,
+        limit: int | None = None,
+        most_bytes: int | None = None,  # noqa: ARG002  the server bounds what it holds
+    ) -> list[Stored]:
         found: list[Stored] = []
         while limit is None or len(found) < limit:
             size = PAGE if limit is None else min(PAGE, limit - len(found))

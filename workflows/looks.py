@@ -34,7 +34,9 @@ class Looks(Protocol):
         """Give the steps of a run with their attempts."""
         ...
 
-    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
+    def events(
+        self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
+    ) -> list[Stored]:
         """Give the events of a run with sequence numbers above ``after``, at most ``limit`` of them."""
         ...
 

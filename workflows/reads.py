@@ -132,13 +132,15 @@ class Reads:
         """Give the steps of a run with their attempts, in the order in which they were asked for."""
         return step_records(self.fold(run_id))
 
-    def events(self, run_id: str, after: int = 0, limit: int | None = None) -> list[Stored]:
-        """Give the events of a run with sequence numbers above ``after``, at most ``limit`` of them.
+    def events(
+        self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
+    ) -> list[Stored]:
+        """Give the events of a run with sequence numbers above ``after``; see ``Journal.events``.
 
         Raises:
             RunNotFound: There is no such run.
         """
-        stored = self.journal.events(run_id, after=after, limit=limit)
+        stored = self.journal.events(run_id, after=after, limit=limit, most_bytes=most_bytes)
         if not stored and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         return stored
