@@ -23,6 +23,7 @@ from understudy.messages.frames import (
     CheckArguments,
     CheckMessage,
     CheckResult,
+    CheckSignal,
     DescribeApp,
     Diverge,
     EndProgram,
@@ -145,7 +146,7 @@ class ProgramHost:
             case EndProgram(run_id=run_id):
                 if (program := self._programs.get(run_id)) is not None:
                     self._end(program)
-            case CheckArguments() | CheckResult() | CheckMessage() | DescribeApp():
+            case CheckArguments() | CheckResult() | CheckMessage() | CheckSignal() | DescribeApp():
                 self._work.append(message)
             case Stop():
                 self._loop.leave()

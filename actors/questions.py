@@ -6,6 +6,7 @@ from understudy.actors.app import describe
 from understudy.actors.definitions import check_arguments, check_result
 from understudy.actors.failure import describe_exception, explain
 from understudy.actors.sessions import check_message
+from understudy.actors.signals import check_signal
 from understudy.messages.errors import UnderstudyError
 from understudy.messages.failures import Fault
 from understudy.messages.frames import (
@@ -14,12 +15,13 @@ from understudy.messages.frames import (
     CheckArguments,
     CheckMessage,
     CheckResult,
+    CheckSignal,
     DescribeApp,
     MessageChecked,
     ResultChecked,
 )
 
-Question: TypeAlias = DescribeApp | CheckArguments | CheckResult | CheckMessage
+Question: TypeAlias = DescribeApp | CheckArguments | CheckResult | CheckMessage | CheckSignal
 Answer: TypeAlias = AppDescribed | ArgumentsChecked | ResultChecked | MessageChecked
 
 
@@ -36,6 +38,8 @@ def answer(question: Question) -> Answer:
             return check_result(id_, ref, value)
         case CheckMessage(id=id_, session=session, name=name, value=value):
             return check_message(id_, session, name, value)
+        case CheckSignal(id=id_, name=name, value=value):
+            return check_signal(id_, name, value)
         case DescribeApp(id=id_):
             return AppDescribed(id=id_, definitions=describe())
 
@@ -52,7 +56,7 @@ def fault(question: Question, error: BaseException) -> Answer:
             return ArgumentsChecked(id=id_, faults=faults)
         case CheckResult(id=id_):
             return ResultChecked(id=id_, faults=faults)
-        case CheckMessage(id=id_):
+        case CheckMessage(id=id_) | CheckSignal(id=id_):
             return MessageChecked(id=id_, faults=faults)
         case DescribeApp(id=id_):
             return AppDescribed(id=id_, definitions=(), faults=faults)

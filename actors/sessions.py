@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from understudy.actors.definitions import Definition, all_definitions, suggestion
 from understudy.actors.site import Site
+from understudy.actors.strict import extra_fields
 from understudy.actors.values import Faults, Form, faults, sentence
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput
@@ -111,7 +112,7 @@ class SessionDefinition(Definition):
         return name, self._form(name).dump(message)
 
     def read_message(self, name: str, value: Json) -> BaseModel:
-        """Give the message that JSON stands for; an empty name leaves it to the value which type it is.
+        """Give the message on record that JSON stands for; an empty name leaves it to the value which type it is.
 
         Raises:
             InvalidInput: It does not fit; every field at fault is named.
@@ -136,10 +137,54 @@ class SessionDefinition(Definition):
     def _taken(self) -> str:
         return " or ".join(self.messages)
 
+    def take_message(self, name: str, value: Json) -> BaseModel:
+        """Give the message that somebody sends, which holds no field that its model has not.
+
+        An empty name leaves it to the value which type it is: the only one that it fits. Models that allow extra fields
+        are looked at where no other one fits.
+
+        Raises:
+            InvalidInput: It does not fit, or fits several types; every field at fault is named.
+        """
+        if name or len(self.messages) == 1:
+            return self._strictly(name or next(iter(self.messages)), value)
+        fitting: dict[str, BaseModel] = {}
+        faulty: dict[str, Faults] = {}
+        for each in self.messages:
+            try:
+                fitting[each] = self._strictly(each, value)
+            except InvalidInput as error:
+                faulty[each] = error.errors
+        closed = {each: read for each, read in fitting.items() if self.messages[each].model_config.get("extra") is None}
+        found = closed or fitting
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if found:
+            types = " and ".join(found)
+            what = f"it fits {types}: say which of them it is by the type's name"
+        else:
+            fewest = min(map(len, faulty.values()))
+            close = {each: wrong for each, wrong in faulty.items() if len(wrong) == fewest}
+            if len(close) == 1:
+                (each, wrong), *_ = close.items()
+                msg = f"the message is no {self._taken()}, and does not fit {each}: {sentence(wrong)}"
+                raise InvalidInput(msg, wrong)
+            what = f"it fits none of {self._taken()}: " + "; ".join(
+                f"as {each}, {sentence(wrong)}" for each, wrong in faulty.items()
+            )
+        raise InvalidInput(f"the message cannot be taken: {what}", (("message", what),))  # noqa: EM102  said twice
+
+    def _strictly(self, name: str, value: Json) -> BaseModel:
+        message = self.read_message(name, value)
+        if found := _placed(extra_fields(message, value)):
+            msg = f"the message does not fit {name}: {sentence(found)}"
+            raise InvalidInput(msg, found)
+        return message
+
     def check_message(self, id_: str, name: str, value: Json) -> MessageChecked:
         """Answer whether a message fits: it in its normal form, or everything that is wrong with it."""
         try:
-            read, normal = self.write_message(self.read_message(name, value))
+            read, normal = self.write_message(self.take_message(name, value))
         except InvalidInput as error:
             wrong = tuple(Fault(field=field, sentence=what) for field, what in error.errors)
             return MessageChecked(id=id_, faults=wrong)

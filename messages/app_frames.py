@@ -14,6 +14,7 @@ __all__ = [
     "CheckArguments",
     "CheckMessage",
     "CheckResult",
+    "CheckSignal",
     "Definition",
     "DescribeApp",
     "MessageChecked",
@@ -36,6 +37,16 @@ class CheckMessage(Message):
     session: str
     name: str
     """Of the message's type; empty where the value is to say which."""
+    value: Json
+
+
+class CheckSignal(Message):
+    """Ask whether anything in the app could take a message to one of its runs."""
+
+    type: Literal["signal.check"] = "signal.check"
+    id: str
+    name: str
+    """Of the message's type."""
     value: Json
 
 
@@ -112,7 +123,7 @@ class ResultChecked(Message):
 
 
 class MessageChecked(Message):
-    """The answer to ``CheckMessage``: the message in its normal form, or all that is wrong with it."""
+    """The answer to ``CheckMessage`` and ``CheckSignal``: the message in its normal form, or what is wrong with it."""
 
     type: Literal["message.checked"] = "message.checked"
     id: str

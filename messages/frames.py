@@ -72,6 +72,7 @@ ToWorker: TypeAlias = Annotated[
     | DescribeApp
     | CheckArguments
     | CheckResult
+    | CheckSignal
     | CheckMessage
     | Abort
     | Stop,

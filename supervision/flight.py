@@ -20,6 +20,7 @@ _NAME_OF_WORK: Final[dict[type[Any], str]] = {
     frames.CheckArguments: "id",
     frames.CheckResult: "id",
     frames.CheckMessage: "id",
+    frames.CheckSignal: "id",
 }
 """By type of frame: the field that its answers repeat."""
 
@@ -43,6 +44,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
     frames.CheckArguments: frozenset({frames.ArgumentsChecked}),
     frames.CheckResult: frozenset({frames.ResultChecked}),
     frames.CheckMessage: frozenset({frames.MessageChecked}),
+    frames.CheckSignal: frozenset({frames.MessageChecked}),
 }
 
 

@@ -111,6 +111,10 @@ class Tree:
         found = self._pools.get(key)
         return (found if found is not None else self._begin(key, limits)).actor_ref
 
+    def has_loaded(self, app: str) -> bool:
+        """Say whether a backend has an app loaded, so that its workers can be asked something without a wait."""
+        return any(house.loaded for (name, _), house in self._houses.items() if name == app)
+
     def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> "pykka.ActorRef[PoolActor]":
         """Give a job to its pool, and the pool's ref to the caller: later words about the job go to that one."""
         ref = self.pool(key, limits)

@@ -41,13 +41,14 @@ from understudy.messages.commands import (
     Workers,
 )
 from understudy.messages.equality import same
-from understudy.messages.errors import WorkerNotFound
+from understudy.messages.errors import UnderstudyError, WorkerNotFound
 from understudy.messages.events import RunStarted, StepFailed
 from understudy.messages.frames import (
     AppDescribed,
     ArgumentsChecked,
     CheckArguments,
     CheckMessage,
+    CheckSignal,
     DescribeApp,
     MessageChecked,
 )
@@ -56,6 +57,7 @@ from understudy.messages.policy import OnFailure
 from understudy.messages.records import WorkflowRecord
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.approving import Find, prepare_decision
+from understudy.workflows.fold import fold_all
 from understudy.workflows.helm import run_id
 from understudy.workflows.ids import REDRIVE, id_fault, message_key_fault
 from understudy.workflows.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
@@ -66,9 +68,12 @@ from understudy.workflows.schedule_clerk import ScheduleClerk
 from understudy.workflows.schedules import Schedules
 from understudy.workflows.session import key_fault
 from understudy.workflows.sizes import arguments_too_long, message_too_long
+from understudy.workflows.state import RunState
 
 LONGEST_ORIGIN = 180
 """Characters of a run's id that the id of its fork begins with."""
+SIGNAL_TIMEOUT = 5.0
+"""Seconds that a message to a run waits for a worker to look at it; it is taken unseen where all are busy."""
 
 
 class Clerk:
@@ -100,10 +105,8 @@ class Clerk:
                 return await self.start(command)
             case CancelRun(run_id=run_id, reason=reason, within=within):
                 return await self._post.tell_run(run_id, Cancel(reason, within))
-            case SignalRun(run_id=run_id, name=name, value=value, key=key):
-                if (refused := message_too_long(value) or _no_key(key)) is not None:
-                    return refused
-                return await self._post.tell_run(run_id, Signal(name, value, key))
+            case SignalRun():
+                return await self._signal(command)
             case DecideApproval(args=args):
                 if (long := message_too_long(args, "the edit")) is not None:
                     return long
@@ -255,6 +258,50 @@ class Clerk:
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._runs.retries.retry(run_id, answer.set_result)
         return await answer
+
+    async def _signal(self, command: SignalRun) -> Reply:
+        """Bring a message to a run. Where its app is loaded a worker looks first whether anything could take it."""
+        name, value = command.name, command.value
+        if (refused := message_too_long(value) or _no_key(command.key)) is not None:
+            return refused
+        session, slash, key = command.run_id.partition("/")
+        if slash and "/" not in key:
+            told = TellSession(app="", session=session, session_key=key, name=name, value=value, key=command.key)
+            return await self._message(told)
+        app = await self._post.app_of(command.run_id)
+        if self._tree.has_loaded(app) and (wrong := await self._wrong_signal(app, command)) is not None:
+            return wrong
+        return await self._post.tell_run(command.run_id, Signal(name, value, command.key))
+
+    async def _wrong_signal(self, app: str, command: SignalRun) -> Refused | None:
+        """Say why nothing could take a message; None where something could, or nobody can tell in time."""
+        try:
+            async with asyncio.timeout(SIGNAL_TIMEOUT):
+                checked = await self._questions.ask(
+                    app, lambda token: CheckSignal(id=token, name=command.name, value=command.value)
+                )
+        except TimeoutError:
+            return None
+        if not isinstance(checked, MessageChecked) or not checked.faults:
+            return None
+        if checked.faults[0].field == "type" and command.name in await self._awaited(command.run_id):
+            return None  # it awaits a model that was made while it ran
+        faults = "; ".join(
+            f"{fault.field}: {fault.sentence}" if fault.field else fault.sentence for fault in checked.faults
+        )
+        message = f"run {command.run_id} could not take the message {command.name}: {faults}"
+        return Refused(code="invalid", message=message, faults=checked.faults)
+
+    async def _awaited(self, run_id: str) -> set[str]:
+        """Give the types of the messages that a run awaits at this moment."""
+        if (state := self._runs.state(run_id)) is not None:
+            return set(state.receives.values())
+        found: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
+        self._runs.read(lambda: fold_all(self._runs.events(run_id)), found.set_result, found.set_exception)
+        try:
+            return set((await found).receives.values())
+        except (UnderstudyError, ValueError, LookupError):  # who takes the message will say so
+            return set()
 
     # ------------------------------------------------------------ sessions
 

@@ -13,7 +13,7 @@ from tests.acceptance import harness
 from tests.acceptance.apps import mail
 from tests.support import eventually
 from understudy import Orchestrator, RunEnded, RunFailed, RunNotFound, receive
-from understudy.messages.commands import SignalRun
+from understudy.messages.commands import Accepted, Refused, SignalRun
 from understudy.messages.events import MessageRefused
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -49,13 +49,47 @@ def test_a_wait_ends_at_its_limit_and_a_later_message_is_for_the_next_wait(orche
     assert run.result(30) == "gave up, then 3"
 
 
-def test_a_message_that_does_not_fit_is_refused_by_field_and_the_run_waits_on(orchestrator):
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("Go", {"n": "many"}, "n: "),
+        ("Go", {"n": 1, "m": 2}, "m: there is no such field"),
+        ("Go", [], "object"),
+        ("Goo", {"n": 1}, "nothing in the app is called 'Goo'; did you mean `Go`"),
+    ],
+)
+def test_a_message_that_nothing_in_the_app_could_take_is_refused_where_it_is_sent(orchestrator, name, value, says):
     run = orchestrator.start(mail.collect, 1)
-    orchestrator.send(SignalRun(run_id=run.id, name="Go", value={"n": "many"}))
+    eventually(lambda: run.status == "waiting", 60)
+    reply = orchestrator.send(SignalRun(run_id=run.id, name=name, value=value))
+    assert isinstance(reply, Refused)
+    assert reply.code == "invalid"
+    assert says in reply.message
+    assert not [stored for stored in run.events() if stored.event.type == "message.received"]
     run.signal(mail.Go(n=2))
     assert run.result(30) == [2]
-    (refused,) = [stored.event for stored in run.events() if isinstance(stored.event, MessageRefused)]
-    assert "does not fit Go: n:" in refused.reason
+
+
+def test_a_message_that_came_unseen_and_does_not_fit_is_refused_by_the_run_which_waits_on(home, mark, tmp_path):
+    """Nobody looks at it where no worker has the app loaded: a run that waits is woken by the message alone."""
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator:
+        run = orchestrator.start(mail.collect, 1, id="collects")
+        eventually(lambda: run.status == "waiting", 60)
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator:
+        run = orchestrator.get("collects")
+        assert isinstance(orchestrator.send(SignalRun(run_id=run.id, name="Go", value={"n": "many"})), Accepted)
+        refused = lambda: [each.event for each in run.events() if isinstance(each.event, MessageRefused)]  # noqa: E731
+        assert "does not fit Go: n:" in eventually(refused, 60)[0].reason
+        run.signal(mail.Go(n=2))
+        assert run.result(30) == [2]
+
+
+def test_a_model_that_is_made_while_the_workflow_runs_can_be_sent(orchestrator):
+    run = orchestrator.start(mail.makes_its_own)
+    eventually(lambda: run.status == "waiting", 60)
+    eventually(lambda: orchestrator._engine.runs.statistics()["live"] == 0, 60)  # nor in memory
+    assert isinstance(orchestrator.send(SignalRun(run_id=run.id, name="Local7", value={"n": 3})), Accepted)
+    assert run.result(30) == 3
 
 
 def test_a_run_that_waits_for_a_message_holds_nothing_and_is_woken_by_it(orchestrator):

@@ -1,6 +1,6 @@
 """Workflows that wait for messages."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from tests.acceptance.apps.running import note
 from understudy import receive, workflow
@@ -40,3 +40,10 @@ async def impatient() -> str:
 @workflow
 async def wrong() -> None:
     await receive(int)  # type: ignore[type-var]
+
+
+@workflow
+async def makes_its_own() -> int:
+    """Await a message of a model whose name stands nowhere."""
+    model = create_model("Local" + str(3 + 4), n=(int, ...))
+    return (await receive(model)).n
