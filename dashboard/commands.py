@@ -30,6 +30,7 @@ class Way:
 
 
 WAYS: Final = (
+    Way("/runs/resume", c.ResumeParked, c.Resumed),
     Way("/runs/{run_id}/signal", c.SignalRun),
     Way("/runs/{run_id}/pause", c.PauseRun),
     Way("/runs/{run_id}/resume", c.ResumeRun),

@@ -6,26 +6,31 @@ from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
-from understudy.dashboard.desk import AtDesk
+from understudy.dashboard.desk import AtDesk, Desk
 from understudy.dashboard.prometheus import exposition
-from understudy.messages.commands import ListWorkers, Workers
-from understudy.metrics.figures import Metrics
+from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
+from understudy.metrics.figures import Metrics, pool_figures
 
 router = APIRouter()
 figures = APIRouter()
 
 
 class Health(BaseModel):
-    """That it works."""
+    """That it works, and whether all of its pools do."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok", "degraded"] = "ok"
+    pools: dict[str, str] | None = None
+    """Pools that are ``"short"`` or ``"degraded"``; why, only the API says."""
 
 
-@router.get("/healthz", openapi_extra={"security": []})
+@router.get("/healthz", openapi_extra={"security": []}, response_model_exclude_none=True)
 async def healthz(desk: AtDesk) -> Health:
     """Say that the orchestrator works. The only thing that is said without a token."""
     desk.orchestrator.check_alive()
-    return Health()
+    tree = await desk.send(ShowTree())
+    assert isinstance(tree, Tree)
+    troubled = {pool.pool: pool.status for pool in pool_figures(tree.root) if pool.detail}
+    return Health(status="degraded" if "degraded" in troubled.values() else "ok", pools=troubled or None)
 
 
 @router.get(
@@ -37,11 +42,18 @@ async def prometheus(desk: AtDesk) -> Any:
     """Give the figures of all runs, and of the workers of this moment, as Prometheus reads them."""
     workers = await desk.send(ListWorkers())
     assert isinstance(workers, Workers)
-    metrics = await desk.look(desk.reads.metrics)
+    metrics = await _metrics(desk)
     return Response(await desk.look(exposition, metrics, workers.workers), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @figures.get("/metrics")
 async def metrics(desk: AtDesk) -> Metrics:
     """Give the figures of all runs: latencies, retries, crashes and success rates per workflow and step."""
-    return await desk.look(desk.reads.metrics)
+    return await _metrics(desk)
+
+
+async def _metrics(desk: Desk) -> Metrics:
+    tree = await desk.send(ShowTree())
+    assert isinstance(tree, Tree)
+    figures = await desk.look(desk.reads.metrics)
+    return figures.model_copy(update={"pools": pool_figures(tree.root)})

@@ -35,6 +35,7 @@ class _Figures(Collector):
         yield from self._steps()
         yield from self._attempts()
         yield from self._workers()
+        yield from self._pools()
 
     def _runs(self) -> Iterator[Metric]:
         runs = GaugeMetricFamily("understudy_runs", "Runs in the journal.", labels=("workflow", "status"))
@@ -98,6 +99,18 @@ class _Figures(Collector):
             if one.rss_bytes is not None:
                 memory.add_metric((one.kind, one.id), one.rss_bytes)
         yield from (alive, memory)
+
+    def _pools(self) -> Iterator[Metric]:
+        labels = ("app", "pool")
+        status = GaugeMetricFamily("understudy_pool_status", "1 for the status a pool has.", labels=(*labels, "status"))
+        escalations = CounterMetricFamily("understudy_pool_escalations", "Times a pool has given up.", labels=labels)
+        restarts = CounterMetricFamily("understudy_pool_restarts", "Lives of workers after the first.", labels=labels)
+        for pool in self.metrics.pools:
+            for each in ("running", "short", "degraded"):
+                status.add_metric((pool.app, pool.pool, each), pool.status == each)
+            escalations.add_metric((pool.app, pool.pool), pool.escalations)
+            restarts.add_metric((pool.app, pool.pool), pool.restarts)
+        yield from (status, escalations, restarts)
 
 
 def _quantiles(name: str, text: str, labels: Sequence[str]) -> GaugeMetricFamily:

@@ -10,9 +10,9 @@ from understudy.messages.records import RunStatus
 
 EntryKind: TypeAlias = Literal["run", "session", "schedule"]
 """What an entry of the run index is."""
-MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing"]
+MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing", "stranded"]
 """What is looked for by name: a message by its key, one that was set aside, a question that waits for a person, a
-message that has not arrived where it was sent."""
+message that has not arrived where it was sent, a run that is parked until a pool works again."""
 
 
 @dataclass(frozen=True, slots=True)

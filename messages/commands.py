@@ -86,6 +86,15 @@ class ResumeRun(Message):
     """What it names takes the place of the same in the run's budget: new totals, and not additions."""
 
 
+class ResumeParked(Message):
+    """Let every run, or every session, that is parked go on."""
+
+    type: Literal["parked.resume"] = "parked.resume"
+    kind: Literal["run", "session"] = "run"
+    name: str | None = None
+    """Only those of this workflow or handler."""
+
+
 class RetryRun(Message):
     """Let a run that failed or was cancelled go on from the step whose failure ended it."""
 
@@ -252,6 +261,7 @@ Command: TypeAlias = Annotated[
     | DecideApproval
     | PauseRun
     | ResumeRun
+    | ResumeParked
     | RetryRun
     | ForkRun
     | TellSession
@@ -277,6 +287,13 @@ class Accepted(Message):
     created: bool = True
     number: int = 0
     """For a message: its number in the run or session."""
+
+
+class Resumed(Message):
+    """Which parked runs or sessions were told to go on."""
+
+    type: Literal["resumed"] = "resumed"
+    run_ids: tuple[str, ...]
 
 
 RefusalCode: TypeAlias = Literal[
@@ -353,5 +370,5 @@ class App(Message):
 
 
 Reply: TypeAlias = Annotated[
-    Accepted | Refused | TurnAnswered | Workers | Schedules | Tree | App, Field(discriminator="type")
+    Accepted | Resumed | Refused | TurnAnswered | Workers | Schedules | Tree | App, Field(discriminator="type")
 ]

@@ -335,6 +335,8 @@ class RunParked(Event):
     """What happened and what mends it."""
     difference: Difference | None = None
     """Where the code has changed: what the journal holds, and what is asked for now."""
+    pool: str = ""
+    """Name of the pool that had given up, where that is the reason: the run goes on by itself once the pool does."""
 
 
 class RunPaused(Event):

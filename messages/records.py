@@ -191,5 +191,7 @@ class ActorRecord(Message):
     strategy: str | None = None
     pid: int | None = None
     restarts: int = 0
+    escalations: int = 0
+    """For a pool: how often it has given up because its workers died as often as they were started."""
     detail: str = ""
     children: tuple["ActorRecord", ...] = ()

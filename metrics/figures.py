@@ -42,7 +42,7 @@ from understudy.messages.events import (
 )
 from understudy.messages.failures import Outcome
 from understudy.messages.policy import StepKind
-from understudy.messages.records import RunStatus
+from understudy.messages.records import ActorRecord, RunStatus
 from understudy.metrics.percentiles import Spread, spread
 
 
@@ -120,12 +120,47 @@ class Totals(Message):
     """Worker processes that died under a step or a program and were replaced."""
 
 
+class PoolFigures(Message):
+    """How one pool of workers does."""
+
+    app: str
+    pool: str
+    status: str
+    """``"running"``, ``"short"`` where it cannot begin as many workers as it should, ``"degraded"`` where it has given
+    up for a while."""
+    workers: int
+    restarts: int
+    escalations: int
+    """How often it has given up."""
+    detail: str = ""
+    """Why it is short or degraded, for a person."""
+
+
 class Metrics(Message):
     """Everything that the journal's events add up to."""
 
     totals: Totals
     workflows: tuple[WorkflowFigures, ...]
     """By name."""
+    pools: tuple[PoolFigures, ...] = ()
+    """Of the orchestrator that runs at this moment; none where nobody asked it."""
+
+
+def pool_figures(root: ActorRecord) -> tuple[PoolFigures, ...]:
+    """Give the figures of every pool of a supervision tree."""
+    return tuple(
+        PoolFigures(
+            app=app.id,
+            pool=pool.id,
+            status=pool.status,
+            workers=len(pool.children),
+            restarts=pool.restarts,
+            escalations=pool.escalations,
+            detail=pool.detail if pool.status in {"short", "degraded"} else "",
+        )
+        for app in root.children
+        for pool in app.children
+    )
 
 
 def figures(runs: Iterable[tuple[str, Iterable[Recorded]]]) -> Metrics:

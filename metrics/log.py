@@ -23,7 +23,7 @@ from understudy.metrics.sentences import describe, printable, shorten
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["Level", "configure", "describe", "record", "record_worker", "silence"]
+__all__ = ["Level", "configure", "describe", "record", "record_pool", "record_worker", "silence"]
 
 Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -149,6 +149,22 @@ def record_worker(
     fields = {"event": f"worker.{what}", "worker": worker, "pid": pid, "incarnation": incarnation}
     sentence = f"worker {worker} (pid {pid}, life {incarnation}) {what}" + (f": {detail}" if detail else "")
     logger.bind(**fields).log(level, printable(shorten(sentence)))
+
+
+def record_pool(*, pool: str, app: str, what: str, detail: str = "") -> None:
+    """Log a change in a pool's life; any thread.
+
+    Args:
+        pool: Its name.
+        app: Whose workers it has.
+        what: ``"short"``, ``"degraded"``, ``"reopened"`` or ``"recovered"``.
+        detail: Why, for a person.
+    """
+    level: Level = "WARNING" if what in {"short", "degraded"} else "INFO"
+    if _threshold is None or NUMBERS[level] < _threshold:
+        return
+    sentence = f"pool {pool} of {app} is {what}" + (f": {detail}" if detail else "")
+    logger.bind(event=f"pool.{what}", pool=pool, app=app).log(level, printable(shorten(sentence)))
 
 
 def _level(event: AnyEvent) -> Level:

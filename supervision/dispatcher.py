@@ -129,7 +129,7 @@ class Dispatcher:
         """Take a job."""
         refusal = self.refusal()
         if refusal is not None:
-            self._say(job, Unavailable(job.token, refusal))
+            self._say(job, self._unavailable(job, refusal))
             return
         self._flights[job.token] = flight = Flight(job)
         if self.roster.annexes is not None and self._near_zygotes.is_grave(job, job.zygotes_lost):
@@ -551,7 +551,11 @@ class Dispatcher:
         """Tell everyone who waits for a worker that none will come."""
         for flight in self._queues.take_all():
             del self._flights[flight.job.token]
-            self._say(flight.job, Unavailable(flight.job.token, reason))
+            self._say(flight.job, self._unavailable(flight.job, reason))
+
+    def _unavailable(self, job: Job, reason: str) -> Unavailable:
+        passing = self._refusal is None
+        return Unavailable(job.token, reason, pool=self.roster.key.name if passing else "")
 
     def refuse_questions(self, reason: str) -> None:
         """Tell those who ask something for a person: they have not the time to wait until a worker can be begun."""

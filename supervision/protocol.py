@@ -69,6 +69,8 @@ class Unavailable:
     reason: str
     unsendable: bool = False
     """Whether it is the job's own fault: its frame is too long for any worker."""
+    pool: str = ""
+    """Name of the pool where that takes work again by itself, after a while."""
 
 
 JobEvent: TypeAlias = Assigned | Answered | Lost | Unavailable

@@ -129,6 +129,8 @@ class Roster:
         """Lives that had to go between two jobs, in all slots there ever were."""
         self.crashes = 0
         """Deaths charged to a job."""
+        self.escalations = 0
+        """How often the pool has given up."""
         self.refusal: str | None = None
         """Why no work is taken at the moment; read through ``is_degraded``."""
         self._means = means
@@ -374,6 +376,7 @@ class Roster:
     def degrade(self, reason: str, pause: float, slot: Slot | None = None, end: Exit | None = None) -> None:
         """Take no work for ``pause`` seconds: workers that live go on with what they have, nothing new is begun."""
         self.refusal = reason
+        self.escalations += 1
         self._degraded_until = self.loop.time() + pause
         self.loop.call_at(self._degraded_until, self._reopen)
         self._troubled = True

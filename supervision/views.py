@@ -58,6 +58,7 @@ def pool_record(roster: Roster, refusal: str | None, waiting: int) -> ActorRecor
         status=pool_status(roster, refusal),
         strategy=roster.policy.strategy,
         restarts=roster.restarts,
+        escalations=roster.escalations,
         detail=refusal or roster.shortage or figures,
         children=tuple(
             ActorRecord(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from understudy.messages.failures import Exit
 from understudy.supervision.protocol import PoolKey
@@ -16,6 +16,9 @@ its place as it was planned, which counts as no death.
 Of the pool: it cannot begin as many workers as it should; it has given up for a while; it takes jobs again; a worker of
 it has become ready since it was short or had given up.
 """
+
+OF_POOLS: Final[frozenset[Happening]] = frozenset({"short", "degraded", "reopened", "recovered"})
+"""What happens to pools and not to workers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import assert_never
 
 from understudy.messages.base import Json
@@ -28,6 +29,8 @@ from understudy.messages.commands import (
     Refused,
     Reply,
     RestartWorker,
+    Resumed,
+    ResumeParked,
     ResumeRun,
     ResumeSchedule,
     RetryRun,
@@ -116,6 +119,8 @@ class Clerk:
                 return await self._post.tell_run(run_id, Pause(reason))
             case ResumeRun(run_id=run_id, budget=budget):
                 return await self._post.tell_run(run_id, Resume(budget))
+            case ResumeParked():
+                return await self._resume_parked(command)
             case RetryRun(run_id=run_id):
                 return await self._retry(run_id)
             case ForkRun():
@@ -250,6 +255,14 @@ class Clerk:
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._runs.forks.fork(command, new, answer.set_result)
         return await answer
+
+    async def _resume_parked(self, command: ResumeParked) -> Reply:
+        """Let everything that is parked go on, the one that was started first before the others."""
+        find = partial(self._runs.parked, command.kind, command.name)
+        run_ids: list[str] = await asyncio.get_running_loop().run_in_executor(None, find)
+        for each in run_ids:
+            await self._post.tell_run(each, Resume(None))
+        return Resumed(run_ids=tuple(run_ids))
 
     async def _retry(self, run_id: str) -> Reply:
         """Let a run that has ended go on."""

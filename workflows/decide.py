@@ -106,6 +106,8 @@ def _resume(state: RunState, happened: do.Resume, moment: Moment, out: Decision)
     budget = raised_budget(state, happened)
     if (state.halted is None and budget is None) or (state.halted == "parked" and happened.unless_parked):
         return
+    if happened.pool is not None and happened.pool != state.stranded:
+        return
     out.events.append(ev.RunResumed(at=moment.now, budget=budget))
     if state.halted is None:
         return
@@ -162,13 +164,15 @@ def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: De
     if happened.unsendable and state.letter is not None:  # which would be no shorter the next time
         turn_failed(state, Failure(outcome="error", type="TooLong", message=happened.reason), moment, out)
     else:
-        _park(state, happened.reason, moment, out)
+        _park(state, happened.reason, moment, out, pool=happened.pool)
 
 
-def _park(state: RunState, reason: str, moment: Moment, out: Decision, difference: Difference | None = None) -> None:
+def _park(
+    state: RunState, reason: str, moment: Moment, out: Decision, difference: Difference | None = None, pool: str = ""
+) -> None:
     if state.halted != "parked":
         reason = why_parked(state, reason)
-        out.events.append(ev.RunParked(at=moment.now, reason=reason, difference=difference))
+        out.events.append(ev.RunParked(at=moment.now, reason=reason, difference=difference, pool=pool))
         out.now.append(do.EndProgram())
         out.then.append(do.Announce())
 

@@ -32,7 +32,7 @@ from understudy.supervision.generation import GenerationLock
 from understudy.supervision.protocol import Backend, Pool, PoolKey
 from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree
-from understudy.supervision.worker_events import WorkerEvent
+from understudy.supervision.worker_events import OF_POOLS, WorkerEvent
 from understudy.workflows.backends import make_backend
 from understudy.workflows.clerk import Clerk
 from understudy.workflows.clock import Clock
@@ -46,6 +46,7 @@ from understudy.workflows.reads import Reads
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedules import Schedules
 from understudy.workflows.services import Services
+from understudy.workflows.stranded import Stranded
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
@@ -134,9 +135,10 @@ class Engine:
         report_exhaustion(self.reactor.loop, "commands from other processes")
         self.reactor.start()
         self._closers.append(self.reactor.stop)
-        self._tree = Tree(self.reactor, partial(self._backend, generation), pools=pools, on_event=_log_worker)
+        self._tree = Tree(self.reactor, partial(self._backend, generation), pools=pools, on_event=self._hear)
         self._closers.append(self._end_processes)
         self.runs = Runs()
+        self._stranded = Stranded(self.runs, self.reactor.loop.call_later)
         self.schedules = Schedules()
         self._post = PostOffice(self.runs, self.journal, clock.time)
         self._closers.append(self._stop_runs)
@@ -235,6 +237,12 @@ class Engine:
 
     # ------------------------------------------------------------ what the parts ask for
 
+    def _hear(self, event: WorkerEvent) -> None:
+        """Take what happens to workers and pools. Reactor's thread."""
+        _log_worker(event)
+        if event.kind in OF_POOLS and not self.closed:
+            self._stranded.hear(event)
+
     def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
         return make_backend(app, pool, self.reactor.loop, generation)
 
@@ -273,6 +281,7 @@ class Engine:
     def recover(self) -> None:
         """Take up the runs and schedules that the journal says are not over. Any thread."""
         self.reactor.call(self.runs.recover)
+        self.reactor.call(self._stranded.recover)
         self.reactor.call(self.schedules.recover)
 
     def carry_out(self, command: Command) -> Reply:
@@ -403,6 +412,9 @@ def _place(journal: str | os.PathLike[str] | None, home: Home) -> str:
 
 
 def _log_worker(event: WorkerEvent) -> None:
-    """Log what happened to a worker. Reactor's thread."""
+    """Log what happened to a worker, or to a whole pool. Reactor's thread."""
     detail = event.detail or (event.exit.sentence() if event.exit is not None else "")
+    if event.kind in OF_POOLS:
+        log.record_pool(pool=event.pool.name, app=event.pool.app, what=event.kind, detail=detail)
+        return
     log.record_worker(worker=event.worker, pid=event.pid, incarnation=event.incarnation, what=event.kind, detail=detail)

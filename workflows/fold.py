@@ -183,6 +183,7 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
     state.ended = status
     state.ended_at = at
     state.program = None
+    _afloat(state)
     state.halted = None
     for key in state.timers:
         state.wait_changes.append((key, None))
@@ -194,6 +195,16 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
 
 def _run_parked(state: RunState, event: RunParked) -> None:
     _halt(state, "parked", event.reason)
+    state.stranded = event.pool
+    if event.pool:
+        state.mark_changes.append(("stranded", event.pool, state.seq + 1))
+
+
+def _afloat(state: RunState) -> None:
+    """The run waits for no pool any more."""
+    if state.stranded:
+        state.mark_changes.append(("stranded", state.stranded, None))
+        state.stranded = ""
 
 
 def _run_paused(state: RunState, event: RunPaused) -> None:
@@ -208,6 +219,7 @@ def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | No
 
 def _run_resumed(state: RunState, event: RunResumed) -> None:
     fold_budgets.resumed(state, event)
+    _afloat(state)
     state.halted = None
     state.reason = state.cancel_reason
     state.program_crashes = 0

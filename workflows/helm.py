@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel
 
@@ -23,6 +23,8 @@ from understudy.messages.commands import (
     Refused,
     Reply,
     RestartWorker,
+    Resumed,
+    ResumeParked,
     ShowTree,
     StartRun,
     TellSession,
@@ -42,7 +44,7 @@ from understudy.messages.records import (
     SessionRecord,
     WorkerRecord,
 )
-from understudy.metrics.figures import Metrics
+from understudy.metrics.figures import Metrics, pool_figures
 from understudy.workflows.approving import check_decision
 from understudy.workflows.conversation import Session
 from understudy.workflows.handle import Run, check
@@ -248,6 +250,20 @@ class Helm(Scheduling, ABC):
         assert isinstance(reply, Workers)
         return list(reply.workers)
 
+    def resume_all(self, name: str | None = None, *, kind: Literal["run", "session"] = "run") -> list[str]:
+        """Let every parked run go on, or every parked session.
+
+        Args:
+            name: Only those of this workflow or handler.
+            kind: Which of the two.
+
+        Returns:
+            The ids of those that were told to go on; a session's is ``NAME/KEY``.
+        """
+        reply = check(self.send(ResumeParked(kind=kind, name=name)))
+        assert isinstance(reply, Resumed)
+        return list(reply.run_ids)
+
     def kill(self, worker_id: str, signal: int = 9) -> None:
         """Send a signal to a worker, as an injected fault that no step is charged with.
 
@@ -279,8 +295,12 @@ class Helm(Scheduling, ABC):
         return reply.root
 
     def metrics(self) -> Metrics:
-        """Fold the journal to figures: latencies, retries, crashes, success and failure per workflow and step."""
-        return self.reads.metrics()
+        """Fold the journal to figures: latencies, retries, crashes, success and failure per workflow and step.
+
+        The figures of the pools are those of this moment.
+        """
+        figures = self.reads.metrics()
+        return figures.model_copy(update={"pools": pool_figures(self.tree())})
 
 
 def _as_it_is(json: Json) -> Json:

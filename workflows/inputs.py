@@ -61,6 +61,8 @@ class NoWorkers:
     reason: str
     unsendable: bool = False
     """Whether the program itself is at fault: what it begins with is too long for any worker."""
+    pool: str = ""
+    """Name of the pool where that takes work again by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,8 @@ class Resume:
     """What is to take the place of the same in its budget."""
     unless_parked: bool = False
     """Whether a parked run is to stay so: a parent that goes on has not looked at what parked its child."""
+    pool: str | None = None
+    """Only a run that is parked because this pool had given up is to go on; None for any run."""
 
 
 @dataclass(frozen=True, slots=True)

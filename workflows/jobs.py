@@ -145,8 +145,8 @@ class StepJobs:
                 self._report(StepAnswered(key, attempt, token, message))
             case Lost(token=token, exit=gone, charged=charged):
                 self._report(StepLost(key, attempt, token, gone, charged))
-            case Unavailable(reason=reason):
-                self._report(NoWorkers(reason))
+            case Unavailable(reason=reason, pool=pool):
+                self._report(NoWorkers(reason, pool=pool))
             case Answered(message=message):
                 msg = f"step {key} was answered with {message.type}"
                 raise AssertionError(msg)

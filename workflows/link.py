@@ -150,9 +150,9 @@ class ProgramLink:
             case Lost(exit=gone, charged=charged):
                 self._forget()
                 self._report(ProgramLost(gone, charged))
-            case Unavailable(reason=reason, unsendable=unsendable):
+            case Unavailable(reason=reason, unsendable=unsendable, pool=pool):
                 self._forget()
-                self._report(NoWorkers(reason, unsendable))
+                self._report(NoWorkers(reason, unsendable, pool))
             case Answered(message=message):
                 msg = f"a program answered with {message.type}"
                 raise AssertionError(msg)

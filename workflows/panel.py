@@ -8,6 +8,7 @@ from typing import Final
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.frames import Evaluate, Judged, Progress
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
+from understudy.workflows.inputs import NoWorkers
 from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState, Step
 
@@ -36,9 +37,23 @@ class Panel:
     """
 
     def __init__(
-        self, services: Services, state: RunState, step: Step, done: Callable[[Sequence[Evaluation]], None]
+        self,
+        services: Services,
+        state: RunState,
+        step: Step,
+        done: Callable[[Sequence[Evaluation]], None],
+        stranded: Callable[[NoWorkers], None],
     ) -> None:
-        """Ask at once; ``done`` is called with one evaluation per evaluator, in the step's order."""
+        """Ask at once.
+
+        Args:
+            services: The orchestrator.
+            state: The run.
+            step: Whose result is looked at.
+            done: Called with one evaluation per evaluator, in the step's order.
+            stranded: Called where the evaluators' pool has given up for a while.
+        """
+        self._stranded = stranded
         self._services = services
         self._state = state
         self._step = step
@@ -97,6 +112,10 @@ class Panel:
             case Lost(charged=charged):
                 seat.tries -= not charged
                 self._ask(seat)
+                return
+            case Unavailable() if event.pool:
+                self.withdraw()
+                self._stranded(NoWorkers(event.reason, pool=event.pool))
                 return
             case Unavailable(reason=reason):
                 seat.evaluation = self._broken(seat, reason)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import pykka
 from loguru import logger
@@ -16,6 +16,7 @@ from understudy.messages.events import AnyEvent, RunRetried
 from understudy.messages.failures import Failure
 from understudy.messages.records import RunStatus
 from understudy.supervision.actor import actor_of
+from understudy.supervision.protocol import PoolKey
 from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
 from understudy.workflows.decision import Moment
@@ -230,6 +231,18 @@ class Runs:
 
     # ------------------------------------------------------------ recovery
 
+    def stranded(self, pool: PoolKey | None, then: Callable[[list[tuple[str, str]]], None]) -> None:
+        """Find the runs that are parked until a pool works again, of one pool or of all, each with the pool's name."""
+
+        def find() -> list[tuple[str, str]]:
+            marks = self._services.journal.marks("stranded", name=None if pool is None else pool.name)
+            found = [(mark.run_id, mark.name) for mark in marks]
+            if pool is None:
+                return found
+            return [each for each in found if (row := self.row(each[0])) is not None and row.app == pool.app]
+
+        self.read(find, then)
+
     def recover(self) -> None:
         """Take up every run that was going on when the journal was last closed or cut off."""
 
@@ -334,6 +347,11 @@ class Runs:
         ref = RunSupervisor.start(self._services, state)
         self._live[state.run_id] = ref
         ref.tell(happened)
+
+    def parked(self, kind: Literal["run", "session"], name: str | None) -> list[str]:
+        """Give the ids of the runs or sessions that are parked, of one name or of all. Any thread but the reactor's."""
+        rows = self._services.journal.runs(status=("parked",), limit=None)
+        return [row.id for row in reversed(rows) if row.kind == kind and name in {None, row.workflow}]
 
     # ------------------------------------------------------------ plumbing
 

@@ -226,6 +226,8 @@ class RunState:
     """Whether the program has answered the cancellation: until then no attempt begins."""
     halted: Literal["parked", "paused"] | None = None
     """Why nothing new may begin: a person must look, or wants it so."""
+    stranded: str = ""
+    """The pool that a parked run waits for, where its having given up is why the run is parked."""
     ended: RunStatus | None = None
     ended_at: float | None = None
     reason: str | None = None

@@ -307,8 +307,12 @@ class RunSupervisor(LoopActor):
             del self._panels[step.key]
             tell_living(self.actor_ref, do.StepJudged(step.key, attempt, tuple(evaluations)))
 
+        def stranded(happened: do.NoWorkers) -> None:
+            self._panels.pop(step.key, None)
+            tell_living(self.actor_ref, happened)
+
         if step.key not in self._panels:
-            self._panels[step.key] = Panel(self._services, self.state, step, judged)
+            self._panels[step.key] = Panel(self._services, self.state, step, judged, stranded)
 
     def _withdraw(self, key: str) -> None:
         if (panel := self._panels.pop(key, None)) is not None:

@@ -1,6 +1,7 @@
 """``understudy actors``: the supervision tree of the orchestrator that runs on this home."""
 
 import signal as signals
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -59,10 +60,19 @@ def _lines(node: "ActorRecord", lead: str, below: str) -> list[str]:
 @pass_settings
 def list_workers(settings: Settings) -> None:
     """List the worker processes."""
-    from understudy.messages.commands import ListWorkers, Workers
+    from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
+    from understudy.metrics.figures import pool_figures
+    from understudy.metrics.sentences import printable
 
     reply = _ask(settings, ListWorkers())
     assert isinstance(reply, Workers)
+    shown = _ask(settings, ShowTree())
+    assert isinstance(shown, Tree)
+    for pool in pool_figures(shown.root):
+        if pool.detail:
+            print(
+                f"understudy: pool {printable(pool.pool)} is {pool.status}: {printable(pool.detail)}", file=sys.stderr
+            )
     if settings.json:
         emit(reply.workers)
         return

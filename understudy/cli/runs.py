@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
@@ -240,7 +240,9 @@ def pause(settings: Settings, run_id: str, reason: str | None) -> None:
 
 
 @runs.command()
-@click.argument("run_id", metavar="ID")
+@click.argument("run_id", metavar="[ID]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every parked run, instead of one.")
+@click.option("--name", metavar="NAME", help="With --all: only runs of this workflow.")
 @click.option(
     "--budget",
     "limits",
@@ -250,10 +252,22 @@ def pause(settings: Settings, run_id: str, reason: str | None) -> None:
 )
 @common
 @pass_settings
-def resume(settings: Settings, run_id: str, limits: tuple[str, ...]) -> None:
-    """Let a paused or parked run go on, with a higher budget where it needs one."""
+def resume(
+    settings: Settings,
+    run_id: str | None,
+    everything: bool,  # noqa: FBT001  click hands flags over by name
+    name: str | None,
+    limits: tuple[str, ...],
+) -> None:
+    """Let a paused or parked run go on, with a higher budget where it needs one; with --all every parked one."""
     from understudy.messages.commands import ResumeRun
 
+    if everything == (run_id is not None):
+        msg = "give the ID of one run, or --all for every run that is parked"
+        raise click.UsageError(msg)
+    if run_id is None:
+        resume_parked(settings, "run", name)
+        return
     _steer(settings, ResumeRun(run_id=run_id, budget=budget_of(limits)), "goes on")
 
 
@@ -335,6 +349,23 @@ def diff(settings: Settings, a: str, b: str) -> None:
         what = "is in one of them only" if found.what == "missing" else f"has another {found.what}".rstrip("s")
         print(f"{place} {what}")
         table(("run", "has"), [(a, shorten(json.dumps(plain(found.a)))), (b, shorten(json.dumps(plain(found.b))))])
+
+
+def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str | None) -> None:
+    """Let everything that is parked go on, and say what that was."""
+    from understudy.messages.commands import Resumed, ResumeParked
+    from understudy.workflows.door import ask
+    from understudy.workflows.handle import check
+
+    reply = check(ask(settings.home, ResumeParked(kind=kind, name=name)))
+    assert isinstance(reply, Resumed)
+    if settings.json:
+        emit({"resumed": list(reply.run_ids)})
+        return
+    for run_id in reply.run_ids:
+        print(f"{kind} {run_id} goes on")
+    if not reply.run_ids:
+        print(f"no {kind} is parked")
 
 
 def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:

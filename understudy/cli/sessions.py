@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from understudy.cli.run import parse_target
+from understudy.cli.runs import resume_parked
 from understudy.cli.show import ago, emit, facts, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 
@@ -168,6 +169,40 @@ def close(settings: Settings, name: str, key: str) -> None:
         emit({"session": f"{name}/{key}", "closed": True})
     else:
         print(f"session {name}/{key} takes nothing more")
+
+
+@sessions.command()
+@click.argument("name", metavar="[NAME]", required=False)
+@click.argument("key", metavar="[KEY]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every parked session, or with NAME every one of that handler.")
+@common
+@pass_settings
+def resume(
+    settings: Settings,
+    name: str | None,
+    key: str | None,
+    everything: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """Let the parked session KEY of NAME go on; with --all every parked one."""
+    from understudy.messages.commands import ResumeRun
+    from understudy.workflows import door
+    from understudy.workflows.handle import check
+    from understudy.workflows.reads import Reads
+
+    name = _name(name) if name is not None else None
+    if everything == (key is not None):
+        msg = "give NAME and KEY of one session, or --all for every session that is parked"
+        raise click.UsageError(msg)
+    if key is None:
+        resume_parked(settings, "session", name)
+        return
+    with Reads.open(settings.home) as reads:
+        reads.session(f"{name}/{key}")
+    check(door.ask(settings.home, ResumeRun(run_id=f"{name}/{key}")))
+    if settings.json:
+        emit({"session": f"{name}/{key}", "asked": True})
+    else:
+        print(f"session {name}/{key} goes on")
 
 
 def _message(text: str) -> Any:

@@ -1,0 +1,80 @@
+"""A pool that has given up is seen from outside, and what it has parked goes on by one order."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.apps import stranded
+from tests.support import eventually
+from understudy import Client, Orchestrator, Pool
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def orchestrator(home: Path) -> Iterator[Orchestrator]:
+    with Orchestrator(pools={"tool": Pool(size=1, max_restarts=0, within=600.0)}) as opened:
+        yield opened
+
+
+def command(*arguments: str) -> Any:
+    return subprocess.run(
+        [sys.executable, "-m", "understudy", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def escalate(orchestrator: Orchestrator) -> None:
+    orchestrator.start(stranded.loud, "first").result(30)
+    worker = eventually(
+        lambda: next((w for w in orchestrator.workers() if w.kind == "tool" and w.status == "idle"), None), 30
+    )
+    os.kill(worker.pid, signal.SIGKILL)
+    eventually(lambda: any(pool.status == "degraded" for pool in orchestrator.metrics().pools), 30)
+
+
+def test_a_degraded_pool_is_in_health_figures_and_tree(http: httpx.Client, orchestrator: Orchestrator, home: Path):
+    assert http.get("/healthz").json() == {"status": "ok"}
+    escalate(orchestrator)
+    assert http.get("/healthz").json() == {"status": "degraded", "pools": {"tool": "degraded"}}
+    text = http.get("/metrics").text
+    app = next(pool.app for pool in orchestrator.metrics().pools)
+    assert f'understudy_pool_status{{app="{app}",pool="tool",status="degraded"}} 1.0' in text
+    assert f'understudy_pool_escalations_total{{app="{app}",pool="tool"}} 1.0' in text
+    with Client() as client:
+        assert [pool.status for pool in client.metrics().pools if pool.pool == "tool"] == ["degraded"]
+    listed = command("actors", "list", "--home", str(home))
+    assert "pool tool is degraded" in listed.stdout
+    assert "degraded" in command("actors", "tree", "--home", str(home)).stdout
+
+
+def test_everything_parked_goes_on_by_one_order(api: httpx.Client, orchestrator: Orchestrator, home: Path):
+    escalate(orchestrator)
+    run = orchestrator.start(stranded.loud, "again")
+    talk = orchestrator.session(stranded.talk, "anna")
+    talk.tell(stranded.Word(text="hello"))
+    eventually(lambda: run.status == "parked", 30)
+    eventually(lambda: orchestrator.reads.session("talk/anna").status == "parked", 30)
+    assert api.post("/runs/resume", json={"name": "other"}).json()["run_ids"] == []
+    assert api.post("/runs/resume", json={}).json()["run_ids"] == [run.id]
+    eventually(lambda: run.status == "parked", 30)  # the pool has not changed its mind
+    with Client() as client:
+        assert client.resume_all() == [run.id]
+        assert client.resume_all(kind="session") == ["talk/anna"]
+    eventually(lambda: run.status == "parked", 30)
+    assert f"run {run.id} goes on" in command("runs", "resume", "--all", "--home", str(home)).stdout
+    assert "session talk/anna goes on" in command("sessions", "resume", "--all", "--home", str(home)).stdout
+    answer = command("sessions", "resume", "talk", "anna", "--home", str(home))
+    assert "session talk/anna goes on" in answer.stdout, answer.stdout
+    assert command("runs", "resume", "--home", str(home)).returncode == 2
