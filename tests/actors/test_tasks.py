@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from understudy.actors.loop import ProgramLoop
 from understudy.actors.ordering import put_in_order
 from understudy.actors.programs import collect_garbage
 from understudy.actors.scope import Scope, scope
@@ -23,16 +22,16 @@ async def nothing() -> int:
 
 @pytest.fixture
 def loop():
-    opened = ProgramLoop(lambda: False)
+    opened = asyncio.new_event_loop()
     yield opened
     opened.close()
 
 
-def task(loop: ProgramLoop, place: Scope, **options: Any) -> ProgramTask:
+def task(loop: asyncio.AbstractEventLoop, place: Scope, **options: Any) -> ProgramTask:
     return ProgramTask(nothing(), place, loop=loop, context=copy_context(), **options)
 
 
-def test_a_set_of_the_tasks_of_one_parent_has_the_order_in_which_they_were_made(loop: ProgramLoop):
+def test_a_set_of_the_tasks_of_one_parent_has_the_order_in_which_they_were_made(loop: asyncio.AbstractEventLoop):
     for path, salt in (("", 0), ("", 77), ("2.1", 0), ("2.1", 12345)):
         parent = Scope(path, salt)
         tasks = [task(loop, parent.child()) for _ in range(200)]
@@ -41,7 +40,7 @@ def test_a_set_of_the_tasks_of_one_parent_has_the_order_in_which_they_were_made(
         loop.run_until_complete(asyncio.wait(tasks))
 
 
-def test_a_hash_is_the_same_for_the_same_place_and_two_tasks_of_one_place_are_two(loop: ProgramLoop):
+def test_a_hash_is_the_same_for_the_same_place_and_two_tasks_of_one_place_are_two(loop: asyncio.AbstractEventLoop):
     one, other = (task(loop, Scope("1", 5).child()) for _ in range(2))
     assert hash(one) == hash(other)
     assert one != other
@@ -51,15 +50,15 @@ def test_a_hash_is_the_same_for_the_same_place_and_two_tasks_of_one_place_are_tw
     loop.run_until_complete(asyncio.wait([one, other, far]))
 
 
-def test_a_task_has_the_name_that_it_is_given_or_that_of_its_place(loop: ProgramLoop):
+def test_a_task_has_the_name_that_it_is_given_or_that_of_its_place(loop: asyncio.AbstractEventLoop):
     tasks = [task(loop, Scope("4.2")), task(loop, Scope("4.2"), name="mine"), task(loop, Scope("4.2"), name=7)]
     assert [each.get_name() for each in tasks] == ["Task-4.2", "mine", "7"]
     loop.run_until_complete(asyncio.wait(tasks))
 
 
-def test_futures_hash_by_their_place_in_a_program_and_by_their_address_elsewhere(loop: ProgramLoop):
+def test_futures_hash_by_their_place_in_a_program_and_by_their_address_elsewhere(loop: asyncio.AbstractEventLoop):
     async def made() -> list[Any]:
-        return [loop.create_future(), asyncio.Future(), asyncio.shield(PlainFuture()), asyncio.gather(PlainFuture())]
+        return [Future(loop=loop), asyncio.Future(), asyncio.shield(PlainFuture()), asyncio.gather(PlainFuture())]
 
     def hashes() -> list[int]:
         context = copy_context()
@@ -73,7 +72,7 @@ def test_futures_hash_by_their_place_in_a_program_and_by_their_address_elsewhere
     assert [hash(future) for future in outside] == [object.__hash__(future) for future in outside]
 
 
-def test_every_future_of_asyncio_still_is_one(loop: ProgramLoop):
+def test_every_future_of_asyncio_still_is_one(loop: asyncio.AbstractEventLoop):
     plain = PlainFuture(loop=loop)
     running = task(loop, Scope())
     assert asyncio.Future is Future
@@ -88,11 +87,6 @@ def test_every_future_of_asyncio_still_is_one(loop: ProgramLoop):
     assert not isinstance(plain, Special)
     assert isinstance(Special(loop=loop), Special)
     loop.run_until_complete(running)
-
-
-def test_a_task_factory_is_refused(loop: ProgramLoop):
-    with pytest.raises(RuntimeError, match="a workflow cannot choose how tasks are made"):
-        loop.set_task_factory(None)
 
 
 def test_garbage_is_collected_when_it_is_time_to_and_not_before():
