@@ -83,6 +83,7 @@ def exit_code(call: Callable[[], object]) -> int:
         if end.code is None:
             return 0
         if isinstance(end.code, int):
+            sys.stderr.write(f"SystemExit: {end.code}\n")  # or nothing would tell it from ``os._exit``
             return end.code & 0xFF
         sys.stderr.write(f"{end.code}\n")
         return 1

@@ -1,12 +1,15 @@
 """How a process ended, read from what the kernel said of it, what we did to it, and the evidence it left. Pure."""
 
 import os
+import re
 import signal
 from dataclasses import dataclass
 from typing import Final
 
 from understudy.messages.failures import Exit
 
+STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+_ORNAMENT: Final = re.compile(r"[\s^~|+\-=.]*")
 _NEAR: Final = 0.9
 """Share of its memory limit that a process has reached when its unexplained death is put down to memory."""
 _OUT_OF_MEMORY_TEXTS: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory", "memory allocation of")
@@ -20,7 +23,8 @@ class Evidence:
         status: Wait status as ``wait4`` gives it, or None where nobody could tell.
         reason: Why we killed it, where we did.
         spoke: Whether it sent any message.
-        injected: Whether an operator or a fault test sent it a signal.
+        injected: Signals that an operator or a fault test sent it. One that it lived on with explains no
+            later end.
         stderr: The last part of what it wrote there.
         peak_memory_mb: Largest resident size in MiB, where known.
         cpu: CPU seconds, where known.
@@ -32,7 +36,7 @@ class Evidence:
     status: int | None
     reason: Exit | None = None
     spoke: bool = True
-    injected: bool = False
+    injected: tuple[int, ...] = ()
     stderr: str = ""
     peak_memory_mb: float | None = None
     cpu: float | None = None
@@ -50,12 +54,13 @@ def describe(evidence: Evidence) -> Exit:
     status = evidence.status
     code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
     number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+    injected = _is_injected(evidence, number)
     facts = Exit(
         kind="exited",
         code=code,
         signal=None if number is None else signal_name(number),
         core_dumped=status is not None and number is not None and os.WCOREDUMP(status),
-        injected=evidence.injected,
+        injected=injected,
         stderr=evidence.stderr,
         peak_memory_mb=evidence.peak_memory_mb,
         cpu=evidence.cpu,
@@ -67,17 +72,17 @@ def describe(evidence: Evidence) -> Exit:
                 "kind": reason.kind,
                 "detail": reason.detail,
                 "refused": reason.refused,
-                "injected": reason.injected or evidence.injected,
+                "injected": reason.injected or injected,
             }
         )
     if status is None or evidence.backend_lost:
         return facts.model_copy(update={"kind": "backend_lost", "detail": evidence.backend_lost})
-    memory = _out_of_memory(evidence, code, number)
+    memory = "" if injected else _out_of_memory(evidence, code, number)
     if memory:
         return facts.model_copy(update={"kind": "out_of_memory", "detail": memory})
     if code is not None:
         if evidence.spoke:
-            return facts
+            return facts.model_copy(update={"detail": _raised(evidence.stderr) if code else ""})
         return facts.model_copy(
             update={"kind": "start_failed", "detail": f"exited with code {code} before it was ready"}
         )
@@ -85,9 +90,38 @@ def describe(evidence: Evidence) -> Exit:
     return facts.model_copy(update={"kind": "signaled", "detail": detail})
 
 
+def _is_injected(evidence: Evidence, number: int | None) -> bool:
+    """Say whether an injected signal is what ended it: that very one, or one that stopped it until we ended it."""
+    if evidence.reason is not None:
+        return any(sent in STOPPING for sent in evidence.injected)
+    return number is not None and number in evidence.injected
+
+
+def last_words(stderr: str) -> str:
+    """Give the line of a stderr in which a program says why it ended; empty where there is none.
+
+    That is faulthandler's, or the first line at the margin after the frames of the last traceback, as its message may
+    have more lines. Not the last line as such, which may be a frame or a row of carets.
+    """
+    lines = [line for line in stderr.splitlines() if not _ORNAMENT.fullmatch(line)]
+    for place, line in reversed(list(enumerate(lines))):
+        if line.startswith("Fatal Python error"):
+            return line
+        if line.startswith("Traceback (most recent call last)"):
+            return next((after for after in lines[place + 1 :] if not after[0].isspace()), "")
+    return lines[-1].strip() if lines else ""
+
+
+def _raised(stderr: str) -> str:
+    """Name the exception that ended a process, with its message; nothing where it was none, as with ``os._exit``."""
+    words = last_words(stderr) if "Traceback (most recent call last)" in stderr else ""
+    ending = stderr.rstrip().rpartition("\n")[2]
+    return (ending if ending.startswith("SystemExit: ") else words)[:300]
+
+
 def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> str:
     """Say how we know that memory ended it, or nothing."""
-    if code == 0 or evidence.injected:
+    if code == 0:
         return ""
     limit, peak = evidence.memory_limit_mb, evidence.peak_memory_mb
     near = limit is not None and peak is not None and peak >= _NEAR * limit

@@ -19,7 +19,9 @@ class Names:
 
     def take(self, key: PoolKey) -> str:
         """Give a free id for a worker of this pool."""
-        base = key.kind if key.name in {"", key.kind} else f"{key.kind}:{key.name}"
+        base = key.name or key.kind
+        if base.partition(":")[0] != key.kind:
+            base = f"{key.kind}:{base}"
         worker = next(name for number in itertools.count(1) if (name := f"{base}-{number}") not in self._taken)
         self._taken.add(worker)
         return worker

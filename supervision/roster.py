@@ -16,6 +16,7 @@ from understudy.supervision.annex import Annexes
 from understudy.supervision.backoff import next_streak, restart_delay
 from understudy.supervision.blame import Blame
 from understudy.supervision.budget import Budget
+from understudy.supervision.exits import last_words
 from understudy.supervision.growth import Growth
 from understudy.supervision.health import BLOCKED_AFTER
 from understudy.supervision.names import Names
@@ -448,5 +449,5 @@ class Roster:
 
 def _evidence(end: Exit) -> str:
     """Quote the last that a worker wrote."""
-    tail = end.stderr.strip().splitlines()
-    return f'; the last line of its stderr: "{tail[-1].strip()[:300]}"' if tail else ""
+    words = last_words(end.stderr)
+    return f'; it said: "{words[:300]}"' if words else ""

@@ -20,7 +20,7 @@ from understudy.messages.failures import Exit
 from understudy.messages.frames import Evaluate, Execute, FromWorker, ToWorker, WorkerSpec
 from understudy.supervision import linux
 from understudy.supervision.capture import Capture
-from understudy.supervision.exits import Evidence, describe
+from understudy.supervision.exits import STOPPING, Evidence, describe
 from understudy.supervision.protocol import WorkerListener
 from understudy.supervision.transport import Channel
 
@@ -68,7 +68,8 @@ class Worker:
         self._loop = loop
         self._pidfd: int | None = None
         self._reason: Exit | None = None
-        self._injected = False
+        self._injected: list[int] = []
+        """Signals that were sent as injected faults and may yet end the process."""
         self._spoke = False
         self._asked = False  # from the request to fork it on
         self._doomed = False  # from the first SIGKILL on
@@ -133,7 +134,10 @@ class Worker:
     def signal(self, number: int) -> None:
         """Send a signal as an injected fault and leave it at that."""
         if not self.ended:
-            self._injected = True
+            if number == signal.SIGCONT:  # whoever stopped it has taken that back
+                self._injected = [sent for sent in self._injected if sent not in STOPPING]
+            else:
+                self._injected.append(number)
             self._send_signal(number)
 
     # ---------------------------------------------------------------- for the backend
@@ -241,7 +245,7 @@ class Worker:
                     status=status,
                     reason=self._reason,
                     spoke=self._spoke,
-                    injected=self._injected,
+                    injected=tuple(self._injected),
                     stderr=self._stderr.text(),
                     peak_memory_mb=peak_memory_mb,
                     cpu=cpu,

@@ -117,6 +117,12 @@ def change(name: str) -> None:
 
 
 @tool
+def peak(megabytes: int) -> int:
+    bytearray(megabytes << 20)
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
+
+
+@tool
 def change_and_fail(name: str) -> None:
     CHANGES[name]()
     raise ValueError(name)
@@ -221,6 +227,14 @@ def test_what_an_attempt_changes_is_put_back_or_the_worker_asks_to_be_replaced(
             else:
                 assert name not in NEEDS_ANOTHER_PROCESS
                 assert looked(worker) == before, name
+
+
+def test_the_peak_of_memory_is_that_of_the_newest_attempt(app: Path, start_worker: Callable[..., Worker]) -> None:
+    worker = start_worker(app)
+    assert isinstance(worker.receive(), Ready)
+    before = worker.call("app:peak", 0).result
+    assert worker.call("app:peak", 300).result > before + 250
+    assert worker.call("app:peak", 0).result < before + 100
 
 
 def test_threads_of_an_attempt_that_end_with_it_are_no_reason(app: Path, start_worker: Callable[..., Worker]) -> None:

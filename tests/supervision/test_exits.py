@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.messages.failures import Exit
-from understudy.supervision.exits import Evidence, describe, signal_name
+from understudy.supervision.exits import Evidence, describe, last_words, signal_name
 
 
 def exited(code: int) -> int:
@@ -34,7 +34,12 @@ def test_our_reason_names_the_kind_and_the_kernel_completes_it() -> None:
     reason = Exit(kind="timeout", detail="over 10 s")
     end = describe(
         Evidence(
-            status=killed(signal.SIGKILL), reason=reason, stderr="stack", peak_memory_mb=9.0, cpu=1.5, injected=True
+            status=killed(signal.SIGKILL),
+            reason=reason,
+            stderr="stack",
+            peak_memory_mb=9.0,
+            cpu=1.5,
+            injected=(signal.SIGSTOP,),
         )
     )
     assert end == Exit(
@@ -86,7 +91,7 @@ def test_the_end_of_memory_is_recognised(evidence: Evidence) -> None:
     "evidence",
     [
         Evidence(status=killed(signal.SIGKILL)),
-        Evidence(status=killed(signal.SIGKILL), kernel_oom=True, injected=True),
+        Evidence(status=killed(signal.SIGKILL), kernel_oom=True, injected=(signal.SIGKILL,)),
         Evidence(status=killed(signal.SIGKILL), memory_limit_mb=100, peak_memory_mb=50.0),
         Evidence(status=exited(0), stderr="MemoryError"),
         Evidence(status=exited(1), stderr="MemoryError: caught and logged\n" + "later lines\n" * 10),
@@ -110,8 +115,8 @@ def test_real_time_signals_have_a_name_too() -> None:
 
 @given(st.integers(0, 255), st.booleans(), st.booleans())
 def test_every_exit_code_is_reported_as_it_was(code: int, spoke: bool, injected: bool) -> None:
-    end = describe(Evidence(status=exited(code), spoke=spoke, injected=injected))
-    assert (end.code, end.signal, end.injected) == (code, None, injected)
+    end = describe(Evidence(status=exited(code), spoke=spoke, injected=(15,) if injected else ()))
+    assert (end.code, end.signal, end.injected) == (code, None, False)
     assert end.kind == ("exited" if spoke else "start_failed")
 
 
@@ -119,3 +124,45 @@ def test_every_exit_code_is_reported_as_it_was(code: int, spoke: bool, injected:
 def test_every_signal_is_reported_by_its_name(number: int) -> None:
     end = describe(Evidence(status=killed(number)))
     assert (end.kind, end.code, end.signal) == ("signaled", None, signal.Signals(number).name)
+
+
+def test_an_injected_signal_explains_the_death_it_caused_and_no_later_one() -> None:
+    sent = (signal.SIGTERM, signal.SIGUSR2)
+    assert describe(Evidence(status=killed(signal.SIGTERM), injected=sent)).injected
+    assert not describe(Evidence(status=killed(signal.SIGSEGV), injected=sent)).injected
+    assert not describe(Evidence(status=exited(3), injected=sent)).injected
+    hung = Exit(kind="hung", detail="no heartbeat")
+    assert describe(Evidence(status=killed(9), reason=hung, injected=(signal.SIGSTOP,))).injected
+    assert not describe(Evidence(status=killed(9), reason=hung, injected=sent)).injected
+
+
+FRAMES = 'Traceback (most recent call last):\n  File "app.py", line 3, in f\n    1 / 0\n    ~~^~~\n'
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        ("", ""),
+        ("    ^^^^\n", ""),
+        ("words\n    ^^^^\n", "words"),
+        (FRAMES + "ZeroDivisionError: division by zero\n", "ZeroDivisionError: division by zero"),
+        (FRAMES + "app.Beyond\n", "app.Beyond"),
+        (FRAMES + "ValueError: a line\n  and another\n   ^^^^\n", "ValueError: a line"),
+        (FRAMES + "KeyError: 1\n\nDuring handling:\n\n" + FRAMES + "OSError: 2\n", "OSError: 2"),
+        (
+            'Fatal Python error: Segmentation fault\n\nThread 1:\n  File "a.py", line 3 in f\n',
+            "Fatal Python error: Segmentation fault",
+        ),
+    ],
+)
+def test_the_last_words_are_the_reason_and_no_ornament(stderr: str, words: str) -> None:
+    assert last_words(stderr) == words
+
+
+def test_an_exit_names_the_exception_that_ended_it() -> None:
+    def detail(stderr: str, code: int = 1) -> str:
+        return describe(Evidence(status=exited(code), stderr=stderr)).detail
+
+    assert detail(FRAMES + "app.Beyond: bye\n") == "app.Beyond: bye"
+    assert detail("SystemExit: 3\n", 3) == "SystemExit: 3"
+    assert detail("", 7) == "", "os._exit says nothing"

@@ -825,7 +825,7 @@ def test_failed_starts_back_off_and_then_degrade_the_pool_with_evidence(make: Ca
     assert world.kinds()[-1] == "degraded"
     assert world.owner.refusal("a") == (
         "The workers of pool tool for app.py die as often as they are started, so starting them was given up. The last "
-        'one, tool-1, exited with code 3; the last line of its stderr: "ImportError: no module named lib". Mend what '
+        'one, tool-1, exited with code 3; it said: "ImportError: no module named lib". Mend what '
         "ends them; work for them is taken again after 60 s."
     )
     world.submit("b")
