@@ -83,6 +83,9 @@ class Dispatcher:
         self._refusal: str | None = None
         """Why no job will ever be taken again."""
         self._on_empty: list[Callable[[], None]] = []
+        self._draining = False
+        """Whether no further job is begun, though those that run are waited for."""
+        self._on_drained: Callable[[], None] | None = None
 
     @property
     def unfinished(self) -> int:
@@ -123,6 +126,30 @@ class Dispatcher:
         self._on_empty.append(done)
         self.roster.stop_all(grace)
 
+    def drain(self, done: Callable[[], None]) -> None:
+        """Begin no further job; ``done`` is called once no attempt runs. Programs stay and get what is sent to them."""
+        self._draining, self._on_drained = True, done
+        self._check_drained()
+
+    def abort_running(self) -> None:
+        """Ask the attempts that still run to stop. Asynchronous code hears of it as a cancellation, other code not.
+
+        An attempt that ends all the same is answered as ever. One that was cancelled is not: it is to be run again.
+        """
+        for flight in self._attempts():
+            if flight.slot is not None and flight.sent:
+                flight.slot.tell(Abort(token=flight.work))
+
+    def _attempts(self) -> list[Flight]:
+        """Give the attempts that a worker has."""
+        flights = self._flights.values()
+        return [flight for flight in flights if flight.slot is not None and type(flight.job.frame) in _ABORTABLE]
+
+    def _check_drained(self) -> None:
+        if self._on_drained is not None and not self._attempts():
+            done, self._on_drained = self._on_drained, None
+            done()
+
     # ------------------------------------------------------------ jobs come
 
     def submit(self, job: Job) -> None:
@@ -151,7 +178,7 @@ class Dispatcher:
         A retry waits a moment for another process than the one it failed in, where there can be one.
         """
         room = self._room
-        while room:
+        while room and not self._draining:
             slot = next(reversed(room)) if self.roster.capacity == 1 else min(room, key=lambda slot: len(slot.flights))
             if slot.state != "ready" or slot.retiring:
                 del room[slot]
@@ -185,7 +212,7 @@ class Dispatcher:
 
     def _hand_out(self) -> None:
         """Give the jobs that wait to the workers that have room."""
-        for flight in list(self._queues.shared.values()) if self._room else ():
+        for flight in list(self._queues.shared.values()) if self._room and not self._draining else ():
             if (slot := self._roomiest(flight)) is not None:
                 del self._queues.shared[flight.job.token]
                 self._assign(flight, slot)
@@ -202,7 +229,7 @@ class Dispatcher:
 
     def grow(self) -> None:
         """Begin as many workers as the waiting jobs need and the pool's size allows."""
-        if not self._is_open or self.refusal() is not None:
+        if not self._is_open or self._draining or self.refusal() is not None:
             return
         roster = self.roster
         room = roster.room()
@@ -350,7 +377,9 @@ class Dispatcher:
         self._suspicion.clear(flight.job)
         self._near_zygotes.clear(flight.job)
         self._conclude(flight)
-        self._answer(flight, message)
+        if not (self._draining and isinstance(message, Failed) and message.failure.outcome == "cancelled"):
+            self._answer(flight, message)
+        self._check_drained()
 
     def _answer(self, flight: Flight, message: FromWorker) -> None:
         if flight.cut is None:
@@ -389,6 +418,8 @@ class Dispatcher:
 
     def _fill(self, slot: Slot) -> None:
         """Give a worker jobs from the queue until one of them is exhausted."""
+        if self._draining:
+            return
         while slot.state == "ready" and not slot.retiring and not slot.doubtful and len(slot.flights) < slot.capacity:
             flight = next((flight for flight in self._queues.shared.values() if flight.avoid != slot.pid), None)
             if flight is None:
@@ -399,7 +430,7 @@ class Dispatcher:
 
     def _fill_alone(self, slot: Slot) -> None:
         queue, annexes = self._queues.of(slot), self.roster.annexes
-        waiting: Iterable[Flight] = queue.values()
+        waiting: Iterable[Flight] = () if self._draining else queue.values()
         if slot.backend is not None and annexes is not None and not annexes.is_exclusive(slot.backend):
             waiting = (flight for flight in waiting if not self._is_exclusive(flight))
         if (flight := next(iter(waiting), None)) is not None:
@@ -505,6 +536,7 @@ class Dispatcher:
         if (refusal := self.refusal()) is not None:
             self.refuse(refusal)
         self._hand_out()
+        self._check_drained()
         return verdict
 
     def _end_of(self, slot: Slot, obituary: Obituary, flights: list[Flight], culprits: list[str]) -> Exit:

@@ -77,9 +77,10 @@ def allow_for_stacks(limits: Limits) -> None:
     most, stack = limits.memory_mb * MIB, _stack_bytes()
 
     def make_room() -> None:
-        soft, hard = most + stack * (_thread._count() + 1), resource.getrlimit(resource.RLIMIT_DATA)[1]  # noqa: SLF001
+        threads = _thread._count() + 1  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # counts raw ones too
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         with contextlib.suppress(OSError, ValueError):  # user code has lowered the limit for good
-            resource.setrlimit(resource.RLIMIT_DATA, (min(soft, hard), hard))
+            resource.setrlimit(resource.RLIMIT_DATA, (min(most + stack * threads, hard), hard))
 
     def making_room(start: Callable[..., object]) -> Callable[..., object]:
         def start_with_room(*args: Any, **kwargs: Any) -> object:

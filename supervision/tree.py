@@ -3,7 +3,7 @@
 import difflib
 import os
 import random
-from asyncio import Future, Task
+from asyncio import FIRST_COMPLETED, Event, Future, Task, wait
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,8 @@ ZYGOTE_DEATHS: Final = 5
 """Deaths of an app's zygote within ``ZYGOTE_WITHIN`` after which its pools give up for as long."""
 ZYGOTE_WITHIN: Final = 60.0
 """Seconds."""
+CLEANUP: Final = 0.5
+"""Seconds that asynchronous code has to end by itself once it was cancelled because its orchestrator ends."""
 WORKER_MB: Final = 8
 """MiB of memory that a worker needs besides the app."""
 
@@ -92,6 +94,7 @@ class Tree:
         self._houses: dict[tuple[str, str], _House] = {}
         """By app and kind of backend, in start order."""
         self._closed = False
+        self._hurried = Event()
 
     def __repr__(self) -> str:
         """Say how much it holds."""
@@ -256,6 +259,38 @@ class Tree:
         raise WorkerNotFound(msg)
 
     # ------------------------------------------------------------ the end
+
+    async def drain(self, grace: float) -> None:
+        """Begin no further job, and wait until no attempt runs, ``grace`` seconds at most.
+
+        Then asynchronous attempts that still run are cancelled, and have ``CLEANUP`` seconds. What attempts answer in
+        all that time is heard as ever. ``hurry`` cuts the waiting short.
+        """
+        ended: list[Future[None]] = []
+        for pool in self._pools.values():
+            drained: Future[None] = self._reactor.loop.create_future()
+            pool.dispatcher.drain(partial(drained.set_result, None))
+            ended.append(drained)
+        if not await self._all(ended, grace):
+            for pool in self._pools.values():
+                pool.dispatcher.abort_running()
+            await self._all(ended, CLEANUP)
+
+    async def _all(self, ended: list[Future[None]], seconds: float) -> bool:
+        """Wait for all of them, for so many seconds or until somebody is in a hurry; say whether all are there."""
+        waiting = [future for future in ended if not future.done()]
+        if not waiting:
+            return True
+        hurry = self._reactor.loop.create_task(self._hurried.wait())
+        every = self._reactor.loop.create_task(wait(waiting))
+        await wait([every, hurry], timeout=seconds, return_when=FIRST_COMPLETED)
+        hurry.cancel()
+        every.cancel()
+        return all(future.done() for future in ended)
+
+    def hurry(self) -> None:
+        """Have ``drain`` wait no longer."""
+        self._hurried.set()
 
     async def close(self, grace: float = STOP_GRACE) -> None:
         """End every pool, last begun first, and then the backends. Returns once all processes are confirmed dead.

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -57,9 +58,11 @@ the middle of the reactor's work; at Python's default of 5 ms every commit waits
 YOUNG_OBJECTS: Final = 20_000
 """Objects made before Python looks for cycles among them. Events and frames have none, and every look at those of a few
 hundred runs takes time from the reactor."""
-CLOSE_GRACE: Final = 0.5
-"""Seconds that workers have to end by themselves. The idle ones need milliseconds; what the others still do could not
-be recorded any more, and is done again by whoever opens the journal next."""
+GRACE: Final = 2.0
+"""Seconds that the steps which run when an orchestrator is closed have to end, unless told otherwise."""
+CLOSE_GRACE: Final = 0.2
+"""Seconds that workers have to end by themselves after that. The idle ones need milliseconds; what the others still do
+cannot be recorded any more, and is done again by whoever opens the journal next."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that all processes together have to end."""
 MEMORY: Final = ":memory:"
@@ -106,6 +109,8 @@ class Engine:
         self._reachable = False
         """Whether the home is this orchestrator's."""
         self._closing = threading.Lock()
+        self._grace = GRACE
+        """Seconds that steps have to end. Written by ``close``."""
         self._ending: asyncio.Task[None] | None = None
         """The end of all processes, once it has begun. Reactor's thread only."""
         try:
@@ -142,6 +147,7 @@ class Engine:
         self.schedules = Schedules()
         self._post = PostOffice(self.runs, self.journal, clock.time)
         self._closers.append(self._stop_runs)
+        self._closers.append(self._drain)
         self.lull = Lull(self.reactor, self.runs, self.schedules, self._post, self._tree, clock)
         self._closers.append(lambda: self.reactor.submit(self.lull.end()).result())
         counter, epoch = itertools.count(1), self.journal.epoch
@@ -363,18 +369,39 @@ class Engine:
             self.runs.close()
             self._begin_ending()
 
-    def close(self) -> None:
+    def close(self, grace: float = GRACE) -> None:
         """End every part, the last one started first. Any thread but the reactor's; may be repeated.
+
+        ``KeyboardInterrupt`` in the meantime, in the main thread, ends what steps are left of the ``grace``; it is
+        raised once all is closed.
 
         Nothing in a fork, which leaves the block it was made in like the process that it was made from: what would be
         ended there is that one's.
         """
         if os.getpid() != self._pid:
             return
+        interrupt: KeyboardInterrupt | None = None
         with self._closing:
-            self.closed = True
+            self.closed, self._grace = True, grace
             while self._closers:
-                self._closers.pop()()
+                closer = self._closers.pop()
+                try:
+                    closer()
+                except KeyboardInterrupt as error:
+                    interrupt, self._grace = error, 0.0
+                    self._closers.append(closer)  # each of them may be called again
+                    self._hurry()
+        if interrupt is not None:
+            raise interrupt
+
+    def _drain(self) -> None:
+        """Let the steps that run end and be recorded, and begin nothing new."""
+        if self.failure is None:
+            self.reactor.submit(self._tree.drain(self._grace)).result()
+
+    def _hurry(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self.reactor.call(self._tree.hurry)
 
     def _stop_runs(self) -> None:
         async def stop() -> None:

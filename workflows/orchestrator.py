@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -18,7 +19,7 @@ from understudy.messages.policy import OnFailure, WorkerKind
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
 from understudy.workflows.clock import Clock, WallClock
-from understudy.workflows.engine import Durability, Engine
+from understudy.workflows.engine import GRACE, Durability, Engine
 from understudy.workflows.helm import Helm
 from understudy.workflows.home import Home
 from understudy.workflows.peek import Peek
@@ -80,9 +81,24 @@ class Orchestrator(Helm):
         """Say where it works and whether it still does."""
         return f"<Orchestrator on {self._engine.place}, {'closed' if self._engine.closed else 'open'}>"
 
-    def close(self) -> None:
-        """Stop everything and let go of the journal. Runs that are going on are taken up next time. May be repeated."""
-        self._engine.close()
+    def close(self, grace: float = GRACE) -> None:
+        """Stop everything and let go of the journal. Runs that are going on are taken up next time. May be repeated.
+
+        No step is begun any more, and those that run have time to end: their results are recorded, so that nothing is
+        done twice. After ``grace`` seconds asynchronous steps are cancelled and have half a second for their cleanup;
+        then the processes are ended, and steps that were cut off are run again next time. Ctrl+C in the meantime ends
+        the waiting. The end of a ``with`` block is ``close()``.
+
+        Args:
+            grace: Seconds that steps have to end.
+
+        Raises:
+            ValueError: ``grace`` is no number of seconds from 0 on.
+        """
+        if isinstance(grace, bool) or not (isinstance(grace, (int, float)) and 0 <= grace < math.inf):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"grace is a number of seconds from 0 on, not {grace!r}"
+            raise ValueError(msg)
+        self._engine.close(grace)
 
     def __enter__(self) -> Self:
         """Use it as a context."""

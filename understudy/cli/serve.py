@@ -55,7 +55,11 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
             log_to_home(settings.home, secrets=[server.token.value])
             _say(settings, server)
             _wait(orchestrator, ends)
-        print("understudy: stopping; the runs that go on are taken up next time", file=sys.stderr)
+        print(
+            "understudy: stopping; steps that run have a moment to end (Ctrl+C: at once), and the runs that go on are "
+            "taken up next time",
+            file=sys.stderr,
+        )
 
 
 def _wait(orchestrator: "Orchestrator", ends: "SimpleQueue[None]") -> None:
