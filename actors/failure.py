@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from understudy.actors.redacting import redact
 from understudy.messages.errors import (
     DefinitionError,
     Fatal,
@@ -150,10 +151,11 @@ def _message(error: BaseException) -> str:
 
 def _ends(text: str) -> str:
     """Shorten a long text in its middle: a traceback says most at its ends."""
-    half = _TEXT_LIMIT // 2
+    text, half = redact(text), _TEXT_LIMIT // 2
     return _text(text if len(text) <= _TEXT_LIMIT else f"{text[: half - 8]}\n  ...\n{text[-half:]}")
 
 
 def _text(text: str) -> str:
-    """Shorten, and replace what JSON cannot carry. A subclass of ``str`` has no say in it."""
-    return str.encode(str.__getitem__(text, slice(_TEXT_LIMIT)), "utf-8", "replace").decode("utf-8")
+    """Take out secrets, shorten, and replace what JSON cannot carry. A subclass of ``str`` has no say in it."""
+    plain = redact(str.__getitem__(text, slice(None)))  # first: a cut could leave a part of a secret
+    return plain[:_TEXT_LIMIT].encode("utf-8", "replace").decode("utf-8")

@@ -1,9 +1,11 @@
 """A worker's whole life: its actor on its socket."""
 
+import os
 import socket
 
 from understudy.actors.base import WorkerActor
 from understudy.actors.channel import Channel
+from understudy.actors.redacting import remember
 from understudy.messages.frames import WorkerSpec
 
 
@@ -13,6 +15,7 @@ def main(connection: socket.socket, spec: WorkerSpec) -> None:
     Raises:
         SystemExit: User code asked for the process to end. Other exceptions that are no ``Exception`` end it too.
     """
+    remember(os.environ, spec.limits.env)
     if spec.kind == "program":
         from understudy.actors.programs import serve  # noqa: PLC0415  each worker imports the actor it becomes
 

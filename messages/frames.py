@@ -57,6 +57,14 @@ class Abort(Message):
     token: str
 
 
+class Environment(Message):
+    """The first message to a worker whose pool, or tool, was given variables by name. Set before its actor starts."""
+
+    type: Literal["environment"] = "environment"
+    variables: dict[str, str] = Field(repr=False)
+    """Values by name; a byte of a value is the character with its number, as values need not be UTF-8."""
+
+
 class Stop(Message):
     """Finish what is running and end the process."""
 
@@ -74,6 +82,7 @@ ToWorker: TypeAlias = Annotated[
     | CheckResult
     | CheckSignal
     | CheckMessage
+    | Environment
     | Abort
     | Stop,
     Field(discriminator="type"),

@@ -18,6 +18,7 @@ from loguru import logger
 from understudy.messages import events as ev
 from understudy.messages import schedules as sc
 from understudy.messages.events import AnyEvent
+from understudy.messages.redaction import Redactor, secret_values
 from understudy.metrics.sentences import describe, printable, shorten
 
 if TYPE_CHECKING:
@@ -89,19 +90,20 @@ def configure(
         json: Whether the stream gets JSON, one object per line.
         path: A file that gets JSON in any case; it is made for its owner only, changed at 50 MiB, and three old ones
             are kept. It must not be a symbolic link.
-        secrets: Values that are masked wherever they stand in a line.
+        secrets: Values that are masked wherever they stand in a line, besides those of variables in this process's
+            environment whose names sound like secrets.
     """
     global _threshold  # noqa: PLW0603  one log per process, as loguru has it
     silence()
-    masked = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+    redactor = Redactor({*filter(None, secrets), *secret_values(os.environ)})
     if stream is not None or path is not None:
         _remove_default()
     if stream is not None:
-        _add(stream, _json_line if json else _readable_line, level, masked)
+        _add(stream, _json_line if json else _readable_line, level, redactor)
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = {"rotation": ROTATE_BYTES, "retention": KEEP_FILES, "encoding": "utf-8", "opener": _open_private}
-        _add(path, _json_line, level, masked, **options)
+        _add(path, _json_line, level, redactor, **options)
     _threshold = NUMBERS[level]
     logger.enable("understudy")
 
@@ -179,14 +181,9 @@ def _level(event: AnyEvent) -> Level:
 Line: TypeAlias = "Callable[[Record, Callable[[str], str]], str]"
 
 
-def _add(sink: Any, line: Line, level: Level, masked: list[str], **options: Any) -> None:
-    def mask(text: str) -> str:
-        for secret in masked:
-            text = text.replace(secret, "***")
-        return text
-
+def _add(sink: Any, line: Line, level: Level, redactor: Redactor, **options: Any) -> None:
     def format_(record: "Record") -> str:
-        record["extra"]["line"] = line(record, mask)
+        record["extra"]["line"] = line(record, redactor.text)
         return "{extra[line]}\n"  # loguru fills this in once: what the line itself says is not looked at again
 
     number = logger.add(

@@ -11,6 +11,7 @@ from typing import Any, Final
 from understudy.messages.errors import DefinitionError
 from understudy.messages.failures import Exit
 from understudy.messages.frames import WorkerSpec
+from understudy.messages.redaction import redactor_of, secret_values
 from understudy.supervision import limits, lineage
 from understudy.supervision.control import Boot, Ended, Launch, Launched, LaunchFailed
 from understudy.supervision.generation import GenerationLock
@@ -34,8 +35,8 @@ class ZygoteBackend:
         entry: What the processes run. An empty path means this process's own ``sys.path``.
         loop: The reactor's loop.
         generation: The lock that all processes inherit, held already; None in tests that need none.
-        env: Names of the environment variables that the app may see when it is imported, besides the harmless ones. A
-            worker sees those of its own limits too.
+        env: Names of the environment variables that the app may see when it is imported, and every worker with it,
+            besides the harmless ones. What a worker's own limits name reaches that worker alone, after its fork.
         on_output: Hears lines that workers write to stdout and stderr.
         start_timeout: Seconds the app may take to be imported.
         launch_timeout: Seconds after which a zygote that does not answer is killed and replaced.
@@ -107,7 +108,10 @@ class ZygoteBackend:
             OSError: This process has no descriptors left.
         """
         self._launches += 1
-        worker = Worker(self._launches, spec, listener, self._loop, self._on_output)
+        shared = limits.allowed_environment(os.environ, self._env)
+        own = {name: os.environ[name] for name in spec.limits.env if name in os.environ and name not in shared}
+        redactor = redactor_of(secret_values({**shared, **own}, spec.limits.env))
+        worker = Worker(self._launches, spec, listener, self._loop, self._on_output, environ=own, redactor=redactor)
         worker.on_death = self._saw_death
         self._workers[worker.id] = worker
         if self._household is not None:
@@ -152,10 +156,14 @@ class ZygoteBackend:
             self._starting = None
 
     def _make_household(self) -> Household:
+        shared = limits.allowed_environment(os.environ, self._env)
         token = self._generation.token if self._generation is not None else ""
-        household = Household(
-            self._loop, f"{token}:{secrets.token_hex(8)}", self._on_packet, lambda why: self._lose(household, why)
-        )
+
+        def lose(why: str) -> None:
+            self._lose(household, why)
+
+        mark = f"{token}:{secrets.token_hex(8)}"
+        household = Household(self._loop, mark, self._on_packet, lose, redactor_of(secret_values(shared)))
         return household
 
     def _environ(self, household: Household) -> dict[str, str]:
@@ -212,9 +220,7 @@ class ZygoteBackend:
 
     def _launch(self, worker: Worker) -> None:
         assert self._household is not None  # the caller has looked
-        wanted = [name for name in worker.spec.limits.env if name in os.environ and name != "PYTHONHASHSEED"]
-        environ = {name: os.environ[name] for name in wanted}
-        launch = Launch(id=worker.id, spec=worker.spec, environ=environ)
+        launch = Launch(id=worker.id, spec=worker.spec, furnished=worker.furnish())
         self._homes[worker.id] = self._household
         self._expect(worker, "fork a worker")
         self._household.launch(launch, worker.take_descriptors(), worker.close_far_ends)

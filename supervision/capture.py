@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from understudy.messages.redaction import NOTHING, Redactor
+
 TAIL_BYTES: Final = 64 * 1024
 LINE_BYTES: Final = 8 * 1024
 """A longer line is handed on in pieces."""
@@ -24,15 +26,25 @@ class Capture:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, descriptor: int, on_line: Callable[[str], None] | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int,
+        on_line: Callable[[str], None] | None = None,
+        redactor: Redactor = NOTHING,
     ) -> None:
-        """Start reading ``descriptor``, which this object closes; ``on_line`` hears each line without its end."""
+        """Start reading ``descriptor``, which this object closes; ``on_line`` hears each line without its end.
+
+        What is handed on, or given as text, has gone through ``redactor``. A secret is found however it was cut by
+        writes, and where it is cut by a bound of ours.
+        """
         os.set_blocking(descriptor, False)
         self._loop = loop
         self._descriptor: int | None = descriptor
         self._tail = bytearray()
         self._line = bytearray()
         self._on_line = on_line
+        self._redactor = redactor
+        self._rest = max(0, redactor.longest - 1)  # bytes at a cut that may be a part of a secret
         self._second = 0
         self._lines_left = LINES_PER_SECOND
         self.total = 0
@@ -42,7 +54,10 @@ class Capture:
 
     def text(self) -> str:
         """Give the last part of what was written, at most 64 KiB."""
-        return self._tail.decode("utf-8", errors="replace")
+        data = self._redactor.data(bytes(self._tail))
+        if len(self._tail) > TAIL_BYTES:  # its first bytes may be the end of a secret
+            data = data[self._rest :][-TAIL_BYTES:]
+        return data.decode("utf-8", errors="replace")
 
     def forget(self) -> None:
         """Keep nothing of what has been written so far, read or not: it belongs to work that is over."""
@@ -80,8 +95,8 @@ class Capture:
             return
         self.total += len(data)
         self._tail += data
-        if len(self._tail) > TAIL_BYTES:
-            del self._tail[:-TAIL_BYTES]
+        if len(self._tail) > TAIL_BYTES + self._rest:
+            del self._tail[: -TAIL_BYTES - self._rest]
         if self._on_line is not None:
             self._split(data)
         if self.on_data is not None:
@@ -96,14 +111,17 @@ class Capture:
             self._hand_on(self._line + line)
             self._line.clear()
         self._line += rest
-        if len(self._line) > LINE_BYTES:
-            self._hand_on(self._line)
-            self._line.clear()
+        if len(self._line) > LINE_BYTES + self._rest:
+            whole = self._redactor.data(bytes(self._line))
+            cut = max(0, len(whole) - self._rest)
+            self._hand_on(whole[:cut])
+            self._line[:] = whole[cut:]
 
     def _hand_on(self, line: bytes | bytearray) -> None:
         assert self._on_line is not None  # lines are only cut where somebody listens
         if self._lines_left:
             self._lines_left -= 1
-            self._on_line(bytes(line[:LINE_BYTES]).decode("utf-8", errors="replace"))
+            data = self._redactor.data(bytes(line))[:LINE_BYTES]
+            self._on_line(data.decode("utf-8", errors="replace"))
         else:
             self.dropped_lines += 1

@@ -11,7 +11,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from understudy.messages.frames import WorkerSpec
+from understudy.messages.codec import HEADER, TO_WORKER
+from understudy.messages.frames import Environment, WorkerSpec
 from understudy.supervision import limits, linux
 
 SHRUGGED_OFF: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
@@ -19,14 +20,11 @@ SHRUGGED_OFF: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 ``BrokenPipeError`` and ``OSError``. Python ignores these two, which what a tool starts would inherit."""
 
 
-def become_worker(
-    spec: WorkerSpec, environ: dict[str, str], parent: int, stdio: tuple[int, int], keep: set[int]
-) -> None:
+def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: set[int]) -> None:
     """Cut this freshly forked process off from the zygote and bind it to its limits.
 
     Args:
         spec: The worker to become.
-        environ: Variables to add to the environment.
         parent: Pid of the zygote.
         stdio: Descriptors that become stdout and stderr.
         keep: Further descriptors to leave open.
@@ -41,12 +39,39 @@ def become_worker(
         if descriptor > 2 and descriptor not in keep:  # noqa: PLR2004  the three standard streams
             with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 os.close(descriptor)
-    os.environ.update(environ)
     linux.set_dumpable(True)  # or a user that is not root could measure no worker; the line below needs it too
     limits.volunteer_for_oom_kill()
     limits.apply_limits(spec.limits)
     linux.forbid_new_privileges()
     linux.set_name(f"us:{spec.worker}")
+
+
+def take_environment(connection: int) -> None:
+    """Read the variables that are for this worker alone, its first message, and set them. Blocks until it is there.
+
+    From now on processes of the same user cannot look into this one: a tool that was not given a key must not find it
+    in the memory of a worker that was.
+
+    Args:
+        connection: Descriptor of the worker's socket; it stays open.
+    """
+    linux.set_dumpable(False)
+    length, _ = HEADER.unpack(_read_exactly(connection, HEADER.size))
+    message = TO_WORKER.decode(_read_exactly(connection, length)).message
+    assert isinstance(message, Environment), f"a worker's environment was announced, and {message.type} came"
+    for name, value in message.variables.items():
+        os.environ[name] = os.fsdecode(value.encode("latin-1"))
+
+
+def _read_exactly(connection: int, count: int) -> bytes:
+    """Read so many bytes and no more: what follows is the actor's to read."""
+    data = b""
+    while len(data) < count:
+        more = os.read(connection, count - len(data))
+        if not more:  # the orchestrator is gone
+            os._exit(0)
+        data += more
+    return data
 
 
 def reset_signals() -> None:

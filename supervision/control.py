@@ -33,8 +33,8 @@ class Launch(Message):
     type: Literal["launch"] = "launch"
     id: int
     spec: WorkerSpec
-    environ: dict[str, str]
-    """Variables that this worker sees besides those of the zygote."""
+    furnished: bool
+    """Whether the first message on its socket is an ``Environment``, for it alone: not even the zygote may know it."""
 
 
 class Loaded(Message):

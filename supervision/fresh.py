@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from understudy.messages.base import Message
 from understudy.messages.frames import WorkerSpec
 from understudy.supervision import keeper, linux
-from understudy.supervision.child import flush_and_exit, reset_signals, run_worker
+from understudy.supervision.child import flush_and_exit, reset_signals, run_worker, take_environment
 from understudy.supervision.control import MAX_TEXT, Boot
 from understudy.supervision.exits import signal_name
 from understudy.supervision.loading import load_app, resolve
@@ -30,6 +30,8 @@ class Fresh(Message):
     """None for the probe, which only loads the app."""
     descriptor: int
     """The worker's socket, or where the probe writes why it failed."""
+    furnished: bool = False
+    """See ``Launch``."""
 
 
 def execute(task: Fresh) -> NoReturn:
@@ -68,6 +70,8 @@ def main() -> NoReturn:
     """Load the app and live as a worker; the whole program of an executed interpreter."""
     linux.shrug_off(signal.SIGINT)
     task = Fresh.model_validate_json(sys.argv[2])
+    if task.furnished:
+        take_environment(task.descriptor)
     failure = load_app(task.boot)
     if task.spec is not None:
         if not failure:

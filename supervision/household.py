@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from understudy.messages.errors import DefinitionError
+from understudy.messages.redaction import Redactor
 from understudy.supervision import keeper
 from understudy.supervision.capture import Capture
 from understudy.supervision.control import (
@@ -49,6 +50,7 @@ class Household:
         lineage: str,
         on_message: Callable[[Any], None],
         on_lost: Callable[[str], None],
+        redactor: Redactor,
     ) -> None:
         """Nothing runs yet.
 
@@ -57,6 +59,7 @@ class Household:
             lineage: The mark, unique to this life.
             on_message: Hears every packet about workers.
             on_lost: Hears once, with a sentence, that the zygote or the keeper is gone or must be taken to be.
+            redactor: Takes secrets out of what the import of the app says.
         """
         self.lineage = lineage
         self.gone = asyncio.Event()
@@ -67,6 +70,7 @@ class Household:
         self._loop = loop
         self._on_message = on_message
         self._on_lost = on_lost
+        self._redactor = redactor
         self._lost = False
         self._loaded: asyncio.Future[Any] = loop.create_future()
         self._outbox: deque[tuple[bytes, list[int], Callable[[], None]]] = deque()
@@ -88,7 +92,7 @@ class Household:
         control.setblocking(False)  # noqa: FBT003  the standard library's own flag
         self._control = control
         output, output_far = os.pipe()
-        self._output = Capture(self._loop, output)
+        self._output = Capture(self._loop, output, redactor=self._redactor)
         self._loop.add_reader(control, self._readable)
         ourselves = os.pidfd_open(os.getpid())
         passed = [theirs.fileno(), ourselves, *([] if lock is None else [lock])]
@@ -120,7 +124,7 @@ class Household:
             late = f"{boot.app} cannot be loaded: its import had not ended after {boot.timeout:g} s"
             raise DefinitionError(late + self._said()) from None
         if isinstance(answer, LoadFailed):
-            raise DefinitionError(answer.sentence + self._said())
+            raise DefinitionError(self._redactor.text(answer.sentence) + self._said())
         if not isinstance(answer, Loaded):
             died = f"{boot.app} cannot be loaded: {answer} while it imported it"
             raise DefinitionError(died + self._said())

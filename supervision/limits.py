@@ -16,9 +16,58 @@ HARMLESS_ENVIRONMENT: Final = frozenset(
         "HOME",
         "LANG",
         "LANGUAGE",
+        "LC_ADDRESS",
+        "LC_ALL",
+        "LC_COLLATE",
+        "LC_CTYPE",
+        "LC_IDENTIFICATION",
+        "LC_MEASUREMENT",
+        "LC_MESSAGES",
+        "LC_MONETARY",
+        "LC_NAME",
+        "LC_NUMERIC",
+        "LC_PAPER",
+        "LC_TELEPHONE",
+        "LC_TIME",
         "LD_LIBRARY_PATH",
         "LOGNAME",
         "PATH",
+        "PYTHONASYNCIODEBUG",
+        "PYTHONBREAKPOINT",
+        "PYTHONCASEOK",
+        "PYTHONCOERCECLOCALE",
+        "PYTHONDEBUG",
+        "PYTHONDEVMODE",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONEXECUTABLE",
+        "PYTHONFAULTHANDLER",
+        "PYTHONHASHSEED",
+        "PYTHONHOME",
+        "PYTHONINTMAXSTRDIGITS",
+        "PYTHONIOENCODING",
+        "PYTHONMALLOC",
+        "PYTHONMALLOCSTATS",
+        "PYTHONNODEBUGRANGES",
+        "PYTHONNOUSERSITE",
+        "PYTHONOPTIMIZE",
+        "PYTHONPATH",
+        "PYTHONPERFSUPPORT",
+        "PYTHONPLATLIBDIR",
+        "PYTHONPROFILEIMPORTTIME",
+        "PYTHONPYCACHEPREFIX",
+        "PYTHONSAFEPATH",
+        "PYTHONTRACEMALLOC",
+        "PYTHONUNBUFFERED",
+        "PYTHONUSERBASE",
+        "PYTHONUTF8",
+        "PYTHONVERBOSE",
+        "PYTHONWARNDEFAULTENCODING",
+        "PYTHONWARNINGS",
+        "PYTHON_COLORS",
+        "PYTHON_CPU_COUNT",
+        "PYTHON_FROZEN_MODULES",
+        "PYTHON_GIL",
+        "PYTHON_PERF_JIT_SUPPORT",
         "SHELL",
         "SSL_CERT_DIR",
         "SSL_CERT_FILE",
@@ -29,8 +78,7 @@ HARMLESS_ENVIRONMENT: Final = frozenset(
         "VIRTUAL_ENV",
     }
 )
-"""Variables that every worker sees; the locale's ``LC_*`` and the interpreter's ``PYTHON*`` come with them."""
-_HARMLESS_PREFIXES: Final = ("LC_", "PYTHON")
+"""Variables that every worker sees. By their whole names, since anybody may call a secret ``LC_SOMETHING``."""
 
 MIB: Final = 1024 * 1024
 MOST_STACKS: Final = 1024
@@ -47,7 +95,7 @@ OOM_SCORE_STEP: Final = 300
 def allowed_environment(source: Mapping[str, str], names: Iterable[str] = ()) -> dict[str, str]:
     """Give the part of ``source`` that processes under us may see: what is harmless and what ``names`` lists."""
     wanted = HARMLESS_ENVIRONMENT.union(names)
-    return {name: value for name, value in source.items() if name in wanted or name.startswith(_HARMLESS_PREFIXES)}
+    return {name: value for name, value in source.items() if name in wanted}
 
 
 def apply_limits(limits: Limits) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_GET_DUMPABLE: Final = 3
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -54,6 +55,11 @@ def forbid_new_privileges() -> None:
 def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001  the kernel's own flag
     """Say whether processes of the same user may read this one's memory, environment and descriptors."""
     _prctl(_PR_SET_DUMPABLE, int(dumpable))
+
+
+def is_dumpable() -> bool:
+    """Say whether processes of the same user may look into this one; see ``set_dumpable``."""
+    return bool(_libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
 
 
 def set_name(name: str) -> None:

@@ -12,12 +12,13 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from understudy.messages.failures import Exit
-from understudy.messages.frames import Evaluate, Execute, FromWorker, ToWorker, WorkerSpec
+from understudy.messages.frames import Environment, Evaluate, Execute, FromWorker, ToWorker, WorkerSpec
+from understudy.messages.redaction import Redactor
 from understudy.supervision import linux
 from understudy.supervision.capture import Capture
 from understudy.supervision.exits import STOPPING, Evidence, describe
@@ -55,8 +56,14 @@ class Worker:
         listener: WorkerListener,
         loop: asyncio.AbstractEventLoop,
         on_output: OutputListener | None,
+        *,
+        environ: Mapping[str, str],
+        redactor: Redactor,
     ) -> None:
-        """Make the socket pair and the pipes; ``take_descriptors`` gives their far ends to whoever forks."""
+        """Make the socket pair and the pipes; ``take_descriptors`` gives their far ends to whoever forks.
+
+        ``environ`` is for this worker alone; ``redactor`` takes secrets out of what it writes.
+        """
         self.id = number
         self.spec = spec
         self.pid: int | None = None
@@ -64,6 +71,7 @@ class Worker:
         self.ended = False
         self.on_death: Callable[[Worker], None] | None = None
         """Called when the process is seen dead; the backend sets it to expect the burial."""
+        self._environ = environ
         self._listener = listener
         self._loop = loop
         self._pidfd: int | None = None
@@ -87,8 +95,8 @@ class Worker:
         self._channel = Channel(
             loop, ours, spec.incarnation, on_message=self._received, on_fault=self.kill, on_end=self._hung_up
         )
-        self._stdout = Capture(loop, stdout, on_output and partial(on_output, spec.worker, "stdout"))
-        self._stderr = Capture(loop, stderr, on_output and partial(on_output, spec.worker, "stderr"))
+        self._stdout = Capture(loop, stdout, on_output and partial(on_output, spec.worker, "stdout"), redactor)
+        self._stderr = Capture(loop, stderr, on_output and partial(on_output, spec.worker, "stderr"), redactor)
 
     def __repr__(self) -> str:
         """Say in what state it is."""
@@ -146,6 +154,13 @@ class Worker:
     def reason(self) -> Exit | None:
         """Why it is to end, where somebody here has said so."""
         return self._reason
+
+    def furnish(self) -> bool:
+        """Send what its environment has that no other's may have; say whether there is any."""
+        if self._environ:
+            values = {name: os.fsencode(value).decode("latin-1") for name, value in self._environ.items()}
+            self._channel.send(Environment(variables=values))
+        return bool(self._environ)
 
     def take_descriptors(self) -> list[int]:
         """Give the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""

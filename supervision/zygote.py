@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 
 from understudy.messages.base import Message
 from understudy.supervision import fresh, linux
-from understudy.supervision.child import become_worker, run_worker
+from understudy.supervision.child import become_worker, run_worker, take_environment
 from understudy.supervision.control import (
     FROM_ZYGOTE,
     MAX_PACKET_BYTES,
@@ -169,9 +169,12 @@ class Zygote:
         """The child's whole life. Nothing may return from here into the zygote's loop."""
         try:
             connection, stdout, stderr = descriptors
-            become_worker(launch.spec, launch.environ, self._pid, (stdout, stderr), self._keep | {connection})
+            become_worker(launch.spec, self._pid, (stdout, stderr), self._keep | {connection})
             if self._boot.fresh:
-                fresh.execute(fresh.Fresh(boot=self._boot, spec=launch.spec, descriptor=connection))
+                task = fresh.Fresh(boot=self._boot, spec=launch.spec, descriptor=connection, furnished=launch.furnished)
+                fresh.execute(task)
+            if launch.furnished:
+                take_environment(connection)
             assert self._main is not None  # load() has set it, or nothing is launched
             run_worker(connection, launch.spec, self._main)
         except BaseException:  # noqa: BLE001  a failing set-up must still end this process and no other

@@ -27,6 +27,7 @@ from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClos
 from understudy.messages.events import RunStarted
 from understudy.messages.policy import OnFailure
 from understudy.metrics import log
+from understudy.supervision.concealment import conceal, reveal
 from understudy.supervision.connections import report_exhaustion
 from understudy.supervision.descriptors import raise_limit, restore_limit
 from understudy.supervision.generation import GenerationLock
@@ -34,7 +35,7 @@ from understudy.supervision.protocol import Backend, Pool, PoolKey
 from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree
 from understudy.supervision.worker_events import OF_POOLS, WorkerEvent
-from understudy.workflows.backends import make_backend
+from understudy.workflows.backends import common_env, make_backend
 from understudy.workflows.clerk import Clerk
 from understudy.workflows.clock import Clock
 from understudy.workflows.door import Door
@@ -121,6 +122,9 @@ class Engine:
 
     def _start(self, *, own_home: bool, pools: Mapping[str, Pool], durability: Durability, clock: Clock) -> None:
         self._tune_interpreter()
+        self._env = common_env(pools)
+        conceal()
+        self._closers.append(reveal)
         self.home.create()
         reachable = self._lock_home(required=own_home)
         generation = GenerationLock(self._claim_journal())
@@ -250,7 +254,7 @@ class Engine:
             self._stranded.hear(event)
 
     def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
-        return make_backend(app, pool, self.reactor.loop, generation)
+        return make_backend(app, pool, self.reactor.loop, generation, self._env)
 
     def _started(self, run_id: str) -> RunStarted | None:
         """Give how a run was started, None where there is none. A thread of the reactor's executor."""
