@@ -12,7 +12,7 @@ import apsw
 from understudy.journal.database import Database
 from understudy.journal.faults import translate
 from understudy.journal.place import make_file, refuse_network, refuse_strangers, sync_directory
-from understudy.journal.reach import NO_HASH, Reach, ReachFile, read_reach, this_boot
+from understudy.journal.reach import NO_HASH, Reach, ReachFile, read_reach
 from understudy.journal.schema import Migrations, check, epoch_of, migrations, open_epoch
 from understudy.journal.tail import newest, place_of, refuse_shorter
 from understudy.messages.errors import JournalError
@@ -78,7 +78,7 @@ def _note(note: ReachFile, connection: Database, version: int) -> None:
     """Note in both slots what is in the journal, all of which is on the disk or older than this opening."""
     epoch, (events, head) = (epoch_of(connection), newest(connection)) if version else (0, (0, NO_HASH))
     for _ in range(2):
-        note.write(Reach(epoch, events, head, events, head, this_boot()))
+        note.write(epoch, events, head, events, head)
 
 
 def _settle_log(connection: Database) -> None:

@@ -65,3 +65,11 @@ def _has_no_room(error: Exception) -> bool:
 def damaged_event(path: Path, run_id: str, seq: int, how: str) -> JournalCorrupt:
     """Say that one event of one run is not what was written."""
     return JournalCorrupt(f"event {seq} of run {run_id} in the journal {path} is damaged ({how}): {REPAIR}")
+
+
+def damaged_line(path: Path, run_id: str) -> JournalCorrupt:
+    """Say that a run's line in the index is not what was written, or is not found."""
+    return JournalCorrupt(
+        f"the line of run {run_id} in the index of the journal {path} is damaged: `understudy db reindex` makes it "
+        "anew from its events"
+    )

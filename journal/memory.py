@@ -1,13 +1,13 @@
 """A journal that lives as long as its process: for tests, simulations, and runs nobody needs to survive."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
 from understudy.journal.group import Answer, GroupCommit
 from understudy.journal.prepare import conflict, encode
-from understudy.journal.protocol import Append, EntryKind, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.protocol import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
 from understudy.messages.codec import decode_event
 from understudy.messages.errors import JournalError, OrchestratorClosed
 from understudy.messages.records import RunStatus
@@ -57,7 +57,11 @@ class MemoryJournal:
             return error
         self._bodies[append.run_id] = bodies
         bodies += encoded
-        self._rows[append.row.id] = replace(append.row, last_seq=len(bodies))
+        self._index(append)
+        return None
+
+    def _index(self, append: Append) -> None:
+        self._rows[append.row.id] = replace(append.row, last_seq=len(self._bodies[append.run_id]))
         for key in append.timers_cleared:
             self._timers.pop((append.run_id, key), None)
         for timer in append.timers_set:
@@ -66,7 +70,6 @@ class MemoryJournal:
             self._marks.pop((append.run_id, kind, name), None)
         for mark in append.marks_set:
             self._marks[mark.run_id, mark.kind, mark.name] = mark
-        return None
 
     def events(
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
@@ -129,15 +132,41 @@ class MemoryJournal:
             marks = [mark for mark in marks if mark.name == name]
         return sorted(marks, key=lambda mark: (mark.run_id, mark.seq, mark.name))
 
-    def verify(self) -> list[str]:
-        """Give one sentence per run whose index line is out of step with its events."""
+    def chain(self, run_id: str) -> list[Stored]:
+        """See ``Journal.chain``."""
+        return self.events(run_id)
+
+    def entries(self) -> list[str]:
+        """See ``Journal.entries``."""
         self._check_open()
         with self._lock:
-            return [
-                f"run {row.id} has {len(self._bodies.get(row.id, []))} events, its index line says {row.last_seq}"
-                for row in self._rows.values()
-                if len(self._bodies.get(row.id, [])) != row.last_seq
-            ]
+            return list(self._bodies)
+
+    def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:  # noqa: ARG002  memory does not rot
+        """See ``Journal.quick_faults``."""
+        return []
+
+    def rebuild(self, lines: Iterable[Append]) -> None:
+        """See ``Journal.rebuild``."""
+        with self._lock:
+            self._rows.clear()
+            self._timers.clear()
+            self._marks.clear()
+            for append in lines:
+                self._index(append)
+
+    def faults(self) -> Iterator[Fault]:
+        """Give one fault per run whose index line is out of step with its events."""
+        self._check_open()
+        with self._lock:
+            counted = [(row, len(self._bodies.get(row.id, []))) for row in self._rows.values()]
+        for row, count in counted:
+            if count != row.last_seq:
+                yield Fault("index", f"run {row.id} has {count} events, its index line says {row.last_seq}", row.id)
+
+    def verify(self) -> list[str]:
+        """See ``Journal.verify``."""
+        return [fault.sentence for fault in self.faults()]
 
     def close(self) -> None:
         """See ``Journal.close``."""

@@ -1,6 +1,6 @@
 """The seam between the control plane and the disk: what every journal promises."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -33,6 +33,8 @@ class RunRow:
     kind: EntryKind = "run"
     wake_seq: int = 0
     """Events up to this one are not needed to go on, apart from the first."""
+    damaged: bool = False
+    """Whether the line is not what was written: then it shows what can be read of it, as of a parked run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,23 @@ class Append:
     nothing more. Must be quick: everybody else waits for it."""
 
 
+FaultKind: TypeAlias = Literal["sqlite", "end", "event", "index", "timers", "marks", "blob", "state"]
+"""Where damage is: in SQLite's own structures, at the journal's end, in an event, in the run index, among the timers
+or the marks, in a large body; or in a run whose events do not lead to what the tables say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a journal."""
+
+    kind: FaultKind
+    sentence: str
+    run_id: str | None = None
+    """The run it concerns, where it is one."""
+    event: int | None = None
+    """Sequence number of the event, where it is one."""
+
+
 class Journal(Protocol):
     """An append-only record of runs. ``append`` and all reads may be called from any thread."""
 
@@ -150,6 +169,35 @@ class Journal(Protocol):
 
         Those of kind ``"message"`` are many, and only looked up within one run.
         """
+        ...
+
+    def chain(self, run_id: str) -> list[Stored]:
+        """Give all events of an entry, checked against each other alone, whatever the index says of them.
+
+        Raises:
+            JournalCorrupt: What is stored is not what was written.
+        """
+        ...
+
+    def entries(self) -> list[str]:
+        """Give the id of everything that has events, whatever the index says, the one with the oldest first."""
+        ...
+
+    def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:
+        """Look at the tables that runs are found by; see ``understudy.journal.survey``."""
+        ...
+
+    def rebuild(self, lines: Iterable[Append]) -> None:
+        """Replace the run index, the timers and the marks. Only before the first append, by whoever opened this.
+
+        Args:
+            lines: One per entry, in the order of ``entries``, without events. The newest sequence number and hash are
+                taken from the events.
+        """
+        ...
+
+    def faults(self) -> Iterator[Fault]:
+        """Check everything, and give one fault after the other; none where all is well."""
         ...
 
     def verify(self) -> list[str]:

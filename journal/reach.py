@@ -9,20 +9,24 @@ The note is written without a sync of its own. A killed process loses none of it
 cut it may be older than the journal, which is no fault. It must not be newer: with durability ``"full"`` it is not,
 because the commit was synced before; else ``synced`` says what was on the disk for certain, and counts after a restart
 of the machine.
+
+The file is there while the journal is open for writing, and after a kill. Who closes a journal in order has it say
+itself where its end is, and removes the note.
 """
 
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 SUFFIX: Final = ".reach"
 _MAGIC: Final = b"undreach"
 _BODY: Final = struct.Struct(">8sQQQ32sQ32s16s")
-_CHECK_BYTES: Final = 8
-_SLOT_BYTES: Final = _BODY.size + _CHECK_BYTES
+_CHECK: Final = struct.Struct(">I")
+_SLOT_BYTES: Final = _BODY.size + _CHECK.size
 _SLOTS: Final = (0, 4096)
 """Where the two slots begin. They are written in turn, so that one that is torn leaves the other."""
 NO_HASH: Final = bytes(32)
@@ -71,7 +75,7 @@ def read_reach(journal: Path) -> Reach | None:
     """
     try:
         descriptor = os.open(reach_path(journal), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # the latter: an archive that others may read
         return None
     try:
         found = [_unpack(os.pread(descriptor, _SLOT_BYTES, start)) for start in _SLOTS]
@@ -86,7 +90,7 @@ def read_reach(journal: Path) -> Reach | None:
 
 def _unpack(slot: bytes) -> tuple[int, Reach] | None:
     body, check = slot[: _BODY.size], slot[_BODY.size :]
-    if len(slot) != _SLOT_BYTES or blake2b(body, digest_size=_CHECK_BYTES).digest() != check:
+    if len(slot) != _SLOT_BYTES or _CHECK.pack(crc32(body)) != check:
         return None
     magic, turn, epoch, events, head, synced, synced_head, boot = _BODY.unpack(body)
     return (turn, Reach(epoch, events, head, synced, synced_head, boot)) if magic == _MAGIC else None
@@ -98,21 +102,25 @@ class ReachFile:
     def __init__(self, journal: Path) -> None:
         """Open the file, made for its owner alone where it is missing. Raises what the operating system raises."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(reach_path(journal), flags, 0o600)
+        self._path = reach_path(journal)
+        self._boot = this_boot()
+        self._descriptor = os.open(self._path, flags, 0o600)
         found = [_unpack(os.pread(self._descriptor, _SLOT_BYTES, start)) for start in _SLOTS]
         self._turn = max((slot[0] for slot in found if slot is not None), default=0)
 
-    def write(self, reach: Reach) -> None:
-        """Note how far the journal has come, over the older of the two notes; some microseconds."""
+    def write(self, epoch: int, events: int, head: bytes, synced: int, synced_head: bytes) -> None:
+        """Note how far the journal has come, over the older of the two notes; some microseconds. See ``Reach``."""
         self._turn += 1
-        body = _BODY.pack(
-            _MAGIC, self._turn, reach.epoch, reach.events, reach.head, reach.synced, reach.synced_head, reach.boot
-        )
-        slot = body + blake2b(body, digest_size=_CHECK_BYTES).digest()
-        os.pwrite(self._descriptor, slot, _SLOTS[self._turn % 2])
+        body = _BODY.pack(_MAGIC, self._turn, epoch, events, head, synced, synced_head, self._boot)
+        os.pwrite(self._descriptor, body + _CHECK.pack(crc32(body)), _SLOTS[self._turn % 2])
 
     def close(self) -> None:
         """Let go of the file; may be repeated."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def remove(self) -> None:
+        """Delete the file, once the journal was closed in order and says itself where its end is."""
+        with suppress(OSError):  # then it stays, and still holds
+            self._path.unlink()

@@ -10,8 +10,11 @@ import apsw
 
 from understudy.journal.chain import genesis, link
 from understudy.journal.database import Database
-from understudy.journal.faults import damaged_event, translate
+from understudy.journal.faults import damaged_event, damaged_line, translate
 from understudy.journal.protocol import EntryKind, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.seal import seal_of
+from understudy.journal.sums import LINES
+from understudy.journal.survey import RAW_LINES, damaged_row, lines_of
 from understudy.messages.codec import decode_event
 from understudy.messages.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
 from understudy.messages.records import RunStatus
@@ -23,13 +26,13 @@ EVENTS = (
     "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash FROM events e LEFT JOIN blobs b ON b.hash = e.blob "
     "WHERE e.run_id = ? AND e.seq >= ? ORDER BY e.seq LIMIT ?"
 )
-RUN = (
-    "SELECT id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, kind, wake_seq "
-    "FROM runs"
-)
+FIRST = "SELECT 1 FROM events WHERE run_id = ? LIMIT 1"
 TIMER = "SELECT run_id, key, due FROM timers t"
 MARK = "SELECT run_id, kind, name, seq FROM marks"
 
+
+LAST_SEQ, HEAD, COLUMNS = 9, 14, 12
+"""Where these are among the columns of ``LINES``, and how many of them are those of a ``RunRow``."""
 
 Row: TypeAlias = tuple[int, bytes, bytes]
 """Sequence number, body and hash of an event."""
@@ -87,17 +90,19 @@ class Reader:
 
     def events(self, run_id: str, after: int, limit: int | None, most_bytes: int | None = None) -> list[Stored]:
         """See ``Journal.events``."""
+        count = -1 if limit is None else limit + bool(after)
         with self.connection() as connection:
-            # The index line is read first: events are only ever added, so those it counts must all be found after it.
-            known = connection.execute("SELECT last_seq, head FROM runs WHERE id = ?", (run_id,)).fetchone()
-            count = -1 if limit is None else limit + bool(after)
-            rows, cut = _page(connection.execute(EVENTS, (run_id, after, count)), after, most_bytes)
-        self._check(run_id, after, rows, known, whole=not cut and (limit is None or len(rows) < count))
+            connection.execute("BEGIN")  # one snapshot, in which events and index line are in step
+            try:
+                line = connection.execute(f"{RAW_LINES} WHERE id = ?", (run_id,)).fetchall()
+                rows, cut = _page(connection.execute(EVENTS, (run_id, after, count)), after, most_bytes)
+            finally:
+                connection.execute("ROLLBACK")
+        self._check(run_id, after, rows, line, whole=not cut and (limit is None or len(rows) < count))
         return [Stored(seq, self._decode(run_id, seq, body)) for seq, body, _ in rows if seq > after]
 
-    def _check(self, run_id: str, after: int, rows: list[Any], known: Any, *, whole: bool) -> None:
+    def _check(self, run_id: str, after: int, rows: list[Any], lines: list[Any], *, whole: bool) -> None:
         """Compare rows, the one before the first wanted included, with the chain and with the index line."""
-        last_seq, last_head = known or (0, b"")
         seq, head = (0, genesis(run_id)) if after == 0 else (after, None)
         for position, (found, body, stored) in enumerate(rows):
             expected = position + (1 if after == 0 else after)
@@ -105,13 +110,24 @@ class Reader:
                 raise damaged_event(self._path, run_id, expected, "it is missing")
             if body is None:
                 raise damaged_event(self._path, run_id, found, "its body is missing")
-            if head is not None and link(head, found, body) != stored:
+            if not isinstance(stored, bytes) or (head is not None and link(head, found, body) != stored):
                 raise damaged_event(self._path, run_id, found, "it is not what was written")
-            if found == last_seq and stored != last_head:
-                raise damaged_event(self._path, run_id, found, "its hash is not the one in the index")
             seq, head = found, stored
-        if whole and seq < last_seq:
-            raise damaged_event(self._path, run_id, seq + 1, "it is missing")
+        for line, _ in lines_of(lines) if whole else ():
+            last_seq, last_head = line[LAST_SEQ], line[HEAD]
+            if seq < last_seq:
+                raise damaged_event(self._path, run_id, seq + 1, "it is missing")
+            if rows and seq > last_seq:
+                raise damaged_line(self._path, run_id)
+            if rows and head != last_head:
+                raise damaged_event(self._path, run_id, seq, "its hash is not the one in the index")
+
+    def chain(self, run_id: str) -> list[Stored]:
+        """See ``Journal.chain``."""
+        with self.connection() as connection:
+            rows = connection.execute(EVENTS, (run_id, 0, -1)).fetchall()
+        self._check(run_id, 0, rows, [], whole=True)
+        return [Stored(seq, self._decode(run_id, seq, body)) for seq, body, _ in rows]
 
     def _decode(self, run_id: str, seq: int, body: bytes) -> Any:
         try:
@@ -126,8 +142,15 @@ class Reader:
     def run(self, run_id: str) -> RunRow | None:
         """See ``Journal.run``."""
         with self.connection() as connection:
-            row = connection.execute(f"{RUN} WHERE id = ?", (run_id,)).fetchone()
-        return RunRow(*row) if row else None
+            rows = connection.execute(f"{RAW_LINES} WHERE id = ?", (run_id,)).fetchall()
+            # Its place among the ids may be what is damaged: that of its events is found by itself.
+            if not rows and connection.execute(FIRST, (run_id,)).fetchone():
+                raise damaged_line(self._path, run_id)
+        for line, good in lines_of(rows):
+            if not good:
+                raise damaged_line(self._path, run_id)
+            return RunRow(*line[:COLUMNS])
+        return None
 
     def runs(
         self, status: Sequence[RunStatus] | None, workflow: str | None, kind: EntryKind | None, limit: int | None
@@ -146,9 +169,14 @@ class Reader:
             values.append(kind)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         values.append(-1 if limit is None else limit)
+        rest = f"{where} ORDER BY number DESC LIMIT ?"
         with self.connection() as connection:
-            rows = connection.execute(f"{RUN} {where} ORDER BY number DESC LIMIT ?", values).fetchall()
-        return [RunRow(*row) for row in rows]
+            try:
+                rows = connection.execute(f"{LINES} {rest}", values).fetchall()
+            except UnicodeDecodeError:  # in one of the lines
+                lines = lines_of(connection.execute(f"{RAW_LINES} {rest}", values).fetchall())
+                return [RunRow(*line[:COLUMNS]) if good else damaged_row(line) for line, good in lines]
+        return [RunRow(*row[:COLUMNS]) if seal_of(row[:-1]) == row[-1] else damaged_row(row[:-1]) for row in rows]
 
     def timers(self, before: float | None, *, waiting: bool) -> list[Timer]:
         """See ``Journal.timers``."""

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from understudy.journal.database import Database
 from understudy.journal.faults import REPAIR
+from understudy.journal.sums import SEALED, seal_all
 from understudy.messages.errors import JournalCorrupt, JournalTooNew
 
 APPLICATION_ID = 0x756E6473
@@ -75,6 +76,8 @@ def open_epoch(
             if number > version:
                 connection.execute(sql)
                 connection.pragma("user_version", number)
+        if version < SEALED:
+            seal_all(connection)
         connection.pragma("application_id", APPLICATION_ID)
         epoch = max(epoch_of(connection), floor) + 1
         connection.execute(

@@ -1,16 +1,17 @@
 """The journal in one SQLite file: what a single machine needs, and nothing to install or run."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from understudy.journal.connections import Durability, close_untouched, open_reader, open_writer
 from understudy.journal.group import GroupCommit
-from understudy.journal.protocol import Append, EntryKind, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.protocol import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
 from understudy.journal.reader import Reader
+from understudy.journal.survey import quick_faults
 from understudy.journal.verify import faults
 from understudy.journal.writer import Writer
-from understudy.messages.errors import JournalCorrupt, JournalError
+from understudy.messages.errors import JournalError
 from understudy.messages.records import RunStatus
 
 
@@ -107,15 +108,35 @@ class SqliteJournal:
         """See ``Journal.marks``."""
         return self._reader.marks(kind, run_id, name)
 
+    def chain(self, run_id: str) -> list[Stored]:
+        """See ``Journal.chain``."""
+        return self._reader.chain(run_id)
+
+    def entries(self) -> list[str]:
+        """See ``Journal.entries``."""
+        with self._reader.connection() as connection:
+            found = connection.execute("SELECT run_id FROM events WHERE seq = 1 ORDER BY rowid").fetchall()
+        return [run_id for (run_id,) in found]
+
+    def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:
+        """See ``Journal.quick_faults``."""
+        with self._reader.connection() as connection:
+            return list(quick_faults(connection, busy))
+
+    def rebuild(self, lines: Iterable[Append]) -> None:
+        """See ``Journal.rebuild``."""
+        if self._writer is None:
+            msg = f"the journal {self.path} was opened read-only: its index cannot be made anew"
+            raise JournalError(msg)
+        self._writer.rebuild(lines)
+
+    def faults(self) -> Iterator[Fault]:
+        """See ``Journal.faults``. Reads everything: about a second per hundred thousand events."""
+        yield from faults(self._reader.connection)
+
     def verify(self) -> list[str]:
-        """See ``Journal.verify``. Reads everything: about a second per hundred thousand events."""
-        found: list[str] = []
-        try:
-            with self._reader.connection() as connection:
-                found.extend(faults(connection))
-        except JournalCorrupt as error:
-            found.append(str(error))
-        return found
+        """See ``Journal.verify``."""
+        return [fault.sentence for fault in self.faults()]
 
     def close(self) -> None:
         """See ``Journal.close``."""

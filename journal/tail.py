@@ -1,7 +1,8 @@
 """Whether a journal still has its end: what it holds against what was noted that it had held."""
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from understudy.journal.database import Database
 from understudy.journal.reach import NO_HASH, Reach, reach_path
@@ -26,8 +27,7 @@ def place_of(path: Path) -> str:
 def refuse_shorter(connection: Database, path: Path, reach: Reach | None, version: int) -> None:
     """Refuse a journal that does not hold all that was acknowledged.
 
-    A copy of a journal without its note opens, and so does a journal that was closed in order: SQLite's file is then
-    complete in itself.
+    One that was closed in order is complete in itself and has no note. A copy of a journal without its note opens.
 
     Args:
         connection: To the journal; it is only read.
@@ -38,30 +38,56 @@ def refuse_shorter(connection: Database, path: Path, reach: Reach | None, versio
     Raises:
         JournalCorrupt: Something is missing; the sentence says what, and how to go on.
     """
-    if reach is None:
-        if version and _note_was_lost(connection, path):
-            raise JournalCorrupt(
-                f"the note {reach_path(path)} is missing or damaged. It says how far the journal had reached when its "
-                "orchestrator was killed, so nobody can tell whether the end of the journal is there: "
-                f"{_remedy(path)}"
-            )
-        return
-    if missing := _missing(connection, reach, version):
-        raise JournalCorrupt(
-            f"the journal {path} is shorter than it was: {missing}. Its write-ahead log ({path}-wal) was damaged or "
-            f"deleted, or an older copy was put in its place: {_remedy(path)}"
+    known = _known(connection) if version else {}
+    closed = closed_reach(known)
+    if reach is None and closed is None:
+        if known.get("place") != place_of(path):
+            return
+        msg = (
+            f"the note {reach_path(path)} is missing or damaged. It says how far the journal had reached when its "
+            f"orchestrator was killed, so nobody can tell whether the end of the journal is there: {_remedy(path)}"
         )
+        raise JournalCorrupt(msg)
+    for said in (reach, closed):
+        if said is not None and (missing := _missing(connection, said, known)):
+            msg = (
+                f"the journal {path} is shorter than it was: {missing}. The file or its write-ahead log ({path}-wal) "
+                f"was damaged or deleted, or an older copy was put in its place: {_remedy(path)}"
+            )
+            raise JournalCorrupt(msg)
 
 
-def _missing(connection: Database, reach: Reach, version: int) -> str:
+def _known(connection: Database) -> dict[str, Any]:
+    query = "SELECT name, value FROM meta WHERE name IN ('epoch', 'place', 'closed')"
+    return dict(connection.execute(query).fetchall())
+
+
+def closing(epoch: int, events: int, head: bytes) -> str:
+    """Give what a journal itself says about its end when it is closed in order."""
+    return f"{epoch} {events} {head.hex()}"
+
+
+def closed_reach(known: Mapping[str, Any]) -> Reach | None:
+    """Give the end of a journal by what it says itself; None where it was not closed in order since it was opened.
+
+    Args:
+        known: Of the table ``meta``.
+    """
+    try:
+        epoch, events, head = str(known.get("closed")).split(" ")
+        said = Reach(int(epoch), int(events), bytes.fromhex(head))
+    except ValueError:
+        return None
+    return said if said.epoch == known.get("epoch") else None
+
+
+def _missing(connection: Database, reach: Reach, known: Mapping[str, Any]) -> str:
     """Say what is missing; nothing where all is there."""
-    events = epoch = 0
-    if version:
-        events, _ = newest(connection)
-        epoch = int(connection.execute("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'epoch'").get)
+    events = newest(connection)[0] if known else 0
+    epoch = known.get("epoch", 0)
     if events < reach.events:
         return f"it holds {events} events, and {reach.events} had been acknowledged"
-    if epoch < reach.epoch:
+    if not isinstance(epoch, int) or epoch < reach.epoch:
         return f"it was opened {epoch} times by its own count, and {reach.epoch} times had been noted"
     if reach.events:
         found = connection.execute("SELECT hash FROM events WHERE rowid = ?", (reach.events,)).fetchone()
@@ -70,15 +96,5 @@ def _missing(connection: Database, reach: Reach, version: int) -> str:
     return ""
 
 
-def _note_was_lost(connection: Database, path: Path) -> bool:
-    """Whether this file had a note and was not closed in order since."""
-    query = "SELECT name, value FROM meta WHERE name IN ('epoch', 'place', 'closed')"
-    known = dict(connection.execute(query).fetchall())
-    return known.get("place") == place_of(path) and known.get("closed") != known.get("epoch")
-
-
 def _remedy(path: Path) -> str:
-    return (
-        "put back all its files from a backup, or go on with what is there by "
-        f"`understudy db accept-loss {os.fspath(path)}`"
-    )
+    return f"put back all its files from a backup, or go on with what is there by `understudy db accept-loss {path}`"

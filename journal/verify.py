@@ -1,30 +1,57 @@
-"""Checking a whole journal: SQLite's own check, every hash chain, the index, the blobs."""
+"""Checking a whole journal: SQLite's own check, every hash chain, the index, timers and marks, the blobs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any
 
 from understudy.journal.chain import genesis, link
 from understudy.journal.database import Database
+from understudy.journal.protocol import Fault
+from understudy.journal.survey import RAW_LINES, faulty_lines, lines_of, wrong_sums
+from understudy.journal.tail import newest
 from understudy.messages.codec import decode_event
-from understudy.messages.errors import UnknownMessage
+from understudy.messages.errors import JournalCorrupt, UnknownMessage
 
 
-def faults(connection: Database) -> Iterator[str]:
-    """Yield one sentence per fault. The connection is only read, in one snapshot, with bounded memory."""
-    connection.execute("BEGIN")
-    try:
-        for (line,) in connection.execute("PRAGMA integrity_check"):
-            if line != "ok":
-                yield f"SQLite finds: {line}"
-        yield from _chains(connection)
-        yield from _index(connection)
-        yield from _blobs(connection)
-    finally:
-        connection.execute("ROLLBACK")
+def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fault]:
+    """Yield everything that is wrong, in order. The journal is only read, each part in one snapshot.
+
+    Args:
+        lend: Lends a connection and translates what it raises. A part that cannot be read to its end is a fault of its
+            own, and does not hide the parts that follow.
+    """
+    for part in (_structure, _counts, _chains, _index, _sums, _blobs):
+        try:
+            with lend() as connection:
+                connection.execute("BEGIN")
+                try:
+                    yield from part(connection)
+                finally:
+                    connection.execute("ROLLBACK")
+        except JournalCorrupt as error:
+            yield Fault("sqlite", str(error))
 
 
-def _chains(connection: Database) -> Iterator[str]:
+def _structure(connection: Database) -> Iterator[Fault]:
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Fault("sqlite", f"SQLite finds: {line}")
+
+
+def _counts(connection: Database) -> Iterator[Fault]:
+    """Count lines that are only ever added against their numbers."""
+    lines, events = (
+        connection.execute(query).fetchone()
+        for query in ("SELECT count(*), coalesce(max(number), 0) FROM runs", "SELECT count(*) FROM events")
+    )
+    if lines[0] != lines[1]:
+        yield Fault("index", f"the index has {lines[0]} lines, and {lines[1]} were written")
+    if events[0] != newest(connection)[0]:
+        yield Fault("event", f"there are {events[0]} events, and {newest(connection)[0]} were written")
+
+
+def _chains(connection: Database) -> Iterator[Fault]:
     """Check events against each other and against their own columns."""
     query = (
         "SELECT CAST(e.run_id AS BLOB), e.seq, e.at, CAST(e.type AS BLOB), "
@@ -37,28 +64,33 @@ def _chains(connection: Database) -> Iterator[str]:
         name = run.decode(errors="backslashreplace")
         if run != current:
             current, expected, head = run, 1, genesis(name)
-        if seq != expected:
-            yield f"run {name}: event {expected} is missing"
+        said = ""
+        if not isinstance(seq, int) or seq != expected:
+            yield Fault("event", f"run {name}: event {expected} is missing", name, expected)
         elif body is None:
-            yield f"run {name}: the body of event {seq} is missing"
-        elif link(head, seq, body) != stored:
-            yield f"run {name}: event {seq} is not what was written"
+            said = f"the body of event {seq} is missing"
+        elif not isinstance(stored, bytes) or link(head, seq, body) != stored:
+            said = f"event {seq} is not what was written"
         else:
-            yield from _columns(name, seq, at, kind, body)
-        expected, head = seq + 1, stored
+            said = _columns(seq, at, kind, body)
+        if said:
+            yield Fault("event", f"run {name}: {said}", name, seq)
+        expected = seq + 1 if isinstance(seq, int) else expected + 1
+        head = stored if isinstance(stored, bytes) else b""
 
 
-def _columns(name: str, seq: int, at: Any, kind: bytes, body: bytes) -> Iterator[str]:
+def _columns(seq: int, at: Any, kind: bytes | None, body: bytes) -> str:
     try:
         event = decode_event(body)
     except UnknownMessage as error:
-        yield f"run {name}: event {seq} is of no form this version knows ({error})"
-        return
+        return f"event {seq} is of no form this version knows ({error})"
     if (event.at, event.type.encode()) != (at, kind):
-        yield f"run {name}: the columns beside event {seq} differ from the event"
+        return f"the columns beside event {seq} differ from the event"
+    return ""
 
 
-def _index(connection: Database) -> Iterator[str]:
+def _index(connection: Database) -> Iterator[Fault]:
+    yield from faulty_lines(lines_of(connection.execute(RAW_LINES)))
     query = (
         "SELECT CAST(coalesce(r.id, e.run_id) AS BLOB), r.last_seq, coalesce(e.last, 0), e.last IS NULL OR r.head IS "
         "(SELECT hash FROM events WHERE run_id = r.id AND seq = r.last_seq) "
@@ -67,17 +99,22 @@ def _index(connection: Database) -> Iterator[str]:
     for run, counted, last, same_head in connection.execute(query):
         name = run.decode(errors="backslashreplace")
         if counted is None:
-            yield f"run {name} has {last} events and no line in the index"
+            yield Fault("index", f"run {name} has {last} events and no line in the index", name)
         elif counted != last:
-            yield f"run {name} has events up to {last}, its line in the index says {counted}"
+            yield Fault("index", f"run {name} has events up to {last}, its line in the index says {counted}", name)
         elif not same_head:
-            yield f"run {name}: the hash in the index is not that of its newest event"
+            yield Fault("index", f"run {name}: the hash in the index is not that of its newest event", name)
 
 
-def _blobs(connection: Database) -> Iterator[str]:
+def _sums(connection: Database) -> Iterator[Fault]:
+    yield from wrong_sums(connection, with_keys=True)
+
+
+def _blobs(connection: Database) -> Iterator[Fault]:
     query = "SELECT hash, CAST(body AS BLOB), hash IN (SELECT blob FROM events) FROM blobs"
     for key, body, needed in connection.execute(query):
-        if sha256(body).digest() != key:
-            yield f"the blob {key.hex()} is not what was written"
+        name = key.hex() if isinstance(key, bytes) else str(key)
+        if not isinstance(body, bytes) or sha256(body).digest() != key:
+            yield Fault("blob", f"the blob {name} is not what was written")
         elif not needed:
-            yield f"the blob {key.hex()} belongs to no event"
+            yield Fault("blob", f"the blob {name} belongs to no event")

@@ -1,11 +1,11 @@
 """The one connection that writes: a group of appends becomes one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,9 +19,11 @@ from understudy.journal.group import Answer, Lull
 from understudy.journal.place import Presence
 from understudy.journal.prepare import conflict, encode
 from understudy.journal.protocol import Append, RunRow
-from understudy.journal.reach import Reach, ReachFile, this_boot
+from understudy.journal.reach import ReachFile
 from understudy.journal.schema import epoch_of
-from understudy.journal.tail import newest
+from understudy.journal.seal import SUM, seal_of, weight_of
+from understudy.journal.sums import is_key
+from understudy.journal.tail import closing, newest
 from understudy.messages.errors import EventUnwritable, JournalError
 
 T = TypeVar("T")
@@ -50,26 +52,29 @@ class Table(NamedTuple):
 EVENTS = Table("INSERT INTO events (run_id, seq, at, type, body, blob, hash) VALUES {lines}", 7)
 BLOBS = Table("INSERT INTO blobs (hash, body) VALUES {lines} ON CONFLICT DO NOTHING", 2)
 RUNS = Table(
-    "INSERT INTO runs (id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, kind, wake_seq, "
-    "last_seq, head) VALUES {lines} ON CONFLICT (id) DO UPDATE SET (workflow, app, status, started_at, updated_at, "
-    "ended_at, parent, reason, kind, wake_seq, last_seq, head) = (excluded.workflow, excluded.app, excluded.status, "
-    "excluded.started_at, excluded.updated_at, excluded.ended_at, excluded.parent, excluded.reason, excluded.kind, "
-    "excluded.wake_seq, excluded.last_seq, excluded.head)",
-    13,
+    "INSERT INTO runs (id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, kind, "
+    "wake_seq, aside, keys, head, seal) VALUES {lines} ON CONFLICT (id) DO UPDATE SET (workflow, app, status, "
+    "started_at, updated_at, ended_at, parent, reason, last_seq, kind, wake_seq, aside, keys, head, seal) = "
+    "(excluded.workflow, excluded.app, excluded.status, excluded.started_at, excluded.updated_at, excluded.ended_at, "
+    "excluded.parent, excluded.reason, excluded.last_seq, excluded.kind, excluded.wake_seq, excluded.aside, "
+    "excluded.keys, excluded.head, excluded.seal)",
+    16,
 )
-TIMERS = Table("INSERT INTO timers (run_id, key, due) VALUES {lines} ON CONFLICT DO UPDATE SET due = excluded.due", 3)
+TIMERS = Table("INSERT INTO timers (run_id, key, due) VALUES {lines}", 3)
+OLD_TIMERS = Table("SELECT run_id, key, due FROM timers WHERE (run_id, key) IN (VALUES {lines})", 2)
 NO_TIMERS = Table("DELETE FROM timers WHERE (run_id, key) IN (VALUES {lines})", 2)
-MARKS = Table(
-    "INSERT INTO marks (run_id, kind, name, seq) VALUES {lines} ON CONFLICT DO UPDATE SET seq = excluded.seq", 4
-)
+MARKS = Table("INSERT INTO marks (run_id, kind, name, seq) VALUES {lines}", 4)
+OLD_MARKS = Table("SELECT run_id, kind, name, seq FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
 NO_MARKS = Table("DELETE FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
+"""What a line that is cleared or replaced had been worth has to be taken from a sum."""
 
 CLOSED = (
-    "INSERT INTO meta (name, value) SELECT 'closed', value FROM meta WHERE name = 'epoch' AND value = ? "
+    "INSERT INTO meta (name, value) SELECT 'closed', ? FROM meta WHERE name = 'epoch' AND value = ? "
     "ON CONFLICT DO UPDATE SET value = excluded.value"
 )
 """Says that the newest epoch ended in order, unless it is another's."""
-HEADS_OF = Table("SELECT id, last_seq, head FROM runs WHERE id IN (VALUES {lines})", 1)
+
+HEADS_OF = Table("SELECT id, last_seq, head, aside, keys FROM runs WHERE id IN (VALUES {lines})", 1)
 
 
 @cache
@@ -88,12 +93,13 @@ class Writer:
         self._epoch = epoch
         self._presence = Presence(path)
         self._heads: dict[str, tuple[int, bytes]] = {}  # run id to newest sequence number and hash
+        self._sums: dict[str, list[int]] = {}  # of the same runs: the sums over timers and marks, and over keys
         self._data_version = connection.pragma("data_version")
         self._pages = 0  # written to the log since the last checkpoint
         self._synced = synced
         self._note = ReachFile(path)
-        events, head = newest(connection)
-        self._reach = Reach(epoch, events, head, events, head, this_boot())  # what the note says
+        self._events, self._head = newest(connection)  # how many there are, and the hash of the newest
+        self._on_disk = self._events, self._head  # the same of those that are on the disk for certain
         self._given_up = False
 
     def commit(self, group: Sequence[Append]) -> Sequence[Answer]:
@@ -107,17 +113,20 @@ class Writer:
     def _transaction(self, group: Sequence[Append]) -> Sequence[Answer]:
         connection = self._connection
         if len(self._heads) > HEADS:
-            self._heads.clear()  # here only: later, heads run ahead of what is in the tables
+            self._forget()  # here only: later, heads run ahead of what is in the tables
         connection.execute("BEGIN IMMEDIATE")
         self._check_owner()
         self._look_up({append.run_id for append in group} - self._heads.keys())
         lines = _Lines()
         answers = [self._add(append, lines) for append in group]
-        for table, values in lines.by_table():
-            size = table.columns * LINES
-            for start in range(0, len(values), size):
-                part = values[start : start + size]
-                connection.execute(_statement(table, len(part) // table.columns), part)
+        self._put(BLOBS, lines.blobs)
+        self._put(EVENTS, lines.events)
+        self._change(OLD_TIMERS, NO_TIMERS, TIMERS, lines.timers)
+        self._change(OLD_MARKS, NO_MARKS, MARKS, lines.marks)
+        self._put(
+            RUNS,
+            [value for run_id, (row, seq, head) in lines.runs.items() for value in self._line(run_id, row, seq, head)],
+        )
         self._presence.check()
         connection.execute("COMMIT")
         if lines.events:  # before anybody hears of the commit
@@ -125,14 +134,55 @@ class Writer:
         self._pages += connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)[0]
         return answers
 
+    def _put(self, table: Table, values: list[Any]) -> list[Any]:
+        """Run a statement for all its lines; give what it returns."""
+        size, found = table.columns * LINES, []
+        for start in range(0, len(values), size):
+            part = values[start : start + size]
+            found += self._connection.execute(_statement(table, len(part) // table.columns), part).fetchall()
+        return found
+
+    def _change(self, old: Table, clear: Table, put: Table, changes: Mapping[K, float | None]) -> None:
+        """Clear and set timers or marks, and keep the sums of their runs."""
+        if not changes:
+            return
+        self._take(old, clear, [key for key, value in changes.items() if value is None])
+        kept = [(*key, value) for key, value in changes.items() if value is not None]
+        values = list(chain.from_iterable(kept))
+        try:
+            self._put(put, values)
+        except apsw.ConstraintError:  # some are set already, which is rare: nearly all have names of their own
+            self._take(old, clear, [key for key, value in changes.items() if value is not None])
+            self._put(put, values)
+        for line in kept:
+            self._count(line, 1)
+
+    def _take(self, old: Table, clear: Table, keys: list[K]) -> None:
+        """Clear lines, where they are there."""
+        gone = self._put(old, list(chain.from_iterable(keys)))
+        self._put(clear, [column for line in gone for column in line[:-1]])
+        for line in gone:
+            self._count(line, -1)
+
+    def _count(self, line: Sequence[Any], sign: int) -> None:
+        sums = self._sums[line[0]]
+        place = is_key(line)
+        sums[place] = (sums[place] + sign * weight_of(*line)) % SUM
+
+    def _line(self, run_id: str, row: RunRow, seq: int, head: bytes) -> tuple[Any, ...]:
+        return index_line(row, seq, head, *self._sums[run_id])
+
+    def _forget(self) -> None:
+        """Forget what is known of runs: it is looked up when it is needed next."""
+        self._heads.clear()
+        self._sums.clear()
+
     def _reached(self, more: int, head: bytes) -> None:
         """Note that the journal holds ``more`` events, the newest with this hash."""
-        events = self._reach.events + more
+        self._events, self._head = self._events + more, head
         if self._synced:
-            self._reach = replace(self._reach, events=events, head=head, synced=events, synced_head=head)
-        else:
-            self._reach = replace(self._reach, events=events, head=head)
-        self._note.write(self._reach)
+            self._on_disk = self._events, head
+        self._note.write(self._epoch, self._events, head, *self._on_disk)
 
     def _check_owner(self) -> None:
         """Notice another connection's commits: a newer epoch ends this one, anything else makes heads uncertain."""
@@ -140,16 +190,15 @@ class Writer:
         if version == self._data_version:
             return
         self._data_version = version
-        self._heads.clear()
-        current = epoch_of(self._connection)
-        if current != self._epoch:
+        self._forget()
+        epoch = epoch_of(self._connection)
+        if epoch != self._epoch:
             msg = (
-                f"another orchestrator has taken over the journal {self._path} (its epoch is {current}, this one's was "
+                f"another orchestrator has taken over the journal {self._path} (its epoch is {epoch}, this one's was "
                 f"{self._epoch}): this one stops"
             )
             raise JournalError(msg)
-        events, head = newest(self._connection)
-        self._reach = replace(self._reach, events=events, head=head)
+        self._events, self._head = newest(self._connection)
 
     def _add(self, append: Append, lines: "_Lines") -> Answer:
         run_id = append.run_id
@@ -175,7 +224,7 @@ class Writer:
         for timer_key in append.timers_cleared:
             lines.timers[run_id, timer_key] = None
         for timer in append.timers_set:
-            lines.timers[timer.run_id, timer.key] = timer.due
+            lines.timers[timer.run_id, timer.key] = float(timer.due)
         for kind, name in append.marks_cleared:
             lines.marks[run_id, kind, name] = None
         for mark in append.marks_set:
@@ -186,10 +235,34 @@ class Writer:
         """Find the newest sequence numbers and hashes of some runs, all at once like everything else here."""
         unknown = list(run_ids)
         self._heads.update((run_id, (0, genesis(run_id))) for run_id in unknown)
+        self._sums.update((run_id, [0, 0]) for run_id in unknown)
         for start in range(0, len(unknown), LINES):
             part = unknown[start : start + LINES]
             found = self._connection.execute(_statement(HEADS_OF, len(part)), part)
-            self._heads.update((run_id, (seq, head)) for run_id, seq, head in found)
+            for run_id, seq, head, aside, keys in found:
+                self._heads[run_id], self._sums[run_id] = (seq, head), [aside, keys]
+
+    def rebuild(self, lines: Iterable[Append]) -> None:
+        """See ``Journal.rebuild``. Before the first commit, in the thread that opened the journal."""
+        self._finally(lambda: self._rebuild(lines))
+
+    def _rebuild(self, lines: Iterable[Append]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        self._check_owner()
+        connection.execute("DELETE FROM timers; DELETE FROM marks; DELETE FROM runs")
+        newest_of = "SELECT seq, hash FROM events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
+        for append in lines:
+            run_id = append.run_id
+            self._sums[run_id] = [0, 0]
+            timers = {(run_id, timer.key): float(timer.due) for timer in append.timers_set}
+            marks = {(run_id, mark.kind, mark.name): mark.seq for mark in append.marks_set}
+            self._change(OLD_TIMERS, NO_TIMERS, TIMERS, timers)
+            self._change(OLD_MARKS, NO_MARKS, MARKS, marks)
+            seq, head = connection.execute(newest_of, (run_id,)).fetchone()
+            self._put(RUNS, list(self._line(run_id, append.row, seq, head)))
+        self._forget()
+        connection.execute("COMMIT")
 
     def rest(self, lull: Lull) -> None:
         """Copy the log into the database, after the acknowledgements rather than before.
@@ -201,22 +274,25 @@ class Writer:
             JournalError: That failed; what was acknowledged is still in the log.
         """
         if lull == "quiet":
-            if self._pages:
-                self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE))
+            self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE))
         elif self._pages >= (CHECKPOINT_PAGES if lull == "idle" else CHECKPOINT_PAGES_BUSY):
             self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE))
 
-    def _checkpoint(self, mode: int) -> None:
+    def _checkpoint(self, mode: int) -> bool:
+        """Copy the log into the database; give whether all of it is there now."""
+        whole = False
         self._connection.set_busy_timeout(0)  # nobody is waited for: a reader may hold an old snapshot for long
         try:
             with suppress(apsw.BusyError):  # then somebody else, an operator's shell, is at it already
                 in_log, copied = self._connection.wal_checkpoint(mode=mode)
-                if in_log == copied and not self._synced:  # a checkpoint syncs what it copies
-                    self._reach = replace(self._reach, synced=self._reach.events, synced_head=self._reach.head)
-                    self._note.write(self._reach)
+                whole = in_log == copied
+                if whole and not self._synced:  # a checkpoint syncs what it copies
+                    self._on_disk = self._events, self._head
+                    self._note.write(self._epoch, self._events, self._head, *self._on_disk)
         finally:
             self._connection.set_busy_timeout(BUSY_MS)
         self._pages = 0
+        return whole
 
     def _finally(self, work: Callable[[], T]) -> T:
         """Do something that must not be tried again when it fails: then the connection is given up unchanged."""
@@ -232,12 +308,16 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the file; the log is copied into the database and removed unless somebody still reads."""
+        whole = False
         if not self._given_up:
             with suppress(apsw.Error):  # what was acknowledged is safe without it
-                self._connection.execute(CLOSED, (self._epoch,))
-                self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._check_owner()
+                self._connection.execute(CLOSED, (closing(self._epoch, self._events, self._head), self._epoch))
+                whole = self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
         self._note.close()
+        if whole:
+            self._note.remove()
 
 
 class _Lines:
@@ -250,32 +330,11 @@ class _Lines:
         self.timers: dict[tuple[str, str], float | None] = {}  # None clears
         self.marks: dict[tuple[str, str, str], int | None] = {}  # None clears
 
-    def by_table(self) -> list[tuple[Table, list[Any]]]:
-        """Give each table with the values of all its lines, one after the other."""
-        runs: list[Any] = []
-        for row, seq, head in self.runs.values():
-            runs += (row.id, row.workflow, row.app, row.status, row.started_at, row.updated_at, row.ended_at)
-            runs += (row.parent, row.reason, row.kind, row.wake_seq, seq, head)
-        cleared, timers = _parted(self.timers)
-        erased, marks = _parted(self.marks)
-        return [
-            (BLOBS, self.blobs),
-            (EVENTS, self.events),
-            (RUNS, runs),
-            (NO_TIMERS, cleared),
-            (TIMERS, timers),
-            (NO_MARKS, erased),
-            (MARKS, marks),
-        ]
 
-
-def _parted(changes: Mapping[K, float | None]) -> tuple[list[Any], list[Any]]:
-    """Give the keys to clear, and the keys to set with their values, one after the other."""
-    cleared: list[Any] = []
-    kept: list[Any] = []
-    for key, value in changes.items():
-        if value is None:
-            cleared += key
-        else:
-            kept += (*key, value)
-    return cleared, kept
+def index_line(row: RunRow, seq: int, head: bytes, aside: int, keys: int) -> tuple[Any, ...]:
+    """Give the values of an index line, its seal the last."""
+    started, updated = float(row.started_at), float(row.updated_at)
+    ended = None if row.ended_at is None else float(row.ended_at)
+    line = (row.id, row.workflow, row.app, row.status, started, updated, ended, row.parent, row.reason)
+    line += (seq, row.kind, row.wake_seq, aside, keys, head)
+    return *line, seal_of(line)

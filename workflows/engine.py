@@ -45,6 +45,7 @@ from understudy.workflows.peek import Peek
 from understudy.workflows.post import PostOffice
 from understudy.workflows.private import make_folder, real_path
 from understudy.workflows.reads import Reads
+from understudy.workflows.reindex import mend
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedules import Schedules
 from understudy.workflows.services import Services
@@ -139,6 +140,7 @@ class Engine:
         self._closers.append(generation.release)
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
+        mend(self.journal)
         self._reads = Reads(self.journal)
         self.reactor = Reactor()
         report_exhaustion(self.reactor.loop, "commands from other processes")

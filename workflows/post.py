@@ -26,6 +26,7 @@ from understudy.messages.events import MessageReceived, SessionOpened, StepFaile
 from understudy.messages.policy import OnFailure
 from understudy.workflows.ids import sent_key
 from understudy.workflows.inputs import Confirmed, Delivered, Input, Signal
+from understudy.workflows.marked import marked_event
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.sizes import message_too_long
@@ -276,16 +277,14 @@ class PostOffice:
     def _number(self, run_id: str, key: str) -> int:
         """Give the number of the message of a key, 0 where there is none."""
         for mark in self._journal.marks("message", run_id, key):
-            event = self._journal.events(run_id, after=mark.seq - 1, limit=1)[0].event
-            assert isinstance(event, MessageReceived)
-            return event.number
+            received: MessageReceived = marked_event(self._journal, mark)
+            return received.number
         return 0
 
     def _dead_letter(self, run_id: str, letter: str) -> TurnFailed | StepFailed | None:
         for mark in self._journal.marks("dead_letter", run_id, letter):
-            event = self._journal.events(run_id, after=mark.seq - 1, limit=1)[0].event
-            assert isinstance(event, (TurnFailed, StepFailed))
-            return event
+            set_aside: TurnFailed | StepFailed = marked_event(self._journal, mark)
+            return set_aside
         return None
 
     def _find_turn(self, run_id: str, key: str, number: int) -> Over | None:

@@ -1,10 +1,13 @@
 """Looking at runs without touching them: reads of the journal, with an orchestrator running or not."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from loguru import logger
 
 from understudy.journal.pages import stored_events
 from understudy.journal.place import refuse_strangers
@@ -12,9 +15,10 @@ from understudy.journal.protocol import Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
-from understudy.messages.errors import ApprovalNotFound, RunCancelled, RunFailed, RunNotFound, RunParked
-from understudy.messages.events import AnyEvent, ApprovalAsked, RunCompleted, StepFailed, TurnFailed
+from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCancelled, RunFailed, RunNotFound, RunParked
+from understudy.messages.events import ApprovalAsked, RunCompleted
 from understudy.messages.records import (
+    ALIVE,
     ApprovalRecord,
     DeadLetterRecord,
     Difference,
@@ -29,6 +33,7 @@ from understudy.workflows.approving import Asked
 from understudy.workflows.differences import first_difference
 from understudy.workflows.fold import fold_all, recall
 from understudy.workflows.home import Home
+from understudy.workflows.marked import marked_event
 from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.state import RunState
 from understudy.workflows.turn_views import dead_letter, session_record, turn_records
@@ -51,18 +56,28 @@ def load(journal: Journal, run_id: str) -> RunState:
     return recall(journal.events(run_id, limit=1)[0], journal.events(run_id, after=row.wake_seq))
 
 
+def _log(sentence: str) -> None:
+    logger.error("{}", sentence)
+
+
 class Reads:
     """Answers questions about runs from their journal. Any thread.
 
     Everything it gives is committed: a view is the fold of what is on the disk.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        """Read from ``journal``, which stays its owner's to close."""
+    def __init__(self, journal: Journal, complain: Callable[[str], None] = _log) -> None:
+        """Read from ``journal``, which stays its owner's to close.
+
+        Args:
+            journal: What to read.
+            complain: Called with a sentence where something is damaged and the answer goes without it.
+        """
         self.journal = journal
+        self._complain = complain
 
     @classmethod
-    def open(cls, home: Home) -> Self:
+    def open(cls, home: Home, complain: Callable[[str], None] = _log) -> Self:
         """Open the journal of a home for reading alone.
 
         Raises:
@@ -74,7 +89,10 @@ class Reads:
         if not Path(path).exists():
             msg = f"there are no runs: the home {home.path} has no journal yet; start one with `understudy run`"
             raise RunNotFound(msg)
-        return cls(SqliteJournal(path, read_only=True))
+        journal = SqliteJournal(path, read_only=True)
+        for fault in journal.quick_faults(ALIVE):
+            complain(f"the journal is damaged, see `understudy db verify`: {fault.sentence}")
+        return cls(journal, complain)
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -157,11 +175,10 @@ class Reads:
             raise self._not_found(run_id)
         found: list[ApprovalRecord] = []
         for mark in self.journal.marks("approval"):
-            row = self.journal.run(mark.run_id)
-            if row is not None and (run_id is None or self._is_below(row, run_id)):
-                event = self._event_of(mark)
-                if isinstance(event, ApprovalAsked):
-                    found.append(approval_record(mark.run_id, row.workflow, event))
+            with self._one_of_many(mark):
+                row = self.journal.run(mark.run_id)
+                if row is not None and (run_id is None or self._is_below(row, run_id)):
+                    found.append(approval_record(mark.run_id, row.workflow, self._asked(mark)))
         return sorted(found, key=lambda record: (record.asked_at, record.id))
 
     def _is_below(self, row: RunRow, run_id: str) -> bool:
@@ -170,6 +187,15 @@ class Reads:
         while above is not None and above.id != run_id:
             above = None if above.parent is None else self.journal.run(above.parent)
         return above is not None
+
+    @contextmanager
+    def _one_of_many(self, mark: Mark) -> Generator[None]:
+        """Leave what is damaged out of a list, with a word about it, so that the others are seen."""
+        try:
+            yield
+        except JournalCorrupt as error:
+            kind = mark.kind.replace("_", " ")
+            self._complain(f"the {kind} {mark.name!r} of run {mark.run_id} is not listed: {error}")
 
     def find_approval(self, approval: str) -> Asked:
         """Find what an approval's id stands for.
@@ -185,11 +211,11 @@ class Reads:
             msg = f"there is no approval {approval!r}{hint}"
             raise ApprovalNotFound(msg)
         marks = self.journal.marks("approval", run_id, key)
-        event = self._event_of(marks[0]) if marks else None
-        return Asked(run_id, row.app, key, event if isinstance(event, ApprovalAsked) else None)
+        return Asked(run_id, row.app, key, self._asked(marks[0]) if marks else None)
 
-    def _event_of(self, mark: Mark) -> AnyEvent:
-        return self.journal.events(mark.run_id, after=mark.seq - 1, limit=1)[0].event
+    def _asked(self, mark: Mark) -> ApprovalAsked:
+        event: ApprovalAsked = marked_event(self.journal, mark)
+        return event
 
     def state(self, run_id: str) -> Json:
         """Give the shared state of a run, None where its workflow has none or has not changed it yet."""
@@ -247,9 +273,8 @@ class Reads:
         """Give the messages and steps that were set aside and nobody has dealt with, by run and in order."""
         found: list[DeadLetterRecord] = []
         for mark in self.journal.marks("dead_letter"):
-            event = self.journal.events(mark.run_id, after=mark.seq - 1, limit=1)[0].event
-            assert isinstance(event, (TurnFailed, StepFailed))
-            found.append(dead_letter(mark.run_id, event))
+            with self._one_of_many(mark):
+                found.append(dead_letter(mark.run_id, marked_event(self.journal, mark)))
         return found
 
     def metrics(self) -> Metrics:

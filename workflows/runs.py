@@ -14,7 +14,7 @@ from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
 from understudy.messages.events import AnyEvent, RunRetried
 from understudy.messages.failures import Failure
-from understudy.messages.records import RunStatus
+from understudy.messages.records import ALIVE
 from understudy.supervision.actor import actor_of
 from understudy.supervision.protocol import PoolKey
 from understudy.workflows.clock import Alarm
@@ -35,9 +35,6 @@ from understudy.workflows.state import CANCEL_KEY, RunState
 from understudy.workflows.supervisor import RunSupervisor
 from understudy.workflows.views import failed_at
 from understudy.workflows.watchers import Watchers
-
-ALIVE: Final[tuple[RunStatus, ...]] = ("pending", "running", "paused")
-"""Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
 
 CLOSED: Final = "the orchestrator is closed; open the journal again to go on with its runs"
 """Answer to whoever still asks for something."""
@@ -247,7 +244,7 @@ class Runs:
         """Take up every run that was going on when the journal was last closed or cut off."""
 
         def found(rows: list[RunRow]) -> None:
-            rows = [row for row in rows if row.kind != "schedule"]
+            rows = [row for row in rows if row.kind != "schedule" and not row.damaged]
             for app in {row.app for row in rows}:
                 self._services.warm(app)  # while it is loaded, its runs are read
             self.read(partial(self._unfinished, rows), self._take_up)

@@ -149,7 +149,7 @@ class ScheduleActor(LoopActor):
             run_id=entry,
             expected=self._seq,
             events=events,
-            row=_row(entry, state, self._wake_seq),
+            row=row_of_schedule(entry, state, self._wake_seq),
             timers_set=[Timer(entry, TIMER, state.due)] if active else (),
             timers_cleared=() if active else (TIMER,),
             done=partial(self.reactor.call, self._committed, events, then),
@@ -248,7 +248,8 @@ def _refused(error: UnderstudyError) -> Refused:
     return Refused(code="not_found" if isinstance(error, ScheduleNotFound) else "busy", message=str(error))
 
 
-def _row(entry: str, state: ScheduleState, wake_seq: int) -> RunRow:
+def row_of_schedule(entry: str, state: ScheduleState, wake_seq: int) -> RunRow:
+    """Give the run index's line for a schedule."""
     return RunRow(
         id=entry,
         workflow=state.plan.workflow,

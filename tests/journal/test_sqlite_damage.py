@@ -1,12 +1,14 @@
 """Rot and tampering: what is stored is never taken for what was written."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
 from tests.journal.appends import Client, changed, started
+from understudy.journal.protocol import Append, Mark, Timer
 from understudy.messages.codec import encode_event
 from understudy.messages.errors import JournalCorrupt, JournalTooNew
 
@@ -155,6 +157,12 @@ def test_a_whole_event_of_an_unknown_form_asks_for_an_upgrade(opened, monkeypatc
         journal.events("r")
 
 
+TWICE = """
+    INSERT INTO runs SELECT 9, 'r2', workflow, app, status, started_at, updated_at, ended_at, parent, reason, 0, head,
+    kind, wake_seq, aside, keys, seal FROM runs WHERE id = 'r'
+"""
+
+
 def test_the_same_large_content_is_stored_once(opened):
     journal = opened()
     client = Client(journal)
@@ -167,3 +175,115 @@ def test_the_same_large_content_is_stored_once(opened):
     assert plain.execute("SELECT count(*), count(body) FROM events").fetchall() == [(4, 0)]
     plain.close()
     assert journal.events("b")[1].event == changed("x" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("sql", "sentence"),
+    [
+        ("UPDATE runs SET status = 'runnhng' WHERE id = 'r'", "do not add up"),
+        ("UPDATE runs SET kind = 'rul' WHERE id = 'r'", "do not add up"),
+        ("UPDATE runs SET last_seq = 5 WHERE id = 'r'", "do not add up"),
+        ("DELETE FROM runs WHERE id = 'r'", "do not add up"),
+        ("DELETE FROM runs WHERE id = 'other'", "do not add up"),
+        (TWICE, "do not add up"),
+        ("UPDATE runs SET app = 'apq.py' WHERE id = 'r'", "run r: its line in the index"),
+        ("UPDATE runs SET wake_seq = 4 WHERE id = 'r'", "run r: its line in the index"),
+        ("UPDATE runs SET seal = seal + 1 WHERE id = 'r'", "run r: its line in the index"),
+        ("UPDATE runs SET workflow = CAST(x'ff' AS TEXT) WHERE id = 'r'", "run r: its line in the index"),
+        ("UPDATE timers SET due = 51.0", "timers"),
+        ("UPDATE timers SET key = 'l'", "timers"),
+        ("UPDATE timers SET key = CAST(x'ff' AS TEXT)", "timers"),
+        ("DELETE FROM timers", "timers"),
+        ("INSERT INTO timers SELECT 'other', key, due FROM timers", "timers"),
+        ("UPDATE marks SET seq = 5 WHERE kind = 'approval'", "marks"),
+        ("DELETE FROM marks WHERE kind = 'approval'", "marks"),
+        ("UPDATE runs SET aside = aside + 1 WHERE id = 'r'", "run r: its line in the index"),
+    ],
+)
+def test_what_no_chain_protects_is_looked_at_when_a_journal_is_opened_and_made_anew(opened, path, sql, sentence):
+    journal = opened()
+    mark, timer = Mark("r", "approval", "ask", 4), Timer("r", "k", 50.0)
+    assert Client(journal).append("r", 6, timers_set=[timer], marks_set=[mark]) is None
+    assert (journal.quick_faults(["running"]), journal.verify()) == ([], [])
+    before = {each.id: each for each in journal.runs()}
+    journal.close()
+    edit(path, sql)
+    journal = opened(read_only=True)
+    assert sentence in journal.quick_faults(["running"])[0].sentence
+    assert journal.verify()
+    for each in journal.runs():
+        assert each.damaged or each == before[each.id]
+    journal.close()
+    journal = opened()
+    lines = [Append(id_, 0, (), before[id_]) for id_ in journal.entries()]
+    lines[0] = replace(lines[0], timers_set=[timer], marks_set=[mark])
+    journal.rebuild(lines)
+    assert (journal.quick_faults(["running"]), journal.verify()) == ([], [])
+    assert {each.id: each for each in journal.runs()} == before
+    assert journal.timers() == [timer]
+    assert journal.marks("approval") == [mark]
+    assert (
+        Client(journal).append("r", 6, changed("more"), timers_cleared=["k"], marks_cleared=[("approval", "ask")])
+        is None
+    )
+    assert (journal.quick_faults(["running"]), journal.verify()) == ([], [])
+
+
+def test_a_key_of_a_message_that_has_changed_is_found_by_verify(opened, path):
+    journal = opened()
+    assert Client(journal).append("r", 6, marks_set=[Mark("r", "message", "once", 4)]) is None
+    journal.close()
+    edit(path, "UPDATE marks SET name = 'nnce'")
+    assert opened().verify() == ["run r: the keys of its messages are not what was written"]
+
+
+def test_one_damaged_line_does_not_break_a_list_and_is_an_error_where_it_is_asked_for(opened, path):
+    edit(path, "UPDATE runs SET workflow = CAST(x'ff' AS TEXT) WHERE id = 'r'")
+    journal = opened()
+    found = {each.id: each for each in journal.runs()}
+    assert not found["other"].damaged
+    assert found["r"].damaged
+    assert found["r"].status == "parked"
+    assert "understudy db reindex" in (found["r"].reason or "")
+    assert journal.run("other") is not None
+    with pytest.raises(JournalCorrupt, match=r"line of run r in the index.*understudy db reindex"):
+        journal.run("r")
+    assert len(journal.events("r")) == 6
+
+
+def test_a_line_that_is_older_than_its_events_is_noticed_when_they_are_read(opened, path):
+    """As after a page that was never written: it is whole, and of yesterday."""
+    journal = opened()
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE older AS SELECT * FROM runs WHERE id = 'r'")
+    connection.close()
+    assert Client(journal).append("r", 6, changed("seventh")) is None
+    journal.close()
+    edit(path, "DELETE FROM runs WHERE id = 'r'; INSERT INTO runs SELECT * FROM older; DROP TABLE older")
+    journal = opened()
+    with pytest.raises(JournalCorrupt, match="line of run r in the index"):
+        journal.events("r")
+    assert journal.quick_faults([])
+
+
+@pytest.mark.parametrize("value", ["'text'", "7", "x'00'", "1.5"])
+@pytest.mark.parametrize("column", ["hash", "body", "type", "at", "blob"])
+def test_verify_survives_values_of_another_type(opened, path, column, value):
+    edit(path, f"UPDATE events SET {column} = {value} WHERE run_id = 'r' AND seq = 3")
+    found = list(opened().faults())
+    assert found
+    assert {each.run_id for each in found if each.event == 3} == {"r"}
+
+
+def test_an_older_journal_is_sealed_when_it_is_opened(opened, path):
+    edit(
+        path,
+        "ALTER TABLE runs DROP COLUMN seal; ALTER TABLE runs DROP COLUMN aside; ALTER TABLE runs DROP COLUMN keys;"
+        "DELETE FROM meta WHERE name NOT IN ('format', 'epoch');"
+        "INSERT INTO timers VALUES ('r', 'k', 50.0); PRAGMA user_version = 2",
+    )
+    journal = opened()
+    assert (journal.quick_faults(["running"]), journal.verify()) == ([], [])
+    assert len(journal.runs()) == 2
+    assert Client(journal).append("r", 6, timers_cleared=["k"]) is None
+    assert journal.verify() == []

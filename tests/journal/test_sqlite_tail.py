@@ -10,7 +10,7 @@ import pytest
 from tests.journal.appends import Client, changed, started
 from tests.journal.test_sqlite_crash import acknowledged, check, write
 from tests.support import eventually
-from understudy.journal.reach import Reach, ReachFile, reach_path, read_reach
+from understudy.journal.reach import ReachFile, reach_path, read_reach
 from understudy.messages.errors import JournalCorrupt
 
 pytestmark = pytest.mark.timeout(180)
@@ -95,26 +95,36 @@ def test_a_log_that_was_cut_short_is_missed(opened, killed):
         opened(killed.path)
 
 
-def test_an_older_copy_in_the_journals_place_is_missed(opened, tmp_path):
-    journal = opened()
-    client = Client(journal)
-    assert client.append("r", 0, started("r")) is None
+def test_an_older_copy_in_the_place_of_a_journal_that_was_killed_is_missed(opened, killed, tmp_path):
+    journal = opened(tmp_path / "older.db")
+    assert Client(journal).append("r", 0, started("r")) is None
     journal.close()
-    older = journal.path.read_bytes()
+    killed.wal.unlink()
+    killed.path.write_bytes(journal.path.read_bytes())
+    with pytest.raises(JournalCorrupt, match="it holds 1 events, and .* had been acknowledged.*older copy"):
+        opened(killed.path)
+
+
+def test_a_journal_that_was_closed_says_itself_where_its_end_is(opened):
     journal = opened()
-    assert Client(journal).append("r", 1, changed("later")) is None
+    assert Client(journal).append("r", 0, started("r"), changed("last")) is None
     journal.close()
-    journal.path.write_bytes(older)
-    with pytest.raises(JournalCorrupt, match="it holds 1 events, and 2 had been acknowledged.*older copy"):
+    edit = apsw.Connection(str(journal.path))
+    edit.execute("DELETE FROM events WHERE seq = 2")
+    edit.close()
+    with pytest.raises(JournalCorrupt, match="it holds 1 events, and 2 had been acknowledged"):
         opened()
+    with pytest.raises(JournalCorrupt, match="it holds 1 events, and 2 had been acknowledged"):
+        opened(read_only=True)
 
 
 def test_another_journal_of_the_same_length_in_its_place_is_missed(opened, tmp_path):
     for name, value in (("journal.db", "mine"), ("other.db", "another's")):
         journal = opened(tmp_path / name)
         assert Client(journal).append("r", 0, started("r"), changed(value)) is None
+        note = reach_path(journal.path).read_bytes()
         journal.close()
-    (tmp_path / "journal.db").write_bytes((tmp_path / "other.db").read_bytes())
+    (tmp_path / "journal.db.reach").write_bytes(note)
     with pytest.raises(JournalCorrupt, match="event number 2 of all is not the one"):
         opened()
 
@@ -154,8 +164,7 @@ def test_a_journal_that_was_closed_needs_neither_log_nor_note(opened, tmp_path):
     journal = opened()
     assert Client(journal).append("r", 0, started("r")) is None
     journal.close()
-    assert not Path(f"{journal.path}-wal").exists()
-    reach_path(journal.path).unlink()
+    assert [each.name for each in tmp_path.iterdir()] == ["journal.db"]
     assert len(opened(read_only=True).events("r")) == 1
     assert len(opened().events("r")) == 1
 
@@ -167,7 +176,6 @@ def test_a_journal_of_an_older_version_gets_its_note_when_it_is_opened(opened):
     connection = apsw.Connection(str(journal.path))
     connection.execute("DELETE FROM meta WHERE name IN ('place', 'closed')")
     connection.close()
-    reach_path(journal.path).unlink()
     assert len(opened(read_only=True).events("r")) == 1
     journal = opened()
     found = read_reach(journal.path)
@@ -197,10 +205,10 @@ def test_a_quiet_journal_does_not_live_in_its_log(opened, tmp_path):
 
 def test_after_a_restart_of_the_machine_only_what_was_synced_has_to_be_there(tmp_path, monkeypatch):
     """With durability "process" the note may reach the disk before the commit that it tells of."""
-    note = ReachFile(tmp_path / "journal.db")
     boot = bytes(range(16))
     monkeypatch.setattr("understudy.journal.reach.this_boot", lambda: boot)
-    note.write(Reach(2, 50, b"n" * 32, 40, b"s" * 32, boot))
+    note = ReachFile(tmp_path / "journal.db")
+    note.write(2, 50, b"n" * 32, 40, b"s" * 32)
     found = read_reach(tmp_path / "journal.db")
     assert found is not None
     assert (found.events, found.head) == (50, b"n" * 32)
