@@ -87,7 +87,7 @@ def _adds_up(connection: Database) -> bool:
     """Whether there are as many lines as there ever were, counting as many events, in states that there are."""
     words = [json.dumps(get_args(known)) for known in (RunStatus, EntryKind)]
     count, last, events, known = connection.execute(_COUNTS, words).fetchone()
-    return count == last == known and events == newest(connection)[0]
+    return bool(count == last == known and events == newest(connection)[0])
 
 
 def wrong_sums(connection: Database, *, with_keys: bool = False) -> Iterator[Fault]:

@@ -335,6 +335,6 @@ def index_line(row: RunRow, seq: int, head: bytes, aside: int, keys: int) -> tup
     """Give the values of an index line, its seal the last."""
     started, updated = float(row.started_at), float(row.updated_at)
     ended = None if row.ended_at is None else float(row.ended_at)
-    line = (row.id, row.workflow, row.app, row.status, started, updated, ended, row.parent, row.reason)
-    line += (seq, row.kind, row.wake_seq, aside, keys, head)
+    names = (row.id, row.workflow, row.app, row.status, started, updated, ended, row.parent, row.reason)
+    line = (*names, seq, row.kind, row.wake_seq, aside, keys, head)
     return *line, seal_of(line)

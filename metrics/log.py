@@ -215,7 +215,8 @@ def _json_line(record: "Record", mask: Callable[[str], str]) -> str:
     if trace:
         fields["exception"] = trace
     masked = {name: mask(value) if isinstance(value, str) else value for name, value in fields.items()}
-    return jsonlib.dumps(masked, default=lambda value: mask(str(value)))
+    line = jsonlib.dumps(masked, default=lambda value: mask(str(value)))
+    return line.replace("\x7f", "\\u007f")  # the one sign of ASCII that JSON lets through and a terminal obeys
 
 
 def _readable_line(record: "Record", mask: Callable[[str], str]) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from loguru import logger
 
-from understudy.journal.protocol import Append, Fault, Journal, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.protocol import Append, EntryKind, Fault, Journal, Mark, MarkKind, RunRow, Stored, Timer
 from understudy.messages.errors import JournalCorrupt
 from understudy.messages.events import RunStarted, SessionOpened
 from understudy.messages.records import ALIVE
@@ -113,5 +113,5 @@ def _set_aside(journal: Journal, run_id: str, reason: str) -> RunRow:
         workflow, app, at = first.workflow, first.app, first.at
     elif isinstance(first, SessionOpened):
         workflow, app, at = first.session, first.app, first.at
-    kind = "schedule" if is_schedule(run_id) else "session" if "/" in run_id else "run"
+    kind: EntryKind = "schedule" if is_schedule(run_id) else "session" if "/" in run_id else "run"
     return RunRow(run_id, workflow, app, "parked", at, at, reason=reason, kind=kind)

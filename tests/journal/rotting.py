@@ -20,22 +20,20 @@ def main(path: str) -> None:
     journal = SqliteJournal(Path(path), durability="process")
     client = Client(journal)
     for number, run_id in enumerate(RUNS):
-        seq = 0
         for turn in range(6):
-            events = [started(run_id)] if seq == 0 else [changed({"turn": turn, "pad": "x" * (40 * number)})]
+            events = [started(run_id)] if turn == 0 else [changed({"turn": turn, "pad": "x" * (40 * number)})]
             kind = "session" if "/" in run_id else "schedule" if "@" in run_id else "run"
             line = row(run_id, kind=kind, status="waiting" if number % 2 else "running", updated_at=2.0 + turn)
             error = client.append(
                 run_id,
-                seq,
+                turn,
                 *events,
                 row=line,
                 timers_set=[Timer(run_id, f"k{turn}", 50.0 + turn)],
                 timers_cleared=[f"k{turn - 2}"],
-                marks_set=[Mark(run_id, "message", f"key {turn}", seq + 1), Mark(run_id, "approval", "ask", seq + 1)],
+                marks_set=[Mark(run_id, "message", f"key {turn}", turn + 1), Mark(run_id, "approval", "ask", turn + 1)],
             )
             assert error is None
-            seq += 1
     assert client.append("large", 0, started("large"), changed("y" * 70_000)) is None
     print("ready", flush=True)
     if sys.stdin.readline():

@@ -1,12 +1,11 @@
 """``understudy actors``: the supervision tree of the orchestrator that runs on this home."""
 
 import signal as signals
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from understudy.cli.show import emit, size, table
+from understudy.cli.show import emit, note, say, size, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 
 if TYPE_CHECKING:
@@ -40,15 +39,13 @@ def tree(settings: Settings) -> None:
         emit(reply.root)
         return
     for line in _lines(reply.root, "", ""):
-        print(line)
+        say(line)
 
 
 def _lines(node: "ActorRecord", lead: str, below: str) -> list[str]:
-    from understudy.metrics.sentences import printable
-
     facts = [node.id, node.status, node.strategy, f"pid {node.pid}" if node.pid else None]
     facts += [f"{node.restarts} restarts" if node.restarts else None, node.detail]
-    lines = [lead + "  ".join(printable(fact) for fact in facts if fact)]
+    lines = [lead + "  ".join(fact for fact in facts if fact)]
     for child in node.children:
         last = child is node.children[-1]
         lines += _lines(child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "))
@@ -62,7 +59,6 @@ def list_workers(settings: Settings) -> None:
     """List the worker processes."""
     from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
     from understudy.metrics.figures import pool_figures
-    from understudy.metrics.sentences import printable
 
     reply = _ask(settings, ListWorkers())
     assert isinstance(reply, Workers)
@@ -70,9 +66,7 @@ def list_workers(settings: Settings) -> None:
     assert isinstance(shown, Tree)
     for pool in pool_figures(shown.root):
         if pool.detail:
-            print(
-                f"understudy: pool {printable(pool.pool)} is {pool.status}: {printable(pool.detail)}", file=sys.stderr
-            )
+            note(f"pool {pool.pool} is {pool.status}: {pool.detail}")
     if settings.json:
         emit(reply.workers)
         return
@@ -120,7 +114,7 @@ def kill(settings: Settings, worker: str, number: int) -> None:
     if settings.json:
         emit({"worker": worker, "signal": name})
     else:
-        print(f"{name} sent to {worker}")
+        say(f"{name} sent to {worker}")
 
 
 @actors.command()
@@ -135,7 +129,7 @@ def restart(settings: Settings, worker: str) -> None:
     if settings.json:
         emit({"worker": worker, "restarted": True})
     else:
-        print(f"{worker} begins again")
+        say(f"{worker} begins again")
 
 
 def _touch(settings: Settings, command: "KillWorker | RestartWorker") -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -50,6 +51,7 @@ class Root(Verbs):
             "understudy.cli.check:check",
             "Replay unfinished runs with the present code: which does it not fit?",
         ),
+        "db": ("understudy.cli.db:db", "The journal itself: verify, reindex, accept-loss."),
         "doctor": ("understudy.cli.doctor:doctor", "Check that this machine has what is needed."),
         "version": ("understudy.cli.version:version", "Versions of this package and of what it rests on."),
     }
@@ -78,11 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (Exception, KeyboardInterrupt) as error:
-        if os.environ.get("UNDERSTUDY_TRACEBACK"):
-            raise
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the one door, which says what it was
         code, sentence = failure(error)
-        print(f"{NAME}: {sentence}", file=sys.stderr)
+        if os.environ.get("UNDERSTUDY_TRACEBACK"):
+            sentence = "".join(traceback.format_exception(error)).rstrip()
+        from understudy.cli.show import note
+
+        note(sentence)
     return code if isinstance(code, int) else 0
 
 
@@ -93,11 +97,16 @@ def failure(error: BaseException) -> tuple[int, str]:
         more = f"\nSee `{context.command_path} --help`." if context is not None else ""
         return error.exit_code, error.format_message() + more
     from understudy.cli.exits import EXITS, INTERRUPTED, code_of
+    from understudy.messages.errors import DefinitionError, WorkersUnavailable
+    from understudy.metrics.sentences import printable
 
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return INTERRUPTED, "interrupted"
+    if isinstance(error, (DefinitionError, WorkersUnavailable)):  # may quote several lines of an app that cannot load
+        return code_of(error), str(error)
+    said = printable(str(error))
     if isinstance(error, tuple(EXITS)):
-        return code_of(error), str(error) or type(error).__name__
+        return code_of(error), said or type(error).__name__
     return code_of(error), (
-        f"an error of {NAME} itself: {type(error).__name__}: {error}\nWith UNDERSTUDY_TRACEBACK=1 it shows where."
+        f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith UNDERSTUDY_TRACEBACK=1 it shows where."
     )

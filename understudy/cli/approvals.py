@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from understudy.cli.show import ago, emit, table
+from understudy.cli.show import ago, emit, look, note, say, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 
 if TYPE_CHECKING:
@@ -31,16 +31,15 @@ def list_approvals(settings: Settings, run_id: str | None) -> None:
     """List what waits for a person, the oldest first. Needs no running orchestrator."""
     from understudy.messages.errors import RunNotFound
     from understudy.messages.json_text import plain
-    from understudy.workflows.reads import Reads
 
     found: list[ApprovalRecord] = []
     try:
-        with Reads.open(settings.home) as reads:
+        with look(settings.home) as reads:
             found = reads.approvals(run_id)
     except RunNotFound as error:  # no journal yet: an empty list is the answer
         if run_id is not None:
             raise
-        print(f"understudy: {error}", file=sys.stderr)
+        note(str(error))
     if settings.json:
         emit(found)
         return
@@ -107,9 +106,8 @@ def _decide(
     from understudy.messages.commands import DecideApproval
     from understudy.workflows.approving import check_decision
     from understudy.workflows.door import ask
-    from understudy.workflows.reads import Reads
 
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         reads.find_approval(approval)
     by = _login() if by is None else by
     command = DecideApproval(approval=approval, decision=decision, args=args, comment=comment, by=by)
@@ -118,7 +116,7 @@ def _decide(
         emit({"approval": approval, "decision": decision})
     else:
         done = {"approve": "approved", "reject": "rejected", "edit": "edited"}[decision]
-        print(f"approval {approval} is {done}")
+        say(f"approval {approval} is {done}")
 
 
 def _login() -> str:

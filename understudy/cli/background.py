@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from understudy.cli.show import note
+
 if TYPE_CHECKING:
     from understudy.workflows.home import Home
 
@@ -80,5 +82,5 @@ def _run_and_report(host: Callable[[Callable[[str], None]], int], pipe: int) -> 
     except BaseException as error:  # noqa: BLE001  nothing is above us: this process ends here, whatever came up
         code, sentence = failure(error)
         report(error=sentence, code=code)
-        print(f"understudy: {sentence}", file=sys.stderr, flush=True)
+        note(sentence)
         return code

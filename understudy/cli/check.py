@@ -1,13 +1,12 @@
 """``understudy check``: does the code, as it is now, still fit the runs that have not ended?"""
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from understudy.cli.exits import RUN_FAILED
 from understudy.cli.run import find_app
-from understudy.cli.show import emit, table
+from understudy.cli.show import emit, look, note, table
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -29,15 +28,14 @@ def check(settings: Settings, file: str | None) -> int:
     """
     from understudy.messages.errors import RunNotFound
     from understudy.workflows.checking import Checker
-    from understudy.workflows.reads import Reads
 
     app = find_app(file, "FILE.py") if file is not None else None
     found: list[CheckRecord] = []
     try:
-        with Reads.open(settings.home) as reads, Checker() as checker:
+        with look(settings.home) as reads, Checker() as checker:
             found = checker.check(reads, app)
     except RunNotFound as error:  # no journal yet: nothing that could differ
-        print(f"understudy: {error}", file=sys.stderr)
+        note(str(error))
     if settings.json:
         emit(found)
     else:

@@ -1,12 +1,11 @@
 """``understudy dead-letters``: messages and steps that were set aside because nothing could deal with them."""
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from understudy.cli.show import ago, emit, table
+from understudy.cli.show import ago, emit, look, note, say, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 
 if TYPE_CHECKING:
@@ -27,14 +26,13 @@ def list_letters(settings: Settings) -> None:
     """List what was set aside and nobody has dealt with. Needs no running orchestrator."""
     from understudy.messages.errors import RunNotFound
     from understudy.messages.json_text import plain
-    from understudy.workflows.reads import Reads
 
     found: list[DeadLetterRecord] = []
     try:
-        with Reads.open(settings.home) as reads:
+        with look(settings.home) as reads:
             found = reads.dead_letters()
     except RunNotFound as error:  # no journal yet: an empty list is the answer
-        print(f"understudy: {error}", file=sys.stderr)
+        note(str(error))
     if settings.json:
         emit(found)
         return
@@ -85,4 +83,4 @@ def _settle(settings: Settings, command: "RedriveDeadLetter | DropDeadLetter", d
     if settings.json:
         emit({"run_id": command.run_id, "letter": command.letter, "done": done})
     else:
-        print(f"dead letter {command.letter} of {command.run_id} was {done}")
+        say(f"dead letter {command.letter} of {command.run_id} was {done}")

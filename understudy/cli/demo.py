@@ -10,14 +10,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from understudy.cli import show
 from understudy.cli.exits import RUN_FAILED
-from understudy.cli.show import command_line, emit
+from understudy.cli.show import command_line, emit, look
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -80,13 +82,12 @@ def demo(settings: Settings, kill_orchestrator: bool, seed: int) -> int:  # noqa
         "faults": not kill_orchestrator,
     }
 
-    def say(line: str) -> None:
-        print(line, file=stream, flush=True)
+    say = partial(show.say, stream=stream)
 
-    show = _kill_orchestrator if kill_orchestrator else _kill_worker
+    fault = _kill_orchestrator if kill_orchestrator else _kill_worker
     say(f"A brief of {Path(arguments['document']).name}, written by worker processes. Seed {seed}, home {home.path}.")
     started = time.monotonic()
-    show(home, run_id, arguments, say)
+    fault(home, run_id, arguments, say)
     outcome = _count(home, run_id, Path(arguments["effects"]), time.monotonic() - started)
     for line in Path(arguments["out"]).read_text(encoding="utf-8").splitlines():
         say(f"  {line}")
@@ -168,9 +169,8 @@ def _in_the_middle(home: "Home", run_id: str, arguments: dict[str, Any]) -> bool
 
 
 def _look(home: "Home", run_id: str) -> "list[StepRecord]":
-    from understudy.workflows.reads import Reads
 
-    with Reads.open(home) as reads:
+    with look(home) as reads:
         return reads.steps(run_id)
 
 

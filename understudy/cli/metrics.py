@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from understudy.cli.show import emit, facts, seconds, table
+from understudy.cli.show import blank, emit, facts, look, seconds, table
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 @pass_settings
 def metrics(settings: Settings) -> None:
     """Show latencies, retries, crashes and success rates per workflow and step. Needs no running orchestrator."""
-    from understudy.workflows.reads import Reads
-
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         figures = reads.metrics()
     if settings.json:
         emit(figures)
         return
     facts(_totals(figures.totals))
-    print()
+    blank()
     columns = ("workflow", "step", "kind", "calls", "done", "failed", "retries", "ended badly", "p50", "p95", "p99")
     table(columns, [_row(flow.name, step) for flow in figures.workflows for step in flow.steps])
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from understudy.cli.show import STATUS_STYLE, between, seconds
+from understudy.cli.show import STATUS_STYLE, between, console, say, seconds
 from understudy.messages import events
 from understudy.metrics.sentences import describe, printable
 
@@ -83,14 +83,14 @@ class Progress:
 def _cell(text: str) -> Any:
     from rich.text import Text
 
-    return Text(text, STATUS_STYLE.get(text, ""))
+    return Text(printable(text), STATUS_STYLE.get(text, ""))
 
 
 def _row(step: "StepRecord") -> tuple[str, ...]:
     last = step.attempts[-1] if step.attempts else None
     trail = " ".join(attempt.outcome or "running" for attempt in step.attempts)
     return (
-        printable(step.key),
+        step.key,
         step.status,
         trail,
         f"{last.worker} pid {last.pid}" if last and last.outcome is None else "",
@@ -112,10 +112,9 @@ def follow(run: "Run[Any]") -> Generator[None]:
         yield
         started.join(5.0)
         return
-    from rich.console import Console
     from rich.live import Live
 
-    with Live(progress, console=Console(stderr=True), refresh_per_second=8, transient=False):
+    with Live(progress, console=console(sys.stderr), refresh_per_second=8, transient=False):
         started.start()
         yield
         started.join(5.0)
@@ -130,6 +129,6 @@ def _follow(run: "Run[Any]", progress: Progress, live: bool) -> None:  # noqa: F
             progress.learn(stored.event)
             line = teller.line(stored.event)
             if line and not live:
-                print(line, file=sys.stderr, flush=True)
+                say(line, sys.stderr)
     except UnderstudyError:
         return  # the orchestrator was closed under us; whoever closed it says why

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from understudy.cli.exits import INTERRUPTED, TIMEOUT, WAITING
-from understudy.cli.show import command_line, emit
+from understudy.cli.show import command_line, emit, look, note, say
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(
         if settings.json:
             emit({"run_id": durable})
         else:
-            print(durable)
+            say(durable)
         return 0
     return host(settings, order)
 
@@ -134,14 +134,12 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
 def _kept(settings: Settings, order: Order, run_id: str, what: str) -> None:
     home = ["--home", settings.directory] if settings.directory else []
     again = command_line(*home, "run", order.target, "--id", run_id)
-    print(f"understudy: run {run_id} {what}. Nothing of it is lost; go on with: {again}", file=sys.stderr)
+    note(f"run {run_id} {what}. Nothing of it is lost; go on with: {again}")
 
 
 def open_questions(home: "Home", run_id: str) -> str:
     """Say what a run and its children ask people, and how to answer; empty where they ask nothing."""
-    from understudy.workflows.reads import Reads
-
-    with Reads.open(home) as reads:
+    with look(home) as reads:
         asked = reads.approvals(run_id)
     questions = "; ".join(f"{record.action} ({record.id})" for record in asked)
     answer = f"decide, while it runs, with `{command_line('approvals', 'approve|reject|edit', 'ID')}`"
@@ -152,10 +150,9 @@ def _recorded(home: "Home", order: Order) -> dict[str, Any]:
     """Give the inputs that a run was started with, none where there is no such run yet."""
     from understudy.messages.errors import RunNotFound
     from understudy.messages.events import RunStarted
-    from understudy.workflows.reads import Reads
 
     try:
-        with Reads.open(home) as reads:
+        with look(home) as reads:
             first = reads.events(order.run_id or "")[0].event
     except RunNotFound:
         return {}

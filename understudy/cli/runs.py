@@ -1,14 +1,13 @@
 """``understudy runs``: what the journal says of runs, whether or not an orchestrator is running; and steering one."""
 
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
 from understudy.cli.exits import WAITING
-from understudy.cli.show import ago, between, emit, facts, seconds, table
+from understudy.cli.show import ago, between, blank, emit, emit_line, facts, look, note, say, seconds, table
 from understudy.cli.verbs import Settings, Verbs, budget_of, common, pass_settings
 from understudy.messages.records import RunStatus
 
@@ -39,14 +38,13 @@ def runs() -> None:
 def list_runs(settings: Settings, status: RunStatus | None, name: str | None, limit: int) -> None:
     """List the newest runs."""
     from understudy.messages.errors import RunNotFound
-    from understudy.workflows.reads import Reads
 
     found: list[RunRecord] = []
     try:
-        with Reads.open(settings.home) as reads:
+        with look(settings.home) as reads:
             found = reads.runs(status, name, limit)
     except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
-        print(f"understudy: {error}", file=sys.stderr)
+        note(str(error))
     if settings.json:
         emit(found)
         return
@@ -70,9 +68,7 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
 @pass_settings
 def show(settings: Settings, run_id: str) -> None:
     """Show a run with its steps and every attempt of them."""
-    from understudy.workflows.reads import Reads
-
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         run, steps, state = reads.run(run_id), reads.steps(run_id), reads.state(run_id)
         asked = reads.approvals(run_id)
     if settings.json:
@@ -91,7 +87,7 @@ def show(settings: Settings, run_id: str) -> None:
             ("waits for a person", "; ".join(f"{each.action} ({each.id})" for each in asked)),
         ]
     )
-    print()
+    blank()
     table(("step", "status", "attempt", "outcome", "worker", "pid", "duration", "what happened"), _attempts(steps))
 
 
@@ -123,10 +119,9 @@ def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
 def events(settings: Settings, run_id: str, after: int) -> None:
     """Print the events of a run as the journal holds them."""
     from understudy.metrics.sentences import describe
-    from understudy.workflows.reads import Reads
     from understudy.workflows.views import iso
 
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         run, stored = reads.run(run_id), reads.events(run_id, after)
     if settings.json:
         emit([{"seq": item.seq, **item.event.model_dump()} for item in stored])
@@ -153,21 +148,17 @@ def stream(
     follow: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
     """Print what a run has emitted, one value a line as JSON; with -o json and --follow one object a line."""
-    from pydantic_core import to_json
-
     from understudy.journal.pages import stored_events
-    from understudy.messages.json_text import text_of
-    from understudy.workflows.reads import Reads
     from understudy.workflows.views import stream_items
 
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         events = _followed(reads, run_id) if follow else stored_events(reads, run_id)
         items = stream_items(events, channel, after)
         if settings.json and not follow:
             emit(list(items))
             return
         for item in items:
-            click.echo(to_json(item) if settings.json else text_of(item.value))
+            emit_line(item if settings.json else item.value)
 
 
 def _followed(reads: "Reads", run_id: str) -> "Iterator[Stored]":
@@ -193,10 +184,9 @@ def _followed(reads: "Reads", run_id: str) -> "Iterator[Stored]":
 def result(settings: Settings, run_id: str, timeout: float) -> int:
     """Print the result of a run as JSON; exits 1, 5 or 6 where it failed, was cancelled or waits for a person."""
     from understudy.cli.run import open_questions
-    from understudy.workflows.reads import Reads
 
     deadline = time.monotonic() + timeout
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         while reads.run(run_id).status in {"pending", "running", "waiting", "paused"} and time.monotonic() < deadline:
             time.sleep(POLL)  # another process writes the journal, and a journal announces nothing
         try:
@@ -204,7 +194,7 @@ def result(settings: Settings, run_id: str, timeout: float) -> int:
         except TimeoutError:
             if not (asked := open_questions(settings.home, run_id)):
                 raise
-            print(f"understudy: run {run_id} {asked}", file=sys.stderr)
+            note(f"run {run_id} {asked}")
             return WAITING
     return 0
 
@@ -280,15 +270,14 @@ def retry(settings: Settings, run_id: str) -> None:
     from understudy.messages.commands import RetryRun
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
-    from understudy.workflows.reads import Reads
 
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         reads.run(run_id)
     check(ask(settings.home, RetryRun(run_id=run_id)))
     if settings.json:
         emit({"run_id": run_id, "asked": True})
     else:
-        print(f"run {run_id} goes on from where it failed")
+        say(f"run {run_id} goes on from where it failed")
 
 
 @runs.command()
@@ -306,17 +295,16 @@ def fork(
     from understudy.messages.commands import Accepted, ForkRun
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
-    from understudy.workflows.reads import Reads
 
     command = ForkRun(run_id=run_id, at=at, input=_json(given, "--input"), result=_json(result, "--result"), id=new_id)
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         reads.run(run_id)
     reply = check(ask(settings.home, command))
     assert isinstance(reply, Accepted)
     if settings.json:
         emit({"run_id": reply.run_id, "origin": run_id})
     else:
-        print(f"run {reply.run_id} goes on from run {run_id}")
+        say(f"run {reply.run_id} goes on from run {run_id}")
 
 
 def _json(text: str | None, option: str) -> Any:
@@ -336,18 +324,17 @@ def diff(settings: Settings, a: str, b: str) -> None:
     """Show where the runs A and B first differ: in their arguments, or a step's arguments or result."""
     from understudy.messages.json_text import plain
     from understudy.metrics.sentences import shorten
-    from understudy.workflows.reads import Reads
 
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         found = reads.difference(a, b)
     if settings.json:
         emit({"same": found is None, **(found.model_dump() if found is not None else {})})
     elif found is None:
-        print(f"{a} and {b} do not differ")
+        say(f"{a} and {b} do not differ")
     else:
         place = f"step {found.key}" if found.key is not None else "the run"
         what = "is in one of them only" if found.what == "missing" else f"has another {found.what}".rstrip("s")
-        print(f"{place} {what}")
+        say(f"{place} {what}")
         table(("run", "has"), [(a, shorten(json.dumps(plain(found.a)))), (b, shorten(json.dumps(plain(found.b))))])
 
 
@@ -363,9 +350,9 @@ def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str
         emit({"resumed": list(reply.run_ids)})
         return
     for run_id in reply.run_ids:
-        print(f"{kind} {run_id} goes on")
+        say(f"{kind} {run_id} goes on")
     if not reply.run_ids:
-        print(f"no {kind} is parked")
+        say(f"no {kind} is parked")
 
 
 def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:
@@ -373,13 +360,12 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
     from understudy.messages.records import ENDED
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
-    from understudy.workflows.reads import Reads
 
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         status = reads.run(command.run_id).status
     if status not in ENDED:
         check(ask(settings.home, command))
     if settings.json:
         emit({"run_id": command.run_id, "status": status, "asked": status not in ENDED})
     else:
-        print(f"run {command.run_id} {f'is {status} already' if status in ENDED else done}")
+        say(f"run {command.run_id} {f'is {status} already' if status in ENDED else done}")

@@ -1,11 +1,10 @@
 """``understudy schedules``: workflows that are started again and again."""
 
-import sys
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from understudy.cli.show import emit, facts, table
+from understudy.cli.show import blank, emit, facts, look, note, say, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 from understudy.messages.schedules import Overlap
 
@@ -26,15 +25,14 @@ def schedules() -> None:
 def list_schedules(settings: Settings) -> None:
     """List all schedules."""
     from understudy.messages.errors import RunNotFound
-    from understudy.workflows.reads import Reads
     from understudy.workflows.schedule_reads import read_schedules
 
     found: list[ScheduleRecord] = []
     try:
-        with Reads.open(settings.home) as reads:
+        with look(settings.home) as reads:
             found = read_schedules(reads.journal)
     except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
-        print(f"understudy: {error}", file=sys.stderr)
+        note(str(error))
     if settings.json:
         emit(found)
         return
@@ -52,10 +50,9 @@ def list_schedules(settings: Settings) -> None:
 @pass_settings
 def show(settings: Settings, name: str, count: int) -> None:
     """Show a schedule, its next moments, and what became of the last ones."""
-    from understudy.workflows.reads import Reads
     from understudy.workflows.schedule_reads import read_schedule
 
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         found = read_schedule(reads.journal, name, count)
     if settings.json:
         emit(found)
@@ -74,7 +71,7 @@ def show(settings: Settings, name: str, count: int) -> None:
             *(("next", moment) for moment in found.next_times),
         ]
     )
-    print()
+    blank()
     table(("due", "status", "run", "what happened"), [_moment(firing) for firing in found.firings])
 
 
@@ -153,7 +150,7 @@ def create(  # noqa: PLR0913, PLR0917  as many as there are options
     if settings.json:
         emit({"name": name, "created": reply.created})
     else:
-        print(f"schedule {name} {'is made' if reply.created else 'was there, and is as you want it'}")
+        say(f"schedule {name} {'is made' if reply.created else 'was there, and is as you want it'}")
 
 
 @schedules.command()
@@ -198,7 +195,7 @@ def _steer(settings: Settings, command: "PauseSchedule | ResumeSchedule | Delete
     if settings.json:
         emit({"name": command.name, "done": command.type})
     else:
-        print(f"schedule {command.name} {done}")
+        say(f"schedule {command.name} {done}")
 
 
 @schedules.command()
@@ -216,4 +213,4 @@ def trigger(settings: Settings, name: str) -> None:
     if settings.json:
         emit({"name": name, "run_id": reply.run_id})
     else:
-        print(reply.run_id)
+        say(reply.run_id)

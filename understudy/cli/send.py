@@ -4,7 +4,7 @@ import json
 
 import click
 
-from understudy.cli.show import emit
+from understudy.cli.show import emit, look, say
 from understudy.cli.verbs import Settings, common, pass_settings
 
 
@@ -24,17 +24,16 @@ def send(settings: Settings, run_id: str, name: str, text: str, key: str | None)
     from understudy.messages.commands import SignalRun
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
-    from understudy.workflows.reads import Reads
 
     try:
         value = json.loads(text)
     except ValueError as error:
         msg = f"it is no JSON: {error}"
         raise click.BadParameter(msg, param_hint="JSON") from error
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         reads.run(run_id)
     check(ask(settings.home, SignalRun(run_id=run_id, name=name, value=value, key=key)))
     if settings.json:
         emit({"run_id": run_id, "sent": name})
     else:
-        print(f"run {run_id} has the message")
+        say(f"run {run_id} has the message")

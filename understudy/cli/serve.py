@@ -1,14 +1,13 @@
 """``understudy serve``: an orchestrator and its HTTP API until Ctrl+C."""
 
 import signal
-import sys
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import click
 
 from understudy.cli.run import find_app
-from understudy.cli.show import emit
+from understudy.cli.show import emit, note, say
 from understudy.cli.verbs import Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -55,10 +54,9 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
             log_to_home(settings.home, secrets=[server.token.value])
             _say(settings, server)
             _wait(orchestrator, ends)
-        print(
-            "understudy: stopping; steps that run have a moment to end (Ctrl+C: at once), and the runs that go on are "
-            "taken up next time",
-            file=sys.stderr,
+        note(
+            "stopping; steps that run have a moment to end (Ctrl+C: at once), and the runs that go on are taken up "
+            "next time"
         )
 
 
@@ -85,6 +83,7 @@ def _say(settings: Settings, server: "Server") -> None:
         facts = {"url": server.url, "token_file": kept}
         emit({**facts, "token": server.token.value} if server.token.made else facts)
         return
-    print(f"serving on {server.url}", flush=True)
+    say(f"serving on {server.url}")
     if server.token.made:
-        print(f"the token, shown this once and kept in {kept}:\n{server.token.value}", flush=True)
+        say(f"the token, shown this once and kept in {kept}:")
+        say(server.token.value)

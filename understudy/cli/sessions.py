@@ -9,7 +9,7 @@ import click
 
 from understudy.cli.run import parse_target
 from understudy.cli.runs import resume_parked
-from understudy.cli.show import ago, emit, facts, table
+from understudy.cli.show import ago, emit, facts, look, note, say, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 
 if TYPE_CHECKING:
@@ -31,14 +31,13 @@ def sessions() -> None:
 def list_sessions(settings: Settings, name: str | None, limit: int) -> None:
     """List the sessions, the one that was opened last first."""
     from understudy.messages.errors import RunNotFound
-    from understudy.workflows.reads import Reads
 
     found: list[SessionRecord] = []
     try:
-        with Reads.open(settings.home) as reads:
+        with look(settings.home) as reads:
             found = reads.sessions(name, limit)
     except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
-        print(f"understudy: {error}", file=sys.stderr)
+        note(str(error))
     if settings.json:
         emit(found)
         return
@@ -57,10 +56,9 @@ def list_sessions(settings: Settings, name: str | None, limit: int) -> None:
 def show(settings: Settings, name: str, key: str, limit: int) -> None:
     """Show the session KEY of NAME: its state, and its messages with what came of each."""
     from understudy.messages.json_text import plain
-    from understudy.workflows.reads import Reads
 
     run_id = f"{_name(name)}/{key}"
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         record = reads.session(run_id)
         state, turns = reads.session_state(run_id), reads.history(run_id)[-limit:]
     if settings.json:
@@ -146,7 +144,7 @@ def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: 
     if settings.json:
         emit({"session": reply.run_id, "message": reply.number})
     else:
-        print(f"session {reply.run_id} has the message, its number {reply.number}")
+        say(f"session {reply.run_id} has the message, its number {reply.number}")
 
 
 @sessions.command()
@@ -159,16 +157,15 @@ def close(settings: Settings, name: str, key: str) -> None:
     from understudy.messages.commands import CloseSession
     from understudy.workflows import door
     from understudy.workflows.handle import check
-    from understudy.workflows.reads import Reads
 
     name = _name(name)
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         reads.session(f"{name}/{key}")
     check(door.ask(settings.home, CloseSession(session=name, session_key=key)))
     if settings.json:
         emit({"session": f"{name}/{key}", "closed": True})
     else:
-        print(f"session {name}/{key} takes nothing more")
+        say(f"session {name}/{key} takes nothing more")
 
 
 @sessions.command()
@@ -187,7 +184,6 @@ def resume(
     from understudy.messages.commands import ResumeRun
     from understudy.workflows import door
     from understudy.workflows.handle import check
-    from understudy.workflows.reads import Reads
 
     name = _name(name) if name is not None else None
     if everything == (key is not None):
@@ -196,13 +192,13 @@ def resume(
     if key is None:
         resume_parked(settings, "session", name)
         return
-    with Reads.open(settings.home) as reads:
+    with look(settings.home) as reads:
         reads.session(f"{name}/{key}")
     check(door.ask(settings.home, ResumeRun(run_id=f"{name}/{key}")))
     if settings.json:
         emit({"session": f"{name}/{key}", "asked": True})
     else:
-        print(f"session {name}/{key} goes on")
+        say(f"session {name}/{key} goes on")
 
 
 def _message(text: str) -> Any:

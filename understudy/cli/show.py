@@ -1,12 +1,23 @@
-"""How answers are shown: JSON for programs, tables for people on a terminal, plain aligned lines in a pipe."""
+"""How answers are shown: JSON for programs, tables for people on a terminal, plain aligned lines in a pipe.
 
+Everything that the command line writes goes through here. Names, results, errors and output of tools are text of
+others: what a terminal would obey in it is shown instead, an escape character as the four signs of its number.
+"""
+
+import json
 import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from understudy.workflows.home import Home
+    from understudy.workflows.reads import Reads
 
 SIXTY = 60
 STATUS_STYLE = {
@@ -27,14 +38,56 @@ STATUS_STYLE = {
 }
 
 
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print one line for a person. What others have written into it can neither end it nor move the cursor."""
+    from understudy.metrics.sentences import printable
+
+    print(printable(text), file=stream or sys.stdout, flush=True)
+
+
+def note(text: str) -> None:
+    """Tell a person something beside the answer: on stderr, after the command's name, at most the first line alone."""
+    print(f"understudy: {block(text)}", file=sys.stderr, flush=True)
+
+
+def block(text: str) -> str:
+    """Make a text of several lines harmless: each is escaped, and those after the first are set off from our own."""
+    from understudy.metrics.sentences import printable
+
+    return "\n    ".join(printable(line) for line in text.split("\n"))
+
+
+def blank() -> None:
+    """Leave a line free."""
+    print()
+
+
 def emit(value: object) -> None:
     """Write a value as JSON to stdout: models, dataclasses and containers of them."""
-    from pydantic_core import to_json
+    _write_json(value, indent=2)
 
+
+def emit_line(value: object) -> None:
+    """Write a value as JSON to stdout, in one line."""
+    _write_json(value, indent=None)
+
+
+def _write_json(value: object, indent: int | None) -> None:
+    """Write JSON in UTF-8, whatever the terminal's encoding.
+
+    On a terminal what it would obey or not show is escaped as JSON does it: bytes from 0x7f on that control it, marks
+    of writing direction, characters without width.
+    """
+    from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+
+    try:
+        text = to_json(value, indent=indent, fallback=_read).decode()
+    except (PydanticSerializationError, UnicodeError):  # half a surrogate pair
+        text = json.dumps(to_jsonable_python(value, fallback=_read), indent=indent)
+    if sys.stdout.isatty():
+        text = "".join(each if each.isprintable() or each == "\n" else _escaped(each) for each in text)
     sys.stdout.flush()
-    sys.stdout.buffer.write(
-        to_json(value, indent=2, fallback=_read) + b"\n"
-    )  # JSON is UTF-8 whatever the terminal's encoding
+    sys.stdout.buffer.write(text.encode() + b"\n")
     sys.stdout.flush()
 
 
@@ -46,6 +99,10 @@ def _read(value: object) -> object:
         return value.read()
     msg = f"{type(value).__name__} is no JSON"
     raise TypeError(msg)
+
+
+def _escaped(sign: str) -> str:
+    return json.dumps(sign)[1:-1] if sign != "\x7f" else "\\u007f"
 
 
 def command_line(*arguments: str) -> str:
@@ -71,7 +128,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: Text
 
 def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -80,7 +136,26 @@ def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: 
         shown.add_column(name, overflow="fold")
     for row in cells:
         shown.add_row(*(Text(cell, STATUS_STYLE.get(cell, "")) for cell in row))
-    Console(file=stream).print(shown)
+    console(stream).print(shown)
+
+
+def console(stream: TextIO) -> "Console":
+    """Give rich's way to a terminal. Texts of others go to it as ``Text``, in which no markup is read, and escaped."""
+    from rich.console import Console
+
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def look(home: "Home") -> "Reads":
+    """Open the journal of a home for reading, and say where it is damaged.
+
+    Raises:
+        RunNotFound: The home has no journal yet.
+        JournalError: The journal cannot be read.
+    """
+    from understudy.workflows.reads import Reads
+
+    return Reads.open(home, complain=note)
 
 
 def seconds(value: float | None) -> str:

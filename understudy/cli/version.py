@@ -4,7 +4,7 @@ import platform
 
 import click
 
-from understudy.cli.show import emit
+from understudy.cli.show import emit, say
 from understudy.cli.verbs import Settings, common, pass_settings
 from understudy.version import VERSION
 
@@ -20,4 +20,4 @@ def version(settings: Settings) -> None:
     if settings.json:
         emit(facts)
     else:
-        print(", ".join(f"{name} {value}" for name, value in facts.items()))
+        say(", ".join(f"{name} {value}" for name, value in facts.items()))
