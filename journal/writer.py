@@ -136,7 +136,8 @@ class Writer:
 
     def _put(self, table: Table, values: list[Any]) -> list[Any]:
         """Run a statement for all its lines; give what it returns."""
-        size, found = table.columns * LINES, []
+        found: list[Any] = []
+        size = table.columns * LINES
         for start in range(0, len(values), size):
             part = values[start : start + size]
             found += self._connection.execute(_statement(table, len(part) // table.columns), part).fetchall()

@@ -1,7 +1,7 @@
 """Events that are found by a mark, checked to be what the mark stands for."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from understudy.journal.protocol import Journal, Mark, MarkKind
 from understudy.messages.errors import JournalCorrupt
@@ -29,7 +29,7 @@ def marked_event(journal: Journal, mark: Mark) -> Any:
     Raises:
         JournalCorrupt: The event is not what was written, or the mark stands for none.
     """
-    if isinstance(mark.seq, int) and mark.seq > 0:
+    if isinstance(cast("object", mark.seq), int) and mark.seq > 0:
         for stored in journal.events(mark.run_id, after=mark.seq - 1, limit=1):
             if _NAMES[mark.kind](stored.event) == mark.name:
                 return stored.event
