@@ -20,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 
 from understudy.messages.base import Carried, Event, Handed, Json, Message, Spliced
 from understudy.messages.commands import Command, Reply
-from understudy.messages.envelope import Envelope
+from understudy.messages.envelope import MAX_FRAME_BYTES, Envelope
 from understudy.messages.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
 from understudy.messages.events import AnyEvent
 from understudy.messages.frames import FromWorker, ToWorker
@@ -28,7 +28,6 @@ from understudy.messages.json_text import JsonText
 from understudy.messages.scanning import OddName, check_numbers, check_written, cut, kind_of, normal
 
 SCHEMA_VERSION: Final = 2
-MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 HEADER: Final = struct.Struct(">IB")
 _BETWEEN: Final = b"\0"
 _MOST_BRACKETS: Final = 500_000

@@ -1,8 +1,11 @@
 """The envelope every message crosses a boundary in."""
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from understudy.messages.base import Message
+
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
+"""Longest frame that crosses a process boundary."""
 
 M = TypeVar("M", bound=Message)
 

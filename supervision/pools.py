@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-StrategyName: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+from understudy.supervision.strategy import StrategyName
+
 BackendName: TypeAlias = Literal["zygote", "spawn"]
 
 

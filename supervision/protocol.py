@@ -8,7 +8,6 @@ from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
 from understudy.messages.policy import WorkerKind
 from understudy.supervision.pools import Pool as Pool  # noqa: PLC0414  a part of this seam
-from understudy.supervision.pools import StrategyName as StrategyName  # noqa: PLC0414  the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from understudy.messages.failures import Exit
-from understudy.supervision.protocol import StrategyName
 
+StrategyName: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 """Restarted always; only after an abnormal end; never."""
 

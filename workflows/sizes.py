@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from understudy.messages.base import Json
-from understudy.messages.codec import MAX_FRAME_BYTES
 from understudy.messages.commands import Refused
+from understudy.messages.envelope import MAX_FRAME_BYTES
 from understudy.messages.errors import CodecError
 from understudy.messages.json_text import JsonText, text_of
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.messages.failures import Exit
-from understudy.supervision.protocol import StrategyName
-from understudy.supervision.strategy import Child, Plan, Restart, is_restarted, plan
+from understudy.supervision.strategy import Child, Plan, Restart, StrategyName, is_restarted, plan
 
 KILLED = Exit(kind="signaled", signal="SIGKILL")
 DONE = Exit(kind="exited", code=0)
