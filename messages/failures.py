@@ -102,3 +102,8 @@ class Fault(Message):
 
     field: str
     sentence: str
+
+
+def one_line(faults: tuple[Fault, ...]) -> str:
+    """Give faults in one line."""
+    return "; ".join(f"{fault.field}: {fault.sentence}" if fault.field else fault.sentence for fault in faults)

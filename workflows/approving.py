@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from understudy.messages.commands import DecideApproval, Refused, Reply
 from understudy.messages.errors import ApprovalClosed, ApprovalNotFound, UnderstudyError
 from understudy.messages.events import ApprovalAsked
+from understudy.messages.failures import one_line
 from understudy.messages.frames import CheckResult, ResultChecked
 from understudy.workflows.handle import check
 from understudy.workflows.inputs import Decide
-from understudy.workflows.questions import Ask, one_line
+
+if TYPE_CHECKING:
+    from understudy.workflows.questions import Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ Find = Callable[[str], Asked]
 """Finds a question, or raises ``ApprovalNotFound``; called in a thread."""
 
 
-async def prepare_decision(command: DecideApproval, find: Find, ask: Ask) -> tuple[str, Decide] | Refused:
+async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> tuple[str, Decide] | Refused:
     """Give what to tell which run, or why not: an edit of a result is first shown to a worker that knows its type."""
     if (command.decision == "edit") != (command.args is not None):
         needs = (

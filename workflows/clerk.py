@@ -46,6 +46,7 @@ from understudy.messages.commands import (
 from understudy.messages.equality import same
 from understudy.messages.errors import UnderstudyError, WorkerNotFound
 from understudy.messages.events import RunStarted, StepFailed
+from understudy.messages.failures import one_line
 from understudy.messages.frames import (
     AppDescribed,
     ArgumentsChecked,
@@ -65,7 +66,7 @@ from understudy.workflows.helm import run_id
 from understudy.workflows.ids import REDRIVE, id_fault, message_key_fault
 from understudy.workflows.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
 from understudy.workflows.post import Address, PostOffice
-from understudy.workflows.questions import Questions, one_line
+from understudy.workflows.questions import Questions
 from understudy.workflows.runs import Runs
 from understudy.workflows.schedule_clerk import ScheduleClerk
 from understudy.workflows.schedules import Schedules

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from understudy.actors.place import dumped_place
-from understudy.messages.failures import ExitKind, Fault
+from understudy.messages.failures import ExitKind
 from understudy.messages.frames import FromWorker, ToWorker
 from understudy.supervision.health import BLOCKED_AFTER
 from understudy.supervision.protocol import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
@@ -82,8 +82,3 @@ def _unanswered(app: str, lost: Lost) -> str:
         most = f"{BLOCKED_AFTER:g} s are the most that a check may hold its process"
         return f"the app {app} took too long to check this and was stopped{at}: {most}"
     return f"the app {app} cannot be asked: its process {lost.exit.sentence()}{at}"
-
-
-def one_line(faults: tuple[Fault, ...]) -> str:
-    """Give faults in one line."""
-    return "; ".join(f"{fault.field}: {fault.sentence}" if fault.field else fault.sentence for fault in faults)
