@@ -116,7 +116,7 @@ class SqliteJournal:
         """See ``Journal.entries``."""
         with self._reader.connection() as connection:
             found = connection.execute("SELECT run_id FROM events WHERE seq = 1 ORDER BY rowid").fetchall()
-        return [run_id for (run_id,) in found]
+        return [run_id for (run_id,) in found if isinstance(run_id, str)]
 
     def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:
         """See ``Journal.quick_faults``."""

@@ -58,10 +58,10 @@ def _chains(connection: Database) -> Iterator[Fault]:
         "CAST(coalesce(e.body, b.body) AS BLOB), e.hash "
         "FROM events e LEFT JOIN blobs b ON b.hash = e.blob ORDER BY e.run_id, e.seq"
     )
-    current: bytes | None = None
+    current: bytes | None = b""
     expected, head = 1, b""
     for run, seq, at, kind, body, stored in connection.execute(query):
-        name = run.decode(errors="backslashreplace")
+        name = _name(run)
         if run != current:
             current, expected, head = run, 1, genesis(name)
         said = ""
@@ -77,6 +77,11 @@ def _chains(connection: Database) -> Iterator[Fault]:
             yield Fault("event", f"run {name}: {said}", name, seq)
         expected = seq + 1 if isinstance(seq, int) else expected + 1
         head = stored if isinstance(stored, bytes) else b""
+
+
+def _name(run: bytes | None) -> str:
+    """Give the id of a run as it can be shown; damage may have made nothing of it."""
+    return "" if run is None else run.decode(errors="backslashreplace")
 
 
 def _columns(seq: int, at: Any, kind: bytes | None, body: bytes) -> str:
@@ -97,7 +102,7 @@ def _index(connection: Database) -> Iterator[Fault]:
         "FROM runs r FULL JOIN (SELECT run_id, max(seq) AS last FROM events GROUP BY run_id) e ON e.run_id = r.id"
     )
     for run, counted, last, same_head in connection.execute(query):
-        name = run.decode(errors="backslashreplace")
+        name = _name(run)
         if counted is None:
             yield Fault("index", f"run {name} has {last} events and no line in the index", name)
         elif counted != last:
