@@ -1,6 +1,7 @@
 """The roots of every message: frozen pydantic models that forbid what they do not know."""
 
-from typing import Annotated, Any, ClassVar, TypeAlias
+from secrets import token_hex
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
@@ -16,12 +17,11 @@ class Handed(list[JsonText]):
 
 
 class Spliced(list[JsonText]):
-    """The values of one message while it is written: a mark stands in each one's place, until they are put there."""
+    """The values of one message while it is written: ``MARK`` stands in each one's place, until they are put there."""
 
-    def __init__(self, mark: str) -> None:
-        """Use ``mark``, which is in no text of the message."""
-        super().__init__()
-        self.mark = mark
+
+MARK: Final = f"value {token_hex(16)}"
+"""Stands where a value belongs. Nobody outside of this process knows it, so it is in no text of a message."""
 
 
 class _Bare:
@@ -37,7 +37,14 @@ class Carried:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.json_or_python_schema(
             json_schema=core_schema.with_info_after_validator_function(_received, core_schema.any_schema()),
-            python_schema=core_schema.no_info_plain_validator_function(sealed),
+            python_schema=core_schema.union_schema(
+                [
+                    core_schema.is_instance_schema(JsonText),  # nearly always, and no code of ours runs
+                    core_schema.none_schema(),
+                    core_schema.no_info_plain_validator_function(sealed),
+                ],
+                mode="left_to_right",
+            ),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 _written, info_arg=True, return_schema=core_schema.any_schema()
             ),
@@ -56,12 +63,13 @@ def _received(value: Any, info: ValidationInfo) -> Value:
 
 
 def _written(value: Value, info: core_schema.SerializationInfo) -> Any:
+    if value is None:
+        return None
     values = info.context
-    if value is None or not isinstance(values, (Handed, Spliced)):
+    if not isinstance(values, (Handed, Spliced)):
         return plain(value)
-    text = value if isinstance(value, JsonText) else JsonText.of(value)
-    values.append(text)
-    return len(values) - 1 if isinstance(values, Handed) else values.mark
+    values.append(value if isinstance(value, JsonText) else JsonText.of(value))
+    return MARK if type(values) is Spliced else len(values) - 1
 
 
 Json: TypeAlias = Annotated[Value, Carried()]

@@ -12,13 +12,12 @@ wrong with bytes is a ``CodecError`` before any of them means something.
 import struct
 from collections.abc import Iterator
 from functools import cache
-from secrets import token_hex
 from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from understudy.messages.base import Carried, Event, Handed, Json, Message, Spliced
+from understudy.messages.base import MARK, Carried, Event, Handed, Json, Message, Spliced
 from understudy.messages.commands import Command, Reply
 from understudy.messages.envelope import MAX_FRAME_BYTES, Envelope
 from understudy.messages.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
@@ -34,9 +33,7 @@ _MOST_BRACKETS: Final = 500_000
 """In an envelope, which is read as a whole."""
 _LONG_EVENT: Final = 64 * 1024
 """Bytes of an event from which on its values are cut out rather than read and written again."""
-_MARK: Final = f"value {token_hex(16)}"
-"""Stands in an event where a value belongs until it is put there. Nobody outside of this process knows it."""
-_MARK_WRITTEN: Final = f'"{_MARK}"'.encode()
+_MARK: Final = f'"{MARK}"'.encode()
 
 M = TypeVar("M", bound=Message)
 
@@ -47,10 +44,12 @@ class Codec(Generic[M]):
     Args:
         union: The tagged union, as ``Annotated[A | B, Field(discriminator="type")]``.
         max_bytes: Largest body in bytes, header left out.
+        looks: Whether received numbers and values are looked at. What goes to workers was, by the orchestrator.
     """
 
-    def __init__(self, union: Any, max_bytes: int = MAX_FRAME_BYTES) -> None:
+    def __init__(self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, looks: bool = True) -> None:
         """Build the validator once; it is used for every frame."""
+        self._looks = looks
         self._adapter: TypeAdapter[Envelope[M]] = TypeAdapter(Envelope[union])  # pyright: ignore[reportInvalidTypeForm]  made at run time
         self.max_bytes = max_bytes
 
@@ -91,8 +90,9 @@ class Codec(Generic[M]):
             msg = f"a message has more than {_MOST_BRACKETS} parts beside its values"
             raise UnknownMessage(msg)
         try:
-            check_numbers(head)
-            values = Handed(_received(text) for text in texts)
+            if self._looks:
+                check_numbers(head)
+            values = Handed([_received(text) for text in texts] if self._looks else map(_seen, texts))
         except ValueError as error:
             msg = f"a message is no JSON: {error}"
             raise UnknownMessage(msg) from error
@@ -138,6 +138,10 @@ def _received(text: bytes) -> JsonText:
         ValueError: It is no JSON, or not for every reader.
     """
     return JsonText(normal(text), checked=True)
+
+
+def _seen(text: bytes) -> JsonText:
+    return JsonText(text, checked=True)
 
 
 class FrameDecoder:
@@ -188,7 +192,7 @@ class FrameDecoder:
             raise FrameTruncated(msg)
 
 
-TO_WORKER: Final[Codec[Any]] = Codec(ToWorker)
+TO_WORKER: Final[Codec[Any]] = Codec(ToWorker, looks=False)
 FROM_WORKER: Final[Codec[Any]] = Codec(FromWorker)
 COMMANDS: Final[Codec[Any]] = Codec(Command)
 REPLIES: Final[Codec[Any]] = Codec(Reply)
@@ -219,14 +223,14 @@ def spliced(message: BaseModel) -> bytes:
         PydanticSerializationError: Something in it is no JSON.
         ValueError: A value that nobody has looked at yet is not for every reader.
     """
-    values = Spliced(_MARK)
+    values = Spliced()
     # The model's own serializer: that of a union gives the same at thrice the cost.
     body = message.__pydantic_serializer__.to_json(message, context=values)
     check_written(body)
     if not values:
         return body
     _check(values)
-    first, *rest = body.split(_MARK_WRITTEN)
+    first, *rest = body.split(_MARK)
     assert len(rest) == len(values), "each value has left one mark, and nobody else can"
     parts = [first]
     for value, part in zip(values, rest, strict=True):
