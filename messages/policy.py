@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from inspect import isclass
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
-from pydantic import ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from understudy.messages.base import Message
@@ -44,9 +44,6 @@ ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], _NamesInJson()
 """Exception classes, kept as their names so that a policy can cross processes and be journaled."""
 
 
-FINITE: Final = ConfigDict(allow_inf_nan=False)
-"""No number of a policy may be infinite: where no limit is meant, None says so, and JSON has no other word for it."""
-
 VariableName: TypeAlias = Annotated[str, Field(pattern=r"^[^=\x00]+$")]
 """Name of an environment variable."""
 
@@ -68,8 +65,6 @@ class Retry(Message):
         never: Exception classes that are not, even where ``on`` names a base of theirs.
     """
 
-    model_config = FINITE
-
     attempts: int = Field(default=4, ge=1)
     initial: Duration = 1.0
     factor: Annotated[Finite, Field(ge=1)] = 2.0
@@ -90,8 +85,6 @@ class Budget(Message):
         attempts: Attempts of steps, each of which counts, whatever came of it.
     """
 
-    model_config = FINITE
-
     usd: Amount = None
     tokens: int | None = Field(default=None, gt=0)
     wall: Limit = None
@@ -105,12 +98,10 @@ class Budget(Message):
 class Limits(Message):
     """What one worker process may use. Enforced by the kernel where it can."""
 
-    model_config = FINITE
-
     memory_mb: int | None = Field(default=None, gt=0, le=2**30)
     """RLIMIT_DATA in MiB, the stacks of Python's threads left out: allocations past it fail with MemoryError inside the
     worker."""
-    cpu: float | None = Field(default=None, gt=0)
+    cpu: Limit = None
     """CPU seconds of one worker life (RLIMIT_CPU)."""
     open_files: int = Field(default=1024, gt=16)
     env: tuple[VariableName, ...] = ()
@@ -120,8 +111,6 @@ class Limits(Message):
 
 class StepOptions(Message):
     """Everything a supervisor must know to run one call of a step. Journaled with the call."""
-
-    model_config = FINITE
 
     timeout: Limit = 300.0
     """Seconds one attempt may take; the process is killed at the end of them. None means no limit."""

@@ -16,10 +16,12 @@ from understudy.messages.frames import (
     CheckArguments,
     CheckMessage,
     CheckResult,
+    CheckSignal,
     Completed,
     DescribeApp,
     Diverge,
     EndProgram,
+    Environment,
     Evaluate,
     Execute,
     Failed,
@@ -175,14 +177,18 @@ QUESTIONS: dict[type[Any], tuple[Callable[[Json], Any], type[Any]]] = {
     CheckResult: (lambda v: CheckResult(id="q", step="app:echo", value=v), ResultChecked),
     CheckMessage: (lambda v: CheckMessage(id="q", session="chat", name="Message", value={"value": v}), MessageChecked),
 }
+READ_ONLY: dict[type[Any], tuple[Callable[[Json], Any], type[Any]]] = {
+    CheckSignal: (lambda v: CheckSignal(id="q", name="Message", value={"value": v}), MessageChecked),
+}
+"""Questions for which a value is read and not written again."""
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("question", QUESTIONS | READ_ONLY)
 @pytest.mark.parametrize("value", FAULTS)
 def test_a_check_that_raises_is_answered_with_what_it_raised_and_where(
     program: Worker, app: Path, question: type[Any], value: str
 ) -> None:
-    ask, kind = QUESTIONS[question]
+    ask, kind = (QUESTIONS | READ_ONLY)[question]
     answer = asked(program, ask(value))
     assert isinstance(answer, kind)
     (fault,) = answer.faults
@@ -328,8 +334,8 @@ def test_a_step_that_nobody_defines_fails(tools: Worker) -> None:
 
 
 def test_every_kind_of_frame_is_tried_here() -> None:
-    tried = {*QUESTIONS, StartProgram, Resolve, EndProgram, DescribeApp, Execute, Evaluate}
-    unanswered = {Abort, Stop}
+    tried = {*QUESTIONS, *READ_ONLY, StartProgram, Resolve, EndProgram, DescribeApp, Execute, Evaluate}
+    unanswered = {Abort, Environment, Stop}
     kinds = {*get_args(get_args(ToWorker)[0])}
     assert kinds == tried | unanswered
     assert execute("app:echo").type == "execute"

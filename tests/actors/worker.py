@@ -11,6 +11,7 @@ from typing import Any
 from understudy.messages.base import Json
 from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from understudy.messages.frames import Abort, Evaluate, Execute, FromWorker, Heartbeat, Stop, ToWorker, WorkerSpec
+from understudy.messages.json_text import shown
 from understudy.messages.policy import WorkerKind
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -74,9 +75,9 @@ class Worker:
             self.heartbeats += 1
 
     def call(self, step: str, *args: Json, **kwargs: Json) -> Any:
-        """Have a step executed and wait for its answer."""
+        """Have a step executed and wait for its answer, with its values read."""
         self.send(execute(step, *args, **kwargs))
-        return self.receive()
+        return shown(self.receive())
 
     def hang_up(self) -> None:
         self._socket.close()

@@ -10,6 +10,7 @@ import psutil
 
 from understudy.messages.failures import Exit
 from understudy.messages.frames import Completed, Execute, FromWorker, Ready, WorkerSpec
+from understudy.messages.json_text import plain
 from understudy.messages.policy import Limits
 from understudy.supervision import linux
 from understudy.supervision.backend_spawn import SpawnBackend
@@ -76,7 +77,7 @@ class Recorder:
             return [m.result for m in self.messages if isinstance(m, Completed) and m.token == token]
 
         await self.until(found)
-        return found()[0]
+        return plain(found()[0])
 
     async def exit(self) -> Exit:
         async with asyncio.timeout(PATIENCE):

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from understudy.messages.codec import FROM_WORKER, HEADER, TO_WORKER, FrameDecoder
+from understudy.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, TO_WORKER, FrameDecoder
 from understudy.messages.frames import Completed, Execute, Progress, Ready, Stop, WorkerSpec
+from understudy.messages.json_text import plain as read
 from understudy.supervision import linux
 
 APPS: dict[str, Callable[[], None]] = {}
@@ -121,7 +122,7 @@ def main(connection: socket.socket, spec: WorkerSpec) -> None:
             if isinstance(message, Stop):
                 return
             assert isinstance(message, Execute)
-            result = COMMANDS[message.name](connection, message.arguments)
+            result = COMMANDS[message.name](connection, read(message.arguments))
             speak(connection, Completed(token=message.token, result=result, duration=0.0), spec)
 
 
@@ -225,11 +226,11 @@ def send_bytes(connection: socket.socket, kind: Any) -> Any:
     good = FROM_WORKER.encode(Ready())
     connection.sendall(
         {
-            "length": HEADER.pack(0xFFFFFFFF, 1) + b"x" * 100,
+            "length": HEADER.pack(0xFFFFFFFF, SCHEMA_VERSION) + b"x" * 100,
             "version": HEADER.pack(10, 77) + b"x" * 10,
-            "json": HEADER.pack(9, 1) + b"{not json",
-            "type": HEADER.pack(28, 1) + b'{"message":{"type":"steal"}}',
-            "depth": HEADER.pack(200_000, 1) + b"[" * 200_000,
+            "json": HEADER.pack(9, SCHEMA_VERSION) + b"{not json",
+            "type": HEADER.pack(28, SCHEMA_VERSION) + b'{"message":{"type":"steal"}}',
+            "depth": HEADER.pack(200_000, SCHEMA_VERSION) + b"[" * 200_000,
             "pickle": b"\x80\x04\x95" + b"x" * 100,
             "life": FROM_WORKER.encode(Ready(), incarnation=9999),
             "mixed": good + good + b"\xff" * 100,

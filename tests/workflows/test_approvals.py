@@ -58,9 +58,9 @@ def test_what_a_person_decided_is_what_the_program_heard_under_random_crashes(bl
         assert set(world.marks) == set(), "whoever lists the open questions finds none"
         decided = [event for event in map(decode_event, world.journal) if isinstance(event, ApprovalDecided)]
         assert len({event.key for event in decided}) == len(decided)
-        result: Any = state.result
+        result: Any = plain(state.result)
         heard = sorted(line for told in result for line in told if line != "nobody")
-        said = sorted(f"{event.decision} {event.args} {event.by}" for event in decided)
+        said = sorted(f"{event.decision} {plain(event.args)} {event.by}" for event in decided)
         missing = list(said)
         for line in heard:
             missing.remove(line)
@@ -112,8 +112,9 @@ def test_a_rejected_result_becomes_what_a_person_made_of_it_under_random_crashes
         assert not world.marks
         events = [decode_event(body) for body in world.journal]
         decided = {event.key.partition("@")[0]: event for event in events if isinstance(event, ApprovalDecided)}
-        assert isinstance(state.result, list)
-        for n, told in enumerate(state.result):
+        result = plain(state.result)
+        assert isinstance(result, list)
+        for n, told in enumerate(result):
             event = decided.get(f"{n + 1}/judged#1")
             made = (
                 {"approve": str([n, n]), "reject": "rejected", "edit": str(plain(event.args))}[event.decision]
