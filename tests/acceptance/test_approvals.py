@@ -86,7 +86,7 @@ def test_what_a_child_asks_is_listed_for_its_parent_too(orchestrator, tmp_path):
     other = orchestrator.start(asking.release, "8", str(tmp_path / "log"), id="above-7")
     asked(orchestrator, 2)
     (record,) = run.approvals()
-    assert record.id == "above.1:approve#1"
+    assert record.id == "above~1:approve#1"
     orchestrator.decide(record.id, "reject", comment="no")
     assert run.result(30) == "child: not released: no"
     run.id = other.id

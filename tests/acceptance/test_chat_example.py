@@ -16,6 +16,7 @@ import pytest
 from tests.support import eventually
 from understudy import Client, OrchestratorUnreachable
 from understudy.journal.sqlite import SqliteJournal
+from understudy.messages.json_text import plain
 from understudy.workflows.reads import Reads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -143,10 +144,10 @@ def test_every_message_is_answered_once_and_in_order_through_all_doors_and_kills
     assert again == [replies[0], replies[5], replies[11]]
     with Reads(SqliteJournal(served.home / "journal.db", read_only=True)) as reads:
         turns = reads.history("chat/ada")
-        state: Any = reads.session_state("chat/ada")
+        state: Any = plain(reads.session_state("chat/ada"))
     assert [turn.message for turn in turns] == [{"text": f"message number {n}"} for n in range(12)]
     assert [turn.status for turn in turns] == ["answered"] * 12
-    answers: list[Any] = [turn.reply for turn in turns]
+    answers: list[Any] = [plain(turn.reply) for turn in turns]
     assert [answer["text"] for answer in answers] == replies
     assert [answer["turn"] for answer in answers] == list(range(1, 13))
     assert [line["text"] for line in state["lines"] if line["who"] == "person"] == [
