@@ -56,7 +56,7 @@ class Reach:
 def this_boot() -> bytes:
     """Give what tells this start of the machine from others: 16 bytes, zeros where the kernel does not say."""
     try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        text = Path("/proc/sys/kernel/random/boot_id").read_bytes().decode()
         return bytes.fromhex(text.strip().replace("-", ""))[:16].ljust(16, b"\0")
     except (OSError, ValueError):
         return bytes(16)

@@ -34,8 +34,8 @@ MARK = "SELECT run_id, kind, name, seq FROM marks"
 LAST_SEQ, HEAD, COLUMNS = 9, 14, 12
 """Where these are among the columns of ``LINES``, and how many of them are those of a ``RunRow``."""
 
-Row: TypeAlias = tuple[int, bytes, bytes]
-"""Sequence number, body and hash of an event."""
+Row: TypeAlias = tuple[Any, bytes | None, bytes]
+"""Sequence number, body and hash of an event; damage may have made anything of the number."""
 
 
 def _page(found: Iterable[Row], after: int, most_bytes: int | None) -> tuple[list[Row], bool]:
@@ -44,7 +44,7 @@ def _page(found: Iterable[Row], after: int, most_bytes: int | None) -> tuple[lis
     size = 0
     for row in found:
         rows.append(row)
-        size += len(row[1] or b"") if row[0] > after else 0
+        size += len(row[1] or b"") if isinstance(row[0], int) and row[0] > after else 0
         if most_bytes is not None and size >= most_bytes:
             return rows, True
     return rows, False
@@ -99,7 +99,7 @@ class Reader:
             finally:
                 connection.execute("ROLLBACK")
         self._check(run_id, after, rows, line, whole=not cut and (limit is None or len(rows) < count))
-        return [Stored(seq, self._decode(run_id, seq, body)) for seq, body, _ in rows if seq > after]
+        return [Stored(seq, self._decode(run_id, seq, body or b"")) for seq, body, _ in rows if seq > after]
 
     def _check(self, run_id: str, after: int, rows: list[Any], lines: list[Any], *, whole: bool) -> None:
         """Compare rows, the one before the first wanted included, with the chain and with the index line."""

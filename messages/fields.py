@@ -1,4 +1,4 @@
-"""Fields of messages that hold numbers which people give: seconds, limits, amounts."""
+"""Fields of messages that hold what people give: seconds, limits, amounts, names of variables."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from understudy.messages.times import LONGEST
 
 
 class _Looked:
-    """Has a number looked at that Python code gives. Messages are read without calling Python: theirs was looked at."""
+    """Has a value looked at that Python code gives. Messages are read without calling Python: theirs was looked at."""
 
     def __init__(self, look: Callable[[Any], Any]) -> None:
         self._look = look
@@ -52,6 +52,13 @@ def _unbounded(value: Any) -> Any:
     return None if value == math.inf else _number(value)
 
 
+def _variable(value: Any) -> Any:
+    if isinstance(value, str) and (not value or "=" in value or "\0" in value):
+        msg = f"{value!r} is no name of an environment variable"
+        raise ValueError(msg)
+    return value
+
+
 Span: TypeAlias = Annotated[float, _Looked(_duration)]
 """Seconds, at most ``LONGEST`` of them, whose other end is looked at elsewhere."""
 Duration: TypeAlias = Annotated[float, Field(ge=0), _Looked(_duration)]
@@ -62,3 +69,5 @@ Amount: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_unbounded)]
 """A number above 0 of anything; None for no limit, which ``math.inf`` says as well."""
 Finite: TypeAlias = Annotated[float, _Looked(_finite)]
 """A number that is neither infinite nor NaN."""
+VariableName: TypeAlias = Annotated[str, _Looked(_variable)]
+"""Name of an environment variable."""

@@ -8,7 +8,7 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from understudy.messages.base import Message
-from understudy.messages.fields import Amount, Duration, Finite, Limit
+from understudy.messages.fields import Amount, Duration, Finite, Limit, VariableName
 
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
@@ -42,10 +42,6 @@ class _NamesInJson:
 
 ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], _NamesInJson()]
 """Exception classes, kept as their names so that a policy can cross processes and be journaled."""
-
-
-VariableName: TypeAlias = Annotated[str, Field(pattern=r"^[^=\x00]+$")]
-"""Name of an environment variable."""
 
 
 class Retry(Message):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from understudy.messages.base import Json
+from understudy.messages.fields import VariableName
 from understudy.messages.json_text import Value
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -40,6 +41,8 @@ def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the
 ) -> st.SearchStrategy[Any]:
     if annotation in {Json, Value, JsonValue}:
         return JSON
+    if annotation == VariableName:
+        return st.text("AZ_09", min_size=1, max_size=8)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _value(arguments[0], metadata, depth)

@@ -56,6 +56,7 @@ if __name__ == "__main__":
         print("ready", flush=True)
         time.sleep(600)
 """
+ROOT = Path(__file__).resolve().parents[2]
 SUFFIXES = ("", "-wal", "-shm", ".reach")
 
 
@@ -67,7 +68,10 @@ class Crashed:
         script = folder / "script.py"
         script.write_text(SCRIPT)
         with subprocess.Popen(
-            [sys.executable, str(script), str(self.path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(script), str(self.path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
         ) as process:
             assert process.stdout
             assert process.stdout.readline() == "ready\n"

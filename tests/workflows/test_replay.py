@@ -17,6 +17,7 @@ from understudy.messages.codec import decode_event
 from understudy.messages.errors import StepFailed
 from understudy.messages.events import TimerSet, ValueEmitted
 from understudy.messages.frames import Diverge, Resolution, Return, StartProgram, Turn
+from understudy.messages.json_text import plain
 from understudy.workflows import link
 from understudy.workflows.decorators import sleep, tool, workflow
 
@@ -133,8 +134,8 @@ def test_races_and_timeouts_come_out_on_a_replay_as_they_did_when_they_were_run(
         world = World(race.definition, seed, width=4)
         state = world.run()
         assert state.status == "completed", (seed, state.reason)
-        told = [event.value for event in map(decode_event, world.journal) if isinstance(event, ValueEmitted)]
-        assert state.result == told, seed
+        told = [plain(event.value) for event in map(decode_event, world.journal) if isinstance(event, ValueEmitted)]
+        assert plain(state.result) == told, seed
         assert len(told) == 16
         winners.update(map(str, told))
         deaths += world.deaths

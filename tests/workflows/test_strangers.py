@@ -1,5 +1,6 @@
 """Homes and journals that somebody else has made, or could change: refused, with nothing run and nothing overwritten."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import eventually
-from understudy import HomeInUse, JournalError, Orchestrator, sleep, workflow
+from understudy import HomeInUse, JournalError, Orchestrator, tool, workflow
 from understudy.dashboard.token import given_token, make_token
 from understudy.messages.commands import ListWorkers
 from understudy.messages.errors import CannotServe, NotAuthorized
@@ -316,10 +317,15 @@ def _path() -> str:
 # ---------------------------------------------------------------- as an ordinary user, and what was at stake
 
 
+@tool
+async def hang() -> None:
+    await asyncio.sleep(3600)
+
+
 @workflow
 async def trap(path: str) -> None:
     Path(path).touch()  # noqa: ASYNC240  whenever the code runs, also when it is only replayed
-    await sleep(3600)
+    await hang()
 
 
 AS_NOBODY = """
