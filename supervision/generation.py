@@ -21,8 +21,8 @@ from understudy.supervision.unshared import close_unshared, open_unshared
 
 _WRITTEN: Final = re.compile(rb"[0-9a-f]{32}")
 _READ_BYTES: Final = 64
-_TIMEOUT: Final = 5.0
-"""Seconds in which what was left behind has to be gone."""
+_TIMEOUT: Final = 20.0
+"""Seconds in which each process that was left behind has to be gone. On a machine with much to do, dying takes long."""
 
 
 class GenerationLock:

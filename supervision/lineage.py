@@ -91,6 +91,8 @@ def find(tests: Iterable[Test]) -> list[int]:
 def end_all(tests: Iterable[Test], *, until: Callable[[], bool] = lambda: True, timeout: float = 5.0) -> int:
     """Kill every process that a test is true of, until there is none and ``until()`` holds; give how many. Blocks.
 
+    ``timeout`` is that of each process, in seconds, and that of ``until`` once the last has ended.
+
     Raises:
         TimeoutError: One of them cannot be killed, or ``until`` does not come true although none is left.
     """
@@ -99,7 +101,11 @@ def end_all(tests: Iterable[Test], *, until: Callable[[], bool] = lambda: True, 
     ended = 0
     while True:
         pids = find(tests)
-        killed = sum(_end(pid, tests, deadline) for pid in pids)
+        killed = 0
+        for pid in pids:
+            if _end(pid, tests, timeout):
+                killed += 1
+                deadline = time.monotonic() + timeout
         ended += killed
         if not pids and until():
             return ended
@@ -111,7 +117,7 @@ def end_all(tests: Iterable[Test], *, until: Callable[[], bool] = lambda: True, 
             time.sleep(_PAUSE)
 
 
-def _end(pid: int, tests: list[Test], deadline: float) -> bool:
+def _end(pid: int, tests: list[Test], timeout: float) -> bool:
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -125,7 +131,7 @@ def _end(pid: int, tests: list[Test], deadline: float) -> bool:
             return False
         except PermissionError:  # it has become another user's just now
             return False
-        if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not select.select([pidfd], [], [], timeout)[0]:
             msg = f"process {pid} was left behind by an earlier orchestrator and cannot be killed"
             raise TimeoutError(msg)
         return True

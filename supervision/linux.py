@@ -16,6 +16,7 @@ _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_PF_EXITING: Final = 0x4
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -139,6 +140,19 @@ def process_state(pid: int) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return stat.rpartition(")")[2].split()[0]
+
+
+def is_ending(pid: int) -> bool:
+    """Say whether a process is gone, or is on its way out: killed or exiting, whatever it still has open."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        if stat[0] in "ZX" or int(stat[6]) & _PF_EXITING:
+            return True
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(signals >> (signal.SIGKILL - 1) & 1 for signals in pending)
 
 
 def unread_bytes(descriptor: int) -> int:

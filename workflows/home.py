@@ -3,10 +3,12 @@
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, Final, cast
 
 from understudy.messages.errors import HomeInUse, JournalError
+from understudy.supervision import linux
 from understudy.supervision.unshared import close_unshared, open_unshared
 from understudy.workflows.private import check_folder, make_folder, read_private, real_path, write_private
 
@@ -109,6 +111,15 @@ class Home:
         self.check()
 
 
+_SURE: Final = 0.05
+"""Seconds that the owner of a lock has to be seen alive before somebody else is refused."""
+_DYING: Final = 20.0
+"""Seconds that an owner which was killed may take until its files are closed."""
+_UNKNOWN: Final = 2.0
+"""Seconds that an owner may take whose pid is written nowhere. To meet one that is alive is rare: it takes a mount."""
+_PAUSE: Final = 0.005
+"""Seconds between two attempts."""
+
 _held: dict[tuple[int, int], int] = {}
 """Device and inode of each file that is locked here, and by which process: a fork has this from its parent."""
 
@@ -129,7 +140,7 @@ class OwnerLock:
         self._identity = (0, 0)
 
     def acquire(self, what: str) -> None:
-        """Take the lock at once or not at all.
+        """Take the lock; wait only where its owner is dead or dying, and so about to let go of it. Blocks.
 
         Raises:
             HomeInUse: Another process, or another orchestrator of this one, holds it.
@@ -143,11 +154,10 @@ class OwnerLock:
             msg = f"{what} cannot be locked: {self.path}: {error.strerror}"
             raise JournalError(msg) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip() if self._signed else ""
+            self._take(fd, what)
+        except BaseException:
             close_unshared(fd)
-            raise _in_use(what, owner) from error
+            raise
         if self._signed:
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
@@ -161,6 +171,25 @@ class OwnerLock:
             close_unshared(self._fd)
             self._fd = None
             _held.pop(self._identity, None)
+
+    def _take(self, fd: int, what: str) -> None:
+        """Lock the open file. The files of a process that is killed are closed one by one, some time after the kill."""
+        began = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip() if self._signed else ""
+                if time.monotonic() - began > self._patience(owner):
+                    raise _in_use(what, owner) from error
+                time.sleep(_PAUSE)
+            else:
+                return
+
+    def _patience(self, owner: str) -> float:
+        if not self._signed:
+            return _UNKNOWN
+        return _DYING if owner.isdecimal() and linux.is_ending(int(owner)) else _SURE
 
     def _is_held_here(self) -> bool:
         try:

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,31 @@ def test_a_killed_owner_holds_nothing(tmp_path: Path) -> None:
     lock = OwnerLock(tmp_path / "lock")
     lock.acquire("it")
     lock.release()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_what_a_killed_owner_has_open_for_a_moment_longer_is_waited_for(tmp_path: Path, *, signed: bool) -> None:
+    """A process that is dying closes its files one by one; here another one that has them too stands for the delay."""
+    (tmp_path / "lock").touch(0o600)
+    code = (
+        "import os, subprocess, sys; from pathlib import Path; from understudy.workflows.home import OwnerLock\n"
+        "lock = OwnerLock(Path(sys.argv[1]), signed=sys.argv[2] == 'True'); lock.acquire('it')\n"
+        "keeps = subprocess.Popen([sys.executable, '-c', 'print(1, flush=True); input()'], pass_fds=[lock._fd])\n"
+        "input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "lock"), str(signed)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdin is not None
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"1\n"
+        owner.kill()
+        os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has reaped it
+        lock = OwnerLock(tmp_path / "lock", signed=signed)
+        closing = threading.Timer(0.5, owner.stdin.close)
+        closing.start()
+        lock.acquire("it")
+        lock.release()
+        closing.join()
 
 
 def test_commands_reach_an_orchestrator_through_its_home_and_nobody_else_can_open_the_door(tmp_path: Path) -> None:
