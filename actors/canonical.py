@@ -20,24 +20,25 @@ def in_order(value: object, json: JsonValue) -> JsonValue:
         value: What was written.
         json: What pydantic made of it. Where a serializer of the author's made something of another shape, that stays.
     """
-    if isinstance(value, RootModel):
-        root: object = value.root  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-        return in_order(root, json)
+    while isinstance(value, RootModel):
+        value = cast("RootModel[object]", value).root
     if isinstance(json, list):
         if isinstance(value, AbstractSet):
-            return sorted(_each(value, json), key=_text)
-        return _each(value, json) if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else json
+            return sorted(_each(cast("AbstractSet[object]", value), json), key=_text)
+        if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+            return _each(cast("Iterable[object]", value), json)
+        return json
     if isinstance(json, dict):
         if isinstance(value, Mapping):
-            members = list(cast("Mapping[object, object]", value).values())
+            members = cast("Mapping[object, object]", value).values()
             return dict(zip(json, _each(members, list(json.values())), strict=True))
         fields = _fields(value)
         return {name: in_order(fields[name], part) if name in fields else part for name, part in json.items()}
     return json
 
 
-def _each(value: object, json: list[JsonValue]) -> list[JsonValue]:
-    members = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
+def _each(values: Iterable[object], json: list[JsonValue]) -> list[JsonValue]:
+    members = list(values)
     if len(members) != len(json):
         return json
     return [in_order(member, part) for member, part in zip(members, json, strict=True)]

@@ -116,13 +116,11 @@ def difference(given: Any, back: Any, place: str = "") -> str | None:  # noqa: P
         both = isinstance(given, BaseModel) and isinstance(back, BaseModel)
         return f"{where}{_named(given)} would come back as {_named(back)}; {_MODELS if both else _OTHERS}"
     if isinstance(given, BaseModel):
-        members = {**given.__dict__, **(given.__pydantic_extra__ or {}), **(given.__pydantic_private__ or {})}
-        others = {**back.__dict__, **(back.__pydantic_extra__ or {}), **(back.__pydantic_private__ or {})}
-        return _between(members, others, place)
+        return _between(_held(given), _held(back), place)
     if isinstance(given, dict):
-        return _between(given, back, place)
+        return _between(cast("dict[Any, Any]", given), back, place)
     if isinstance(given, (list, tuple)):
-        items: Any = given
+        items = cast("list[Any] | tuple[Any, ...]", given)
         if len(items) != len(back):
             return f"{where}{len(items)} values would come back as {len(back)}"
         pairs = enumerate(zip(items, back, strict=True))
@@ -135,6 +133,10 @@ def difference(given: Any, back: Any, place: str = "") -> str | None:  # noqa: P
             place,
         )
     return None if _equal(given, back) else f"{where}{given!r:.100} would come back as {back!r:.100}"
+
+
+def _held(model: BaseModel) -> dict[str, Any]:
+    return {**model.__dict__, **(model.__pydantic_extra__ or {}), **(model.__pydantic_private__ or {})}
 
 
 def _between(given: dict[Any, Any], back: dict[Any, Any], place: str) -> str | None:
@@ -154,8 +156,8 @@ def _equal(given: Any, back: Any) -> bool:
     if isinstance(given, float):
         return given == back and math.copysign(1.0, given) == math.copysign(1.0, back)
     if isinstance(given, (set, frozenset)):
-        kinds: Any = given
-        return bool(given == back) and sorted(map(_kind, kinds)) == sorted(map(_kind, back))
+        members = cast("set[Any] | frozenset[Any]", given)
+        return bool(members == back) and sorted(map(_kind, members)) == sorted(map(_kind, back))
     try:
         return bool(given == back)
     except Exception:  # noqa: BLE001  what cannot be compared cannot be said to be the same

@@ -23,6 +23,7 @@ MOST_PLACES: Final = 5
 _MOST_CLOSES: Final = 100
 """How often a coroutine is closed that goes on awaiting something."""
 
+_Future: Final["type[asyncio.Future[Any]]"] = asyncio.Future
 _unending: Final[list[Any]] = []
 """Coroutines that went on for all that. Kept, since Python's collector would run them on in the middle of something."""
 
@@ -91,4 +92,4 @@ def throw_away(task: "asyncio.Task[Any]", context: Context) -> None:
         break
     else:
         _unending.append(coroutine)
-    asyncio.Future.cancel(task)  # not ``Task.cancel``, which would be heard by the coroutine
+    _Future.cancel(task)  # not ``Task.cancel``, which would be heard by the coroutine

@@ -6,7 +6,7 @@ import os
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from understudy.actors.redacting import redact
 from understudy.messages.errors import (
@@ -78,8 +78,9 @@ def failed_calls(error: BaseException) -> tuple[str, ...]:
                 found += 1
                 continue
             if isinstance(looked, BaseExceptionGroup):
-                left.append((looked, found))
-                left.extend((member, None) for member in reversed(_members(looked)))
+                group = cast("BaseExceptionGroup[BaseException]", looked)
+                left.append((group, found))
+                left.extend((member, None) for member in reversed(_members(group)))
                 continue
         if before in (None, found) and (reason := _reason(looked)) is not None:
             left.append((reason, None))

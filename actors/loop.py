@@ -38,10 +38,10 @@ class DurableTimer(asyncio.TimerHandle):
         owner: ProgramPort,
     ) -> None:
         """Remember what to call; the owner has it recorded."""
-        super().__init__(when, callback, args, loop, context)
+        own = copy_context() if context is None else context
+        super().__init__(when, callback, args, loop, own)
         self.key = key
         self._owner: ProgramPort | None = owner
-        own = self._context  # type: ignore[attr-defined]  # that of who set it, where none was given
         self._fire: Callable[[], object] = lambda: loop.call_soon(callback, *args, context=own)
 
     def fire(self) -> None:

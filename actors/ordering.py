@@ -49,6 +49,6 @@ def put_in_order() -> None:
     Outside of programs nothing changes.
     """
     tasks = {"as_completed": _in_order, "all_tasks": _own_tasks}
-    vars(asyncio).update(tasks, Future=Future)
-    vars(asyncio.tasks).update(tasks, _GatheringFuture=_GatheringFuture)
-    vars(asyncio.futures).update(Future=Future)
+    asyncio.__dict__.update(tasks, Future=Future)
+    asyncio.tasks.__dict__.update(tasks, _GatheringFuture=_GatheringFuture)
+    asyncio.futures.__dict__.update(Future=Future)

@@ -32,8 +32,7 @@ def extra_fields(value: object, json: Value) -> Faults:
 
 def _extra(value: object, json: JsonValue) -> Faults:  # noqa: PLR0911  one return per kind of value
     if isinstance(value, RootModel):
-        root: object = value.root  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
-        return _extra(root, json)
+        return _extra(cast("RootModel[object]", value).root, json)
     if isinstance(json, list) and isinstance(value, (list, tuple)):
         members = cast("list[object] | tuple[object, ...]", value)
         pairs = [(str(index), each, part) for index, (each, part) in enumerate(zip(members, json, strict=False))]

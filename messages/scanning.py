@@ -6,10 +6,10 @@ keeps hardly more than the text; what it does not look at, regular expressions d
 
 import re
 import threading
+from collections.abc import Iterator, Sequence
 from json import dumps
-from typing import Final
+from typing import Any, Final, Protocol
 
-import apsw
 from pydantic_core import from_json, to_json
 
 from understudy.messages.json_text import JsonText
@@ -144,6 +144,14 @@ def _check_numbers(text: bytes) -> None:
     raise ValueError(msg)
 
 
+class _Database(Protocol):
+    """An open connection of apsw."""
+
+    def execute(self, statements: str, bindings: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Run SQL to its first row."""
+        ...
+
+
 class OddName(ValueError):  # noqa: N818  reads like a fact
     """A value stands under a name by which SQLite does not find it."""
 
@@ -154,11 +162,7 @@ def kind_of(body: str) -> str:
     Raises:
         ValueError: It is no JSON.
     """
-    try:
-        kind = _ask("SELECT ?1 ->> '$.type'", body)[0]
-    except apsw.Error as error:
-        msg = f"it is no JSON: {error}"
-        raise ValueError(msg) from error
+    kind = _ask("SELECT ?1 ->> '$.type'", body)[0]
     return kind if isinstance(kind, str) else ""
 
 
@@ -178,27 +182,32 @@ def cut(body: str, fields: tuple[str, ...], tables: tuple[str, ...]) -> tuple[st
         ValueError: The body is no JSON.
     """
     paths = [f"$.{field}" for field in fields]
-    try:
-        for table in tables:
-            names = from_json(str(_ask("SELECT json_group_array(key) FROM json_each(?, ?)", body, f"$.{table}")[0]))
-            if not all(name.isidentifier() for name in names):
-                raise OddName(table)
-            paths += [f'$.{table}."{name}"' for name in names]
-        numbers = "".join(
-            f", ?{place}, iif(json_type(?1, ?{place}) = 'null', NULL, {place - 2})" for place, _ in enumerate(paths, 2)
-        )
-        texts = "".join(f", ?1 -> ?{place}" for place, _ in enumerate(paths, 2))
-        left, *found = _ask(f"SELECT json_replace(?1{numbers}){texts}", body, *paths)
-    except apsw.Error as error:
-        msg = f"it is no JSON: {error}"
-        raise ValueError(msg) from error
+    for table in tables:
+        names = from_json(str(_ask("SELECT json_group_array(key) FROM json_each(?, ?)", body, f"$.{table}")[0]))
+        if not all(name.isidentifier() for name in names):
+            raise OddName(table)
+        paths += [f'$.{table}."{name}"' for name in names]
+    numbers = "".join(
+        f", ?{place}, iif(json_type(?1, ?{place}) = 'null', NULL, {place - 2})" for place, _ in enumerate(paths, 2)
+    )
+    texts = "".join(f", ?1 -> ?{place}" for place, _ in enumerate(paths, 2))
+    left, *found = _ask(f"SELECT json_replace(?1{numbers}){texts}", body, *paths)
     return str(left), [JsonText(str(text).encode(), checked=True) for text in found]
 
 
-def _ask(query: str, *values: object) -> tuple[object, ...]:
-    """Have SQLite answer a question about texts, in a connection of this thread's own, without any file."""
-    connection: apsw.Connection | None = getattr(_database, "connection", None)
+def _ask(query: str, *values: str) -> tuple[Any, ...]:
+    """Have SQLite answer a question about texts, in a connection of this thread's own, without any file.
+
+    Raises:
+        ValueError: A text is no JSON.
+    """
+    import apsw  # noqa: PLC0415  only long texts need it, and few processes see one
+
+    connection: _Database | None = getattr(_database, "connection", None)
     if connection is None:
         connection = _database.connection = apsw.Connection(":memory:")
-    row: tuple[object, ...] = next(iter(connection.execute(query, values)))
-    return row
+    try:
+        return next(connection.execute(query, values))
+    except apsw.Error as error:
+        msg = f"it is no JSON: {error}"
+        raise ValueError(msg) from error

@@ -224,7 +224,7 @@ def test_arguments_are_taken_as_they_are_at_the_call() -> None:
         return await call
 
     _, asked = in_program(body, {"value": 1.0})
-    assert asked[0]["arguments"]["args"][0]["title"] == "first"
+    assert asked[0]["arguments"].read()["args"][0]["title"] == "first"
 
 
 def test_an_argument_that_is_no_json_is_refused_at_the_call() -> None:
