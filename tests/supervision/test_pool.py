@@ -16,6 +16,7 @@ from understudy.supervision.protocol import (
     Assigned,
     JobEvent,
     KillWorker,
+    Lost,
     Pool,
     Release,
     Send,
@@ -799,13 +800,19 @@ def test_a_turn_that_never_came_is_settled_by_the_next_one(make: Callable[..., W
     assert world.owner.charged("here")
 
 
-def test_a_question_that_is_not_answered_in_time_costs_no_program_its_worker(make: Callable[..., World]) -> None:
+def test_a_question_that_is_not_answered_in_time_costs_other_programs_nothing(make: Callable[..., World]) -> None:
     world = make("program", size=1)
     program(world, "r")
-    world.submit("q", DescribeApp(id="q"), timeout=2.0)
-    world.wait_beating(3)
-    assert world.owner.lost("q").exit.kind == TIMEOUT
+    world.backend.lives[0].say(turn("r"))
+    world.submit("q", DescribeApp(id="q"), timeout=10.0)
+    world.wait_beating(9)
     assert world.backend.lives[0].alive
+    assert world.owner.ends("q") == []
+    world.wait_beating(2)
+    assert world.owner.lost("q").exit.kind == TIMEOUT
+    assert not world.backend.lives[0].alive, "it holds the loop, so no program there can go on"
+    assert not world.owner.charged("r")
+    assert isinstance(world.owner.heard["r"][-1], Lost), "so that it is sent again"
     world.backend.lives[0].say(AppDescribed(id="q", definitions=()))
     assert len(world.owner.ends("q")) == 1
 
