@@ -91,12 +91,13 @@ class Router(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Revival:
-    """Workers that begin again together, once all of them are down."""
+    """Workers that begin again together, in start order, once all of them are down."""
 
     slots: list[Slot]
-    pending: set[Slot]
-    """Those, and temporary siblings, whose end is not confirmed yet."""
+    pending: list[Slot]
+    """Those, and temporary siblings, whose end is not confirmed yet, last begun first. The first is being shut down."""
     delay: float
+    why: str
 
 
 class Roster:
@@ -162,7 +163,9 @@ class Roster:
     # ------------------------------------------------------------ growing and shrinking
 
     def room(self) -> int:
-        """Say how many workers may be begun at this moment."""
+        """Say how many workers may be begun at this moment: none while siblings are shut down to begin again."""
+        if self._revivals:
+            return 0
         starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
         room = self._growth.room(self.loop.time(), starting)
         return 2 * self.size if room is None else room
@@ -261,8 +264,8 @@ class Roster:
             self._remove(slot)
             self._forget(slot)
         elif revival is not None:
-            revival.pending.discard(slot)
-            if slot.restart == "temporary":
+            revival.pending.remove(slot)
+            if slot not in revival.slots:
                 self._remove(slot)
             self._revive(revival)
         elif obituary.planned:
@@ -298,42 +301,49 @@ class Roster:
         self._revive(self._gather(slot, made.stop, made.start, delay))
 
     def _gather(self, dead: Slot, stop: tuple[str, ...], start: tuple[str, ...], delay: float) -> _Revival:
-        """End the siblings, and join with every revival under way that shares a worker with this one."""
-        revival = _Revival([self.slots[id_] for id_ in start], set(), delay)
+        """Take the siblings out of work, and join with every revival under way that shares a worker with this one."""
+        why = f"it is restarted together with {dead.id}"
+        revival = _Revival([self.slots[id_] for id_ in start], [], delay, why)
         self._revivals.append(revival)
-        together = Exit(kind="stopped", detail=f"it is restarted together with {dead.id}")
+        pending: set[Slot] = set()
         for sibling in (self.slots[id_] for id_ in stop):
             sibling.rest()
-            sibling.kill(together)
+            sibling.halt()
+            if sibling.state == "starting":  # it has no work that it could end
+                sibling.kill(Exit(kind="stopped", detail=why))
             if sibling.state != "down":
-                revival.pending.add(sibling)
+                pending.add(sibling)
             elif sibling.restart == "temporary":
                 self._remove(sibling)
         for other in [other for other in self._revivals[:-1] if not set(other.slots).isdisjoint(revival.slots)]:
             self._revivals.remove(other)
-            revival.pending |= other.pending
+            pending.update(other.pending)
             revival.delay = max(revival.delay, other.delay)
             wanted = {*revival.slots, *other.slots}
             revival.slots = [slot for slot in self.slots.values() if slot in wanted]
+        revival.pending = [slot for slot in reversed(self.slots.values()) if slot in pending]
         return revival
 
     def _revive(self, revival: _Revival) -> None:
-        """Begin the workers again, in start order, if all that had to end have ended."""
+        """Shut down the next of those that still have to end; once all have, begin the workers again in start order."""
         if revival.pending:
+            revival.pending[0].leave(revival.why)
             return
         self._revivals.remove(revival)
         for slot in revival.slots:
             self.restarts += 1
             self._emit("restarting", slot, delay=revival.delay)
             slot.begin(revival.delay)
+        self._router.grow()
 
     def _forget(self, slot: Slot) -> None:
         """Leave a slot that is no more out of every revival."""
         for revival in list(self._revivals):
-            revival.pending.discard(slot)
             if slot in revival.slots:
                 revival.slots.remove(slot)
-            self._revive(revival)
+            if slot in revival.pending:
+                revival.pending.remove(slot)
+                self._revive(revival)
 
     @property
     def _serves(self) -> bool:
@@ -381,7 +391,8 @@ class Roster:
         self._degraded_until = self.loop.time() + pause
         self.loop.call_at(self._degraded_until, self._reopen)
         self._troubled = True
-        self._revivals.clear()
+        for revival in self._revivals:  # they end in order all the same
+            revival.slots.clear()
         self._emit("degraded", slot, end=end, detail=self.refusal)
         for other in list(self.slots.values()):
             other.rest()

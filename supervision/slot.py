@@ -22,9 +22,9 @@ STOP_GRACE: Final = 5.0
 TERM_GRACE: Final = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
-State: TypeAlias = Literal["waiting", "starting", "ready", "leaving", "stopping", "ending", "down"]
-"""Waiting for its delay or the gate; begun; taking work; told to end for another life; told to stop for good; dying;
-without a process."""
+State: TypeAlias = Literal["waiting", "starting", "ready", "halting", "leaving", "stopping", "ending", "down"]
+"""Waiting for its delay or the gate; begun; taking work; taking none, as it is about to be told to end; told to end for
+another life; told to stop for good; dying; without a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Life:
 
     def died(self) -> None:
         """Hear that the process is dead: from now on it takes no work."""
-        if self.slot.life is self and self.slot.state in {"starting", "ready"}:
+        if self.slot.life is self and self.slot.state in {"starting", "ready", "halting"}:
             self.slot.state = "ending"
 
     def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the seam's own name
@@ -202,7 +202,7 @@ class Slot:
 
     def kill(self, reason: Exit) -> None:
         """End this life at once. ``ended`` follows when that is confirmed, with ``reason`` as the cause."""
-        if self._process is not None and self.state in {"starting", "ready", "leaving"}:
+        if self._process is not None and self.state in {"starting", "ready", "halting", "leaving"}:
             self.state = "ending"
             self._process.kill(reason)
 
@@ -211,6 +211,11 @@ class Slot:
         if self._process is not None:
             self._process.signal(number)
 
+    def halt(self) -> None:
+        """Take no further work: the order to ``leave`` follows."""
+        if self.state == "ready":
+            self.state = "halting"
+
     def leave(self, why: str, grace: float = STOP_GRACE) -> None:
         """End this life once it has done what it is doing, for another to follow; the steps are those of ``stop``.
 
@@ -218,7 +223,7 @@ class Slot:
             why: The reason, as it is put on record.
             grace: Seconds until SIGTERM.
         """
-        if self.state == "ready":
+        if self.state in {"ready", "halting"}:
             self.state, self._why = "leaving", why
             self.tell(Stop())
             self._after(grace, self._terminate)

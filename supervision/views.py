@@ -11,7 +11,7 @@ from understudy.supervision.vitals import resident_bytes
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:
     """Give a slot's state in the words of records."""
-    if slot.state == "ready" or (slot.state == "leaving" and slot.flights):
+    if slot.state in {"ready", "halting"} or (slot.state == "leaving" and slot.flights):
         return "busy" if slot.flights else "idle"
     if slot.state == "stopping":
         return "stopping"

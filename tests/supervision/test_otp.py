@@ -182,7 +182,7 @@ def test_a_worker_that_dies_while_its_siblings_are_ended_is_part_of_the_same_res
 ) -> None:
     world = make(size=3, strategy="one_for_all")
     first, second, third = filled(world, 3)
-    third.prompt = False
+    third.obedient = third.prompt = False
     first.die(CRASH)
     world.wait()
     second.die(CRASH)

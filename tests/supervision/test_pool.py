@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.supervision.memory import World, asleep, execute, farewell, resolve, start, turn
+from tests.supervision.memory import MemoryWorker, World, asleep, execute, farewell, resolve, start, turn
 from understudy.messages.errors import FrameTooLarge
 from understudy.messages.failures import Exit
-from understudy.messages.frames import Abort, AppDescribed, Completed, DescribeApp, EndProgram, Judged, Progress, Ready
+from understudy.messages.frames import (
+    Abort,
+    AppDescribed,
+    Completed,
+    DescribeApp,
+    EndProgram,
+    Judged,
+    Progress,
+    Ready,
+    Stop,
+)
 from understudy.supervision.protocol import (
     Answered,
     Assigned,
@@ -1065,12 +1075,12 @@ def test_nobody_begins_again_before_the_last_sibling_is_confirmed_dead(make: Cal
     world = make(size=3, strategy="one_for_all")
     grown(world, 3)
     first, second, third = world.backend.alive
-    third.prompt = False
+    second.obedient = second.prompt = False
     first.die(SEGFAULT)
-    world.wait()
+    world.wait(10.0)
     assert len(world.starts()) == 3
-    assert not second.alive
-    third.die(Exit(kind="stopped"))
+    assert not third.alive
+    second.die(Exit(kind="stopped"))
     world.wait()
     assert world.starts()[3:] == ["tool-1/2", "tool-2/2", "tool-3/2"]
     assert world.kinds().count("exited") == 3
@@ -1098,15 +1108,118 @@ def test_restarts_under_way_are_joined_by_a_second_death(make: Callable[..., Wor
     world = make(size=3, strategy="rest_for_one")
     grown(world, 3)
     first, second, third = world.backend.alive
-    third.prompt = False
+    third.obedient = third.prompt = False
     second.die(SEGFAULT)
     world.wait()
     first.die(SEGFAULT)
-    world.wait()
+    world.wait(10.0)
     assert len(world.starts()) == 3
     third.die(Exit(kind="stopped"))
     world.wait()
     assert world.starts()[3:] == ["tool-1/2", "tool-2/2", "tool-3/2"]
+
+
+def stopped(worker: MemoryWorker) -> bool:
+    return any(isinstance(message, Stop) for message in worker.sent)
+
+
+def test_siblings_are_shut_down_one_after_another_last_begun_first_each_with_its_deadlines(
+    make: Callable[..., World],
+) -> None:
+    world = make(size=4, strategy="one_for_all")
+    grown(world, 4)
+    first, second, third, fourth = world.backend.alive
+    for worker in (second, third):
+        worker.obedient = False
+    first.die(SEGFAULT)
+    world.wait()
+    assert not fourth.alive, "it ends when told to"
+    assert fourth.kills == []
+    assert stopped(third)
+    world.wait(4.9)
+    assert third.kills == []
+    assert not stopped(second)
+    world.wait(0.2)
+    assert [number for _, number in third.kills] == [15]
+    world.wait(1.0)
+    assert [number for _, number in third.kills] == [15, 9]
+    assert not third.alive
+    assert stopped(second)
+    assert second.kills == []
+    assert len(world.starts()) == 4
+    world.wait(6.1)
+    assert world.starts()[4:] == ["tool-1/2", "tool-2/2", "tool-3/2", "tool-4/2"]
+    assert "degraded" not in world.kinds()
+
+
+def test_a_job_in_a_sibling_has_the_grace_to_finish_and_is_lost_uncharged_otherwise(make: Callable[..., World]) -> None:
+    world = make(size=3, strategy="one_for_all")
+    grown(world, 3)
+    for token in ("a", "b", "c"):
+        world.submit(token)
+    lives = {token: world.life(token) for token in ("a", "b", "c")}
+    first, second, third = world.backend.alive
+    second.obedient = third.obedient = False
+    finishes = next(token for token, life in lives.items() if life is third)
+    does_not = next(token for token, life in lives.items() if life is second)
+    first.die(SEGFAULT)
+    world.wait(1.0)
+    third.answer(finishes)
+    third.die(Exit(kind="exited", code=0))
+    world.wait(7.0)
+    assert world.owner.answered(finishes)
+    assert not world.owner.charged(does_not)
+    assert world.owner.lost(does_not).exit.kind == "stopped"
+    assert world.starts()[3:] == ["tool-1/2", "tool-2/2", "tool-3/2"]
+
+
+def test_nothing_is_begun_in_a_sibling_that_waits_to_be_shut_down_nor_beside_it(make: Callable[..., World]) -> None:
+    world = make(size=4, strategy="one_for_all")
+    grown(world, 3)
+    first, second, third = world.backend.alive
+    third.obedient = False
+    first.die(SEGFAULT)
+    for token in ("a", "b", "c", "d"):
+        world.submit(token)
+    world.submit("s", solo=True)
+    assert not {"a", "b", "c", "d", "s"} & {*second.work, *third.work}
+    assert len(world.starts()) == 3, "no other one is begun before they are down"
+    world.wait(6.1)
+    assert world.starts()[3:6] == ["tool-1/2", "tool-2/2", "tool-3/2"]
+    for token in ("a", "b", "c", "d", "s"):
+        world.life(token).answer(token)
+        assert world.owner.answered(token)
+
+
+def test_a_pool_that_gives_up_meanwhile_still_shuts_its_siblings_down(make: Callable[..., World]) -> None:
+    world = make(size=3, strategy="rest_for_one", max_restarts=1, within=10.0)
+    grown(world, 3)
+    first, second, third = world.backend.alive
+    third.obedient = False
+    second.die(SEGFAULT)
+    world.wait()
+    first.die(SEGFAULT)
+    world.wait(7.0)
+    assert world.pool.record().status == "degraded"
+    assert world.backend.alive == []
+    world.wait(10.0)
+    world.submit("a")
+    world.life("a").answer("a")
+    assert world.owner.answered("a")
+
+
+def test_closing_while_siblings_are_shut_down_ends_all_of_them(make: Callable[..., World]) -> None:
+    world = make(size=3, strategy="one_for_all")
+    grown(world, 3)
+    first, _, third = world.backend.alive
+    third.obedient = False
+    first.die(SEGFAULT)
+    world.wait()
+    done: list[bool] = []
+    world.pool.close(lambda: done.append(True), grace=1.0)
+    world.wait(8.0)
+    assert done
+    assert world.backend.alive == []
 
 
 # ---------------------------------------------------------------- the end
