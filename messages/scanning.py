@@ -6,9 +6,8 @@ keeps hardly more than the text; what it does not look at, regular expressions d
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
 from json import dumps
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
@@ -144,14 +143,6 @@ def _check_numbers(text: bytes) -> None:
     raise ValueError(msg)
 
 
-class _Database(Protocol):
-    """An open connection of apsw."""
-
-    def execute(self, statements: str, bindings: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Run SQL to its first row."""
-        ...
-
-
 class OddName(ValueError):  # noqa: N818  reads like a fact
     """A value stands under a name by which SQLite does not find it."""
 
@@ -203,11 +194,11 @@ def _ask(query: str, *values: str) -> tuple[Any, ...]:
     """
     import apsw  # noqa: PLC0415  only long texts need it, and few processes see one
 
-    connection: _Database | None = getattr(_database, "connection", None)
-    if connection is None:
-        connection = _database.connection = apsw.Connection(":memory:")
+    if not hasattr(_database, "connection"):
+        _database.connection = apsw.Connection(":memory:")
+    connection: Any = _database.connection
     try:
-        return next(connection.execute(query, values))
+        return tuple(next(connection.execute(query, values)))
     except apsw.Error as error:
         msg = f"it is no JSON: {error}"
         raise ValueError(msg) from error

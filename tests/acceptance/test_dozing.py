@@ -10,6 +10,9 @@ from understudy.testing import VirtualClock, assert_state_is_fold
 from understudy.workflows import dozing, runs
 from understudy.workflows.dozing import Dozing
 
+LOAD = "load"
+"""What reads a run, by its name in the module that calls it."""
+
 
 @pytest.fixture
 def reads(monkeypatch):
@@ -20,8 +23,8 @@ def reads(monkeypatch):
         found.append(run_id)
         return original(journal, run_id)
 
-    original = runs.load
-    monkeypatch.setattr(runs, "load", load)
+    original = getattr(runs, LOAD)
+    monkeypatch.setattr(runs, LOAD, load)
     return found
 
 

@@ -175,7 +175,7 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     Box[int]: st.builds(Box[int], content=st.integers(0, 9)),
     Box[Any]: st.builds(Box[Any], content=st.integers(0, 9) | st.dates() | st.tuples(st.integers())),
     Numbers: st.just(Numbers([1])),
-    Loose: st.just(Loose(a=(1,))) | st.just(Loose(a=[1])),
+    Loose: st.just(Loose.model_validate({"a": (1,)})) | st.just(Loose.model_validate({"a": [1]})),
     Wide: st.just(Wide(base=Derived(x=1))) | st.just(Wide(base=Base(x=1))),
     Pair: st.just(Pair(1, "b")),
     Data: st.just(Data(1, (2,))),
@@ -202,15 +202,15 @@ def typed(draw: st.DrawFn, depth: int = 2) -> tuple[Any, Any]:  # noqa: PLR0911 
     annotation, value = draw(typed(depth - 1))
     match form:
         case "list":
-            return list[annotation], [value]
+            return list[annotation], [value]  # type: ignore[valid-type]
         case "set":
             kind = draw(st.sampled_from([int, str, dt.date, Colour, float]))
-            return set[kind | str], {draw(LEAVES[kind]), "1"}
+            return set[kind | str], {draw(LEAVES[kind]), "1"}  # type: ignore[valid-type]
         case "dict":
             kind = draw(st.sampled_from([int, str, dt.date, Colour, float, bytes, Decimal]))
-            return dict[kind, annotation], {draw(LEAVES[kind]): value}
+            return dict[kind, annotation], {draw(LEAVES[kind]): value}  # type: ignore[valid-type]
         case "tuple":
-            return tuple[annotation, int], (value, 1)
+            return tuple[annotation, int], (value, 1)  # type: ignore[valid-type]
         case "optional":
             return annotation | None, draw(st.sampled_from([None, value]))
         case _:

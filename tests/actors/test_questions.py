@@ -168,16 +168,16 @@ def start(workflow: str, value: Json = None, run_id: str = "r", **fields: Any) -
     return StartProgram(run_id=run_id, workflow=workflow, arguments=arguments, started_at=0.0, **fields)
 
 
-def turn(state: Json = None, value: Json = None) -> SessionTurn:
+def turn(state: Any = None, value: Any = None) -> SessionTurn:
     return SessionTurn(number=1, name="Message", value={"value": value}, state=state)
 
 
-QUESTIONS: dict[type[Any], tuple[Callable[[Json], Any], type[Any]]] = {
+QUESTIONS: dict[type[Any], tuple[Callable[[Any], Any], type[Any]]] = {
     CheckArguments: (lambda v: CheckArguments(id="q", workflow="plain", arguments={"value": v}), ArgumentsChecked),
     CheckResult: (lambda v: CheckResult(id="q", step="app:echo", value=v), ResultChecked),
     CheckMessage: (lambda v: CheckMessage(id="q", session="chat", name="Message", value={"value": v}), MessageChecked),
 }
-READ_ONLY: dict[type[Any], tuple[Callable[[Json], Any], type[Any]]] = {
+READ_ONLY: dict[type[Any], tuple[Callable[[Any], Any], type[Any]]] = {
     CheckSignal: (lambda v: CheckSignal(id="q", name="Message", value={"value": v}), MessageChecked),
 }
 """Questions for which a value is read and not written again."""

@@ -98,7 +98,7 @@ class Worker:
         self.process.stderr.close()
 
 
-def execute(step: str, *args: Json, token: str = "1:1", attempt: int = 1, **kwargs: Json) -> Execute:
+def execute(step: str, *args: Any, token: str = "1:1", attempt: int = 1, **kwargs: Any) -> Execute:
     return Execute(
         run_id="run-1",
         key=f"{step}#1",

@@ -14,7 +14,6 @@ from understudy.messages.codec import (
     COMMANDS,
     FROM_WORKER,
     HEADER,
-    MAX_FRAME_BYTES,
     REPLIES,
     SCHEMA_VERSION,
     TO_WORKER,
@@ -24,6 +23,7 @@ from understudy.messages.codec import (
     encode_event,
 )
 from understudy.messages.commands import CancelRun, Command, Reply, StartRun
+from understudy.messages.envelope import MAX_FRAME_BYTES
 from understudy.messages.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
 from understudy.messages.events import AnyEvent, RunCompleted
 from understudy.messages.frames import Completed, FromWorker, Heartbeat, ToWorker

@@ -152,7 +152,7 @@ def test_a_frame_that_is_too_long_is_refused_and_the_worker_goes_on(make: Callab
     world.submit("a")
     life = world.life("a")
 
-    def send(message: Any) -> None:
+    def send(message: Any) -> int:
         raise FrameTooLarge("a message is too long")
 
     life.answer("a")

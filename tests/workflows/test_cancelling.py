@@ -33,6 +33,10 @@ def begun(case: Case) -> Case:
     return case
 
 
+def status_of(case: Case) -> str:
+    return case.state.status
+
+
 def answers(case: Case, *commands: ProgramCommand) -> Decision:
     """Have the program say what it does about being cancelled."""
     return case.happen_turn(Turn(run_id="r", commands=commands, cancels=1))
@@ -193,9 +197,9 @@ def test_a_run_that_waits_in_its_cleanup_is_waiting(wait: Any) -> None:
     case = begun(Case())
     case.step("a#1")
     case.happen(do.Cancel(None))
-    assert case.state.status == "running"
+    assert status_of(case) == "running"
     answers(case, Withdraw(key="a#1"), wait)
-    assert case.state.status == "waiting"
+    assert status_of(case) == "waiting"
 
 
 def test_a_cancelled_program_that_goes_on_regardless_completes() -> None:
@@ -212,12 +216,12 @@ def test_a_budget_that_is_used_up_does_not_keep_its_run_from_cleaning_up() -> No
         case.step("a#1")
         case.now += late
         case.turn(schedule("b#1"))
-        assert case.state.status == "parked"
+        assert status_of(case) == "parked"
         assert types(case.happen(do.Cancel("enough"))) == ["run.resumed", "cancel.requested"]
         decision = answers(case, Withdraw(key="b#1"), schedule("undo#1"))
         assert do.Dispatch("undo#1", 1) in decision.now
         assert types(case.assign("undo#1")) == ["attempt.started"]
-        assert case.state.status == "running"
+        assert status_of(case) == "running"
 
 
 def test_a_child_cleans_up_within_the_budget_of_a_parent_that_goes_on() -> None:

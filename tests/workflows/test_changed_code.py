@@ -13,7 +13,6 @@ from tests.workflows.test_decide import Case
 from tests.workflows.world import World
 from understudy.actors.receiving import receive
 from understudy.actors.sending import signal
-from understudy.messages.base import Json
 from understudy.messages.codec import decode_event
 from understudy.messages.differences import Difference, digest
 from understudy.messages.events import AnyEvent, CodeAdopted, RunParked, RunStarted
@@ -283,7 +282,7 @@ def known_to_fit(changed: Any) -> list[AnyEvent]:
 def test_of_arguments_in_a_journal_of_an_older_form_the_simple_ones_are_compared() -> None:
     """Models are written in another way since, and a run of before goes on with code that has not changed."""
 
-    def in_short(*args: Json) -> str:
+    def in_short(*args: Any) -> str:
         return digest("tool", {"args": list(args), "kwargs": {"n": args[0]}}, form=0)
 
     assert in_short(1, {"total": 2}, [3]) == in_short(1, {}, [4])

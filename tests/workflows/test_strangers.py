@@ -165,6 +165,16 @@ def _socket(path: Path, _victim: Path) -> None:
         listener.bind(path.name)
 
 
+def _writable(path: Path, _victim: Path) -> None:
+    path.touch()
+    path.chmod(0o660)
+
+
+def _foreign(path: Path, _victim: Path) -> None:
+    path.touch(0o600)
+    give_away(path)
+
+
 PLANTED: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "link": (lambda path, victim: path.symlink_to(victim), "is a symbolic link"),
     "dangling": (lambda path, victim: path.symlink_to(victim.with_name("new")), "is a symbolic link"),
@@ -173,8 +183,8 @@ PLANTED: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "pipe": (lambda path, _: os.mkfifo(path, 0o600), "is a pipe and not a file"),
     "socket": (_socket, "is a socket and not a file"),
     "folder": (lambda path, _: path.mkdir(), "is a folder and not a file"),
-    "writable": (lambda path, _: (path.touch(), path.chmod(0o660)), r"mode 0660\).*chmod go-w"),
-    "foreign": (lambda path, _: (path.touch(0o600), give_away(path)), "belongs to the user with number 65534"),
+    "writable": (_writable, r"mode 0660\).*chmod go-w"),
+    "foreign": (_foreign, "belongs to the user with number 65534"),
 }
 
 

@@ -104,7 +104,7 @@ def test_every_message_is_answered_once_in_order_under_random_crashes(block: int
         emitted = [(event.offset, event.value) for event in events if isinstance(event, ValueEmitted)]
         assert emitted == list(enumerate(good)), seed
         assert [plain(event.value)["n"] for event in events if isinstance(event, MessageSent)] == good, seed
-        assert sorted(plain(value)["n"] for value in world.posted.values()) == good, seed
+        assert sorted(int(plain(value)["n"]) for value in world.posted.values()) == good, seed
         deaths += world.deaths
         wakes += world.wakes
     assert deaths > 50

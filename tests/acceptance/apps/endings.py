@@ -149,7 +149,7 @@ async def thread() -> None:
 
 async def alarm() -> None:
     found = asyncio.get_running_loop().create_future()
-    signal.signal(signal.SIGALRM, lambda *_: found.done() or found.set_result(1))
+    signal.signal(signal.SIGALRM, lambda *_: None if found.done() else found.set_result(1))
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     await asyncio.wait_for(found, 20)
 

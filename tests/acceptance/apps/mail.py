@@ -1,5 +1,7 @@
 """Workflows that wait for messages."""
 
+from typing import Any
+
 from pydantic import BaseModel, create_model
 
 from tests.acceptance.apps.running import note
@@ -45,5 +47,6 @@ async def wrong() -> None:
 @workflow
 async def makes_its_own() -> int:
     """Await a message of a model whose name stands nowhere."""
-    model = create_model("Local" + str(3 + 4), n=(int, ...))
-    return (await receive(model)).n
+    model: Any = create_model("Local" + str(3 + 4), n=(int, ...))
+    received: Any = await receive(model)
+    return int(received.n)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -98,8 +99,8 @@ async def future_set(log: str, pause: float | None) -> list[tuple[int, int]]:
     futures: list[asyncio.Future[int]] = [loop.create_future(), asyncio.Future()]
     for number, future in enumerate(futures):
         future.set_result(number)
-    shielded = [asyncio.shield(asyncio.create_task(give(number))) for number in (2, 3)]
-    gathered = [asyncio.gather(give(number)) for number in (4, 5)]
+    shielded: list[Any] = [asyncio.shield(asyncio.create_task(give(number))) for number in (2, 3)]
+    gathered: list[Any] = [asyncio.gather(give(number)) for number in (4, 5)]
     done, _ = await asyncio.wait([*futures, *shielded, *gathered])
     results = [future.result() for future in done]
     return await act_on([each[0] if isinstance(each, list) else each for each in results], log, pause)
