@@ -105,7 +105,9 @@ class Clerk:
     async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911, PLR0912  one return per kind of command
         """Answer one command. What the reply says is on the disk when it is given."""
         match command:
-            case StartRun():
+            case StartRun(run_id=chosen):
+                if (wrong := id_fault(chosen)) is not None:
+                    return Refused(code="invalid", message=wrong)
                 return await self.start(command)
             case CancelRun(run_id=run_id, reason=reason, within=within):
                 return await self._post.tell_run(run_id, Cancel(reason, within))
@@ -159,8 +161,6 @@ class Clerk:
 
         One that exists keeps to its version, and needs no look where it was started with just these.
         """
-        if (wrong := id_fault(command.run_id)) is not None:
-            return Refused(code="invalid", message=wrong)
         stored = await asyncio.get_running_loop().run_in_executor(None, self._started, command.run_id)
         if stored is not None:
             one = (stored.app, stored.workflow) == (command.app, command.workflow)

@@ -15,8 +15,10 @@ class Peek:
     """A copy. It may be ahead of the disk."""
     worker: str | None
     """The worker that has the program; None where none has, or none yet."""
+    dozing: bool
+    """Whether the run waits in memory without its program: no worker has it, and none is about to."""
 
 
 def peek_at(supervisor: RunSupervisor) -> Peek:
     """Copy what a supervisor knows. Reactor's thread only."""
-    return Peek(deepcopy(supervisor.state), supervisor.program_worker)
+    return Peek(deepcopy(supervisor.state), supervisor.program_worker, supervisor.dozing)

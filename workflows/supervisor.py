@@ -411,6 +411,11 @@ class RunSupervisor(LoopActor):
         self._looks_later = False
         self._look()
 
+    @property
+    def dozing(self) -> bool:
+        """Whether the run waits in memory without its program."""
+        return self._dozes
+
     def _doze(self) -> None:
         """Keep the state for the next message, and free the program's place: it is started again once it is told."""
         self._program.end()

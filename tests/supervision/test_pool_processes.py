@@ -13,6 +13,7 @@ import pytest
 from tests.supervision.harness import PATIENCE, Scene
 from tests.supervision.memory import LoopReactor, Owner
 from understudy.messages.frames import Completed, Execute, Progress
+from understudy.messages.json_text import plain
 from understudy.supervision.protocol import Answered, Assigned, JobEvent, Lost, Pool, PoolKey, Withdraw
 from understudy.supervision.tree import Tree
 from understudy.supervision.worker_events import WorkerEvent
@@ -89,7 +90,7 @@ class Stage:
         end = await self.end(token)
         assert isinstance(end, Answered), end
         assert isinstance(end.message, Completed)
-        return end.message.result
+        return plain(end.message.result)
 
     async def pid(self, token: str) -> int:
         event = (await self.until(lambda: self.owner.heard[token]))[-1]
@@ -259,7 +260,8 @@ def test_no_process_of_a_withdrawn_job_is_left_when_that_is_said(stage: Stage) -
 
 def test_a_lost_zygote_costs_time_and_blames_nobody(stage: Stage) -> None:
     async def story() -> None:
-        stage.submit("a", "wait_for_ever")
+        stage.submit("a", "report_and_wait", "a")
+        await stage.begun("a")
         pid = await stage.pid("a")
         zygote = psutil.Process(pid).parent()
         assert zygote is not None

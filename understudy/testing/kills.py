@@ -1,6 +1,7 @@
 """Killing what works for a run, for real and at the right moment."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, overload
 
 from understudy.messages.errors import WorkerNotFound
@@ -43,11 +44,16 @@ def kill(run: Run[Any], step: str | None = None, *, timeout: float = TIMEOUT) ->
 
 
 def _kill_attempt(run: Run[Any], step: str, timeout: float) -> AttemptRecord:
-    key, number, worker = until(run, lambda: _running(run, step), f"a running attempt of step {step}", timeout)
-    with suppress(WorkerNotFound):  # it has ended meanwhile: what came of the attempt is on record, or will be
-        orchestrator_of(run).kill(worker, SIGKILL)
+    key, met = until(run, lambda: _running(run, step), f"a running attempt of step {step}", timeout)
+    number = met.number
     what = f"the end of attempt {number} of step {key}"
-    ended = until(run, lambda: _ended(run, key, number), what, timeout, let_pass=False)
+    while True:
+        with suppress(WorkerNotFound):  # it has ended meanwhile: what came of the attempt is on record, or will be
+            orchestrator_of(run).kill(met.worker, SIGKILL)
+        ended = until(run, partial(_ended_or_moved, run, key, met), what, timeout, let_pass=False)
+        if ended.outcome is not None:
+            break
+        met = ended  # the worker was dead before it had read of the attempt, and another one has it
     if ended.outcome != "crash":
         msg = (
             f"attempt {number} of step {key} ended ({ended.outcome}) before it could be killed: have it wait for "
@@ -57,27 +63,29 @@ def _kill_attempt(run: Run[Any], step: str, timeout: float) -> AttemptRecord:
     return ended
 
 
-def _running(run: Run[Any], step: str) -> tuple[str, int, str] | None:
+def _running(run: Run[Any], step: str) -> tuple[str, AttemptRecord] | None:
     for found in steps_named(run, step):
         if found.status == "running" and found.attempts and found.attempts[-1].outcome is None:
-            return found.key, found.attempts[-1].number, found.attempts[-1].worker
+            return found.key, found.attempts[-1]
     return None
 
 
-def _ended(run: Run[Any], key: str, number: int) -> AttemptRecord | None:
+def _ended_or_moved(run: Run[Any], key: str, met: AttemptRecord) -> AttemptRecord | None:
     (step,) = steps_named(run, key)
-    attempt = step.attempts[number - 1]
-    return attempt if attempt.outcome is not None else None
+    attempt = step.attempts[met.number - 1]
+    return attempt if attempt.outcome is not None or attempt.pid != met.pid else None
 
 
 def _kill_program(run: Run[Any], timeout: float) -> bool:
     orchestrator = orchestrator_of(run)
 
     def place() -> tuple[str | None, int] | None:
-        """Say who has the program, and as of which event; None as the worker where the run is not even in memory."""
+        """Say who has the program, and as of which event; None as the worker where no process has the run."""
         peek = orchestrator.peek(run.id)
         if peek is None:
             return None if is_over(orchestrator.reads, run.id) else (None, 0)
+        if peek.dozing:
+            return None, 0
         return (peek.worker, peek.state.seq) if peek.worker is not None else None
 
     worker, seq = until(run, place, "a worker that has its program", timeout, let_pass=False)
