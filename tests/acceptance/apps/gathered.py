@@ -36,6 +36,7 @@ class Pair:
 
 class Tree(BaseModel):
     model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, set[str]] = Field(init=False)
     tags: Tags
     leaves: set[Leaf] = Field(alias="theLeaves")
     pairs: dict[str, list[Pair]]
@@ -47,7 +48,7 @@ async def sorts(
     colours: frozenset[Colour],
     trees: list[Tree],
     deep: dict[str, dict[str, set[frozenset[str]]]],
-    anything: Any,
+    listed: dict[str, list[set[str]]],
     mixed: tuple[set[int | str], str],
 ) -> int:
     return len(words) + len(colours) + len(trees) + len(deep) + len(mixed)
