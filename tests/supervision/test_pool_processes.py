@@ -176,6 +176,44 @@ def test_a_pool_that_cannot_grow_goes_on_with_the_workers_it_has(app: str) -> No
         stage.close()
 
 
+def test_siblings_are_shut_down_in_order_and_each_in_the_way_that_it_needs() -> None:
+    stage = Stage(size=4, strategy="one_for_all")
+
+    async def story() -> None:
+        for number in range(1, 5):
+            if number == 2:
+                stage.submit("deaf", "ignore_term")
+                await stage.result("deaf")
+            stage.submit(f"w{number}", "report_and_wait" if number < 4 else "echo", f"w{number}")
+            await stage.ready(number)
+        for number in range(1, 4):
+            await stage.begun(f"w{number}")
+        assert await stage.result("w4") == "w4"
+        workers = {worker.id: worker.pid for worker in stage.tree.workers()}
+        assert workers["tool-1"]
+        os.kill(workers["tool-1"], signal.SIGKILL)
+        again = await stage.until(lambda: [e for e in stage.events if e.kind == "started"][4:])
+        assert again[0].worker == "tool-1"
+        ends = [(event.worker, event.exit) for event in stage.events if event.kind == "exited"]
+        assert [worker for worker, _ in ends] == ["tool-1", "tool-4", "tool-3", "tool-2"]
+        (_, idle), (_, busy), (_, deaf) = ends[1:]
+        assert idle is not None
+        assert idle.detail == "it is restarted together with tool-1"
+        assert idle.code == 0, "it read the frame and ended by itself"
+        assert idle.signal is None
+        assert busy is not None
+        assert (busy.kind, busy.signal) == ("stopped", "SIGTERM")
+        assert deaf is not None
+        assert (deaf.kind, deaf.signal) == ("stopped", "SIGKILL")
+        for token in ("w2", "w3"):
+            assert not (await stage.lost(token)).charged
+
+    try:
+        stage.run(story())
+    finally:
+        stage.close()
+
+
 def test_an_idle_worker_that_is_killed_is_replaced_without_being_asked(stage: Stage) -> None:
     async def story() -> None:
         stage.submit("a", "echo")
