@@ -39,6 +39,8 @@ MEMORY_USED: Final = 0.75
 _raw: Any = import_module("_signal")  # what ``signal`` wraps, which makes an enum of each of 31 answers
 _unregister = cast("Callable[[int], bool]", faulthandler.unregister)  # whether there was one: stubs do not know that
 _STANDARD: Final = (0, 1, 2)
+_DRAWN: Final = 64
+"""Random bits that are drawn to see whether the attempt has drawn some."""
 _SIGNALS: Final = tuple(range(1, signal.SIGRTMIN))
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS: Final = (
@@ -213,6 +215,9 @@ class Surroundings:
         held = self._memory()[1]
         self._most_data = None if limit is None else held + int(MEMORY_USED * max(0, limit * _MIB - held))
         self._seeds = 0
+        self._random = cast("random.Random", vars(random)["_inst"])  # which the module's functions are methods of
+        self._twin = random.Random()  # noqa: S311  it is to be what that one is
+        self._seed()
         self._peak: int | None = None
         with suppress(OSError):  # a kernel without it
             self._peak = self._keep(os.open("/proc/self/clear_refs", os.O_WRONLY))
@@ -229,13 +234,23 @@ class Surroundings:
         with suppress(OSError):  # whoever closed every descriptor has taken this one too
             os.fchdir(self._folder)
         self._restore_standard()
-        # Else two attempts that begin from the same seed get the same "random" names.
-        self._seeds += 1
-        random.seed(time.perf_counter_ns() ^ os.getpid() << 64 ^ self._seeds << 96)
+        if self._random.getrandbits(_DRAWN) != self._twin.getrandbits(_DRAWN):
+            self._seed()
         if self._peak is not None:
             with suppress(OSError):  # it was closed
                 os.pwrite(self._peak, b"5", 0)  # begin the peak anew, so that the next attempt's is its own
         return self._leftovers() or self._restore_settings() or self._usage()
+
+    def _seed(self) -> None:
+        """Begin random numbers anew. Else two attempts that begin from the same seed get the same "random" names.
+
+        Needed only where an attempt has drawn some, or set a seed: then the twin, which nobody else knows, draws another
+        number. To draw one takes a fiftieth of the time of beginning anew.
+        """
+        self._seeds += 1
+        seed = time.perf_counter_ns() ^ os.getpid() << 64 ^ self._seeds << 96
+        self._random.seed(seed)
+        self._twin.seed(seed)
 
     def _restore_settings(self) -> str:
         with suppress(Exception):  # user code may have put anything at all there, with any ``__eq__``
