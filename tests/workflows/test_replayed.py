@@ -14,6 +14,7 @@ from tests.workflows.test_replay import double
 from tests.workflows.world import World
 from understudy import Orchestrator, now, random, uuid4, workflow
 from understudy.messages.codec import decode_event
+from understudy.messages.json_text import plain
 
 
 @workflow
@@ -34,22 +35,17 @@ async def draws(width: int) -> list[list[tuple[float, str, float]]]:
 def test_what_is_drawn_does_not_depend_on_crashes_or_on_what_ended_first(seed: int) -> None:
     calm = World(draws.definition, 0, crashes=0.0, width=3)
     rough = World(draws.definition, seed, width=3)
-    plain, crashed = calm.run().result, rough.run().result
-    assert isinstance(plain, list)
-    assert isinstance(crashed, list)
-    assert (
-        [[entry[1:] for entry in branch] for branch in crashed]
-        == [  # type: ignore[union-attr, index]
-            [entry[1:] for entry in branch]
-            for branch in plain  # type: ignore[union-attr, index]
-        ]
-    )
+    quiet: Any = plain(calm.run().result)
+    crashed: Any = plain(rough.run().result)
+    assert [[entry[1:] for entry in branch] for branch in crashed] == [
+        [entry[1:] for entry in branch] for branch in quiet
+    ]
     recorded = {round(decode_event(body).at, 6) for body in rough.journal}  # a datetime holds no more
     for branch in crashed:
-        moments = [entry[0] for entry in branch]  # type: ignore[union-attr, index]
-        assert moments == sorted(moments)  # type: ignore[type-var]
-        assert recorded.issuperset(moments)  # type: ignore[arg-type]
-    identities = [entry[1] for branch in plain for entry in branch]  # type: ignore[union-attr, index]
+        moments = [entry[0] for entry in branch]
+        assert moments == sorted(moments)
+        assert recorded.issuperset(moments)
+    identities = [entry[1] for branch in quiet for entry in branch]
     assert len(set(identities)) == 12
 
 
