@@ -5,6 +5,7 @@ import os
 import random as chance
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
