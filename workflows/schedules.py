@@ -212,7 +212,7 @@ class Schedules:
         if isinstance(reply, Refused) and reply.code in {"closed", "unavailable"}:
             return  # nothing is known of the run: whoever opens the journal next tries again
         if isinstance(reply, Refused) and reply.code != "conflict":
-            del self._owners[run_id]
+            self._owners.pop(run_id, None)  # gone where the same start was asked for twice
             self.deliver(name, do.NotStarted(run_id, reply.message))
             return
         # A conflict is a run of this id that was started before the plan was changed.

@@ -110,7 +110,7 @@ def test_a_run_starts_at_its_moment_and_its_end_is_seen(orchestrator, tmp_path):
     for firing in done:
         record = orchestrator.get(firing.run_id).record
         assert record.started_at >= firing.due
-        assert firing.run_id == "tick-" + firing.due[:19].replace("-", "").replace(":", "") + "Z"
+        assert firing.run_id == "tick~" + firing.due[:19].replace("-", "").replace(":", "") + "Z"
     assert {line["run"] for line in effects(path)} >= {firing.run_id for firing in done}
 
 
