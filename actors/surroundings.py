@@ -244,8 +244,8 @@ class Surroundings:
     def _seed(self) -> None:
         """Begin random numbers anew. Else two attempts that begin from the same seed get the same "random" names.
 
-        Needed only where an attempt has drawn some, or set a seed: then the twin, which nobody else knows, draws another
-        number. To draw one takes a fiftieth of the time of beginning anew.
+        Needed only where an attempt has drawn some, or set a seed: then the twin, which nobody else knows, draws
+        another number. To draw one takes a fiftieth of the time of beginning anew.
         """
         self._seeds += 1
         seed = time.perf_counter_ns() ^ os.getpid() << 64 ^ self._seeds << 96

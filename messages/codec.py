@@ -11,7 +11,7 @@ wrong with bytes is a ``CodecError`` before any of them means something.
 
 import struct
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -62,8 +62,9 @@ class Codec(Generic[M]):
         """
         values = Handed()
         try:
-            # Not Envelope[M], which is looked up anew each time; the adapter knows the message's type by its union.
-            body = self._adapter.serializer.to_json(Envelope(message=message, **envelope), context=values)
+            # The model's own serializer: that of a union gives the same at thrice the cost.
+            text = message.__pydantic_serializer__.to_json(message, context=values)
+            body = b"%b%b}" % (_opening(**envelope), text)
             check_written(body)
             if values:
                 _check(values)
@@ -97,7 +98,7 @@ class Codec(Generic[M]):
             msg = f"a message is no JSON: {error}"
             raise UnknownMessage(msg) from error
         try:
-            return self._adapter.validate_json(head, context=values)
+            return self._adapter.validator.validate_json(head, context=values)  # type: ignore[no-any-return]
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(str(part) for part in first["loc"])
@@ -117,6 +118,12 @@ class Codec(Generic[M]):
             msg = f"expected one message, found {len(bodies)}"
             raise CodecError(msg)
         return self.decode(bodies[0])
+
+
+@lru_cache(typed=True)
+def _opening(**envelope: Any) -> bytes:
+    """Give an envelope as JSON up to its message, which is its last field. Most have the fields of the one before."""
+    return Envelope(message=Message(), **envelope).model_dump_json().encode().removesuffix(b"{}}")
 
 
 def _check(values: list[JsonText]) -> None:
@@ -250,7 +257,7 @@ def decode_event(body: bytes) -> AnyEvent:
             event: AnyEvent = _EVENTS.validate_json(left, context=values)
         else:
             check_numbers(body)
-            event = _EVENTS.validate_json(body)
+            event = _EVENTS.validator.validate_json(body)
     except ValidationError as error:
         msg = f"an event of the journal does not fit: {error.errors(include_url=False)[0]['msg']}"
         raise UnknownMessage(msg) from error

@@ -55,6 +55,13 @@ def test_every_message_comes_back_equal_with_its_envelope(codec: Codec[Any], mod
     assert (envelope.id, envelope.cause, envelope.attempt, envelope.incarnation) == ("m1", "m0", 2, 3)
 
 
+def test_the_fields_of_an_envelope_are_checked_when_it_is_written() -> None:
+    COMMANDS.encode(CancelRun(run_id="r"), incarnation=1)
+    for wrong in (True, 1.0, "1"):
+        with pytest.raises(CodecError, match="incarnation"):
+            COMMANDS.encode(CancelRun(run_id="r"), incarnation=wrong)
+
+
 @pytest.mark.parametrize("model", members(AnyEvent), ids=lambda model: model.__name__)
 @settings(max_examples=20)  # times the number of classes
 @given(data=st.data())
