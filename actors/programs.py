@@ -198,7 +198,7 @@ def collect_garbage() -> None:
     """
     gc.enable()
     for _ in range(2):
-        set()  # pyright: ignore[reportUnknownVariableType]  Python looks whether it is time when something is made
+        _: set[int] = set()  # Python looks whether it is time when something is made
     gc.disable()
 
 
