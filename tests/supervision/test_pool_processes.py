@@ -93,9 +93,9 @@ class Stage:
         return plain(end.message.result)
 
     async def pid(self, token: str) -> int:
-        event = (await self.until(lambda: self.owner.heard[token]))[-1]
-        assert isinstance(event, Assigned)
-        return event.pid
+        """Give the process that the job was given to last."""
+        given = await self.until(lambda: [e for e in self.owner.heard[token] if isinstance(e, Assigned)])
+        return given[-1].pid
 
     async def ready(self, count: int) -> WorkerEvent:
         return (await self.until(lambda: [e for e in self.events if e.kind == "ready"][count - 1 :]))[0]
