@@ -197,9 +197,9 @@ def collect_garbage() -> None:
     What is collected may be of another program, and its finalizers run in the name of whatever runs then.
     """
     gc.enable()
-    for _ in range(2):
-        _: set[int] = set()  # Python looks whether it is time when something is made
+    made: tuple[set[int], ...] = (set(), set())  # Python looks whether it is time when something is made
     gc.disable()
+    del made
 
 
 def serve(connection: socket.socket, spec: WorkerSpec) -> None:
