@@ -12,6 +12,7 @@ from typing import Any, Final
 from understudy.actors.values import write_state
 from understudy.journal.protocol import Append, Journal, Mark
 from understudy.journal.sqlite import SqliteJournal
+from understudy.messages.differences import FORM
 from understudy.messages.errors import JournalError
 from understudy.messages.events import AnyEvent, MessageReceived, ProgramStarted, SessionOpened, TurnEnded
 from understudy.workflows.fold import fold
@@ -69,14 +70,16 @@ def _past(handler: Handler[Any, Any, Any], key: str, message: Any, reply: Any, t
     state = write_state(definition.state_model(), "the first state")
     run_id = f"{handler.name}/{key}"
     events: list[AnyEvent] = [
-        SessionOpened(at=SINCE, run_id=run_id, app=definition.app, session=handler.name, key=key, seed="0" * 32)
+        SessionOpened(
+            at=SINCE, run_id=run_id, app=definition.app, session=handler.name, key=key, seed="0" * 32, form=FORM
+        )
     ]
     for number in range(1, turns + 1):
         at = SINCE + number
         events += (
             MessageReceived(at=at, number=number, name=name, value=value, key=f"message-{number}"),
             ProgramStarted(at=at, worker="program-1", pid=1, incarnation=1),
-            TurnEnded(at=at, number=number, reply=reply, state=state, received=number, offsets={}),
+            TurnEnded(at=at, number=number, reply=reply, state=state, received=number, offsets={}, form=FORM),
         )
         if number % TURNS_PER_APPEND == 0:
             yield events
