@@ -91,6 +91,7 @@ def test_no_committed_file_names_the_host_of_a_registry() -> None:
     assert not done.stdout
 
 
+@pytest.mark.timeout(240)
 def test_every_module_can_be_imported_first() -> None:
     """An import that works only after another one is a cycle waiting for its day.
 

@@ -84,7 +84,7 @@ def test_what_is_told_is_on_the_disk_and_dealt_with_by_whoever_comes_next(unders
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("ask", "talk.py:talk", "ada", '{"text": 1}'), 2, "message.Say.text"),
+        (("ask", "talk.py:talk", "ada", '{"text": 1}'), 2, "as Say, message.text: Input should be a valid string"),
         (("ask", "talk.py:talk", "ada", '{"text": "a"}', "--type", "Sing"), 2, "is no Say or Count"),
         (("ask", "talk.py:tlak", "ada", '{"text": "a"}'), 3, "did you mean `talk`?"),
         (("ask", "talk.py:talk", "a/b", '{"text": "a"}'), 2, "without '/'"),

@@ -45,7 +45,7 @@ def test_every_method_of_the_orchestrator_is_one_of_the_client_with_the_same_par
     assert public(Client) <= public(Orchestrator)
     for name in public(Client):
         ours, theirs = getattr(Client, name), getattr(Orchestrator, name)
-        if inspect.isfunction(ours):
+        if inspect.isfunction(ours) and name != "close":  # an orchestrator's is about its steps too
             assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name
 
 

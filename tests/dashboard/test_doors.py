@@ -104,6 +104,12 @@ def paused(orchestrator: Orchestrator, run_id: str, folder: Path) -> Run:
     return run
 
 
+def stuck(orchestrator: Orchestrator, run_id: str, _folder: Path) -> Run:
+    run = start(orchestrator, "stuck", run_id)
+    eventually(lambda: run.status == "parked")
+    return run
+
+
 def failed(orchestrator: Orchestrator, run_id: str, _folder: Path) -> Run:
     run = start(orchestrator, "broken", run_id)
     eventually(lambda: run.status == "failed")
@@ -166,6 +172,13 @@ def told(run: Run, *names: str) -> Any:
 def begun_again(run: Run) -> Any:
     eventually(lambda: types(run).count("program.started") == 2 and run.status == "failed")
     return told(run, "run.retried", "run.failed")
+
+
+def parked_again(run: Run) -> Any:
+    eventually(lambda: types(run).count("run.parked") == 2)
+    run.cancel()
+    eventually(lambda: run.status == "cancelled")
+    return told(run, "run.resumed")
 
 
 def crashed(scene: tuple[Run, str]) -> Any:
@@ -270,6 +283,13 @@ ROWS = (
         lambda run: c.ResumeRun(run_id=run.id),
         lambda run: (eventually(lambda: run.status == "waiting"), told(run, "run.resumed")),
         lambda run: ["runs", "resume", run.id],
+    ),
+    Row(
+        c.ResumeParked,
+        stuck,
+        lambda _run: c.ResumeParked(name="stuck"),
+        parked_again,
+        lambda _run: ["runs", "resume", "--all", "--name", "stuck"],
     ),
     Row(
         c.RetryRun,
@@ -445,6 +465,8 @@ def plain(reply: dict[str, Any], run_id: str) -> Any:
         return sorted(one["id"] for one in reply["workers"])
     if reply["type"] == "tree":
         return reply["root"]["kind"], [child["id"] for child in reply["root"]["children"]]
+    if reply["type"] == "resumed":
+        return [one.replace(run_id, "ID") for one in reply["run_ids"]]
     timeless = re.compile(r"\d{8}T\d{6}Z")
     words = {name: value for name, value in reply.items() if isinstance(value, str)}
     return reply | {name: timeless.sub("MOMENT", value).replace(run_id, "ID") for name, value in words.items()}

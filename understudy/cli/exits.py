@@ -52,6 +52,6 @@ def code_of(error: BaseException) -> int:
 
     An orchestrator that stopped because its journal failed counts as the journal's failure: it was reached.
     """
-    if isinstance(error.__cause__, errors.JournalError):
+    if isinstance(error, errors.OrchestratorClosed) and isinstance(error.__cause__, errors.JournalError):
         error = error.__cause__
     return next((EXITS[kind] for kind in type(error).__mro__ if kind in EXITS), RUN_FAILED)

@@ -1,5 +1,6 @@
 """What the tests of HTTP serve."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -57,6 +58,12 @@ async def broken(why: str = "no luck") -> None:
 @workflow
 async def standing(path: str) -> int:
     return await stand(path)
+
+
+@workflow
+async def stuck() -> None:
+    """Wait for what never comes."""
+    await asyncio.Future[None]()
 
 
 @workflow
