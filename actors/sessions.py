@@ -245,14 +245,6 @@ def find_session(name: str) -> SessionDefinition:
     return found[name]
 
 
-def known_session(app: str, name: str) -> SessionDefinition | None:
-    """Give the session of this name in an app; None where this process has not imported it."""
-    for item in all_definitions():
-        if isinstance(item, SessionDefinition) and item.name == name and item.site.app == app:
-            return item
-    return None
-
-
 def check_message(id_: str, session: str, name: str, value: Json) -> MessageChecked:
     """Answer whether a message fits a session's handler."""
     try:

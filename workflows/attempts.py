@@ -53,34 +53,29 @@ def step_assigned(state: RunState, happened: do.StepAssigned, moment: Moment, ou
     Where it was recorded before, the worker chosen then has died without having begun it.
     """
     if _current(state, happened.key, happened.token) is not None:
-        out.events.append(
-            ev.AttemptMoved(
-                at=moment.now,
-                key=happened.key,
-                attempt=happened.attempt,
-                token=happened.token,
-                worker=happened.worker,
-                pid=happened.pid,
-                incarnation=happened.incarnation,
-            )
-        )
+        out.events.append(_assigned(ev.AttemptMoved, happened, moment))
         return
     step = state.steps.get(happened.key)
     if step is None or not step.open or step.next_attempt != happened.attempt or state.halted == "paused":
         return  # it has been taken back meanwhile
-    out.events.append(
-        ev.AttemptStarted(
-            at=moment.now,
-            key=happened.key,
-            attempt=happened.attempt,
-            token=happened.token,
-            worker=happened.worker,
-            pid=happened.pid,
-            incarnation=happened.incarnation,
-        )
-    )
+    out.events.append(_assigned(ev.AttemptStarted, happened, moment))
     if held(state, step):
         out.then.append(do.SendHeld(happened.token))
+
+
+def _assigned(
+    kind: type[ev.AttemptStarted | ev.AttemptMoved], happened: do.StepAssigned, moment: Moment
+) -> ev.AttemptStarted | ev.AttemptMoved:
+    """Record which worker has an attempt."""
+    return kind(
+        at=moment.now,
+        key=happened.key,
+        attempt=happened.attempt,
+        token=happened.token,
+        worker=happened.worker,
+        pid=happened.pid,
+        incarnation=happened.incarnation,
+    )
 
 
 def held(state: RunState, step: Step) -> bool:
