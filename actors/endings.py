@@ -80,6 +80,8 @@ def throw_away(task: "asyncio.Task[Any]", context: Context) -> None:
         context: One in which the running program is the task's own.
     """
     if task.done():
+        if not task.cancelled():
+            task.exception()  # which counts as having heard of it: asyncio reports those that nobody heard of
         return
     coroutine: Any = task.get_coro()
     for _ in range(_MOST_CLOSES):

@@ -134,6 +134,22 @@ def explain(error: BaseException) -> str:
     return f"{failure.sentence()}{place}"
 
 
+def mention(error: BaseException) -> str:
+    """Say in one line what was raised, and where, without reading source code. Never raises.
+
+    For what Python's collector finds. It may interrupt the parser, which must not be called again from there, and the
+    frames of a traceback cannot be formatted without it.
+    """
+    place = ""
+    try:
+        for frame, line in traceback.walk_tb(_attribute(error, "__traceback__")):
+            if not is_foreign(frame.f_code.co_filename):
+                place = f" ({frame.f_code.co_filename}:{line})"
+    except BaseException:  # noqa: BLE001, S110  see ``describe_exception``
+        pass
+    return f"{_name(type(error))}: {_message(error)}{place}"
+
+
 def _user_frames(start: TracebackType | None) -> list[traceback.FrameSummary]:
     return [frame for frame in traceback.extract_tb(start) if not is_foreign(frame.filename)]
 

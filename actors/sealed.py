@@ -19,7 +19,7 @@ from typing import Any, Final
 from typing_extensions import TypeVarTuple, Unpack, override
 
 from understudy.actors.context import ProgramPort, program
-from understudy.actors.failure import describe_exception
+from understudy.actors.failure import describe_exception, mention
 from understudy.actors.scope import scope
 
 Ts = TypeVarTuple("Ts")
@@ -200,10 +200,13 @@ class SealedLoop(asyncio.SelectorEventLoop):
         if owner is not None and owner is not self.active:  # a task was thrown away that was about to run
             return
         error = context.get("exception")
-        failure = describe_exception(error) if isinstance(error, BaseException) else None
         lines = [str(context.get("message") or "an error in the event loop")]
-        if failure is not None:
-            lines += [failure.traceback.rstrip(), failure.sentence()]
+        if isinstance(error, BaseException):
+            if getattr(_collecting, "now", False):
+                lines.append(mention(error))
+            else:
+                failure = describe_exception(error)
+                lines += [failure.traceback.rstrip(), failure.sentence()]
         try:
             sys.stderr.write("\n".join(line for line in lines if line) + "\n")
         except (OSError, ValueError, AttributeError):  # user code has closed or replaced it

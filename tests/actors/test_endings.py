@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 
 from understudy.actors.endings import NOTHING_LEFT, raised, stuck, throw_away
-from understudy.actors.failure import describe_exception, explain, failed_calls
+from understudy.actors.failure import describe_exception, explain, failed_calls, mention
 from understudy.messages.codec import FROM_WORKER
 from understudy.messages.errors import Fatal, RetryAfter, RunFailed, StepFailed
 from understudy.messages.frames import Halt, Raise, Turn
@@ -170,6 +170,7 @@ def test_every_exception_can_be_told_to_the_orchestrator(what: str) -> None:
     assert command.failure.outcome == "error"
     assert command.stop
     assert explain(error)
+    assert mention(error)
 
 
 def test_what_an_exception_hides_is_told_all_the_same() -> None:
@@ -178,6 +179,7 @@ def test_what_an_exception_hides_is_told_all_the_same() -> None:
     except HidesError as error:
         failure = describe_exception(error)
         place = explain(error)
+        assert mention(error).endswith(place[place.index(" (") :])
     assert 'raise HidesError("hidden")' in failure.traceback
     assert f"{__file__}:" in place
     assert describe_exception(UnnamedError("x")).type == "UnnamedError"
