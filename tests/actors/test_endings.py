@@ -179,9 +179,10 @@ def test_what_an_exception_hides_is_told_all_the_same() -> None:
     except HidesError as error:
         failure = describe_exception(error)
         place = explain(error)
-        assert mention(error).endswith(place[place.index(" (") :])
+        mentioned = mention(error)
     assert 'raise HidesError("hidden")' in failure.traceback
     assert f"{__file__}:" in place
+    assert mentioned.endswith(place[place.index(" (") :])
     assert describe_exception(UnnamedError("x")).type == "UnnamedError"
     assert describe_exception(OwnTextError()).message == "said"
     assert describe_exception(Fatal("x")).fatal
