@@ -9,13 +9,14 @@ from inspect import Parameter
 from typing import Any, NoReturn, Optional, get_type_hints
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from understudy.actors.canonical import in_order
 from understudy.actors.context import program
 from understudy.actors.values import Faults, Form, faults, sentence
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError, InvalidInput
-from understudy.messages.json_text import JsonText, plain
+from understudy.messages.json_text import JsonText, plain, text_of
 
 
 class Signature:
@@ -124,9 +125,9 @@ class Signature:
             NotSerializable: An argument does not fit its annotation, or cannot be written as JSON.
         """
         self.check(args, kwargs)
-        by_position = JsonText.of_items([self._by_position(index).encode(value) for index, value in enumerate(args)])
-        by_name = JsonText.of_members({name: self._by_name(name).encode(value) for name, value in kwargs.items()})
-        return JsonText.of_members({"args": by_position, "kwargs": by_name})
+        by_position = [text_of(self._by_position(index).encode(value)) for index, value in enumerate(args)]
+        by_name = [to_json(name) + b":" + text_of(self._by_name(name).encode(kwargs[name])) for name in kwargs]
+        return JsonText(b'{"args":[%b],"kwargs":{%b}}' % (b",".join(by_position), b",".join(by_name)))
 
     def decode_call(self, arguments: Json) -> tuple[list[Any], dict[str, Any]]:
         """Give the positional and the keyword arguments that ``encode_call`` wrote.

@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from importlib import import_module
 from typing import Any, Final, NamedTuple, cast
 
@@ -50,6 +51,8 @@ _LIMITS: Final = (
     resource.RLIMIT_FSIZE,
     resource.RLIMIT_NOFILE,
 )
+_NEW_PEAK: Final = b"5"
+"""Begins the peak of a process's memory anew."""
 _MIB: Final = 1024 * 1024
 _PAGE: Final = resource.getpagesize()
 
@@ -82,10 +85,6 @@ def _set_handlers(handlers: tuple[Any, ...]) -> None:
                 faulthandler.register(number, 2)
 
 
-def _mask() -> object:
-    return _raw.pthread_sigmask(_raw.SIG_BLOCK, ())
-
-
 def _set_mask(mask: set[int]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -100,7 +99,8 @@ def _set_limits(limits: tuple[tuple[int, int], ...]) -> None:
 
 
 def _environ() -> dict[bytes, bytes]:
-    return cast("dict[bytes, bytes]", vars(os.environ)["_data"])  # a tenth of what to ask for each name takes
+    data: dict[bytes, bytes] = vars(os.environ)["_data"]  # a tenth of what to ask for each name takes
+    return data
 
 
 def _set_environ(environ: dict[bytes, bytes]) -> None:
@@ -158,14 +158,14 @@ def _set_filters(filters: list[Any]) -> None:
 
 SETTINGS: Final = (
     Setting("signal handlers", _handlers, _set_handlers),
-    Setting("signal mask", _mask, _set_mask),
+    Setting("signal mask", partial(_raw.pthread_sigmask, _raw.SIG_BLOCK, ()), _set_mask),
     Setting("resource limits", _limits, _set_limits),
     Setting("environment", _environ, _set_environ),
     Setting("locale", _locale, _set_locale),
-    Setting("nice value", lambda: os.getpriority(os.PRIO_PROCESS, 0), _final),
+    Setting("nice value", partial(os.getpriority, os.PRIO_PROCESS, 0), _final),
     Setting("user", os.getresuid, _final),
-    Setting("scheduler", lambda: os.sched_getscheduler(0), _final),
-    Setting("processors", lambda: os.sched_getaffinity(0), _set_processors),
+    Setting("scheduler", partial(os.sched_getscheduler, 0), _final),
+    Setting("processors", partial(os.sched_getaffinity, 0), _set_processors),
     Setting("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting("switch interval", sys.getswitchinterval, sys.setswitchinterval),
     Setting("limit of digits", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
@@ -178,9 +178,9 @@ SETTINGS: Final = (
     Setting("default socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Setting("fault handler", faulthandler.is_enabled, _set_fault_handler),
     Setting("standard streams", _streams, _set_streams),
-    Setting("module path", lambda: sys.path, _set_path),
-    Setting("arguments", lambda: sys.argv, _set_arguments),
-    Setting("warning filters", lambda: warnings.filters, _set_filters),
+    Setting("module path", partial(getattr, sys, "path"), _set_path),
+    Setting("arguments", partial(getattr, sys, "argv"), _set_arguments),
+    Setting("warning filters", partial(getattr, warnings, "filters"), _set_filters),
 )
 
 
@@ -207,9 +207,8 @@ class Surroundings:
         self._high = min(self._most_descriptors // 2, 512)
         self._folder = self._keep(os.open(".", os.O_PATH))
         self._sizes = self._keep(os.open("/proc/self/statm", os.O_RDONLY))
-        self._standard = [
-            (number, _identity(number), fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, self._high)) for number in _STANDARD
-        ]
+        self._identities: list[tuple[int, ...] | None] = [_identity(number) for number in _STANDARD]
+        self._standard = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, self._high) for number in _STANDARD]
         limit, resident = spec.limits.memory_mb, spec.max_rss_mb
         self._most_resident = None if resident is None else resident * _MIB
         held = self._memory()[1]
@@ -220,7 +219,9 @@ class Surroundings:
         self._seed()
         self._peak: int | None = None
         with suppress(OSError):  # a kernel without it
-            self._peak = self._keep(os.open("/proc/self/clear_refs", os.O_WRONLY))
+            peak = self._keep(os.open("/proc/self/clear_refs", os.O_WRONLY))
+            os.pwrite(peak, _NEW_PEAK, 0)
+            self._peak = peak
 
     def restore(self) -> str:
         """Put back what can be; say what cannot, or nothing. Costs some ten microseconds where nothing was changed."""
@@ -231,14 +232,15 @@ class Surroundings:
         threading.stack_size(0)
         asyncio.set_event_loop_policy(self._policy)  # pyright: ignore[reportDeprecated]  see above
         os.umask(self._file_mask)
-        with suppress(OSError):  # whoever closed every descriptor has taken this one too
+        try:
             os.fchdir(self._folder)
+            if self._peak is not None:
+                os.pwrite(self._peak, _NEW_PEAK, 0)  # so that the next attempt's is its own
+        except OSError:
+            return "it closed descriptors that are not its own"
         self._restore_standard()
         if self._random.getrandbits(_DRAWN) != self._twin.getrandbits(_DRAWN):
             self._seed()
-        if self._peak is not None:
-            with suppress(OSError):  # it was closed
-                os.pwrite(self._peak, b"5", 0)  # begin the peak anew, so that the next attempt's is its own
         return self._leftovers() or self._restore_settings() or self._usage()
 
     def _seed(self) -> None:
@@ -253,9 +255,12 @@ class Surroundings:
         self._twin.seed(seed)
 
     def _restore_settings(self) -> str:
-        with suppress(Exception):  # user code may have put anything at all there, with any ``__eq__``
-            if [read() for read in self._reads] == self._before:
-                return ""
+        try:
+            same = [read() for read in self._reads] == self._before
+        except Exception:  # noqa: BLE001  user code may have put anything at all there, with any ``__eq__``
+            same = False
+        if same:
+            return ""
         for setting, before in zip(SETTINGS, self._before, strict=True):
             with suppress(Exception):
                 if setting.read() == before:
@@ -267,7 +272,13 @@ class Surroundings:
         return ""
 
     def _restore_standard(self) -> None:
-        for number, identity, kept in self._standard:
+        try:
+            now: list[tuple[int, ...] | None] = [os.fstat(0)[1:3], os.fstat(1)[1:3], os.fstat(2)[1:3]]
+        except OSError:  # one is closed
+            now = [_identity(number) for number in _STANDARD]
+        if now == self._identities:
+            return
+        for number, identity, kept in zip(_STANDARD, self._identities, self._standard, strict=True):
             if _identity(number) != identity:
                 for stream in (sys.stdout, sys.stderr):
                     with suppress(OSError, ValueError, AttributeError):  # it is closed, or replaced by anything at all
@@ -314,10 +325,9 @@ class Surroundings:
             os.close(descriptor)
 
 
-def _identity(descriptor: int) -> tuple[int, int] | None:
-    """Tell one open file from another; None where there is none."""
+def _identity(descriptor: int) -> tuple[int, ...] | None:
+    """Tell one open file from another, by inode and device; None where there is none."""
     try:
-        status = os.fstat(descriptor)
+        return os.fstat(descriptor)[1:3]
     except OSError:
         return None
-    return status.st_dev, status.st_ino

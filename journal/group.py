@@ -4,10 +4,12 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from understudy.journal.protocol import Append
 from understudy.messages.errors import JournalError, OrchestratorClosed
+
+T = TypeVar("T")
 
 MAX_GROUP = 512
 """Appends in one commit at most, so that the first of a flood does not wait for its last."""
@@ -97,21 +99,23 @@ class GroupCommit:
                 return self._inbox.get(timeout=QUIET)
             except Empty:
                 self._restless = False
-                self._guard(lambda: self._rest("quiet"))
+                lull: Lull = "quiet"
+                self._guard(self._rest, lull)
         return self._inbox.get()
 
     def _settle(self, group: list[Append]) -> None:
-        answers = self._guard(lambda: self._commit(group))
+        answers = self._guard(self._commit, group)
         for append, answer in zip(group, answers or [self._failed] * len(group), strict=True):
             _tell(append, answer)
         self._restless = True
-        self._guard(lambda: self._rest("idle" if self._inbox.empty() else "busy"))
+        lull: Lull = "idle" if self._inbox.empty() else "busy"
+        self._guard(self._rest, lull)
 
-    def _guard(self, work: Callable[[], Sequence[Answer] | None]) -> Sequence[Answer] | None:
+    def _guard(self, work: Callable[[T], Sequence[Answer] | None], what: T) -> Sequence[Answer] | None:
         """Do what may fail, unless something has failed before; give None where it did."""
         if self._failed is None:
             try:
-                return work()
+                return work(what)
             except JournalError as error:
                 self._failed = error
             except Exception as error:  # noqa: BLE001  whatever it was, nobody may go on believing that writes are safe

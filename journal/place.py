@@ -103,7 +103,7 @@ class Presence:
 
     def __init__(self, path: Path) -> None:
         """Remember which file is at ``path`` now."""
-        self._path = path
+        self._path = os.fspath(path)
         found = path.stat()
         self._identity = (found.st_dev, found.st_ino)
 

@@ -116,17 +116,21 @@ class Writer:
             self._forget()  # here only: later, heads run ahead of what is in the tables
         connection.execute("BEGIN IMMEDIATE")
         self._check_owner()
-        self._look_up({append.run_id for append in group} - self._heads.keys())
+        if unknown := {append.run_id for append in group} - self._heads.keys():
+            self._look_up(unknown)
         lines = _Lines()
         answers = [self._add(append, lines) for append in group]
-        self._put(BLOBS, lines.blobs)
+        if lines.blobs:
+            self._put(BLOBS, lines.blobs)
         self._put(EVENTS, lines.events)
-        self._change(OLD_TIMERS, NO_TIMERS, TIMERS, lines.timers)
-        self._change(OLD_MARKS, NO_MARKS, MARKS, lines.marks)
-        self._put(
-            RUNS,
-            [value for run_id, (row, seq, head) in lines.runs.items() for value in self._line(run_id, row, seq, head)],
-        )
+        if lines.timers:
+            self._change(OLD_TIMERS, NO_TIMERS, TIMERS, lines.timers)
+        if lines.marks:
+            self._change(OLD_MARKS, NO_MARKS, MARKS, lines.marks)
+        index: list[Any] = []
+        for run_id, (row, seq, head) in lines.runs.items():
+            index += index_line(row, seq, head, *self._sums[run_id])
+        self._put(RUNS, index)
         self._presence.check()
         connection.execute("COMMIT")
         if lines.events:  # before anybody hears of the commit
@@ -145,8 +149,6 @@ class Writer:
 
     def _change(self, old: Table, clear: Table, put: Table, changes: Mapping[K, float | None]) -> None:
         """Clear and set timers or marks, and keep the sums of their runs."""
-        if not changes:
-            return
         self._take(old, clear, [key for key, value in changes.items() if value is None])
         kept = [(*key, value) for key, value in changes.items() if value is not None]
         values = list(chain.from_iterable(kept))
@@ -169,9 +171,6 @@ class Writer:
         sums = self._sums[line[0]]
         place = is_key(line)
         sums[place] = (sums[place] + sign * weight_of(*line)) % SUM
-
-    def _line(self, run_id: str, row: RunRow, seq: int, head: bytes) -> tuple[Any, ...]:
-        return index_line(row, seq, head, *self._sums[run_id])
 
     def _forget(self) -> None:
         """Forget what is known of runs: it is looked up when it is needed next."""
@@ -261,7 +260,7 @@ class Writer:
             self._change(OLD_TIMERS, NO_TIMERS, TIMERS, timers)
             self._change(OLD_MARKS, NO_MARKS, MARKS, marks)
             seq, head = connection.execute(newest_of, (run_id,)).fetchone()
-            self._put(RUNS, list(self._line(run_id, append.row, seq, head)))
+            self._put(RUNS, list(index_line(append.row, seq, head, *self._sums[run_id])))
         self._forget()
         connection.execute("COMMIT")
 

@@ -67,8 +67,10 @@ class Codec(Generic[M]):
             body = b"%b%b}" % (_opening(**envelope), text)
             check_written(body)
             if values:
-                _check(values)
-                body = _BETWEEN.join([body, *(value.text for value in values)])
+                for value in values:
+                    if not value.checked:
+                        _check(value)
+                body = _BETWEEN.join([body, *[value.text for value in values]])
         except (PydanticSerializationError, UnicodeEncodeError, CodecError) as error:
             msg = f"a message cannot be written as JSON: {error}"
             raise CodecError(msg) from error
@@ -126,16 +128,14 @@ def _opening(**envelope: Any) -> bytes:
     return Envelope(message=Message(), **envelope).model_dump_json().encode().removesuffix(b"{}}")
 
 
-def _check(values: list[JsonText]) -> None:
-    """Look at values that nobody has looked at yet.
+def _check(value: JsonText) -> None:
+    """Look at a value that nobody has looked at yet.
 
     Raises:
-        ValueError: One is no JSON, or not for every reader.
+        ValueError: It is no JSON, or not for every reader.
     """
-    for value in values:
-        if not value.checked:
-            check_written(value.text)
-            value.checked = True
+    check_written(value.text)
+    value.checked = True
 
 
 def _received(text: bytes) -> JsonText:
@@ -236,11 +236,12 @@ def spliced(message: BaseModel) -> bytes:
     check_written(body)
     if not values:
         return body
-    _check(values)
     first, *rest = body.split(_MARK)
     assert len(rest) == len(values), "each value has left one mark, and nobody else can"
     parts = [first]
     for value, part in zip(values, rest, strict=True):
+        if not value.checked:
+            _check(value)
         parts += (value.text, part)
     return b"".join(parts)
 

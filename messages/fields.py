@@ -67,7 +67,9 @@ Limit: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_limit)]
 """Seconds above 0; None for no limit, which ``math.inf`` says as well."""
 Amount: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_unbounded)]
 """A number above 0 of anything; None for no limit, which ``math.inf`` says as well."""
-Finite: TypeAlias = Annotated[float, _Looked(_finite)]
-"""A number that is neither infinite nor NaN."""
+Factor: TypeAlias = Annotated[float, Field(ge=1), _Looked(_finite)]
+"""A finite number from 1 on."""
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _Looked(_finite)]
+"""A number from 0 to 1."""
 VariableName: TypeAlias = Annotated[str, _Looked(_variable)]
 """Name of an environment variable."""

@@ -8,7 +8,7 @@ from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from understudy.messages.base import Message
-from understudy.messages.fields import Amount, Duration, Finite, Limit, VariableName
+from understudy.messages.fields import Amount, Duration, Factor, Limit, Share, VariableName
 
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
@@ -63,9 +63,9 @@ class Retry(Message):
 
     attempts: int = Field(default=4, ge=1)
     initial: Duration = 1.0
-    factor: Annotated[Finite, Field(ge=1)] = 2.0
+    factor: Factor = 2.0
     max_delay: Duration = 60.0
-    jitter: Annotated[Finite, Field(ge=0, le=1)] = 0.2
+    jitter: Share = 0.2
     within: Limit = None
     on: ExceptionNames = ("builtins.Exception",)
     never: ExceptionNames = ()
@@ -121,7 +121,7 @@ class StepOptions(Message):
     """References of the evaluators that judge its result."""
     accept_timeouts: tuple[float | None, ...] = ()
     """Seconds that each of them may take, in the same order; None means no limit."""
-    threshold: Annotated[Finite, Field(ge=0, le=1)] = 0.7
+    threshold: Share = 0.7
     on_reject: OnReject = "retry"
     limits: Limits | None = None
     """Limits of that pool's workers where the step sets its own, else those of the pool."""

@@ -57,8 +57,9 @@ def check_written(text: bytes) -> None:
     Raises:
         ValueError: ``text``, which a writer of JSON has made, holds such a value.
     """
-    suspect = b"NaN" in text or b"Infinity" in text or len(text) > _PLAIN_BYTES
-    if suspect or text.count(b"[") + text.count(b"{") > _SHALLOW:
+    size = len(text)
+    deep = size > _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW
+    if deep or size > _PLAIN_BYTES or b"NaN" in text or b"Infinity" in text:
         normal(text)
 
 
@@ -72,7 +73,7 @@ def normal(text: bytes) -> bytes:
         _scan(text)
         return text
     value = from_json(text, allow_inf_nan=False)
-    if text.count(b"[") + text.count(b"{") > _SHALLOW:
+    if len(text) > _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW:
         from_json(b"[" * WRAPPING + text + b"]" * WRAPPING)
     if not plain_numbers(text):
         refuse_infinite(value)
@@ -85,7 +86,7 @@ def check_numbers(text: bytes) -> None:
     Raises:
         ValueError: ``text`` spells one out, or holds one such as ``1e999`` that only becomes infinite when read.
     """
-    if not plain_numbers(text) or b"NaN" in text or b"Infinity" in text:
+    if b"NaN" in text or b"Infinity" in text or not plain_numbers(text):
         refuse_infinite(from_json(text, allow_inf_nan=False))
 
 

@@ -7,16 +7,22 @@ pykka gives the refs, the envelopes, ``tell`` and ``ask``, and the life cycle's 
 
 import sys
 from collections import deque
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import pykka
 from loguru import logger
+from pykka import messages
 from pykka._envelope import Envelope
 from typing_extensions import override
 
 from understudy.supervision.reactor import Reactor
 
 A = TypeVar("A", bound=pykka.Actor)
+
+_OF_PYKKA: Final = frozenset(
+    {messages._ActorStop, messages.ProxyCall, messages.ProxyGetAttr, messages.ProxySetAttr}  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  it has no other name
+)
+"""Types of message that pykka handles itself. Every other one goes straight to ``on_receive``."""
 
 
 class Inbox:
@@ -28,19 +34,13 @@ class Inbox:
     def __init__(self) -> None:
         """Start empty and unbound."""
         self._messages: deque[Envelope[Any]] = deque()
-        self._actor: LoopActor | None = None
-
-    def bind(self, actor: "LoopActor") -> None:
-        """Say whose inbox this is; nobody puts anything in before."""
-        self._actor = actor
-
-    def release(self) -> None:
-        """Let go of the actor, which has stopped: the two must not hold each other until Python looks for cycles."""
-        self._actor = None
+        self.actor: LoopActor | None = None
+        """Whose inbox this is. Nobody puts anything in before that is said. None once that one has stopped: the two
+        must not hold each other until Python looks for cycles."""
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message. Never blocks."""
-        actor = self._actor
+        actor = self.actor
         if actor is None:  # it stopped after the sender had seen it alive
             refuse(envelope)
             return
@@ -63,6 +63,29 @@ def refuse(envelope: Envelope[Any]) -> None:
         envelope.reply_to.set_exception((type(error), error, None))
 
 
+class LoopRef(pykka.ActorRef[A]):
+    """A ref to a ``LoopActor``, whose inbox knows best whether it still lives."""
+
+    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]  made by the actor, replaced by nobody
+
+    @override
+    def is_alive(self) -> bool:
+        """Say whether the actor has not stopped."""
+        return self.actor_inbox.actor is not None
+
+    @override
+    def tell(self, message: object) -> None:
+        """Send a message. Never blocks; any thread.
+
+        Raises:
+            ActorDeadError: The actor has stopped.
+        """
+        if self.actor_inbox.actor is None:
+            msg = f"{self} has stopped"
+            raise pykka.ActorDeadError(msg)
+        self.actor_inbox.put(Envelope(message))
+
+
 class LoopActor(pykka.Actor):
     """Base of the orchestrator's actors. ``on_receive`` runs on the reactor's thread and must not block.
 
@@ -70,13 +93,14 @@ class LoopActor(pykka.Actor):
     actor, and stops this one only if ``on_crash`` says so.
     """
 
+    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]  made below, replaced by nobody
+
     def __init__(self, reactor: Reactor) -> None:
         """Remember the reactor. Called in the thread that starts the actor."""
         super().__init__()
         self.reactor = reactor
-        inbox = self.actor_inbox
-        assert isinstance(inbox, Inbox)
-        inbox.bind(self)
+        self._actor_ref = LoopRef(self)
+        self.actor_inbox.actor = self
         self._keep_alive: LoopActor | None = None
         """Itself while it lives, because refs are weak."""
 
@@ -104,13 +128,14 @@ class LoopActor(pykka.Actor):
 
     def handle_next(self) -> None:
         """Handle the oldest message of the inbox. Reactor's thread only."""
-        envelope = self.actor_inbox.get()
-        reply_to = envelope.reply_to
-        if self.actor_stopped.is_set():
+        inbox = self.actor_inbox
+        envelope = inbox.get()
+        message, reply_to = envelope.message, envelope.reply_to
+        if inbox.actor is None:
             refuse(envelope)
             return
         try:
-            answer = self._handle_receive(envelope.message)
+            answer = self._handle_receive(message) if type(message) in _OF_PYKKA else self.on_receive(message)
             if reply_to is not None:
                 reply_to.set(answer)
         except BaseException as error:  # noqa: BLE001  a SystemExit in one actor must not end the others
@@ -124,9 +149,7 @@ class LoopActor(pykka.Actor):
         self.actor_stopped.set()
         self.on_stop()
         self._keep_alive = None
-        inbox = self.actor_inbox
-        assert isinstance(inbox, Inbox)
-        inbox.release()
+        self.actor_inbox.actor = None
 
     def on_crash(self, error: BaseException) -> None:
         """Hear of an exception that a told message raised. The default logs it and goes on with the next message."""
@@ -140,5 +163,4 @@ def actor_of(ref: pykka.ActorRef[A]) -> A | None:
 
 def tell_living(ref: pykka.ActorRef[Any], message: object) -> None:
     """Tell an actor something, unless it has stopped: what it left behind may still have something to say."""
-    if ref.is_alive():
-        ref.tell(message)
+    ref.actor_inbox.put(Envelope(message))

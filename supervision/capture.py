@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from understudy.messages.redaction import NOTHING, Redactor
+from understudy.supervision.linux import unread_bytes
 
 TAIL_BYTES: Final = 64 * 1024
 LINE_BYTES: Final = 8 * 1024
@@ -61,8 +62,8 @@ class Capture:
 
     def forget(self) -> None:
         """Keep nothing of what has been written so far, read or not: it belongs to work that is over."""
-        with contextlib.suppress(BlockingIOError):
-            if self._descriptor is not None:
+        if self._descriptor is not None and unread_bytes(self._descriptor):
+            with contextlib.suppress(BlockingIOError):
                 self._take()  # as much as a pipe holds
         self._tail.clear()
 

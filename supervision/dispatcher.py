@@ -24,6 +24,7 @@ from understudy.messages.frames import (
 )
 from understudy.messages.policy import Limits
 from understudy.supervision.blame import Blame, blame, blame_for_backend
+from understudy.supervision.deadlines import Deadlines
 from understudy.supervision.flight import Flight, name_in
 from understudy.supervision.protocol import (
     Answered,
@@ -72,6 +73,7 @@ class Dispatcher:
         self._loop = means.loop
         self._flights: dict[str, Flight] = {}
         """Every job that has not ended, by token."""
+        self._deadlines = Deadlines(means.loop, self._due)
         self._queues = Queues()
         self._room: dict[Slot, None] = {}
         """Workers that can take a job now. May hold some that are ready no more: they are left out when met."""
@@ -308,7 +310,7 @@ class Dispatcher:
         if self._turns:
             slot.turns.append((flight, flight.mark))
         if job.timeout is not None:
-            flight.timer = self._loop.call_later(job.timeout, self._due, flight)
+            self._deadlines.set(flight, job.timeout)
         return True
 
     def release(self, token: str) -> None:
@@ -360,7 +362,7 @@ class Dispatcher:
             self.dropped += 1  # where its worker is being ended for it, only that end is its end
             return
         kind = type(message)
-        if kind not in flight.answers():
+        if kind not in flight.answers:
             slot.kill(Exit(kind="garbage", detail=f"it answered {flight.job.label} with a message of another kind"))
             return
         if self._turns:
@@ -379,7 +381,8 @@ class Dispatcher:
         self._conclude(flight)
         if not (self._draining and isinstance(message, Failed) and message.failure.outcome == "cancelled"):
             self._answer(flight, message)
-        self._check_drained()
+        if self._draining:
+            self._check_drained()
 
     def _answer(self, flight: Flight, message: FromWorker) -> None:
         if flight.cut is None:
@@ -391,7 +394,7 @@ class Dispatcher:
 
     def _conclude(self, flight: Flight) -> None:
         """Take a job from its worker, which goes on with the next one."""
-        flight.stop_timer()
+        self._stop_clock(flight)
         del self._flights[flight.job.token]
         slot = flight.slot
         if slot is None or slot.flights.get(flight.work) is not flight:
@@ -407,6 +410,11 @@ class Dispatcher:
         elif not self._replace_if_worn(slot):
             self._fill(slot)
 
+    def _stop_clock(self, flight: Flight) -> None:
+        self._deadlines.forget(flight)
+        if flight.timer is not None:
+            flight.stop_timer()
+
     def _replace_if_worn(self, slot: Slot) -> bool:
         """Have a worker replaced where it must not get another job; say whether that is so."""
         policy = self.roster.policy
@@ -421,11 +429,12 @@ class Dispatcher:
         if self._draining:
             return
         while slot.state == "ready" and not slot.retiring and not slot.doubtful and len(slot.flights) < slot.capacity:
-            flight = next((flight for flight in self._queues.shared.values() if flight.avoid != slot.pid), None)
+            shared = self._queues.shared
+            flight = next((each for each in shared.values() if each.avoid != slot.pid), None) if shared else None
             if flight is None:
                 self._room[slot] = None
                 return
-            del self._queues.shared[flight.job.token]
+            del shared[flight.job.token]
             self._assign(flight, slot)
 
     def _fill_alone(self, slot: Slot) -> None:
@@ -485,7 +494,7 @@ class Dispatcher:
         slot = flight.slot
         if slot is None:
             return
-        flight.stop_timer()
+        self._stop_clock(flight)
         if flight.cut is None:
             slot.doubtful += 1
             self._room.pop(slot, None)
@@ -555,12 +564,13 @@ class Dispatcher:
         if flight.cut == "withdrawn" or (flight.sent and flight.job.streaming):
             self._bury(flight, end, Blame())
             return
+        self._stop_clock(flight)
         flight.take_back()
         self._queues.put_first(flight, slot)
 
     def _bury(self, flight: Flight, end: Exit, verdict: Blame) -> None:
         job = flight.job
-        flight.stop_timer()
+        self._stop_clock(flight)
         del self._flights[job.token]
         if job.token in verdict.suspects:
             (self._near_zygotes if end.kind == "backend_lost" else self._suspicion).add(job)

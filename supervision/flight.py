@@ -51,7 +51,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
 class Flight:
     """What a pool knows of one job. Written and read on the reactor's thread only."""
 
-    __slots__ = ("avoid", "cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")
+    __slots__ = ("answers", "avoid", "cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")
 
     def __init__(self, job: Job) -> None:
         """Begin unassigned.
@@ -62,6 +62,8 @@ class Flight:
         self.job = job
         self.work: str = getattr(job.frame, _NAME_OF_WORK[type(job.frame)])
         """What the worker calls this job in its answers."""
+        self.answers = _ANSWERS[type(job.frame)]
+        """The types of message that a worker may send about this job."""
         self.slot: Slot | None = None
         """The worker that has it; None while it waits in the queue."""
         self.avoid = job.avoid
@@ -71,8 +73,8 @@ class Flight:
         self.mark = 0
         """How many bytes the worker has to have read to have begun it."""
         self.timer: Handle | None = None
-        """While it waits: the end of its patience for another process than ``avoid``. Once it was sent: its deadline,
-        and once it is ``cut``, the end of the grace for stopping by itself."""
+        """While it waits: the end of its patience for another process than ``avoid``. Once its time is over: the look
+        for what has arrived, and once it is ``cut``, the end of the grace for stopping by itself."""
         self.cut: Literal["overran", "withdrawn"] | None = None
         """Why nobody waits for its result any more. From then on whatever the worker says of it is dropped."""
         self.end: Exit | None = None
@@ -80,18 +82,13 @@ class Flight:
         self.done: Callable[[], None] | None = None
         """With ``withdrawn``: whom to tell that nothing of it runs any more."""
 
-    def answers(self) -> frozenset[type[Any]]:
-        """Give the types of message that a worker may send about this job."""
-        return _ANSWERS[type(self.job.frame)]
-
     def take_back(self) -> None:
         """Begin anew: its worker is dead and has never begun it."""
-        self.stop_timer()
         self.slot, self.sent, self.mark = None, False, 0
         self.cut = self.end = None
 
     def stop_timer(self) -> None:
-        """Forget the deadline."""
+        """Forget what the timer was for."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

@@ -156,7 +156,7 @@ def is_ending(pid: int) -> bool:
 
 
 def unread_bytes(descriptor: int) -> int:
-    """Count the bytes that wait to be read from a socket."""
+    """Count the bytes that wait to be read from a socket or a pipe."""
     return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 

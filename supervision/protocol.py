@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
@@ -10,8 +10,7 @@ from understudy.messages.policy import WorkerKind
 from understudy.supervision.pools import Pool as Pool  # noqa: PLC0414  a part of this seam
 
 
-@dataclass(frozen=True, slots=True)
-class PoolKey:
+class PoolKey(NamedTuple):
     """Identity of a pool: workers are alike when these are."""
 
     app: str

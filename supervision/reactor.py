@@ -12,10 +12,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from typing_extensions import override
+from typing_extensions import TypeVarTuple, Unpack, override
 
 A = TypeVar("A")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 BURST = 256
 """Calls taken in one turn of the loop before sockets and timers have theirs."""
@@ -46,13 +47,28 @@ class _Selector(selectors.DefaultSelector):
         return found if found or timeout is None or timeout <= 0 else super().select(0)
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that has what its readers lead to done in the turn in which they hear something.
+
+    A message of a worker leads to calls of actors. To take them in another turn would cost a look at every descriptor.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, hear: Callable[..., None]) -> None:
+        super().__init__(selector)
+        self._hear = hear
+
+    @override
+    def add_reader(self, fd: Any, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
+        super().add_reader(fd, self._hear, callback, args)
+
+
 class Reactor:
     """Owns the loop and its thread. Started once, stopped once."""
 
     def __init__(self, name: str = "understudy-reactor") -> None:
         """Make the loop; it runs once ``start`` is called."""
         self._selector = _Selector()
-        self.loop = asyncio.SelectorEventLoop(self._selector)
+        self.loop: asyncio.SelectorEventLoop = _Loop(self._selector, self._hear)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread_id: int | None = None
         """Written by the reactor's thread as its first act, read by everybody."""
@@ -120,6 +136,14 @@ class Reactor:
         except RuntimeError:  # the loop is closed: whoever is still calling does so into a finished orchestrator
             if not self.loop.is_closed():
                 raise
+
+    def _hear(self, reader: Callable[..., object], args: tuple[object, ...]) -> None:
+        """Call a reader, and then take the calls that it has made."""
+        self._awake = True
+        try:
+            reader(*args)
+        finally:
+            self._take_calls()
 
     def _take_calls(self) -> None:
         calls = self._calls

@@ -259,6 +259,9 @@ class Slot:
     def take_turn(self, flight: Flight) -> None:
         """Note that a turn or an answer was seen. They come in order: what nobody waits for before it is over too."""
         turns = self.turns
+        if turns and turns[0][0] is flight:  # as nearly always
+            turns.popleft()
+            return
         while turns and turns[0][0] is not flight and self.flights.get(turns[0][0].work) is not turns[0][0]:
             turns.popleft()
         asked = next((turn for turn in turns if turn[0] is flight), None)

@@ -32,7 +32,7 @@ class Suspicion:
 
     def is_grave(self, job: Job, recorded: int = 0) -> bool:
         """Say whether the job must run alone. ``recorded`` counts deaths that are known from elsewhere."""
-        return self.count(job, recorded) >= ALONE_AFTER
+        return (self.count(job, recorded) if self._deaths else recorded) >= ALONE_AFTER
 
     def count(self, job: Job, recorded: int = 0) -> int:
         """Count the deaths that the job was near."""

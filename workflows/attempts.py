@@ -85,6 +85,8 @@ def held(state: RunState, step: Step) -> bool:
 
 def zygotes_lost(step: Step) -> int:
     """Count the attempts of a step that ended because the process died from which their workers were forked."""
+    if not step.attempts:
+        return 0
     failures = (past.failure for past in step.attempts[step.forgiven :])
     return sum(f is not None and f.exit is not None and f.exit.kind == "backend_lost" for f in failures)
 

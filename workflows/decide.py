@@ -55,7 +55,7 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
     decision = Decision()
     if state.ended is None:
         _DECIDERS[type(happened)](state, happened, moment, decision)
-        hold_back(state, decision)
+        hold_back(state, happened, decision)
         keep_within(state, happened, moment, decision)
     elif isinstance(happened, do.Signal):
         message_too_late(state, happened, decision)

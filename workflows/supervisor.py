@@ -155,8 +155,7 @@ class RunSupervisor(LoopActor):
         if self.state.accounts:
             self._services.directory.ledger.note(self.state, events)
         if events and self.state.ended is None and not self.state.halted:
-            self._wake_up()
-            self._program.tell(self.state)
+            self._tell_program()
         if events and not then and reply is None:
             if not self._unwritten:
                 self._services.directory.linger(self._flush)
@@ -222,7 +221,7 @@ class RunSupervisor(LoopActor):
         self._pending -= 1
         if accepted is not None:
             accepted(error)
-        if self.actor_stopped.is_set():
+        if self.actor_inbox.actor is None:
             return  # the orchestrator is closing; whoever opens the journal next goes on from here
         if error is not None:
             self._abandon(error)
@@ -329,10 +328,14 @@ class RunSupervisor(LoopActor):
             if self._pending == 0 and not self._unwritten and not self.state.outgoing:
                 self._leave(None)
             return
-        passive, due = self._may_passivate(self._next_due()), self._next_wake()
-        if passive:
-            self._leave(due)
+        due = self._next_due()
+        if self.working or not self.actor_inbox.empty():
+            self._quiet_since = None
+        elif self._may_passivate(due):
+            self._leave(self._next_wake(due))
             return
+        if self.state.budget is not None:
+            due = self._next_wake(due)
         if self._alarm is not None and self._alarm[0] != due:
             self._alarm[1].cancel()
             self._alarm = None
@@ -347,10 +350,6 @@ class RunSupervisor(LoopActor):
         if not (self._left or self.actor_stopped.is_set()):
             self.actor_ref.tell(do.Tick())
 
-    def _deadline(self) -> float | None:
-        """Give when the time of the run's budget is over, None where that stops nothing."""
-        return None if self.state.halted or self.state.cancel_requested is not None else wall(self.state)
-
     def _next_due(self) -> float | None:
         state = self.state
         due = state.cancel_due
@@ -361,9 +360,12 @@ class RunSupervisor(LoopActor):
             due = min(dues if due is None else [*dues, due], default=None)
         return due
 
-    def _next_wake(self) -> float | None:
-        """Give when the run has to be here at the latest."""
-        due, deadline = self._next_due(), self._deadline()
+    def _next_wake(self, due: float | None) -> float | None:
+        """Give when the run has to be here at the latest: when something is due, or the time of its budget is over."""
+        state = self.state
+        if state.budget is None or state.halted or state.cancel_requested is not None:
+            return due
+        deadline = wall(state)
         return deadline if due is None else due if deadline is None else min(due, deadline)
 
     @property
@@ -374,15 +376,11 @@ class RunSupervisor(LoopActor):
     @property
     def working(self) -> bool:
         """Whether anything of the run is under way: in a worker, on its way to the disk or to another run."""
-        in_workers = self._jobs or self._panels or self._program.busy
         on_their_way = self._pending or self._unwritten or self._looking or self.state.outgoing
-        return bool(in_workers or on_their_way)
+        return bool(on_their_way or self._jobs or self._panels or self._program.busy)
 
     def _may_passivate(self, due: float | None) -> bool:
-        """Whether the run waits for nothing but a far moment, its children, a message, or a person."""
-        if self.working or not self.actor_inbox.empty():
-            self._quiet_since = None
-            return False
+        """Whether a run of which nothing is under way waits for a far moment, its children, a message, or a person."""
         if due is not None and due - self._services.clock() <= PASSIVATE_AFTER:
             return False
         far = self.state.halted is not None or due is not None
@@ -426,15 +424,16 @@ class RunSupervisor(LoopActor):
     def _make_room(self) -> None:
         """Leave memory, where nothing has come up since."""
         if self._dozes and not (self._left or self.working) and self.actor_inbox.empty():
-            self._leave(self._next_wake())
+            self._leave(self._next_wake(self._next_due()))
 
-    def _wake_up(self) -> None:
-        """Have the program go on where there is something that it has not been told."""
-        if self._dozes and len(self.state.resolutions) != self._told and self.state.halted is None:
+    def _tell_program(self) -> None:
+        """Tell the program what it has not been told; where it is not here, have it go on if there is any."""
+        if self._dozes and len(self.state.resolutions) != self._told:
             self._dozes = False
             self._services.directory.dozing.drop(self.state.run_id)
-            if self.state.ended is None and not self.state.idle:
+            if not self.state.idle:
                 self._program.start(self.state)
+        self._program.tell(self.state)
 
     def _leave(self, wake_at: float | None) -> None:
         self._left = True

@@ -1,5 +1,6 @@
 """The one thread that everything of the orchestrator runs on, and the actors that share it."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -9,7 +10,7 @@ import pykka
 import pytest
 from typing_extensions import override
 
-from understudy.supervision.actor import LoopActor
+from understudy.supervision.actor import LoopActor, tell_living
 from understudy.supervision.reactor import BURST, Reactor
 
 
@@ -113,3 +114,58 @@ def test_who_asks_an_actor_that_stops_before_it_comes_to_that_is_told(reactor: R
     late = reactor.ask(stop_and_ask, None).result(10)
     with pytest.raises(pykka.ActorDeadError, match="stopped before"):
         late.get(timeout=10)
+
+
+def test_what_a_reader_hears_is_dealt_with_before_descriptors_are_looked_at_again(reactor: Reactor) -> None:
+    ours, theirs = socket.socketpair()
+    done = threading.Event()
+    looks: list[str] = []
+
+    def hear() -> None:
+        ours.recv(1)
+        reactor.loop.call_soon(looks.append, "next turn")
+        reactor.call(looks.append, "call")
+        reactor.call(lambda: reactor.call(looks.append, "call of a call"))
+        reactor.loop.call_soon(reactor.loop.call_soon, done.set)
+
+    reactor.call(lambda: reactor.loop.add_reader(ours, hear))
+    with ours, theirs:
+        theirs.send(b"!")
+        assert done.wait(10)
+    assert looks == ["call", "call of a call", "next turn"]
+
+
+def test_calls_of_a_reader_that_fails_are_made_all_the_same(reactor: Reactor) -> None:
+    ours, theirs = socket.socketpair()
+    done = threading.Event()
+    seen: list[Any] = []
+
+    def hear() -> None:
+        ours.recv(1)
+        reactor.call(done.set)
+        raise KeyError("heard")
+
+    reactor.call(reactor.loop.set_exception_handler, lambda _loop, context: seen.append(context["exception"]))
+    reactor.call(lambda: reactor.loop.add_reader(ours, hear))
+    with ours, theirs:
+        theirs.send(b"!")
+        assert done.wait(10)
+        done.clear()
+        theirs.send(b"!")
+        assert done.wait(10)
+    assert isinstance(seen[0], KeyError)
+
+
+def test_an_actor_that_has_stopped_is_told_nothing(reactor: Reactor) -> None:
+    lines: list[str] = []
+    actor = Diary.start(reactor, "a", lines)
+    assert actor.is_alive()
+    assert actor.ask("one", timeout=10) == "one"
+    actor.stop(timeout=10)
+    assert not actor.is_alive()
+    with pytest.raises(pykka.ActorDeadError, match="has stopped"):
+        actor.tell("two")
+    with pytest.raises(pykka.ActorDeadError):
+        actor.ask("three", timeout=10)
+    tell_living(actor, "four")
+    assert lines == ["a: one"]
