@@ -69,13 +69,14 @@ class ProgramHost:
 
     def _next(self) -> bool:
         """Close the turn that has run dry and begin the next one. True where something is ready again."""
-        collect_garbage()
         active, self._active = self._active, None
-        if active is not None and not active.ended:
-            if active.advance():
-                self._active = active
-                return True
-            self._close_turn(active)
+        if active is not None:
+            collect_garbage()
+            if not active.ended:
+                if active.advance():
+                    self._active = active
+                    return True
+                self._close_turn(active)
         while self._loop.intruded:
             self._put_out(self._loop.intruded.popleft())
         while self._work:
@@ -89,6 +90,7 @@ class ProgramHost:
         if not isinstance(work, tuple):
             self._busy = (time.monotonic(), work.id)
             self._answer(work)
+            collect_garbage()
             return False
         program, resolution = work
         if program.ended:

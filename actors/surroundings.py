@@ -213,6 +213,7 @@ class Surroundings:
         self._most_resident = None if resident is None else resident * _MIB
         held = self._memory()[1]
         self._most_data = None if limit is None else held + int(MEMORY_USED * max(0, limit * _MIB - held))
+        self._sized = limit is not None or resident is not None
         self._seeds = 0
         self._random = cast("random.Random", vars(random)["_inst"])  # which the module's functions are methods of
         self._twin = random.Random()  # noqa: S311  it is to be what that one is
@@ -241,7 +242,8 @@ class Surroundings:
         self._restore_standard()
         if self._random.getrandbits(_DRAWN) != self._twin.getrandbits(_DRAWN):
             self._seed()
-        return self._leftovers() or self._restore_settings() or self._usage()
+        reason = self._leftovers() or self._restore_settings()
+        return reason or (self._usage() if self._sized else "")
 
     def _seed(self) -> None:
         """Begin random numbers anew. Else two attempts that begin from the same seed get the same "random" names.
@@ -304,8 +306,6 @@ class Surroundings:
 
     def _usage(self) -> str:
         """Say whether the process has grown too large."""
-        if self._most_resident is None and self._most_data is None:
-            return ""
         resident, data = self._memory()
         if self._most_resident is not None and resident > self._most_resident:
             return f"its resident size is {resident // _MIB} MiB, above {self._most_resident // _MIB} MiB"

@@ -75,7 +75,7 @@ class Form:
         except (PydanticSerializationError, ValueError) as error:
             msg = f"{self.owner} cannot be written as JSON: {error}"
             raise NotSerializable(msg) from error
-        if self._doubtful or any(model.__subclasses__() for model in self._models):
+        if self._doubtful or (self._models and any(model.__subclasses__() for model in self._models)):
             self._check_returns(value, json)
         return json
 

@@ -47,11 +47,7 @@ class JsonText:
         Raises:
             CodecError: It holds something that JSON does not know.
         """
-        try:
-            return cls(to_json(value, inf_nan_mode="constants"))
-        except (PydanticSerializationError, UnicodeEncodeError) as error:
-            msg = f"a value cannot be written as JSON: {error}"
-            raise CodecError(msg) from error
+        return cls(_write(value))
 
     @classmethod
     def of_items(cls, values: "Iterable[Value]") -> "JsonText":
@@ -111,7 +107,15 @@ def text_of(value: Value) -> bytes:
     Raises:
         CodecError: It holds something that JSON does not know.
     """
-    return value.text if isinstance(value, JsonText) else JsonText.of(value).text
+    return value.text if isinstance(value, JsonText) else _write(value)
+
+
+def _write(value: JsonValue) -> bytes:
+    try:
+        return to_json(value, inf_nan_mode="constants")
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        msg = f"a value cannot be written as JSON: {error}"
+        raise CodecError(msg) from error
 
 
 def sealed(value: Value) -> Value:
