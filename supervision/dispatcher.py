@@ -233,10 +233,13 @@ class Dispatcher:
         """Begin as many workers as the waiting jobs need and the pool's size allows."""
         if not self._is_open or self._draining or self.refusal() is not None:
             return
-        roster = self.roster
+        roster, queues = self.roster, self._queues
+        waiting = len(queues.shared)
+        more = waiting > 0 and roster.permanent < roster.size
+        if not (more or queues.solo or queues.apart):
+            return
         room = roster.room()
-        waiting = len(self._queues.shared)
-        if waiting and roster.permanent < roster.size:
+        if more:
             slots = roster.slots.values()
             idle_or_going = {"ready", "stopping"}
             begun = sum(slot.state not in idle_or_going for slot in slots if slot.restart != "temporary")
@@ -245,9 +248,10 @@ class Dispatcher:
                 roster.grow()
                 coming += roster.capacity
                 room -= 1
-        for _ in range(min(len(self._queues.solo) - self._free(self._queues.solo), self._seats(), room)):
-            roster.grow("temporary")
-        if self._queues.apart:
+        if queues.solo:
+            for _ in range(min(len(queues.solo) - self._free(queues.solo), self._seats(), room)):
+                roster.grow("temporary")
+        if queues.apart:
             self._grow_apart(room)
 
     def _free(self, queue: Mapping[str, Flight]) -> int:
