@@ -85,6 +85,11 @@ class LoopRef(pykka.ActorRef[A]):
             raise pykka.ActorDeadError(msg)
         self.actor_inbox.put(Envelope(message))
 
+    def silence(self) -> None:
+        """Stop the actor where it stands: it hears nothing more, not even that. Reactor's thread only."""
+        self.actor_stopped.set()
+        self.actor_inbox.actor = None
+
 
 class LoopActor(pykka.Actor):
     """Base of the orchestrator's actors. ``on_receive`` runs on the reactor's thread and must not block.
@@ -104,9 +109,15 @@ class LoopActor(pykka.Actor):
         self._keep_alive: LoopActor | None = None
         """Itself while it lives, because refs are weak."""
 
+    @property
+    @override
+    def actor_ref(self) -> "LoopRef[Self]":  # pyright: ignore[reportIncompatibleMethodOverride]  as with inboxes
+        """The ref through which others speak with this actor."""
+        return self._actor_ref  # type: ignore[return-value]
+
     @classmethod
     @override
-    def start(cls, *args: Any, **kwargs: Any) -> "pykka.ActorRef[Self]":  # pyright: ignore[reportIncompatibleMethodOverride]  as pykka has it
+    def start(cls, *args: Any, **kwargs: Any) -> "LoopRef[Self]":  # pyright: ignore[reportIncompatibleMethodOverride]  as pykka has it
         """Start an actor. It is not entered in pykka's process-wide registry: its owner keeps its ref."""
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-import pykka
-
 from understudy.messages.commands import Accepted, Refused, StartRun
 from understudy.messages.differences import FORM
 from understudy.messages.equality import same
 from understudy.messages.errors import JournalError, SequenceConflict
 from understudy.messages.events import RunStarted, SessionOpened
+from understudy.supervision.actor import LoopRef
 from understudy.workflows.fold import fold
 from understudy.workflows.inputs import Begin, Confirmed, Input
 from understudy.workflows.services import Services
@@ -31,7 +30,7 @@ Attach: TypeAlias = Callable[[RunState], Accepted | Refused]
 class _Launch:
     """A run that the disk has not accepted yet."""
 
-    ref: pykka.ActorRef[RunSupervisor]
+    ref: LoopRef[RunSupervisor]
     state: RunState
     replies: list[tuple[Attach, Reply]]
     """Who started it, the one that wrote its first event first, each with what it says of a run that is there."""
@@ -154,7 +153,7 @@ class Launches:
     def close(self) -> None:
         """Stop every supervisor where it stands."""
         for launch in self._under_way.values():
-            launch.ref.actor_stopped.set()
+            launch.ref.silence()
 
 
 def _attach(command: StartRun, stored: RunState, parent: str | None, key: str | None) -> Accepted | Refused:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-import pykka
 from loguru import logger
 
 from understudy.journal.protocol import Append, RunRow
@@ -15,7 +14,7 @@ from understudy.messages.errors import CodecError, JournalError, OrchestratorClo
 from understudy.messages.events import AnyEvent, RunRetried
 from understudy.messages.failures import Failure
 from understudy.messages.records import ALIVE
-from understudy.supervision.actor import actor_of
+from understudy.supervision.actor import LoopRef, actor_of
 from understudy.supervision.protocol import PoolKey
 from understudy.workflows.clock import Alarm
 from understudy.workflows.decide import decide
@@ -54,7 +53,7 @@ class Runs:
     def __init__(self) -> None:
         """Begin without any run; ``attach`` must follow."""
         self._services: Services
-        self._live: dict[str, pykka.ActorRef[RunSupervisor]] = {}
+        self._live: dict[str, LoopRef[RunSupervisor]] = {}
         self._states: dict[str, RunState] = {}
         self._loading: dict[str, list[Input | Confirmed]] = {}
         self._reading = 0
@@ -99,7 +98,7 @@ class Runs:
         """Give the state of a run that is in memory. It is the supervisor's own: look, and touch nothing."""
         return self._states.get(run_id)
 
-    def enter(self, state: RunState, ref: pykka.ActorRef[RunSupervisor]) -> None:
+    def enter(self, state: RunState, ref: LoopRef[RunSupervisor]) -> None:
         """Take in a run that the disk has accepted."""
         self._states[state.run_id] = state
         self.ledger.open(state)
@@ -374,7 +373,7 @@ class Runs:
         """Stop every supervisor where it stands. What was in flight is taken up from the journal next time."""
         self._closed = True
         for ref in self._live.values():
-            ref.actor_stopped.set()
+            ref.silence()
         self.launches.close()
         for alarm in self._alarms.values():
             alarm.cancel()

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
-import pykka
 from loguru import logger
 
 from understudy.journal.protocol import Journal, RunRow
@@ -18,7 +17,7 @@ from understudy.messages.commands import Accepted, PutSchedule, Refused, Reply, 
 from understudy.messages.errors import CodecError, JournalError
 from understudy.messages.records import ENDED
 from understudy.messages.schedules import Plan, ScheduleState
-from understudy.supervision.actor import actor_of
+from understudy.supervision.actor import LoopRef, actor_of
 from understudy.workflows import schedule as do
 from understudy.workflows.clock import Alarm
 from understudy.workflows.inputs import Cancel
@@ -47,7 +46,7 @@ class Schedules:
         self._services: Services
         self._runs: Runs
         self._begin: Begin
-        self._live: dict[str, pykka.ActorRef[ScheduleActor]] = {}
+        self._live: dict[str, LoopRef[ScheduleActor]] = {}
         self._loading: dict[str, list[Happening | Asked]] = {}
         """What came for schedules that are being read."""
         self._dues: dict[str, float] = {}
@@ -281,7 +280,7 @@ class Schedules:
         if self._looking is not None:
             self._looking.cancel()
         for ref in self._live.values():
-            ref.actor_stopped.set()
+            ref.silence()
         self._live.clear()
         for task in self._tasks:
             task.cancel()
