@@ -15,6 +15,10 @@ class ProgramPort(Protocol):
     """What code inside a workflow, and the loop under it, ask of their program. Used on the program's own loop only."""
 
     run_id: str
+    ended: bool
+    """True once nobody wants to hear of it any more."""
+    ran_out: bool
+    """True once its code has come to its end, or to where it can never go on. Else it is cut short when it is ended."""
 
     async def call_step(
         self, *, name: str, kind: StepKind, step: str, arguments: Json, options: StepOptions, key: str | None

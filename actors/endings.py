@@ -1,14 +1,19 @@
 """How a program ends other than by returning, as the command that says so."""
 
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from understudy.actors.failure import describe_exception, failed_calls, raising_call
 from understudy.messages.errors import StepFailed
 from understudy.messages.failures import Failure
 from understudy.messages.frames import Halt, Raise
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs  # not there at run time
 
 NOTHING_LEFT: Final = (
     "its code waits for something that can never come: no step, timer, message, approval or child run is left to wake "
@@ -84,14 +89,36 @@ def throw_away(task: "asyncio.Task[Any]", context: Context) -> None:
             task.exception()  # which counts as having heard of it: asyncio reports those that nobody heard of
         return
     coroutine: Any = task.get_coro()
-    for _ in range(_MOST_CLOSES):
-        try:
-            context.run(coroutine.close)
-        except RuntimeError:  # it awaits something else instead; or its code raised one
-            continue
-        except BaseException:  # noqa: BLE001, S110  its code raised that, and is over
-            pass
-        break
-    else:
-        _unending.append(coroutine)
+    with _without_remarks():
+        for _ in range(_MOST_CLOSES):
+            try:
+                context.run(coroutine.close)
+            except RuntimeError:  # it awaits something else instead; or its code raised one
+                continue
+            except BaseException:  # noqa: BLE001, S110  its code raised that, and is over
+                pass
+            break
+        else:
+            _unending.append(coroutine)
     _Future.cancel(task)  # not ``Task.cancel``, which would be heard by the coroutine
+
+
+@contextmanager
+def _without_remarks() -> Generator[None]:
+    """Keep Python from writing to stderr that a coroutine goes on awaiting something when it is closed.
+
+    It says so of those that the closed one awaits: they go with its frame, and nobody can be told of an exception.
+    """
+    others = sys.unraisablehook
+
+    def hook(found: "UnraisableHookArgs", /) -> None:
+        error = found.exc_value
+        if not (type(error) is RuntimeError and str(error).endswith("ignored GeneratorExit")):
+            others(found)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:  # else the code that was closed has one of its own now
+            sys.unraisablehook = others

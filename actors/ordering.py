@@ -37,6 +37,7 @@ class _GatheringFuture(_Gathering):  # type: ignore[misc]
     def __init__(self, children: Sequence[Any], *, loop: asyncio.AbstractEventLoop) -> None:
         place = scope.get()
         self._hash = object.__hash__(self) if place is None else place.future_hash()
+        self._maker = program.get()
         super().__init__(children, loop=loop)  # pyright: ignore[reportUnknownMemberType]
 
     def __hash__(self) -> int:

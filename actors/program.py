@@ -114,6 +114,7 @@ class Program:
         """True once the workflow has returned or raised; no outcome is delivered after that."""
         self.ended = False
         """True once nobody wants to hear of the program any more."""
+        self.ran_out = False
 
     # ------------------------------------------------------------ driven by the host
 
@@ -200,6 +201,7 @@ class Program:
         if self._valve.ask():
             self._commands.append(AwaitWriting())
         if not (self.finished or self._waiting or self._timers or self._valve.waits):
+            self.ran_out = True
             self._stop(NOTHING_LEFT)
         changed = self._changed_state()
         commands = tuple(each for each in self._commands if getattr(each, "key", None) not in self._dropped)
@@ -372,7 +374,7 @@ class Program:
         """Say that the program is over, and end what it has started and not awaited."""
         if self.ended:
             return
-        self.finished = True
+        self.finished = self.ran_out = True
         if self._returned:
             self._commands.extend(self._held)
         self._commands.append(ending)

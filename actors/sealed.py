@@ -21,6 +21,7 @@ from typing_extensions import TypeVarTuple, Unpack, override
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.failure import describe_exception, mention
 from understudy.actors.scope import scope
+from understudy.actors.tasks import maker
 
 Ts = TypeVarTuple("Ts")
 
@@ -194,10 +195,17 @@ class SealedLoop(asyncio.SelectorEventLoop):
 
     @override
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Write what a callback raised, or a task that nobody awaited, to stderr. Nothing here can raise."""
+        """Write what a callback raised, or a task that nobody awaited, to stderr. Nothing here can raise.
+
+        Nothing is said of what belongs to a program that was cut short: of whatever has failed in it by then, its code
+        would have heard later, and does so in its next life.
+        """
         handle: Any = context.get("handle")
         owner = None if handle is None else handle._context.get(program)  # noqa: SLF001  asyncio's own handle
         if owner is not None and owner is not self.active:  # a task was thrown away that was about to run
+            return
+        left = maker(context.get("future", context.get("task")))
+        if left is not None and left.ended and not left.ran_out:
             return
         error = context.get("exception")
         lines = [str(context.get("message") or "an error in the event loop")]

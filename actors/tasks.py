@@ -12,6 +12,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from understudy.actors.context import ProgramPort, program
 from understudy.actors.scope import Scope, scope
 
 PlainFuture = asyncio.Future
@@ -42,6 +43,7 @@ class ProgramTask(asyncio.Task[Any]):
     ) -> None:
         """Make the task; it runs in the loop's next turn."""
         self._hash = place.hash  # before asyncio puts the task into a weak set
+        self._maker = context.get(program)
         name = f"Task-{place.path}" if name is None else str(name)
         super().__init__(coroutine, loop=loop, name=name, context=context, **options)
 
@@ -69,8 +71,17 @@ class Future(PlainFuture[Any], metaclass=_IsFuture):
         """Make a future that is not done."""
         place = scope.get()
         self._hash = object.__hash__(self) if place is None else place.future_hash()
+        self._maker = program.get()
         super().__init__(loop=loop)
 
     @override
     def __hash__(self) -> int:
         return self._hash
+
+
+def maker(future: object) -> ProgramPort | None:
+    """Give the program that made a task or a future, None where none did or it is not known. Nothing here can raise."""
+    try:
+        return object.__getattribute__(future, "_maker")  # type: ignore[no-any-return]
+    except AttributeError:  # one of asyncio's own, which takes no notes
+        return None

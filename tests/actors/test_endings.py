@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import sys
 from contextvars import ContextVar, copy_context
 from typing import Any, NoReturn
 
 import pytest
 
+from understudy.actors import endings
 from understudy.actors.endings import NOTHING_LEFT, raised, stuck, throw_away
 from understudy.actors.failure import describe_exception, explain, failed_calls, mention
 from understudy.messages.codec import FROM_WORKER
@@ -301,13 +303,29 @@ async def cleans_up() -> None:
         say("never")
 
 
-async def swallows() -> None:
-    while True:
+async def swallows(until: list[str]) -> None:
+    while not until:
         try:
             await asyncio.sleep(0)
         except BaseException:  # noqa: BLE001  the worst case
             if len(said) < 1000:
                 say("swallowed")
+
+
+async def awaits_what_swallows(until: list[str]) -> None:
+    await swallows(until)
+    say("never")
+
+
+class Complains:
+    def __del__(self) -> None:
+        raise RuntimeError("not to be kept quiet")
+
+
+async def complains() -> None:
+    complaint = Complains()
+    await waits()
+    del complaint
 
 
 async def exits() -> None:
@@ -325,7 +343,35 @@ async def in_groups() -> None:
 
 def test_what_is_thrown_away_runs_its_cleanup_in_its_own_context_and_never_again() -> None:
     assert thrown_away(cleans_up()) == ["inner in its own", "outer in its own"]
-    assert set(thrown_away(swallows())) == {"swallowed in its own"}
-    assert len(said) < 1000
     assert thrown_away(exits()) == []
     assert thrown_away(in_groups()) == ["inner in its own", "outer in its own"]
+
+
+@pytest.fixture
+def remarks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give what Python remarks on where nobody can be told of an exception."""
+    heard: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: heard.append(str(found.exc_value)))
+    return heard
+
+
+@pytest.mark.parametrize("stubborn", [swallows, awaits_what_swallows])
+def test_what_refuses_to_end_is_left_to_rest_without_a_remark(
+    stubborn: Any, remarks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr(endings, "_unending", kept)
+    until: list[str] = []
+    hook = sys.unraisablehook
+    assert set(thrown_away(stubborn(until))) == {"swallowed in its own"}
+    assert len(said) < 1000
+    assert remarks == []
+    assert sys.unraisablehook is hook
+    until.append("this process would say at its end that they were never closed")
+    for each in kept:
+        each.close()
+
+
+def test_what_goes_wrong_besides_while_something_is_thrown_away_is_remarked_on(remarks: list[str]) -> None:
+    thrown_away(complains())
+    assert remarks == ["not to be kept quiet"]

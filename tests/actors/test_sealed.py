@@ -13,10 +13,13 @@ import pytest
 
 from understudy.actors.definitions import WorkflowDefinition
 from understudy.actors.loop import ProgramLoop
+from understudy.actors.ordering import put_in_order
 from understudy.actors.program import Program
 from understudy.actors.sealed import OPEN
 from understudy.messages.frames import Halt, Resolution, Return, ScheduleTimer, StartProgram, Turn
 from understudy.workflows.decorators import workflow
+
+put_in_order()  # as in every worker
 
 Body = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -51,6 +54,12 @@ class Stage:
         self._active = None
         self.loop.run_forever()
 
+    def forget(self, run_id: str) -> None:
+        """End a program and have whatever is left of it freed."""
+        self.programs.pop(run_id).end()
+        self.listen(lambda: True)  # the loop still knows of it
+        gc.collect()
+
     def close(self) -> None:
         for program in self.programs.values():
             program.end()
@@ -66,9 +75,10 @@ class Stage:
         if active is not None:
             self.turns[active.run_id].append(active.turn())
         while self.loop.intruded:
-            program = self.programs[self.loop.intruded.popleft().run_id]
-            program.intrude()
-            self.turns[program.run_id].append(program.turn())
+            program = self.programs.get(self.loop.intruded.popleft().run_id)
+            if program is not None:
+                program.intrude()
+                self.turns[program.run_id].append(program.turn())
         if not self._waits():
             return False
         self.loop.stop()
@@ -177,7 +187,9 @@ WAYS: dict[str, Callable[[asyncio.AbstractEventLoop, "asyncio.Future[int]"], obj
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_thread_does_to_a_waiting_program_halts_it_with_its_line(stage: Stage, way: str) -> None:
+def test_what_a_thread_does_to_a_waiting_program_halts_it_with_its_line(
+    stage: Stage, capfd: pytest.CaptureFixture[str], way: str
+) -> None:
     futures: list[asyncio.Future[int]] = []
 
     async def waits() -> int:
@@ -191,6 +203,9 @@ def test_what_a_thread_does_to_a_waiting_program_halts_it_with_its_line(stage: S
         stage.listen(lambda: len(stage.turns["r"]) > 1)
     assert "something outside of its journal wanted to wake its code" in halted(stage.turns["r"][1])
     assert f"it waits at {__file__}:" in halted(stage.turns["r"][1])
+    futures.clear()
+    stage.forget("r")
+    assert capfd.readouterr().err == "", "that is all there is to say"
 
 
 def test_a_signal_does_not_set_a_program_going(stage: Stage) -> None:
@@ -202,10 +217,16 @@ def test_a_signal_does_not_set_a_program_going(stage: Stage) -> None:
 
     stage.play("r", defined(waits))
     before = signal.signal(signal.SIGUSR2, lambda *_: futures[0].set_result(1))
+    sent: list[int] = []
+
+    def until() -> bool:
+        if not sent:  # it comes when the loop is about to wait: Python would look at a later one only after the wait
+            sent.append(signal.SIGUSR2)
+            signal.raise_signal(signal.SIGUSR2)
+        return len(stage.turns["r"]) > 1
+
     try:
-        with another_thread(lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)) as go:
-            go.set()
-            stage.listen(lambda: len(stage.turns["r"]) > 1)
+        stage.listen(until)
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert "wanted to wake its code" in halted(stage.turns["r"][1])
@@ -373,3 +394,85 @@ def test_a_generator_that_a_program_leaves_open_is_closed_in_it_and_never_by_the
         assert closed == ["at once"]
     finally:
         gc.enable()
+
+
+# ---------------------------------------------------------------- what has failed and was not heard of
+
+
+async def _fails() -> None:
+    raise ValueError("what nobody heard of")
+
+
+async def _gathered() -> None:
+    await asyncio.gather(_fails(), asyncio.sleep(20), return_exceptions=True)
+
+
+async def _waited_for() -> None:
+    await asyncio.wait([asyncio.create_task(_fails()), asyncio.create_task(asyncio.sleep(20))])
+
+
+async def _looked_at_later() -> None:
+    task = asyncio.create_task(_fails())
+    await asyncio.sleep(20)
+    await task
+
+
+async def _future_of_its_own() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.set_exception(ValueError("what nobody heard of"))
+    await asyncio.sleep(20)
+    await future
+
+
+async def _gathered_for_later() -> None:
+    gathered = asyncio.gather(_fails())
+    await asyncio.sleep(20)
+    await gathered
+
+
+UNHEARD = [_gathered, _waited_for, _looked_at_later, _future_of_its_own, _gathered_for_later]
+
+
+@pytest.mark.parametrize("body", UNHEARD, ids=lambda body: body.__name__)
+def test_nothing_is_said_of_what_a_dropped_program_would_have_heard_of_later(
+    stage: Stage, capfd: pytest.CaptureFixture[str], body: Body
+) -> None:
+    assert [type(command) for command in stage.play("r", defined(body)).commands] == [ScheduleTimer]
+    stage.forget("r")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_failed_task_that_a_program_leaves_behind_at_its_end_is_told_of(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def leaves() -> None:
+        kept.append(asyncio.create_task(_fails()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    kept: list[asyncio.Task[None]] = []
+    assert stage.play("r", defined(leaves)).commands == (Return(result=None),)
+    kept.clear()
+    stage.forget("r")
+    said = capfd.readouterr().err
+    assert said.startswith("ProgramTask exception was never retrieved")
+    assert "ValueError: what nobody heard of" in said
+
+
+def test_what_has_failed_in_a_program_that_can_never_go_on_is_told_of(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def waits() -> None:
+        event = asyncio.Event()
+
+        async def sets() -> None:
+            await _fails()
+            event.set()
+
+        task = asyncio.create_task(sets())
+        await event.wait()
+        await task
+
+    assert "waits for something that can never come" in halted(stage.play("r", defined(waits)))
+    stage.forget("r")
+    assert "ValueError: what nobody heard of" in capfd.readouterr().err

@@ -138,7 +138,9 @@ async def use_a_thread(seconds: float) -> None:
 
 def current_loop():
     try:
-        asyncio.get_event_loop_policy().get_event_loop().close()
+        with warnings.catch_warnings():  # from Python 3.12 on, it warns where it makes the loop that is to be there
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.get_event_loop_policy().get_event_loop().close()
     except RuntimeError as error:
         return str(error)
     finally:
