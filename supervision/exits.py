@@ -29,7 +29,7 @@ class Evidence:
         peak_memory_mb: Largest resident size in MiB, where known.
         cpu: CPU seconds, where known.
         memory_limit_mb: Its data limit in MiB, or None.
-        kernel_oom: Whether the kernel killed something of our memory control group meanwhile.
+        kernel_oom: Whether a kill of the kernel's for want of memory, in our control group, explains the end.
         backend_lost: Why the process that forked it is gone, where it is.
     """
 

@@ -17,11 +17,12 @@ from functools import partial
 from typing import Final
 
 from understudy.messages.failures import Exit
-from understudy.messages.frames import Environment, Evaluate, Execute, FromWorker, ToWorker, WorkerSpec
+from understudy.messages.frames import Environment, Evaluate, Execute, FromWorker, Heartbeat, ToWorker, WorkerSpec
 from understudy.messages.redaction import Redactor
 from understudy.supervision import linux
 from understudy.supervision.capture import Capture
 from understudy.supervision.exits import STOPPING, Evidence, describe
+from understudy.supervision.oom import LEDGER, OomWatch
 from understudy.supervision.protocol import WorkerListener
 from understudy.supervision.transport import Channel
 
@@ -82,7 +83,7 @@ class Worker:
         self._asked = False  # from the request to fork it on
         self._doomed = False  # from the first SIGKILL on
         self._timers: list[asyncio.TimerHandle] = []
-        self._oom_kills = linux.oom_kills()
+        self._oom = OomWatch(LEDGER)
         with contextlib.ExitStack() as undo:  # where descriptors run out half-way
             ours, self._theirs = socket.socketpair()
             undo.callback(ours.close)
@@ -203,7 +204,7 @@ class Worker:
             status=status,
             peak_memory_mb=round(peak_kib / 1024, 1),
             cpu=round(cpu, 3),
-            kernel_oom=linux.oom_kills() > self._oom_kills,
+            kernel_oom=self._was_killed_by_nobody_here(status) and self._oom.explains(),
         )
 
     def lost(self, why: str) -> None:
@@ -212,8 +213,15 @@ class Worker:
 
     # ---------------------------------------------------------------- what happens to it
 
+    def _was_killed_by_nobody_here(self, status: int) -> bool:
+        if self._reason is not None or self._doomed or _SIGKILL in self._injected:
+            return False
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == _SIGKILL
+
     def _received(self, message: FromWorker) -> None:
         self._spoke = True
+        if type(message) is Heartbeat:
+            self._oom.lives()
         self._listener.received(message)
 
     def _hung_up(self) -> None:

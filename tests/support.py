@@ -1,7 +1,9 @@
-"""What several tests need: waiting for a condition, and a census of processes."""
+"""What several tests need: waiting for a condition, a census of processes, and a look into their memory."""
 
 import time
 from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,3 +30,35 @@ def eventually(condition: Callable[[], Any], deadline: float = 10.0, *, what: st
 def descendants() -> list[psutil.Process]:
     """Give every living process below this one, zombies included: a zombie is a child nobody waited for."""
     return [child for child in psutil.Process().children(recursive=True) if child.is_running()]
+
+
+def is_in_memory(pid: int, needle: bytes) -> bool:
+    """Say whether a process has these bytes in any of its readable mappings. For root, or the user it belongs to.
+
+    That they are nowhere means something only beside others that were found by the same means: look first for what the
+    process is known to have.
+    """
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            bounds, mode, *_ = line.split()
+            start, end = (int(bound, 16) for bound in bounds.split("-"))
+            if mode.startswith("r") and _is_found(memory, start, end, needle):
+                return True
+    return False
+
+
+def _is_found(memory: FileIO, start: int, end: int, needle: bytes) -> bool:
+    """Look at one mapping, in pieces, with what may be the beginning of the needle kept from one to the next."""
+    before, place = b"", start
+    while place < end:
+        try:
+            memory.seek(place)
+            data = memory.read(min(end - place, 16 * 1024 * 1024))
+        except (OSError, OverflowError):  # the kernel's own page, or a device's: there is no memory behind it
+            return False
+        if not data:
+            return False
+        if needle in before + data:
+            return True
+        before, place = data[1 - len(needle) :], place + len(data)
+    return False

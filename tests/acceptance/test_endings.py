@@ -1,19 +1,23 @@
 """A program that has nothing left to wait for ends or is parked, whatever its code does; its neighbours go on."""
 
+import itertools
 import os
 import random
 import time
+from collections.abc import Callable
 
 import pytest
 
 from tests.acceptance.apps import endings
 from tests.support import eventually
-from understudy import Run, TurnFailed
+from understudy import Orchestrator, Run, TurnFailed
 
 SEED = int(os.environ.get("UNDERSTUDY_SEED", "1"))
 OVER = {"completed", "failed", "cancelled", "parked"}
 PATIENCE = 60.0
-"""Seconds for all programs of a test, on a machine with other things to do: what hangs does so for ever."""
+"""Seconds for all programs of a test together, on a machine with other things to do."""
+PROMPT = 5.0
+"""Seconds within which a program that has nothing left to wait for is over, whatever else runs."""
 DEADLY = {"SystemExit", "KeyboardInterrupt"}
 """What ends the process, and the run at the third time."""
 UNIQUE = {"alarm"}
@@ -47,6 +51,28 @@ def all_over(runs: dict[str, Run]) -> None:
         pytest.fail(f"not over: {[(name, run.status) for name, run in left.items()]}")
 
 
+def longest_silence(run: Run) -> float:
+    """Give the longest time in seconds for which nothing at all happened to a run, from its start to its end.
+
+    No program here asks for anything that takes longer than a fifth of a second. So one that hangs does so in one such
+    silence, and what others hold up is spread over many.
+    """
+    events = [stored.event for stored in run.events()]
+    return max(after.at - before.at for before, after in itertools.pairwise(events))
+
+
+def assert_prompt(runs: dict[str, Run], figure: Callable[..., None]) -> None:
+    """See that no program has kept still for longer than it may before it went on or was over."""
+    silences = {name: longest_silence(run) for name, run in runs.items()}
+    figure("longest silence of a program", max(silences.values()), "s", f"{PROMPT:g}")
+    assert not {name: silence for name, silence in silences.items() if silence > PROMPT}
+
+
+def begin_processes(orchestrator: Orchestrator) -> None:
+    """Have the app imported and workers begun: how long that takes is not what these tests are about."""
+    orchestrator.start(endings.good, 1).result(60)
+
+
 def ending_of(run: Run) -> str:
     """Say how a run ended, in the words for a person."""
     (*_, last) = [event.event for event in run.events() if event.type.startswith("run.")]
@@ -56,11 +82,13 @@ def ending_of(run: Run) -> str:
 
 
 def test_a_run_ends_or_is_parked_however_its_code_ends(orchestrator, figure):
+    begin_processes(orchestrator)
     good = {number: orchestrator.start(endings.good, number) for number in range(4)}
     began = time.monotonic()
     runs = {ending: orchestrator.start(endings.bad, ending, [], 1) for ending in endings.ENDINGS}
     all_over(runs)
     figure("all endings over after", time.monotonic() - began, "s", "5")
+    assert_prompt(runs, figure)
     said = {ending: ending_of(run) for ending, run in runs.items()}
     for ending in (each.__name__ for each in endings.WAITS):
         assert "no step, timer, message, approval or child run is left" in said[ending], said[ending]
@@ -77,6 +105,7 @@ def test_a_run_ends_or_is_parked_however_its_code_ends(orchestrator, figure):
 
 @pytest.mark.parametrize("part", range(3))
 def test_generated_programs_that_have_nothing_left_to_wait_for_are_over(orchestrator, figure, part):
+    begin_processes(orchestrator)
     good = {number: orchestrator.start(endings.good, number) for number in range(4)}
     programs = drawn(SEED * 1000 + part, 60)
     began = time.monotonic()
@@ -87,12 +116,15 @@ def test_generated_programs_that_have_nothing_left_to_wait_for_are_over(orchestr
         if number % 5 == 0:
             runs[f"parent of {name}"] = orchestrator.start(endings.parent, ending, [])
     parents = {name: run for name, run in runs.items() if name.startswith("parent")}
-    all_over({name: run for name, run in runs.items() if name not in parents})
+    alone = {name: run for name, run in runs.items() if name not in parents}
+    all_over(alone)
     figure(f"{len(runs)} generated programs over after", time.monotonic() - began, "s")
     for name, run in parents.items():  # these wait for a child, which is parked where it is stuck
         (child,) = [event.event.run_id for event in run.events() if event.event.type == "child.scheduled"]
         stuck = orchestrator.get(child)
         eventually(lambda run=run, stuck=stuck: run.status in OVER or stuck.status == "parked", what=name)
+        alone[f"child of {name}"] = stuck
+    assert_prompt(alone, figure)
     assert [run.result(60) for run in good.values()] == [endings.expected(number) for number in good]
 
 

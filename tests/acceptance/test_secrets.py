@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 
 from tests.acceptance.apps.secretive import PREFIX
+from tests.support import is_in_memory
 
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -134,3 +137,71 @@ def test_what_a_tool_lets_slip_is_recorded_without_the_secret(planted: Planted, 
 def test_a_model_that_quotes_its_key_is_recorded_without_it(planted: Planted, backend: str) -> None:
     facts = planted.run("refused", backend=backend)
     assert "Incorrect API key provided: '***'" in json.dumps(facts["steps"])
+
+
+# ---------------------------------------------------------------- as root, who may look everywhere, while it runs
+
+
+@pytest.fixture(params=BACKENDS)
+def served(request: pytest.FixtureRequest, home: Path, mark: str) -> Iterator[tuple[psutil.Process, Any, str, str]]:
+    """Give an orchestrator that is served, what it says of itself, and the keys of its models and of one tool."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may look into the memory of every process")
+    llm, tool = ("".join(PREFIX) + secrets.token_hex(12) for _ in range(2))
+    environ = os.environ | {
+        "PLANTED_LLM": llm,
+        "PLANTED_TOOL": tool,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+    }
+    command = [sys.executable, "-m", "tests.acceptance.secretive_server", str(home), request.param]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, text=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            yield psutil.Process(process.pid), json.loads(line), llm, tool
+        finally:
+            said = process.communicate(timeout=30)
+    assert not any(key in text for key in (llm, tool) for text in said)
+
+
+@pytest.mark.timeout(120)
+def test_a_key_is_in_the_memory_of_its_own_workers_alone_and_in_no_environment_below(served: Any) -> None:
+    orchestrator, told, llm, tool = served
+    below = {process.pid: process for process in orchestrator.children(recursive=True)}
+    pools = {worker["pid"]: worker["pool"] for worker in told["workers"]}
+    assert set(pools) < set(below), "and a keeper and a zygote"
+    assert set(pools.values()) == {"program", "llm", "tool", "tool:own_key", "tool:let_slip"}
+    for pid in below:
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"PYTHONHASHSEED=0" in environ, "what it was given is there"
+        assert llm.encode() not in environ
+        assert tool.encode() not in environ
+    assert {pools.get(pid) for pid in below if is_in_memory(pid, llm.encode())} == {"llm"}
+    holders = {pools.get(pid) for pid in below if is_in_memory(pid, tool.encode())}
+    assert holders == {"tool:own_key", "tool:let_slip"}, "those that were given it, and no keeper or zygote"
+
+
+@pytest.mark.timeout(120)
+def test_no_key_is_in_the_journal_its_newest_pages_the_log_or_any_answer_while_it_is_served(
+    served: Any, home: Path
+) -> None:
+    _, told, llm, tool = served
+    run = told["runs"][1]
+    files = {file.name: file.read_bytes() for file in home.rglob("*") if file.is_file()}
+    assert run.encode() in files["journal.db-wal"], "the newest events are in the log ahead of the file"
+    assert run.encode() in files["log.jsonl"]
+    answers = {}
+    with httpx.Client(base_url=told["url"], timeout=30, trust_env=False) as http:
+        http.headers["Authorization"] = f"Bearer {told['token']}"
+        described = http.get("/openapi.json")
+        paths = [path for path, methods in described.json()["paths"].items() if "get" in methods]
+        filled = {path.replace("{run_id}", each) for path in paths for each in told["runs"]}
+        answers = {"/openapi.json": described} | {path: http.get(path) for path in sorted(filled)}
+    statuses = {path: answer.status_code for path, answer in answers.items()}
+    assert list(statuses.values()).count(200) > 30, statuses
+    assert set(statuses.values()) == {200, 404, 409}, "409 is the result of a run that failed"
+    assert any("***" in answer.text for answer in answers.values()), "keys were quoted, and taken out"
+    for key in (llm, tool):
+        assert not [name for name, content in files.items() if key.encode() in content]
+        assert not [path for path, answer in answers.items() if key in answer.text]

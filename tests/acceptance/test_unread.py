@@ -29,9 +29,13 @@ KINDS: dict[str, tuple[str, Any]] = {
 def opened(tmp_path: Path, home: Path, mark: str):
     """Give an orchestrator whose pools put up with any number of idle deaths."""
 
-    def make(backend: str = "zygote") -> Orchestrator:
+    def make(backend: str = "zygote", crowd: str = "", size: int = 1) -> Orchestrator:
+        """One worker in each pool, or ``size`` in the one called ``crowd``, each of which takes one job at a time."""
         options: dict[str, Any] = {"max_restarts": 10_000, "backend": backend, "size": 1}
-        pools = harness.pools(**dict.fromkeys(harness.KINDS, options))
+        each = dict.fromkeys(harness.KINDS, options)
+        if crowd:
+            each[crowd] = options | {"size": size} | ({"concurrency": 1} if crowd in {"llm", "program"} else {})
+        pools = harness.pools(**each)
         orchestrators.append(Orchestrator(tmp_path / "runs.db", pools=pools))
         return orchestrators[-1].__enter__()
 
@@ -104,18 +108,49 @@ def test_what_a_dead_worker_never_read_is_sent_again_uncharged(
         assert began == sorted(f"{'plain' if kind == 'tool' else kind} {number}" for number in range(-1, ROUNDS))
 
 
-@pytest.mark.timeout(180)
+def assemble(orchestrator: Orchestrator, kind: str, size: int, folder: Path) -> list[Any]:
+    """Have a pool begin as many workers as it may, by giving it much to do at once; give them, all idle."""
+    pool, workflow = KINDS[kind]
+    for _ in range(100):
+        runs = [orchestrator.start(workflow, str(folder), -1) for _ in range(2 * size)]
+        assert [run.result(60) for run in runs] == [-1] * len(runs)
+        if len(workers := idle(orchestrator, pool)) == size:
+            return workers
+    msg = f"the pool has {len(workers)} workers and not {size}"
+    raise AssertionError(msg)
+
+
+def send_to_the_dead(orchestrator: Orchestrator, kind: str, workers: list[Any], first: int, folder: Path) -> list[Any]:
+    """Give each of these workers a piece of work that it will never read, and see that nobody is the worse for it."""
+    gone, size = {worker.pid for worker in workers}, len(workers)
+    runs = [orchestrator.start(KINDS[kind][1], str(folder), first + number) for number in range(size)]
+    assert [run.result(100) for run in runs] == [first + number for number in range(size)]
+    for run in runs:
+        assert_nothing_was_charged(run)
+        assert gone.isdisjoint(attempt.pid for step in run.steps() for attempt in step.attempts)
+    eventually(lambda: gone.isdisjoint(worker.pid for worker in orchestrator.workers()), 30)
+    return runs
+
+
+def begun(folder: Path, kind: str) -> list[str]:
+    """Give the numbers that tools have noted when they began, those of the assembly left out."""
+    words = (folder / "begun").read_text().split()
+    assert set(words[::2]) == {"plain" if kind == "tool" else kind}
+    return [number for number in words[1::2] if number != "-1"]
+
+
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", ["once", "evaluator", "program"])
 def test_the_same_with_interpreters_of_their_own(kind: str, opened: Any, tmp_path: Path):
-    orchestrator = opened("spawn")
-    pool, workflow = KINDS[kind]
-    assert orchestrator.start(workflow, str(tmp_path), -1).result(60) == -1
-    for number in range(4):
-        for worker in idle(orchestrator, pool):
+    pool, size = KINDS[kind][0], 8
+    orchestrator = opened("spawn", pool, size)
+    for first in range(0, ROUNDS, size):
+        workers = assemble(orchestrator, kind, size, tmp_path)
+        for worker in workers:
             from_outside(orchestrator, worker)
-        run = orchestrator.start(workflow, str(tmp_path), number)
-        assert run.result(60) == number
-        assert_nothing_was_charged(run)
+        send_to_the_dead(orchestrator, kind, workers, first, tmp_path)
+    if kind == "once":
+        assert sorted(begun(tmp_path, kind), key=int) == [str(number) for number in range(ROUNDS)]
 
 
 @pytest.mark.timeout(180)
@@ -123,16 +158,18 @@ def test_the_same_with_interpreters_of_their_own(kind: str, opened: Any, tmp_pat
 def test_what_a_stopped_worker_never_read_is_sent_again_uncharged_once_its_silence_is_noticed(
     kind: str, opened: Any, tmp_path: Path
 ):
-    orchestrator = opened()
-    pool, workflow = KINDS[kind]
-    assert orchestrator.start(workflow, str(tmp_path), -1).result(30) == -1
-    for first in range(0, 6, 3):
-        for worker in idle(orchestrator, pool):
+    pool, size = KINDS[kind][0], ROUNDS // 2
+    orchestrator = opened("zygote", pool, size)
+    runs = []
+    for first in range(0, ROUNDS, size):
+        workers = assemble(orchestrator, kind, size, tmp_path)
+        for worker in workers:
             os.kill(worker.pid, signal.SIGSTOP)
-        runs = [orchestrator.start(workflow, str(tmp_path), first + number) for number in range(3)]
-        assert [run.result(60) for run in runs] == [first, first + 1, first + 2]
-        for run in runs:
-            assert_nothing_was_charged(run)
+        runs += send_to_the_dead(orchestrator, kind, workers, first, tmp_path)
+    if kind in {"tool", "once"}:
+        assert sorted(begun(tmp_path, kind), key=int) == [str(number) for number in range(ROUNDS)]
+        moved = [run.id for run in runs if any(stored.event.type == "attempt.moved" for stored in run.events())]
+        assert len(moved) == ROUNDS, "each of them had been sent to a worker that was stopped"
 
 
 @pytest.mark.timeout(180)

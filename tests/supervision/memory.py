@@ -62,6 +62,10 @@ class _JumpingSelector(selectors.SelectSelector):
 class JumpingLoop(asyncio.SelectorEventLoop):
     """An event loop whose time passes only when there is nothing else to do."""
 
+    look = 0.0
+    """Seconds that pass with each look at it. On a real clock that is never nothing, so timers which are set one after
+    another for the same delay go off in that order; asyncio leaves open which is first of those due at one moment."""
+
     def __init__(self) -> None:
         self.now = 1000.0
         selector = _JumpingSelector()
@@ -69,6 +73,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
 
     def time(self) -> float:
+        self.now += self.look
         return self.now
 
 

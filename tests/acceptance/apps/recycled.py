@@ -1,13 +1,20 @@
-"""Tools that spoil the process they run in, and one that answers for itself and goes on to read."""
+"""Tools that spoil the process they run in, and ones that go on to read what is sent to it after they have answered."""
 
 import asyncio
 import os
 import resource
+import signal
 import socket
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from understudy import Retry, tool, workflow
+from understudy.actors.current import running
+from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from understudy.messages.frames import Completed, Execute, Stop
 
 ONCE = Retry(attempts=1)
 kept: list[object] = []
@@ -62,6 +69,75 @@ def fail_here(folder: str) -> int:
 def secret(word: str) -> str:
     """Take an argument that is nobody else's."""
     return f"{word} in {os.getpid()}"
+
+
+@tool(retry=ONCE)
+def eavesdrop(folder: str, how: str) -> int:
+    """Answer, and from then on write down all that this process is sent: to whom, and whatever it says."""
+    attempt = running.get()
+    assert attempt is not None
+    channel = attempt._send.__self__  # type: ignore[attr-defined]  # what hides nothing from code of the same process
+    if how == "listens":
+        channel._decoder = Listening(folder)
+        return os.getpid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    connection = channel._connection
+    threading.Thread(target=read_on, args=(connection, folder), daemon=True).start()
+    connection.sendall(FROM_WORKER.encode(Completed(token=attempt.token, result=os.getpid(), duration=0.0)))
+    threading.Event().wait()
+    raise AssertionError("nobody sets that")
+
+
+class Listening(FrameDecoder):
+    """Notes what the worker reads and hands it on."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for body in super().feed(data):
+            overhear(self.folder, body)
+            yield body
+
+
+def read_on(connection: socket.socket, folder: str) -> None:
+    """Read in the worker's stead, and answer whatever is asked. What it keeps it keeps to its end."""
+    decoder = FrameDecoder()
+    while data := connection.recv(65536):
+        for body in decoder.feed(data):
+            message = overhear(folder, body)
+            if isinstance(message, Execute):
+                kept.append(message)
+                connection.sendall(FROM_WORKER.encode(Completed(token=message.token, result="forged", duration=0.0)))
+
+
+def overhear(folder: str, body: bytes) -> Any:
+    message = TO_WORKER.decode(body).message
+    with Path(folder, "overheard").open("ab") as file:
+        file.write(message.type.encode() + b" " + (body if not isinstance(message, Stop) else b"") + b"\n")
+    return message
+
+
+@tool(retry=ONCE)
+def confide(word: str, folder: str) -> str:
+    """Take an argument that is nobody else's, and have it in memory until the file ``enough`` exists."""
+    Path(folder, "confided").write_text(str(os.getpid()))
+    while not Path(folder, "enough").exists():
+        time.sleep(0.005)
+    return word
+
+
+@workflow
+async def eavesdropping(folder: str, how: str) -> int:
+    """Have a tool read on after its answer."""
+    return await eavesdrop(folder, how)
+
+
+@workflow
+async def confiding(word: str, folder: str) -> str:
+    """Hand a secret to a tool."""
+    return await confide(word, folder)
 
 
 @workflow

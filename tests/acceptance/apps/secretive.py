@@ -114,6 +114,17 @@ def let_slip(how: str) -> None:
     os.abort()
 
 
+@tool
+def nothing_secret() -> int:
+    """Run in the pool of all tools that were given nothing."""
+    return os.getpid()
+
+
+@workflow
+async def plainly() -> int:
+    return await nothing_secret()
+
+
 @workflow
 async def look() -> list[str]:
     await writer("say which key you have")  # so that there is a worker that has one
