@@ -101,7 +101,15 @@ class Worker:
 
     def __repr__(self) -> str:
         """Say in what state it is."""
-        state = "ended" if self.ended.is_set() else "dead" if self.dead.is_set() else "being killed" if self._doomed else "alive"
+        state = (
+            "ended"
+            if self.ended.is_set()
+            else "dead"
+            if self.dead.is_set()
+            else "being killed"
+            if self._doomed
+            else "alive"
+        )
         return f"<Worker {self.spec.worker} life {self.spec.incarnation} pid {self.pid} {state}>"
 
     # ---------------------------------------------------------------- for the pool
