@@ -19,9 +19,9 @@ _working: set[threading.Thread] = set()
 
 
 def run(work: Callable[[], None]) -> None:
-    """Have ``work``, which must not raise, done in another thread; in order of calling, as far as it begins. Any thread.
+    """Have ``work``, which must not raise, done in another thread. It begins in order of calling. Any thread.
 
-    Where the system gives this process no thread, and none is at work, the caller does it.
+    Where the system gives this process no thread, the caller works.
     """
     with _lock:
         _waiting.append(work)
