@@ -6,6 +6,7 @@ from typing import Any, Final
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from understudy.dashboard.outbox import ABORT
 from understudy.supervision.connections import ConnectionLimit
 from understudy.supervision.descriptors import share
 
@@ -50,6 +51,8 @@ class LimitedProtocol(H11Protocol):
     def handle_events(self) -> None:
         super().handle_events()
         cycle: Any = self.cycle
+        if cycle is not None:
+            cycle.scope[ABORT] = self.transport.abort
         if not self._is_idle() and not cycle.more_body and not self.transport.is_closing():
             self.limit.start(self)
 

@@ -11,6 +11,7 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from understudy.dashboard.outbox import Outbox, Outgoing, Parcel
 from understudy.dashboard.problems import Refusal, refusal
 from understudy.messages.commands import App, Command, PutSchedule, Refused, Reply, ShowApp, StartRun
 from understudy.messages.records import WorkflowRecord
@@ -37,6 +38,7 @@ class Desk:
         self.apps = tuple(dict.fromkeys(str(Path(app).absolute()) if app.endswith(".py") else app for app in apps))
         self.closing = False
         """Whether the server is about to end: whoever waits is told so, and nobody begins to."""
+        self.outbox = Outbox()
         self._waits: set[asyncio.Event] = set()
         self._contents: dict[str, App] = {}
         """What each app defines, once it was asked. Its code stays as it was loaded."""
@@ -66,6 +68,18 @@ class Desk:
     async def look(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask something that reads the disk, in a thread."""
         return await run_in_threadpool(partial(question, *args, **kwargs))
+
+    async def answer(self, make: Callable[[], list[bytes]]) -> Outgoing:
+        """Answer with JSON that may be long; ``make`` gives its pieces, in a thread, once there is room."""
+        parcel = Parcel(self.outbox)
+        made = await parcel.fill(make, lambda pieces: sum(map(len, pieces)))
+        made.reverse()
+
+        async def body() -> AsyncGenerator[bytes]:
+            while made:  # what is sent is let go of
+                yield made.pop()
+
+        return Outgoing(parcel, body(), "application/json", {"Content-Length": str(parcel.size)})
 
     # ------------------------------------------------------------ workflows
 

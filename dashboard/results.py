@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
-from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from fastapi.sse import KEEPALIVE_COMMENT
 from pydantic import BaseModel, Field
 
 from understudy.dashboard.desk import AtDesk, Desk
+from understudy.dashboard.outbox import Outgoing, Parcel
 from understudy.dashboard.paths import Segment
-from understudy.dashboard.runs import as_object, read_page
+from understudy.dashboard.runs import as_object, event_json, read_page
+from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.records import ENDED, RunRecord, RunStatus
 from understudy.workflows.waiting import is_over
@@ -68,7 +69,7 @@ async def show_result(
     if not await _wait_over(desk, run_id, wait):
         response.status_code = 202
         return await desk.look(desk.reads.run, run_id)
-    return as_object(Result(run_id=run_id, result=await desk.look(desk.reads.result, run_id)))
+    return await desk.answer(lambda: as_object(Result(run_id=run_id, result=desk.reads.result(run_id))))
 
 
 async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
@@ -109,19 +110,25 @@ async def stream_events(
     if run.status in ENDED and after >= run.events:
         return Response(status_code=204)  # which keeps a browser from asking again and again
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(desk, run_id, after), media_type="text/event-stream", headers=headers)
+    parcel = Parcel(desk.outbox)
+    return Outgoing(parcel, _stream(desk, parcel, run_id, after), "text/event-stream", headers)
 
 
-async def _stream(desk: Desk, run_id: str, after: int) -> AsyncGenerator[bytes]:
+def _message(stored: Stored) -> bytes:
+    """Write an event as a message of a stream, which ends at the end of a line; between JSON's tokens one may be."""
+    text = event_json(stored).replace(b"\n", b" ").replace(b"\r", b" ")
+    return b"data: %b\nid: %d\n\n" % (text, stored.seq)
+
+
+async def _stream(desk: Desk, parcel: Parcel, run_id: str, after: int) -> AsyncGenerator[bytes]:
     async with desk.watching(run_id, end_only=False) as changed:
         while not desk.closing:
             changed.clear()
             run = await desk.look(desk.reads.run, run_id)  # before its events: after its end there are no more
-            page = await desk.look(read_page, desk, run_id, after, PAGE)
-            for seq, text in page:
-                after = seq
-                yield format_sse_event(data_str=text.decode(), id=str(seq))
-            if page or desk.closing:
+            page = await read_page(desk, parcel, run_id, after, PAGE, _message, b"")
+            after = page.last
+            yield page.take()
+            if page.events or desk.closing:
                 continue
             if run.status in ENDED:
                 return

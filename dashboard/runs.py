@@ -1,14 +1,15 @@
 """Runs over HTTP: starting them, and looking at them."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.dashboard.desk import AtDesk, Desk
+from understudy.dashboard.outbox import Outgoing, Parcel
 from understudy.dashboard.paths import Segment
 from understudy.dashboard.problems import Refusal
 from understudy.journal.pages import PAGE_BYTES
@@ -45,14 +46,15 @@ class EventItem(BaseModel):
     at: float = Field(description="Seconds since the Unix epoch.")
 
 
-def as_object(record: BaseModel) -> Response:
-    """Answer with a record, whose values nobody reads on the way."""
-    return Response(spliced(record), media_type="application/json")
+def as_object(record: BaseModel) -> list[bytes]:
+    """Write a record, whose values nobody reads on the way."""
+    return [spliced(record)]
 
 
-def as_array(records: Iterable[BaseModel]) -> Response:
-    """Answer with records, whose values nobody reads on the way."""
-    return Response(b"[" + b",".join(map(spliced, records)) + b"]", media_type="application/json")
+def as_array(records: Sequence[BaseModel]) -> list[bytes]:
+    """Write records, whose values nobody reads on the way, in pieces."""
+    pieces = [piece for record in records for piece in (b",", spliced(record))]
+    return [b"[", *pieces[1:], b"]"]
 
 
 def event_json(stored: Stored) -> bytes:
@@ -114,33 +116,68 @@ async def show_events(
     limit: Annotated[int, Query(ge=1, le=10_000)] = PAGE,
 ) -> Any:
     """Give the events of a run as the journal holds them."""
-    first = await desk.look(read_page, desk, run_id, after, limit)
-    return StreamingResponse(_array(desk, run_id, first, limit), media_type="application/json")
+    parcel = Parcel(desk.outbox)
+    first = await read_page(desk, parcel, run_id, after, limit)
+    return Outgoing(parcel, _array(desk, parcel, run_id, first, limit), "application/json")
 
 
-def read_page(desk: Desk, run_id: str, after: int, limit: int) -> list[tuple[int, bytes]]:
-    """Read as many of a run's events as may be in memory at once; give their numbers and their JSON."""
-    page = desk.reads.events(run_id, after, limit, PAGE_BYTES)
-    return [(stored.seq, event_json(stored)) for stored in page]
+@dataclass(slots=True)
+class Page:
+    """Some of a run's events, written."""
+
+    events: int
+    """How many they are."""
+    last: int
+    """Sequence number of the last one."""
+    text: bytes
+
+    def take(self) -> bytes:
+        """Take the text out, so that it is in memory for as long as it is being sent and no longer."""
+        text, self.text = self.text, b""
+        return text
 
 
-async def _array(desk: Desk, run_id: str, page: list[tuple[int, bytes]], limit: int) -> AsyncGenerator[bytes]:
+async def read_page(
+    desk: Desk,
+    parcel: Parcel,
+    run_id: str,
+    after: int,
+    limit: int,
+    write: Callable[[Stored], bytes] = event_json,
+    between: bytes = b",",
+) -> Page:
+    """Read as many of a run's events as may be in memory at once, and write them as they are sent, into a parcel."""
+
+    def make() -> Page:
+        page = desk.reads.events(run_id, after, limit, PAGE_BYTES)
+        count, last = len(page), page[-1].seq if page else after
+        texts: list[bytes] = []
+        page.reverse()
+        while page:  # what is written is let go of
+            texts.append(write(page.pop()))
+        return Page(count, last, between.join(texts))
+
+    return await parcel.fill(make, lambda page: len(page.text))
+
+
+async def _array(desk: Desk, parcel: Parcel, run_id: str, page: Page, limit: int) -> AsyncGenerator[bytes]:
     """Write events as one array, reading them as they are sent."""
     given, between = 0, b"["
-    while page:
-        after = page[-1][0]
-        given += len(page)
-        for _, text in page:
-            yield between + text
-            between = b","
-        page = await desk.look(read_page, desk, run_id, after, limit - given) if given < limit else []
+    while page.events:
+        given += page.events
+        yield between
+        yield page.take()
+        between = b","
+        if given == limit:
+            break
+        page = await read_page(desk, parcel, run_id, page.last, limit - given)
     yield b"]" if given else b"[]"
 
 
 @router.get("/runs/{run_id}/steps", response_model=list[StepRecord])
 async def show_steps(desk: AtDesk, run_id: Segment) -> Response:
     """Give the steps of a run with their attempts, in the order in which they were asked for."""
-    return await desk.look(lambda: as_array(desk.reads.steps(run_id)))
+    return await desk.answer(lambda: as_array(desk.reads.steps(run_id)))
 
 
 class State(BaseModel):
@@ -152,7 +189,7 @@ class State(BaseModel):
 @router.get("/runs/{run_id}/state", response_model=State)
 async def show_state(desk: AtDesk, run_id: Segment) -> Response:
     """Give the shared state of a run as of its newest committed step."""
-    return as_object(State(state=await desk.look(desk.reads.state, run_id)))
+    return await desk.answer(lambda: as_object(State(state=desk.reads.state(run_id))))
 
 
 @router.get("/runs/{run_id}")

@@ -92,16 +92,17 @@ async def post_message(
 @router.get("/sessions/{name}/{key}/state", response_model=SessionState)
 async def show_state(desk: AtDesk, name: Segment, key: Segment) -> Response:
     """Give the state as of the newest turn that has ended."""
-    return as_object(SessionState(state=await desk.look(desk.reads.session_state, f"{name}/{key}")))
+    run_id = f"{name}/{key}"
+    return await desk.answer(lambda: as_object(SessionState(state=desk.reads.session_state(run_id))))
 
 
 @router.get("/sessions/{name}/{key}/history", response_model=list[TurnRecord])
 async def show_history(desk: AtDesk, name: Segment, key: Segment) -> Response:
     """Give every message so far, in order, with what came of each."""
-    return await desk.look(lambda: as_array(desk.reads.history(f"{name}/{key}")))
+    return await desk.answer(lambda: as_array(desk.reads.history(f"{name}/{key}")))
 
 
-@router.get("/dead-letters")
-async def list_dead_letters(desk: AtDesk) -> list[DeadLetterRecord]:
+@router.get("/dead-letters", response_model=list[DeadLetterRecord])
+async def list_dead_letters(desk: AtDesk) -> Response:
     """List the messages and steps that were set aside and nobody has dealt with."""
-    return await desk.look(desk.reads.dead_letters)
+    return await desk.answer(lambda: as_array(desk.reads.dead_letters()))

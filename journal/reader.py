@@ -99,7 +99,13 @@ class Reader:
             finally:
                 connection.execute("ROLLBACK")
         self._check(run_id, after, rows, line, whole=not cut and (limit is None or len(rows) < count))
-        return [Stored(seq, self._decode(run_id, seq, body or b"")) for seq, body, _ in rows if seq > after]
+        found: list[Stored] = []
+        rows.reverse()
+        while rows:  # what is decoded is let go of
+            seq, body, _ = rows.pop()
+            if seq > after:
+                found.append(Stored(seq, self._decode(run_id, seq, body or b"")))
+        return found
 
     def _check(self, run_id: str, after: int, rows: list[Any], lines: list[Any], *, whole: bool) -> None:
         """Compare rows, the one before the first wanted included, with the chain and with the index line."""

@@ -34,16 +34,21 @@ _NEARLY_INFINITE: Final = 100_000
 """Most numbers of a long text that are looked at one by one. Data does not have as many that are so large."""
 
 _HARMLESS: Final = re.compile(
-    rb'(?:[^"0-9]++|"(?:[^"\\]++|\\.)*+"|[0-9](?:\.[0-9]++)?+[eE]\+?(?:[12][0-9][0-9]|30[0-7])(?![0-9])'
-    rb"|[0-9]{1,250}+(?:\.[0-9]++)?+(?:[eE]-[0-9]++|[eE]\+?[0-9]{1,2}+)?+(?![0-9.eE]))*+"
+    rb'(?:[^"0-9]{1,4096}+|"(?:[^"\\]{1,64}+|\\.){0,256}+"|[0-9](?:\.[0-9]++)?+[eE]\+?(?:[12][0-9][0-9]|30[0-7])(?![0-9])'
+    rb"|[0-9]{1,250}+(?:\.[0-9]++)?+(?:[eE]-[0-9]++|[eE]\+?[0-9]{1,2}+)?+(?![0-9.eE])){1,64}+"
 )
-"""Texts, numbers that are finite at a glance, and what stands between them."""
+"""A piece of what consists of texts, numbers that are finite at a glance, and what stands between them.
+
+No other thread runs while a match goes on. So what is matched at once has about a megabyte at most.
+"""
+_INSIDE: Final = re.compile(rb'(?:[^"\\]{1,64}+|\\.){1,16384}+')
+"""A piece of what is between the quotes of a text."""
 _NUMBER: Final = re.compile(rb"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 _WHOLE_ESCAPES: Final = re.compile(
-    rb"(?:[^\\]++|\\[^u]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
-    rb"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*+"
+    rb"(?:[^\\]{1,4096}+|\\[^u]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
+    rb"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})){1,256}+"
 )
-"""A text in which no half of a surrogate pair stands alone."""
+"""A piece of a text in which no half of a surrogate pair stands alone."""
 
 _database = threading.local()
 
@@ -118,16 +123,24 @@ def _scan(text: bytes) -> None:
         raise ValueError(msg)
     if not plain_numbers(text):
         _check_numbers(text)
-    if b"\\u" in text and _WHOLE_ESCAPES.fullmatch(text) is None:
+    if b"\\u" in text and _pass(_WHOLE_ESCAPES, text, 0) < len(text):
         msg = "half a surrogate pair stands alone in it"
         raise ValueError(msg)
+
+
+def _pass(pattern: re.Pattern[bytes], text: bytes, place: int) -> int:
+    """Match a pattern from a place on as often as it does, and say where that ends."""
+    while found := pattern.match(text, place):
+        place = found.end()
+    return place
 
 
 def _check_numbers(text: bytes) -> None:
     place = 0
     for _ in range(_NEARLY_INFINITE):
-        found = _HARMLESS.match(text, place)
-        place = found.end() if found else place
+        place = _pass(_HARMLESS, text, place)
+        while text.startswith(b'"', place):  # a text that is too long to be matched whole
+            place = _pass(_HARMLESS, text, _pass(_INSIDE, text, place + 1) + 1)
         if place == len(text):
             return
         number = _NUMBER.match(text, place)

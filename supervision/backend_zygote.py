@@ -197,7 +197,8 @@ class ZygoteBackend:
         for worker in workers:
             self._forget(worker)
             self._loop.call_soon(worker.lost, why)  # a listener that raises must not keep the others from hearing
-        await asyncio.sleep(0)  # so that all of them have heard when this returns
+        for worker in workers:
+            await worker.ended.wait()
 
     # ---------------------------------------------------------------- workers come and go
 
@@ -240,6 +241,8 @@ class ZygoteBackend:
             case Ended():
                 self._forget(worker)
                 worker.buried(message.status, message.peak_kib, message.cpu)
+                if not worker.ended.is_set():  # what it said last is long, and ``close`` waits for it
+                    self._run(_settle(worker))
 
     def _saw_death(self, worker: Worker) -> None:
         if worker.id in self._homes:
@@ -274,6 +277,10 @@ class ZygoteBackend:
 
 def _ignore(_why: str) -> None:
     """Do nothing: where nobody counts."""
+
+
+async def _settle(worker: Worker) -> None:
+    await worker.ended.wait()
 
 
 def _end_lineage(mark: str) -> None:

@@ -17,6 +17,7 @@ _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PF_EXITING: Final = 0x4
+_M_MMAP_THRESHOLD: Final = -3
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -61,6 +62,17 @@ def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001  the kernel's own flag
 def is_dumpable() -> bool:
     """Say whether processes of the same user may look into this one; see ``set_dumpable``."""
     return bool(_libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
+
+
+def map_blocks_from(size: int) -> None:
+    """Have each block of memory of at least ``size`` bytes mapped by itself, so that the kernel gets it back at once.
+
+    Left alone, glibc takes a size that was freed once, up to 32 MiB, for one that is needed again and again, and keeps
+    such blocks in heaps of which each thread has one. Where there is another C library this does nothing.
+    """
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, size)
 
 
 def set_name(name: str) -> None:

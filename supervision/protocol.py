@@ -186,6 +186,11 @@ class WorkerProcess(Protocol):
 
     pid: int | None
 
+    @property
+    def hearing(self) -> bool:
+        """Whether a long message of it is being understood. What it says meanwhile, heartbeats too, waits for that."""
+        ...
+
     def send(self, message: ToWorker) -> int:
         """Queue a message to the worker; never blocks. It goes nowhere once the worker is gone.
 

@@ -413,7 +413,7 @@ class Roster:
         for slot in list(self.slots.values()):
             if slot.state != "ready":
                 continue
-            if slept:
+            if slept or slot.hearing:
                 slot.signs = slot.signs.forgive(now)
             self._examine(slot, now)
             self._weigh(slot)

@@ -194,6 +194,11 @@ class Slot:
         """Send a frame; ignored without a process. Gives how many bytes the worker has to have read to know it."""
         return self._process.send(message) if self._process is not None else 0
 
+    @property
+    def hearing(self) -> bool:
+        """Whether its heartbeats wait behind a long message, so that silence proves nothing."""
+        return self._process is not None and self._process.hearing
+
     def rest(self) -> None:
         """Give up a life that has not begun yet, and stay down."""
         if self.state == "waiting":

@@ -3,20 +3,27 @@
 The socket is read and written directly on readiness. That is less work per frame than a transport and a protocol, and
 it allows the one thing that these do not offer: to read at once, when the process is known to be dead, whatever it had
 sent before.
+
+A long message is understood in another thread (``understudy.supervision.aside``), so that nobody on the loop waits for
+it. Its socket is not read meanwhile: what comes after it stays in the kernel, and stays in order.
 """
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from understudy.messages.errors import CodecError
 from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, ToWorker
+from understudy.supervision import aside
 
 READ_BYTES: Final = 64 * 1024
 """Kept below the size from which the allocator maps and unmaps memory for each read, which costs more than the read."""
+LONG_BYTES: Final = 256 * 1024
+"""A longer message is understood in another thread. One of this length takes about 4 ms."""
 HIGH_WATER_BYTES: Final = 64 * 1024 * 1024
 """How much may wait for a worker that does not read. Four times the longest message."""
 
@@ -35,6 +42,7 @@ class Channel:
 
     Attributes:
         delivered: How many bytes the kernel has taken so far. What of them is read is for the other end to say.
+        hearing: Whether a long message is being understood, and nothing is read meanwhile.
     """
 
     def __init__(
@@ -60,6 +68,8 @@ class Channel:
         self._written = 0  # bytes of all messages so far
         self._waiting = bytearray()  # what the kernel has not taken yet
         self._readable = True  # False from the end or the first fault on
+        self.hearing = False
+        self._drained: Callable[[], None] | None = None  # to be called once all that had arrived is delivered
         self._closed = False
         self._faulty = False
         loop.add_reader(sock, self._read)
@@ -89,10 +99,21 @@ class Channel:
             self._loop.add_writer(self._sock, self._write)
         return self._written
 
-    def drain(self) -> None:
-        """Read whatever has arrived, now. For a process that is dead: nothing can be on its way any more."""
-        while self._readable and self._receive():
+    def drain(self, then: Callable[[], None]) -> None:
+        """Read whatever has arrived. For a process that is dead: nothing can be on its way any more.
+
+        ``then`` is called once all of it is delivered: at once, unless there is a long message in it. Not to be called
+        again.
+        """
+        self._drained = then
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._readable and not self.hearing and self._receive():
             pass
+        if not self.hearing and self._drained is not None:
+            then, self._drained = self._drained, None
+            then()
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -148,16 +169,63 @@ class Channel:
                 bodies.append(body)  # noqa: PERF402  what came before a fault must be kept
         except CodecError as error:
             fault = error
-        for body in bodies:  # only now, with the decoder in order: a listener may raise
-            envelope: Any = FROM_WORKER.decode(body)
-            if envelope.incarnation not in (0, self._incarnation):
-                claim = f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
-                raise CodecError(claim)
-            self._on_message(envelope.message)
+        self._hand_on(bodies, fault)  # only now, with the decoder in order: a listener may raise
+
+    def _hand_on(self, bodies: Sequence[bytes], fault: CodecError | None) -> None:
+        """Hand on what these bodies hold, then the fault behind them; from a long one on, once that is understood."""
+        for place, body in enumerate(bodies):
+            if len(body) > LONG_BYTES:
+                self._hear_aside(body, bodies[place + 1 :], fault)
+                return
+            self._hand(FROM_WORKER.decode(body))
             if not self._readable:  # the listener has closed us
                 return
         if fault is not None:
             raise fault
+
+    def _hand(self, envelope: Any) -> None:
+        if envelope.incarnation not in (0, self._incarnation):
+            claim = f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
+            raise CodecError(claim)
+        self._on_message(envelope.message)
+
+    def _hear_aside(self, body: bytes, rest: Sequence[bytes], fault: CodecError | None) -> None:
+        """Have a long message understood in another thread; until it is, nothing more is read."""
+        self.hearing = True
+        self._loop.remove_reader(self._sock)
+
+        def understand() -> None:
+            understood: Any
+            try:
+                understood = FROM_WORKER.decode(body)
+            except Exception as error:  # noqa: BLE001  it is raised again on the loop
+                understood = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+                self._loop.call_soon_threadsafe(self._understood, understood, rest, fault)
+
+        aside.run(understand)
+
+    def _understood(self, understood: Any, rest: Sequence[bytes], fault: CodecError | None) -> None:
+        """Hand on a long message and what came with its last bytes, and read on."""
+        self.hearing = False
+        try:
+            if self._readable:  # else there was a fault in what we sent meanwhile
+                self._hand_heard(understood, rest, fault)
+        finally:
+            if self._drained is not None:
+                self._drain()
+            elif self._readable and not self.hearing:
+                self._loop.add_reader(self._sock, self._read)
+
+    def _hand_heard(self, understood: Any, rest: Sequence[bytes], fault: CodecError | None) -> None:
+        try:
+            if isinstance(understood, Exception):
+                raise understood
+            self._hand(understood)
+            if self._readable:
+                self._hand_on(rest, fault)
+        except CodecError as error:
+            self._fail(Exit(kind="garbage", detail=str(error)))
 
     def _fail(self, fault: Exit) -> None:
         if self._readable:

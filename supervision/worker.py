@@ -47,7 +47,7 @@ class Worker:
         spec: What the worker was asked to be.
         pid: The process, from ``spawned`` on.
         dead: Set once the kernel says that the process itself is dead, or where it never came to be.
-        ended: True once ``exited`` was reported.
+        ended: Set once ``exited`` was reported.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Worker:
         self.spec = spec
         self.pid: int | None = None
         self.dead = asyncio.Event()
-        self.ended = False
+        self.ended = asyncio.Event()
         self.on_death: Callable[[Worker], None] | None = None
         """Called when the process is seen dead; the backend sets it to expect the burial."""
         self._environ = environ
@@ -82,6 +82,7 @@ class Worker:
         self._spoke = False
         self._asked = False  # from the request to fork it on
         self._doomed = False  # from the first SIGKILL on
+        self._reported = False  # once its end is known, which is reported when all that it said is delivered
         self._timers: list[asyncio.TimerHandle] = []
         self._oom = OomWatch(LEDGER)
         with contextlib.ExitStack() as undo:  # where descriptors run out half-way
@@ -101,10 +102,23 @@ class Worker:
 
     def __repr__(self) -> str:
         """Say in what state it is."""
-        state = "ended" if self.ended else "dead" if self.dead.is_set() else "being killed" if self._doomed else "alive"
+        state = (
+            "ended"
+            if self.ended.is_set()
+            else "dead"
+            if self.dead.is_set()
+            else "being killed"
+            if self._doomed
+            else "alive"
+        )
         return f"<Worker {self.spec.worker} life {self.spec.incarnation} pid {self.pid} {state}>"
 
     # ---------------------------------------------------------------- for the pool
+
+    @property
+    def hearing(self) -> bool:
+        """See ``WorkerProcess.hearing``."""
+        return self._channel.hearing
 
     def send(self, message: ToWorker) -> int:
         """Queue a message; never blocks, goes nowhere once the worker is gone.
@@ -142,7 +156,7 @@ class Worker:
 
     def signal(self, number: int) -> None:
         """Send a signal as an injected fault and leave it at that."""
-        if not self.ended:
+        if not self.ended.is_set():
             if number == signal.SIGCONT:  # whoever stopped it has taken that back
                 self._injected = [sent for sent in self._injected if sent not in STOPPING]
             else:
@@ -248,20 +262,36 @@ class Worker:
         kernel_oom: bool = False,
         backend_lost: str = "",
     ) -> None:
-        if self.ended:
+        if self._reported:
             return
+        self._reported = True
         self.close_far_ends()
         self.dead.set()
         for timer in self._timers:
             timer.cancel()
-        self._channel.drain()
+
+        def conclude() -> None:
+            self._conclude(status, peak_memory_mb, cpu, kernel_oom=kernel_oom, backend_lost=backend_lost)
+
+        self._channel.drain(conclude)
+
+    def _conclude(
+        self,
+        status: int | None,
+        peak_memory_mb: float | None,
+        cpu: float | None,
+        *,
+        kernel_oom: bool,
+        backend_lost: str,
+    ) -> None:
+        """Report the end, once all that it said is delivered."""
         read = self._channel.delivered - linux.unread_bytes(self._theirs.fileno())
         self._theirs.close()
         self._channel.close()
         self._stdout.drain()
         self._stderr.drain()
         self._close_pidfd()
-        self.ended = True
+        self.ended.set()
         self._listener.exited(
             describe(
                 Evidence(

@@ -27,6 +27,7 @@ from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClos
 from understudy.messages.events import RunStarted
 from understudy.messages.policy import OnFailure
 from understudy.metrics import log
+from understudy.supervision import linux
 from understudy.supervision.concealment import conceal, reveal
 from understudy.supervision.connections import report_exhaustion
 from understudy.supervision.descriptors import raise_limit, restore_limit
@@ -60,6 +61,8 @@ the middle of the reactor's work; at Python's default of 5 ms every commit waits
 YOUNG_OBJECTS: Final = 20_000
 """Objects made before Python looks for cycles among them. Events and frames have none, and every look at those of a few
 hundred runs takes time from the reactor."""
+MAPPED_BYTES: Final = 1024 * 1024
+"""Size from which a block of memory goes back to the kernel as soon as it is freed. Values of users may have 15 MB."""
 GRACE: Final = 2.0
 """Seconds that the steps which run when an orchestrator is closed have to end, unless told otherwise."""
 CLOSE_GRACE: Final = 0.2
@@ -200,6 +203,7 @@ class Engine:
             gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
             self._closers.append(partial(gc.set_threshold, *thresholds))
         self._closers.append(partial(restore_limit, raise_limit()))
+        linux.map_blocks_from(MAPPED_BYTES)  # this stays: what was set before cannot be asked for
 
     # ------------------------------------------------------------ what must be ours alone
 

@@ -52,6 +52,36 @@ def test_a_value_that_not_every_reader_takes_is_refused(text: bytes, padding: st
         FROM_WORKER.decode(frame(text + padding.encode()))
 
 
+BEFORE = {
+    "a long text": b'"' + b"x" * 100_000 + b'"',
+    "a text of many escapes": b'"' + rb"\n\"" * 50_000 + b'"',
+    "a long text of digits": b'"' + b"0" * 3_000_000 + b'"',
+    "surrogate pairs": b'"' + rb"\ud83d\ude00" * 50_000 + b'"',
+    "many texts": b",".join([b'"1e999"'] * 20_000),
+    "many numbers": b",".join([b"1e+300, 0e0001"] * 20_000),
+    "much space": b"0" + b" " * 100_000,
+}
+"""What is looked through in pieces."""
+
+
+@pytest.mark.parametrize("text", [b"1", b'"NaN 1e999"', rb'"\ud83d\ude00"', b"9" * 4300])
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+def test_what_is_fair_is_taken_wherever_it_stands(before: bytes, text: bytes) -> None:
+    whole = b"[" + before + b"," + text + b"," + before + b"]"
+    message: Any = FROM_WORKER.decode(frame(whole)).message
+    assert message.result.text == whole
+
+
+@pytest.mark.parametrize(
+    "text", [b"1e999", b"[18.0e+307]", b"9" * 400 + b".0", b"9" * 5000, rb'"\ud800"', rb'"\udc00"']
+)
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
+def test_what_is_faulty_is_refused_wherever_it_stands(before: bytes, text: bytes) -> None:
+    for whole in (b"[" + before + b"," + text + b"," + before + b"]", b"[" + before + b"," + text + b"]"):
+        with pytest.raises(UnknownMessage):
+            FROM_WORKER.decode(frame(whole))
+
+
 FAIR = {
     "words": b'["NaN", "1e999", "Infinity", "0e1234567"]',
     "a pair of surrogates": rb'"\ud83d\ude00 \\ud800"',

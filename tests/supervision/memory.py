@@ -101,6 +101,8 @@ class MemoryWorker:
         """Whether it ends when told to stop."""
         self.prompt = True
         """Whether a kill is confirmed at once."""
+        self.hearing = False
+        """Whether its heartbeats wait behind a long message."""
         self.reading = True
         """Whether it reads what it is sent."""
         self.read = 0

@@ -4,17 +4,19 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.supervision.harness import Life, Scene, born
+from tests.supervision.harness import BACKENDS, Life, Scene, born
 from tests.support import eventually
+from understudy.messages.codec import FROM_WORKER, HEADER
 from understudy.messages.failures import Exit
 from understudy.messages.frames import Completed, Ready, Stop
+from understudy.messages.json_text import plain
 from understudy.messages.policy import Limits
 from understudy.supervision import transport
 from understudy.supervision.capture import LINES_PER_SECOND, TAIL_BYTES
@@ -92,6 +94,103 @@ def test_a_result_sent_before_death_is_delivered(scene: Scene) -> None:
         end = await life.end_by("answer_and_die", "last")
         assert end.signal == "SIGKILL"
         assert [m.result for m in life.heard.messages if isinstance(m, Completed)] == ["done"]
+
+    scene.run(story())
+
+
+LONG = [{} for _ in range(400_000)]
+"""1.2 MB of text that takes a while to be understood."""
+
+
+def said(life: Life, token: str) -> list[Any]:
+    """Give the answers that were heard, the long one by its length."""
+    answers = [plain(m.result) for m in life.heard.messages if isinstance(m, Completed) and m.token == token]
+    return [len(answer) if isinstance(answer, list) else answer for answer in answers]
+
+
+def test_a_long_message_is_delivered_before_what_follows_it_and_before_the_end(scene: Scene) -> None:
+    async def story() -> None:
+        for _ in range(5):
+            life = await born(scene.backend)
+            end = await life.end_by("answer_at_length", ["a", LONG, "die"])
+            assert end.signal == "SIGKILL"
+            assert said(life, "a") == [len(LONG), 0, 1, 2]
+
+    scene.run(story())
+
+
+def test_messages_behind_a_long_one_keep_their_order_in_a_life_that_goes_on(scene: Scene) -> None:
+    async def story() -> None:
+        life = await born(scene.backend)
+        tokens = [life.tell("answer_at_length", [f"long-{number}", LONG, "live"]) for number in range(4)]
+        await life.heard.result(tokens[-1])
+        for number in range(4):
+            assert said(life, f"long-{number}") == [len(LONG), 0, 1, 2]
+        assert not life.worker.hearing
+        await life.end_by("leave", 0)
+
+    scene.run(story())
+
+
+def test_a_long_message_that_is_none_ends_the_life_and_nothing_behind_it_is_heard(scene: Scene) -> None:
+    async def story() -> None:
+        life = await born(scene.backend)
+        end = await life.end_by("answer_at_length", ["a", LONG, "garbage"])
+        assert end.kind == "garbage"
+        assert said(life, "a") == []
+
+    scene.run(story())
+
+
+def test_what_comes_between_a_long_message_and_a_fault_is_heard(scene: Scene) -> None:
+    async def story() -> None:
+        life = await born(scene.backend)
+        end = await life.end_by("answer_at_length", ["a", LONG, "fault"])
+        assert end.kind == "garbage"
+        assert said(life, "a") == [len(LONG), 0, 1, 2]
+
+    scene.run(story())
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_a_backend_is_closed_once_all_that_was_said_is_delivered(kind: str, make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene(kind)
+
+    async def story() -> None:
+        lives = [await born(scene.backend, number) for number in (1, 2, 3)]
+        for life in lives:
+            life.tell("answer_at_length", ["a", LONG, "live"])
+        while not any(life.worker.hearing for life in lives):  # noqa: ASYNC110  it announces itself in no other way
+            await asyncio.sleep(0)
+        await scene.backend.close()
+        assert all(life.heard.end.done() for life in lives)
+        assert not any(life.worker.hearing for life in lives)
+
+    scene.run(story())
+
+
+def test_the_loop_goes_on_while_a_long_message_is_understood(scene: Scene) -> None:
+    """The longest gap is compared with the time that the same takes on the spot, on a machine as busy as it is."""
+
+    async def story() -> None:
+        life = await born(scene.backend)
+        value = [{} for _ in range(5_000_000)]
+        body = FROM_WORKER.encode(Completed(token="a", result=value, duration=0.0))[HEADER.size :]
+        begun = time.perf_counter()
+        FROM_WORKER.decode(body)
+        on_the_spot = time.perf_counter() - begun
+        life.tell("repeat", ["{}", 5_000_000])
+        gaps: list[float] = []
+        last = time.perf_counter()
+        while not any(isinstance(m, Completed) for m in life.heard.messages):
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            if life.worker.hearing:
+                gaps.append(now - last)
+            last = now
+        assert len(gaps) > 5, "it was understood in another thread"
+        assert max(gaps) < on_the_spot / 2
+        await life.end_by("leave", 0)
 
     scene.run(story())
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import json
 import os
 import re
 import signal
@@ -174,6 +175,26 @@ def kill_self(_: socket.socket, number: Any) -> Any:
 def answer_and_die(connection: socket.socket, token: Any) -> Any:
     connection.sendall(FROM_WORKER.encode(Completed(token=token, result="done", duration=0.0)))
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@_command
+def repeat(_: socket.socket, given: Any) -> Any:
+    """Give a list of as many as are asked for of what a text stands for."""
+    text, count = given
+    return [json.loads(text)] * count
+
+
+@_command
+def answer_at_length(connection: socket.socket, given: Any) -> Any:
+    """Say something long, then short things, and die or go on; what of it may not be a message is the test's choice."""
+    token, text, ending = given
+    long = FROM_WORKER.encode(Completed(token=token, result=text, duration=0.0))
+    if ending == "garbage":
+        long = long[:-1] + b"}"  # no JSON any more
+    short = b"".join(FROM_WORKER.encode(Completed(token=token, result=number, duration=0.0)) for number in range(3))
+    connection.sendall(long + short + (b"\xff" * 100 if ending == "fault" else b""))
+    if ending == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @_command
