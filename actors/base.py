@@ -85,9 +85,13 @@ class WorkerActor(pykka.Actor):
 
     @override
     def on_start(self) -> None:
-        """Say that work is welcome."""
+        """Say that work is welcome, once everything is prepared for it."""
+        self.prepare()
         self.channel.start()
         self.channel.send(Ready())
+
+    def prepare(self) -> None:
+        """Do what is to be done before the first attempt, while this process has one thread; nothing by default."""
 
     @override
     def on_receive(self, message: ToWorker) -> None:

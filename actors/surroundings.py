@@ -192,7 +192,11 @@ class Surroundings:
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
-        """Remember everything. Called once the worker has started whatever threads it has itself."""
+        """Remember everything. Called before the worker starts its second thread.
+
+        Where two threads share the table of descriptors, Linux lets the first high number wait until every processor
+        has passed through the scheduler, which takes some ten milliseconds on a busy machine.
+        """
         self._reads = [setting.read for setting in SETTINGS]
         self._before = [copy(read()) for read in self._reads]
         self._threads = threading.enumerate()

@@ -57,9 +57,8 @@ class FunctionActor(WorkerActor):
         self._helpers = _Helpers()
 
     @override
-    def on_start(self) -> None:
-        """Say that work is welcome, and remember what every attempt is to find."""
-        super().on_start()
+    def prepare(self) -> None:
+        """Remember what every attempt is to find."""
         self._surroundings = Surroundings(self.spec)
 
     def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -72,7 +72,7 @@ class Channel:
         self._drained: Callable[[], None] | None = None  # to be called once all that had arrived is delivered
         self._closed = False
         self._faulty = False
-        loop.add_reader(sock, self._read)
+        loop.add_reader(sock, self._receive)
 
     def send(self, message: ToWorker) -> int:
         """Queue a message; it goes nowhere once the channel is closed or has had a fault.
@@ -139,9 +139,6 @@ class Channel:
         if not self._waiting:
             self._loop.remove_writer(self._sock)
 
-    def _read(self) -> None:
-        self._receive()
-
     def _receive(self) -> bool:
         """Take one piece and deliver the messages it completes; say whether there may be more."""
         try:
@@ -177,17 +174,17 @@ class Channel:
             if len(body) > LONG_BYTES:
                 self._hear_aside(body, bodies[place + 1 :], fault)
                 return
-            self._hand(FROM_WORKER.decode(body))
+            envelope: Any = FROM_WORKER.decode(body)
+            if envelope.incarnation not in (0, self._incarnation):
+                raise CodecError(self._strange(envelope))
+            self._on_message(envelope.message)
             if not self._readable:  # the listener has closed us
                 return
         if fault is not None:
             raise fault
 
-    def _hand(self, envelope: Any) -> None:
-        if envelope.incarnation not in (0, self._incarnation):
-            claim = f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
-            raise CodecError(claim)
-        self._on_message(envelope.message)
+    def _strange(self, envelope: Any) -> str:
+        return f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
 
     def _hear_aside(self, body: bytes, rest: Sequence[bytes], fault: CodecError | None) -> None:
         """Have a long message understood in another thread; until it is, nothing more is read."""
@@ -215,13 +212,15 @@ class Channel:
             if self._drained is not None:
                 self._drain()
             elif self._readable and not self.hearing:
-                self._loop.add_reader(self._sock, self._read)
+                self._loop.add_reader(self._sock, self._receive)
 
     def _hand_heard(self, understood: Any, rest: Sequence[bytes], fault: CodecError | None) -> None:
         try:
             if isinstance(understood, Exception):
                 raise understood
-            self._hand(understood)
+            if understood.incarnation not in (0, self._incarnation):
+                raise CodecError(self._strange(understood))
+            self._on_message(understood.message)
             if self._readable:
                 self._hand_on(rest, fault)
         except CodecError as error:
