@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from understudy.messages.base import Json, Message
+from understudy.messages.base import Frame, Json
 from understudy.messages.failures import Fault
 from understudy.messages.policy import Budget, Limits, OnFailure
 
@@ -22,14 +22,14 @@ __all__ = [
 ]
 
 
-class DescribeApp(Message):
+class DescribeApp(Frame):
     """Ask for the manifest of the app this worker has loaded."""
 
     type: Literal["app.describe"] = "app.describe"
     id: str
 
 
-class CheckMessage(Message):
+class CheckMessage(Frame):
     """Ask whether a message fits a session's handler."""
 
     type: Literal["message.check"] = "message.check"
@@ -40,7 +40,7 @@ class CheckMessage(Message):
     value: Json
 
 
-class CheckSignal(Message):
+class CheckSignal(Frame):
     """Ask whether anything in the app could take a message to one of its runs."""
 
     type: Literal["signal.check"] = "signal.check"
@@ -50,7 +50,7 @@ class CheckSignal(Message):
     value: Json
 
 
-class CheckArguments(Message):
+class CheckArguments(Frame):
     """Ask whether arguments fit a workflow's signature."""
 
     type: Literal["arguments.check"] = "arguments.check"
@@ -61,7 +61,7 @@ class CheckArguments(Message):
     """Which of the workflows of that name; None for the newest."""
 
 
-class CheckResult(Message):
+class CheckResult(Frame):
     """Ask whether a value could be the result of a step."""
 
     type: Literal["result.check"] = "result.check"
@@ -71,7 +71,7 @@ class CheckResult(Message):
     value: Json
 
 
-class Definition(Message):
+class Definition(Frame):
     """One decorated thing of an app."""
 
     name: str
@@ -88,7 +88,7 @@ class Definition(Message):
     """Of a workflow: changes with its code, and with the steps that it can reach."""
 
 
-class AppDescribed(Message):
+class AppDescribed(Frame):
     """The manifest of an app: what it defines."""
 
     type: Literal["app.described"] = "app.described"
@@ -98,7 +98,7 @@ class AppDescribed(Message):
     """Why it cannot be described."""
 
 
-class ArgumentsChecked(Message):
+class ArgumentsChecked(Frame):
     """The answer to ``CheckArguments``: the arguments by name, defaults filled in, or all that is wrong with them."""
 
     type: Literal["arguments.checked"] = "arguments.checked"
@@ -113,7 +113,7 @@ class ArgumentsChecked(Message):
     """The workflow's."""
 
 
-class ResultChecked(Message):
+class ResultChecked(Frame):
     """The answer to ``CheckResult``: the value in its normal form, or all that is wrong with it."""
 
     type: Literal["result.checked"] = "result.checked"
@@ -122,7 +122,7 @@ class ResultChecked(Message):
     faults: tuple[Fault, ...] = ()
 
 
-class MessageChecked(Message):
+class MessageChecked(Frame):
     """The answer to ``CheckMessage`` and ``CheckSignal``: the message in its normal form, or what is wrong with it."""
 
     type: Literal["message.checked"] = "message.checked"

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, Val
 from pydantic_core import CoreSchema, core_schema
 
 from understudy.messages.json_text import JsonText, Value, plain, sealed
+from understudy.messages.scanning import refuse_infinite
 
 
 class Handed(list[JsonText]):
@@ -25,10 +26,18 @@ MARK: Final = f"value {token_hex(16)}"
 
 
 class _Bare:
-    """Takes a value as it is. What JSON was read from is JSON, and what is none fails when it is written."""
+    """Takes a value as it is, but for numbers that are not finite. What is no JSON fails when it is written."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.any_schema()
+        bare = core_schema.no_info_after_validator_function(_finite, core_schema.any_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.nullable_schema(bare), python_schema=core_schema.any_schema()
+        )
+
+
+def _finite(value: Any) -> Any:
+    refuse_infinite(value)
+    return value
 
 
 class Carried:
@@ -36,7 +45,9 @@ class Carried:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.json_or_python_schema(
-            json_schema=core_schema.with_info_after_validator_function(_received, core_schema.any_schema()),
+            json_schema=core_schema.nullable_schema(
+                core_schema.with_info_after_validator_function(_received, core_schema.any_schema())
+            ),
             python_schema=core_schema.union_schema(
                 [
                     core_schema.is_instance_schema(JsonText),  # nearly always, and no code of ours runs
@@ -46,7 +57,7 @@ class Carried:
                 mode="left_to_right",
             ),
             serialization=core_schema.plain_serializer_function_ser_schema(
-                _written, info_arg=True, return_schema=core_schema.any_schema()
+                _written, info_arg=True, return_schema=core_schema.any_schema(), when_used="unless-none"
             ),
         )
 
@@ -54,7 +65,7 @@ class Carried:
 def _received(value: Any, info: ValidationInfo) -> Value:
     """Take a value out of JSON: the one that a number stands for, or a whole one where values are part of the JSON."""
     handed = info.context
-    if value is None or not isinstance(handed, Handed):
+    if not isinstance(handed, Handed):
         return sealed(value)
     if type(value) is not int or not 0 <= value < len(handed):
         msg = "a value is not where it should be"
@@ -63,8 +74,6 @@ def _received(value: Any, info: ValidationInfo) -> Value:
 
 
 def _written(value: Value, info: core_schema.SerializationInfo) -> Any:
-    if value is None:
-        return None
     values = info.context
     if not isinstance(values, (Handed, Spliced)):
         return plain(value)
@@ -96,6 +105,12 @@ class Message(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, extra="forbid", strict=True, ser_json_inf_nan="constants"
     )
+
+
+class Frame(Message):
+    """A message between the orchestrator and a worker. Its own numbers are finite."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
 
 
 class Event(Message):

@@ -45,11 +45,15 @@ class Codec(Generic[M]):
         union: The tagged union, as ``Annotated[A | B, Field(discriminator="type")]``.
         max_bytes: Largest body in bytes, header left out.
         looks: Whether received numbers and values are looked at. What goes to workers was, by the orchestrator.
+        finite: Whether the messages refuse by themselves numbers that are not finite.
     """
 
-    def __init__(self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, looks: bool = True) -> None:
+    def __init__(
+        self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, looks: bool = True, finite: bool = False
+    ) -> None:
         """Build the validator once; it is used for every frame."""
         self._looks = looks
+        self._looks_at_numbers = looks and not finite
         self._adapter: TypeAdapter[Envelope[M]] = TypeAdapter(Envelope[union])  # pyright: ignore[reportInvalidTypeForm]  made at run time
         self.max_bytes = max_bytes
 
@@ -89,13 +93,13 @@ class Codec(Generic[M]):
             UnknownMessage: The bytes are no JSON, of no known type, or do not fit the type they name.
         """
         head, *texts = body.split(_BETWEEN)
-        if head.count(b"[") + head.count(b"{") > _MOST_BRACKETS:
+        if len(head) > _MOST_BRACKETS and head.count(b"[") + head.count(b"{") > _MOST_BRACKETS:
             msg = f"a message has more than {_MOST_BRACKETS} parts beside its values"
             raise UnknownMessage(msg)
         try:
-            if self._looks:
+            if self._looks_at_numbers:
                 check_numbers(head)
-            values = Handed([_received(text) for text in texts] if self._looks else map(_seen, texts))
+            values = Handed([JsonText(normal(text) if self._looks else text, checked=True) for text in texts])
         except ValueError as error:
             msg = f"a message is no JSON: {error}"
             raise UnknownMessage(msg) from error
@@ -136,19 +140,6 @@ def _check(value: JsonText) -> None:
     """
     check_written(value.text)
     value.checked = True
-
-
-def _received(text: bytes) -> JsonText:
-    """Give a value that another process has sent, written as this package writes it where it is not too long for that.
-
-    Raises:
-        ValueError: It is no JSON, or not for every reader.
-    """
-    return JsonText(normal(text), checked=True)
-
-
-def _seen(text: bytes) -> JsonText:
-    return JsonText(text, checked=True)
 
 
 class FrameDecoder:
@@ -200,7 +191,7 @@ class FrameDecoder:
 
 
 TO_WORKER: Final[Codec[Any]] = Codec(ToWorker, looks=False)
-FROM_WORKER: Final[Codec[Any]] = Codec(FromWorker)
+FROM_WORKER: Final[Codec[Any]] = Codec(FromWorker, finite=True)
 COMMANDS: Final[Codec[Any]] = Codec(Command)
 REPLIES: Final[Codec[Any]] = Codec(Reply)
 
@@ -236,6 +227,8 @@ def spliced(message: BaseModel) -> bytes:
     check_written(body)
     if not values:
         return body
+    if len(values) == 1 and values[0].checked:
+        return body.replace(_MARK, values[0].text, 1)
     first, *rest = body.split(_MARK)
     assert len(rest) == len(values), "each value has left one mark, and nobody else can"
     parts = [first]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from understudy.messages.app_frames import *
-from understudy.messages.base import Json, Message
+from understudy.messages.base import Frame, Json
 from understudy.messages.failures import Failure
 from understudy.messages.policy import Limits, WorkerKind
 from understudy.messages.program_frames import *
@@ -13,7 +13,7 @@ from understudy.messages.program_frames import *
 # ---------------------------------------------------------------- orchestrator to worker
 
 
-class Execute(Message):
+class Execute(Frame):
     """Run one attempt of a tool or model step."""
 
     type: Literal["execute"] = "execute"
@@ -32,7 +32,7 @@ class Execute(Message):
     """For model steps: what was wrong with earlier answers."""
 
 
-class Evaluate(Message):
+class Evaluate(Frame):
     """Judge one result."""
 
     type: Literal["evaluate"] = "evaluate"
@@ -50,14 +50,14 @@ class Evaluate(Message):
     """The arguments of the call that gave the result."""
 
 
-class Abort(Message):
+class Abort(Frame):
     """Stop working on one token, if it is still running; nobody waits for it. Cooperative: only async code hears it."""
 
     type: Literal["abort"] = "abort"
     token: str
 
 
-class Environment(Message):
+class Environment(Frame):
     """The first message to a worker whose pool, or tool, was given variables by name. Set before its actor starts."""
 
     type: Literal["environment"] = "environment"
@@ -65,7 +65,7 @@ class Environment(Message):
     """Values by name; a byte of a value is the character with its number, as values need not be UTF-8."""
 
 
-class Stop(Message):
+class Stop(Frame):
     """Finish what is running and end the process."""
 
     type: Literal["stop"] = "stop"
@@ -91,13 +91,13 @@ ToWorker: TypeAlias = Annotated[
 # ---------------------------------------------------------------- worker to orchestrator
 
 
-class Ready(Message):
+class Ready(Frame):
     """The worker has started its actor and takes work."""
 
     type: Literal["ready"] = "ready"
 
 
-class Heartbeat(Message):
+class Heartbeat(Frame):
     """The worker's reader thread runs. ``busy`` is how many seconds one turn or answer has held the loop, else 0."""
 
     type: Literal["heartbeat"] = "heartbeat"
@@ -106,7 +106,7 @@ class Heartbeat(Message):
     """The run whose turn it is, or the question that is being answered."""
 
 
-class Progress(Message):
+class Progress(Frame):
     """A step says how far it is."""
 
     type: Literal["progress"] = "progress"
@@ -114,7 +114,7 @@ class Progress(Message):
     detail: Json = None
 
 
-class Completed(Message):
+class Completed(Frame):
     """An attempt gave a result."""
 
     type: Literal["completed"] = "completed"
@@ -126,7 +126,7 @@ class Completed(Message):
     """What the attempt left behind that the worker cannot put back. It is replaced before it gets other work."""
 
 
-class Failed(Message):
+class Failed(Frame):
     """An attempt raised, or gave something that is no result."""
 
     type: Literal["failed"] = "failed"
@@ -138,7 +138,7 @@ class Failed(Message):
     """What the attempt left behind that the worker cannot put back. It is replaced before it gets other work."""
 
 
-class Judged(Message):
+class Judged(Frame):
     """An evaluator has looked at a result."""
 
     type: Literal["judged"] = "judged"
@@ -170,7 +170,7 @@ FromWorker: TypeAlias = Annotated[
 ]
 
 
-class WorkerSpec(Message):
+class WorkerSpec(Frame):
     """Everything a fresh worker process must know to become one. Sent by the orchestrator through the zygote."""
 
     worker: str

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from understudy.messages.base import Json, Message
+from understudy.messages.base import Frame, Json
 from understudy.messages.differences import FORM, Difference
 from understudy.messages.failures import Failure
 from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-class Resolution(Message):
+class Resolution(Frame):
     """The recorded outcome of something the program awaits. Delivered in journal order, one per loop turn."""
 
     key: str
@@ -54,7 +54,7 @@ class Resolution(Message):
     """For ``failure`` of a child: its step whose failure ended it, and that step's attempts."""
 
 
-class SessionTurn(Message):
+class SessionTurn(Frame):
     """One message for a session's handler, and the state it begins with."""
 
     number: int
@@ -65,7 +65,7 @@ class SessionTurn(Message):
     """None before the session's first turn has ended."""
 
 
-class StartProgram(Message):
+class StartProgram(Frame):
     """Run a workflow, feeding it what is recorded already."""
 
     type: Literal["program.start"] = "program.start"
@@ -110,7 +110,7 @@ class StartProgram(Message):
         return self.following == 0
 
 
-class Resolve(Message):
+class Resolve(Frame):
     """One more outcome for a program that runs in this worker."""
 
     type: Literal["program.resolve"] = "program.resolve"
@@ -118,14 +118,14 @@ class Resolve(Message):
     resolution: Resolution
 
 
-class EndProgram(Message):
+class EndProgram(Frame):
     """Forget a program at once: its run has ended, is parked, or goes on elsewhere."""
 
     type: Literal["program.end"] = "program.end"
     run_id: str
 
 
-class ScheduleStep(Message):
+class ScheduleStep(Frame):
     """The program awaits a step."""
 
     type: Literal["schedule.step"] = "schedule.step"
@@ -137,7 +137,7 @@ class ScheduleStep(Message):
     options: StepOptions
 
 
-class ScheduleTimer(Message):
+class ScheduleTimer(Frame):
     """The program awaits a moment ``seconds`` from now."""
 
     type: Literal["schedule.timer"] = "schedule.timer"
@@ -145,7 +145,7 @@ class ScheduleTimer(Message):
     seconds: float
 
 
-class ScheduleReceive(Message):
+class ScheduleReceive(Frame):
     """The program awaits a message of one type."""
 
     type: Literal["schedule.receive"] = "schedule.receive"
@@ -153,7 +153,7 @@ class ScheduleReceive(Message):
     name: str
 
 
-class RefuseMessage(Message):
+class RefuseMessage(Frame):
     """The program cannot read the message that this key was given."""
 
     type: Literal["refuse.message"] = "refuse.message"
@@ -161,7 +161,7 @@ class RefuseMessage(Message):
     reason: str
 
 
-class ScheduleApproval(Message):
+class ScheduleApproval(Frame):
     """The program awaits a person's decision."""
 
     type: Literal["schedule.approval"] = "schedule.approval"
@@ -170,7 +170,7 @@ class ScheduleApproval(Message):
     args: Json
 
 
-class EmitValue(Message):
+class EmitValue(Frame):
     """The program adds a value to a stream. It does not wait for an answer."""
 
     type: Literal["emit"] = "emit"
@@ -182,13 +182,13 @@ class EmitValue(Message):
     value: Json
 
 
-class AwaitWriting(Message):
+class AwaitWriting(Frame):
     """The program emits nothing more until all it has asked for so far is on the disk. Not recorded."""
 
     type: Literal["await.writing"] = "await.writing"
 
 
-class SendMessage(Message):
+class SendMessage(Frame):
     """The program sends a message to another run or session. Nothing comes back."""
 
     type: Literal["send.message"] = "send.message"
@@ -199,7 +199,7 @@ class SendMessage(Message):
     on_failure: OnFailure = "continue"
 
 
-class ScheduleChild(Message):
+class ScheduleChild(Frame):
     """The program awaits a run of another workflow of its app."""
 
     type: Literal["schedule.child"] = "schedule.child"
@@ -211,21 +211,21 @@ class ScheduleChild(Message):
     budget: Budget | None = None
 
 
-class Withdraw(Message):
+class Withdraw(Frame):
     """The program no longer awaits this key: its task was cancelled."""
 
     type: Literal["withdraw"] = "withdraw"
     key: str
 
 
-class Return(Message):
+class Return(Frame):
     """The workflow returned."""
 
     type: Literal["return"] = "return"
     result: Json
 
 
-class Raise(Message):
+class Raise(Frame):
     """The workflow raised, ``cancelled`` where that was a cancellation it was asked for."""
 
     type: Literal["raise"] = "raise"
@@ -238,14 +238,14 @@ class Raise(Message):
     """Whether the session stops here: its policy for messages that it cannot deal with."""
 
 
-class Halt(Message):
+class Halt(Frame):
     """The program cannot begin before a person has mended something; the reason says what."""
 
     type: Literal["halt"] = "halt"
     reason: str
 
 
-class Diverge(Message):
+class Diverge(Frame):
     """The program asked for something else than the journal holds, so it cannot be fed from it."""
 
     type: Literal["diverge"] = "diverge"
@@ -273,7 +273,7 @@ ProgramCommand: TypeAlias = Annotated[
 ]
 
 
-class Turn(Message):
+class Turn(Frame):
     """A program ran from one resolution until nothing in it was ready, and this is all that it asked for.
 
     Exactly one turn answers each ``StartProgram`` and each resolution that is not part of its history, so the

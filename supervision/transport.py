@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from understudy.messages.errors import CodecError
@@ -176,15 +176,16 @@ class Channel:
                 return
             envelope: Any = FROM_WORKER.decode(body)
             if envelope.incarnation not in (0, self._incarnation):
-                raise CodecError(self._strange(envelope))
+                self._refuse(envelope)
             self._on_message(envelope.message)
             if not self._readable:  # the listener has closed us
                 return
         if fault is not None:
             raise fault
 
-    def _strange(self, envelope: Any) -> str:
-        return f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
+    def _refuse(self, envelope: Any) -> NoReturn:
+        claim = f"a message claims to come from life {envelope.incarnation}; this is life {self._incarnation}"
+        raise CodecError(claim)
 
     def _hear_aside(self, body: bytes, rest: Sequence[bytes], fault: CodecError | None) -> None:
         """Have a long message understood in another thread; until it is, nothing more is read."""
@@ -219,7 +220,7 @@ class Channel:
             if isinstance(understood, Exception):
                 raise understood
             if understood.incarnation not in (0, self._incarnation):
-                raise CodecError(self._strange(understood))
+                self._refuse(understood)
             self._on_message(understood.message)
             if self._readable:
                 self._hand_on(rest, fault)

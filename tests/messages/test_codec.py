@@ -25,7 +25,7 @@ from understudy.messages.codec import (
 from understudy.messages.commands import CancelRun, Command, Reply, StartRun
 from understudy.messages.envelope import MAX_FRAME_BYTES
 from understudy.messages.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from understudy.messages.events import AnyEvent, RunCompleted
+from understudy.messages.events import AnyEvent, RunCompleted, StepScheduled
 from understudy.messages.frames import Completed, FromWorker, Heartbeat, ToWorker
 
 UNIONS = [(COMMANDS, Command), (REPLIES, Reply), (TO_WORKER, ToWorker), (FROM_WORKER, FromWorker)]
@@ -187,6 +187,10 @@ FAULTY = {
     "infinity": '{"type":"progress","token":"t","detail":[Infinity]}',
     "minus infinity": '{"type":"progress","token":"t","detail":{"a":-Infinity}}',
     "a number that becomes infinite": '{"type":"progress","token":"t","detail":1e999}',
+    "an infinite duration": '{"type":"completed","token":"t","result":null,"duration":1e999,"usage":{}}',
+    "an infinite amount": '{"type":"completed","token":"t","result":null,"duration":1.0,"usage":{"tokens":1e999}}',
+    "what a model said, with an infinite number": '{"type":"failed","token":"t","duration":1.0,"usage":{},'
+    '"failure":{"outcome":"error","message":"","raw":{"logprob":-1e999}}}',
     "an infinite field": f'{{{BEAT},"busy":1e999}}',
     "a lone high surrogate": '{"type":"progress","token":"t","detail":"\\ud800"}',
     "a lone low surrogate": '{"type":"progress","token":"\\udc00"}',
@@ -296,3 +300,21 @@ def test_a_message_is_frozen_and_closed() -> None:
 def test_the_body_of_a_frame_is_plain_json() -> None:
     body = COMMANDS.encode(CancelRun(run_id="r"))[HEADER.size :]
     assert json.loads(body)["message"] == {"type": "run.cancel", "run_id": "r", "reason": None, "within": None}
+
+
+def test_an_infinite_number_deep_in_what_a_worker_asks_for_gets_no_further_than_its_event() -> None:
+    step = {"type": "schedule.step", "key": "k", "name": "n", "kind": "tool", "step": "m:n", "arguments": None}
+    options = {"retry": {"initial": 1.0, "max_delay": "FAR"}}
+    turn = json.dumps({"type": "program.turn", "run_id": "r", "commands": [{**step, "options": options}]})
+    command = FROM_WORKER.decode(wrapped(turn.replace('"FAR"', "1e999"))).message.commands[0]
+    event = StepScheduled(
+        at=1.0,
+        key=command.key,
+        name=command.name,
+        kind=command.kind,
+        step=command.step,
+        arguments=command.arguments,
+        options=command.options,
+    )
+    with pytest.raises(CodecError, match="JSON cannot carry"):
+        encode_event(event)
