@@ -119,7 +119,7 @@ class Reader:
             if not isinstance(stored, bytes) or (head is not None and link(head, found, body) != stored):
                 raise damaged_event(self._path, run_id, found, "it is not what was written")
             seq, head = found, stored
-        for line, _ in lines_of(lines) if whole else ():
+        for line in lines if whole else ():
             last_seq, last_head = line[LAST_SEQ], line[HEAD]
             if seq < last_seq:
                 raise damaged_event(self._path, run_id, seq + 1, "it is missing")
@@ -148,12 +148,15 @@ class Reader:
     def run(self, run_id: str) -> RunRow | None:
         """See ``Journal.run``."""
         with self.connection() as connection:
-            rows = connection.execute(f"{RAW_LINES} WHERE id = ?", (run_id,)).fetchall()
+            try:
+                rows = connection.execute(f"{LINES} WHERE id = ?", (run_id,)).fetchall()
+            except UnicodeDecodeError:  # in one of its texts
+                raise damaged_line(self._path, run_id) from None
             # Its place among the ids may be what is damaged: that of its events is found by itself.
             if not rows and connection.execute(FIRST, (run_id,)).fetchone():
                 raise damaged_line(self._path, run_id)
-        for line, good in lines_of(rows):
-            if not good:
+        for *line, seal in rows:
+            if seal_of(line) != seal:
                 raise damaged_line(self._path, run_id)
             return RunRow(*line[:COLUMNS])
         return None
