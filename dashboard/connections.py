@@ -51,8 +51,9 @@ class LimitedProtocol(H11Protocol):
     def handle_events(self) -> None:
         super().handle_events()
         cycle: Any = self.cycle
-        if cycle is not None:
-            cycle.scope[ABORT] = self.transport.abort
+        if cycle is None:
+            return
+        cycle.scope[ABORT] = self.transport.abort
         if not self._is_idle() and not cycle.more_body and not self.transport.is_closing():
             self.limit.start(self)
 
