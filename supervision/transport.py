@@ -26,6 +26,9 @@ LONG_BYTES: Final = 256 * 1024
 """A longer message is understood in another thread. One of this length takes about 4 ms."""
 HIGH_WATER_BYTES: Final = 64 * 1024 * 1024
 """How much may wait for a worker that does not read. Four times the longest message."""
+UNREAD_SECONDS: Final = 10.0
+"""How long a worker for which more than that waits may leave all of it unread. One that reads is given all there is: a
+run of many large results needs them all when its program is replayed."""
 
 
 class Channel:
@@ -67,6 +70,7 @@ class Channel:
         self.delivered = 0
         self._written = 0  # bytes of all messages so far
         self._waiting = bytearray()  # what the kernel has not taken yet
+        self._taken_at = 0.0  # when it took something last, or the first of what waits came to wait
         self._readable = True  # False from the end or the first fault on
         self.hearing = False
         self._drained: Callable[[], None] | None = None  # to be called once all that had arrived is delivered
@@ -90,12 +94,13 @@ class Channel:
             return self._written
         if self._waiting:
             self._waiting += frame
-            if len(self._waiting) > HIGH_WATER_BYTES:
+            if len(self._waiting) > HIGH_WATER_BYTES and self._loop.time() - self._taken_at > UNREAD_SECONDS:
                 self._fail(Exit(kind="hung", detail=f"it left {len(self._waiting)} bytes of messages unread"))
             return self._written
         sent = self._push(frame)
         if sent < len(frame):
             self._waiting += memoryview(frame)[sent:]
+            self._taken_at = self._loop.time()
             self._loop.add_writer(self._sock, self._write)
         return self._written
 
@@ -135,7 +140,9 @@ class Channel:
         return sent
 
     def _write(self) -> None:
-        del self._waiting[: self._push(self._waiting)]
+        if taken := self._push(self._waiting):
+            del self._waiting[:taken]
+            self._taken_at = self._loop.time()
         if not self._waiting:
             self._loop.remove_writer(self._sock)
 

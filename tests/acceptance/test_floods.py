@@ -17,7 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance.apps import flooding
 from tests.support import eventually
+from understudy import Orchestrator
+from understudy.messages.events import ProgramEnded
+from understudy.supervision import transport
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SCRIPT = Path(__file__).with_name("flooded.py")
@@ -156,6 +160,20 @@ def test_readers_who_do_not_read_hold_little_and_lose_it_to_one_who_does(flooded
     assert peak < 1300
     whole = [_ends_well(asking) for asking in stuck]
     assert not all(whole), "somebody has lost the part that was not read"
+
+
+def test_a_program_gets_more_large_results_at_once_than_may_wait_for_one_that_does_not_read(tmp_path: Path) -> None:
+    assert STEPS * LENGTH > transport.HIGH_WATER_BYTES
+    journal = str(tmp_path / "journal.db")
+    with Orchestrator(journal) as orchestrator:
+        run = orchestrator.start(flooding.gathered, STEPS, LENGTH, id="r")
+        assert eventually(lambda: run.status == "waiting", 120)
+    with Orchestrator(journal) as orchestrator:  # where the program is given all of it once more
+        run = orchestrator.get("r")
+        run.signal(flooding.Go())
+        assert run.result(120) == STEPS * LENGTH
+        ends = [stored.event for stored in run.events() if isinstance(stored.event, ProgramEnded)]
+    assert not any(end.charged for end in ends)
 
 
 def _ends_well(asking: socket.socket) -> bool:

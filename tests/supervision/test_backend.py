@@ -394,6 +394,7 @@ def test_the_end_of_the_socket_is_not_yet_death(scene: Scene) -> None:
 
 def test_a_worker_that_does_not_read_blocks_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "HIGH_WATER_BYTES", 8_000_000)
+    monkeypatch.setattr(transport, "UNREAD_SECONDS", 0.5)
 
     async def story() -> None:
         deaf, well = await born(scene.backend, 1), await born(scene.backend, 2)
@@ -404,11 +405,14 @@ def test_a_worker_that_does_not_read_blocks_nobody(scene: Scene, monkeypatch: py
         os.kill(deaf.pid, signal.SIGCONT)
         assert await deaf.ask("echo", "at last") == "at last"
         deaf.worker.signal(signal.SIGSTOP)
-        for _ in range(10):
+        stopped = asyncio.get_running_loop().time()
+        while not deaf.heard.end.done():
             deaf.tell("echo", "x" * 1_000_000)
+            await asyncio.sleep(0.05)  # it is given half a second to read, and none of this time
         end = await deaf.heard.exit()
         assert end.kind == "hung"
         assert "unread" in end.detail
+        assert asyncio.get_running_loop().time() - stopped >= 0.5
         assert await well.ask("echo", "still") == "still"
         await well.end_by("leave", 0)
 

@@ -1,6 +1,14 @@
 """A tool whose results are as large as a message may be, and values that take far more memory than their text."""
 
-from understudy import tool, workflow
+import asyncio
+
+from pydantic import BaseModel
+
+from understudy import receive, tool, workflow
+
+
+class Go(BaseModel):
+    """Lets a run go on."""
 
 
 @tool
@@ -24,3 +32,10 @@ async def large(steps: int, length: int) -> int:
     for number in range(steps):
         await text(length + number)
     return steps
+
+
+@workflow
+async def gathered(count: int, length: int) -> int:
+    texts = await asyncio.gather(*(text(length) for _ in range(count)))
+    await receive(Go)
+    return sum(len(each) for each in texts)
