@@ -122,7 +122,9 @@ def test_what_a_reader_hears_is_dealt_with_before_descriptors_are_looked_at_agai
     looks: list[str] = []
 
     def hear() -> None:
-        ours.recv(1)
+        if not ours.recv(1):  # the other end is closed first
+            reactor.loop.remove_reader(ours)
+            return
         reactor.loop.call_soon(looks.append, "next turn")
         reactor.call(looks.append, "call")
         reactor.call(lambda: reactor.call(looks.append, "call of a call"))
@@ -141,7 +143,9 @@ def test_calls_of_a_reader_that_fails_are_made_all_the_same(reactor: Reactor) ->
     seen: list[Any] = []
 
     def hear() -> None:
-        ours.recv(1)
+        if not ours.recv(1):  # the other end is closed first
+            reactor.loop.remove_reader(ours)
+            return
         reactor.call(done.set)
         raise KeyError("heard")
 
