@@ -80,10 +80,7 @@ def normal(text: bytes) -> bytes:
     value = from_json(text, allow_inf_nan=False)
     if len(text) > _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW:
         from_json(b"[" * WRAPPING + text + b"]" * WRAPPING)
-    written = to_json(value, inf_nan_mode="constants")
-    if b"Infinity" in written:  # in a text, or as what became of a number such as 1e999: the slow look tells
-        dumps(value, allow_nan=False)
-    return written
+    return refuse_infinite(value)
 
 
 def check_numbers(text: bytes) -> None:
@@ -96,14 +93,16 @@ def check_numbers(text: bytes) -> None:
         refuse_infinite(from_json(text, allow_inf_nan=False))
 
 
-def refuse_infinite(value: object) -> None:
-    """Refuse a value that has been read and holds a number such as ``1e999``, which became infinite then.
+def refuse_infinite(value: object) -> bytes:
+    """Write a value that has been read; refuse one with a number such as ``1e999``, which became infinite then.
 
     Raises:
         ValueError: It does.
     """
-    if b"Infinity" in to_json(value, inf_nan_mode="constants"):  # see ``normal``
+    written = to_json(value, inf_nan_mode="constants")
+    if b"Infinity" in written:  # in a text or a number: the slow look tells
         dumps(value, allow_nan=False)
+    return written
 
 
 def plain_numbers(text: bytes) -> bool:

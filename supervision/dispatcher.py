@@ -416,8 +416,7 @@ class Dispatcher:
 
     def _stop_clock(self, flight: Flight) -> None:
         self._deadlines.forget(flight)
-        if flight.timer is not None:
-            flight.stop_timer()
+        flight.stop_timer()
 
     def _replace_if_worn(self, slot: Slot) -> bool:
         """Have a worker replaced where it must not get another job; say whether that is so."""

@@ -363,7 +363,7 @@ class RunSupervisor(LoopActor):
     def _next_wake(self, due: float | None) -> float | None:
         """Give when the run has to be here at the latest: when something is due, or the time of its budget is over."""
         state = self.state
-        if state.budget is None or state.halted or state.cancel_requested is not None:
+        if state.halted or state.cancel_requested is not None:
             return due
         deadline = wall(state)
         return deadline if due is None else due if deadline is None else min(due, deadline)
