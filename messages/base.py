@@ -6,8 +6,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from understudy.messages.json_text import JsonText, Value, plain, sealed
-from understudy.messages.scanning import refuse_infinite
+from understudy.messages.json_text import JsonText, Value, plain, refuse_infinite, sealed
 
 
 class Handed(list[JsonText]):

@@ -6,6 +6,7 @@ the text. A message's fields for such values are annotated with ``Json`` (see ``
 """
 
 from collections.abc import Iterable, Mapping
+from json import dumps
 from typing import Final, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, JsonValue
@@ -116,6 +117,18 @@ def _write(value: JsonValue) -> bytes:
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         msg = f"a value cannot be written as JSON: {error}"
         raise CodecError(msg) from error
+
+
+def refuse_infinite(value: object) -> bytes:
+    """Write a value that has been read; refuse one with a number such as ``1e999``, which became infinite then.
+
+    Raises:
+        ValueError: It does.
+    """
+    written = to_json(value, inf_nan_mode="constants")
+    if b"Infinity" in written:  # in a text or a number: the slow look tells
+        dumps(value, allow_nan=False)
+    return written
 
 
 def sealed(value: Value) -> Value:

@@ -6,12 +6,11 @@ keeps hardly more than the text; what it does not look at, regular expressions d
 
 import re
 import threading
-from json import dumps
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from understudy.messages.json_text import JsonText
+from understudy.messages.json_text import JsonText, refuse_infinite
 
 WRAPPING: Final = 20
 """Levels that messages and events may add to those of a value. Readers stop at 200."""
@@ -91,18 +90,6 @@ def check_numbers(text: bytes) -> None:
     """
     if b"NaN" in text or b"Infinity" in text or not plain_numbers(text):
         refuse_infinite(from_json(text, allow_inf_nan=False))
-
-
-def refuse_infinite(value: object) -> bytes:
-    """Write a value that has been read; refuse one with a number such as ``1e999``, which became infinite then.
-
-    Raises:
-        ValueError: It does.
-    """
-    written = to_json(value, inf_nan_mode="constants")
-    if b"Infinity" in written:  # in a text or a number: the slow look tells
-        dumps(value, allow_nan=False)
-    return written
 
 
 def plain_numbers(text: bytes) -> bool:
