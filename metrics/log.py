@@ -117,13 +117,17 @@ def silence() -> None:
         logger.remove(_sinks.pop())
 
 
-def record(run_id: str, workflow: str, event: AnyEvent) -> None:
-    """Log one event of one run; any thread. Costs nothing to speak of while the log is silent."""
+def record(run_id: str, workflow: str, *events: AnyEvent) -> None:
+    """Log events of one run; any thread. Costs nothing to speak of while the log is silent."""
     if _threshold is None:
         return
-    level = _level(event)
-    if NUMBERS[level] < _threshold:
-        return
+    for event in events:
+        level = _level(event)
+        if NUMBERS[level] >= _threshold:
+            _record(run_id, workflow, event, level)
+
+
+def _record(run_id: str, workflow: str, event: AnyEvent, level: Level) -> None:
     fields = {"event": event.type, "run": run_id, "workflow": workflow}
     for name, key in KEYS.items():
         value = getattr(event, name, None)

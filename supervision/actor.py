@@ -33,34 +33,41 @@ class Inbox:
 
     def __init__(self) -> None:
         """Start empty and unbound."""
-        self._messages: deque[Envelope[Any]] = deque()
+        self.messages: deque[tuple[Any, pykka.Future[Any] | None]] = deque()
+        """Each with what takes its answer, where one is wanted."""
         self.actor: LoopActor | None = None
         """Whose inbox this is. Nobody puts anything in before that is said. None once that one has stopped: the two
         must not hold each other until Python looks for cycles."""
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message. Never blocks."""
+        if not self.tell(envelope.message, envelope.reply_to):  # it stopped after the sender had seen it alive
+            refuse(envelope.reply_to)
+
+    def tell(self, message: Any, reply_to: "pykka.Future[Any] | None" = None) -> bool:
+        """Add a message, as most of them come: without an envelope. False where the actor has stopped."""
         actor = self.actor
-        if actor is None:  # it stopped after the sender had seen it alive
-            refuse(envelope)
-            return
-        self._messages.append(envelope)
+        if actor is None:
+            return False
+        self.messages.append((message, reply_to))
         actor.reactor.call(actor.handle_next)
+        return True
 
     def get(self) -> Envelope[Any]:
-        """Take the oldest message."""
-        return self._messages.popleft()
+        """Take the oldest message, in an envelope of pykka's."""
+        message, reply_to = self.messages.popleft()
+        return Envelope(message, reply_to)
 
     def empty(self) -> bool:
         """Say whether there is none."""
-        return not self._messages
+        return not self.messages
 
 
-def refuse(envelope: Envelope[Any]) -> None:
+def refuse(reply_to: "pykka.Future[Any] | None") -> None:
     """Answer a message to an actor that has stopped, where an answer is wanted."""
-    if envelope.reply_to is not None:
+    if reply_to is not None:
         error = pykka.ActorDeadError("the actor stopped before handling the message")
-        envelope.reply_to.set_exception((type(error), error, None))
+        reply_to.set_exception((type(error), error, None))
 
 
 class LoopRef(pykka.ActorRef[A]):
@@ -80,10 +87,9 @@ class LoopRef(pykka.ActorRef[A]):
         Raises:
             ActorDeadError: The actor has stopped.
         """
-        if self.actor_inbox.actor is None:
+        if not self.actor_inbox.tell(message):
             msg = f"{self} has stopped"
             raise pykka.ActorDeadError(msg)
-        self.actor_inbox.put(Envelope(message))
 
     def silence(self) -> None:
         """Stop the actor where it stands: it hears nothing more, not even that. Reactor's thread only."""
@@ -140,10 +146,9 @@ class LoopActor(pykka.Actor):
     def handle_next(self) -> None:
         """Handle the oldest message of the inbox. Reactor's thread only."""
         inbox = self.actor_inbox
-        envelope = inbox.get()
-        message, reply_to = envelope.message, envelope.reply_to
+        message, reply_to = inbox.messages.popleft()
         if inbox.actor is None:
-            refuse(envelope)
+            refuse(reply_to)
             return
         try:
             answer = self._handle_receive(message) if type(message) in _OF_PYKKA else self.on_receive(message)
@@ -172,6 +177,6 @@ def actor_of(ref: pykka.ActorRef[A]) -> A | None:
     return ref._actor_weakref()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  pykka has refs for other threads
 
 
-def tell_living(ref: pykka.ActorRef[Any], message: object) -> None:
+def tell_living(ref: LoopRef[Any], message: object) -> None:
     """Tell an actor something, unless it has stopped: what it left behind may still have something to say."""
-    ref.actor_inbox.put(Envelope(message))
+    ref.actor_inbox.tell(message)

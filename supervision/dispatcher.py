@@ -117,7 +117,8 @@ class Dispatcher:
 
     def refusal(self) -> str | None:
         """Give the reason why no worker takes jobs, if there is one."""
-        return self._refusal or (self.roster.refusal if self.roster.is_degraded() else None)
+        roster = self.roster
+        return self._refusal or (roster.refusal if roster.refusal and roster.is_degraded() else None)
 
     def close(self, done: Callable[[], None], grace: float) -> None:
         """End every worker; ``done`` is called once all are confirmed dead."""

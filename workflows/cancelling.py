@@ -9,7 +9,6 @@ from understudy.messages import events as ev
 from understudy.messages import frames
 from understudy.workflows import inputs as do
 from understudy.workflows.decision import Decision, Moment
-from understudy.workflows.inputs import Input
 from understudy.workflows.state import CANCEL_KEY, RunState
 
 
@@ -36,10 +35,9 @@ def time_is_over(state: RunState, moment: Moment, out: Decision) -> bool:
     return due is not None and moment.now >= due
 
 
-def hold_back(state: RunState, happened: Input, out: Decision) -> None:
+def hold_back(state: RunState, out: Decision) -> None:
     """Take back from a decision every attempt that would begin before the program has answered the cancellation."""
-    requested = state.cancel_requested is not None or isinstance(happened, do.Cancel)
-    if requested and not state.cancel_heard and not any(isinstance(event, ev.CancelHeard) for event in out.events):
+    if not state.cancel_heard and not any(isinstance(event, ev.CancelHeard) for event in out.events):
         out.now = [effect for effect in out.now if not isinstance(effect, do.Dispatch)]
 
 

@@ -55,8 +55,10 @@ def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
     decision = Decision()
     if state.ended is None:
         _DECIDERS[type(happened)](state, happened, moment, decision)
-        hold_back(state, happened, decision)
-        keep_within(state, happened, moment, decision)
+        if state.cancel_requested is not None or isinstance(happened, do.Cancel):
+            hold_back(state, decision)
+        if moment.overdraft is not None:
+            keep_within(state, happened, moment, decision)
     elif isinstance(happened, do.Signal):
         message_too_late(state, happened, decision)
     elif isinstance(happened, do.Decide):

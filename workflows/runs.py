@@ -40,6 +40,10 @@ CLOSED: Final = "the orchestrator is closed; open the journal again to go on wit
 
 LINGER: Final = 0.005
 """Seconds that events which nobody waits for may stay in memory, so that one commit can take several of them."""
+CROWD: Final = 8
+"""Runs with such events from which on their steps take longer than that, so that they would go each by itself."""
+LINGER_IN_CROWD: Final = 0.1
+"""Seconds for which they stay then."""
 
 T = TypeVar("T")
 
@@ -69,7 +73,7 @@ class Runs:
         self.retries = Retries(self)
         self.forks = Forks(self)
         self._lingering: list[Callable[[], None]] = []
-        """What is flushed together, once ``LINGER`` is over."""
+        """What is flushed together, once ``LINGER`` is over, or ``LINGER_IN_CROWD``."""
         self._closed = False
 
     def attach(self, services: Services) -> None:
@@ -185,8 +189,14 @@ class Runs:
     def linger(self, flush: Callable[[], None]) -> None:
         """See ``Directory``. One timer serves all supervisors: they are many, and most have written long before."""
         if not self._lingering:
-            self._services.reactor.loop.call_later(LINGER, self._flush)
+            self._services.reactor.loop.call_later(LINGER, self._flush_unless_crowded)
         self._lingering.append(flush)
+
+    def _flush_unless_crowded(self) -> None:
+        if len(self._lingering) > CROWD:
+            self._services.reactor.loop.call_later(LINGER_IN_CROWD - LINGER, self._flush)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         lingering, self._lingering = self._lingering, []

@@ -19,6 +19,14 @@ from understudy.workflows.state import RunState
 PoolOrder: TypeAlias = Release | Send | Withdraw
 
 
+class Observer(Protocol):
+    """Hears of a run's events. Any thread; never blocks."""
+
+    def __call__(self, run_id: str, workflow: str, /, *events: AnyEvent) -> None:
+        """Take events, in order."""
+        ...
+
+
 class PoolRef(Protocol):
     """The pool that has a job. Never blocks."""
 
@@ -114,5 +122,5 @@ class Services:
     random: Callable[[], float]
     fatal: Callable[[JournalError], None]
     """The journal has failed: the orchestrator must stop."""
-    observe: Callable[[str, str, AnyEvent], None]
-    """Hears of every event once it is on the disk: run id, workflow, event."""
+    observe: Observer
+    """Hears of every event once it is on the disk."""

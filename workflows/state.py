@@ -268,9 +268,9 @@ class RunState:
             return self.ended
         if self.halted is not None:
             return self.halted
-        if self.idle:
+        if self.session is not None and self.idle:
             return "waiting"
-        if not self.begun:
+        if self.program is None and not self.begun:
             return "pending"
         waits = self.timers or self.receives or self.questions
         asleep = self.in_flight == self.escalated and bool(waits) and not self.holding

@@ -90,6 +90,8 @@ class RunSupervisor(LoopActor):
         """Whether it is here only in case that something comes, without its program."""
         self._told = 0
         """How many outcomes the program knew as the run began to doze."""
+        self._resolutions = 0
+        """How many outcomes there were when the program was told of the newest."""
         if first:
             self._append(first, [], accepted)
 
@@ -154,7 +156,9 @@ class RunSupervisor(LoopActor):
             fold(self.state, event)
         if self.state.accounts:
             self._services.directory.ledger.note(self.state, events)
-        if events and self.state.ended is None and not self.state.halted:
+        state = self.state
+        if len(state.resolutions) != self._resolutions and state.ended is None and not state.halted:
+            self._resolutions = len(state.resolutions)
             self._tell_program()
         if events and not then and reply is None:
             if not self._unwritten:
@@ -226,8 +230,7 @@ class RunSupervisor(LoopActor):
         if error is not None:
             self._abandon(error)
             return
-        for event in events:
-            self._services.observe(self.state.run_id, self.state.workflow, event)
+        self._services.observe(self.state.run_id, self.state.workflow, *events)
         self._services.directory.published(self.state.run_id)
         for effect in then:
             self._do(effect)
@@ -328,13 +331,14 @@ class RunSupervisor(LoopActor):
             if self._pending == 0 and not self._unwritten and not self.state.outgoing:
                 self._leave(None)
             return
-        due = self._next_due()
-        if self.working or not self.actor_inbox.empty():
+        state = self.state
+        due = self._next_due() if state.timers or state.retries or state.cancel_due is not None else None
+        if self._pending or self._unwritten or self.working or self.actor_inbox.messages:
             self._quiet_since = None
         elif self._may_passivate(due):
             self._leave(self._next_wake(due))
             return
-        if self.state.budget is not None:
+        if state.budget is not None:
             due = self._next_wake(due)
         if self._alarm is not None and self._alarm[0] != due:
             self._alarm[1].cancel()
