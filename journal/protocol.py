@@ -1,11 +1,12 @@
 """The seam between the control plane and the disk: what every journal promises."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol, TypeAlias
 
 from understudy.messages.errors import JournalError
 from understudy.messages.events import AnyEvent
+from understudy.messages.frozen import frozen
 from understudy.messages.records import RunStatus
 
 EntryKind: TypeAlias = Literal["run", "session", "schedule"]
@@ -15,7 +16,7 @@ MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing", 
 message that has not arrived where it was sent, a run that is parked until a pool works again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRow:
     """One line of the run index. Times are seconds since the Unix epoch."""
 
@@ -37,7 +38,7 @@ class RunRow:
     """Whether the line is not what was written: then it shows what can be read of it, as of a parked run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored:
     """An event as the journal holds it."""
 
@@ -56,7 +57,7 @@ class Stored:
         return self.event.at
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timer:
     """A durable wake-up time of a run."""
 
@@ -66,7 +67,7 @@ class Timer:
     """Seconds since the Unix epoch."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """An event that can be found by a name, without a look through the run's others."""
 
@@ -78,7 +79,7 @@ class Mark:
     """Of the event."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Append:
     """Events of one run, to be written together or not at all, with the index line and timers they lead to."""
 
@@ -104,7 +105,7 @@ FaultKind: TypeAlias = Literal["sqlite", "end", "event", "index", "timers", "mar
 or the marks, in a large body; or in a run whose events do not lead to what the tables say."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One thing that is wrong with a journal."""
 

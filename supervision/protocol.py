@@ -1,11 +1,11 @@
 """What the rest of the project sees of processes: jobs given to pools, what becomes of them, and the backend seam."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
 from understudy.messages.failures import Exit
 from understudy.messages.frames import FromWorker, ToWorker, WorkerSpec
+from understudy.messages.frozen import frozen
 from understudy.messages.policy import WorkerKind
 from understudy.supervision.pools import Pool as Pool  # noqa: PLC0414  a part of this seam
 
@@ -22,7 +22,7 @@ class PoolKey(NamedTuple):
 # ---------------------------------------------------------------- what becomes of a job
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assigned:
     """A worker has been chosen. A held job has not been sent yet: ``Release`` sends it.
 
@@ -36,7 +36,7 @@ class Assigned:
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """The worker sent a message that belongs to the job.
 
@@ -47,7 +47,7 @@ class Answered:
     message: FromWorker
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lost:
     """The job's worker has ended, confirmed dead with its whole process tree, before the job did.
 
@@ -59,7 +59,7 @@ class Lost:
     charged: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unavailable:
     """No worker can take the job: the app does not load, or the pool has given up. ``reason`` is for a person."""
 
@@ -74,7 +74,7 @@ class Unavailable:
 JobEvent: TypeAlias = Assigned | Answered | Lost | Unavailable
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Job:
     """One message for a worker of a pool, and where to say what became of it.
 
@@ -109,21 +109,21 @@ class Job:
 # ---------------------------------------------------------------- what a pool is told
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submit:
     """Take a job: it waits in the pool's queue until a worker is free."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Release:
     """Send a held job to the worker it was assigned to."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Send:
     """Send a further frame to the worker that has a streaming job."""
 
@@ -131,7 +131,7 @@ class Send:
     frame: ToWorker
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Withdraw:
     """Nobody waits for this job any more.
 
@@ -146,7 +146,7 @@ class Withdraw:
     done: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KillWorker:
     """Send a signal to a worker as an injected fault."""
 
@@ -233,7 +233,7 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """Where a fresh process finds what to run, as ``"module:function"``: the layers above choose it.
 

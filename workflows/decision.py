@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from understudy.messages.errors import UnderstudyError
 from understudy.messages.events import AnyEvent
+from understudy.messages.frozen import frozen
 from understudy.workflows.inputs import Effect
 from understudy.workflows.overdraft import Overdraft
 
@@ -23,7 +24,7 @@ class Decision:
     """Why what was asked for is refused, and nothing follows."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """What a decision may know of the world."""
 

@@ -1,7 +1,6 @@
 """What happens to a run, as the values that its supervisor decides about, and what it decides to do."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from understudy.messages.approvals import ApprovalDecision
@@ -11,18 +10,19 @@ from understudy.messages.evaluation import Evaluation
 from understudy.messages.events import TurnEnded, TurnFailed
 from understudy.messages.failures import Exit, Failure
 from understudy.messages.frames import Completed, Failed, Turn
+from understudy.messages.frozen import frozen
 from understudy.messages.policy import Budget
 from understudy.messages.records import AttemptRecord
 
 # ---------------------------------------------------------------- what happens
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Begin:
     """The run was accepted just now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recover:
     """The run was read back from the journal."""
 
@@ -30,7 +30,7 @@ class Recover:
     """Whether the orchestrator that ran it is gone, and its workers with it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgramAssigned:
     """A worker was chosen for the program."""
 
@@ -39,14 +39,14 @@ class ProgramAssigned:
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgramTurn:
     """The program ran until nothing in it was ready."""
 
     turn: Turn
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgramLost:
     """The program's worker died. ``charged`` where this run held its loop."""
 
@@ -54,7 +54,7 @@ class ProgramLost:
     charged: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoWorkers:
     """Nothing can run the program or one of the steps."""
 
@@ -65,7 +65,7 @@ class NoWorkers:
     """Name of the pool where that takes work again by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepAssigned:
     """A worker was chosen for an attempt."""
 
@@ -77,7 +77,7 @@ class StepAssigned:
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepAnswered:
     """A worker said how an attempt ended."""
 
@@ -87,7 +87,7 @@ class StepAnswered:
     message: Completed | Failed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepLost:
     """An attempt's worker is gone, with everything it had started."""
 
@@ -98,7 +98,7 @@ class StepLost:
     charged: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepJudged:
     """All evaluators have looked at a result."""
 
@@ -107,12 +107,12 @@ class StepJudged:
     evaluations: tuple[Evaluation, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tick:
     """Some durable wake-up time may have come."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancel:
     """Somebody wants the run to end early."""
 
@@ -123,7 +123,7 @@ class Cancel:
     """Whether a run goes on that was asked before and was paused or parked since: not because its parent asks again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signal:
     """Somebody sends a message."""
 
@@ -135,12 +135,12 @@ class Signal:
     has looked yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Close:
     """Somebody closes the session."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettleDeadLetter:
     """Somebody has looked at a dead letter."""
 
@@ -148,7 +148,7 @@ class SettleDeadLetter:
     how: Literal["redriven", "dropped"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivered:
     """A message that the program sent has arrived, or never will: ``refused`` says why."""
 
@@ -156,7 +156,7 @@ class Delivered:
     refused: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decide:
     """A person decides what the run asked them."""
 
@@ -167,14 +167,14 @@ class Decide:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pause:
     """Somebody wants nothing new to begin."""
 
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resume:
     """Somebody lets a paused run go on, or a parked one that they have looked at."""
 
@@ -186,14 +186,14 @@ class Resume:
     """Only a run that is parked because this pool had given up is to go on; None for any run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overdrawn:
     """A child of the run, or of its children, has been stopped because the run's budget is used up."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChildFinished:
     """A child run has come to its end."""
 
@@ -230,7 +230,7 @@ Input: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Confirmed:
     """A message whose sender wants to know when what it led to is on the disk."""
 
@@ -243,12 +243,12 @@ class Confirmed:
 # ---------------------------------------------------------------- what to do about it
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StartProgram:
     """Give the program to a worker, with all that is recorded."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReleaseSteps:
     """The next of ``RunState.resolutions`` is on the disk: let the attempts begin that may follow from it.
 
@@ -256,17 +256,17 @@ class ReleaseSteps:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TellWritten:
     """All that the program has asked for so far is on the disk: let it go on emitting."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EndProgram:
     """Have the program's worker forget it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dispatch:
     """Give an attempt of a step to its pool."""
 
@@ -274,14 +274,14 @@ class Dispatch:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendHeld:
     """The attempt's start is on the disk: let its worker have it."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judge:
     """Have a result evaluated."""
 
@@ -289,21 +289,21 @@ class Judge:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WithdrawStep:
     """Stop whatever works on a step: nobody waits for it."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StartChild:
     """Start the child run of this key, or find it where it was started before."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CancelChild:
     """Ask a child run to end early."""
 
@@ -313,35 +313,35 @@ class CancelChild:
     """Whether it may not even clean up: the time for that is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PauseChild:
     """Have a child run pause with its parent."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResumeChild:
     """Let a child run go on with its parent."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deliver:
     """Bring a message that the program sent to where it goes."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TurnOver:
     """A session is done with a message: tell those who wait for the reply. Nothing of the turn is left."""
 
     event: TurnEnded | TurnFailed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TellOverdrawn:
     """Tell the run whose budget is used up that it is."""
 
@@ -349,7 +349,7 @@ class TellOverdrawn:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Announce:
     """The run has ended or is parked: tell those who wait for it."""
 
