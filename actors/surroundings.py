@@ -192,19 +192,11 @@ class Surroundings:
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
-        """Remember everything. Called before the worker starts its second thread.
+        """Open the descriptors that are needed later. Called before the worker starts its second thread.
 
         Where two threads share the table of descriptors, Linux lets the first high number wait until every processor
         has passed through the scheduler, which takes some ten milliseconds on a busy machine.
         """
-        self._reads = [setting.read for setting in SETTINGS]
-        self._before = [copy(read()) for read in self._reads]
-        self._threads = threading.enumerate()
-        policy = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  by a Python yet to come
-        # Where the app has none of its own, each attempt gets a new one: ``asyncio.run`` leaves its mark on it.
-        self._policy = None if type(policy) is asyncio.DefaultEventLoopPolicy else policy
-        self._file_mask = os.umask(0o077)
-        os.umask(self._file_mask)
         self._most_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         # Kept where the lowest free numbers will not be: a function that closes descriptors blindly and opens others
         # must not have its own files taken for these.
@@ -218,15 +210,29 @@ class Surroundings:
         held = self._memory()[1]
         self._most_data = None if limit is None else held + int(MEMORY_USED * max(0, limit * _MIB - held))
         self._sized = limit is not None or resident is not None
-        self._seeds = 0
-        self._random = cast("random.Random", vars(random)["_inst"])  # which the module's functions are methods of
-        self._twin = random.Random()  # noqa: S311  it is to be what that one is
-        self._seed()
         self._peak: int | None = None
         with suppress(OSError):  # a kernel without it
             peak = self._keep(os.open("/proc/self/clear_refs", os.O_WRONLY))
             os.pwrite(peak, _NEW_PEAK, 0)
             self._peak = peak
+
+    def remember(self) -> None:
+        """Remember everything else. Called before the first attempt.
+
+        After a fork each of these things is on a page that has to be copied or mapped first: a millisecond in all.
+        """
+        self._reads = [setting.read for setting in SETTINGS]
+        self._before = [copy(read()) for read in self._reads]
+        self._threads = threading.enumerate()
+        policy = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  by a Python yet to come
+        # Where the app has none of its own, each attempt gets a new one: ``asyncio.run`` leaves its mark on it.
+        self._policy = None if type(policy) is asyncio.DefaultEventLoopPolicy else policy
+        self._file_mask = os.umask(0o077)
+        os.umask(self._file_mask)
+        self._seeds = 0
+        self._random = cast("random.Random", vars(random)["_inst"])  # which the module's functions are methods of
+        self._twin = random.Random()  # noqa: S311  it is to be what that one is
+        self._seed()
 
     def restore(self) -> str:
         """Put back what can be; say what cannot, or nothing. Costs some ten microseconds where nothing was changed."""

@@ -58,8 +58,14 @@ class FunctionActor(WorkerActor):
 
     @override
     def prepare(self) -> None:
-        """Remember what every attempt is to find."""
+        """Get ready to put back what attempts change."""
         self._surroundings = Surroundings(self.spec)
+
+    @override
+    def on_start(self) -> None:
+        """Say that work is welcome, and remember what it is to find before any can be read."""
+        super().on_start()
+        self._surroundings.remember()
 
     def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call a function of the user's in a context of its own, to the end of all it awaits.
