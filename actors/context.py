@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.messages.base import Json
-from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
+from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
 
 if TYPE_CHECKING:
     from understudy.actors.loop import DurableTimer
@@ -63,7 +63,7 @@ class ProgramPort(Protocol):
         """Have it recorded that the message of a wait could not be read."""
         ...
 
-    def send(self, to: str, name: str, value: Json, on_failure: OnFailure = "continue") -> None:
+    def send(self, to: str, name: str, value: Json, policy: SessionPolicy | None = None) -> None:
         """Have a message sent to another run or session: with what the program asks for next, or a turn's end."""
         ...
 

@@ -7,8 +7,11 @@ from typing import Any, Final
 
 from understudy.actors.values import Form
 from understudy.messages.frames import Execute, Progress
+from understudy.messages.json_text import plain, text_of
 
 _DETAIL: Final = Form(Any, "what a step reports of its progress", returns=False)
+LONGEST_DETAIL: Final = 64 * 1024
+"""Bytes of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class StepContext:
         attempt: Number of this attempt, from 1.
         idempotency_key: The same for every attempt of this call: hand it to services that take such a key.
         token: Identity of this attempt, never used twice.
+        progress: What the last attempt before this one that reported its progress has said, as JSON; None where none
+            has. A step may go on from there.
     """
 
     run_id: str
@@ -28,15 +33,21 @@ class StepContext:
     attempt: int
     idempotency_key: str
     token: str
+    progress: Any
     _send: Callable[[Progress], None] = field(repr=False)
 
     def heartbeat(self, detail: object = None) -> None:
-        """Report progress, such as ``{"done": 3, "of": 10}``.
+        """Report progress, such as ``{"done": 3, "of": 10}``. It is seen in the attempt, once a second at most.
 
         Raises:
             NotSerializable: The detail cannot be written as JSON.
+            ValueError: It is longer than 64 KiB.
         """
-        self._send(Progress(token=self.token, detail=_DETAIL.dump(detail)))
+        written = _DETAIL.dump(detail)
+        if (size := len(text_of(written))) > LONGEST_DETAIL:
+            msg = f"a progress report has at most {LONGEST_DETAIL} bytes of JSON, not {size}"
+            raise ValueError(msg)
+        self._send(Progress(token=self.token, detail=written))
 
 
 running: ContextVar[StepContext | None] = ContextVar("understudy_step", default=None)
@@ -58,4 +69,12 @@ def current() -> StepContext:
 
 def context_of(message: Execute, send: Callable[[Progress], None]) -> StepContext:
     """Give the context of one attempt."""
-    return StepContext(message.run_id, message.key, message.attempt, message.idempotency_key, message.token, send)
+    return StepContext(
+        message.run_id,
+        message.key,
+        message.attempt,
+        message.idempotency_key,
+        message.token,
+        plain(message.progress),
+        send,
+    )

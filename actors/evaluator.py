@@ -32,7 +32,7 @@ class EvaluatorActor(ToolActor):
         def broken(failure: Failure) -> Judged:
             return Judged(token=token, score=None, error=failure.sentence(), duration=time.perf_counter() - started)
 
-        running.set(StepContext(message.run_id, message.key, message.attempt, token, token, self.channel.send))
+        running.set(StepContext(message.run_id, message.key, message.attempt, token, token, None, self.channel.send))
         try:
             score = self._judge(message)
         except asyncio.CancelledError:

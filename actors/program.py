@@ -56,7 +56,7 @@ from understudy.messages.frames import (
     Withdraw,
 )
 from understudy.messages.json_text import plain
-from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
+from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
 
 
 class Program:
@@ -107,7 +107,7 @@ class Program:
         self._delivered = 0
         self._cancels = 0
         """Requests to cancel among what has been delivered."""
-        self._stops = isinstance(definition, SessionDefinition) and definition.on_failure == "stop"
+        self._stops = isinstance(definition, SessionDefinition) and definition.policy.on_failure == "stop"
         self._returned = False
         """Whether the code has come to its end without an exception."""
         self.finished = False
@@ -293,10 +293,10 @@ class Program:
         if not self.ended:
             self._commands.append(RefuseMessage(key=key, reason=reason))
 
-    def send(self, to: str, name: str, value: Json, on_failure: OnFailure = "continue") -> None:
+    def send(self, to: str, name: str, value: Json, policy: SessionPolicy | None = None) -> None:
         """See ``ProgramPort``."""
         key = _scope().key(f"tell({to})")
-        command = SendMessage(key=key, to=to, name=name, value=value, on_failure=on_failure)
+        command = SendMessage(key=key, to=to, name=name, value=value, policy=policy or SessionPolicy())
         if self._start.turn is not None:
             self._held.append(command)
         else:

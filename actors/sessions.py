@@ -16,25 +16,25 @@ from understudy.messages.errors import DefinitionError, InvalidInput
 from understudy.messages.failures import Fault
 from understudy.messages.frames import Definition as DefinitionRecord
 from understudy.messages.frames import MessageChecked, StartProgram
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import SessionPolicy
 
 
 class SessionDefinition(Definition):
     """A session's handler: a coroutine function of the state and one message.
 
     Attributes:
-        on_failure: What the session does about a message that the handler cannot deal with.
+        policy: What a session does about a message that the handler cannot deal with, and what it may use up.
         fingerprint: Empty: a turn is short, and is compared with its journal by keys alone.
     """
 
     fingerprint = ""
 
     def __init__(
-        self, name: str, fn: Callable[..., Any], site: Site, state: type[BaseModel] | None, on_failure: OnFailure
+        self, name: str, fn: Callable[..., Any], site: Site, state: type[BaseModel] | None, policy: SessionPolicy
     ) -> None:
         """Register the handler; ``state`` is the model where the annotation does not say it."""
         self._state = state
-        self.on_failure: OnFailure = on_failure
+        self.policy = policy
         self._forms: dict[str, Form] = {}
         super().__init__("session", name, fn, site)
 
@@ -188,7 +188,7 @@ class SessionDefinition(Definition):
         except InvalidInput as error:
             wrong = tuple(Fault(field=field, sentence=what) for field, what in error.errors)
             return MessageChecked(id=id_, faults=wrong)
-        return MessageChecked(id=id_, name=read, value=normal, on_failure=self.on_failure)
+        return MessageChecked(id=id_, name=read, value=normal, policy=self.policy)
 
     # ------------------------------------------------------------ turns
 

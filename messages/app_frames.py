@@ -6,7 +6,7 @@ from pydantic import Field
 
 from understudy.messages.base import Frame, Json
 from understudy.messages.failures import Fault
-from understudy.messages.policy import Budget, Limits, OnFailure
+from understudy.messages.policy import Budget, Limits, SessionPolicy
 
 __all__ = [
     "AppDescribed",
@@ -129,6 +129,7 @@ class MessageChecked(Frame):
     id: str
     name: str = ""
     value: Json = None
-    on_failure: OnFailure = "continue"
+    policy: SessionPolicy = SessionPolicy()
+    """Of the session's handler."""
     faults: tuple[Fault, ...] = ()
     unknown_session: bool = False

@@ -359,6 +359,7 @@ AnyEvent: TypeAlias = Annotated[
     | StepScheduled
     | AttemptStarted
     | AttemptMoved
+    | AttemptProgressed
     | AttemptEnded
     | StepEvaluated
     | RetryScheduled

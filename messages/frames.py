@@ -30,6 +30,8 @@ class Execute(Frame):
     """The same for every attempt of this call."""
     feedback: tuple[str, ...] = ()
     """For model steps: what was wrong with earlier answers."""
+    progress: Json = None
+    """What the last attempt that reported any had said of its progress."""
 
 
 class Evaluate(Frame):

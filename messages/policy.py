@@ -13,6 +13,8 @@ from understudy.messages.fields import Amount, Duration, Factor, Limit, Share, V
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
 OnReject: TypeAlias = Literal["retry", "flag", "fail", "escalate"]
+OnEvaluatorError: TypeAlias = Literal["reject", "flag", "accept"]
+"""What becomes of a result that no evaluator refused while one of them failed itself."""
 OnFailure: TypeAlias = Literal["continue", "stop"]
 """What a session does once it has set aside a message that its handler could not deal with."""
 
@@ -91,6 +93,13 @@ class Budget(Message):
         return self.model_copy(update=other.model_dump(exclude_none=True))
 
 
+class SessionPolicy(Message):
+    """What the author of a session's handler has set for all of its sessions."""
+
+    on_failure: OnFailure = "continue"
+    budget: Budget | None = None
+
+
 class Limits(Message):
     """What one worker process may use. Enforced by the kernel where it can."""
 
@@ -123,5 +132,7 @@ class StepOptions(Message):
     """Seconds that each of them may take, in the same order; None means no limit."""
     threshold: Share = 0.7
     on_reject: OnReject = "retry"
+    on_evaluator_error: OnEvaluatorError | None = None
+    """None means ``"reject"`` where a rejected result fails the step, else ``"flag"``."""
     limits: Limits | None = None
     """Limits of that pool's workers where the step sets its own, else those of the pool."""

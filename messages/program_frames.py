@@ -7,7 +7,7 @@ from pydantic import Field
 from understudy.messages.base import Frame, Json
 from understudy.messages.differences import FORM, Difference
 from understudy.messages.failures import Failure
-from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
+from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
 from understudy.messages.records import AttemptRecord
 
 __all__ = [
@@ -196,7 +196,8 @@ class SendMessage(Frame):
     to: str
     name: str
     value: Json
-    on_failure: OnFailure = "continue"
+    policy: SessionPolicy = SessionPolicy()
+    """Of the session's handler, where it goes to one."""
 
 
 class ScheduleChild(Frame):

@@ -37,6 +37,8 @@ class AttemptRecord(Message):
     exit: Exit | None = None
     charged: bool = True
     usage: dict[str, float] = Field(default_factory=dict)
+    progress: Json = None
+    """What it said last of how far it is, with ``current().heartbeat(detail)``."""
 
 
 class StepRecord(Message):

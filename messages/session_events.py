@@ -6,7 +6,7 @@ from pydantic import Field
 
 from understudy.messages.base import Event, Json
 from understudy.messages.failures import Failure
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import Budget, OnFailure
 
 __all__ = [
     "CloseRequested",
@@ -33,6 +33,8 @@ class MessageSent(Event):
     value: Json
     on_failure: OnFailure = "continue"
     """The policy of the session, which this message may open."""
+    budget: Budget | None = None
+    """The same."""
 
 
 class MessageDelivered(Event):
@@ -58,6 +60,8 @@ class SessionOpened(Event):
     seed: str = ""
     """What the handler's random numbers follow from."""
     on_failure: OnFailure = "continue"
+    budget: Budget | None = None
+    """What it may use up, all of its turns together, and the runs that it starts."""
     form: int = 0
     """How the arguments of its first turn's calls are written; see ``differences.FORM``."""
 
@@ -79,6 +83,8 @@ class TurnEnded(Event):
     """Number of values that it has emitted so far, by channel."""
     form: int = 0
     """How the arguments of the next turn's calls are written; see ``differences.FORM``."""
+    budget: Budget | None = None
+    """The session's from here on, which may have been raised since it was opened."""
 
 
 class TurnFailed(Event):
@@ -100,6 +106,8 @@ class TurnFailed(Event):
     """Number of values that it has emitted so far, by channel."""
     form: int = 0
     """How the arguments of the next turn's calls are written; see ``differences.FORM``."""
+    budget: Budget | None = None
+    """The session's from here on, which may have been raised since it was opened."""
 
 
 class DeadLetterSettled(Event):

@@ -12,6 +12,7 @@ from understudy.messages.policy import StepKind, StepOptions
 __all__ = [
     "AttemptEnded",
     "AttemptMoved",
+    "AttemptProgressed",
     "AttemptStarted",
     "RetryScheduled",
     "StepCompleted",
@@ -58,6 +59,16 @@ class AttemptMoved(Event):
     worker: str
     pid: int
     incarnation: int
+
+
+class AttemptProgressed(Event):
+    """An attempt has said how far it is. Of many words in a short time the newest is recorded."""
+
+    type: Literal["attempt.progressed"] = "attempt.progressed"
+    key: str
+    attempt: int
+    token: str
+    detail: Json = None
 
 
 class AttemptEnded(Event):

@@ -32,6 +32,7 @@ NUMBERS: Final[Mapping[Level, int]] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "
 LEVELS: Final[Mapping[type[Any], Level]] = {
     ev.AttemptStarted: "DEBUG",
     ev.AttemptMoved: "WARNING",
+    ev.AttemptProgressed: "DEBUG",
     ev.StepScheduled: "DEBUG",
     ev.StateChanged: "DEBUG",
     ev.ValueEmitted: "DEBUG",

@@ -8,6 +8,7 @@ from understudy.messages import events as ev
 from understudy.messages import schedules as sc
 from understudy.messages.events import AnyEvent
 from understudy.messages.failures import Failure
+from understudy.messages.json_text import text_of
 from understudy.messages.schedules import Plan
 
 LONGEST = 600
@@ -119,6 +120,7 @@ _OF_STEPS = (
     ev.StepScheduled
     | ev.AttemptStarted
     | ev.AttemptMoved
+    | ev.AttemptProgressed
     | ev.AttemptEnded
     | ev.StepEvaluated
     | ev.RetryScheduled
@@ -150,6 +152,7 @@ _HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
         f"attempt {event.attempt} was given to {event.worker} (pid {event.pid}, life {event.incarnation}), as its "
         "first worker died without having read it"
     ),
+    ev.AttemptProgressed: lambda event: f"attempt {event.attempt} says how far it is: {text_of(event.detail).decode()}",
     ev.AttemptEnded: _attempt_ended,
     ev.StepEvaluated: _evaluated,
     ev.RetryScheduled: _retry,

@@ -3,10 +3,12 @@
 Pure like the rest of it: the state is only read, and everything decided is written into a ``Decision``.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from understudy.messages import events as ev
 from understudy.messages import frames
+from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Failure, Outcome
 from understudy.supervision.retry import Again, PastAttempt, next_attempt
 from understudy.workflows import inputs as do
@@ -113,6 +115,20 @@ def step_answered(state: RunState, happened: do.StepAnswered, moment: Moment, ou
         _complete(step, attempt.number, moment, out, flagged=False)
 
 
+def step_progressed(state: RunState, happened: do.StepProgressed, moment: Moment, out: Decision) -> None:
+    """An attempt has said how far it is."""
+    if _current(state, happened.key, happened.token) is not None:
+        out.events.append(
+            ev.AttemptProgressed(
+                at=moment.now,
+                key=happened.key,
+                attempt=happened.attempt,
+                token=happened.token,
+                detail=happened.detail,
+            )
+        )
+
+
 def step_lost(state: RunState, happened: do.StepLost, moment: Moment, out: Decision) -> None:
     """A worker is gone: the crash or timeout counts as an attempt, unless the step is not to blame."""
     found = _current(state, happened.key, happened.token)
@@ -164,7 +180,8 @@ def step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: D
     step = state.steps.get(happened.key)
     if step is None or step.status != "evaluating" or len(step.attempts) != happened.attempt:
         return
-    decided = verdict(happened.evaluations, step.options.on_reject)
+    options = step.options
+    decided = verdict(happened.evaluations, options.on_reject, options.on_evaluator_error)
     out.events.append(
         ev.StepEvaluated(
             at=moment.now,
@@ -180,9 +197,16 @@ def step_judged(state: RunState, happened: do.StepJudged, moment: Moment, out: D
     if decided == "escalate":
         escalate(step, happened.attempt, happened.evaluations, moment, out)
         return
-    low = ", ".join(item.name for item in happened.evaluations if not item.passed)
-    failure = Failure(outcome="rejected", message=f"rejected by {low}", fatal=decided == "fail")
+    failure = Failure(outcome="rejected", message=_why_rejected(happened.evaluations), fatal=decided == "fail")
     _retry_or_fail(state, step, PastAttempt("rejected", charged=True, failure=failure), failure, moment, out)
+
+
+def _why_rejected(evaluations: Sequence[Evaluation]) -> str:
+    """Say who refused a result; where nobody did, why nobody knows."""
+    low = [item.name for item in evaluations if not item.passed and item.score is not None]
+    if low:
+        return f"rejected by {', '.join(low)}"
+    return "; ".join(f"evaluator {item.name} failed: {item.error}" for item in evaluations if not item.passed)
 
 
 def cancel_step(state: RunState, step: Step, moment: Moment, out: Decision) -> None:

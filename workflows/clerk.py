@@ -57,7 +57,7 @@ from understudy.messages.frames import (
     MessageChecked,
 )
 from understudy.messages.json_text import JsonText, plain
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import WorkflowRecord
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.approving import Find, prepare_decision
@@ -319,11 +319,11 @@ class Clerk:
 
     # ------------------------------------------------------------ sessions
 
-    async def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
+    async def message(self, command: TellSession, policy: SessionPolicy) -> Reply:
         """Bring a message to a session, or refuse it; the message is known to fit."""
         if (refused := message_too_long(command.value) or _no_key(command.key)) is not None:
             return refused
-        address = Address(command.app, command.session, command.session_key, on_failure)
+        address = Address(command.app, command.session, command.session_key, policy)
         key = secrets.token_hex(16) if command.key is None and isinstance(command, AskSession) else command.key
         signal = Signal(command.name, command.value, key)
         if isinstance(command, AskSession):
@@ -351,7 +351,7 @@ class Clerk:
             message = f"the message does not fit session {command.session}: {one_line(checked.faults)}"
             return Refused(code="invalid", message=message, faults=checked.faults)
         fitting = command.model_copy(update={"app": app, "name": checked.name, "value": checked.value})
-        return await self.message(fitting, checked.on_failure)
+        return await self.message(fitting, checked.policy)
 
     async def _settle(self, command: RedriveDeadLetter | DropDeadLetter) -> Reply:
         """Send a dead letter again, or strike it off the list."""

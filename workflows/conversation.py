@@ -10,7 +10,7 @@ from understudy.actors.sessions import SessionDefinition
 from understudy.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
 from understudy.messages.errors import TurnFailed
 from understudy.messages.json_text import shown
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
 from understudy.messages.times import limit
 from understudy.workflows.handle import check
@@ -33,7 +33,7 @@ class SessionHost(Protocol):
         """Carry out a command."""
         ...
 
-    def post(self, command: TellSession, on_failure: OnFailure) -> Reply:
+    def post(self, command: TellSession, policy: SessionPolicy) -> Reply:
         """Bring a message that is known to fit."""
         ...
 
@@ -95,7 +95,7 @@ class Session(Generic[S, M, R]):
             msg = f"timeout is a number of seconds above 0, not {timeout!r}"
             raise ValueError(msg)
         fields = self._fields(message, key)
-        answer = check(self._host.post(AskSession(**fields, timeout=patience), self._definition.on_failure))
+        answer = check(self._host.post(AskSession(**fields, timeout=patience), self._definition.policy))
         assert isinstance(answer, TurnAnswered)
         if answer.failure is not None:
             msg = f"message {answer.number} to session {self.id} failed: {answer.failure}"
@@ -115,7 +115,7 @@ class Session(Generic[S, M, R]):
             MailboxFull: Too many messages wait.
             SessionClosed: The session was closed.
         """
-        check(self._host.post(TellSession(**self._fields(message, key)), self._definition.on_failure))
+        check(self._host.post(TellSession(**self._fields(message, key)), self._definition.policy))
 
     def _fields(self, message: M, key: str | None) -> dict[str, Any]:
         name, value = self._definition.write_message(message)

@@ -25,6 +25,7 @@ from understudy.workflows.attempts import (
     step_assigned,
     step_judged,
     step_lost,
+    step_progressed,
 )
 from understudy.workflows.budgets import keep_within, overdrawn, raised_budget, remind
 from understudy.workflows.cancelling import heard, hold_back, nothing_to_clean_up, request, time_is_over, why_parked
@@ -332,6 +333,7 @@ _DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], Non
     do.NoWorkers: _no_workers,
     do.StepAssigned: step_assigned,
     do.StepAnswered: step_answered,
+    do.StepProgressed: step_progressed,
     do.StepLost: step_lost,
     do.StepJudged: step_judged,
     do.Tick: _tick,

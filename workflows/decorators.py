@@ -15,7 +15,7 @@ from understudy.messages import times
 from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
-from understudy.messages.policy import Budget, OnReject, Retry
+from understudy.messages.policy import Budget, OnEvaluatorError, OnReject, Retry
 from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, author_name, step_options
 from understudy.workflows.workflow import Workflow, check_budget
 
@@ -83,6 +83,7 @@ def tool(
     accept: Evaluators = (),
     threshold: float = 0.7,
     on_reject: OnReject = "retry",
+    on_evaluator_error: OnEvaluatorError | None = None,
 ) -> ToolDecorator: ...
 def tool(  # noqa: PLR0913  the contract's options
     fn: Callable[..., Any] | None = None,
@@ -98,6 +99,7 @@ def tool(  # noqa: PLR0913  the contract's options
     accept: Evaluators = (),
     threshold: float = 0.7,
     on_reject: OnReject = "retry",
+    on_evaluator_error: OnEvaluatorError | None = None,
 ) -> Any:
     """Make a function a step that runs in a tool process.
 
@@ -114,6 +116,9 @@ def tool(  # noqa: PLR0913  the contract's options
         threshold: Score from which each of them accepts it.
         on_reject: What becomes of a result they do not accept: ``"retry"``, ``"flag"`` it and go on, ``"fail"``, or
             ``"escalate"`` to a person, who takes it, replaces it or rejects it (``Orchestrator.decide``).
+        on_evaluator_error: What becomes of a result that none of them refused while one of them failed itself:
+            ``"reject"`` it, so that ``on_reject`` holds, ``"flag"`` it and go on, or ``"accept"`` it. By default it is
+            rejected with ``on_reject="fail"`` and else flagged.
 
     Raises:
         DefinitionError: An option has a value it cannot have; all of them are named.
@@ -128,6 +133,7 @@ def tool(  # noqa: PLR0913  the contract's options
             "once": once,
             "threshold": threshold,
             "on_reject": on_reject,
+            "on_evaluator_error": on_evaluator_error,
         }
         if memory_mb is not None or env:
             names = env if isinstance(env, str) else tuple(env)  # a text is one name, not a name for each letter
@@ -195,6 +201,7 @@ class LLM(Step[[str], T], Generic[T]):
         accept: Evaluators = (),
         threshold: float = 0.7,
         on_reject: OnReject = "retry",
+        on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
@@ -210,6 +217,7 @@ class LLM(Step[[str], T], Generic[T]):
         accept: Evaluators = (),
         threshold: float = 0.7,
         on_reject: OnReject = "retry",
+        on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
@@ -225,6 +233,7 @@ class LLM(Step[[str], T], Generic[T]):
         accept: Evaluators = (),
         threshold: float = 0.7,
         on_reject: OnReject = "retry",
+        on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
@@ -239,6 +248,7 @@ class LLM(Step[[str], T], Generic[T]):
         accept: Evaluators = (),
         threshold: float = 0.7,
         on_reject: OnReject = "retry",
+        on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
         timeout: float | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] | None = None,
@@ -255,6 +265,9 @@ class LLM(Step[[str], T], Generic[T]):
             on_reject: What becomes of an answer they do not accept: ``"retry"`` feeds back what they said, ``"flag"``
                 marks it and goes on, ``"fail"`` ends the step, ``"escalate"`` waits for a person, who takes it,
                 replaces it or rejects it (``Orchestrator.decide``).
+            on_evaluator_error: What becomes of an answer that none of them refused while one of them failed itself:
+                ``"reject"`` it, so that ``on_reject`` holds, ``"flag"`` it and go on, or ``"accept"`` it. By default
+                it is rejected with ``on_reject="fail"`` and else flagged.
             retry: How often and when it is tried again.
             timeout: Seconds one attempt may take; None for no limit.
             settings: Handed to the model as they are.
@@ -264,7 +277,13 @@ class LLM(Step[[str], T], Generic[T]):
         """
         title = f"LLM `{name}`"
         check_model(model, title)
-        options = {"timeout": timeout, "retry": retry, "threshold": threshold, "on_reject": on_reject}
+        options = {
+            "timeout": timeout,
+            "retry": retry,
+            "threshold": threshold,
+            "on_reject": on_reject,
+            "on_evaluator_error": on_evaluator_error,
+        }
 
         async def ask(prompt: str) -> Any:
             from understudy.actors.llm import ask_in_place  # noqa: PLC0415  only workers and this rare path need it

@@ -25,7 +25,7 @@ from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.commands import Accepted, Command, PutSchedule, Refused, Reply, StartRun, TellSession
 from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed
 from understudy.messages.events import RunStarted
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import SessionPolicy
 from understudy.metrics import log
 from understudy.supervision import linux
 from understudy.supervision.concealment import conceal, reveal
@@ -277,13 +277,13 @@ class Engine:
         """
         return self._wait_for(self.reactor.ask(self.runs.launches.launch, command))
 
-    def message(self, command: TellSession, on_failure: OnFailure) -> Reply:
+    def message(self, command: TellSession, policy: SessionPolicy) -> Reply:
         """Bring a message that is known to fit to a session. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before that.
         """
-        bring = partial(self._clerk.message, on_failure=on_failure)
+        bring = partial(self._clerk.message, policy=policy)
         return self._wait_for(self._submit(self.lull.command(bring, command)))
 
     def put_schedule(self, command: PutSchedule) -> Reply:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from understudy.messages.events import (
     AttemptEnded,
     AttemptMoved,
+    AttemptProgressed,
     AttemptStarted,
     RetryScheduled,
     StepCompleted,
@@ -42,6 +43,10 @@ def _attempt_started(state: RunState, event: AttemptStarted) -> None:
 def _attempt_moved(state: RunState, event: AttemptMoved) -> None:
     attempt = state.steps[event.key].attempts[-1]
     attempt.worker, attempt.pid = event.worker, event.pid
+
+
+def _attempt_progressed(state: RunState, event: AttemptProgressed) -> None:
+    state.steps[event.key].attempts[-1].progress = event.detail
 
 
 def _attempt_ended(state: RunState, event: AttemptEnded) -> None:
@@ -123,6 +128,7 @@ FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
     StepScheduled: _step_scheduled,
     AttemptStarted: _attempt_started,
     AttemptMoved: _attempt_moved,
+    AttemptProgressed: _attempt_progressed,
     AttemptEnded: _attempt_ended,
     StepEvaluated: _step_evaluated,
     RetryScheduled: _retry_scheduled,

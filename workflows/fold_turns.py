@@ -18,6 +18,7 @@ from understudy.messages.events import (
     TurnFailed,
 )
 from understudy.messages.json_text import JsonText
+from understudy.messages.policy import SessionPolicy
 from understudy.workflows.state import Outgoing, RunState
 
 REMEMBERED: Final = 10_000
@@ -38,6 +39,8 @@ def open_session(event: SessionOpened) -> RunState:
         seed=event.seed,
         session=event.key,
         on_failure=event.on_failure,
+        budget=event.budget,
+        accounts=() if event.budget is None else (event.run_id,),
         form=event.form,
     )
 
@@ -76,6 +79,9 @@ def _turn_over(state: RunState, event: TurnEnded | TurnFailed) -> None:
         del state.message_keys[next(iter(state.message_keys))]
     state.turns = event.number
     state.form = event.form
+    if event.budget is not None:
+        state.budget = event.budget
+        state.accounts = (state.run_id,)
     state.turn_seq = state.seq + 1
     for key in (*state.timers, *(f"retry:{key}" for key in state.retries)):
         state.wait_changes.append((key, None))
@@ -127,7 +133,13 @@ def _message_sent(state: RunState, event: MessageSent) -> None:
     if state.session is None:  # a turn's messages are sent as it ends, when nothing can ask for them again
         what = JsonText.of_members({"name": event.name, "value": event.value})
         state.sent[event.key] = digest("message", what) if state.form == FORM else ""
-    state.outgoing[event.key] = Outgoing(event.to, event.name, event.value, event.on_failure, state.seq + 1)
+    state.outgoing[event.key] = Outgoing(
+        event.to,
+        event.name,
+        event.value,
+        SessionPolicy(on_failure=event.on_failure, budget=event.budget),
+        state.seq + 1,
+    )
     state.mark_changes.append(("outgoing", event.key, state.seq + 1))
 
 

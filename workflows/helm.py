@@ -34,7 +34,7 @@ from understudy.messages.commands import (
 from understudy.messages.errors import WorkerNotFound
 from understudy.messages.events import RunStarted
 from understudy.messages.json_text import plain, shown
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import (
     ActorRecord,
     ApprovalRecord,
@@ -238,7 +238,7 @@ class Helm(Scheduling, ABC):
         """Give the messages and steps that were set aside and nobody has dealt with."""
         return shown(self.reads.dead_letters())
 
-    def post(self, command: TellSession, on_failure: OnFailure) -> Reply:  # noqa: ARG002  for who can use it
+    def post(self, command: TellSession, policy: SessionPolicy) -> Reply:  # noqa: ARG002  for who can use it
         """Bring a message that is known to fit to a session."""
         return self.send(command)
 

@@ -88,6 +88,16 @@ class StepAnswered:
 
 
 @frozen
+class StepProgressed:
+    """An attempt says how far it is."""
+
+    key: str
+    attempt: int
+    token: str
+    detail: Json
+
+
+@frozen
 class StepLost:
     """An attempt's worker is gone, with everything it had started."""
 
@@ -214,6 +224,7 @@ Input: TypeAlias = (
     | NoWorkers
     | StepAssigned
     | StepAnswered
+    | StepProgressed
     | StepLost
     | StepJudged
     | Tick

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from understudy.messages.base import Json
 from understudy.messages.frames import Completed, Execute, Failed, Progress
 from understudy.supervision.protocol import (
     Answered,
@@ -19,13 +20,15 @@ from understudy.supervision.protocol import (
     Withdraw as WithdrawJob,
 )
 from understudy.workflows.attempts import held, zygotes_lost
-from understudy.workflows.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost
+from understudy.workflows.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost, StepProgressed
 from understudy.workflows.rewind import idempotency_key
 from understudy.workflows.services import PoolRef, Services
 from understudy.workflows.state import RunState, Step
 
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself once nobody waits for it."""
+PROGRESS_EVERY: Final = 1.0
+"""Seconds between two reports of one attempt's progress; of what it says in between, the newest is kept."""
 
 
 class StepJobs:
@@ -51,6 +54,8 @@ class StepJobs:
         """Which pool has it, by token."""
         self._tokens: dict[str, str] = {}
         """Token by step key."""
+        self._progress: dict[str, Json] = {}
+        """By token, for attempts that have reported progress a moment ago: what they have said since, if anything."""
         self._outcomes_on_disk = len(state.resolutions)
         self._ahead: deque[tuple[int, str]] = deque()
         """Attempts held back: how many outcomes have to be on the disk first, and the token."""
@@ -81,6 +86,7 @@ class StepJobs:
             arguments=step.arguments,
             idempotency_key=idempotency_key(state, step),
             feedback=tuple(step.feedback),
+            progress=step.progress if step.attempts else None,
         )
         outcomes, recorded_first = len(state.resolutions), held(state, step)
         if ahead := not recorded_first and outcomes > self._outcomes_on_disk:
@@ -131,10 +137,16 @@ class StepJobs:
     def _hear(self, event: JobEvent) -> None:
         """Turn what became of a job into a message to the supervisor."""
         found = self._attempts.get(event.token)
-        if found is None or (isinstance(event, Answered) and isinstance(event.message, Progress)):
+        if found is None:
             return
         key, attempt = found
+        if isinstance(event, Answered) and isinstance(event.message, Progress):
+            self._note_progress(event.token, event.message.detail)
+            return
         if not isinstance(event, Assigned):
+            if self._progress:
+                self._tell_progress(event.token)
+                self._progress.pop(event.token, None)
             del self._attempts[event.token]
             del self._pools[event.token]
             del self._tokens[key]
@@ -150,3 +162,30 @@ class StepJobs:
             case Answered(message=message):
                 msg = f"step {key} was answered with {message.type}"
                 raise AssertionError(msg)
+
+    def _note_progress(self, token: str, detail: Json) -> None:
+        """Report what an attempt says of its progress, or keep it for a moment where it says much."""
+        if token in self._progress:
+            self._progress[token] = detail
+            return
+        key, attempt = self._attempts[token]
+        self._report(StepProgressed(key, attempt, token, detail))
+        self._progress[token] = None
+        self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, token)
+
+    def _moment_over(self, token: str) -> None:
+        if token not in self._progress:
+            return
+        if self._tell_progress(token):
+            self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, token)
+        else:
+            del self._progress[token]
+
+    def _tell_progress(self, token: str) -> bool:
+        """Report what was kept, if anything."""
+        detail, known = self._progress.get(token), self._attempts.get(token)
+        if detail is None or known is None:
+            return False
+        self._report(StepProgressed(*known, token, detail))
+        self._progress[token] = None
+        return True

@@ -15,7 +15,7 @@ from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.commands import Command, PutSchedule, Reply, StartRun, TellSession
 from understudy.messages.json_text import shown
-from understudy.messages.policy import OnFailure, WorkerKind
+from understudy.messages.policy import SessionPolicy, WorkerKind
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
 from understudy.workflows.clock import Clock, WallClock
@@ -165,9 +165,9 @@ class Orchestrator(Helm):
         return self._engine.launch(command)
 
     @override
-    def post(self, command: TellSession, on_failure: OnFailure) -> Reply:
+    def post(self, command: TellSession, policy: SessionPolicy) -> Reply:
         self.check_alive()
-        return self._engine.message(command, on_failure)
+        return self._engine.message(command, policy)
 
     @override
     def _put_schedule(self, command: PutSchedule) -> Reply:

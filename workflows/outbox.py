@@ -21,7 +21,8 @@ def message_sent(state: RunState, command: frames.SendMessage, moment: Moment, o
             to=command.to,
             name=command.name,
             value=command.value,
-            on_failure=command.on_failure,
+            on_failure=command.policy.on_failure,
+            budget=command.policy.budget,
         )
     )
     out.then.append(do.Deliver(command.key))

@@ -23,7 +23,7 @@ from understudy.messages.errors import (
     UnderstudyError,
 )
 from understudy.messages.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import SessionPolicy
 from understudy.workflows.ids import sent_key
 from understudy.workflows.inputs import Confirmed, Delivered, Input, Signal
 from understudy.workflows.marked import marked_event
@@ -32,6 +32,7 @@ from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.sizes import message_too_long
 from understudy.workflows.state import Outgoing, RunState
 
+_NO_POLICY: Final = SessionPolicy()
 RETRY: Final = 1.0
 """Seconds after which a message is brought again to a mailbox that was full."""
 
@@ -55,7 +56,7 @@ class Address:
     """Where its handler is; empty where it must have been opened already."""
     session: str
     key: str
-    on_failure: OnFailure = "continue"
+    policy: SessionPolicy = _NO_POLICY
 
     @property
     def run_id(self) -> str:
@@ -173,7 +174,8 @@ class PostOffice:
             session=address.session,
             key=address.key,
             seed=secrets.token_hex(16),
-            on_failure=address.on_failure,
+            on_failure=address.policy.on_failure,
+            budget=address.policy.budget,
             form=FORM,
         )
         opened: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
@@ -229,7 +231,7 @@ class PostOffice:
             if (long := message_too_long(letter.value)) is not None:
                 answer: Accepted | Refused = long
             elif slash:
-                answer = await self.tell(Address(app, name, session_key, letter.on_failure), signal)
+                answer = await self.tell(Address(app, name, session_key, letter.policy), signal)
             else:
                 answer = await self.tell_run(letter.to, signal)
             if isinstance(answer, Refused) and answer.code == "closed":

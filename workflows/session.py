@@ -10,8 +10,9 @@ from understudy.actors.context import program
 from understudy.actors.sessions import SessionDefinition
 from understudy.actors.site import function_site
 from understudy.messages.errors import DefinitionError, InvalidInput
-from understudy.messages.policy import OnFailure
+from understudy.messages.policy import Budget, OnFailure, SessionPolicy
 from understudy.workflows.step import Call, author_name, present
+from understudy.workflows.workflow import check_budget
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
@@ -75,7 +76,7 @@ class Handler(Generic[S, M, R]):
         name, value = self.definition.write_message(message)
         if (wrong := key_fault(key)) is not None:
             raise InvalidInput(wrong, (("key", wrong),))
-        port.send(f"{self.name}/{key}", name, value, self.definition.on_failure)
+        port.send(f"{self.name}/{key}", name, value, self.definition.policy)
 
 
 class SessionDecorator(Protocol):
@@ -90,7 +91,11 @@ class SessionDecorator(Protocol):
 def session(fn: Callable[[S, M], Coroutine[Any, Any, R]], /) -> Handler[S, M, R]: ...
 @overload
 def session(
-    *, state: type[BaseModel] | None = None, name: str | None = None, on_failure: OnFailure = "continue"
+    *,
+    state: type[BaseModel] | None = None,
+    name: str | None = None,
+    on_failure: OnFailure = "continue",
+    budget: Budget | None = None,
 ) -> SessionDecorator: ...
 def session(
     fn: Callable[..., Any] | None = None,
@@ -99,6 +104,7 @@ def session(
     state: type[BaseModel] | None = None,
     name: str | None = None,
     on_failure: OnFailure = "continue",
+    budget: Budget | None = None,
 ) -> Any:
     """Make a coroutine function the handler of sessions: durable actors, each with a key, a state and a mailbox.
 
@@ -112,6 +118,8 @@ def session(
         name: What the session is called; the function's name by default. One app has each name once.
         on_failure: What happens after a message that the function raises at, or that keeps killing its process, was
             set aside in the dead letters: ``"continue"`` with the next message, or ``"stop"``, which parks the session.
+        budget: What one session may use up in all of its turns together, with the runs that they start. Once any of it
+            is, the session is parked, and goes on when the budget is raised. It has no ``wall``: a session may last.
 
     Raises:
         DefinitionError: The function is not ``async``, does not take a state and a message, or one of its models
@@ -137,7 +145,12 @@ def session(
         if on_failure not in get_args(OnFailure):
             msg = f"on_failure of {title} is 'continue' or 'stop', not {on_failure!r}"
             raise DefinitionError(msg)
-        definition = SessionDefinition(session_name, fn, site, state, on_failure)
+        limits = check_budget(title, budget)
+        if limits is not None and limits.wall is not None:
+            msg = f"the budget of {title} has a `wall`, and a session lasts until it is closed: limit its steps' time"
+            raise DefinitionError(msg)
+        policy = SessionPolicy(on_failure=on_failure, budget=limits)
+        definition = SessionDefinition(session_name, fn, site, state, policy)
         if state is not None or isinstance(fn.__annotations__.get("state"), type):
             _ = definition.state_model  # refuses it here where that is possible already
         return Handler(definition)

@@ -9,7 +9,7 @@ from understudy.messages.base import Json
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.frames import Resolution
-from understudy.messages.policy import Budget, OnFailure, StepKind, StepOptions
+from understudy.messages.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
 from understudy.messages.records import RunStatus, StepStatus
 
 WALL_KEY: Final = "budget:wall"
@@ -32,6 +32,8 @@ class Attempt:
     failure: Failure | None = None
     charged: bool = True
     usage: dict[str, float] = field(default_factory=dict[str, float])
+    progress: Json = None
+    """What it said last of how far it is."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,11 @@ class Step:
     def open(self) -> bool:
         """True until the step has its result or its failure."""
         return self.ended_at is None
+
+    @property
+    def progress(self) -> Json:
+        """What the last attempt that reported any said of its progress."""
+        return next((each.progress for each in reversed(self.attempts) if each.progress is not None), None)
 
     @property
     def running(self) -> Attempt | None:
@@ -119,7 +126,8 @@ class Outgoing:
     to: str
     name: str
     value: Json
-    on_failure: OnFailure
+    policy: SessionPolicy
+    """Of the session that it goes to."""
     seq: int
     """Of the event that recorded it."""
 

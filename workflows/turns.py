@@ -41,6 +41,7 @@ def turn_returned(state: RunState, command: frames.Return, turn: frames.Turn, mo
         received=state.received,
         offsets=_offsets(state, out),
         form=FORM,
+        budget=state.budget,
     )
     _over(state, ended, moment, out)
 
@@ -64,6 +65,7 @@ def turn_failed(
         received=state.received,
         offsets=state.offsets,
         form=FORM,
+        budget=state.budget,
     )
     _over(state, failed, moment, out, stop=stop or state.on_failure == "stop")
 

@@ -112,4 +112,5 @@ def _attempt_record(attempt: Attempt) -> AttemptRecord:
         exit=failure.exit if failure is not None else None,
         charged=attempt.charged,
         usage=attempt.usage,
+        progress=attempt.progress,
     )

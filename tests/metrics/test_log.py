@@ -41,6 +41,10 @@ SENTENCES = [
     ),
     (STARTED, "run r step search#1 attempt 1 started on tool-1 (pid 7, life 2)"),
     (
+        ev.AttemptProgressed(at=1.0, key=KEY, attempt=1, token="1:1", detail={"done": 1}),
+        f'run r step {KEY} attempt 1 says how far it is: {{"done":1}}',
+    ),
+    (
         ev.AttemptMoved(at=1.0, key=KEY, attempt=1, token="1:1", worker="tool-2", pid=8, incarnation=3),
         (
             "run r step search#1 attempt 1 was given to tool-2 (pid 8, life 3), as its first worker died without "
