@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from typing_extensions import override
 
@@ -18,6 +18,7 @@ from understudy.actors.definitions import StepDefinition, lookup
 from understudy.actors.descendants import kill_descendants
 from understudy.actors.endings import throw_away
 from understudy.actors.failure import describe_exception
+from understudy.actors.faking import NO_FAKE, FakeFailed, fake_result
 from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
 from understudy.messages.errors import CodecError, NotSerializable
@@ -153,6 +154,8 @@ class ToolActor(FunctionActor):
             if not self.inbox.aborted(token):
                 raise
             answer = failed(Failure(outcome="cancelled", message="the attempt was aborted"))
+        except FakeFailed as fake:
+            answer = failed(fake.failure)
         except Exception as error:  # noqa: BLE001  however user code fails is the attempt's outcome
             answer = failed(self.failure(error))
         else:
@@ -162,6 +165,8 @@ class ToolActor(FunctionActor):
     def _run(self, message: Execute) -> Json:
         definition = lookup(message.step)
         assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
+        if definition.kind == "tool" and (result := fake_result(message)) is not NO_FAKE:
+            return cast("Json", result)
         args, kwargs = definition.signature.decode_call(message.arguments)
         return self.encode(definition, self.call(message.token, definition.fn, args, kwargs))
 

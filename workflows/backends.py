@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import get_args
 
+from understudy.actors import faking
 from understudy.actors.models import DEFAULT_VARIABLE
-from understudy.actors.models.script import VARIABLE
+from understudy.actors.models.script import VARIABLE as SCRIPTS
 from understudy.messages.policy import WorkerKind
 from understudy.supervision.backend_spawn import SpawnBackend
 from understudy.supervision.backend_zygote import ZygoteBackend
@@ -35,7 +36,7 @@ def make_backend(
         argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
     )
     kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
-    return kind(app, entry, loop, generation=generation, env=(DEFAULT_VARIABLE, VARIABLE, *env))
+    return kind(app, entry, loop, generation=generation, env=(DEFAULT_VARIABLE, SCRIPTS, faking.VARIABLE, *env))
 
 
 def common_env(pools: Mapping[str, Pool]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, T
 
 from pydantic import ValidationError
 
+from understudy.actors import faking
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.definitions import Definition, StepDefinition
 from understudy.actors.values import as_score, faults
@@ -125,7 +126,7 @@ class Step(Generic[P, R]):
         return cast("R", self.definition.decode_result(result))
 
     async def _run_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-        fn = self.definition.fn
+        fn = faking.in_place.get(self.definition.ref, self.definition.fn)
         in_place = fn if inspect.iscoroutinefunction(fn) else partial(asyncio.to_thread, fn)
         result = await in_place(*args, **kwargs)
         return cast("R", as_score(result) if self.definition.kind == "evaluator" else result)

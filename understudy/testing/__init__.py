@@ -1,7 +1,8 @@
-"""What tests of workflows need: a clock that leaves out waiting, kills, waits, scripted models, a check of journals.
+"""What tests of workflows need: a clock, kills, waits, scripted models, fakes of tools, a check of journals.
 
-With understudy installed, pytest has the fixtures ``orchestrator``, ``virtual_clock`` and ``model_scripts`` (see
-``understudy.testing.plugin``). What is here can be used without pytest as well, and is loaded when it is first used.
+With understudy installed, pytest has the fixtures ``orchestrator``, ``virtual_clock``, ``model_scripts`` and
+``tool_fakes`` (see ``understudy.testing.plugin``). What is here can be used without pytest as well, and is loaded when
+it is first used.
 """
 
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from understudy.testing.clock import VirtualClock
+    from understudy.testing.fakes import FakeCall, ToolFakes
     from understudy.testing.folds import assert_state_is_fold
     from understudy.testing.kills import kill
     from understudy.testing.scripts import ModelScripts
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from understudy.testing.waits import WaitFailed, wait_for
 
 __all__ = [
+    "FakeCall",
     "ModelScripts",
+    "ToolFakes",
     "VirtualClock",
     "WaitFailed",
     "assert_state_is_fold",
@@ -26,7 +30,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FakeCall": "fakes",
     "ModelScripts": "scripts",
+    "ToolFakes": "fakes",
     "VirtualClock": "clock",
     "WaitFailed": "waits",
     "assert_state_is_fold": "folds",

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixtures ``orchestrator`` with its options and its ``virtual_clock``, and ``model_scripts``.
+"""The pytest plugin: ``orchestrator`` with its options and ``virtual_clock``, ``model_scripts`` and ``tool_fakes``.
 
 pytest loads it wherever understudy is installed, so nothing of understudy is imported before a fixture is used.
 """
@@ -11,6 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from understudy import Orchestrator
     from understudy.testing.clock import VirtualClock
+    from understudy.testing.fakes import ToolFakes
     from understudy.testing.scripts import ModelScripts
 
 MARKER = "orchestrator(**options): options of the `orchestrator` fixture, those of understudy.Orchestrator"
@@ -81,3 +82,14 @@ def model_scripts(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     scripts = ModelScripts(tmp_path_factory.mktemp("scripts"))
     monkeypatch.setenv(scripts.variable, str(scripts.folder))
     return scripts
+
+
+@pytest.fixture
+def tool_fakes(monkeypatch: pytest.MonkeyPatch) -> "Iterator[ToolFakes]":
+    """Give the means to have functions of this test called in place of tools."""
+    from understudy.testing.fakes import ToolFakes  # noqa: PLC0415  see above
+
+    fakes = ToolFakes()
+    monkeypatch.setenv(fakes.variable, str(fakes.path))
+    yield fakes
+    fakes.close()

@@ -1,0 +1,99 @@
+"""Tools that a test has replaced: its own function answers, in its own process, and everything around it is real."""
+
+import asyncio
+import os
+import threading
+from unittest.mock import Mock
+
+import pytest
+
+from tests.testing.apps.weather import Sky, look, report, say
+from understudy import LLM, RunFailed, current
+from understudy.testing import kill
+
+
+def test_a_closure_of_the_test_answers_in_place_of_the_tool_and_the_others_stay(orchestrator, tool_fakes):
+    seen = []
+
+    def fake(place: str) -> Sky:
+        seen.append((place, current().step, os.getpid()))
+        return Sky(place=place, clouds=3)
+
+    tool_fakes.replace(look, fake)
+    run = orchestrator.start(report, "Oslo", id="r1")
+    assert run.result(60) == "really: 3 clouds over Oslo"
+    assert seen == [("Oslo", "look#1", os.getpid())]
+    assert [(call.args, call.kwargs, call.run_id, call.attempt) for call in tool_fakes.calls(look)] == [
+        (("Oslo",), {}, "r1", 1)
+    ]
+    assert run.steps()[0].attempts[0].pid != os.getpid()
+
+
+def test_a_mock_raises_and_then_answers_under_the_retry_policy_of_the_tool(orchestrator, tool_fakes):
+    mock = Mock(side_effect=[ConnectionError("no line"), Sky(place="Rome", clouds=0)])
+    tool_fakes.replace(look, mock)
+    run = orchestrator.start(report, "Rome")
+    assert run.result(60) == "really: 0 clouds over Rome"
+    assert mock.call_count == 2
+    first, second = run.steps()[0].attempts
+    assert (first.outcome, second.outcome) == ("error", "ok")
+    assert "ConnectionError: no line" in first.error
+
+
+def test_an_async_fake_is_awaited(orchestrator, tool_fakes):
+    async def fake(place: str) -> Sky:
+        return Sky(place=place, clouds=1)
+
+    tool_fakes.replace(look, fake)
+    assert orchestrator.start(report, "Bern").result(60) == "really: 1 clouds over Bern"
+
+
+def test_what_a_fake_gives_has_to_fit_the_tools_annotation(orchestrator, tool_fakes):
+    tool_fakes.replace(look, lambda _place: "cloudy")
+    with pytest.raises(RunFailed, match="look"):
+        orchestrator.start(report, "Kiel").result(60)
+
+
+def test_fakes_of_attempts_that_run_at_once_are_called_at_once(orchestrator, tool_fakes):
+    both = threading.Barrier(2)
+
+    def fake(place: str) -> Sky:
+        both.wait(30)
+        return Sky(place=place, clouds=2)
+
+    tool_fakes.replace(look, fake)
+    runs = [orchestrator.start(report, place) for place in ("here", "there")]
+    assert [run.result(60) for run in runs] == ["really: 2 clouds over here", "really: 2 clouds over there"]
+
+
+def test_the_worker_of_a_faked_attempt_can_be_killed_and_the_next_attempt_asks_again(orchestrator, tool_fakes):
+    entered, go = threading.Event(), threading.Event()
+
+    def fake(place: str) -> Sky:
+        if len(tool_fakes.calls(look)) == 1:
+            entered.set()
+            go.wait(60)
+        return Sky(place=place, clouds=2)
+
+    tool_fakes.replace(look, fake)
+    run = orchestrator.start(report, "Linz")
+    assert entered.wait(60)
+    kill(run, step="look")
+    assert run.result(60) == "really: 2 clouds over Linz"
+    go.set()
+    assert [attempt.outcome for attempt in run.steps()[0].attempts] == ["crash", "ok"]
+
+
+def test_a_fake_answers_also_where_the_tool_is_called_in_place(tool_fakes):
+    tool_fakes.replace(look, lambda place: Sky(place=place, clouds=9))
+    assert asyncio.run(look("Graz")).clouds == 9
+    assert tool_fakes.calls(look)[0].args == ("Graz",)
+
+
+def test_what_is_no_tool_is_refused_with_the_way_that_there_is(tool_fakes):
+    with pytest.raises(TypeError, match="model_scripts"):
+        tool_fakes.replace(LLM("writer"), lambda: "x")
+    with pytest.raises(TypeError, match="@tool"):
+        tool_fakes.replace(print, lambda: "x")
+    with pytest.raises(TypeError, match="cannot be called"):
+        tool_fakes.replace(say, "x")
