@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Failure, Outcome
@@ -49,6 +50,8 @@ class StepRecord(Message):
     kind: StepKind
     status: StepStatus
     attempts: tuple[AttemptRecord, ...]
+    arguments: Json = None
+    """``{"args": [...], "kwargs": {...}}`` as the caller wrote them."""
     result: Json = None
     evaluations: tuple[Evaluation, ...] = ()
     flagged: bool = False
@@ -90,6 +93,22 @@ class ApprovalRecord(Message):
     """Key of the step whose result evaluators rejected; None where the workflow's own code asks."""
     reason: str = ""
     """What the evaluators said."""
+
+
+class DecisionRecord(Message):
+    """What a person has decided about a question."""
+
+    id: str
+    """The approval's."""
+    action: str
+    asked: Json = None
+    """What it was to be done with."""
+    decision: ApprovalDecision
+    args: Json = None
+    """What it is done with."""
+    by: str
+    comment: str
+    decided_at: str
 
 
 class StreamItem(Message):

@@ -21,6 +21,7 @@ from understudy.messages.records import (
     ALIVE,
     ApprovalRecord,
     DeadLetterRecord,
+    DecisionRecord,
     Difference,
     RunRecord,
     RunStatus,
@@ -37,7 +38,7 @@ from understudy.workflows.marked import marked_event
 from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.state import RunState
 from understudy.workflows.turn_views import dead_letter, session_record, turn_records
-from understudy.workflows.views import approval_record, failed_at, run_record, step_records
+from understudy.workflows.views import approval_record, decision_records, failed_at, run_record, step_records
 
 
 def load(journal: Journal, run_id: str) -> RunState:
@@ -196,6 +197,10 @@ class Reads:
         except JournalCorrupt as error:
             kind = mark.kind.replace("_", " ")
             self._complain(f"the {kind} {mark.name!r} of run {mark.run_id} is not listed: {error}")
+
+    def decisions(self, run_id: str) -> list[DecisionRecord]:
+        """Give what people have decided for a run, in order."""
+        return decision_records(run_id, stored_events(self.journal, run_id))
 
     def find_approval(self, approval: str) -> Asked:
         """Find what an approval's id stands for.

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from understudy.journal.protocol import RunRow, Stored
 from understudy.messages.approvals import approval_id
-from understudy.messages.events import ApprovalAsked, ValueEmitted
-from understudy.messages.records import ApprovalRecord, AttemptRecord, RunRecord, StepRecord, StreamItem
+from understudy.messages.events import ApprovalAsked, ApprovalDecided, ValueEmitted
+from understudy.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
 from understudy.workflows.state import Attempt, RunState, Step
 
 
@@ -71,6 +71,31 @@ def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> Approva
     )
 
 
+def decision_records(run_id: str, events: Iterable[Stored]) -> list[DecisionRecord]:
+    """Give what people have decided for a run, in order."""
+    asked: dict[str, ApprovalAsked] = {}
+    found: list[DecisionRecord] = []
+    for stored in events:
+        event = stored.event
+        if isinstance(event, ApprovalAsked):
+            asked[event.key] = event
+        elif isinstance(event, ApprovalDecided):
+            question = asked[event.key]
+            found.append(
+                DecisionRecord(
+                    id=approval_id(run_id, event.key),
+                    action=question.action,
+                    asked=question.args,
+                    decision=event.decision,
+                    args=event.args,
+                    by=event.by,
+                    comment=event.comment,
+                    decided_at=iso(event.at),
+                )
+            )
+    return found
+
+
 def step_records(state: RunState) -> list[StepRecord]:
     """Give the steps of a run in the order in which they were asked for."""
     return [step_record(step) for step in state.steps.values()]
@@ -90,6 +115,7 @@ def step_record(step: Step) -> StepRecord:
         kind=step.kind,
         status=step.status,
         attempts=tuple(_attempt_record(attempt) for attempt in step.attempts),
+        arguments=step.arguments,
         result=step.result,
         evaluations=tuple(step.evaluations),
         flagged=step.flagged,

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -63,11 +64,13 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
+        from understudy.workflows.standing import waits_for
         from understudy.workflows.views import step_records
 
         with self._lock:
             steps = step_records(self._state) if self._state is not None else []
             status = self._state.status if self._state is not None else "pending"
+            waits = waits_for(self._state, time.time()) if self._state is not None and status == "waiting" else []
         shown = Table.grid(padding=(0, 2))
         for step in steps[-SHOWN_STEPS:]:
             shown.add_row(*map(_cell, _row(step)))
@@ -77,7 +80,7 @@ class Progress:
             (status, STATUS_STYLE.get(status, "")),
             f"  {done} of {len(steps)} steps done",
         )
-        return Group(headline, shown)
+        return Group(headline, shown, *(Text(printable(f"waits for {phrase}"), "yellow") for phrase in waits))
 
 
 def _cell(text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 
 from understudy.cli.exits import WAITING
-from understudy.cli.show import ago, between, blank, emit, emit_line, facts, look, note, say, seconds, table
+from understudy.cli.show import ago, between, emit, emit_line, look, note, say, seconds, table
 from understudy.cli.verbs import Settings, Verbs, budget_of, common, pass_settings
 from understudy.messages.records import RunStatus
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from understudy.journal.protocol import Stored
     from understudy.messages.commands import CancelRun, PauseRun, ResumeRun
-    from understudy.messages.records import RunRecord, StepRecord
+    from understudy.messages.records import RunRecord
     from understudy.workflows.reads import Reads
 
 POLL = 0.1
@@ -67,70 +67,65 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
 @common
 @pass_settings
 def show(settings: Settings, run_id: str) -> None:
-    """Show a run with its steps and every attempt of them."""
+    """Show a run: its input, what it waits for, every attempt of its steps, what people decided, its result."""
+    from understudy.cli.run_page import show_run
+    from understudy.workflows.standing import waits_for
+    from understudy.workflows.views import step_records
+
     with look(settings.home) as reads:
-        run, steps, state = reads.run(run_id), reads.steps(run_id), reads.state(run_id)
-        asked = reads.approvals(run_id)
+        run, state = reads.run(run_id), reads.fold(run_id)
+        asked, decided = reads.approvals(run_id), reads.decisions(run_id)
+    steps, waits = step_records(state), waits_for(state, time.time())
     if settings.json:
-        emit({**run.model_dump(), "state": state, "steps": steps, "approvals": asked})
-        return
-    duration = seconds(between(run.started_at, run.ended_at))
-    facts(
-        [
-            ("run", run.id),
-            ("workflow", f"{run.workflow} in {run.app}"),
-            ("status", run.status),
-            ("reason", run.reason),
-            ("started", run.started_at),
-            ("duration", duration),
-            ("parent", run.parent),
-            ("waits for a person", "; ".join(f"{each.action} ({each.id})" for each in asked)),
-        ]
-    )
-    blank()
-    table(("step", "status", "attempt", "outcome", "worker", "pid", "duration", "what happened"), _attempts(steps))
-
-
-def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    for step in steps:
-        scores = ", ".join(f"{one.name} {one.score:.2f}" for one in step.evaluations if one.score is not None)
-        rows += [
-            (
-                step.key if attempt is step.attempts[0] else "",
-                step.status if attempt is step.attempts[0] else "",
-                attempt.number,
-                attempt.outcome or "running",
-                attempt.worker,
-                attempt.pid,
-                seconds(between(attempt.started_at, attempt.ended_at)),
-                attempt.error or (scores if attempt is step.attempts[-1] else ""),
-            )
-            for attempt in step.attempts
-        ] or [(step.key, step.status, "", "", "", "", "", "")]
-    return rows
+        emit(
+            {
+                **run.model_dump(),
+                "input": state.arguments,
+                "state": state.shared,
+                "result": state.result,
+                "waits_for": waits,
+                "steps": steps,
+                "approvals": asked,
+                "decisions": decided,
+            }
+        )
+    else:
+        show_run(run, state, steps, waits, asked, decided)
 
 
 @runs.command()
 @click.argument("run_id", metavar="ID")
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="SEQ", help="Only those after this number.")
+@click.option("--follow", is_flag=True, help="Go on with what happens later, until the run has ended or is parked.")
 @common
 @pass_settings
-def events(settings: Settings, run_id: str, after: int) -> None:
-    """Print the events of a run as the journal holds them."""
+def events(
+    settings: Settings,
+    run_id: str,
+    after: int,
+    follow: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """Print the events of a run as the journal holds them; with -o json and --follow one object a line."""
     from understudy.metrics.sentences import describe
     from understudy.workflows.views import iso
 
+    def sentence(item: "Stored") -> str:
+        return describe(run_id, run.workflow, item.event).removeprefix(f"run {run_id} ")
+
     with look(settings.home) as reads:
-        run, stored = reads.run(run_id), reads.events(run_id, after)
+        run = reads.run(run_id)
+        if follow:
+            for item in _followed(reads, run_id, after):
+                if settings.json:
+                    emit_line({"seq": item.seq, **item.event.model_dump()})
+                else:
+                    say(f"{item.seq:>5}  {iso(item.event.at)}  {sentence(item)}")
+            return
+        stored = reads.events(run_id, after)
     if settings.json:
         emit([{"seq": item.seq, **item.event.model_dump()} for item in stored])
         return
-    rows = [
-        (item.seq, iso(item.event.at), describe(run_id, run.workflow, item.event).removeprefix(f"run {run_id} "))
-        for item in stored
-    ]
-    table(("seq", "time", "what happened"), rows)
+    table(("seq", "time", "what happened"), [(item.seq, iso(item.event.at), sentence(item)) for item in stored])
 
 
 @runs.command()
@@ -161,12 +156,12 @@ def stream(
             emit_line(item if settings.json else item.value)
 
 
-def _followed(reads: "Reads", run_id: str) -> "Iterator[Stored]":
-    """Give the events of a run until it is over. Another process writes the journal, which announces nothing."""
+def _followed(reads: "Reads", run_id: str, after: int = 0) -> "Iterator[Stored]":
+    """Give the events of a run after a number until it is over. Another process writes them, and announces nothing."""
     from understudy.journal.pages import stored_events
     from understudy.workflows.waiting import is_over
 
-    after, over = 0, False
+    over = False
     while not over:
         over = is_over(reads, run_id)
         for stored in stored_events(reads, run_id, after):

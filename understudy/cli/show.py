@@ -7,7 +7,9 @@ others: what a terminal would obey in it is shown instead, an escape character a
 import json
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -189,11 +191,21 @@ def size(count: int | None) -> str:
     return "" if count is None else f"{count / 2**20:.1f} MiB"
 
 
-def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None) -> None:
-    """Show names with their values, one a line; those without a value are left out."""
+def column_width() -> int:
+    """Give the columns that a page for people may fill: those of the terminal, 80 where there is none."""
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None, *, wrapped: bool = False) -> None:
+    """Show names with their values; those without a value are left out.
+
+    Each has one line, or with ``wrapped`` as many as it needs on the page.
+    """
     from understudy.metrics.sentences import printable
 
     shown = [(name, printable(str(value))) for name, value in pairs if value not in (None, "")]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        print(f"{name.ljust(width)}  {value}", file=stream or sys.stdout)
+        lines = textwrap.wrap(value, column_width() - width - 2, break_on_hyphens=False) if wrapped else [value]
+        for number, line in enumerate(lines):
+            print(f"{(name if number == 0 else '').ljust(width)}  {line}", file=stream or sys.stdout)

@@ -1,12 +1,12 @@
 """Where a run stands, told to somebody whose test has failed."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from understudy.metrics.sentences import describe
 from understudy.workflows.handle import Run
 from understudy.workflows.orchestrator import Orchestrator
+from understudy.workflows.standing import moment
 from understudy.workflows.state import RunState, Step
 
 LAST_EVENTS: Final = 8
@@ -34,7 +34,7 @@ def where_it_stands(run: Run[Any]) -> str:
     lines.append(f"  its last events, of {len(stored)}:")
     for item in stored[-LAST_EVENTS:]:
         sentence = describe(run.id, state.workflow, item.event).removeprefix(f"run {run.id} ")
-        lines.append(f"    {item.seq:>4} {_moment(item.at)} {item.type}: {sentence}")
+        lines.append(f"    {item.seq:>4} {moment(item.at)} {item.type}: {sentence}")
     return "\n".join(lines)
 
 
@@ -42,7 +42,7 @@ def _waits(state: RunState) -> Iterator[str]:
     for step in state.steps.values():
         yield _step(step)
     for key, due in state.timers.items():
-        yield f"waits until {_moment(due)} ({key})"
+        yield f"waits until {moment(due)} ({key})"
     for key, name in state.receives.items():
         yield f"waits for a message: {name} ({key})"
     for key, question in state.questions.items():
@@ -60,8 +60,4 @@ def _step(step: Step) -> str:
         last = step.attempts[-1]
         text += f", attempt {last.number}" + (f": {last.outcome}" if last.outcome is not None else "")
         text += f" ({last.failure.sentence()})" if last.failure is not None else ""
-    return text + (f", again at {_moment(step.retry_at)}" if step.retry_at is not None else "")
-
-
-def _moment(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    return text + (f", again at {moment(step.retry_at)}" if step.retry_at is not None else "")
