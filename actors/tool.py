@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +19,7 @@ from understudy.actors.definitions import StepDefinition, lookup
 from understudy.actors.descendants import kill_descendants
 from understudy.actors.endings import throw_away
 from understudy.actors.failure import describe_exception
+from understudy.actors.output import standard_streams
 from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
 from understudy.messages.errors import CodecError, NotSerializable
@@ -60,6 +62,7 @@ class FunctionActor(WorkerActor):
     def prepare(self) -> None:
         """Remember what every attempt is to find."""
         self._surroundings = Surroundings(self.spec)
+        self._streams = standard_streams()
 
     def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call a function of the user's in a context of its own, to the end of all it awaits.
@@ -77,6 +80,9 @@ class FunctionActor(WorkerActor):
         The answer says where it is not: then this worker is replaced before the next attempt.
         """
         kill_descendants()
+        for stream in self._streams:  # the line that it has begun is its own
+            with suppress(Exception):
+                stream.flush()
         spoilt = self._surroundings.restore()
         try:
             self.channel.send(message.model_copy(update={"spoilt": spoilt}) if spoilt else message)
