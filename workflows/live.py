@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -35,7 +35,7 @@ class Origin:
     worker: str
 
 
-def viewer_of(option: OutputOption) -> "Viewer | None":
+def viewer_of(option: object) -> "Viewer | None":
     """Give what a person has asked for by ``Orchestrator(output=...)``.
 
     Raises:
@@ -62,7 +62,7 @@ def _logged(target: logging.Logger) -> Viewer:
     return view
 
 
-def prefix(line: LogLine, *, runs: bool, bar: str = "│") -> str:
+def prefix(line: "LogLine | Origin", *, runs: bool, bar: str = "│") -> str:
     """Say in a few words who wrote a line: ``search#1 │``, or with the run ``report-1 search#1 attempt 2 │``."""
     if not line.run_id:
         return f"{printable(line.worker)} {bar}"
@@ -88,13 +88,18 @@ class Printer:
 
     def __call__(self, line: LogLine) -> None:
         """Print a line. What a terminal would obey in it is shown instead."""
-        if line.run_id and line.run_id != self._only:
+        self.show(line, [line.text])
+
+    def show(self, origin: "LogLine | Origin", texts: Iterable[str]) -> None:
+        """Print many lines of one origin as one: in a flood this is most of the work."""
+        if origin.run_id and origin.run_id != self._only:
             self._runs |= self._only is not None
-            self._only = line.run_id
+            self._only = origin.run_id
         stream = sys.stderr
         try:
-            bar = _bar(stream.encoding)
-            stream.write(f"{prefix(line, runs=self._runs, bar=bar)} {printable(line.text)}\n")
+            before = prefix(origin, runs=self._runs, bar=_bar(stream.encoding))
+            stream.write("".join([f"{before} {printable(text)}\n" for text in texts]))
+            stream.flush()
         except (OSError, ValueError, AttributeError):  # there is none, it is closed, or nobody reads it any more
             pass
 
@@ -173,31 +178,38 @@ class Live:
                 waiting, self._waiting = self._waiting, deque()
                 skipped, self._skipped = self._skipped, _Skipped()
             for origin, batch in waiting:
-                for line in batch.lines:
-                    self._show(origin, batch, line.decode("utf-8", "replace"))
-                    self._shown += 1
+                self._show(origin, batch)
+                self._shown += len(batch.lines)
             if skipped.lines:
                 ids = [run_id for run_id in skipped.runs if run_id]
                 where = f"; `understudy runs logs {ids[0]}` has what is kept of them" if ids else ""
                 text = f"[{skipped.lines:,} lines were not shown here, since they came too fast{where}]"
                 origin, batch = waiting[-1]
-                self._show(origin, batch, text, skipped.lines)
+                self._show(origin, Batch(batch.stream, batch.at, [text.encode()], skipped.lines))
 
-    def _show(self, origin: Origin, batch: Batch, text: str, omitted: int = 0) -> None:
-        line = LogLine(
-            offset=0,
-            run_id=origin.run_id,
-            step=origin.step,
-            attempt=origin.attempt,
-            worker=origin.worker,
-            stream=batch.stream,
-            at=iso(batch.at),
-            text=text,
-            omitted=omitted,
-        )
+    def _show(self, origin: Origin, batch: Batch) -> None:
+        texts = [line.decode("utf-8", "replace") for line in batch.lines]
         try:
-            self._view(line)
+            if isinstance(self._view, Printer):
+                self._view.show(origin, texts)
+                return
+            for text in texts:
+                self._view(_log_line(origin, batch, text))
         except Exception as error:  # noqa: BLE001  a viewer of the user's must not end the others' view
             if not self._complained:
                 self._complained = True
                 logger.opt(exception=error).error("what was given as output= could not take a line")
+
+
+def _log_line(origin: Origin, batch: Batch, text: str) -> LogLine:
+    return LogLine(
+        offset=0,
+        run_id=origin.run_id,
+        step=origin.step,
+        attempt=origin.attempt,
+        worker=origin.worker,
+        stream=batch.stream,
+        at=iso(batch.at),
+        text=text,
+        omitted=batch.omitted,
+    )
