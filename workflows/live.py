@@ -106,7 +106,7 @@ class Printer:
 
 def _bar(encoding: str | None) -> str:
     try:
-        "│".encode(encoding or "ascii")
+        "│".encode(encoding or "utf-8")  # a stream in memory has none, and takes all
     except (UnicodeEncodeError, LookupError):
         return "|"
     return "│"
