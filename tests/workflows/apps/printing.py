@@ -151,6 +151,22 @@ def hush() -> None:
     os.write(1, b"x" * (8 * 1024 - 3) + secret.encode() + b"\n")
 
 
+def close() -> None:
+    print("before")
+    sys.stdout.close()
+
+
+def replace() -> None:
+    print("before")
+    sys.stdout = None  # type: ignore[assignment]
+
+
+def partly() -> None:
+    print("begun", end="", flush=True)
+    time.sleep(1.0)
+    print(" and ended")
+
+
 ODD: dict[str, Callable[[], object]] = {
     "no text": lambda: os.write(1, b"\xff\xfe is \xc3\xbc\n"),
     "bar": bar,
@@ -162,12 +178,12 @@ ODD: dict[str, Callable[[], object]] = {
     "outlive": outlive,
     "thread": leave_a_thread,
     "hush": hush,
-    "closed": lambda: (print("before"), sys.stdout.close()),
-    "replaced": lambda: (print("before"), setattr(sys, "stdout", None)),
+    "closed": close,
+    "replaced": replace,
     "nothing": lambda: None,
     "forged": lambda: os.write(1, b'\0\x1e\0us\x1e0014000b["other","s#1",1]hello\n'),
     "colours": lambda: print("\x1b[2J\x1b]0;title\x07 red\r\x1b[31mred"),
-    "partly": lambda: (print("begun", end="", flush=True), time.sleep(1.0), print(" and ended")),
+    "partly": partly,
     "breakpoint": lambda: breakpoint(),  # noqa: T100, PLW0108  its frame is the one to be named
     "pdb": lambda: pdb.set_trace(),  # noqa: T100, PLW0108
     "input": lambda: input("your name? "),
