@@ -340,6 +340,10 @@ class Engine:
             self.check_alive()
             raise
 
+    def flush_output(self, timeout: float) -> None:
+        """See ``Orchestrator.flush_output``."""
+        self._output.settle(timeout)
+
     def peek(self, run_id: str) -> Peek | None:
         """Copy what is in memory of a run. Any thread but the reactor's."""
         return self._wait_for(self.reactor.ask(self.runs.peek, run_id))

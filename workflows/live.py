@@ -128,7 +128,7 @@ class Live:
         self._put = 0
         """Lines that were put down to be shown. Written under the lock."""
         self._shown = 0
-        """Lines that were shown. Written by the thread."""
+        """Lines that were shown. Written under the lock, too."""
         self._skipped = _Skipped()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -156,6 +156,12 @@ class Live:
         with self._changed:
             self._skip(origin, lines)
 
+    def flush(self, timeout: float) -> None:
+        """Wait until what was put down before is shown."""
+        with self._changed:
+            goal = self._put
+            self._changed.wait_for(lambda: self._shown >= goal, timeout)
+
     def close(self) -> None:
         """Show what waits, for a moment, and end."""
         with self._changed:
@@ -179,7 +185,9 @@ class Live:
                 skipped, self._skipped = self._skipped, _Skipped()
             for origin, batch in waiting:
                 self._show(origin, batch)
-                self._shown += len(batch.lines)
+                with self._changed:
+                    self._shown += len(batch.lines)
+                    self._changed.notify_all()
             if skipped.lines:
                 ids = [run_id for run_id in skipped.runs if run_id]
                 where = f"; `understudy runs logs {ids[0]}` has what is kept of them" if ids else ""

@@ -158,6 +158,14 @@ class Orchestrator(Helm):
                 self.check_alive()
             raise
 
+    def flush_output(self, timeout: float = 2.0) -> None:
+        """Wait until what workers have written up to now is shown, so that what is printed next comes after it.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        self._engine.flush_output(timeout)
+
     def peek(self, run_id: str) -> Peek | None:
         """Give a copy of what is in memory of a run, None where nothing is. For tests.
 

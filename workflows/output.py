@@ -111,6 +111,12 @@ class Output:
             self._queue.put(done)
             done.wait(FLUSH_SECONDS)
 
+    def settle(self, timeout: float) -> None:
+        """Wait until what workers had written before is shown, too; see ``flush``."""
+        self.flush()
+        if self._live is not None:
+            self._live.flush(timeout)
+
     def close(self) -> None:
         """Keep and show what there is, and end. No worker writes any more. May be repeated."""
         if self._thread is not None:

@@ -356,6 +356,13 @@ def test_they_can_go_to_a_logger(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert {vars(record)["step"] for record in caplog.records if record.name == "workers"} == {None, "speak#1"}
 
 
+def test_lines_can_be_waited_for(orchestrator: Orchestrator, seen: Seen) -> None:
+    for _ in range(20):
+        run = oddly_run(orchestrator, "no text")
+        orchestrator.flush_output()
+        assert seen.of(run_id=run.id) == ["\ufffd\ufffd is ü"]
+
+
 def test_what_can_take_no_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="output is True, False, a logger"):
         Orchestrator(tmp_path / "runs.db", home=tmp_path / "home", output="stderr")  # type: ignore[arg-type]

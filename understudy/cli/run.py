@@ -122,6 +122,7 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
                 started(handle.id)
             with follow(handle):
                 result = handle.result(order.timeout)
+                orchestrator.flush_output()  # so that it stands above what progress shows last
     except TimeoutError:
         assert handle is not None
         asked = open_questions(settings.home, handle.id)
