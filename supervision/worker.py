@@ -358,12 +358,11 @@ class Worker:
 
         What an attempt has started is dead when it is answered; a thread of it that lives on writes as the worker.
         """
-        if self._on_output is not None:
-            self._stdout.catch_up()
-            self._stderr.catch_up()
-            if not self._shared:
-                self._end_source()
-                self._job = None
+        self._stdout.catch_up()
+        self._stderr.catch_up()
+        if not self._shared:
+            self._end_source()
+            self._job = None
 
     def _end_source(self) -> None:
         if self._source is not None and self._on_output is not None:
