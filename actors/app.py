@@ -15,6 +15,7 @@ from understudy.actors.definitions import Definition as Prepared
 from understudy.actors.definitions import all_definitions
 from understudy.actors.failure import explain, user_traceback
 from understudy.actors.ordering import put_in_order
+from understudy.actors.terminal import refuse_questions
 from understudy.actors.warmup import warm_up
 from understudy.messages.errors import DefinitionError
 from understudy.messages.frames import Definition
@@ -43,6 +44,7 @@ def preload(app: str) -> None:
             traceback where there is one.
     """
     put_in_order()
+    refuse_questions()
     load(app)
     faults = [fault for fault in map(_prepare, all_definitions()) if fault]
     if faults:

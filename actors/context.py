@@ -15,6 +15,8 @@ class ProgramPort(Protocol):
     """What code inside a workflow, and the loop under it, ask of their program. Used on the program's own loop only."""
 
     run_id: str
+    silent: bool
+    """True while its code does again what it has done in an earlier life, and prints again what it printed then."""
     ended: bool
     """True once nobody wants to hear of it any more."""
     ran_out: bool

@@ -20,6 +20,7 @@ from understudy.actors.definitions import ModelDefinition, lookup
 from understudy.actors.failure import describe_exception
 from understudy.actors.models import Model, ModelReply, ModelRequest, resolve_model
 from understudy.actors.models.script import scripted_reply
+from understudy.actors.output import finish, share
 from understudy.actors.values import Form, faults, sentence, type_name
 from understudy.messages.errors import CodecError, NotSerializable, StepFailed
 from understudy.messages.failures import Failure
@@ -147,6 +148,11 @@ class ModelActor(WorkerActor):
         """Done once no more work comes: at a stop frame, or with an error where an attempt tore the actor down."""
 
     @override
+    def prepare(self) -> None:
+        """Have what attempts print told apart."""
+        share()
+
+    @override
     def perform(self, message: ToWorker) -> None:
         """Begin one attempt."""
         assert isinstance(message, Execute), f"an LLM worker was sent {message.type}"
@@ -202,7 +208,10 @@ class ModelActor(WorkerActor):
         usage: dict[str, float] = {}
         answer: FromWorker
         try:
-            result, usage = await self._ask(message)
+            try:
+                result, usage = await self._ask(message)
+            finally:
+                finish(message.run_id, message.key, message.attempt)
         except InvalidAnswer as error:
             usage = _usage(error.reply)
             failure = Failure(outcome="invalid", message=str(error), raw=_shorten(error.reply.text))

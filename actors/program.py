@@ -62,6 +62,8 @@ from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOpti
 class Program:
     """Runs one coroutine on a ``ProgramLoop``. All methods are called on that loop's thread."""
 
+    ran_out = False
+
     def __init__(
         self, loop: ProgramLoop, definition: WorkflowDefinition | SessionDefinition, start: StartProgram
     ) -> None:
@@ -114,7 +116,7 @@ class Program:
         """True once the workflow has returned or raised; no outcome is delivered after that."""
         self.ended = False
         """True once nobody wants to hear of the program any more."""
-        self.ran_out = False
+        self.silent = self._recorded > 0 or bool(start.known) or start.trial
 
     # ------------------------------------------------------------ driven by the host
 
@@ -148,6 +150,7 @@ class Program:
             self.history.append(resolution)
             return
         self._recorded -= 1
+        self._break_silence()
         key = resolution.key
         self._delivered += 1
         self._now = max(self._now, resolution.at)  # clocks are set back now and then
@@ -180,12 +183,22 @@ class Program:
             if self.finished or (self._comparison is None and (self._commands or self._valve.asked)):
                 return False
             self._loop.active = self
+            self._break_silence()
             self._valve.open()  # all that it has emitted is on the disk since an earlier life
             return True
         if self.history:
             self.deliver(self.history.popleft())
             return True
         return False
+
+    def _break_silence(self) -> None:
+        """Be heard from here on, where an earlier life has not run what follows to its end.
+
+        It has where the journal knows of something that was not asked for up to here: whatever is asked for until
+        nothing is ready any more leaves the program at once.
+        """
+        if self.silent and self._recorded <= 0 and not self._start.trial:
+            self.silent = not self._known <= self._asked
 
     def turn(self) -> Turn:
         """Give what the program has asked for since the last turn. Called when nothing in it is ready.
@@ -227,6 +240,7 @@ class Program:
     def end(self) -> None:
         """Drop everything; tasks that still wait are thrown away without being heard of again."""
         self.ended = True
+        self.silent |= not self.ran_out  # its code goes on elsewhere, and the ``finally`` that runs here never happened
         if self._loop.active is self:
             self._loop.active = None
         self._waiting.clear()
@@ -436,6 +450,7 @@ class Program:
         difference = comparison.found
         if difference is None:
             self._fingerprint = self._definition.fingerprint
+            self.silent = self._start.trial
         if difference is not None or self._start.trial:
             self.finished = True
             self._commands = [] if difference is None else [_diverge(difference)]

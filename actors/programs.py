@@ -14,6 +14,7 @@ from understudy.actors.context import ProgramPort
 from understudy.actors.definitions import find_workflow
 from understudy.actors.failure import describe_exception, explain
 from understudy.actors.loop import ProgramLoop
+from understudy.actors.output import finish, share
 from understudy.actors.program import Program
 from understudy.actors.questions import Question, answer, fault
 from understudy.actors.sealed import refuse_threads
@@ -59,6 +60,7 @@ class ProgramHost:
     def run(self) -> None:
         """Serve until told to stop, or until the orchestrator is gone."""
         gc.disable()  # see collect_garbage
+        share()
         self._loop.add_reader(self._channel.fileno(), self._readable)
         self._channel.send(Ready())
         self._channel.start()
@@ -113,7 +115,10 @@ class ProgramHost:
 
     def _close_turn(self, program: Program) -> None:
         try:
-            self._channel.send(program.turn())
+            turn = program.turn()
+            if program.finished:
+                finish(program.run_id)
+            self._channel.send(turn)
         except Exception as error:  # noqa: BLE001  what it asks for or gives cannot be written, or is too large
             self._forget(program, Raise(failure=describe_exception(error)))
             return
@@ -130,6 +135,7 @@ class ProgramHost:
         busy, self._busy = self._busy, (time.monotonic(), program.run_id)
         self._programs.pop(program.run_id, None)
         program.end()
+        finish(program.run_id)
         self._busy = busy
 
     # ------------------------------------------------------------ frames

@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeAlias, cast
 
@@ -19,6 +20,7 @@ from understudy.actors.descendants import kill_descendants
 from understudy.actors.endings import throw_away
 from understudy.actors.failure import describe_exception
 from understudy.actors.faking import NO_FAKE, FakeFailed, fake_result
+from understudy.actors.output import standard_streams
 from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
 from understudy.messages.errors import CodecError, NotSerializable
@@ -61,6 +63,7 @@ class FunctionActor(WorkerActor):
     def prepare(self) -> None:
         """Get ready to put back what attempts change."""
         self._surroundings = Surroundings(self.spec)
+        self._streams = standard_streams()
 
     @override
     def on_start(self) -> None:
@@ -84,6 +87,9 @@ class FunctionActor(WorkerActor):
         The answer says where it is not: then this worker is replaced before the next attempt.
         """
         kill_descendants()
+        for stream in self._streams:  # the line that it has begun is its own
+            with suppress(Exception):
+                stream.flush()
         spoilt = self._surroundings.restore()
         try:
             self.channel.send(message.model_copy(update={"spoilt": spoilt}) if spoilt else message)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
-from understudy.dashboard import actors, approvals, commands, health, problems, results, runs, schedules, sessions
+from understudy.dashboard import actors, approvals, commands, health, logs, problems, results, runs, schedules, sessions
 from understudy.dashboard.commands import every_command
 from understudy.dashboard.desk import Desk
 from understudy.dashboard.gate import Gate
@@ -35,7 +35,7 @@ def make_app(desk: Desk, token: str, hosts: Collection[str]) -> ASGIApp:
     )
     app.state.desk = desk
     api = APIRouter(prefix=PREFIX)
-    for part in (commands, results, runs, approvals, sessions, schedules, actors):
+    for part in (commands, results, runs, logs, approvals, sessions, schedules, actors):
         api.include_router(part.router)
     api.include_router(health.figures)
     app.include_router(health.router)

@@ -121,6 +121,25 @@ class StreamItem(Message):
     at: str
 
 
+class LogLine(Message):
+    """One line that code of a run has written to stdout or stderr."""
+
+    offset: int
+    """Where it stands in all that the run has written; with ``after`` it gives what follows."""
+    run_id: str
+    """Empty where a worker wrote it that nobody's code can be told to have had, such as a thread left behind."""
+    step: str | None = None
+    """Key of the step; None for the workflow itself."""
+    attempt: int | None = None
+    worker: str
+    stream: Literal["stdout", "stderr"]
+    at: str
+    text: str
+    """Without the line feed."""
+    omitted: int = 0
+    """Where above 0, so many lines stood in this place and were not kept, and ``text`` is a sentence that says so."""
+
+
 class WorkflowRecord(Message):
     """One workflow that an app defines."""
 

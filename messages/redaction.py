@@ -45,6 +45,7 @@ class Redactor:
         forms = sorted({form for value in values for form in _forms(value)}, key=len, reverse=True)
         encoded = [form.encode("utf-8", "surrogateescape") for form in forms]
         self.longest: Final = max(map(len, encoded), default=0)
+        self._encoded = encoded
         self._text = re.compile("|".join(map(re.escape, forms))) if forms else None
         self._data = re.compile(b"|".join(map(re.escape, encoded))) if forms else None
 
@@ -59,6 +60,15 @@ class Redactor:
     def data(self, data: bytes) -> bytes:
         """Give the bytes of a text without the secrets."""
         return data if self._data is None else self._data.sub(MASK.encode(), data)
+
+    def begun(self, data: bytes) -> int:
+        """Count the last bytes of a text that may be the beginning of a secret."""
+        return max((_overlap(data, form) for form in self._encoded), default=0)
+
+
+def _overlap(data: bytes, form: bytes) -> int:
+    longest = min(len(form) - 1, len(data))
+    return next((length for length in range(longest, 0, -1) if data.endswith(form[:length])), 0)
 
 
 NOTHING: Final = Redactor()

@@ -17,7 +17,8 @@ from understudy.supervision.control import Boot, Ended, Launch, Launched, Launch
 from understudy.supervision.generation import GenerationLock
 from understudy.supervision.household import Household
 from understudy.supervision.protocol import Entry, WorkerListener
-from understudy.supervision.worker import OutputListener, Worker
+from understudy.supervision.sources import OutputListener
+from understudy.supervision.worker import Worker
 
 START_TIMEOUT: Final = 60.0
 """Seconds an app may take to be imported."""
@@ -37,7 +38,7 @@ class ZygoteBackend:
         generation: The lock that all processes inherit, held already; None in tests that need none.
         env: Names of the environment variables that the app may see when it is imported, and every worker with it,
             besides the harmless ones. What a worker's own limits name reaches that worker alone, after its fork.
-        on_output: Hears lines that workers write to stdout and stderr.
+        on_output: Hears what workers write to stdout and stderr.
         start_timeout: Seconds the app may take to be imported.
         launch_timeout: Seconds after which a zygote that does not answer is killed and replaced.
     """

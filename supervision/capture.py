@@ -1,20 +1,24 @@
-"""What a process writes to stdout or stderr: always drained, the last part kept, lines handed on within a bound."""
+"""What a process writes to stdout or stderr: always drained and handed on, the last part kept."""
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable
 from typing import Final
 
+from understudy.messages.marking import unmarked
 from understudy.messages.redaction import NOTHING, Redactor
 from understudy.supervision.linux import unread_bytes
 
 TAIL_BYTES: Final = 64 * 1024
-LINE_BYTES: Final = 8 * 1024
-"""A longer line is handed on in pieces."""
-LINES_PER_SECOND: Final = 500
-"""Lines of one stream that are handed on; the rest of that second's lines are only counted."""
 _READ_BYTES: Final = 64 * 1024
+_OFTEN: Final = 0.001
+"""Seconds between two reads from which on the process is taken to write a lot."""
+_PAUSE: Final = 0.002
+"""Seconds for which such a pipe is left to fill: to be woken for every line would take more time than the lines."""
+_LARGE_BYTES: Final = 1024 * 1024
+"""What such a pipe is made to hold, so that its writer need not wait meanwhile."""
 
 
 class Capture:
@@ -22,64 +26,71 @@ class Capture:
 
     Attributes:
         total: Bytes written by the process so far.
-        dropped_lines: Lines that were not handed on because there were too many.
-        on_data: Called after each read, where set.
+        on_read: Called after each read, where set.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         descriptor: int,
-        on_line: Callable[[str], None] | None = None,
+        on_data: Callable[[bytes], None] | None = None,
         redactor: Redactor = NOTHING,
     ) -> None:
-        """Start reading ``descriptor``, which this object closes; ``on_line`` hears each line without its end.
+        """Start reading ``descriptor``, which this object closes; ``on_data`` hears the bytes as they are.
 
-        What is handed on, or given as text, has gone through ``redactor``. A secret is found however it was cut by
-        writes, and where it is cut by a bound of ours.
+        What is given as text has gone through ``redactor``. A secret is found however it was cut by writes.
         """
         os.set_blocking(descriptor, False)
         self._loop = loop
         self._descriptor: int | None = descriptor
         self._tail = bytearray()
-        self._line = bytearray()
-        self._on_line = on_line
+        self._on_data = on_data
         self._redactor = redactor
         self._rest = max(0, redactor.longest - 1)  # bytes at a cut that may be a part of a secret
-        self._second = 0
-        self._lines_left = LINES_PER_SECOND
+        self._read_at = 0.0
+        self._pause: asyncio.TimerHandle | None = None
+        self._large = False
         self.total = 0
-        self.dropped_lines = 0
-        self.on_data: Callable[[], None] | None = None
+        self.on_read: Callable[[], None] | None = None
         loop.add_reader(descriptor, self._read)
 
     def text(self) -> str:
         """Give the last part of what was written, at most 64 KiB."""
-        data = self._redactor.data(bytes(self._tail))
-        if len(self._tail) > TAIL_BYTES:  # its first bytes may be the end of a secret
+        cut = len(self._tail) > TAIL_BYTES
+        data = self._redactor.data(unmarked(bytes(self._tail), cut=cut))
+        if cut:  # its first bytes may be the end of a secret
             data = data[self._rest :][-TAIL_BYTES:]
         return data.decode("utf-8", errors="replace")
 
     def forget(self) -> None:
-        """Keep nothing of what has been written so far, read or not: it belongs to work that is over."""
-        if self._descriptor is not None and unread_bytes(self._descriptor):
-            with contextlib.suppress(BlockingIOError):
-                self._take()  # as much as a pipe holds
+        """Keep nothing of what has been read so far: it belongs to work that is over."""
         self._tail.clear()
+
+    def catch_up(self) -> None:
+        """Read what the process has written up to now. For a moment at which it has said something by other means."""
+        if self._descriptor is None:
+            return
+        left = unread_bytes(self._descriptor)
+        while left > 0 and self._descriptor is not None:
+            before = self.total
+            with contextlib.suppress(BlockingIOError):
+                self._take()
+            if self.total == before:
+                return
+            left -= self.total - before
 
     def drain(self) -> None:
         """Read whatever has been written, now, and close. For a process that is dead."""
         with contextlib.suppress(BlockingIOError):  # something outside of its tree holds the pipe: no end will come
             while self._descriptor is not None:
                 self._take()
-        if self._on_line is not None and self._line:
-            self._hand_on(self._line)
-            self._line.clear()
         self.close()
 
     def close(self) -> None:
         """Let go of the pipe."""
         if self._descriptor is not None:
+            if self._pause is not None:
+                self._pause.cancel()
             self._loop.remove_reader(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
@@ -87,6 +98,31 @@ class Capture:
     def _read(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._take()
+        now = self._loop.time()
+        if now - self._read_at < _OFTEN and self._descriptor is not None:
+            self._enlarge()
+            self._loop.remove_reader(self._descriptor)
+            self._pause = self._loop.call_later(_PAUSE, self._go_on)
+        self._read_at = now
+
+    def _go_on(self) -> None:
+        """Take what has come in the pause; as long as there is more each time, it is followed by another one."""
+        self._pause = None
+        before = self.total
+        self.catch_up()
+        if self._descriptor is None:
+            return
+        if self.total > before:
+            self._pause = self._loop.call_later(_PAUSE, self._go_on)
+        else:
+            self._read_at = 0.0
+            self._loop.add_reader(self._descriptor, self._read)
+
+    def _enlarge(self) -> None:
+        if not self._large and self._descriptor is not None:
+            self._large = True
+            with contextlib.suppress(OSError):  # the user has as many large pipes as are allowed
+                fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _LARGE_BYTES)
 
     def _take(self) -> None:
         assert self._descriptor is not None  # a closed pipe is not read
@@ -98,31 +134,7 @@ class Capture:
         self._tail += data
         if len(self._tail) > TAIL_BYTES + self._rest:
             del self._tail[: -TAIL_BYTES - self._rest]
-        if self._on_line is not None:
-            self._split(data)
-        if self.on_data is not None:
-            self.on_data()
-
-    def _split(self, data: bytes) -> None:
-        second = int(self._loop.time())
-        if second != self._second:
-            self._second, self._lines_left = second, LINES_PER_SECOND
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._hand_on(self._line + line)
-            self._line.clear()
-        self._line += rest
-        if len(self._line) > LINE_BYTES + self._rest:
-            whole = self._redactor.data(bytes(self._line))
-            cut = max(0, len(whole) - self._rest)
-            self._hand_on(whole[:cut])
-            self._line[:] = whole[cut:]
-
-    def _hand_on(self, line: bytes | bytearray) -> None:
-        assert self._on_line is not None  # lines are only cut where somebody listens
-        if self._lines_left:
-            self._lines_left -= 1
-            data = self._redactor.data(bytes(line))[:LINE_BYTES]
-            self._on_line(data.decode("utf-8", errors="replace"))
-        else:
-            self.dropped_lines += 1
+        if self._on_data is not None:
+            self._on_data(data)
+        if self.on_read is not None:
+            self.on_read()

@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import gc
+import io
 import os
 import signal
 import socket
@@ -92,8 +93,9 @@ def run_worker(connection: int, spec: WorkerSpec, main: Callable[..., Any]) -> N
     """Live: run ``main`` on the socket and end the process with the exit code Python would give it."""
     faulthandler.enable(2)
     faulthandler.register(signal.SIGUSR1, 2)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what a crash would take along is at most a line
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # an app may have put anything in their place
+            stream.reconfigure(line_buffering=True)  # what a crash would take along is at most a line
     gc.enable()
     limits.allow_for_stacks(spec.limits)
     code = exit_code(lambda: main(socket.socket(fileno=connection), spec))
@@ -121,6 +123,6 @@ def exit_code(call: Callable[[], object]) -> int:
 def flush_and_exit(code: int) -> NoReturn:
     """End this process without the interpreter's shutdown, which would wait for threads."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads any more, or user code closed it
+        with contextlib.suppress(Exception):  # nobody reads any more, or user code closed or replaced it
             stream.flush()
     os._exit(code)

@@ -17,13 +17,30 @@ from functools import partial
 from typing import Final
 
 from understudy.messages.failures import Exit
-from understudy.messages.frames import Environment, Evaluate, Execute, FromWorker, Heartbeat, ToWorker, WorkerSpec
+from understudy.messages.frames import (
+    Completed,
+    Diverge,
+    Environment,
+    Evaluate,
+    Execute,
+    Failed,
+    FromWorker,
+    Halt,
+    Heartbeat,
+    Judged,
+    Raise,
+    Return,
+    ToWorker,
+    Turn,
+    WorkerSpec,
+)
 from understudy.messages.redaction import Redactor
 from understudy.supervision import linux
 from understudy.supervision.capture import Capture
 from understudy.supervision.exits import STOPPING, Evidence, describe
 from understudy.supervision.oom import LEDGER, OomWatch
 from understudy.supervision.protocol import WorkerListener
+from understudy.supervision.sources import OutputListener, Source, StreamName
 from understudy.supervision.transport import Channel
 
 TERM_GRACE: Final = 0.5
@@ -32,11 +49,11 @@ DUMP_GRACE: Final = 0.05
 """Most seconds that a process about to be killed gets to write where it stands."""
 DUMP_IDLE: Final = 0.005
 """Seconds of silence on stderr after which that dump is taken to be whole."""
-_WORK: Final = frozenset({Execute, Evaluate})
+_ANSWERS: Final = frozenset({Completed, Failed, Judged})
+_ENDINGS: Final = frozenset({Return, Raise, Halt, Diverge})
+_SHARED: Final = frozenset({"program", "llm"})
+"""Workers that mark what their jobs print, as they have many at a time."""
 _WITH_DUMP: Final = frozenset({"hung", "timeout", "blocked"})
-
-OutputListener = Callable[[str, str, str], None]
-"""Called with a worker's id, ``"stdout"`` or ``"stderr"``, and one line. On the reactor's thread."""
 
 
 class Worker:
@@ -97,8 +114,15 @@ class Worker:
         self._channel = Channel(
             loop, ours, spec.incarnation, on_message=self._received, on_fault=self.kill, on_end=self._hung_up
         )
-        self._stdout = Capture(loop, stdout, on_output and partial(on_output, spec.worker, "stdout"), redactor)
-        self._stderr = Capture(loop, stderr, on_output and partial(on_output, spec.worker, "stderr"), redactor)
+        self._redactor = redactor
+        self._on_output = on_output
+        self._shared = spec.kind in _SHARED
+        self._job: Execute | Evaluate | None = None
+        """What has the process to itself at this moment."""
+        self._source: Source | None = None
+        """Whose output it is, once there is any."""
+        self._stdout = Capture(loop, stdout, on_output and partial(self._wrote, "stdout"), redactor)
+        self._stderr = Capture(loop, stderr, on_output and partial(self._wrote, "stderr"), redactor)
 
     def __repr__(self) -> str:
         """Say in what state it is."""
@@ -129,8 +153,11 @@ class Worker:
         Raises:
             CodecError: The message cannot be written as JSON, or is over the size limit.
         """
-        if self.spec.concurrency == 1 and type(message) in _WORK:  # then the last one has been answered
+        if self.spec.concurrency == 1 and isinstance(message, (Execute, Evaluate)):  # then the last one was answered
             self._stderr.forget()
+            if not self._shared:
+                self._end_source()
+                self._job = message
         return self._channel.send(message)
 
     def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:
@@ -234,8 +261,11 @@ class Worker:
 
     def _received(self, message: FromWorker) -> None:
         self._spoke = True
-        if type(message) is Heartbeat:
+        kind = type(message)
+        if kind is Heartbeat:
             self._oom.lives()
+        elif kind in _ANSWERS or (kind is Turn and _is_last(message)):
+            self._catch_up()
         self._listener.received(message)
 
     def _hung_up(self) -> None:
@@ -290,6 +320,7 @@ class Worker:
         self._channel.close()
         self._stdout.drain()
         self._stderr.drain()
+        self._end_source()
         self._close_pidfd()
         self.ended.set()
         self._listener.exited(
@@ -310,6 +341,34 @@ class Worker:
             read,
         )
 
+    # ---------------------------------------------------------------- what it writes
+
+    def _wrote(self, stream: StreamName, data: bytes) -> None:
+        assert self._on_output is not None  # else nobody calls this
+        if self._source is None:
+            worker, job = self.spec.worker, self._job
+            if job is None:
+                self._source = Source(worker, self._redactor, marked=self._shared)
+            else:
+                self._source = Source(worker, self._redactor, job.run_id, job.key, job.attempt)
+        self._on_output(self._source, stream, data)
+
+    def _catch_up(self) -> None:
+        """Hear what was written before an answer, as whoever knows the answer may ask for that too.
+
+        What an attempt has started is dead when it is answered; a thread of it that lives on writes as the worker.
+        """
+        self._stdout.catch_up()
+        self._stderr.catch_up()
+        if not self._shared:
+            self._end_source()
+            self._job = None
+
+    def _end_source(self) -> None:
+        if self._source is not None and self._on_output is not None:
+            self._on_output(self._source, "stdout", b"")
+            self._source = None
+
     # ---------------------------------------------------------------- signals
 
     def _can_answer(self) -> bool:
@@ -329,7 +388,7 @@ class Worker:
                 idle.cancel()
             idle = self._later(DUMP_IDLE, self.strike)
 
-        self._stderr.on_data = heard
+        self._stderr.on_read = heard
         self._send_signal(signal.SIGUSR1)
         self._later(DUMP_GRACE, self.strike)
 
@@ -348,6 +407,11 @@ class Worker:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
+
+
+def _is_last(turn: FromWorker) -> bool:
+    """Say whether a program has come to its end with this turn."""
+    return isinstance(turn, Turn) and bool(turn.commands) and type(turn.commands[-1]) in _ENDINGS
 
 
 _SIGKILL: Final = signal.SIGKILL  # beside a method and a parameter that are both called ``signal``

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:^<!-- (\w+): (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {"command", "excerpt", "program", "output", "shell", "tests", "serve", "curl", "client", "answer"}
+KINDS = {"command", "excerpt", "program", "output", "stderr", "shell", "tests", "serve", "curl", "client", "answer"}
 
 pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
 
@@ -60,6 +60,12 @@ def test_a_program_prints_what_stands_below_it(name, tmp_path):
     program.write_text(block("program", name), encoding="utf-8")
     done = run(name, cwd=tmp_path)
     assert (done.stdout, done.returncode) == (block("output", name), 0), done.stderr
+
+
+@pytest.mark.parametrize("name", names("stderr"))
+def test_what_its_steps_print_is_on_stderr(name, tmp_path):
+    (tmp_path / name).write_text(block("program", name), encoding="utf-8")
+    assert run(name, cwd=tmp_path).stderr == block("stderr", name)
 
 
 def test_the_first_program_gives_the_same_when_it_is_run_again(tmp_path):

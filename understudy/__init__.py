@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     )
     from understudy.messages.evaluation import Score
     from understudy.messages.policy import Budget, Retry
+    from understudy.messages.records import LogLine
     from understudy.supervision.protocol import Pool
     from understudy.workflows.client import Client
     from understudy.workflows.conversation import Session
@@ -80,6 +81,7 @@ __all__ = [
     "IdConflict",
     "InvalidInput",
     "JournalError",
+    "LogLine",
     "MailboxFull",
     "MockModel",
     "NotAuthorized",
@@ -134,6 +136,7 @@ _HOMES = {
     "Budget": "messages.policy",
     "Client": "workflows.client",
     "LLM": "workflows.decorators",
+    "LogLine": "messages.records",
     "Approval": "messages.approvals",
     "approve": "actors.approving",
     "MockModel": "actors.models.mock",

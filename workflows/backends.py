@@ -14,10 +14,16 @@ from understudy.supervision.backend_spawn import SpawnBackend
 from understudy.supervision.backend_zygote import ZygoteBackend
 from understudy.supervision.generation import GenerationLock
 from understudy.supervision.protocol import Backend, Entry, Pool
+from understudy.supervision.sources import OutputListener
 
 
 def make_backend(
-    app: str, pool: Pool, loop: asyncio.AbstractEventLoop, generation: GenerationLock, env: Collection[str] = ()
+    app: str,
+    pool: Pool,
+    loop: asyncio.AbstractEventLoop,
+    generation: GenerationLock,
+    env: Collection[str] = (),
+    on_output: OutputListener | None = None,
 ) -> Backend:
     """Make the backend of an app; nothing runs yet. All its processes inherit the lock.
 
@@ -27,6 +33,7 @@ def make_backend(
         loop: The reactor's loop.
         generation: The lock.
         env: Names of the variables that every process of the app may see; see ``common_env``.
+        on_output: Hears what its workers write.
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
     entry = Entry(
@@ -36,7 +43,8 @@ def make_backend(
         argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
     )
     kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
-    return kind(app, entry, loop, generation=generation, env=(DEFAULT_VARIABLE, SCRIPTS, faking.VARIABLE, *env))
+    names = (DEFAULT_VARIABLE, SCRIPTS, faking.VARIABLE, *env)
+    return kind(app, entry, loop, generation=generation, env=names, on_output=on_output)
 
 
 def common_env(pools: Mapping[str, Pool]) -> frozenset[str]:

@@ -22,6 +22,7 @@ from understudy.messages.records import (
     ENDED,
     ApprovalRecord,
     DeadLetterRecord,
+    LogLine,
     RunRecord,
     RunStatus,
     SessionRecord,
@@ -51,6 +52,7 @@ _OBJECT: Final = TypeAdapter(dict[str, Shown])
 _PAGE: Final = TypeAdapter(list[dict[str, Shown]])
 _REPLY: Final[TypeAdapter[Reply]] = TypeAdapter(Reply)
 _LETTERS: Final = TypeAdapter(list[DeadLetterRecord])
+_LINES: Final = TypeAdapter(list[LogLine])
 _RUNS: Final = TypeAdapter(list[RunRecord])
 _SESSIONS: Final = TypeAdapter(list[SessionRecord])
 _STEPS: Final = TypeAdapter(list[StepRecord])
@@ -208,6 +210,17 @@ class _Reads:
             if len(page) < size:
                 break
             after = found[-1].seq
+        return found
+
+    def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
+        found: list[LogLine] = []
+        while limit is None or len(found) < limit:
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            page = _LINES.validate_json(self._wire.get(_path(run_id, "logs"), after=after, limit=size, step=step))
+            found += page
+            if len(page) < size:
+                break
+            after = found[-1].offset
         return found
 
     def session(self, run_id: str) -> SessionRecord:

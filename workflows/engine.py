@@ -41,7 +41,10 @@ from understudy.workflows.clerk import Clerk
 from understudy.workflows.clock import Clock
 from understudy.workflows.door import Door
 from understudy.workflows.home import Home, OwnerLock
+from understudy.workflows.live import Viewer
+from understudy.workflows.logs import folder_of
 from understudy.workflows.lull import Lull
+from understudy.workflows.output import Output
 from understudy.workflows.peek import Peek
 from understudy.workflows.post import PostOffice
 from understudy.workflows.private import make_folder, real_path
@@ -85,6 +88,7 @@ class Engine:
         pools: How workers are kept, by a pool's name or kind.
         durability: See ``Orchestrator``.
         clock: Whose time the runs go by.
+        viewer: Sees what workers write, as they do; None for nobody.
 
     Raises:
         HomeInUse: Another orchestrator that is alive owns the journal or the home.
@@ -100,6 +104,7 @@ class Engine:
         pools: Mapping[str, Pool],
         durability: Durability,
         clock: Clock,
+        viewer: Viewer | None,
     ) -> None:
         """Start every part, or none."""
         self.home = home
@@ -119,12 +124,20 @@ class Engine:
         self._ending: asyncio.Task[None] | None = None
         """The end of all processes, once it has begun. Reactor's thread only."""
         try:
-            self._start(own_home=own_home, pools=pools, durability=durability, clock=clock)
+            self._start(own_home=own_home, pools=pools, durability=durability, clock=clock, viewer=viewer)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, *, own_home: bool, pools: Mapping[str, Pool], durability: Durability, clock: Clock) -> None:
+    def _start(
+        self,
+        *,
+        own_home: bool,
+        pools: Mapping[str, Pool],
+        durability: Durability,
+        clock: Clock,
+        viewer: Viewer | None,
+    ) -> None:
         self._tune_interpreter()
         self._env = common_env(pools)
         conceal()
@@ -144,7 +157,10 @@ class Engine:
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
         mend(self.journal)
-        self._reads = Reads(self.journal)
+        kept = generation.path.with_name("output") if self.place == MEMORY else folder_of(self.place)
+        self._output = Output(kept, viewer)
+        self._closers.append(self._output.close)
+        self._reads = Reads(self.journal, output=kept, flush=self._output.flush)
         self.reactor = Reactor()
         report_exhaustion(self.reactor.loop, "commands from other processes")
         self.reactor.start()
@@ -260,7 +276,7 @@ class Engine:
             self._stranded.hear(event)
 
     def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
-        return make_backend(app, pool, self.reactor.loop, generation, self._env)
+        return make_backend(app, pool, self.reactor.loop, generation, self._env, self._output)
 
     def _started(self, run_id: str) -> RunStarted | None:
         """Give how a run was started, None where there is none. A thread of the reactor's executor."""
@@ -323,6 +339,10 @@ class Engine:
             coroutine.close()
             self.check_alive()
             raise
+
+    def flush_output(self, timeout: float) -> None:
+        """See ``Orchestrator.flush_output``."""
+        self._output.settle(timeout)
 
     def peek(self, run_id: str) -> Peek | None:
         """Copy what is in memory of a run. Any thread but the reactor's."""

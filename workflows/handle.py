@@ -40,10 +40,11 @@ from understudy.messages.errors import (
 )
 from understudy.messages.json_text import shown
 from understudy.messages.policy import Budget
-from understudy.messages.records import RunStatus, StepRecord, StreamItem
+from understudy.messages.records import LogLine, RunStatus, StepRecord, StreamItem
 from understudy.messages.times import limit
 from understudy.workflows.looks import Looks
 from understudy.workflows.views import stream_items
+from understudy.workflows.waiting import follow_logs
 
 if TYPE_CHECKING:
     from understudy.messages.records import ApprovalRecord, RunRecord
@@ -173,6 +174,25 @@ class Run(Generic[R]):
         check_channel(channel)
         stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
         return map(shown, stream_items(stored, channel, after))
+
+    def logs(self, step: str | None = None, *, after: int = 0, follow: bool = False) -> Iterator[LogLine]:
+        """Give the lines that the run's code has written to stdout and stderr: by ``print``, ``logging`` or otherwise.
+
+        Of an attempt at most 1 MiB is kept, its first lines and its last ones, and of a run the last 16 MiB. What a
+        workflow printed is not printed again when it is replayed, but for what came after the last outcome that was
+        recorded before its process died. Children are runs of their own.
+
+        Args:
+            step: Only lines of a step: its key, or its name for every call of it.
+            after: Only lines behind this offset, such as that of the last line seen.
+            follow: Go on with what is written later, until the run has ended.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        if follow:
+            return follow_logs(self._host.reads, self.id, after, step)
+        return iter(self._host.reads.logs(self.id, after, step=step))
 
     def approvals(self) -> "list[ApprovalRecord]":
         """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""

@@ -8,6 +8,7 @@ from understudy.messages.base import Json
 from understudy.messages.records import (
     ApprovalRecord,
     DeadLetterRecord,
+    LogLine,
     RunRecord,
     RunStatus,
     SessionRecord,
@@ -38,6 +39,10 @@ class Looks(Protocol):
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
     ) -> list[Stored]:
         """Give the events of a run with sequence numbers above ``after``, at most ``limit`` of them."""
+        ...
+
+    def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
+        """Give lines of a run's output behind an offset, at most ``limit`` of them."""
         ...
 
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:

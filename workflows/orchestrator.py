@@ -22,6 +22,7 @@ from understudy.workflows.clock import Clock, WallClock
 from understudy.workflows.engine import GRACE, Durability, Engine
 from understudy.workflows.helm import Helm
 from understudy.workflows.home import Home
+from understudy.workflows.live import OutputOption, viewer_of
 from understudy.workflows.peek import Peek
 from understudy.workflows.reads import Reads
 from understudy.workflows.watch import Watch
@@ -44,6 +45,10 @@ class Orchestrator(Helm):
         recover: Take up the runs and schedules that the journal says are not over.
         clock: Whose time timers, backoff and schedules go by; None means the machine's. Tests give a
             ``understudy.testing.VirtualClock``.
+        output: Who sees at once what code in workers prints, logs and warns: True prints it to ``sys.stderr``, each
+            line after the step that it comes from; a logger of ``logging`` takes stdout as INFO and stderr as WARNING;
+            a function is called with each ``LogLine``, on a thread of its own; False is for nobody. Lines are skipped
+            and counted where they come faster than they are taken. ``Run.logs`` has them in any case.
 
     Raises:
         HomeInUse: Another orchestrator that is alive owns the journal or the home.
@@ -59,11 +64,13 @@ class Orchestrator(Helm):
         durability: Durability = "full",
         recover: bool = True,
         clock: Clock | None = None,
+        output: OutputOption = True,
     ) -> None:
         """Start everything. Blocks until the journal is open and what an earlier life left behind is gone."""
         if apps.loading:
             raise apps.ImportEnded
         _check_options(pools or {}, durability)
+        viewer = viewer_of(output)
         self.home = Home(home)
         own_home = home is not None or journal is None
         self._engine = Engine(
@@ -73,6 +80,7 @@ class Orchestrator(Helm):
             pools=dict(pools or {}),
             durability=durability,
             clock=clock if clock is not None else WallClock(),
+            viewer=viewer,
         )
         if recover:
             self._engine.recover()
@@ -149,6 +157,14 @@ class Orchestrator(Helm):
             if answer.cancelled():  # not the caller, but the orchestrator has given up
                 self.check_alive()
             raise
+
+    def flush_output(self, timeout: float = 2.0) -> None:
+        """Wait until what workers have written up to now is shown, so that what is printed next comes after it.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        self._engine.flush_output(timeout)
 
     def peek(self, run_id: str) -> Peek | None:
         """Give a copy of what is in memory of a run, None where nothing is. For tests.

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,7 @@ from understudy.messages.records import (
     DeadLetterRecord,
     DecisionRecord,
     Difference,
+    LogLine,
     RunRecord,
     RunStatus,
     SessionRecord,
@@ -34,6 +36,7 @@ from understudy.workflows.approving import Asked
 from understudy.workflows.differences import first_difference
 from understudy.workflows.fold import fold_all, recall
 from understudy.workflows.home import Home
+from understudy.workflows.logs import folder_of, read_lines
 from understudy.workflows.marked import marked_event
 from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.state import RunState
@@ -67,15 +70,26 @@ class Reads:
     Everything it gives is committed: a view is the fold of what is on the disk.
     """
 
-    def __init__(self, journal: Journal, complain: Callable[[str], None] = _log) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        complain: Callable[[str], None] = _log,
+        *,
+        output: Path | None = None,
+        flush: Callable[[], None] | None = None,
+    ) -> None:
         """Read from ``journal``, which stays its owner's to close.
 
         Args:
             journal: What to read.
             complain: Called with a sentence where something is damaged and the answer goes without it.
+            output: Where output of the runs is kept; None where it is not.
+            flush: Waits until what workers have written is there. Given where they are this process's.
         """
         self.journal = journal
         self._complain = complain
+        self._output = output
+        self._flush = flush
 
     @classmethod
     def open(cls, home: Home, complain: Callable[[str], None] = _log) -> Self:
@@ -93,7 +107,7 @@ class Reads:
         journal = SqliteJournal(path, read_only=True)
         for fault in journal.quick_faults(ALIVE):
             complain(f"the journal is damaged, see `understudy db verify`: {fault.sentence}")
-        return cls(journal, complain)
+        return cls(journal, complain, output=folder_of(path))
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -163,6 +177,19 @@ class Reads:
         if not stored and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         return stored
+
+    def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
+        """Give lines that a run or session has written to stdout and stderr, behind an offset, the oldest first.
+
+        Raises:
+            RunNotFound: There is no such run.
+            JournalError: What was kept may be somebody else's.
+        """
+        if self.journal.run(run_id) is None:
+            raise self._not_found(run_id)
+        if self._flush is not None:
+            self._flush()
+        return list(islice(read_lines(self._output, run_id, after, step), limit)) if self._output is not None else []
 
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
         """Give the questions that wait for a person, of all runs or of one and its children, the oldest first.

@@ -4,12 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.records import ENDED
+from understudy.messages.records import ENDED, LogLine
 from understudy.workflows.looks import Looks
 from understudy.workflows.watch import Watch
 
@@ -117,3 +117,19 @@ def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     """Set an event of a loop from any thread; nothing where the loop is closed."""
     if not loop.is_closed():
         loop.call_soon_threadsafe(event.set)
+
+
+POLL: Final = 0.1
+"""Seconds between two looks at output, which nothing announces: it is written beside the journal."""
+
+
+def follow_logs(looks: Looks, run_id: str, after: int = 0, step: str | None = None) -> Iterator[LogLine]:
+    """Give the lines of a run's output behind an offset as they are written, until the run is over."""
+    over = False
+    while not over:
+        over = is_over(looks, run_id)
+        for line in looks.logs(run_id, after, step=step):
+            after = line.offset
+            yield line
+        if not over:
+            time.sleep(POLL)

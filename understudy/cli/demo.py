@@ -108,7 +108,7 @@ def _kill_worker(home: "Home", run_id: str, arguments: dict[str, Any], say: Call
 
     log_to_home(home)
     crawling = Path(arguments["effects"]).with_suffix(".crawling")
-    with Orchestrator(home=home.path) as orchestrator:
+    with Orchestrator(home=home.path, output=False) as orchestrator:
         run = orchestrator.start_app(APP, "brief", arguments, id=run_id)
         teller = Teller()
         for stored in run.events(follow=True):

@@ -178,7 +178,7 @@ def _worker() -> Finding:
     with tempfile.TemporaryDirectory(prefix="understudy-doctor-") as folder:
         try:
             start = time.perf_counter()
-            with Orchestrator(":memory:", home=folder) as orchestrator:
+            with Orchestrator(":memory:", home=folder, output=False) as orchestrator:
                 up = time.perf_counter()
                 orchestrator.start_app("understudy.cli.demo_app", "hello", {}).result(timeout=30)
                 done = time.perf_counter()

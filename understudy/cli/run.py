@@ -12,7 +12,7 @@ import click
 
 from understudy.cli.exits import INTERRUPTED, TIMEOUT, WAITING
 from understudy.cli.show import command_line, emit, look, note, say
-from understudy.cli.verbs import Settings, common, pass_settings
+from understudy.cli.verbs import Settings, common, pass_settings, quiet
 
 if TYPE_CHECKING:
     from understudy.workflows.handle import Run
@@ -30,6 +30,7 @@ class Order:
         inputs: Arguments by name, values as JSON or as words; None where none were given.
         run_id: The id asked for, or None.
         timeout: Seconds to wait for the end, or None.
+        quiet: Not to show what code in workers prints.
     """
 
     target: str
@@ -38,6 +39,7 @@ class Order:
     inputs: dict[str, Any] | None
     run_id: str | None
     timeout: float | None
+    quiet: bool
 
 
 @click.command()
@@ -54,6 +56,7 @@ class Order:
     metavar="S",
     help="Seconds to wait; then exit 124, or 6 where it waits for a person. The run is kept.",
 )
+@quiet
 @common
 @pass_settings
 def run(
@@ -64,14 +67,17 @@ def run(
     run_id: str | None,
     timeout: float | None,
     detach: bool,  # noqa: FBT001  click hands flags over by name
+    quiet: bool,  # noqa: FBT001  the same
 ) -> int:
     """Start the workflow NAME of FILE.py and follow it; its result is printed as JSON.
+
+    What its code prints goes to stderr, each line after the step that it comes from; `runs logs ID` has it afterwards.
 
     With the --id of a run that exists, that run goes on where it stood, also where it was parked or paused; inputs may
     be left out.
     """
     app, workflow = parse_target(target)
-    order = Order(target, app, workflow, parse_inputs(pairs, document), run_id, timeout)
+    order = Order(target, app, workflow, parse_inputs(pairs, document), run_id, timeout, quiet)
     if detach:
         from understudy.cli.background import host_in_background
 
@@ -104,7 +110,7 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
     arguments = _recorded(settings.home, order) if order.inputs is None and run_id else order.inputs or {}
     handle: Run[Any] | None = None
     try:
-        with Orchestrator(home=settings.home.path) as orchestrator:
+        with Orchestrator(home=settings.home.path, output=not order.quiet) as orchestrator:
             log_to_home(settings.home)
             try:
                 handle = orchestrator.start_app(order.app, order.workflow, arguments, id=run_id)
@@ -116,6 +122,7 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
                 started(handle.id)
             with follow(handle):
                 result = handle.result(order.timeout)
+                orchestrator.flush_output()  # so that it stands above what progress shows last
     except TimeoutError:
         assert handle is not None
         asked = open_questions(settings.home, handle.id)

@@ -1,7 +1,9 @@
 """``understudy runs``: what the journal says of runs, whether or not an orchestrator is running; and steering one."""
 
+import difflib
 import json
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
@@ -154,6 +156,58 @@ def stream(
             return
         for item in items:
             emit_line(item if settings.json else item.value)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--step", metavar="KEY|NAME", help="Only lines of this step: one call by its key, or all by its name.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written later, until the run has ended.")
+@click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines.")
+@click.option("-t", "--timestamps", is_flag=True, help="Begin each line with its time.")
+@common
+@pass_settings
+def logs(
+    settings: Settings,
+    run_id: str,
+    step: str | None,
+    follow: bool,  # noqa: FBT001  click hands flags over by name
+    tail: int | None,
+    timestamps: bool,  # noqa: FBT001  the same
+) -> None:
+    """Print what the code of a run has written to stdout and stderr, each line after the step that it comes from.
+
+    Of an attempt its first and last lines are kept, at most 1 MiB, and of a run the last 16 MiB. With -o json it is one
+    array, and with --follow one object a line.
+    """
+    from understudy.workflows.live import prefix
+    from understudy.workflows.waiting import follow_logs
+
+    with look(settings.home) as reads:
+        found = reads.logs(run_id, step=step)
+        if step is not None and not found and not follow:
+            _check_step(reads, run_id, step)
+        last = found[-1].offset if found else 0
+        found = found if tail is None else found[len(found) - min(tail, len(found)) :]
+        if settings.json and not follow:
+            emit(found)
+            return
+        for line in chain(found, follow_logs(reads, run_id, last, step) if follow else ()):
+            if settings.json:
+                emit_line(line)
+            else:
+                say(f"{f'{line.at} ' if timestamps else ''}{prefix(line, runs=False)} {line.text}")
+
+
+def _check_step(reads: "Reads", run_id: str, step: str) -> None:
+    """Refuse a step that the run has not."""
+    from understudy.workflows.logs import is_of
+
+    keys = [each.key for each in reads.steps(run_id)]
+    if not any(is_of(key, step) for key in keys):
+        close = difflib.get_close_matches(step, keys, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(keys) or 'none yet'}"
+        msg = f"run {run_id} has no step {step!r}; {hint}"
+        raise click.BadParameter(msg, param_hint="--step")
 
 
 def _followed(reads: "Reads", run_id: str, after: int = 0) -> "Iterator[Stored]":

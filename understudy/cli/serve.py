@@ -8,7 +8,7 @@ import click
 
 from understudy.cli.run import find_app
 from understudy.cli.show import emit, note, say
-from understudy.cli.verbs import Settings, common, pass_settings
+from understudy.cli.verbs import Settings, common, pass_settings, quiet
 
 if TYPE_CHECKING:
     from understudy.dashboard.server import Server
@@ -19,14 +19,23 @@ if TYPE_CHECKING:
 @click.argument("files", metavar="FILE.py...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen. Others than this need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7878, show_default=True, help="0 takes a free one.")
+@quiet
 @common
 @pass_settings
-def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> None:
+def serve(
+    settings: Settings,
+    files: tuple[str, ...],
+    host: str,
+    port: int,
+    quiet: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
 
     Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
     UNDERSTUDY_TOKEN sets another one. Ctrl+C and SIGTERM end it with exit code 0: what was going on is taken up by the
     next orchestrator of the home.
+
+    What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` has it afterwards.
     """
     apps = [find_app(file, "FILE.py") for file in files]
     try:
@@ -37,6 +46,7 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
     from understudy.cli.logs import log_to_home
     from understudy.messages.commands import ShowApp
     from understudy.workflows.handle import check
+    from understudy.workflows.live import Printer
     from understudy.workflows.orchestrator import Orchestrator
 
     ends: SimpleQueue[None] = SimpleQueue()
@@ -47,7 +57,7 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with Orchestrator(home=settings.home.path) as orchestrator:
+    with Orchestrator(home=settings.home.path, output=False if quiet else Printer(runs=True)) as orchestrator:
         for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
             check(orchestrator.send(ShowApp(app=app)))
         with Server(orchestrator, apps, host=host, port=port) as server:

@@ -44,12 +44,18 @@ def say(text: str, stream: TextIO | None = None) -> None:
     """Print one line for a person. What others have written into it can neither end it nor move the cursor."""
     from understudy.metrics.sentences import printable
 
-    print(printable(text), file=stream or sys.stdout, flush=True)
+    _write_line(printable(text), stream or sys.stdout)
 
 
 def note(text: str) -> None:
     """Tell a person something beside the answer: on stderr, after the command's name, at most the first line alone."""
-    print(f"understudy: {block(text)}", file=sys.stderr, flush=True)
+    _write_line(f"understudy: {block(text)}", sys.stderr)
+
+
+def _write_line(text: str, stream: TextIO) -> None:
+    """Write a line by one call: output of workers comes from another thread, which must not get into the middle."""
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def block(text: str) -> str:

@@ -103,6 +103,10 @@ def common(function: F) -> F:
     return home(output(function))
 
 
+quiet = click.option("-q", "--quiet", is_flag=True, help="Do not show what code in workers prints.")
+"""For verbs that host an orchestrator."""
+
+
 def budget_of(limits: Sequence[str]) -> "Budget | None":
     """Read the values of a ``--budget`` option, each ``NAME=N``; None where there is none.
 

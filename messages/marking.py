@@ -1,0 +1,104 @@
+r"""Marks in what a worker writes that many jobs share: whose the bytes are that follow. Pure.
+
+Such a worker has one stdout and one stderr for all of its jobs. What Python code prints there goes out in pieces, each
+behind a head that names its job. What anything else writes, C code or a subprocess, has no head and is the worker's.
+A piece with its head is no longer than what the kernel writes to a pipe in one go, so nothing can come in between.
+
+Example: ``\0\x1e\0us\x1e`` ``0009`` ``0003`` ``["r",null`` ``hi\n``; a piece of no bytes says that its job has ended.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+ATOMIC_BYTES: Final = 4096
+"""What Linux writes to a pipe without another writer's bytes in the middle (``PIPE_BUF``)."""
+LONGEST_LABEL: Final = 2048
+"""A job of a longer name goes without one."""
+_BEGIN: Final = b"\0\x1e\0us\x1e"
+_DIGITS: Final = 4
+_HEAD: Final = len(_BEGIN) + 2 * _DIGITS
+
+Part = tuple[bytes | None, bytes]
+"""A label, None for what has none, and what was written under it."""
+
+
+def marked(label: bytes, data: bytes) -> Iterator[bytes]:
+    """Give what is to be written, one write each, for bytes of a job; no bytes at all say that it has ended."""
+    room = ATOMIC_BYTES - _HEAD - len(label)
+    for start in range(0, len(data), room) if data else (0,):
+        piece = data[start : start + room]
+        yield b"%s%04x%04x%s%s" % (_BEGIN, len(label), len(piece), label, piece)
+
+
+class Splitter:
+    """Takes a stream apart again, however it is cut by reads."""
+
+    def __init__(self) -> None:
+        """Begin at the start of a stream."""
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Part]:
+        """Take more bytes and give what is whole with them."""
+        data, self._rest = self._rest + data, b""
+        parts: list[Part] = []
+        place = 0
+        while place < len(data):
+            start = data.find(_BEGIN, place)
+            if start < 0:
+                start = len(data) - _begun(data)
+                self._rest = data[start:]
+            if start > place:
+                parts.append((None, data[place:start]))
+            if self._rest:
+                break
+            place = start
+            if place == len(data):
+                break
+            sizes = _sizes(data, place)
+            if sizes is None:  # it only looks like a head
+                parts.append((None, data[place : place + len(_BEGIN)]))
+                place += len(_BEGIN)
+                continue
+            middle = place + _HEAD + sizes[0]
+            end = middle + sizes[1]
+            if len(data) < end:
+                self._rest = data[place:]
+                break
+            parts.append((data[place + _HEAD : middle], data[middle:end]))
+            place = end
+        return parts
+
+    def end(self) -> bytes:
+        """Give what is left at the end of the stream: a part of a piece, as nobody wrote it."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def unmarked(data: bytes, *, cut: bool = False) -> bytes:
+    """Give the last bytes of a stream without their marks; ``cut`` where more stood before them."""
+    first = data.find(_BEGIN)
+    if first < 0:
+        return data
+    splitter = Splitter()
+    parts = splitter.feed(data[first:] if cut else data)
+    return b"".join(piece for _, piece in parts) + splitter.end()
+
+
+def _begun(data: bytes) -> int:
+    """Count the last bytes that may be the beginning of a head."""
+    for length in range(min(len(_BEGIN) - 1, len(data)), 0, -1):
+        if data.endswith(_BEGIN[:length]):
+            return length
+    return 0
+
+
+def _sizes(data: bytes, place: int) -> tuple[int, int] | None:
+    """Give the lengths of label and piece that a head tells, 0 where it is not whole yet; None where it is none."""
+    digits = data[place + len(_BEGIN) : place + _HEAD]
+    if len(digits) < 2 * _DIGITS:
+        return (0, 0)
+    try:
+        label, piece = int(digits[:_DIGITS], 16), int(digits[_DIGITS:], 16)
+    except ValueError:
+        return None
+    return (label, piece) if _HEAD + label + piece <= ATOMIC_BYTES else None
