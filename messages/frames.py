@@ -80,6 +80,7 @@ ToWorker: TypeAlias = Annotated[
     | DescribeApp
     | CheckArguments
     | CheckResult
+    | CheckEdit
     | CheckSignal
     | CheckMessage
     | Environment
