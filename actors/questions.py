@@ -6,6 +6,7 @@ from understudy.actors.app import describe
 from understudy.actors.definitions import check_arguments, check_result
 from understudy.actors.edits import check_edit
 from understudy.actors.failure import describe_exception, explain
+from understudy.actors.schemas import with_schemas
 from understudy.actors.sessions import check_message
 from understudy.actors.signals import check_signal
 from understudy.messages.errors import UnderstudyError
@@ -45,7 +46,7 @@ def answer(question: Question) -> Answer:
         case CheckSignal(id=id_, name=name, value=value):
             return check_signal(id_, name, value)
         case DescribeApp(id=id_):
-            return AppDescribed(id=id_, definitions=describe())
+            return AppDescribed(id=id_, definitions=tuple(map(with_schemas, describe())))
 
 
 def fault(question: Question, error: BaseException) -> Answer:

@@ -97,6 +97,14 @@ class Definition(Frame):
     """Of a workflow: which of those of its name."""
     fingerprint: str = ""
     """Of a workflow: changes with its code, and with the steps that it can reach."""
+    input_schema: Json = None
+    """Of a workflow: the JSON Schema of its arguments, an object; where the app was asked to describe itself."""
+    result_schema: Json = None
+    """The same of what it gives."""
+    state_schema: Json = None
+    """The same of a session's state."""
+    messages: dict[str, Json] = Field(default_factory=dict)
+    """The same of the messages that a session takes, by their types' names."""
 
 
 class AppDescribed(Frame):

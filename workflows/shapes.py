@@ -33,8 +33,9 @@ def _misfits(place: str, asked: Any, given: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(asked, dict) and asked:
         yield from _members(place, cast("dict[str, Any]", asked), cast("dict[str, Any]", given))
     elif isinstance(asked, list) and asked:
-        models = {_shape(model): model for model in cast("list[Any]", asked)}
-        for number, each in enumerate(cast("list[Any]", given)):
+        members: list[Any] = asked
+        models = {_shape(model): model for model in members}
+        for number, each in enumerate(given):
             tries = (tuple(_misfits(f"{place}.{number}", model, each)) for model in models.values())
             yield from min(tries, key=len)
 
@@ -57,7 +58,8 @@ def _shape(value: Any) -> Hashable:
     if isinstance(value, dict):
         return frozenset((name, _shape(part)) for name, part in cast("dict[str, Any]", value).items())
     if isinstance(value, list):
-        return _kind(value), frozenset(_shape(part) for part in cast("list[Any]", value))
+        parts: list[Any] = value
+        return _kind(value), frozenset(map(_shape, parts))
     return _kind(value)
 
 

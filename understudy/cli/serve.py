@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 @click.argument("files", metavar="FILE.py...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen. Others than this need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7878, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--allow-origin",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Let pages of this origin call from a browser, such as https://app.example; may be repeated.",
+)
 @common
 @pass_settings
-def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> None:
+def serve(settings: Settings, files: tuple[str, ...], host: str, port: int, origins: tuple[str, ...]) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
 
     Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
@@ -34,6 +41,13 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
     except ModuleNotFoundError as error:
         msg = f"serving needs {error.name}: install `understudy[server]`"
         raise click.ClickException(msg) from error
+    from understudy.dashboard.origins import read_origin
+
+    for origin in origins:
+        try:
+            read_origin(origin)
+        except ValueError as error:  # said before anything is started
+            raise click.BadParameter(str(error), param_hint="--allow-origin") from error
     from understudy.cli.logs import log_to_home
     from understudy.messages.commands import ShowApp
     from understudy.workflows.handle import check
@@ -50,7 +64,7 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
     with Orchestrator(home=settings.home.path) as orchestrator:
         for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
             check(orchestrator.send(ShowApp(app=app)))
-        with Server(orchestrator, apps, host=host, port=port) as server:
+        with Server(orchestrator, apps, host=host, port=port, allow_origins=origins) as server:
             log_to_home(settings.home, secrets=[server.token.value])
             _say(settings, server)
             _wait(orchestrator, ends)
@@ -83,7 +97,7 @@ def _say(settings: Settings, server: "Server") -> None:
         facts = {"url": server.url, "token_file": kept}
         emit({**facts, "token": server.token.value} if server.token.made else facts)
         return
-    say(f"serving on {server.url}")
+    say(f"serving on {server.url}; the API is described at {server.url}/docs")
     if server.token.made:
         say(f"the token, shown this once and kept in {kept}:")
         say(server.token.value)
