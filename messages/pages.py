@@ -3,7 +3,7 @@
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from pydantic_core import from_json, to_json
 
@@ -55,7 +55,7 @@ def read_cursor(of: str, cursor: str, kinds: Sequence[type[Any]]) -> Place:
         found: Any = from_json(text)
     except (binascii.Error, UnicodeEncodeError, ValueError):
         raise bad_cursor(of) from None
-    parts: list[Any] = found if isinstance(found, list) else []
+    parts: list[Any] = cast("Any", found) if isinstance(found, list) else []
     if [type(part) for part in parts] != [str, *kinds]:
         raise bad_cursor(of)
     name, *place = parts

@@ -33,7 +33,7 @@ def _misfits(place: str, asked: Any, given: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(asked, dict) and asked:
         yield from _members(place, cast("dict[str, Any]", asked), cast("dict[str, Any]", given))
     elif isinstance(asked, list) and asked:
-        members: list[Any] = asked
+        members: list[Any] = cast("Any", asked)
         models = {_shape(model): model for model in members}
         for number, each in enumerate(given):
             tries = (tuple(_misfits(f"{place}.{number}", model, each)) for model in models.values())
@@ -58,7 +58,7 @@ def _shape(value: Any) -> Hashable:
     if isinstance(value, dict):
         return frozenset((name, _shape(part)) for name, part in cast("dict[str, Any]", value).items())
     if isinstance(value, list):
-        parts: list[Any] = value
+        parts: list[Any] = cast("Any", value)
         return _kind(value), frozenset(map(_shape, parts))
     return _kind(value)
 
