@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 def serve(settings: Settings, files: tuple[str, ...], host: str, port: int, origins: tuple[str, ...]) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
 
+    The page /docs of its address shows what the API can do, and /openapi.json says it to programs.
+
     Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
     UNDERSTUDY_TOKEN sets another one. Ctrl+C and SIGTERM end it with exit code 0: what was going on is taken up by the
     next orchestrator of the home.
@@ -97,7 +99,7 @@ def _say(settings: Settings, server: "Server") -> None:
         facts = {"url": server.url, "token_file": kept}
         emit({**facts, "token": server.token.value} if server.token.made else facts)
         return
-    say(f"serving on {server.url}; the API is described at {server.url}/docs")
+    say(f"serving on {server.url}")
     if server.token.made:
         say(f"the token, shown this once and kept in {kept}:")
         say(server.token.value)
