@@ -2,15 +2,12 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final
 
 from understudy.actors.context import program
-from understudy.actors.values import Form
+from understudy.actors.edits import WRITTEN, form_of
 from understudy.messages.approvals import Approval
 from understudy.messages.json_text import plain
 from understudy.messages.times import limit
-
-_ARGS: Final = Form(Any, "what is asked about", returns=False)
 
 
 async def approve(action: str, args: object = None, timeout: float | timedelta | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
@@ -21,7 +18,9 @@ async def approve(action: str, args: object = None, timeout: float | timedelta |
 
     Args:
         action: What is to be done, in words for a person.
-        args: What it is to be done with: anything pydantic can write as JSON. A person may decide on other arguments.
+        args: What it is to be done with: anything pydantic can write as JSON. A person may decide on other arguments
+            of the same shape: another value of the same pydantic model, or else the same names with values of the same
+            kinds. What was None may become anything. ``Approval.args`` is JSON in any case.
         timeout: Seconds to wait at most, None or ``math.inf`` without a limit. The limit outlives every process.
 
     Raises:
@@ -36,9 +35,9 @@ async def approve(action: str, args: object = None, timeout: float | timedelta |
         msg = "approve() is for workflow code: a step, and code that no run awaits, has nobody to ask"
         raise RuntimeError(msg)
     _check(action)
-    asked = _ARGS.dump(args)
+    asked = WRITTEN.dump(args)
     async with asyncio.timeout(limit(timeout, "the timeout of approve()")):
-        return Approval.model_validate(plain(await port.approve(action, asked)))
+        return Approval.model_validate(plain(await port.approve(action, asked, form_of(args))))
 
 
 def _check(action: object) -> None:

@@ -53,8 +53,8 @@ class ProgramPort(Protocol):
         """Wait for the next message of a type; give the key of this wait, and the message."""
         ...
 
-    async def approve(self, action: str, args: Json) -> Json:
-        """Have a person asked and wait for what they decide, an ``Approval`` as JSON."""
+    async def approve(self, action: str, args: Json, form: str) -> Json:
+        """Have a person asked and wait for what they decide, an ``Approval`` as JSON; see ``ScheduleApproval``."""
         ...
 
     async def emit(self, channel: str, value: Json, size: int) -> None:

@@ -282,9 +282,9 @@ class Program:
         key = _scope().key(f"receive({name})")
         return key, await self._ask(ScheduleReceive(key=key, name=name))
 
-    async def approve(self, action: str, args: Json) -> Json:
+    async def approve(self, action: str, args: Json, form: str) -> Json:
         """See ``ProgramPort``."""
-        return await self._ask(ScheduleApproval(key=_scope().key("approve"), action=action, args=args))
+        return await self._ask(ScheduleApproval(key=_scope().key("approve"), action=action, args=args, form=form))
 
     async def emit(self, channel: str, value: Json, size: int) -> None:
         """See ``ProgramPort``."""

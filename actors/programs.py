@@ -22,6 +22,7 @@ from understudy.actors.sessions import find_session
 from understudy.messages.errors import DefinitionError, InvalidInput
 from understudy.messages.frames import (
     CheckArguments,
+    CheckEdit,
     CheckMessage,
     CheckResult,
     CheckSignal,
@@ -154,7 +155,7 @@ class ProgramHost:
             case EndProgram(run_id=run_id):
                 if (program := self._programs.get(run_id)) is not None:
                     self._end(program)
-            case CheckArguments() | CheckResult() | CheckMessage() | CheckSignal() | DescribeApp():
+            case CheckArguments() | CheckResult() | CheckEdit() | CheckMessage() | CheckSignal() | DescribeApp():
                 self._work.append(message)
             case Stop():
                 self._loop.leave()

@@ -4,7 +4,9 @@ from typing import TypeAlias
 
 from understudy.actors.app import describe
 from understudy.actors.definitions import check_arguments, check_result
+from understudy.actors.edits import check_edit
 from understudy.actors.failure import describe_exception, explain
+from understudy.actors.schemas import with_schemas
 from understudy.actors.sessions import check_message
 from understudy.actors.signals import check_signal
 from understudy.messages.errors import UnderstudyError
@@ -13,6 +15,7 @@ from understudy.messages.frames import (
     AppDescribed,
     ArgumentsChecked,
     CheckArguments,
+    CheckEdit,
     CheckMessage,
     CheckResult,
     CheckSignal,
@@ -21,7 +24,7 @@ from understudy.messages.frames import (
     ResultChecked,
 )
 
-Question: TypeAlias = DescribeApp | CheckArguments | CheckResult | CheckMessage | CheckSignal
+Question: TypeAlias = DescribeApp | CheckArguments | CheckResult | CheckEdit | CheckMessage | CheckSignal
 Answer: TypeAlias = AppDescribed | ArgumentsChecked | ResultChecked | MessageChecked
 
 
@@ -36,12 +39,14 @@ def answer(question: Question) -> Answer:
             return check_arguments(id_, name, arguments, version)
         case CheckResult(id=id_, step=ref, value=value):
             return check_result(id_, ref, value)
+        case CheckEdit(id=id_, form=form, value=value):
+            return check_edit(id_, form, value)
         case CheckMessage(id=id_, session=session, name=name, value=value):
             return check_message(id_, session, name, value)
         case CheckSignal(id=id_, name=name, value=value):
             return check_signal(id_, name, value)
         case DescribeApp(id=id_):
-            return AppDescribed(id=id_, definitions=describe())
+            return AppDescribed(id=id_, definitions=tuple(map(with_schemas, describe())))
 
 
 def fault(question: Question, error: BaseException) -> Answer:
@@ -54,7 +59,7 @@ def fault(question: Question, error: BaseException) -> Answer:
     match question:
         case CheckArguments(id=id_):
             return ArgumentsChecked(id=id_, faults=faults)
-        case CheckResult(id=id_):
+        case CheckResult(id=id_) | CheckEdit(id=id_):
             return ResultChecked(id=id_, faults=faults)
         case CheckMessage(id=id_) | CheckSignal(id=id_):
             return MessageChecked(id=id_, faults=faults)

@@ -31,11 +31,11 @@ def check_signal(id_: str, name: str, value: Json) -> MessageChecked:
 
 def signal_faults(name: str, value: Json) -> Faults:
     """Give what is wrong with a message, nothing where it may be taken; the place of an unknown name is ``type``."""
-    models = [model for model in _models(BaseModel) if model.__name__ == name]
+    models = [model for model in app_models() if model.__name__ == name]
     if not models:
         if any(name in _words(file, _written(file)) for file in _files()):
             return ()  # a model that is made while the workflow runs, maybe
-        known = sorted({model.__name__ for model in _models(BaseModel)})
+        known = sorted({model.__name__ for model in app_models()})
         return (("type", f"nothing in the app is called {name!r}{suggestion(name, known)}"),)
     found: list[Faults] = []
     for model in models:
@@ -49,12 +49,12 @@ def signal_faults(name: str, value: Json) -> Faults:
     return min(found, key=len)
 
 
-def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+def app_models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
     """Give every model that the app and what it imports have defined."""
     for model in base.__subclasses__():
         if not model.__module__.startswith(_NOT_OF_APPS):
             yield model
-        yield from _models(model)
+        yield from app_models(model)
 
 
 def _files() -> set[str]:

@@ -1,13 +1,17 @@
 """Workers and apps over HTTP."""
 
-from fastapi import APIRouter
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from understudy.dashboard.desk import AtDesk
+from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, numbered, paged
 from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
-from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
+from understudy.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
 
-router = APIRouter()
+router = APIRouter(tags=["actors"])
+workflows = APIRouter(tags=["workflows"])
 
 
 class Actors(BaseModel):
@@ -26,7 +30,19 @@ async def list_actors(desk: AtDesk) -> Actors:
     return Actors(tree=tree.root, workers=workers.workers)
 
 
-@router.get("/workflows")
-async def list_workflows(desk: AtDesk) -> list[WorkflowRecord]:
-    """List the workflows that may be started here."""
-    return [found for app in await desk.contents() for found in app.workflows]
+@workflows.get(
+    "/workflows", response_class=Response, responses={**paged(WorkflowRecord, "The workflows, in order of the apps.")}
+)
+async def list_workflows(desk: AtDesk, request: Request, limit: Limit = MANY, cursor: Cursor = None) -> Any:
+    """List the workflows that may be started here, with JSON Schemas of their arguments and results."""
+    found = [each for app in await desk.contents() for each in app.workflows]
+    return await answer_page(desk, request, lambda: numbered(found, "workflows", limit, cursor))
+
+
+@workflows.get(
+    "/handlers", response_class=Response, responses={**paged(HandlerRecord, "The handlers, in order of the apps.")}
+)
+async def list_handlers(desk: AtDesk, request: Request, limit: Limit = MANY, cursor: Cursor = None) -> Any:
+    """List the handlers of sessions that may be talked to here, with JSON Schemas of messages, replies and states."""
+    found = [each for app in await desk.contents() for each in app.handlers]
+    return await answer_page(desk, request, lambda: numbered(found, "handlers", limit, cursor))

@@ -1,20 +1,31 @@
 """Questions to people over HTTP; ``dashboard.commands`` takes the answers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from understudy.dashboard.desk import AtDesk
-from understudy.dashboard.runs import as_array
+from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, cut, paged
+from understudy.messages.pages import Page
 from understudy.messages.records import ApprovalRecord
 
-router = APIRouter()
+router = APIRouter(tags=["approvals"])
 
 
-@router.get("/approvals", response_model=list[ApprovalRecord])
+@router.get(
+    "/approvals", response_class=Response, responses={**paged(ApprovalRecord, "The questions, the oldest first.")}
+)
 async def list_approvals(
     desk: AtDesk,
+    request: Request,
     run_id: Annotated[str | None, Query(description="Only those of this run and its children.")] = None,
-) -> Response:
+    limit: Limit = MANY,
+    cursor: Cursor = None,
+) -> Any:
     """List what waits for a person, the oldest first."""
-    return await desk.answer(lambda: as_array(desk.reads.approvals(run_id)))
+
+    def make() -> Page[ApprovalRecord]:
+        found = desk.reads.approvals(run_id)
+        return cut(found, "approvals", limit, cursor, lambda each: (each.asked_at, each.id), (str, str))
+
+    return await answer_page(desk, request, make)

@@ -1,6 +1,7 @@
 """Commands over HTTP: one table says which path each has, and any of them may be sent as it is."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, cast, get_args
@@ -22,6 +23,16 @@ class Way:
     path: str
     command: type[Message]
     reply: type[Message] = c.Accepted
+
+    @property
+    def name(self) -> str:
+        """What the operation is called: the command's name in words."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", self.command.__name__).lower()
+
+    @property
+    def tag(self) -> str:
+        """Which part of the API it belongs to."""
+        return self.path.split("/")[1].replace("-", " ")
 
     @property
     def in_path(self) -> list[str]:
@@ -79,18 +90,19 @@ def _handler(way: Way) -> Callable[..., Any]:
             inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         )
     handle.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    handle.__name__ = way.command.__name__
+    handle.__name__ = way.name
     handle.__doc__ = way.command.__doc__
     return handle
 
 
 for _way in WAYS:
-    router.post(_way.path, response_model=_way.reply)(_handler(_way))
+    router.post(_way.path, response_model=_way.reply, tags=[_way.tag])(_handler(_way))
 
 
 @router.post(
     "/messages",
     response_model=c.Reply,
+    tags=["messages"],
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -104,7 +116,8 @@ async def send_message(desk: AtDesk, request: Request) -> Any:
         command = _COMMAND.validate_json(await request.body())
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        raise problems.Refusal("invalid_request", problems.unfit(found).detail) from error
+        unfit = problems.unfit(found)
+        raise problems.Refusal("invalid_request", unfit.detail, errors=unfit.errors) from error
     return await desk.send(command)
 
 

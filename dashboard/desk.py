@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -69,8 +69,11 @@ class Desk:
         """Ask something that reads the disk, in a thread."""
         return await run_in_threadpool(partial(question, *args, **kwargs))
 
-    async def answer(self, make: Callable[[], list[bytes]]) -> Outgoing:
-        """Answer with JSON that may be long; ``make`` gives its pieces, in a thread, once there is room."""
+    async def answer(self, make: Callable[[], list[bytes]], headers: Mapping[str, str] | None = None) -> Outgoing:
+        """Answer with JSON that may be long; ``make`` gives its pieces, in a thread, once there is room.
+
+        ``headers`` are read after that, so ``make`` may add to them.
+        """
         parcel = Parcel(self.outbox)
         made = await parcel.fill(make, lambda pieces: sum(map(len, pieces)))
         made.reverse()
@@ -79,7 +82,7 @@ class Desk:
             while made:  # what is sent is let go of
                 yield made.pop()
 
-        return Outgoing(parcel, body(), "application/json", {"Content-Length": str(parcel.size)})
+        return Outgoing(parcel, body(), "application/json", {**(headers or {}), "Content-Length": str(parcel.size)})
 
     # ------------------------------------------------------------ workflows
 

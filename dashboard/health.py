@@ -8,11 +8,12 @@ from pydantic import BaseModel
 
 from understudy.dashboard.desk import AtDesk, Desk
 from understudy.dashboard.prometheus import exposition
+from understudy.dashboard.strict import Strict
 from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
 from understudy.metrics.figures import Metrics, pool_figures
 
-router = APIRouter()
-figures = APIRouter()
+router = APIRouter(tags=["health"])
+figures = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
@@ -24,7 +25,7 @@ class Health(BaseModel):
 
 
 @router.get("/healthz", openapi_extra={"security": []}, response_model_exclude_none=True)
-async def healthz(desk: AtDesk) -> Health:
+async def show_health(desk: AtDesk) -> Health:
     """Say that the orchestrator works. The only thing that is said without a token."""
     desk.orchestrator.check_alive()
     tree = await desk.send(ShowTree())
@@ -35,10 +36,11 @@ async def healthz(desk: AtDesk) -> Health:
 
 @router.get(
     "/metrics",
+    dependencies=[Strict],
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
 )
-async def prometheus(desk: AtDesk) -> Any:
+async def show_prometheus(desk: AtDesk) -> Any:
     """Give the figures of all runs, and of the workers of this moment, as Prometheus reads them."""
     workers = await desk.send(ListWorkers())
     assert isinstance(workers, Workers)
@@ -47,7 +49,7 @@ async def prometheus(desk: AtDesk) -> Any:
 
 
 @figures.get("/metrics")
-async def metrics(desk: AtDesk) -> Metrics:
+async def show_metrics(desk: AtDesk) -> Metrics:
     """Give the figures of all runs: latencies, retries, crashes and success rates per workflow and step."""
     return await _metrics(desk)
 

@@ -1,24 +1,39 @@
 """Output of runs over HTTP: the lines that their code has written to stdout and stderr."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from understudy.dashboard.desk import AtDesk
+from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, paged
 from understudy.dashboard.paths import Segment
-from understudy.dashboard.runs import PAGE, as_array
+from understudy.messages.pages import Page, read_cursor, write_cursor
 from understudy.messages.records import LogLine
 
-router = APIRouter()
+router = APIRouter(tags=["runs"])
 
 
-@router.get("/runs/{run_id}/logs", response_model=list[LogLine])
-async def show_logs(
+@router.get(
+    "/runs/{run_id}/logs",
+    response_class=Response,
+    responses={**paged(LogLine, "The lines, oldest first.")},
+)
+async def list_logs(
     desk: AtDesk,
+    request: Request,
     run_id: Segment,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only lines behind this offset.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = PAGE,
+    limit: Limit = MANY,
     step: Annotated[str | None, Query(description="Only lines of a step, by its key or its name.")] = None,
-) -> Response:
-    """Give lines that a run has written, the oldest first; the last one's `offset` is `after` of the next request."""
-    return await desk.answer(lambda: as_array(desk.reads.logs(run_id, after, limit, step)))
+    cursor: Cursor = None,
+) -> Any:
+    """List what the code of a run has written to stdout and stderr."""
+    if cursor is not None:
+        after = max(after, int(read_cursor("logs", cursor, (int,))[0]))
+
+    def page() -> Page[LogLine]:
+        lines = desk.reads.logs(run_id, after, limit + 1, step)
+        found = lines[:limit]
+        return Page(found, write_cursor("logs", (found[-1].offset,)) if len(lines) > limit else None)
+
+    return await answer_page(desk, request, page)

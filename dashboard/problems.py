@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from understudy.messages.failures import Fault
 from understudy.messages.records import AttemptRecord
 from understudy.workflows.handle import REFUSED_AS
 
+PREFIX: Final = "/api/v1"
+"""What the paths of the API begin with."""
 MEDIA_TYPE: Final = "application/problem+json"
 
 
@@ -53,7 +56,9 @@ KINDS: Final[dict[str, Kind]] = {
     "bad_request": Kind(400, "The request cannot be read", "Send it as /openapi.json describes it."),
     "unauthorized": Kind(401, "No valid token", "Send `Authorization: Bearer TOKEN`; the token is in the home's file."),
     "forbidden_host": Kind(403, "Foreign Host", "Use the address that the server was started with."),
-    "forbidden_origin": Kind(403, "Foreign Origin", "Call from a program, or from a page that this server sent."),
+    "forbidden_origin": Kind(
+        403, "Foreign Origin", "Call from a program, or have the server started with `--allow-origin ORIGIN`."
+    ),
     "not_found": Kind(404, "Not found", "Look at the list of what there is, or mend the name."),
     "method_not_allowed": Kind(405, "Method not allowed", "Use a method that /openapi.json lists for this path."),
     "conflict": Kind(409, "Conflict", "Choose another id or key, or repeat exactly what it was first used for."),
@@ -142,6 +147,9 @@ def _raised(_request: Request, error: Exception) -> Response:
     code = next((code for kind, code in CODES if isinstance(error, kind)), "unavailable")
     if isinstance(error, errors.RunFailed):
         return response(problem(code, str(error), run_id=error.run_id, step=error.step, attempts=tuple(error.attempts)))
+    if isinstance(error, errors.InvalidInput):
+        faults = tuple(Fault(field=field, sentence=sentence) for field, sentence in error.errors)
+        return response(problem(code, str(error), errors=faults or None))
     return response(problem(code, str(error)))
 
 
@@ -152,21 +160,47 @@ def _unfit(_request: Request, error: Exception) -> Response:
 
 def unfit(found: Sequence[Any]) -> Problem:
     """Give the problem for what pydantic found; what was sent is not repeated, it may hold secrets."""
-    faults = tuple(Fault(field=".".join(map(str, each["loc"])) or "body", sentence=each["msg"]) for each in found)
+    faults = tuple(Fault(field=".".join(map(str, each["loc"])) or "body", sentence=_sentence(each)) for each in found)
     detail = "; ".join(f"{fault.field}: {fault.sentence}" for fault in faults)
     return problem("invalid_request", detail, errors=faults)
+
+
+def _sentence(found: Any) -> str:
+    """Say what is wrong; in other words than pydantic's where its own speak of Python."""
+    return _WORDS.get(found["type"]) or str(found["msg"])
+
+
+_WORDS: Final = {
+    "extra_forbidden": "is no field of this request",
+    "missing": "is missing",
+    "model_attributes_type": "is no JSON object",
+    "model_type": "is no JSON object",
+    "dict_type": "is no JSON object",
+}
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     codes = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}
     code = codes.get(error.status_code, "bad_request")
+    allowed = _allowed(request)
     details = {
-        "not_found": "there is nothing at this path",
-        "method_not_allowed": "this path does not take this method",
+        "not_found": f"there is nothing at this path{_hint(request)}",
+        "method_not_allowed": f"this path does not take {request.method}, only {allowed}",
     }
     found = problem(code, details.get(code, error.detail or HTTPStatus(error.status_code).phrase))
-    return response(found, {"Allow": _allowed(request)} if code == "method_not_allowed" else None)
+    return response(found, {"Allow": allowed} if code == "method_not_allowed" else None)
+
+
+def _hint(request: Request) -> str:
+    """Say which path somebody may have meant who asked for one that does not exist."""
+    known = {path: path.split("/") for path in request.app.openapi()["paths"]}
+    called: str = request.scope["path"]
+    for path in (called.rstrip("/"), f"{PREFIX}{called}", f"{PREFIX}{called.rstrip('/')}"):
+        if any(_leads_to(path.split("/"), parts) for parts in known.values()):
+            return f"; did you mean {path}?"
+    close = get_close_matches(called, known, n=1) or get_close_matches(f"{PREFIX}{called}", known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _allowed(request: Request) -> str:

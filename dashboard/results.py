@@ -17,7 +17,7 @@ from understudy.messages.base import Json
 from understudy.messages.records import ENDED, RunRecord, RunStatus
 from understudy.workflows.waiting import is_over
 
-router = APIRouter()
+router = APIRouter(tags=["runs"])
 
 LONGEST_WAIT: Final = 300.0
 """Seconds that one request for a result may take."""
@@ -27,15 +27,31 @@ PAGE: Final = 500
 """Events that are read at once."""
 
 
+RETRY_MS: Final = 2_000
+"""Milliseconds after which a browser that has lost a stream asks for the rest."""
+END: Final = "end"
+"""Name of a stream's last event: the run has ended, and there is no more to come."""
+
+
+class StreamEnd(BaseModel):
+    """What the last event of a stream holds."""
+
+    run_id: str
+    status: RunStatus = Field(description="How the run has ended.")
+
+
 EVENT: Final = {
     "type": "object",
-    "required": ["id", "data"],
+    "required": ["event", "data"],
     "properties": {
-        "id": {"type": "string"},
+        "event": {"type": "string", "description": "The event's type, such as `step.completed`; at last `end`."},
+        "id": {"type": "string", "description": "The event's sequence number; the one named `end` has none."},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/EventItem"},
+            "contentSchema": {
+                "anyOf": [{"$ref": "#/components/schemas/EventItem"}, {"$ref": "#/components/schemas/StreamEnd"}]
+            },
         },
     },
 }
@@ -46,7 +62,7 @@ class Result(BaseModel):
     """How a run ended well."""
 
     run_id: str
-    status: RunStatus = "completed"
+    status: RunStatus = Field(default="completed", description="Always `completed`.")
     result: Json = Field(description="What the workflow returned.")
 
 
@@ -93,7 +109,11 @@ async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
     response_class=Response,
     responses={
         200: {
-            "description": "Events as they are committed: `id` is the sequence number, `data` the event as JSON.",
+            "description": (
+                "Events as they are committed: `event` is the event's type (a value that the workflow emits is a "
+                "`value.emitted`), `id` its sequence number, `data` the event as JSON. The last one is named `end`: "
+                "close the stream then. A comment comes after 15 s of silence, and `retry` says how soon to come back."
+            ),
             "content": {"text/event-stream": {"itemSchema": EVENT}},
         },
         204: {"description": "The run has ended, and everything of it was seen: do not come back."},
@@ -117,20 +137,26 @@ async def stream_events(
 def _message(stored: Stored) -> bytes:
     """Write an event as a message of a stream, which ends at the end of a line; between JSON's tokens one may be."""
     text = event_json(stored).replace(b"\n", b" ").replace(b"\r", b" ")
-    return b"data: %b\nid: %d\n\n" % (text, stored.seq)
+    return b"event: %b\ndata: %b\nid: %d\n\n" % (stored.type.encode(), text, stored.seq)
 
 
 async def _stream(desk: Desk, parcel: Parcel, run_id: str, after: int) -> AsyncGenerator[bytes]:
+    first = b"retry: %d\n" % RETRY_MS  # with an event: some clients take a message without one for an empty event
     async with desk.watching(run_id, end_only=False) as changed:
         while not desk.closing:
             changed.clear()
             run = await desk.look(desk.reads.run, run_id)  # before its events: after its end there are no more
             page = await read_page(desk, parcel, run_id, after, PAGE, _message, b"")
             after = page.last
-            yield page.take()
+            if page.events:
+                yield first
+                yield page.take()
+                first = b""
             if page.events or desk.closing:
                 continue
             if run.status in ENDED:
+                end = StreamEnd(run_id=run_id, status=run.status)
+                yield b"event: %b\ndata: %b\n\n" % (END.encode(), end.model_dump_json().encode())
                 return
             try:
                 await asyncio.wait_for(changed.wait(), PING)

@@ -1,15 +1,16 @@
 """Runs over HTTP: starting them, and looking at them."""
 
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.dashboard.desk import AtDesk, Desk
 from understudy.dashboard.outbox import Outgoing, Parcel
+from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, next_link, numbered, paged
 from understudy.dashboard.paths import Segment
 from understudy.dashboard.problems import Refusal
 from understudy.journal.pages import PAGE_BYTES
@@ -17,19 +18,22 @@ from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.codec import spliced
 from understudy.messages.commands import Accepted, StartRun
+from understudy.messages.pages import read_cursor, write_cursor
 from understudy.messages.records import RunRecord, RunStatus, StepRecord
 from understudy.workflows.helm import run_id as check_id
+from understudy.workflows.views import iso
 
-router = APIRouter()
-
-PAGE = 1000
-"""Events that one answer holds where the request does not say."""
+router = APIRouter(tags=["runs"])
 
 
 class Start(BaseModel):
     """What to start."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"workflow": "research", "input": {"topic": "otters"}, "id": "brief-otters"}]},
+    )
 
     workflow: str = Field(description="NAME, or FILE.py:NAME where several apps have one of that name.")
     input: dict[str, Json] = Field(default_factory=dict, description="Arguments by parameter name.")
@@ -37,13 +41,17 @@ class Start(BaseModel):
 
 
 class EventItem(BaseModel):
-    """One event of a run: its sequence number, and whatever an event of its type has."""
+    """One event of a run: its sequence number and time, and whatever an event of its type has.
+
+    Moments inside of an event are seconds since the Unix epoch, as the journal holds them.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     seq: int = Field(description="1 for the first event, and no gaps.")
-    type: str
-    at: float = Field(description="Seconds since the Unix epoch.")
+    time: str = Field(description="When it became true, in UTC by ISO 8601.")
+    type: str = Field(description="What happened, such as `step.completed`.")
+    at: float = Field(description="The same moment as `time`, in seconds since the Unix epoch.")
 
 
 def as_object(record: BaseModel) -> list[bytes]:
@@ -51,26 +59,22 @@ def as_object(record: BaseModel) -> list[bytes]:
     return [spliced(record)]
 
 
-def as_array(records: Sequence[BaseModel]) -> list[bytes]:
-    """Write records, whose values nobody reads on the way, in pieces."""
-    pieces = [piece for record in records for piece in (b",", spliced(record))]
-    return [b"[", *pieces[1:], b"]"]
-
-
 def event_json(stored: Stored) -> bytes:
     """Write an event as ``EventItem`` has it."""
-    return b'{"seq":%d,' % stored.seq + spliced(stored.event)[1:]
+    return b'{"seq":%d,"time":"%b",' % (stored.seq, iso(stored.at).encode()) + spliced(stored.event)[1:]
 
 
-@router.get("/runs")
+@router.get("/runs", response_class=Response, responses={**paged(RunRecord, "The runs.")})
 async def list_runs(
     desk: AtDesk,
-    status: Annotated[list[RunStatus] | None, Query()] = None,
+    request: Request,
+    status: Annotated[list[RunStatus] | None, Query(description="Only runs of this status; may be repeated.")] = None,
     name: Annotated[str | None, Query(description="Only runs of this workflow.")] = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-) -> list[RunRecord]:
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Any:
     """List the newest runs first."""
-    return await desk.look(desk.reads.runs, status, name, limit)
+    return await answer_page(desk, request, lambda: desk.reads.runs(status, name, limit, cursor))
 
 
 @router.post("/runs", status_code=201, responses={200: {"model": RunRecord, "description": "It was started before."}})
@@ -107,18 +111,26 @@ def id_of_key(key: str) -> str:
 @router.get(
     "/runs/{run_id}/events",
     response_class=Response,
-    responses={200: {"model": list[EventItem], "description": "The events, oldest first."}},
+    responses={**paged(EventItem, "The events, oldest first.")},
 )
-async def show_events(
+async def list_events(
     desk: AtDesk,
+    request: Request,
     run_id: Segment,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only those with higher sequence numbers.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = PAGE,
+    limit: Limit = MANY,
+    cursor: Cursor = None,
 ) -> Any:
-    """Give the events of a run as the journal holds them."""
+    """List the events of a run as the journal holds them."""
+    if cursor is not None:  # its link repeats the question, and goes on where the page ended
+        after = max(after, int(read_cursor("events", cursor, (int,))[0]))
+    run = await desk.look(desk.reads.run, run_id)
+    last = after + limit  # there are no gaps
+    more = write_cursor("events", (last,)) if run.events > last else None
     parcel = Parcel(desk.outbox)
     first = await read_page(desk, parcel, run_id, after, limit)
-    return Outgoing(parcel, _array(desk, parcel, run_id, first, limit), "application/json")
+    events = _array(desk, parcel, run_id, first, limit)
+    return Outgoing(parcel, events, "application/json", next_link(request, more))
 
 
 @dataclass(slots=True)
@@ -174,10 +186,14 @@ async def _array(desk: Desk, parcel: Parcel, run_id: str, page: Page, limit: int
     yield b"]" if given else b"[]"
 
 
-@router.get("/runs/{run_id}/steps", response_model=list[StepRecord])
-async def show_steps(desk: AtDesk, run_id: Segment) -> Response:
-    """Give the steps of a run with their attempts, in the order in which they were asked for."""
-    return await desk.answer(lambda: as_array(desk.reads.steps(run_id)))
+@router.get(
+    "/runs/{run_id}/steps", response_class=Response, responses={**paged(StepRecord, "The steps, with their attempts.")}
+)
+async def list_steps(
+    desk: AtDesk, request: Request, run_id: Segment, limit: Limit = MANY, cursor: Cursor = None
+) -> Any:
+    """List the steps of a run with their attempts, in the order in which they were asked for."""
+    return await answer_page(desk, request, lambda: numbered(desk.reads.steps(run_id), "steps", limit, cursor))
 
 
 class State(BaseModel):
@@ -187,7 +203,7 @@ class State(BaseModel):
 
 
 @router.get("/runs/{run_id}/state", response_model=State)
-async def show_state(desk: AtDesk, run_id: Segment) -> Response:
+async def show_run_state(desk: AtDesk, run_id: Segment) -> Response:
     """Give the shared state of a run as of its newest committed step."""
     return await desk.answer(lambda: as_object(State(state=desk.reads.state(run_id))))
 

@@ -17,6 +17,7 @@ from typing_extensions import override
 from understudy.dashboard.api import make_app
 from understudy.dashboard.connections import limit_connections
 from understudy.dashboard.desk import Desk
+from understudy.dashboard.origins import Origins
 from understudy.dashboard.token import Token, given_token, make_token
 from understudy.messages.errors import CannotServe
 from understudy.supervision.connections import REQUEST_TIMEOUT, report_exhaustion
@@ -50,9 +51,11 @@ class Server:
         token: What callers have to show. None means ``UNDERSTUDY_TOKEN``, else the one in the home, else a new one that
             is left there.
         request_timeout: Seconds in which a connection has to send a whole request; it is closed otherwise.
+        allow_origins: Origins whose pages may call from a browser, such as ``"https://app.example"``; they need the
+            token all the same. Pages of other origins are refused.
 
     Raises:
-        CannotServe: The address is taken or does not exist, or the token will not do.
+        CannotServe: The address is taken or does not exist, the token will not do, or an origin is none.
     """
 
     def __init__(
@@ -64,9 +67,15 @@ class Server:
         port: int = PORT,
         token: str | None = None,
         request_timeout: float = REQUEST_TIMEOUT,
+        allow_origins: Sequence[str] = (),
     ) -> None:
         """Begin to listen; returns once requests are answered."""
         self._orchestrator = orchestrator
+        try:
+            origins = Origins(allow_origins)
+        except ValueError as error:
+            msg = f"cannot allow an origin: {error}"
+            raise CannotServe(msg) from error
         family, address = _resolve(host, port)
         known = given_token(orchestrator.home, token)
         if known is None and not _is_loopback(address):
@@ -84,7 +93,7 @@ class Server:
         self.desk: Final = Desk(orchestrator, apps)
         hosts = () if everywhere else (host, address)
         config = uvicorn.Config(
-            make_app(self.desk, self.token.value, hosts),
+            make_app(self.desk, self.token.value, hosts, origins),
             http=limit_connections(request_timeout),
             ws="none",
             lifespan="off",

@@ -1,19 +1,22 @@
 """Sessions and dead letters over HTTP: talking to the ones, looking at both."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.dashboard.desk import AtDesk
+from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, numbered, paged
 from understudy.dashboard.paths import Segment
 from understudy.dashboard.problems import Refusal
-from understudy.dashboard.runs import as_array, as_object
+from understudy.dashboard.runs import as_object
 from understudy.messages.base import Json
 from understudy.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
-from understudy.messages.records import DeadLetterRecord, SessionRecord, TurnRecord
+from understudy.messages.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
 
-router = APIRouter()
+router = APIRouter(tags=["sessions"])
+letters = APIRouter(tags=["dead letters"])
 
 LONGEST_WAIT: Final = 300.0
 """Seconds that one request for a reply may take."""
@@ -22,9 +25,11 @@ LONGEST_WAIT: Final = 300.0
 class Post(BaseModel):
     """A message to a session."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"message": {"text": "hello"}, "timeout": 30.0}]}
+    )
 
-    message: Json
+    message: Json = Field(description="The message, as one of the types that the handler takes.")
     type: str = Field(default="", description="Of the message; needed where the message alone does not say it.")
     reply: bool = Field(default=True, description="Whether to wait for the reply, or only until it is on the disk.")
     timeout: float = Field(default=60.0, gt=0, le=LONGEST_WAIT, description="Seconds to wait for the reply.")
@@ -33,24 +38,28 @@ class Post(BaseModel):
 class SessionState(BaseModel):
     """The state of a session."""
 
-    state: Json
-    """None before its first turn has ended."""
+    state: Json = Field(description="null before its first turn has ended.")
 
 
-@router.get("/sessions")
+@router.get("/sessions", response_class=Response, responses={**paged(SessionRecord, "The sessions.")})
 async def list_sessions(
     desk: AtDesk,
+    request: Request,
     name: Annotated[str | None, Query(description="Only sessions of this handler.")] = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
-) -> list[SessionRecord]:
+    status: Annotated[
+        list[RunStatus] | None, Query(description="Only sessions of this status; may be repeated.")
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Any:
     """List the sessions, the one that was opened last first."""
-    return await desk.look(desk.reads.sessions, name, limit)
+    return await answer_page(desk, request, lambda: desk.reads.sessions(name, limit, status, cursor))
 
 
-@router.get("/sessions/{name}/{key}")
-async def show_session(desk: AtDesk, name: Segment, key: Segment) -> SessionRecord:
-    """Give one session."""
-    return await desk.look(desk.reads.session, f"{name}/{key}")
+@router.get("/sessions/{name}/{key}", response_model=SessionDetail)
+async def show_session(desk: AtDesk, name: Segment, key: Segment) -> Response:
+    """Give one session with its state, the number of messages that wait, and its newest turn."""
+    return await desk.answer(lambda: as_object(desk.reads.session_detail(f"{name}/{key}")))
 
 
 @router.post(
@@ -90,19 +99,30 @@ async def post_message(
 
 
 @router.get("/sessions/{name}/{key}/state", response_model=SessionState)
-async def show_state(desk: AtDesk, name: Segment, key: Segment) -> Response:
+async def show_session_state(desk: AtDesk, name: Segment, key: Segment) -> Response:
     """Give the state as of the newest turn that has ended."""
     run_id = f"{name}/{key}"
     return await desk.answer(lambda: as_object(SessionState(state=desk.reads.session_state(run_id))))
 
 
-@router.get("/sessions/{name}/{key}/history", response_model=list[TurnRecord])
-async def show_history(desk: AtDesk, name: Segment, key: Segment) -> Response:
-    """Give every message so far, in order, with what came of each."""
-    return await desk.answer(lambda: as_array(desk.reads.history(f"{name}/{key}")))
+@router.get(
+    "/sessions/{name}/{key}/history",
+    response_class=Response,
+    responses={**paged(TurnRecord, "The messages, with what came of each.")},
+)
+async def list_turns(
+    desk: AtDesk, request: Request, name: Segment, key: Segment, limit: Limit = MANY, cursor: Cursor = None
+) -> Any:
+    """List every message so far, in order, with what came of each."""
+    turns = partial(desk.reads.history, f"{name}/{key}")
+    return await answer_page(desk, request, lambda: numbered(turns(), "turns", limit, cursor))
 
 
-@router.get("/dead-letters", response_model=list[DeadLetterRecord])
-async def list_dead_letters(desk: AtDesk) -> Response:
+@letters.get(
+    "/dead-letters",
+    response_class=Response,
+    responses={**paged(DeadLetterRecord, "What was set aside, by run and in order.")},
+)
+async def list_dead_letters(desk: AtDesk, request: Request, limit: Limit = MANY, cursor: Cursor = None) -> Any:
     """List the messages and steps that were set aside and nobody has dealt with."""
-    return await desk.answer(lambda: as_array(desk.reads.dead_letters()))
+    return await answer_page(desk, request, lambda: desk.reads.dead_letters(limit, cursor))

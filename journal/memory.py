@@ -96,11 +96,18 @@ class MemoryJournal:
         workflow: str | None = None,
         kind: EntryKind | None = None,
         limit: int | None = 100,
+        after: str | None = None,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
         self._check_open()
         with self._lock:
             rows = list(reversed(self._rows.values()))
+        if after is not None:
+            ids = [row.id for row in rows]
+            if after not in ids:
+                msg = f"there is no entry {after!r}"
+                raise LookupError(msg)
+            rows = rows[ids.index(after) + 1 :]
         if status is not None:
             rows = [row for row in rows if row.status in status]
         if workflow is not None:

@@ -157,8 +157,15 @@ class Journal(Protocol):
         workflow: str | None = None,
         kind: EntryKind | None = None,
         limit: int | None = 100,
+        after: str | None = None,
     ) -> list[RunRow]:
-        """Give index lines, of one kind or of all, the one that was accepted last first."""
+        """Give index lines, of one kind or of all, the one that was accepted last first.
+
+        With ``after``, only those that were accepted before the entry with this id.
+
+        Raises:
+            LookupError: There is no such entry.
+        """
         ...
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:

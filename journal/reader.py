@@ -162,7 +162,12 @@ class Reader:
         return None
 
     def runs(
-        self, status: Sequence[RunStatus] | None, workflow: str | None, kind: EntryKind | None, limit: int | None
+        self,
+        status: Sequence[RunStatus] | None,
+        workflow: str | None,
+        kind: EntryKind | None,
+        limit: int | None,
+        after: str | None = None,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
         conditions: list[str] = []
@@ -176,6 +181,9 @@ class Reader:
         if kind is not None:
             conditions.append("kind = ?")
             values.append(kind)
+        if after is not None:
+            conditions.append("number < ?")
+            values.append(self._number(after))
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         values.append(-1 if limit is None else limit)
         rest = f"{where} ORDER BY number DESC LIMIT ?"
@@ -186,6 +194,15 @@ class Reader:
                 lines = lines_of(connection.execute(f"{RAW_LINES} {rest}", values).fetchall())
                 return [RunRow(*line[:COLUMNS]) if good else damaged_row(line) for line, good in lines]
         return [RunRow(*row[:COLUMNS]) if seal_of(row[:-1]) == row[-1] else damaged_row(row[:-1]) for row in rows]
+
+    def _number(self, run_id: str) -> int:
+        """Give the place of an entry in the order of acceptance; the rest of its line may be damaged."""
+        with self.connection() as connection:
+            row = connection.execute("SELECT number FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            msg = f"there is no entry {run_id!r}"
+            raise LookupError(msg)
+        return int(row[0])
 
     def timers(self, before: float | None, *, waiting: bool) -> list[Timer]:
         """See ``Journal.timers``."""

@@ -96,9 +96,10 @@ class SqliteJournal:
         workflow: str | None = None,
         kind: EntryKind | None = None,
         limit: int | None = 100,
+        after: str | None = None,
     ) -> list[RunRow]:
         """See ``Journal.runs``."""
-        return self._reader.runs(status, workflow, kind, limit)
+        return self._reader.runs(status, workflow, kind, limit, after)
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
         """See ``Journal.timers``; one that is due at the moment itself is among them."""

@@ -12,6 +12,7 @@ __all__ = [
     "AppDescribed",
     "ArgumentsChecked",
     "CheckArguments",
+    "CheckEdit",
     "CheckMessage",
     "CheckResult",
     "CheckSignal",
@@ -71,6 +72,16 @@ class CheckResult(Frame):
     value: Json
 
 
+class CheckEdit(Frame):
+    """Ask whether a value could stand in the place of what a workflow asks a person about."""
+
+    type: Literal["edit.check"] = "edit.check"
+    id: str
+    form: str
+    """The model of what is asked about, ``module:qualname``."""
+    value: Json
+
+
 class Definition(Frame):
     """One decorated thing of an app."""
 
@@ -86,6 +97,14 @@ class Definition(Frame):
     """Of a workflow: which of those of its name."""
     fingerprint: str = ""
     """Of a workflow: changes with its code, and with the steps that it can reach."""
+    input_schema: Json = None
+    """Of a workflow: the JSON Schema of its arguments, an object; where the app was asked to describe itself."""
+    result_schema: Json = None
+    """The same of what it gives."""
+    state_schema: Json = None
+    """The same of a session's state."""
+    messages: dict[str, Json] = Field(default_factory=dict)
+    """The same of the messages that a session takes, by their types' names."""
 
 
 class AppDescribed(Frame):
@@ -114,12 +133,14 @@ class ArgumentsChecked(Frame):
 
 
 class ResultChecked(Frame):
-    """The answer to ``CheckResult``: the value in its normal form, or all that is wrong with it."""
+    """The answer to ``CheckResult`` and ``CheckEdit``: the value in its normal form, or all that is wrong with it."""
 
     type: Literal["result.checked"] = "result.checked"
     id: str
     value: Json = None
     faults: tuple[Fault, ...] = ()
+    unknown_form: bool = False
+    """Whether the app has no such model any more, so that the value is as it came."""
 
 
 class MessageChecked(Frame):

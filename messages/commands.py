@@ -9,7 +9,7 @@ from understudy.messages.base import Json, Message
 from understudy.messages.failures import Fault
 from understudy.messages.fields import Limit
 from understudy.messages.policy import Budget
-from understudy.messages.records import ActorRecord, WorkerRecord, WorkflowRecord
+from understudy.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
 from understudy.messages.schedules import Plan, ScheduleRecord
 
 
@@ -367,6 +367,8 @@ class App(Message):
     workflows: tuple[WorkflowRecord, ...]
     sessions: tuple[str, ...] = ()
     """Names of handlers."""
+    handlers: tuple[HandlerRecord, ...] = ()
+    """The handlers themselves."""
 
 
 Reply: TypeAlias = Annotated[

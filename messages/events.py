@@ -175,6 +175,8 @@ class ApprovalAsked(Event):
     """Reference of that step's definition."""
     reason: str = ""
     """What the evaluators said."""
+    form: str = ""
+    """Which of the app's models ``args`` is written from, ``module:qualname``; empty where it is none."""
 
 
 class ApprovalDecided(Event):

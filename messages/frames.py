@@ -82,6 +82,7 @@ ToWorker: TypeAlias = Annotated[
     | DescribeApp
     | CheckArguments
     | CheckResult
+    | CheckEdit
     | CheckSignal
     | CheckMessage
     | Environment

@@ -168,6 +168,8 @@ class ScheduleApproval(Frame):
     key: str
     action: str
     args: Json
+    form: str = ""
+    """Which of the app's models ``args`` is written from, ``module:qualname``; empty where it is none."""
 
 
 class EmitValue(Frame):

@@ -148,6 +148,26 @@ class WorkflowRecord(Message):
     parameters: tuple[str, ...]
     """Names, in order, the shared state left out."""
     doc: str = ""
+    """The first line of its docstring."""
+    input_schema: Json = None
+    """JSON Schema of the arguments: an object, with defaults, what is required, and what the docstring says."""
+    result_schema: Json = None
+    """JSON Schema of the result."""
+
+
+class HandlerRecord(Message):
+    """One handler of sessions that an app defines."""
+
+    name: str
+    app: str
+    doc: str = ""
+    """The first line of its docstring."""
+    messages: dict[str, Json] = Field(default_factory=dict)
+    """JSON Schemas of the messages that it takes, by the names of their types."""
+    reply_schema: Json = None
+    """JSON Schema of the reply."""
+    state_schema: Json = None
+    """JSON Schema of the state."""
 
 
 class Difference(Message):
@@ -188,6 +208,19 @@ class SessionRecord(Message):
     updated_at: str
     reason: str | None = None
     events: int = 0
+
+
+class SessionDetail(SessionRecord):
+    """One session with what it knows and what it has to do."""
+
+    state: Json = None
+    """As of the newest turn that has ended; null before the first one has."""
+    waiting: int
+    """How many messages wait for their turn."""
+    closed: bool
+    """Whether it takes no more messages; what waits is still answered."""
+    last_turn: TurnRecord | None = None
+    """The newest message that the session is done with, without the turn's steps; null before there is one."""
 
 
 class DeadLetterRecord(Message):

@@ -19,6 +19,7 @@ _NAME_OF_WORK: Final[dict[type[Any], str]] = {
     frames.DescribeApp: "id",
     frames.CheckArguments: "id",
     frames.CheckResult: "id",
+    frames.CheckEdit: "id",
     frames.CheckMessage: "id",
     frames.CheckSignal: "id",
 }
@@ -43,6 +44,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
     frames.DescribeApp: frozenset({frames.AppDescribed}),
     frames.CheckArguments: frozenset({frames.ArgumentsChecked}),
     frames.CheckResult: frozenset({frames.ResultChecked}),
+    frames.CheckEdit: frozenset({frames.ResultChecked}),
     frames.CheckMessage: frozenset({frames.MessageChecked}),
     frames.CheckSignal: frozenset({frames.MessageChecked}),
 }

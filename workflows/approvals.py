@@ -20,7 +20,9 @@ def approval_asked(state: RunState, command: frames.ScheduleApproval, moment: Mo
     """The program asks a person."""
     if command.key in state.questions or command.key in state.answers:
         return
-    out.events.append(ev.ApprovalAsked(at=moment.now, key=command.key, action=command.action, args=command.args))
+    out.events.append(
+        ev.ApprovalAsked(at=moment.now, key=command.key, action=command.action, args=command.args, form=command.form)
+    )
 
 
 def escalate(step: Step, attempt: int, evaluations: tuple[Evaluation, ...], moment: Moment, out: Decision) -> None:

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from understudy.messages.base import Json
 from understudy.messages.commands import DecideApproval, Refused, Reply
 from understudy.messages.errors import ApprovalClosed, ApprovalNotFound, UnderstudyError
 from understudy.messages.events import ApprovalAsked
 from understudy.messages.failures import one_line
-from understudy.messages.frames import CheckResult, ResultChecked
+from understudy.messages.frames import CheckEdit, CheckResult, FromWorker, ResultChecked
+from understudy.messages.json_text import plain
 from understudy.workflows.handle import check
 from understudy.workflows.inputs import Decide
+from understudy.workflows.shapes import misfits
 
 if TYPE_CHECKING:
     from understudy.workflows.questions import Ask
@@ -33,7 +36,7 @@ Find = Callable[[str], Asked]
 
 
 async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> tuple[str, Decide] | Refused:
-    """Give what to tell which run, or why not: an edit of a result is first shown to a worker that knows its type."""
+    """Give what to tell which run, or why not: an edit is first compared with what was asked about."""
     if (command.decision == "edit") != (command.args is not None):
         needs = (
             "an edit says what is to be used instead" if command.decision == "edit" else "only an edit has other args"
@@ -44,16 +47,32 @@ async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> t
     except ApprovalNotFound as error:
         return Refused(code="not_found", message=str(error))
     args = command.args
-    if command.decision == "edit" and asked.event is not None and (ref := asked.event.ref):
-        checked = await ask(asked.app, lambda token: CheckResult(id=token, step=ref, value=args))
-        if isinstance(checked, str):
-            return Refused(code="invalid", message=checked)
-        assert isinstance(checked, ResultChecked)
-        if checked.faults:
-            message = f"the edit cannot be the result of {asked.event.step}: {one_line(checked.faults)}"
-            return Refused(code="invalid", message=message)
+    if command.decision == "edit" and asked.event is not None:
+        checked = await _check_edit(asked.app, asked.event, args, ask)
+        if isinstance(checked, Refused):
+            return checked
         args = checked.value
     return asked.run_id, Decide(asked.key, command.decision, args, command.comment, command.by)
+
+
+async def _check_edit(app: str, event: ApprovalAsked, args: Json, ask: "Ask") -> ResultChecked | Refused:
+    """Give an edit in its normal form, or why it cannot be used; a worker looks at it that knows the type, if any."""
+    checked: FromWorker | str = ResultChecked(id="", value=args, unknown_form=True)
+    if event.ref:
+        checked = await ask(app, lambda token: CheckResult(id=token, step=event.ref, value=args))
+    elif event.form:
+        checked = await ask(app, lambda token: CheckEdit(id=token, form=event.form, value=args))
+    if isinstance(checked, str):
+        return Refused(code="invalid", message=checked)
+    assert isinstance(checked, ResultChecked)
+    faults = checked.faults
+    if checked.unknown_form:  # values may be long, and the loop is everybody's
+        loop = asyncio.get_running_loop()
+        faults = await loop.run_in_executor(None, lambda: misfits(plain(event.args), plain(args)))
+    if faults:
+        what = "be the result of " + event.step if event.step else f"take the place of what {event.action!r} is about"
+        return Refused(code="invalid", message=f"the edit cannot {what}: {one_line(faults)}", faults=faults)
+    return checked
 
 
 def check_decision(reply: Reply) -> None:

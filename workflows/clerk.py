@@ -58,7 +58,7 @@ from understudy.messages.frames import (
 )
 from understudy.messages.json_text import JsonText, plain
 from understudy.messages.policy import SessionPolicy
-from understudy.messages.records import WorkflowRecord
+from understudy.messages.records import HandlerRecord, WorkflowRecord
 from understudy.supervision.tree import Tree as SupervisionTree
 from understudy.workflows.approving import Find, prepare_decision
 from understudy.workflows.fold import fold_all
@@ -221,12 +221,31 @@ class Clerk:
         if described.faults:
             return Refused(code="invalid", message=f"{app}: {one_line(described.faults)}")
         found = [
-            WorkflowRecord(name=each.name, app=app, parameters=each.parameters, doc=each.doc)
+            WorkflowRecord(
+                name=each.name,
+                app=app,
+                parameters=each.parameters,
+                doc=each.doc,
+                input_schema=each.input_schema,
+                result_schema=each.result_schema,
+            )
             for each in described.definitions
             if each.kind == "workflow"
         ]
-        sessions = tuple(each.name for each in described.definitions if each.kind == "session")
-        return App(app=app, workflows=tuple(found), sessions=sessions)
+        handlers = [
+            HandlerRecord(
+                name=each.name,
+                app=app,
+                doc=each.doc,
+                messages=each.messages,
+                reply_schema=each.result_schema,
+                state_schema=each.state_schema,
+            )
+            for each in described.definitions
+            if each.kind == "session"
+        ]
+        names = tuple(each.name for each in handlers)
+        return App(app=app, workflows=tuple(found), sessions=names, handlers=tuple(handlers))
 
     async def _fork(self, command: ForkRun) -> Reply:  # noqa: PLR0911  one return per refusal
         """Start a fork. A worker of the app looks at the workflow's arguments where they are other ones."""

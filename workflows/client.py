@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, get_args
+from typing import Any, Final, Self, TypeVar, get_args
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -18,6 +18,7 @@ from understudy.messages.codec import decode_event
 from understudy.messages.commands import Command, Refused, Reply
 from understudy.messages.errors import JournalError, NotAuthorized, OrchestratorUnreachable
 from understudy.messages.failures import Fault
+from understudy.messages.pages import Page, check_limit
 from understudy.messages.records import (
     ENDED,
     ApprovalRecord,
@@ -25,6 +26,7 @@ from understudy.messages.records import (
     LogLine,
     RunRecord,
     RunStatus,
+    SessionDetail,
     SessionRecord,
     StepRecord,
     TurnRecord,
@@ -34,15 +36,20 @@ from understudy.workflows.helm import Helm
 from understudy.workflows.home import TOKEN_VARIABLE, Home
 from understudy.workflows.looks import Looks
 from understudy.workflows.waiting import is_over, not_in_time
-from understudy.workflows.wire import SILENCE_TIMEOUT, Wire, good, problem_of
+from understudy.workflows.wire import SILENCE_TIMEOUT, Wire, good, next_cursor, problem_of
 
 POLL: Final = 30.0
 """Seconds for which one request waits for a result."""
 PAGE: Final = 1000
 """Events that one request asks for."""
+MOST: Final = 10_000
+"""Items of any other list that one request asks for."""
+T = TypeVar("T")
 
 GOES_ON: Final = 202
 """Status of an answer about the result of a run that has none yet."""
+END: Final = "end"
+"""Name of what a stream ends with once the run has."""
 NOTHING: Final = 204
 """Status of a stream that has nothing more to say."""
 
@@ -174,6 +181,8 @@ class Client(Helm):
             good(answer)
             if answer.status_code != NOTHING:
                 for event in EventSource(answer).iter_sse():
+                    if event.event == END:
+                        return
                     yield _stored(event.json())
 
 
@@ -187,13 +196,33 @@ class _Reads:
         return RunRecord.model_validate_json(self._wire.get(_path(run_id)))
 
     def runs(
-        self, status: RunStatus | Sequence[RunStatus] | None = None, name: str | None = None, limit: int | None = 100
-    ) -> list[RunRecord]:
+        self,
+        status: RunStatus | Sequence[RunStatus] | None = None,
+        name: str | None = None,
+        limit: int | None = 100,
+        cursor: str | None = None,
+    ) -> Page[RunRecord]:
         statuses = [status] if isinstance(status, str) else status
-        return _RUNS.validate_json(self._wire.get("/runs", status=statuses, name=name, limit=limit))
+        return self._page(_RUNS, "/runs", limit, cursor, status=statuses, name=name)
+
+    def _page(
+        self, items: TypeAdapter[list[T]], path: str, limit: int | None = None, cursor: str | None = None, **where: Any
+    ) -> Page[T]:
+        """Give as many items of a list as are wanted, all without a limit, in as many requests as that takes."""
+        check_limit(limit)
+        found: list[T] = []
+        while True:
+            size = MOST if limit is None else min(MOST, limit - len(found))
+            params = {name: value for name, value in where.items() if value is not None}
+            params |= {"limit": size} if cursor is None else {"limit": size, "cursor": cursor}
+            answer = self._wire.answer("GET", path, params=params)
+            found += items.validate_json(answer.content)
+            cursor = next_cursor(answer)
+            if cursor is None or (limit is not None and len(found) >= limit):
+                return Page(found, cursor)
 
     def steps(self, run_id: str) -> list[StepRecord]:
-        return _STEPS.validate_json(self._wire.get(_path(run_id, "steps")))
+        return self._page(_STEPS, _path(run_id, "steps"))
 
     def events(
         self,
@@ -224,22 +253,30 @@ class _Reads:
         return found
 
     def session(self, run_id: str) -> SessionRecord:
-        return SessionRecord.model_validate_json(self._wire.get(_session_path(run_id)))
+        detail = SessionDetail.model_validate_json(self._wire.get(_session_path(run_id)))
+        return SessionRecord(**{name: getattr(detail, name) for name in SessionRecord.model_fields})
 
-    def sessions(self, name: str | None = None, limit: int | None = 100) -> list[SessionRecord]:
-        return _SESSIONS.validate_json(self._wire.get("/sessions", name=name, limit=limit))
+    def sessions(
+        self,
+        name: str | None = None,
+        limit: int | None = 100,
+        status: RunStatus | Sequence[RunStatus] | None = None,
+        cursor: str | None = None,
+    ) -> Page[SessionRecord]:
+        statuses = [status] if isinstance(status, str) else status
+        return self._page(_SESSIONS, "/sessions", limit, cursor, name=name, status=statuses)
 
     def session_state(self, run_id: str) -> Json:
         return _OBJECT.validate_json(self._wire.get(_session_path(run_id, "state")))["state"]
 
     def history(self, run_id: str) -> list[TurnRecord]:
-        return _TURNS.validate_json(self._wire.get(_session_path(run_id, "history")))
+        return self._page(_TURNS, _session_path(run_id, "history"))
 
     def dead_letters(self) -> list[DeadLetterRecord]:
-        return _LETTERS.validate_json(self._wire.get("/dead-letters"))
+        return self._page(_LETTERS, "/dead-letters")
 
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
-        return _APPROVALS.validate_json(self._wire.get("/approvals", run_id=run_id))
+        return self._page(_APPROVALS, "/approvals", run_id=run_id)
 
     def state(self, run_id: str) -> Json:
         return _OBJECT.validate_json(self._wire.get(_path(run_id, "state")))["state"]
@@ -270,6 +307,7 @@ def _result(body: bytes) -> Json:
 
 def _stored(item: dict[str, Shown]) -> Stored:
     seq = item.pop("seq")
+    del item["time"]  # once more, as people read it
     assert isinstance(seq, int)
     return Stored(seq, decode_event(to_json(item)))
 

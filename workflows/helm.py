@@ -34,6 +34,7 @@ from understudy.messages.commands import (
 from understudy.messages.errors import WorkerNotFound
 from understudy.messages.events import RunStarted
 from understudy.messages.json_text import plain, shown
+from understudy.messages.pages import Page
 from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import (
     ActorRecord,
@@ -175,9 +176,23 @@ class Helm(Scheduling, ABC):
         model = workflow.state_model
         return Run(self, run_id, workflow.decode_result, _as_it_is if model is None else partial(_read_state, model))
 
-    def runs(self, status: RunStatus | None = None, name: str | None = None, limit: int = 100) -> list[RunRecord]:
-        """Give the newest runs first, of one status and one workflow where asked for."""
-        return self.reads.runs(status, name, limit)
+    def runs(
+        self, status: RunStatus | None = None, name: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page[RunRecord]:
+        """Give the newest runs first, of one status and one workflow where asked for.
+
+        Args:
+            status: Only runs of this status.
+            name: Only runs of this workflow.
+            limit: How many at most, from 1 on.
+            cursor: Go on where a page ended: its ``next``, which is None where nothing follows. Runs that are started
+                meanwhile move nothing.
+
+        Raises:
+            InvalidInput: The cursor is none of this list.
+            ValueError: The limit is below 1.
+        """
+        return self.reads.runs(status, name, limit, cursor)
 
     # ------------------------------------------------------------ people
 
@@ -230,9 +245,14 @@ class Helm(Scheduling, ABC):
         _ = handler.definition.app  # refuses what no worker could find
         return Session(self, handler.definition, key)
 
-    def sessions(self, name: str | None = None, limit: int = 100) -> list[SessionRecord]:
-        """Give the sessions, the one that was opened last first, of one handler where asked for."""
-        return self.reads.sessions(name, limit)
+    def sessions(
+        self, name: str | None = None, limit: int = 100, status: RunStatus | None = None, cursor: str | None = None
+    ) -> Page[SessionRecord]:
+        """Give the sessions, the one that was opened last first, of one handler and one status where asked for.
+
+        ``limit`` and ``cursor`` are those of ``runs``, with the same errors.
+        """
+        return self.reads.sessions(name, limit, status, cursor)
 
     def dead_letters(self) -> list[DeadLetterRecord]:
         """Give the messages and steps that were set aside and nobody has dealt with."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
+from understudy.messages.pages import Page
 from understudy.messages.records import (
     ApprovalRecord,
     DeadLetterRecord,
@@ -26,8 +27,12 @@ class Looks(Protocol):
         ...
 
     def runs(
-        self, status: RunStatus | Sequence[RunStatus] | None = None, name: str | None = None, limit: int | None = 100
-    ) -> list[RunRecord]:
+        self,
+        status: RunStatus | Sequence[RunStatus] | None = None,
+        name: str | None = None,
+        limit: int | None = 100,
+        cursor: str | None = None,
+    ) -> Page[RunRecord]:
         """Give the newest runs first."""
         ...
 
@@ -61,7 +66,13 @@ class Looks(Protocol):
         """Give one session, or raise ``RunNotFound``."""
         ...
 
-    def sessions(self, name: str | None = None, limit: int = 100) -> list[SessionRecord]:
+    def sessions(
+        self,
+        name: str | None = None,
+        limit: int | None = 100,
+        status: RunStatus | Sequence[RunStatus] | None = None,
+        cursor: str | None = None,
+    ) -> Page[SessionRecord]:
         """Give the sessions, of one handler or of all, the one that was opened last first."""
         ...
 

@@ -12,12 +12,13 @@ from loguru import logger
 
 from understudy.journal.pages import stored_events
 from understudy.journal.place import refuse_strangers
-from understudy.journal.protocol import Journal, Mark, RunRow, Stored
+from understudy.journal.protocol import EntryKind, Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
 from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCancelled, RunFailed, RunNotFound, RunParked
 from understudy.messages.events import ApprovalAsked, RunCompleted
+from understudy.messages.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
 from understudy.messages.records import (
     ALIVE,
     ApprovalRecord,
@@ -27,6 +28,7 @@ from understudy.messages.records import (
     LogLine,
     RunRecord,
     RunStatus,
+    SessionDetail,
     SessionRecord,
     StepRecord,
     TurnRecord,
@@ -40,7 +42,7 @@ from understudy.workflows.logs import folder_of, read_lines
 from understudy.workflows.marked import marked_event
 from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.state import RunState
-from understudy.workflows.turn_views import dead_letter, session_record, turn_records
+from understudy.workflows.turn_views import dead_letter, last_turn, session_detail, session_record, turn_records
 from understudy.workflows.views import approval_record, decision_records, failed_at, run_record, step_records
 
 
@@ -141,11 +143,41 @@ class Reads:
         return RunNotFound(f"there is no run {run_id!r}{hint}")
 
     def runs(
-        self, status: RunStatus | Sequence[RunStatus] | None = None, name: str | None = None, limit: int | None = 100
-    ) -> list[RunRecord]:
-        """Give the newest runs first, of one or several statuses and one workflow where asked for."""
+        self,
+        status: RunStatus | Sequence[RunStatus] | None = None,
+        name: str | None = None,
+        limit: int | None = 100,
+        cursor: str | None = None,
+    ) -> Page[RunRecord]:
+        """Give the newest runs first, of one or several statuses and one workflow where asked for.
+
+        Raises:
+            InvalidInput: The cursor is none of this list.
+        """
+        rows = self._rows("run", status, name, limit, cursor)
+        return Page(map(run_record, rows), rows.next)
+
+    def _rows(
+        self,
+        kind: EntryKind,
+        status: RunStatus | Sequence[RunStatus] | None,
+        name: str | None,
+        limit: int | None,
+        cursor: str | None,
+    ) -> Page[RunRow]:
+        """Give lines of the index. One that is added meanwhile comes before them all, and moves none of them."""
+        check_limit(limit)
+        of = f"{kind}s"
+        after = None if cursor is None else str(read_cursor(of, cursor, (str,))[0])
         statuses = (status,) if isinstance(status, str) else status
-        return [run_record(row) for row in self.journal.runs(status=statuses, workflow=name, kind="run", limit=limit)]
+        more = None if limit is None else limit + 1
+        try:
+            rows = self.journal.runs(status=statuses, workflow=name, kind=kind, limit=more, after=after)
+        except LookupError:
+            raise bad_cursor(of) from None
+        if limit is None or len(rows) <= limit:
+            return Page(rows)
+        return Page(rows[:limit], write_cursor(of, (rows[limit - 1].id,)))
 
     def fold(self, run_id: str) -> RunState:
         """Give the state of a run.
@@ -283,15 +315,39 @@ class Reads:
         Raises:
             RunNotFound: It has not been opened.
         """
+        return session_record(self._session(run_id))
+
+    def session_detail(self, run_id: str) -> SessionDetail:
+        """Give one session with its state, what waits, and its newest turn.
+
+        Raises:
+            RunNotFound: It has not been opened.
+        """
+        row = self._session(run_id)
+        state = load(self.journal, run_id)
+        return session_detail(row, state, last_turn(self.journal, run_id, state))
+
+    def _session(self, run_id: str) -> RunRow:
         row = self.journal.run(run_id)
         if row is None or row.kind != "session":
             msg = f"there is no session {run_id!r}: its first message opens it"
             raise RunNotFound(msg)
-        return session_record(row)
+        return row
 
-    def sessions(self, name: str | None = None, limit: int | None = 100) -> list[SessionRecord]:
-        """Give the sessions, of one handler or of all, the one that was opened last first."""
-        return [session_record(row) for row in self.journal.runs(workflow=name, kind="session", limit=limit)]
+    def sessions(
+        self,
+        name: str | None = None,
+        limit: int | None = 100,
+        status: RunStatus | Sequence[RunStatus] | None = None,
+        cursor: str | None = None,
+    ) -> Page[SessionRecord]:
+        """Give the sessions, of one handler and of some statuses or of all, the one that was opened last first.
+
+        Raises:
+            InvalidInput: The cursor is none of this list.
+        """
+        rows = self._rows("session", status, name, limit, cursor)
+        return Page(map(session_record, rows), rows.next)
 
     def session_state(self, run_id: str) -> Json:
         """Give the state of a session; None before its first turn has ended."""
@@ -301,13 +357,26 @@ class Reads:
         """Give the messages of a session with what came of each; none where it has not been opened."""
         return turn_records(stored_events(self.journal, run_id))
 
-    def dead_letters(self) -> list[DeadLetterRecord]:
-        """Give the messages and steps that were set aside and nobody has dealt with, by run and in order."""
+    def dead_letters(self, limit: int | None = None, cursor: str | None = None) -> Page[DeadLetterRecord]:
+        """Give the messages and steps that were set aside and nobody has dealt with, by run and in order.
+
+        Raises:
+            InvalidInput: The cursor is none of this list.
+        """
+        check_limit(limit)
+        after = () if cursor is None else read_cursor("dead letters", cursor, (str, int, str))
         found: list[DeadLetterRecord] = []
+        last: Place = ()
         for mark in self.journal.marks("dead_letter"):
+            place = (mark.run_id, mark.seq, mark.name)
+            if place <= after:
+                continue
+            if limit is not None and len(found) == limit:
+                return Page(found, write_cursor("dead letters", last))
             with self._one_of_many(mark):
                 found.append(dead_letter(mark.run_id, marked_event(self.journal, mark)))
-        return found
+                last = place
+        return Page(found)
 
     def metrics(self) -> Metrics:
         """Fold every run of the journal to figures."""

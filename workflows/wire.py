@@ -110,6 +110,12 @@ def good(response: httpx.Response) -> httpx.Response:
     raise kind(detail)
 
 
+def next_cursor(response: httpx.Response) -> str | None:
+    """Give the cursor of the page that follows an answer; None where none does."""
+    link = response.links.get("next")
+    return None if link is None else httpx.URL(link["url"]).params["cursor"]
+
+
 def problem_of(response: httpx.Response) -> dict[str, Any]:
     """Give the problem in an answer; empty where whatever answers is no server of ours."""
     try:

@@ -14,6 +14,7 @@ from understudy.messages.frames import (
     AppDescribed,
     ArgumentsChecked,
     CheckArguments,
+    CheckEdit,
     CheckMessage,
     CheckResult,
     CheckSignal,
@@ -175,6 +176,7 @@ def turn(state: Any = None, value: Any = None) -> SessionTurn:
 QUESTIONS: dict[type[Any], tuple[Callable[[Any], Any], type[Any]]] = {
     CheckArguments: (lambda v: CheckArguments(id="q", workflow="plain", arguments={"value": v}), ArgumentsChecked),
     CheckResult: (lambda v: CheckResult(id="q", step="app:echo", value=v), ResultChecked),
+    CheckEdit: (lambda v: CheckEdit(id="q", form="app:Message", value={"value": v}), ResultChecked),
     CheckMessage: (lambda v: CheckMessage(id="q", session="chat", name="Message", value={"value": v}), MessageChecked),
 }
 READ_ONLY: dict[type[Any], tuple[Callable[[Any], Any], type[Any]]] = {

@@ -94,7 +94,7 @@ def test_what_a_run_asks_a_person_is_listed_and_decided_over_the_wire(client, or
     with pytest.raises(ApprovalClosed, match="decided already"):
         client.decide(asked.id, "reject")
     with pytest.raises(ApprovalNotFound, match="there is no approval"):
-        client.decide("nobody:approve#1", "reject")
+        client.decide("nobody~~approve~.1", "reject")
     with pytest.raises(RunNotFound, match="nobody"):
         client.approvals("nobody")
     problem = api.post(path, json={"decision": "reject"})

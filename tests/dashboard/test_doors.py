@@ -262,12 +262,12 @@ ROWS = (
         c.DecideApproval,
         asking,
         lambda run: c.DecideApproval(
-            approval=run.approvals()[0].id, decision="edit", args={"to": "you"}, comment="better", by="ada"
+            approval=run.approvals()[0].id, decision="edit", args=["8", "9"], comment="better", by="ada"
         ),
         lambda run: run.result(30),
         lambda run: [
             *("approvals", "edit", run.approvals()[0].id),
-            *("--args", '{"to": "you"}', "--comment", "better", "--by", "ada"),
+            *("--args", '["8", "9"]', "--comment", "better", "--by", "ada"),
         ],
     ),
     Row(

@@ -102,8 +102,11 @@ def test_who_leaves_gives_back_what_was_made_for_it(
 
 def test_a_message_of_a_stream_is_one_line_however_its_value_is_written(http: httpx.Client, large: str) -> None:
     text = http.get(f"{large}/stream").text
-    blocks = [block.splitlines() for block in text.split("\n\n") if block]
-    assert [[line.partition(": ")[0] for line in block] for block in blocks] == [["data", "id"]] * len(blocks)
-    assert [int(block[1].removeprefix("id: ")) for block in blocks] == list(range(1, len(blocks) + 1))
-    events = [json.loads(block[0].removeprefix("data: ")) for block in blocks]
+    assert text.startswith("retry: 2000\n")
+    *blocks, end = [block.splitlines() for block in text.removeprefix("retry: 2000\n").split("\n\n") if block]
+    assert end[0] == "event: end"
+    assert [[line.partition(": ")[0] for line in block] for block in blocks] == [["event", "data", "id"]] * len(blocks)
+    assert [int(block[2].removeprefix("id: ")) for block in blocks] == list(range(1, len(blocks) + 1))
+    events = [json.loads(block[1].removeprefix("data: ")) for block in blocks]
+    assert [block[0].removeprefix("event: ") for block in blocks] == [event["type"] for event in events]
     assert [event["value"]["text"] for event in events if event["type"] == "message.received"] == [TEXT]

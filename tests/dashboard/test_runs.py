@@ -15,12 +15,13 @@ from understudy.dashboard.runs import id_of_key
 
 
 def events_of(answer: httpx.Response) -> list[dict]:
-    """Read a stream of events to its end, without any help of ours."""
+    """Read a stream of events to its end, without any help of ours; the last one says that it is the end."""
     found = []
     for block in answer.text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
         if "data" in fields:
-            found.append(json.loads(fields["data"]) | {"id": int(fields["id"])})
+            found.append(json.loads(fields["data"]) | {"name": fields["event"], "id": int(fields.get("id", 0))})
+    assert found.pop()["name"] == "end"
     return found
 
 
@@ -46,7 +47,7 @@ def test_a_workflow_is_named_alone_or_with_its_file(api):
     for named in ("total", "offered.py:total", "apps/offered.py:total", f"{APP}:total"):
         assert api.post("/runs", json={"workflow": named, "input": {"a": 1}}).status_code == 201, named
     names = [found["name"] for found in api.get("/workflows").json()]
-    assert names == ["total", "words", "broken", "standing", "stuck", "release"]
+    assert names == ["total", "words", "broken", "standing", "stuck", "release", "ship", "pay"]
     for named in ("nothing", "other.py:total", "fered.py:total", "/tmp/offered.py:total", "", ":"):
         answer = api.post("/runs", json={"workflow": named, "input": {"a": 1}})
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), named
@@ -129,6 +130,7 @@ def test_a_stream_sends_the_past_goes_on_with_the_present_and_ends_with_the_run(
         orchestrator.get("words")
         api.post("/runs/words/signal", json={"name": "Word", "value": {"text": "so"}})
         rest = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert rest.pop() == {"run_id": "words", "status": "completed"}
     assert rest[-1]["type"] == "run.completed"
     assert [event["seq"] for event in rest] == list(range(rest[0]["seq"], run.record.events + 1))
 
@@ -184,7 +186,7 @@ def test_a_stopped_orchestrator_says_so(http, api, orchestrator):
     assert (answer.status_code, answer.json()["code"]) == (503, "closed")
 
 
-@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/nothing", "/docs", "/redoc", "/api/v1/runs/", "/.."])
+@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/nothing", "/docs/", "/redoc", "/api/v1/runs/", "/.."])
 def test_what_is_not_there_is_a_problem_too(http, path):
     answer = http.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -207,6 +207,11 @@ def test_runs_are_listed_newest_first_and_can_be_chosen(journal: Journal, client
     assert ids(journal.runs(status=["running"])) == ["r2", "r0"]
     assert ids(journal.runs(status=["failed", "completed"], workflow="a")) == ["r3", "r1"]
     assert ids(journal.runs(status=[])) == []
+    assert ids(journal.runs(limit=2, after="r2")) == ["r1", "r0"]
+    assert ids(journal.runs(limit=1, workflow="a", after="r2")) == ["r1"], "where the other one itself does not belong"
+    assert ids(journal.runs(after="r0")) == []
+    with pytest.raises(LookupError, match="r9"):
+        journal.runs(after="r9")
 
 
 def test_no_more_than_a_hundred_runs_are_listed_unless_asked(journal: Journal, client: Client) -> None:

@@ -1,9 +1,14 @@
 """Questions to people: asked once, decided once, and never lost, however often everything dies on the way."""
 
 import asyncio
+import re
+import shlex
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.workflows.test_decide import Case, evaluation, types
 from tests.workflows.world import World
@@ -170,7 +175,7 @@ def test_the_same_decision_twice_is_one_and_another_one_is_refused() -> None:
     assert case.happen(decide()) == Decision()
     refused = case.happen(decide("reject"))
     assert isinstance(refused.refused, ApprovalClosed)
-    assert str(refused.refused) == "approval r:approve#1 has been decided already: it was approved by ada"
+    assert str(refused.refused) == "approval r~~approve~.1 has been decided already: it was approved by ada"
     assert refused.events == []
     assert isinstance(case.happen(decide(key="approve#2")).refused, ApprovalNotFound)
     case.happen(do.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
@@ -253,10 +258,27 @@ def test_a_step_that_nobody_awaits_takes_its_question_with_it() -> None:
     assert types(ended) == ["approval.withdrawn", "step.failed", "run.completed"]
 
 
-@pytest.mark.parametrize(("run_id", "key"), [("r", "approve#1"), ("chat/a:b", "2.1/say[50%:x]#1@2"), ("r", "a:b%3A")])
-def test_an_id_stands_for_one_run_and_one_key(run_id: str, key: str) -> None:
-    assert split_approval_id(approval_id(run_id, key)) == (run_id, key)
+@given(run_id=st.text(min_size=1), key=st.text(min_size=1))
+@example(run_id="chat/a:b", key="2.1/say[50%:x]#1@2")
+@example(run_id="nightly~20261122T030000Z", key="a~~b~.~2F")
+def test_an_id_stands_for_one_run_and_one_key_and_needs_no_quotes(run_id: str, key: str) -> None:
+    name = approval_id(run_id, key)
+    assert split_approval_id(name) == (run_id, key)
+    assert re.fullmatch(r"[A-Za-z0-9._~-]+", name)
+    assert quote(name, safe="") == shlex.quote(name).strip("'") == name
 
 
-def test_what_is_no_id_stands_for_nothing() -> None:
-    assert split_approval_id("brief-1") == ("", "")
+@pytest.mark.parametrize(
+    ("old", "run_id", "key"),
+    [
+        ("release-7:approve#1", "release-7", "approve#1"),
+        ("chat/a:b:2.1/say[50%25%3Ax]#1@2", "chat/a:b", "2.1/say[50%:x]#1@2"),
+    ],
+)
+def test_an_id_of_an_older_version_means_the_same(old: str, run_id: str, key: str) -> None:
+    assert split_approval_id(old) == (run_id, key) == split_approval_id(approval_id(run_id, key))
+
+
+@pytest.mark.parametrize("name", ["", "brief-1", "~~", "a~~", "~~b", "a~~b~", "a~~~~b", "a~~~FF", "a~~b#1", "a~~~2f"])
+def test_what_is_no_id_stands_for_nothing(name: str) -> None:
+    assert split_approval_id(name) == ("", "")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from understudy.journal.protocol import Stored
     from understudy.messages.commands import CancelRun, PauseRun, ResumeRun
+    from understudy.messages.pages import Page
     from understudy.messages.records import RunRecord
     from understudy.workflows.reads import Reads
 
@@ -35,18 +36,21 @@ def runs() -> None:
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs of this status.")
 @click.option("--name", metavar="WORKFLOW", help="Only runs of this workflow.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest first.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where a list ended that said how.")
 @common
 @pass_settings
-def list_runs(settings: Settings, status: RunStatus | None, name: str | None, limit: int) -> None:
-    """List the newest runs."""
+def list_runs(settings: Settings, status: RunStatus | None, name: str | None, limit: int, cursor: str | None) -> None:
+    """List the newest runs. Where there are more, stderr says how to go on."""
     from understudy.messages.errors import RunNotFound
+    from understudy.messages.pages import Page
 
-    found: list[RunRecord] = []
+    found: Page[RunRecord] = Page()
     try:
         with look(settings.home) as reads:
-            found = reads.runs(status, name, limit)
+            found = reads.runs(status, name, limit, cursor)
     except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
         note(str(error))
+    note_more(found)
     if settings.json:
         emit(found)
         return
@@ -62,6 +66,12 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
         for run in found
     ]
     table(("run", "workflow", "status", "age", "duration", "reason"), rows)
+
+
+def note_more(page: "Page[Any]") -> None:
+    """Say how a list goes on that is not at its end."""
+    if page.next is not None:
+        note(f"there are more: go on with --cursor {page.next}")
 
 
 @runs.command()

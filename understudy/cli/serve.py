@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 @click.argument("files", metavar="FILE.py...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen. Others than this need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7878, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--allow-origin",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Let pages of this origin call from a browser, such as https://app.example; may be repeated.",
+)
 @quiet
 @common
 @pass_settings
@@ -27,9 +34,12 @@ def serve(
     files: tuple[str, ...],
     host: str,
     port: int,
+    origins: tuple[str, ...],
     quiet: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
+
+    The page /docs of its address shows what the API can do, and /openapi.json says it to programs.
 
     Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
     UNDERSTUDY_TOKEN sets another one. Ctrl+C and SIGTERM end it with exit code 0: what was going on is taken up by the
@@ -43,6 +53,13 @@ def serve(
     except ModuleNotFoundError as error:
         msg = f"serving needs {error.name}: install `understudy[server]`"
         raise click.ClickException(msg) from error
+    from understudy.dashboard.origins import read_origin
+
+    for origin in origins:
+        try:
+            read_origin(origin)
+        except ValueError as error:  # said before anything is started
+            raise click.BadParameter(str(error), param_hint="--allow-origin") from error
     from understudy.cli.logs import log_to_home
     from understudy.messages.commands import ShowApp
     from understudy.workflows.handle import check
@@ -60,7 +77,7 @@ def serve(
     with Orchestrator(home=settings.home.path, output=False if quiet else Printer(runs=True)) as orchestrator:
         for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
             check(orchestrator.send(ShowApp(app=app)))
-        with Server(orchestrator, apps, host=host, port=port) as server:
+        with Server(orchestrator, apps, host=host, port=port, allow_origins=origins) as server:
             log_to_home(settings.home, secrets=[server.token.value])
             _say(settings, server)
             _wait(orchestrator, ends)

@@ -3,14 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from understudy.cli.run import parse_target
-from understudy.cli.runs import resume_parked
+from understudy.cli.runs import note_more, resume_parked
 from understudy.cli.show import ago, emit, facts, look, note, say, table
 from understudy.cli.verbs import Settings, Verbs, common, pass_settings
+from understudy.messages.records import RunStatus
 
 if TYPE_CHECKING:
     from understudy.messages.commands import Reply, TellSession
@@ -26,18 +27,24 @@ def sessions() -> None:
 @sessions.command("list")
 @click.option("--name", metavar="NAME", help="Only sessions of this handler.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many, the newest first.")
+@click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only sessions of this status.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where a list ended that said how.")
 @common
 @pass_settings
-def list_sessions(settings: Settings, name: str | None, limit: int) -> None:
-    """List the sessions, the one that was opened last first."""
+def list_sessions(
+    settings: Settings, name: str | None, limit: int, status: RunStatus | None, cursor: str | None
+) -> None:
+    """List the sessions, the one that was opened last first. Where there are more, stderr says how to go on."""
     from understudy.messages.errors import RunNotFound
+    from understudy.messages.pages import Page
 
-    found: list[SessionRecord] = []
+    found: Page[SessionRecord] = Page()
     try:
         with look(settings.home) as reads:
-            found = reads.sessions(name, limit)
+            found = reads.sessions(name, limit, status, cursor)
     except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
         note(str(error))
+    note_more(found)
     if settings.json:
         emit(found)
         return
@@ -59,10 +66,9 @@ def show(settings: Settings, name: str, key: str, limit: int) -> None:
 
     run_id = f"{_name(name)}/{key}"
     with look(settings.home) as reads:
-        record = reads.session(run_id)
-        state, turns = reads.session_state(run_id), reads.history(run_id)[-limit:]
+        record, turns = reads.session_detail(run_id), reads.history(run_id)[-limit:]
     if settings.json:
-        emit({**record.model_dump(mode="json"), "state": state, "turns": turns})
+        emit({**{name: getattr(record, name) for name in type(record).model_fields}, "turns": turns})
         return
     facts(
         [
@@ -71,7 +77,9 @@ def show(settings: Settings, name: str, key: str, limit: int) -> None:
             ("app", record.app),
             ("opened", record.opened_at),
             ("reason", record.reason),
-            ("state", json.dumps(plain(state), ensure_ascii=False)),
+            ("waiting", f"{record.waiting} messages" if record.waiting else None),
+            ("closed", "it takes no more messages" if record.closed else None),
+            ("state", json.dumps(plain(record.state), ensure_ascii=False)),
         ]
     )
     rows = [(turn.number, turn.status, turn.message_type, _short(turn.message), _outcome(turn)) for turn in turns]

@@ -72,6 +72,26 @@ async def release(version: str) -> str:
     return f"{approval.decision} {approval.args} by {approval.by}"
 
 
+class Shipment(BaseModel):
+    to: str
+    parcels: int = 1
+    note: str | None = None
+
+
+@workflow
+async def ship(to: str) -> str:
+    """Ask about a value of a model."""
+    approval = await approve("ship", Shipment(to=to))
+    return Shipment.model_validate(approval.args).model_dump_json()
+
+
+@workflow
+async def pay(usd: float) -> str:
+    """Ask about plain values."""
+    approval = await approve("pay", {"usd": usd, "to": "ada"})
+    return f"{approval.args['usd']} to {approval.args['to']}"
+
+
 @session(state=Tally)
 async def chat(state: Tally, message: Word) -> list[str]:
     """Remember every word but one."""
