@@ -7,8 +7,8 @@ line says of models, tools and users is data: it is never a format string, and c
 import json as jsonlib
 import os
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
@@ -24,7 +24,7 @@ from understudy.metrics.sentences import describe, printable, shorten
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["Level", "configure", "describe", "record", "record_pool", "record_worker", "silence"]
+__all__ = ["Level", "configure", "describe", "heard", "record", "record_pool", "record_worker", "silence"]
 
 Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -68,6 +68,7 @@ KEEP_FILES = 3
 logger.disable("understudy")
 
 _threshold: int | None = None  # the least level that is written; None while silent. Set by configure and silence alone
+_listener: "Callable[[str, str, AnyEvent], None] | None" = None  # who hears of every event. Set by heard alone
 _sinks: list[int] = []  # loguru's numbers of what configure has added
 
 
@@ -117,8 +118,24 @@ def silence() -> None:
         logger.remove(_sinks.pop())
 
 
+@contextmanager
+def heard(listener: "Callable[[str, str, AnyEvent], None]") -> Generator[None]:
+    """Have ``listener`` called with run, workflow and event of everything that is recorded while the block runs.
+
+    One listener at a time. It is called in whichever thread records, and must be quick: runs wait for it.
+    """
+    global _listener  # noqa: PLW0603  one per process, like the log
+    _listener = listener
+    try:
+        yield
+    finally:
+        _listener = None
+
+
 def record(run_id: str, workflow: str, event: AnyEvent) -> None:
     """Log one event of one run; any thread. Costs nothing to speak of while the log is silent."""
+    if _listener is not None:
+        _listener(run_id, workflow, event)
     if _threshold is None:
         return
     level = _level(event)

@@ -13,6 +13,7 @@ from understudy.journal.pages import stored_events
 from understudy.journal.place import refuse_strangers
 from understudy.journal.protocol import Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
+from understudy.messages.advice import go_on, list_approvals, start_a_run, verify
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
 from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCancelled, RunFailed, RunNotFound, RunParked
@@ -66,15 +67,26 @@ class Reads:
     Everything it gives is committed: a view is the fold of what is on the disk.
     """
 
-    def __init__(self, journal: Journal, complain: Callable[[str], None] = _log) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        complain: Callable[[str], None] = _log,
+        *,
+        home: Home | None = None,
+        anywhere: bool = True,
+    ) -> None:
         """Read from ``journal``, which stays its owner's to close.
 
         Args:
             journal: What to read.
             complain: Called with a sentence where something is damaged and the answer goes without it.
+            home: Where commands lead that are advised; None where nobody gets to read any.
+            anywhere: Whether records may be read in other folders than this process's.
         """
         self.journal = journal
         self._complain = complain
+        self._home = home
+        self._anywhere = anywhere
 
     @classmethod
     def open(cls, home: Home, complain: Callable[[str], None] = _log) -> Self:
@@ -87,12 +99,12 @@ class Reads:
         path = home.journal
         refuse_strangers(path)  # it names code, which `understudy check` runs
         if not Path(path).exists():
-            msg = f"there are no runs: the home {home.path} has no journal yet; start one with `understudy run`"
-            raise RunNotFound(msg)
+            what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
+            raise RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))
         journal = SqliteJournal(path, read_only=True)
         for fault in journal.quick_faults(ALIVE):
-            complain(f"the journal is damaged, see `understudy db verify`: {fault.sentence}")
-        return cls(journal, complain)
+            complain(home.placed(f"the journal is damaged, see {verify()}: {fault.sentence}"))
+        return cls(journal, complain, home=home, anywhere=False)
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -117,7 +129,23 @@ class Reads:
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
-        return run_record(row)
+        return self._record(row)
+
+    def _record(self, row: RunRow) -> RunRecord:
+        """Give a line of the index as people read it, wherever they do."""
+        record = run_record(row)
+        return record if record.reason is None else record.model_copy(update={"reason": self._reason(record.reason)})
+
+    def _session(self, row: RunRow) -> SessionRecord:
+        record = session_record(row)
+        return record if record.reason is None else record.model_copy(update={"reason": self._reason(record.reason)})
+
+    def _reason(self, recorded: str) -> str:
+        """Give a reason as it can be read anywhere: records go a long way."""
+        return recorded if self._home is None else self._home.placed(recorded, anywhere=self._anywhere)
+
+    def _placed(self, text: str) -> str:
+        return text if self._home is None else self._home.placed(text)
 
     def _not_found(self, run_id: str) -> RunNotFound:
         known = [row.id for row in self.journal.runs(kind="run", limit=1000)]
@@ -130,7 +158,7 @@ class Reads:
     ) -> list[RunRecord]:
         """Give the newest runs first, of one or several statuses and one workflow where asked for."""
         statuses = (status,) if isinstance(status, str) else status
-        return [run_record(row) for row in self.journal.runs(status=statuses, workflow=name, kind="run", limit=limit)]
+        return [self._record(row) for row in self.journal.runs(status=statuses, workflow=name, kind="run", limit=limit)]
 
     def fold(self, run_id: str) -> RunState:
         """Give the state of a run.
@@ -207,8 +235,8 @@ class Reads:
         row = self.journal.run(run_id) if run_id else None
         if row is None:
             close = difflib.get_close_matches(approval, [record.id for record in self.approvals()], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "; see `understudy approvals list`"
-            msg = f"there is no approval {approval!r}{hint}"
+            hint = f"; did you mean {close[0]!r}?" if close else f"; see {list_approvals()}"
+            msg = self._placed(f"there is no approval {approval!r}{hint}")
             raise ApprovalNotFound(msg)
         marks = self.journal.marks("approval", run_id, key)
         return Asked(run_id, row.app, key, self._asked(marks[0]) if marks else None)
@@ -235,7 +263,10 @@ class Reads:
             last = self.journal.events(run_id, after=row.last_seq - 1)[0].event
             if isinstance(last, RunCompleted):
                 return last.result
-        return result_of(self.fold(run_id))
+        try:
+            return result_of(self.fold(run_id))
+        except RunParked as error:
+            raise RunParked(self._placed(str(error))) from None
 
     def difference(self, a: str, b: str) -> Difference | None:
         """Give where two runs first differ, None where they do not.
@@ -255,11 +286,11 @@ class Reads:
         if row is None or row.kind != "session":
             msg = f"there is no session {run_id!r}: its first message opens it"
             raise RunNotFound(msg)
-        return session_record(row)
+        return self._session(row)
 
     def sessions(self, name: str | None = None, limit: int | None = 100) -> list[SessionRecord]:
         """Give the sessions, of one handler or of all, the one that was opened last first."""
-        return [session_record(row) for row in self.journal.runs(workflow=name, kind="session", limit=limit)]
+        return [self._session(row) for row in self.journal.runs(workflow=name, kind="session", limit=limit)]
 
     def session_state(self, run_id: str) -> Json:
         """Give the state of a session; None before its first turn has ended."""
@@ -296,7 +327,7 @@ def result_of(state: RunState) -> Json:
     if state.halted == "parked":
         msg = (
             f"run {state.run_id} is parked: {state.reason}; once that is mended, it goes on with "
-            f"`understudy run FILE.py:{state.workflow} --id {state.run_id}`, or with its handle's resume()"
+            f"{go_on(state.run_id)}, or with its handle's resume()"
         )
         raise RunParked(msg)
     msg = f"run {state.run_id} has not ended: it is {state.status}"

@@ -7,8 +7,9 @@ others: what a terminal would obey in it is shown instead, an escape character a
 import json
 import os
 import shlex
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -38,11 +39,49 @@ STATUS_STYLE = {
 }
 
 
+_led: "list[Callable[[], Home]]" = []
+"""Gives the home that the commands we advise lead to. Set once, by whoever has read the command line."""
+_told_program: list[str] = []
+"""How the program is called here, once that was said."""
+
+
+def lead_to(home: "Callable[[], Home]") -> None:
+    """Have the commands in what is printed lead to the home that ``home`` gives."""
+    _led[:] = [home]
+
+
+def _typed(text: str) -> str:
+    """Give a text whose commands can be typed where it is read; in a checkout, say how the program is called there."""
+    if "`understudy " not in text:
+        return text
+    _say_program()
+    try:
+        return _led[0]().placed(text) if _led else text
+    except Exception:  # noqa: BLE001  what is to be said is more than how it is typed
+        return text
+
+
+def _say_program() -> None:
+    called = Path(sys.argv[0])
+    if _told_program or called.suffix != ".py" or shutil.which("understudy"):
+        return
+    if called.name == "__main__.py":
+        words = [_shorter(sys.executable), "-m", "understudy"]
+    else:
+        words = [_shorter(sys.executable), _shorter(str(called.absolute()))]
+    _told_program.append(shlex.join(words))
+    print(f"understudy: here, type {_told_program[0]} for understudy", file=sys.stderr, flush=True)
+
+
+def _shorter(path: str) -> str:
+    return min(path, os.path.relpath(path), key=len)
+
+
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print one line for a person. What others have written into it can neither end it nor move the cursor."""
     from understudy.metrics.sentences import printable
 
-    print(printable(text), file=stream or sys.stdout, flush=True)
+    print(printable(_typed(text)), file=stream or sys.stdout, flush=True)
 
 
 def note(text: str) -> None:
@@ -54,7 +93,7 @@ def block(text: str) -> str:
     """Make a text of several lines harmless: each is escaped, and those after the first are set off from our own."""
     from understudy.metrics.sentences import printable
 
-    return "\n    ".join(printable(line) for line in text.split("\n"))
+    return "\n    ".join(printable(line) for line in _typed(text).split("\n"))
 
 
 def blank() -> None:
@@ -105,19 +144,12 @@ def _escaped(sign: str) -> str:
     return json.dumps(sign)[1:-1] if sign != "\x7f" else "\\u007f"
 
 
-def command_line(*arguments: str) -> str:
-    """Give a command that works where this one was typed: with ``understudy`` installed, or in a checkout."""
-    called = Path(sys.argv[0])
-    checkout = [os.path.relpath(sys.executable), os.path.relpath(called)]
-    return shlex.join([*(checkout if called.suffix == ".py" else ["understudy"]), *arguments])
-
-
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO | None = None) -> None:
     """Show rows under headings; numbers of columns and cells agree. A cell that names a status is coloured."""
     from understudy.metrics.sentences import printable
 
     target = sys.stdout if stream is None else stream
-    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    cells = [["" if cell is None else printable(_typed(str(cell))) for cell in row] for row in rows]
     if target.isatty():
         _rich_table(columns, cells, target)
         return
@@ -193,7 +225,7 @@ def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None) -> Non
     """Show names with their values, one a line; those without a value are left out."""
     from understudy.metrics.sentences import printable
 
-    shown = [(name, printable(str(value))) for name, value in pairs if value not in (None, "")]
+    shown = [(name, printable(_typed(str(value)))) for name, value in pairs if value not in (None, "")]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         print(f"{name.ljust(width)}  {value}", file=stream or sys.stdout)
