@@ -79,6 +79,7 @@ def configure(
     json: bool = False,
     path: Path | None = None,
     secrets: Iterable[str] = (),
+    place: Callable[[str], str] = str,
 ) -> None:
     """Switch the log on, or over to other places. Not for several threads at once.
 
@@ -93,18 +94,23 @@ def configure(
             are kept. It must not be a symbolic link.
         secrets: Values that are masked wherever they stand in a line, besides those of variables in this process's
             environment whose names sound like secrets.
+        place: Gives a text whose commands can be typed by whoever reads the log.
     """
     global _threshold  # noqa: PLW0603  one log per process, as loguru has it
     silence()
     redactor = Redactor({*filter(None, secrets), *secret_values(os.environ)})
+
+    def mask(text: str) -> str:
+        return place(redactor.text(text))
+
     if stream is not None or path is not None:
         _remove_default()
     if stream is not None:
-        _add(stream, _json_line if json else _readable_line, level, redactor)
+        _add(stream, _json_line if json else _readable_line, level, mask)
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = {"rotation": ROTATE_BYTES, "retention": KEEP_FILES, "encoding": "utf-8", "opener": _open_private}
-        _add(path, _json_line, level, redactor, **options)
+        _add(path, _json_line, level, mask, **options)
     _threshold = NUMBERS[level]
     logger.enable("understudy")
 
@@ -198,9 +204,9 @@ def _level(event: AnyEvent) -> Level:
 Line: TypeAlias = "Callable[[Record, Callable[[str], str]], str]"
 
 
-def _add(sink: Any, line: Line, level: Level, redactor: Redactor, **options: Any) -> None:
+def _add(sink: Any, line: Line, level: Level, mask: Callable[[str], str], **options: Any) -> None:
     def format_(record: "Record") -> str:
-        record["extra"]["line"] = line(record, redactor.text)
+        record["extra"]["line"] = line(record, mask)
         return "{extra[line]}\n"  # loguru fills this in once: what the line itself says is not looked at again
 
     number = logger.add(

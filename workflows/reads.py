@@ -73,7 +73,7 @@ class Reads:
         complain: Callable[[str], None] = _log,
         *,
         home: Home | None = None,
-        anywhere: bool = True,
+        anywhere: bool = False,
     ) -> None:
         """Read from ``journal``, which stays its owner's to close.
 
@@ -104,7 +104,11 @@ class Reads:
         journal = SqliteJournal(path, read_only=True)
         for fault in journal.quick_faults(ALIVE):
             complain(home.placed(f"the journal is damaged, see {verify()}: {fault.sentence}"))
-        return cls(journal, complain, home=home, anywhere=False)
+        return cls(journal, complain, home=home)
+
+    def for_elsewhere(self) -> "Reads":
+        """Give the same looks for whoever reads in another folder, or process, what these give."""
+        return Reads(self.journal, self._complain, home=self._home, anywhere=True)
 
     def close(self) -> None:
         """Let go of the journal."""

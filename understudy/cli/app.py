@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import click
 
-from understudy.cli.verbs import Settings, Verbs, common
+from understudy.cli.verbs import Settings, Verbs, common, typed
 from understudy.version import VERSION
 
 NAME = "understudy"
@@ -59,10 +59,10 @@ class Root(Verbs):
 
 
 COMPLETION = f"""\b
-Verbs and options are completed by the shell after, in bash,
-eval "$(_UNDERSTUDY_COMPLETE=bash_source {NAME})"
-with zsh_source in zsh; in fish after
-_UNDERSTUDY_COMPLETE=fish_source {NAME} | source"""
+Your shell completes verbs and options once it has read one of these, best from its startup file:
+  bash: eval "$(_UNDERSTUDY_COMPLETE=bash_source {NAME})"
+  zsh:  eval "$(_UNDERSTUDY_COMPLETE=zsh_source {NAME})"
+  fish: _UNDERSTUDY_COMPLETE=fish_source {NAME} | source"""
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]}, epilog=COMPLETION)
@@ -81,10 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not fail an answer
-    from understudy.cli import show
-
-    settings = Settings()
-    show.lead_to(lambda: settings.home)
+    typed[:] = [settings := Settings()]
     try:
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
         sys.stdout.flush()

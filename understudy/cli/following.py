@@ -14,6 +14,7 @@ from understudy.cli.verbs import Settings
 from understudy.messages.advice import approve, go_on, reject
 from understudy.messages.errors import (
     HomeInUse,
+    IdConflict,
     OrchestratorClosed,
     OrchestratorUnreachable,
     RunEnded,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from understudy.workflows.reads import Reads
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 POLL: Final = 0.1
 """Seconds between two looks at the journal of an orchestrator in another process, which announces nothing."""
@@ -79,6 +81,7 @@ class Order:
 
         Raises:
             RunNotFound: Only an id was given, and there is no such run.
+            IdConflict: The run is one of another workflow.
             BadParameter: The id could be none.
         """
         from understudy.workflows.helm import run_id as make_id
@@ -87,6 +90,12 @@ class Order:
         if first is not None:
             given = dict(first.arguments) if inputs is None else inputs
             place = (first.app, first.workflow) if app is None or workflow is None else (app, workflow)
+            if place != (first.app, first.workflow):
+                msg = (
+                    f"run {run_id!r} exists and was started with workflow {first.workflow!r} of {first.app}; choose "
+                    f"another id, or go on with that run: {go_on(first.run_id)}"
+                )
+                raise IdConflict(msg)
             return cls(first.run_id, *place, given, timeout, exists=True, named=app is not None)
         if app is None or workflow is None:
             msg = (
@@ -134,7 +143,8 @@ def carry_out(settings: Settings, order: Order) -> int:
     Raises:
         UnderstudyError: The run could not be started or did not complete.
     """
-    return settle(settings, lambda: _submit_and_follow(settings, order), lambda: host(settings, order))
+    code = settle(settings, lambda: _submit(settings.home, order), lambda: host(settings, order))
+    return _follow(settings.home, order) if code is None else code
 
 
 def detached(settings: Settings, order: Order) -> tuple[str, str]:
@@ -162,7 +172,7 @@ def _where(home: "Home") -> str:
     return "the orchestrator of this journal" if pid is None else f"the orchestrator with pid {pid}"
 
 
-def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], T]) -> T:
+def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T | U:
     """Ask the orchestrator that lives on the home, or be it; whichever is possible first.
 
     Raises:
@@ -238,24 +248,17 @@ def _submit(home: "Home", order: Order) -> None:
                 return  # in this moment
 
 
-def _submit_and_follow(settings: Settings, order: Order) -> int:
-    home = settings.home
-    _submit(home, order)
-    with look(home) as reads:
-        return _follow(order, home, Distant(reads, home, order.run_id))
-
-
-def _follow(order: Order, home: "Home", run: "Distant") -> int:
+def _follow(home: "Home", order: Order) -> int:
     """Show the progress of a run that another process has, and its result; give the exit code."""
     from understudy.cli.progress import follow
 
     try:
-        with follow(run):
+        with look(home) as reads, follow(run := Distant(reads, home, order.run_id)):
             result = run.result(order.timeout)
     except TimeoutError:
         return _not_in_time(order, home, f"goes on in {_where(home)}")
     except KeyboardInterrupt:
-        note(f"run {run.id} goes on in {_where(home)}; come back to it with {go_on(run.id)}")
+        note(f"run {order.run_id} goes on in {_where(home)}; come back to it with {go_on(order.run_id)}")
         return INTERRUPTED
     emit(result)
     return 0

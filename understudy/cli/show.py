@@ -7,12 +7,13 @@ others: what a terminal would obey in it is shown instead, an escape character a
 import json
 import os
 import shlex
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from understudy.cli.verbs import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,15 +40,8 @@ STATUS_STYLE = {
 }
 
 
-_led: "list[Callable[[], Home]]" = []
-"""Gives the home that the commands we advise lead to. Set once, by whoever has read the command line."""
 _told_program: list[str] = []
 """How the program is called here, once that was said."""
-
-
-def lead_to(home: "Callable[[], Home]") -> None:
-    """Have the commands in what is printed lead to the home that ``home`` gives."""
-    _led[:] = [home]
 
 
 def _typed(text: str) -> str:
@@ -56,12 +50,14 @@ def _typed(text: str) -> str:
         return text
     _say_program()
     try:
-        return _led[0]().placed(text) if _led else text
+        return typed[0].home.placed(text) if typed else text
     except Exception:  # noqa: BLE001  what is to be said is more than how it is typed
         return text
 
 
 def _say_program() -> None:
+    import shutil
+
     called = Path(sys.argv[0])
     if _told_program or called.suffix != ".py" or shutil.which("understudy"):
         return

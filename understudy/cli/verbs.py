@@ -40,6 +40,10 @@ class Settings:
         return self.output == "json"
 
 
+typed: list[Settings] = []
+"""What the command line of this process says, once it is being read."""
+
+
 class Verbs(click.Group):
     """A group that imports a verb's module when the verb is typed, and knows what a mistyped one may have meant.
 
