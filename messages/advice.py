@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 PROGRAM: Final = "understudy"
+BEGINNING: Final = f"`{PROGRAM} "
+"""What a command of ours in a text begins with."""
 
 F = TypeVar("F", bound=Callable[..., str])
 
@@ -51,7 +53,7 @@ def placed(text: str, options: Sequence[str], *, program: str = PROGRAM, anew: b
             chosen = "".join(f" {word}" for word in map(shlex.quote, options))
         return f"`{program} {words}{chosen}`"
 
-    return _COMMAND.sub(place, text) if f"`{PROGRAM} " in text else text
+    return _COMMAND.sub(place, text) if BEGINNING in text else text
 
 
 # ---------------------------------------------------------------- runs

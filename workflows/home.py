@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
-from understudy.messages.advice import placed
+from understudy.messages.advice import BEGINNING, placed
 from understudy.messages.errors import HomeInUse, JournalError
 from understudy.supervision import linux
 from understudy.supervision.unshared import close_unshared, open_unshared
@@ -132,7 +132,7 @@ class Home:
 
     def placed(self, text: str, *, anywhere: bool = False) -> str:
         """Give a text whose commands lead here; see ``options``."""
-        return placed(text, self.options(anywhere=anywhere), anew=anywhere) if "`understudy " in text else text
+        return placed(text, self.options(anywhere=anywhere), anew=anywhere) if BEGINNING in text else text
 
     def read_record(self) -> dict[str, Any]:
         """Give what ``record`` holds, empty where there is none.

@@ -46,7 +46,9 @@ _told_program: list[str] = []
 
 def _typed(text: str) -> str:
     """Give a text whose commands can be typed where it is read; in a checkout, say how the program is called there."""
-    if "`understudy " not in text:
+    from understudy.messages.advice import BEGINNING
+
+    if BEGINNING not in text:
         return text
     _say_program()
     try:

@@ -10,7 +10,7 @@ from typing import Final
 
 from understudy.cli.show import say, seconds
 from understudy.messages import events as ev
-from understudy.messages.advice import PROGRAM, approve, reject, resume, show_run
+from understudy.messages.advice import BEGINNING, approve, reject, resume, show_run
 from understudy.messages.approvals import approval_id
 from understudy.messages.events import AnyEvent
 from understudy.metrics import log
@@ -45,7 +45,7 @@ class News:
             case ev.RunCompleted() | ev.RunFailed() | ev.RunCancelled():
                 return self._ended(run_id, workflow, event)
             case ev.RunParked(reason=reason):
-                way = "" if f"`{PROGRAM} " in reason else f"; once that is mended, it goes on with {resume(run_id)}"
+                way = "" if BEGINNING in reason else f"; once that is mended, it goes on with {resume(run_id)}"
                 return f"{_entry(run_id)} is parked: {reason}{way}"
             case ev.ApprovalAsked(key=key, action=action):
                 question = approval_id(run_id, key)
