@@ -141,8 +141,8 @@ def test_an_orchestrator_of_another_journal_is_not_taken_for_the_one_that_is_mea
     with Orchestrator("first.db"):
         pass
     with Orchestrator("second.db"):
-        assert is_open(Home.find())
-        assert is_open(Home.find(journal="second.db"))
+        assert ask(Home.find(), ListWorkers()) == Workers(workers=())
+        assert ask(Home.find(journal="second.db"), ListWorkers()) == Workers(workers=())
         assert Home.find(journal="first.db").path == folder / ".understudy"
         assert not is_open(Home.find(journal="first.db"))
         with pytest.raises(OrchestratorUnreachable, match=r"first\.db"):
@@ -195,4 +195,4 @@ def test_a_home_that_was_moved_with_its_journal_is_found_by_the_default(folder: 
     (folder / "old").rename(folder / "new")
     assert Home.find(journal="new/runs.db").path == folder / ".understudy"
     with Orchestrator("new/runs.db"):
-        assert is_open(Home.find(journal="new/runs.db"))
+        assert ask(Home.find(journal="new/runs.db"), ListWorkers()) == Workers(workers=())
