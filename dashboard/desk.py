@@ -46,7 +46,7 @@ class Desk:
     @property
     def reads(self) -> Reads:
         """Looks at runs. They block: see ``look``."""
-        return self.orchestrator.reads
+        return self.orchestrator.reads.for_elsewhere()
 
     async def send(self, command: Command) -> Reply:
         """Carry out a command.

@@ -138,19 +138,25 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _internal)
 
 
-def _refused(_request: Request, error: Exception) -> Response:
+def _placed(request: Request, found: Problem) -> Problem:
+    """Give a problem whose commands can be typed in any folder."""
+    detail = request.app.state.desk.orchestrator.home.placed(found.detail, anywhere=True)
+    return found if detail == found.detail else found.model_copy(update={"detail": detail})
+
+
+def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return response(error.problem)
+    return response(_placed(request, error.problem))
 
 
-def _raised(_request: Request, error: Exception) -> Response:
+def _raised(request: Request, error: Exception) -> Response:
     code = next((code for kind, code in CODES if isinstance(error, kind)), "unavailable")
     if isinstance(error, errors.RunFailed):
         return response(problem(code, str(error), run_id=error.run_id, step=error.step, attempts=tuple(error.attempts)))
     if isinstance(error, errors.InvalidInput):
         faults = tuple(Fault(field=field, sentence=sentence) for field, sentence in error.errors)
-        return response(problem(code, str(error), errors=faults or None))
-    return response(problem(code, str(error)))
+        return response(_placed(request, problem(code, str(error), errors=faults or None)))
+    return response(_placed(request, problem(code, str(error))))
 
 
 def _unfit(_request: Request, error: Exception) -> Response:

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import apsw
 
+from understudy.messages.advice import reindex, verify
 from understudy.messages.errors import JournalCorrupt, JournalError, JournalFull
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_WRITING = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError)
-REPAIR = "copy the file away, then see what is whole with `understudy db verify`, or go back to a backup"
+
+
+def repair(path: Path | None = None) -> str:
+    """Say what to do about a damaged journal, the one at a path where it is known."""
+    return f"copy the file away, then see what is whole with {verify(str(path or ''))}, or go back to a backup"
 
 
 def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalError:
@@ -44,7 +49,7 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
         sentence = f"{path} is no SQLite database, so no journal; it was left as it is: choose another path"
     elif isinstance(error, (apsw.CorruptError, apsw.ConstraintError, UnicodeDecodeError)):
         kind = JournalCorrupt
-        sentence = f"the journal {path} is damaged ({error}): {REPAIR}"
+        sentence = f"the journal {path} is damaged ({error}): {repair(path)}"
     elif isinstance(error, (apsw.BusyError, apsw.LockedError)):
         sentence = f"another process keeps the journal {path} locked: end it and start again"
     elif isinstance(error, (apsw.CantOpenError, OSError)):
@@ -64,12 +69,12 @@ def _has_no_room(error: Exception) -> bool:
 
 def damaged_event(path: Path, run_id: str, seq: int, how: str) -> JournalCorrupt:
     """Say that one event of one run is not what was written."""
-    return JournalCorrupt(f"event {seq} of run {run_id} in the journal {path} is damaged ({how}): {REPAIR}")
+    return JournalCorrupt(f"event {seq} of run {run_id} in the journal {path} is damaged ({how}): {repair(path)}")
 
 
 def damaged_line(path: Path, run_id: str) -> JournalCorrupt:
     """Say that a run's line in the index is not what was written, or is not found."""
     return JournalCorrupt(
-        f"the line of run {run_id} in the index of the journal {path} is damaged: `understudy db reindex` makes it "
+        f"the line of run {run_id} in the index of the journal {path} is damaged: {reindex(str(path))} makes it "
         "anew from its events"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from understudy.journal.database import Database
-from understudy.journal.faults import REPAIR
+from understudy.journal.faults import repair
 from understudy.journal.sums import SEALED, seal_all
 from understudy.messages.errors import JournalCorrupt, JournalTooNew
 
@@ -101,6 +101,6 @@ def epoch_of(connection: Database) -> int:
     """
     row = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
     if row is None or not isinstance(row[0], int):
-        msg = f"the journal is damaged (it has no epoch): {REPAIR}"
+        msg = f"the journal is damaged (it has no epoch): {repair()}"
         raise JournalCorrupt(msg)
     return row[0]

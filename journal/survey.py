@@ -13,6 +13,7 @@ from understudy.journal.protocol import EntryKind, Fault, FaultKind, RunRow
 from understudy.journal.seal import seal_of
 from understudy.journal.sums import KEYS, MARKS, TIMERS, sums_of
 from understudy.journal.tail import newest
+from understudy.messages.advice import reindex
 from understudy.messages.records import RunStatus
 
 RAW_LINES: Final = (
@@ -51,7 +52,7 @@ def damaged_row(line: Sequence[Any]) -> RunRow:
         status="parked",
         started_at=times[0],
         updated_at=times[1],
-        reason="its line in the index is damaged: `understudy db reindex` makes it anew from its events",
+        reason=f"its line in the index is damaged: {reindex()} makes it anew from its events",
         last_seq=last_seq if isinstance(last_seq, int) else 0,
         kind=kind if kind in get_args(EntryKind) else "run",
         damaged=True,

@@ -6,6 +6,7 @@ from typing import Any
 
 from understudy.journal.database import Database
 from understudy.journal.reach import NO_HASH, Reach, reach_path
+from understudy.messages.advice import accept_loss
 from understudy.messages.errors import JournalCorrupt
 
 
@@ -97,4 +98,4 @@ def _missing(connection: Database, reach: Reach, known: Mapping[str, Any]) -> st
 
 
 def _remedy(path: Path) -> str:
-    return f"put back all its files from a backup, or go on with what is there by `understudy db accept-loss {path}`"
+    return f"put back all its files from a backup, or go on with what is there by {accept_loss(str(path))}"

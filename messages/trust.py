@@ -4,6 +4,8 @@ import stat
 from os import stat_result
 from typing import Final, Literal
 
+from understudy.messages.advice import set_mode
+
 _ROOT: Final = 0
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -43,12 +45,12 @@ def objection(
     if mode & _OTHERS_WRITE:
         return (
             f"{path} can be changed by other users (mode {mode:04o}): if you trust what it holds, make it yours alone "
-            f"with `chmod go-w {path}`"
+            f"with {set_mode('go-w', str(path))}"
         )
     if secret and mode & _OTHERS:
         return (
             f"{path} may have been read by others (mode {mode:04o}): remove the file to have a new one made, or make "
-            f"it yours alone with `chmod 600 {path}`"
+            f"it yours alone with {set_mode('600', str(path))}"
         )
     if kind == "file" and status.st_nlink > 1:
         return (

@@ -7,8 +7,8 @@ line says of models, tools and users is data: it is never a format string, and c
 import json as jsonlib
 import os
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
@@ -24,7 +24,7 @@ from understudy.metrics.sentences import describe, printable, shorten
 if TYPE_CHECKING:
     from loguru import Record
 
-__all__ = ["Level", "configure", "describe", "record", "record_pool", "record_worker", "silence"]
+__all__ = ["Level", "configure", "describe", "heard", "record", "record_pool", "record_worker", "silence"]
 
 Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -69,6 +69,7 @@ KEEP_FILES = 3
 logger.disable("understudy")
 
 _threshold: int | None = None  # the least level that is written; None while silent. Set by configure and silence alone
+_listener: "Callable[[str, str, AnyEvent], None] | None" = None  # who hears of every event. Set by heard alone
 _sinks: list[int] = []  # loguru's numbers of what configure has added
 
 
@@ -79,6 +80,7 @@ def configure(
     json: bool = False,
     path: Path | None = None,
     secrets: Iterable[str] = (),
+    place: Callable[[str], str] = str,
 ) -> None:
     """Switch the log on, or over to other places. Not for several threads at once.
 
@@ -93,18 +95,23 @@ def configure(
             are kept. It must not be a symbolic link.
         secrets: Values that are masked wherever they stand in a line, besides those of variables in this process's
             environment whose names sound like secrets.
+        place: Gives a text whose commands can be typed by whoever reads the log.
     """
     global _threshold  # noqa: PLW0603  one log per process, as loguru has it
     silence()
     redactor = Redactor({*filter(None, secrets), *secret_values(os.environ)})
+
+    def mask(text: str) -> str:
+        return place(redactor.text(text))
+
     if stream is not None or path is not None:
         _remove_default()
     if stream is not None:
-        _add(stream, _json_line if json else _readable_line, level, redactor)
+        _add(stream, _json_line if json else _readable_line, level, mask)
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         options = {"rotation": ROTATE_BYTES, "retention": KEEP_FILES, "encoding": "utf-8", "opener": _open_private}
-        _add(path, _json_line, level, redactor, **options)
+        _add(path, _json_line, level, mask, **options)
     _threshold = NUMBERS[level]
     logger.enable("understudy")
 
@@ -118,8 +125,25 @@ def silence() -> None:
         logger.remove(_sinks.pop())
 
 
+@contextmanager
+def heard(listener: "Callable[[str, str, AnyEvent], None]") -> Generator[None]:
+    """Have ``listener`` called with run, workflow and event of everything that is recorded while the block runs.
+
+    One listener at a time. It is called in whichever thread records, and must be quick: runs wait for it.
+    """
+    global _listener  # noqa: PLW0603  one per process, like the log
+    _listener = listener
+    try:
+        yield
+    finally:
+        _listener = None
+
+
 def record(run_id: str, workflow: str, *events: AnyEvent) -> None:
     """Log events of one run; any thread. Costs nothing to speak of while the log is silent."""
+    if _listener is not None:
+        for event in events:
+            _listener(run_id, workflow, event)
     if _threshold is None:
         return
     for event in events:
@@ -186,9 +210,9 @@ def _level(event: AnyEvent) -> Level:
 Line: TypeAlias = "Callable[[Record, Callable[[str], str]], str]"
 
 
-def _add(sink: Any, line: Line, level: Level, redactor: Redactor, **options: Any) -> None:
+def _add(sink: Any, line: Line, level: Level, mask: Callable[[str], str], **options: Any) -> None:
     def format_(record: "Record") -> str:
-        record["extra"]["line"] = line(record, redactor.text)
+        record["extra"]["line"] = line(record, mask)
         return "{extra[line]}\n"  # loguru fills this in once: what the line itself says is not looked at again
 
     number = logger.add(

@@ -11,12 +11,15 @@ from typing import Any, Final, Generic, TypeVar
 
 from loguru import logger
 
+from understudy.messages.advice import raise_files
 from understudy.supervision.descriptors import EXHAUSTED
 
 C = TypeVar("C")
 
 REQUEST_TIMEOUT: Final = 10.0
 """Seconds in which a connection has to send a whole request."""
+ENOUGH: Final = "65536"
+"""Files that a shell may be told to allow, where they have run out."""
 QUIET: Final = 10.0
 """Seconds for which a repeated message about descriptors is left out of the log."""
 
@@ -98,6 +101,7 @@ def report_exhaustion(loop: asyncio.AbstractEventLoop, what: str) -> None:
             loop.default_exception_handler(context)
         elif loop.time() - last >= QUIET:
             last = loop.time()
-            logger.warning("{} wait: {}. Raise `ulimit -n`, or close what holds them", what, error.strerror)
+            way = "raise their number before it is started, for instance with " + raise_files(ENOUGH)
+            logger.warning("{} wait: {}; close what holds them, or {}", what, error.strerror, way)
 
     loop.set_exception_handler(handle)

@@ -12,6 +12,7 @@ from typing import Final
 
 import pykka
 
+from understudy.messages.advice import list_workers
 from understudy.messages.errors import DefinitionError, WorkerNotFound
 from understudy.messages.policy import Limits
 from understudy.messages.records import ActorRecord, WorkerRecord
@@ -254,7 +255,7 @@ class Tree:
                 return pool
             ids += pool.roster.slots
         alike = " or ".join(f'"{id_}"' for id_ in difflib.get_close_matches(worker, ids, n=3, cutoff=0.5))
-        hint = f"Did you mean {alike}?" if alike else "`understudy actors list` shows those that are alive."
+        hint = f"Did you mean {alike}?" if alike else f"{list_workers()} shows those that are alive."
         msg = f'There is no worker "{worker}". {hint}'
         raise WorkerNotFound(msg)
 

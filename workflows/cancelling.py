@@ -7,6 +7,7 @@ knows yet which steps the program still awaits: what a pause has held back must 
 
 from understudy.messages import events as ev
 from understudy.messages import frames
+from understudy.messages.advice import end_now, resume
 from understudy.workflows import inputs as do
 from understudy.workflows.decision import Decision, Moment
 from understudy.workflows.state import CANCEL_KEY, RunState
@@ -60,6 +61,6 @@ def why_parked(state: RunState, reason: str) -> str:
     if state.cancel_requested is None:
         return reason
     return (
-        f"{reason}; the run was cancelled and has not cleaned up: once that is mended, `understudy runs resume "
-        f"{state.run_id}` lets it, and `understudy runs cancel {state.run_id} --within 0` ends it without"
+        f"{reason}; the run was cancelled and has not cleaned up: once that is mended, {resume(state.run_id)} lets it, "
+        f"and {end_now(state.run_id)} ends it without"
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import assert_never
 
+from understudy.messages.advice import retry
 from understudy.messages.base import Json
 from understudy.messages.commands import (
     Accepted,
@@ -381,7 +382,7 @@ class Clerk:
         if isinstance(command, DropDeadLetter):
             return await self._post.tell_run(run_id, SettleDeadLetter(letter, "dropped"))
         if isinstance(event, StepFailed):
-            message = f"step {letter} belongs to its run: mend it, then `understudy runs retry {run_id}`"
+            message = f"step {letter} belongs to its run: mend it, then {retry(run_id)}"
             return Refused(code="conflict", message=message)
         again = await self._post.tell_run(run_id, Signal(event.name, event.value, key=f"{REDRIVE}{letter}"))
         if isinstance(again, Refused):

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from typing_extensions import override
 
 from understudy.journal.protocol import Stored
+from understudy.messages.advice import serve
 from understudy.messages.base import Json, Shown
 from understudy.messages.codec import decode_event
 from understudy.messages.commands import Command, Refused, Reply
@@ -316,7 +317,7 @@ def _recorded_url(home: Home) -> str:
     found = home.read_record()
     url, pid = found.get("url"), found.get("pid")
     if not isinstance(url, str) or not isinstance(pid, int) or not Path(f"/proc/{pid}").exists():
-        msg = f"no orchestrator is served on the home {home.path}; start one with `understudy serve FILE.py`"
+        msg = f"no orchestrator is served on the home {home.path}; start one with {serve()}"
         raise OrchestratorUnreachable(msg)
     return url
 

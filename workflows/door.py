@@ -9,8 +9,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from understudy.messages.advice import go_on, serve, start_a_run
+from understudy.messages.approvals import split_approval_id
 from understudy.messages.codec import COMMANDS, HEADER, REPLIES
-from understudy.messages.commands import Command, Refused, Reply
+from understudy.messages.commands import (
+    CancelRun,
+    Command,
+    DecideApproval,
+    PauseRun,
+    Refused,
+    Reply,
+    ResumeRun,
+    SignalRun,
+)
 from understudy.messages.errors import CodecError, OrchestratorUnreachable
 from understudy.supervision.connections import ConnectionLimit
 from understudy.supervision.descriptors import share
@@ -100,12 +111,14 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 
 
 def is_open(home: Home) -> bool:
-    """Say whether an orchestrator takes commands on a home.
+    """Say whether an orchestrator takes commands on a home, and has the journal that is meant.
 
     Raises:
         JournalError: The home may be somebody else's, and so would be the orchestrator.
     """
     home.check()
+    if not home.is_meant():
+        return False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             _connect(connection, home, CONNECT_TIMEOUT)
@@ -126,6 +139,8 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
     """
     home.check()
     asked = False
+    if not home.is_meant():
+        raise OrchestratorUnreachable(_nobody(home, command))
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             _connect(connection, home, timeout)
@@ -145,12 +160,28 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
             f"the orchestrator of {home.path} went away before it answered; what it was asked may have been taken: "
             "ask again, with the same id or key, once it runs"
             if asked
-            else f"no orchestrator is running on the home {home.path}; "
-            "start one with `understudy run`, or choose another --home"
+            else _nobody(home, command)
         )
         raise OrchestratorUnreachable(msg) from error
     else:
         return reply
+
+
+def _nobody(home: Home, command: Command) -> str:
+    """Say that there is no orchestrator, and how to have one that can do what is wanted."""
+    own = home.journal.parent == home.path
+    where = f"the home {home.path}" if own else f"the journal {home.journal}"
+    match command:
+        case CancelRun(run_id=run_id) | PauseRun(run_id=run_id) | ResumeRun(run_id=run_id) | SignalRun(run_id=run_id):
+            pass
+        case DecideApproval(approval=approval):
+            run_id = split_approval_id(approval)[0]
+        case _:
+            run_id = ""
+    way = f"start one with {start_a_run()} or {serve()}"
+    if run_id and "/" not in run_id:  # and so no session's
+        way = f"while {go_on(run_id)} has this run go on, there is one"
+    return home.placed(f"no orchestrator is running on {where}; {way}")
 
 
 def _connect(connection: socket.socket, home: Home, timeout: float | None) -> None:

@@ -8,7 +8,7 @@ import random
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
@@ -26,6 +26,7 @@ from understudy.messages.commands import Accepted, Command, PutSchedule, Refused
 from understudy.messages.errors import HomeInUse, JournalError, OrchestratorClosed
 from understudy.messages.events import RunStarted
 from understudy.messages.policy import SessionPolicy
+from understudy.messages.records import ENDED
 from understudy.metrics import log
 from understudy.supervision import linux
 from understudy.supervision.concealment import conceal, reveal
@@ -40,7 +41,8 @@ from understudy.workflows.backends import common_env, make_backend
 from understudy.workflows.clerk import Clerk
 from understudy.workflows.clock import Clock
 from understudy.workflows.door import Door
-from understudy.workflows.home import Home, OwnerLock
+from understudy.workflows.guests import Guests
+from understudy.workflows.home import MEMORY, OWN_HOME, Home, OwnerLock, lock_path
 from understudy.workflows.live import Viewer
 from understudy.workflows.logs import folder_of
 from understudy.workflows.lull import Lull
@@ -66,6 +68,8 @@ YOUNG_OBJECTS: Final = 20_000
 hundred runs takes time from the reactor."""
 MAPPED_BYTES: Final = 1024 * 1024
 """Size from which a block of memory goes back to the kernel as soon as it is freed. Values of users may have 15 MB."""
+OVER: Final = ENDED | {"parked"}
+"""Statuses in which a run needs no orchestrator."""
 GRACE: Final = 2.0
 """Seconds that the steps which run when an orchestrator is closed have to end, unless told otherwise."""
 CLOSE_GRACE: Final = 0.2
@@ -73,8 +77,6 @@ CLOSE_GRACE: Final = 0.2
 cannot be recorded any more, and is done again by whoever opens the journal next."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that all processes together have to end."""
-MEMORY: Final = ":memory:"
-"""The place of a journal that ends with its process."""
 
 
 class Engine:
@@ -83,8 +85,8 @@ class Engine:
     Args:
         journal: Path of the journal, ``":memory:"``, or None for the one of the home.
         home: Where commands come in.
-        own_home: Refuse to start where the home belongs to another orchestrator; False where it was not asked for, and
-            an orchestrator that other processes cannot reach will do.
+        own_home: Refuse to start where the home belongs to another orchestrator; False where it was not asked for: then
+            the journal gets a home of its own, beside it, and what has no file is not reached by other processes.
         pools: How workers are kept, by a pool's name or kind.
         durability: See ``Orchestrator``.
         clock: Whose time the runs go by.
@@ -107,9 +109,10 @@ class Engine:
         viewer: Viewer | None,
     ) -> None:
         """Start every part, or none."""
-        self.home = home
         home.check()
         self.place = _place(journal, home)
+        self.home = home if journal is None or self.place == MEMORY else Home(home.path, self.place)
+        """Where commands come in; the one that is found by the journal."""
         self.closed = False
         self._pid = os.getpid()
         self.failure: JournalError | None = None
@@ -157,10 +160,7 @@ class Engine:
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
         mend(self.journal)
-        kept = generation.path.with_name("output") if self.place == MEMORY else folder_of(self.place)
-        self._output = Output(kept, viewer)
-        self._closers.append(self._output.close)
-        self._reads = Reads(self.journal, output=kept, flush=self._output.flush)
+        self._reads = self._keep_output(generation, viewer)
         self.reactor = Reactor()
         report_exhaustion(self.reactor.loop, "commands from other processes")
         self.reactor.start()
@@ -194,12 +194,13 @@ class Engine:
         find = self._reads.find_approval
         self._clerk = Clerk(self.runs, self._post, self.schedules, self._tree, services.mint, find, self._started)
         self.schedules.attach(services, self.runs, self._clerk.start)
+        self._guests = Guests(partial(self.lull.command, self._clerk.carry_out), self._is_over)
         if reachable:
-            door = Door(self.home, partial(self.lull.command, self._clerk.carry_out))
+            door = Door(self.home, self._guests.carry_out)
+            self._reachable = True
+            self.announce(None)  # first, so that whoever gets in knows whose orchestrator this is
             self.reactor.submit(door.open()).result()
             self._closers.append(lambda: self.reactor.submit(door.close()).result())
-            self._reachable = True
-            self.announce(None)
 
     def announce(self, url: str | None) -> None:
         """Let other processes find in the home where HTTP is served; None where it is not.
@@ -224,15 +225,20 @@ class Engine:
     # ------------------------------------------------------------ what must be ours alone
 
     def _lock_home(self, *, required: bool) -> bool:
-        """Take the home; one that was only the default may belong to another orchestrator with another journal."""
+        """Take the home. Where that was only the default, and is another's, the journal gets one of its own."""
         lock = OwnerLock(self.home.path / "orchestrator.lock")
         try:
             self._own(lock, f"the home {self.home.path}")
         except HomeInUse as error:
             if required:
                 raise
-            logger.warning("commands from other processes will not reach this orchestrator: {}", error)
-            return False
+            if self.place == MEMORY:
+                logger.warning("commands from other processes will not reach this orchestrator: {}", error)
+                return False
+            self.home = Home(self.place + OWN_HOME, self.place)
+            self.home.create()
+            logger.info("commands from other processes come in at {}: {}", self.home.path, error)
+            return self._lock_home(required=True)
         return True
 
     def _claim_journal(self) -> Path:
@@ -252,7 +258,7 @@ class Engine:
         except OSError as error:
             msg = f"the journal {place} cannot be created: {error.strerror}"
             raise JournalError(msg) from error
-        self._own(OwnerLock(place.with_name(place.name + ".lock")), f"the journal {place}")
+        self._own(OwnerLock(lock_path(place), note=str(self.home.path)), f"the journal {place}")
         try:
             make_file(place)
         except OSError as error:
@@ -340,9 +346,31 @@ class Engine:
             self.check_alive()
             raise
 
+    def _keep_output(self, generation: GenerationLock, viewer: Viewer | None) -> Reads:
+        """Begin to keep what workers write; give looks at the journal that find it."""
+        kept = generation.path.with_name("output") if self.place == MEMORY else folder_of(self.place)
+        self._output = Output(kept, viewer)
+        self._closers.append(self._output.close)
+        return Reads(self.journal, home=self.home, output=kept, flush=self._output.flush)
+
     def flush_output(self, timeout: float) -> None:
         """See ``Orchestrator.flush_output``."""
         self._output.settle(timeout)
+
+    def leave(self, run_ids: Sequence[str] = ()) -> list[str]:
+        """Give the runs that others wait for and that go on; once there is none, nothing more is taken from others.
+
+        Any thread but the reactor's.
+
+        Args:
+            run_ids: Runs that are waited for as well.
+        """
+        return self._wait_for(self.reactor.submit(self._guests.leave(run_ids)))
+
+    def _is_over(self, run_id: str) -> bool:
+        """Say whether nothing follows in a run by itself, nor by what others have asked for. May block."""
+        row = self.journal.run(run_id)
+        return row is None or row.status in OVER
 
     def peek(self, run_id: str) -> Peek | None:
         """Copy what is in memory of a run. Any thread but the reactor's."""
@@ -350,10 +378,13 @@ class Engine:
 
     def _wait_for(self, answer: Future[T]) -> T:
         try:
-            return answer.result()
+            found = answer.result()
         except CancelledError:
             self.check_alive()
             raise
+        if isinstance(found, Refused):
+            return found.model_copy(update={"message": self.home.placed(found.message)})
+        return found
 
     @property
     def reads(self) -> Reads:

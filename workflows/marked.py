@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from understudy.journal.protocol import Journal, Mark, MarkKind
+from understudy.messages.advice import reindex
 from understudy.messages.errors import JournalCorrupt
 from understudy.messages.events import AnyEvent, ApprovalAsked, MessageReceived, MessageSent, StepFailed, TurnFailed
 
@@ -35,6 +36,6 @@ def marked_event(journal: Journal, mark: Mark) -> Any:
                 return stored.event
     msg = (
         f"the mark of the {mark.kind.replace('_', ' ')} {mark.name!r} of run {mark.run_id} is damaged: "
-        "`understudy db reindex` makes it anew from the run's events"
+        f"{reindex()} makes it anew from the run's events"
     )
     raise JournalCorrupt(msg)

@@ -4,7 +4,7 @@ import asyncio
 import difflib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, get_args
 
@@ -21,7 +21,7 @@ from understudy.workflows import waiting
 from understudy.workflows.clock import Clock, WallClock
 from understudy.workflows.engine import GRACE, Durability, Engine
 from understudy.workflows.helm import Helm
-from understudy.workflows.home import Home
+from understudy.workflows.home import JOURNAL_VARIABLE, Home
 from understudy.workflows.live import OutputOption, viewer_of
 from understudy.workflows.peek import Peek
 from understudy.workflows.reads import Reads
@@ -36,9 +36,11 @@ class Orchestrator(Helm):
     thread; user code never runs in its process.
 
     Args:
-        journal: Path of the journal; None means ``journal.db`` in the home, ``":memory:"`` one that ends with the
-            process.
+        journal: Path of the journal; None means ``journal.db`` in the home, or ``UNDERSTUDY_JOURNAL`` where no home is
+            given either; ``":memory:"`` one that ends with the process.
         home: Folder where other processes find this orchestrator; None means ``UNDERSTUDY_HOME`` or ``.understudy``.
+            Where that is the home of an orchestrator of another journal, it is a folder beside the journal, named after
+            it. The command line finds either by ``--journal``.
         pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``, ``"evaluator"``).
         durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of any process, and
             may lose the last moments on power loss.
@@ -71,12 +73,12 @@ class Orchestrator(Helm):
             raise apps.ImportEnded
         _check_options(pools or {}, durability)
         viewer = viewer_of(output)
-        self.home = Home(home)
-        own_home = home is not None or journal is None
+        if journal is None and home is None:
+            journal = os.environ.get(JOURNAL_VARIABLE) or None
         self._engine = Engine(
             journal,
-            self.home,
-            own_home=own_home,
+            Home(home),
+            own_home=home is not None or journal is None,
             pools=dict(pools or {}),
             durability=durability,
             clock=clock if clock is not None else WallClock(),
@@ -84,6 +86,11 @@ class Orchestrator(Helm):
         )
         if recover:
             self._engine.recover()
+
+    @property
+    def home(self) -> Home:
+        """Where other processes find it."""
+        return self._engine.home
 
     def __repr__(self) -> str:
         """Say where it works and whether it still does."""
@@ -165,6 +172,19 @@ class Orchestrator(Helm):
             timeout: Seconds to wait at most.
         """
         self._engine.flush_output(timeout)
+
+    def leave(self, run_ids: Sequence[str] = ()) -> list[str]:
+        """Ask whether this orchestrator can be closed without others missing it. Any thread.
+
+        Args:
+            run_ids: Runs that somebody waits for beside those that other processes have asked for.
+
+        Returns:
+            Those of them that go on. Once there are none, commands of other processes are refused from then on, so that
+            nothing is taken that nobody would carry out.
+        """
+        self.check_alive()
+        return self._engine.leave(run_ids)
 
     def peek(self, run_id: str) -> Peek | None:
         """Give a copy of what is in memory of a run, None where nothing is. For tests.

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from understudy.messages import events as ev
+from understudy.messages.advice import raise_budget
 from understudy.messages.events import AnyEvent
 from understudy.messages.policy import Budget
 
@@ -82,7 +83,7 @@ def overdraft(account: Account, now: float) -> Overdraft | None:
     }
     for name, (amount, limit, words) in used.items():
         if limit is not None and amount >= limit:
-            way = f"raise it with `understudy runs resume {account.run_id} --budget {name}=N` or resume(budget=...)"
+            way = f"raise it with {raise_budget(account.run_id, name, 2 * limit)} or resume(budget=...)"
             reason = f"the budget of run {account.run_id} is used up: {words.format(amount, limit)}; {way}"
             return Overdraft(account.run_id, reason, late=name == "wall")
     return None

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from understudy.messages.advice import set_mode
 from understudy.messages.errors import JournalError
 from understudy.messages.trust import objection
 from understudy.supervision.unshared import close_unshared, open_unshared
@@ -59,7 +60,8 @@ def _check_way(folder: Path) -> None:
     except OSError:
         return
     if stat.S_ISDIR(mode) and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        msg = f"anybody can replace what lies in {folder}: `chmod +t {folder}` ends that, or choose another place"
+        way = f"{set_mode('+t', str(folder))} ends that, or choose another place"
+        msg = f"anybody can replace what lies in {folder}: {way}"
         raise JournalError(msg)
 
 

@@ -14,6 +14,7 @@ from understudy.journal.pages import stored_events
 from understudy.journal.place import refuse_strangers
 from understudy.journal.protocol import EntryKind, Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
+from understudy.messages.advice import go_on, list_approvals, start_a_run, verify
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
 from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCancelled, RunFailed, RunNotFound, RunParked
@@ -79,6 +80,8 @@ class Reads:
         *,
         output: Path | None = None,
         flush: Callable[[], None] | None = None,
+        home: Home | None = None,
+        anywhere: bool = False,
     ) -> None:
         """Read from ``journal``, which stays its owner's to close.
 
@@ -87,11 +90,15 @@ class Reads:
             complain: Called with a sentence where something is damaged and the answer goes without it.
             output: Where output of the runs is kept; None where it is not.
             flush: Waits until what workers have written is there. Given where they are this process's.
+            home: Where commands lead that are advised; None where nobody gets to read any.
+            anywhere: Whether records may be read in other folders than this process's.
         """
         self.journal = journal
         self._complain = complain
         self._output = output
         self._flush = flush
+        self._home = home
+        self._anywhere = anywhere
 
     @classmethod
     def open(cls, home: Home, complain: Callable[[str], None] = _log) -> Self:
@@ -104,12 +111,18 @@ class Reads:
         path = home.journal
         refuse_strangers(path)  # it names code, which `understudy check` runs
         if not Path(path).exists():
-            msg = f"there are no runs: the home {home.path} has no journal yet; start one with `understudy run`"
-            raise RunNotFound(msg)
+            what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
+            raise RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))
         journal = SqliteJournal(path, read_only=True)
         for fault in journal.quick_faults(ALIVE):
-            complain(f"the journal is damaged, see `understudy db verify`: {fault.sentence}")
-        return cls(journal, complain, output=folder_of(path))
+            complain(home.placed(f"the journal is damaged, see {verify()}: {fault.sentence}"))
+        return cls(journal, complain, output=folder_of(path), home=home)
+
+    def for_elsewhere(self) -> "Reads":
+        """Give the same looks for whoever reads in another folder, or process, what these give."""
+        return Reads(
+            self.journal, self._complain, output=self._output, flush=self._flush, home=self._home, anywhere=True
+        )
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -134,7 +147,23 @@ class Reads:
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
-        return run_record(row)
+        return self._record(row)
+
+    def _record(self, row: RunRow) -> RunRecord:
+        """Give a line of the index as people read it, wherever they do."""
+        record = run_record(row)
+        return record if record.reason is None else record.model_copy(update={"reason": self._reason(record.reason)})
+
+    def _session(self, row: RunRow) -> SessionRecord:
+        record = session_record(row)
+        return record if record.reason is None else record.model_copy(update={"reason": self._reason(record.reason)})
+
+    def _reason(self, recorded: str) -> str:
+        """Give a reason as it can be read anywhere: records go a long way."""
+        return recorded if self._home is None else self._home.placed(recorded, anywhere=self._anywhere)
+
+    def _placed(self, text: str) -> str:
+        return text if self._home is None else self._home.placed(text)
 
     def _not_found(self, run_id: str) -> RunNotFound:
         known = [row.id for row in self.journal.runs(kind="run", limit=1000)]
@@ -155,7 +184,7 @@ class Reads:
             InvalidInput: The cursor is none of this list.
         """
         rows = self._rows("run", status, name, limit, cursor)
-        return Page(map(run_record, rows), rows.next)
+        return Page(map(self._record, rows), rows.next)
 
     def _rows(
         self,
@@ -271,8 +300,8 @@ class Reads:
         row = self.journal.run(run_id) if run_id else None
         if row is None:
             close = difflib.get_close_matches(approval, [record.id for record in self.approvals()], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "; see `understudy approvals list`"
-            msg = f"there is no approval {approval!r}{hint}"
+            hint = f"; did you mean {close[0]!r}?" if close else f"; see {list_approvals()}"
+            msg = self._placed(f"there is no approval {approval!r}{hint}")
             raise ApprovalNotFound(msg)
         marks = self.journal.marks("approval", run_id, key)
         return Asked(run_id, row.app, key, self._asked(marks[0]) if marks else None)
@@ -299,7 +328,10 @@ class Reads:
             last = self.journal.events(run_id, after=row.last_seq - 1)[0].event
             if isinstance(last, RunCompleted):
                 return last.result
-        return result_of(self.fold(run_id))
+        try:
+            return result_of(self.fold(run_id))
+        except RunParked as error:
+            raise RunParked(self._placed(str(error))) from None
 
     def difference(self, a: str, b: str) -> Difference | None:
         """Give where two runs first differ, None where they do not.
@@ -315,7 +347,7 @@ class Reads:
         Raises:
             RunNotFound: It has not been opened.
         """
-        return session_record(self._session(run_id))
+        return self._session(self._session_row(run_id))
 
     def session_detail(self, run_id: str) -> SessionDetail:
         """Give one session with its state, what waits, and its newest turn.
@@ -323,11 +355,12 @@ class Reads:
         Raises:
             RunNotFound: It has not been opened.
         """
-        row = self._session(run_id)
+        row = self._session_row(run_id)
         state = load(self.journal, run_id)
-        return session_detail(row, state, last_turn(self.journal, run_id, state))
+        detail = session_detail(row, state, last_turn(self.journal, run_id, state))
+        return detail if detail.reason is None else detail.model_copy(update={"reason": self._reason(detail.reason)})
 
-    def _session(self, run_id: str) -> RunRow:
+    def _session_row(self, run_id: str) -> RunRow:
         row = self.journal.run(run_id)
         if row is None or row.kind != "session":
             msg = f"there is no session {run_id!r}: its first message opens it"
@@ -347,7 +380,7 @@ class Reads:
             InvalidInput: The cursor is none of this list.
         """
         rows = self._rows("session", status, name, limit, cursor)
-        return Page(map(session_record, rows), rows.next)
+        return Page(map(self._session, rows), rows.next)
 
     def session_state(self, run_id: str) -> Json:
         """Give the state of a session; None before its first turn has ended."""
@@ -397,7 +430,7 @@ def result_of(state: RunState) -> Json:
     if state.halted == "parked":
         msg = (
             f"run {state.run_id} is parked: {state.reason}; once that is mended, it goes on with "
-            f"`understudy run FILE.py:{state.workflow} --id {state.run_id}`, or with its handle's resume()"
+            f"{go_on(state.run_id)}, or with its handle's resume()"
         )
         raise RunParked(msg)
     msg = f"run {state.run_id} has not ended: it is {state.status}"

@@ -5,6 +5,7 @@ Pure: everything is made from a run's state.
 
 from typing import Final
 
+from understudy.messages.advice import fork, resume
 from understudy.messages.base import Json
 from understudy.messages.differences import READ_BYTES, Difference, changes, digest
 from understudy.messages.frames import Diverge
@@ -82,18 +83,19 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
 
 def ways_on(state: RunState, *, unchanged: bool = False) -> str:
     """Say what can be done about code that does not ask for what the journal of a run holds."""
-    if unchanged and state.session is None:
-        return (
-            f"Nothing was run or recorded. Mend the code so that it asks for what is recorded and `understudy runs "
-            f"resume {state.run_id}`; or let a new run go another way from a step before that, `understudy runs fork "
-            f"{state.run_id} --at KEY`"
-        )
+    again = resume(state.run_id)
+    another = (
+        f"let a new run begin with the same arguments, {fork(state.run_id)}, with --at KEY from a step before that"
+    )
     if state.session is not None:
-        return f"Nothing was run or recorded. Mend the code and `understudy runs resume {state.run_id}`"
+        return f"Nothing was run or recorded. Mend the code and {again}"
+    if unchanged:
+        return (
+            f"Nothing was run or recorded. Mend the code so that it asks for what is recorded and {again}; or {another}"
+        )
     return (
-        f"Nothing was run or recorded. Mend the code and `understudy runs resume {state.run_id}`; or let a new run go "
-        f"another way from a step before that, `understudy runs fork {state.run_id} --at KEY`; or keep the old code "
-        f"for the runs that it began, and make the new one a version beside it: @workflow(name={state.workflow!r}, "
+        f"Nothing was run or recorded. Mend the code and {again}; or {another}; or keep the old code for the runs that "
+        f"it began, and make the new one a version beside it: @workflow(name={state.workflow!r}, "
         f"version={state.version + 1})"
     )
 

@@ -11,13 +11,14 @@ from pydantic import TypeAdapter
 from typing_extensions import override
 
 from understudy.messages import errors
+from understudy.messages.advice import install, serve
 from understudy.messages.records import AttemptRecord
 from understudy.workflows.handle import REFUSED_AS
 
 try:
     import httpx
 except ModuleNotFoundError as missing:
-    msg = "Client needs httpx: install `understudy[client]`"
+    msg = f"Client needs httpx: {install('client')}"
     raise ModuleNotFoundError(msg, name=missing.name) from missing
 
 PREFIX: Final = "/api/v1"
@@ -93,7 +94,7 @@ class Wire:
             yield
         except httpx.TransportError as error:
             what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
-            msg = f"the orchestrator at {self.url} {what}; start it with `understudy serve`, and look at its url"
+            msg = f"the orchestrator at {self.url} {what}; start it with {serve()}, and look at its url"
             raise errors.OrchestratorUnreachable(msg) from error
 
 

@@ -12,7 +12,7 @@ import pytest
 from understudy import HomeInUse, JournalError, Orchestrator
 from understudy.messages.commands import ListWorkers, Workers
 from understudy.messages.errors import OrchestratorUnreachable
-from understudy.workflows.door import ask
+from understudy.workflows.door import ask, is_open
 from understudy.workflows.home import Home, OwnerLock
 
 
@@ -112,3 +112,87 @@ def test_a_home_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(JournalError, match="cannot be created"):
         Orchestrator(home=tmp_path / "file" / "home")
+
+
+# ---------------------------------------------------------------- home and journal belong together
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for variable in ("UNDERSTUDY_HOME", "UNDERSTUDY_JOURNAL"):
+        monkeypatch.delenv(variable, raising=False)
+    return tmp_path
+
+
+def test_a_journal_leads_to_the_home_of_its_last_orchestrator_alive_or_not(folder: Path) -> None:
+    with Orchestrator("runs.db", home="somewhere"):
+        found = Home.find(journal="runs.db")
+        assert found.path == folder / "somewhere"
+        assert found.journal == folder / "runs.db"
+        assert ask(found, ListWorkers()) == Workers(workers=())
+    assert Home.find(journal=str(folder / "runs.db")).path == folder / "somewhere"
+    with pytest.raises(OrchestratorUnreachable, match=r"the journal .*runs\.db; .*--journal runs\.db"):
+        ask(found, ListWorkers())
+    assert Home.find(journal="new.db").path == folder / ".understudy"
+
+
+def test_an_orchestrator_of_another_journal_is_not_taken_for_the_one_that_is_meant(folder: Path) -> None:
+    with Orchestrator("first.db"):
+        pass
+    with Orchestrator("second.db"):
+        assert ask(Home.find(), ListWorkers()) == Workers(workers=())
+        assert ask(Home.find(journal="second.db"), ListWorkers()) == Workers(workers=())
+        assert Home.find(journal="first.db").path == folder / ".understudy"
+        assert not is_open(Home.find(journal="first.db"))
+        with pytest.raises(OrchestratorUnreachable, match=r"first\.db"):
+            ask(Home.find(journal="first.db"), ListWorkers())
+
+
+def test_two_orchestrators_of_one_folder_are_both_reached_by_their_journals(folder: Path) -> None:
+    with Orchestrator("first.db") as first, Orchestrator("second.db") as second:
+        assert (first.home.path, second.home.path) == (folder / ".understudy", folder / "second.db.home")
+        for journal in ("first.db", "second.db"):
+            assert ask(Home.find(journal=journal), ListWorkers()) == Workers(workers=())
+    assert not is_open(Home.find(journal="second.db"))
+
+
+def test_the_environment_names_a_journal_where_nothing_else_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_JOURNAL", "named.db")
+    with Orchestrator() as orchestrator:
+        assert orchestrator.home.journal == Home.find().journal == folder / "named.db"
+    with Orchestrator("typed.db", home="h"):
+        pass
+    assert Home.find(journal="typed.db").journal == folder / "typed.db"
+    assert Home.find("other").journal == folder / "other" / "journal.db"
+    assert Home.find("other").options() == ("--home", "other")
+
+
+@pytest.mark.parametrize(
+    ("home", "journal", "options", "anywhere"),
+    [
+        (None, None, (), ("--home", "{}/.understudy")),
+        ("h", None, ("--home", "h"), ("--home", "{}/h")),
+        (None, "runs.db", ("--journal", "runs.db"), ("--journal", "{}/runs.db")),
+        ("h", "my runs.db", ("--journal", "my runs.db"), ("--journal", "{}/my runs.db")),
+    ],
+)
+def test_options_lead_to_where_an_orchestrator_was(
+    folder: Path, home: str | None, journal: str | None, options: tuple[str, ...], anywhere: tuple[str, ...]
+) -> None:
+    with Orchestrator(journal, home=home) as orchestrator:
+        assert orchestrator.home.options() == options
+        assert orchestrator.home.options(anywhere=True) == tuple(word.format(folder) for word in anywhere)
+        words = dict(zip(options[::2], options[1::2], strict=True))
+        found = Home.find(words.get("--home"), words.get("--journal"))
+        assert (found.path, found.journal) == (orchestrator.home.path, orchestrator.home.journal)
+
+
+def test_a_home_that_was_moved_with_its_journal_is_found_by_the_default(folder: Path) -> None:
+    (folder / "old").mkdir()
+    with Orchestrator("old/runs.db", home="old/home"):
+        pass
+    (folder / "old").rename(folder / "new")
+    assert Home.find(journal="new/runs.db").path == folder / ".understudy"
+    with Orchestrator("new/runs.db"):
+        assert ask(Home.find(journal="new/runs.db"), ListWorkers()) == Workers(workers=())

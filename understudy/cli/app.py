@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import click
 
-from understudy.cli.verbs import Settings, Verbs, common
+from understudy.cli.verbs import Settings, Verbs, common, typed
+from understudy.version import VERSION
 
 NAME = "understudy"
 
@@ -57,7 +58,15 @@ class Root(Verbs):
     }
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+COMPLETION = f"""\b
+Your shell completes verbs and options once it has read one of these, best from its startup file:
+  bash: eval "$(_UNDERSTUDY_COMPLETE=bash_source {NAME})"
+  zsh:  eval "$(_UNDERSTUDY_COMPLETE=zsh_source {NAME})"
+  fish: _UNDERSTUDY_COMPLETE=fish_source {NAME} | source"""
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]}, epilog=COMPLETION)
+@click.version_option(VERSION, message="%(prog)s %(version)s")
 @common
 def root() -> None:
     """Run AI agents as supervised processes: kill any of them, and the run finishes anyway."""
@@ -72,8 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not fail an answer
+    typed[:] = [settings := Settings()]
     try:
-        code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=Settings())
+        code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         # The reader of a pipe has had enough; click says so with SystemExit where it was writing itself. Python would
@@ -81,20 +91,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the one door, which says what it was
-        code, sentence = failure(error)
-        if os.environ.get("UNDERSTUDY_TRACEBACK"):
-            sentence = "".join(traceback.format_exception(error)).rstrip()
-        from understudy.cli.show import note
-
-        note(sentence)
+        return complain(error)
     return code if isinstance(code, int) else 0
+
+
+def complain(error: BaseException) -> int:
+    """Tell a person of an error, and give its exit code."""
+    from understudy.cli.show import note
+
+    code, sentence = failure(error)
+    if os.environ.get("UNDERSTUDY_TRACEBACK"):
+        sentence = "".join(traceback.format_exception(error)).rstrip()
+    note(sentence)
+    return code
 
 
 def failure(error: BaseException) -> tuple[int, str]:
     """Give the exit code for an error and what to tell a person of it, in one sentence with its remedy."""
     if isinstance(error, click.ClickException):
+        from understudy.messages.advice import explain
+
         context = error.ctx if isinstance(error, click.UsageError) else None
-        more = f"\nSee `{context.command_path} --help`." if context is not None else ""
+        more = f"\nSee {explain(*context.command_path.split()[1:])}." if context is not None else ""
         return error.exit_code, error.format_message() + more
     from understudy.cli.exits import EXITS, INTERRUPTED, code_of
     from understudy.messages.errors import DefinitionError, WorkersUnavailable

@@ -1,4 +1,4 @@
-"""Hosting a run in a process of its own that outlives the command line."""
+"""Hosting runs in a process of its own that outlives the command line."""
 
 import json
 import os
@@ -6,11 +6,12 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from understudy.cli.show import note
+from understudy.messages.errors import HomeInUse
 
 if TYPE_CHECKING:
     from understudy.workflows.home import Home
@@ -25,17 +26,18 @@ class NotStarted(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click declares a default for all of the class
 
 
-def host_in_background(home: "Home", host: Callable[[Callable[[str], None]], int]) -> str:
-    """Fork a process that runs ``host``, and give the id of its run once that is durable.
+def host_in_background(home: "Home", host: Callable[[Callable[[list[str]], None]], int]) -> list[str]:
+    """Fork a process that runs ``host``, and give the ids of its runs once they are durable.
 
     The fork comes before any thread of ours exists. The child leads a session of its own, so that it hears neither the
     terminal's Ctrl+C nor its end; its output goes to ``orchestrator.log`` in the home.
 
     Args:
         home: The home whose log is written.
-        host: Hosts a run to its end; it is given the function to call with the run's id.
+        host: Hosts runs to their end; it is given the function to call with their ids.
 
     Raises:
+        HomeInUse: Another orchestrator was quicker.
         NotStarted: There is no such run: the process in the background has ended, with the same words and exit code.
     """
     home.create()
@@ -51,11 +53,13 @@ def host_in_background(home: "Home", host: Callable[[Callable[[str], None]], int
     os.close(theirs)
     with os.fdopen(ours, encoding="utf-8") as pipe:
         said = pipe.readline()
-    report: dict[str, str | int] = json.loads(said) if said else {}
-    if "run_id" not in report:
+    report: dict[str, Any] = json.loads(said) if said else {}
+    if "run_ids" not in report:
         died = f"the process in the background died before the run was durable; see {home.path / 'orchestrator.log'}"
+        if report.get("in_use"):
+            raise HomeInUse(report["error"])
         raise NotStarted(str(report.get("error", died)), int(report.get("code", 1)))
-    return str(report["run_id"])
+    return list(report["run_ids"])
 
 
 def _become_background(log: int) -> None:
@@ -68,7 +72,7 @@ def _become_background(log: int) -> None:
     os.close(log)
 
 
-def _run_and_report(host: Callable[[Callable[[str], None]], int], pipe: int) -> int:
+def _run_and_report(host: Callable[[Callable[[list[str]], None]], int], pipe: int) -> int:
     """Run ``host`` and say down the pipe how it started, whichever way that was. Gives the exit code."""
     from understudy.cli.app import failure
 
@@ -78,9 +82,9 @@ def _run_and_report(host: Callable[[Callable[[str], None]], int], pipe: int) -> 
             os.close(pipe)
 
     try:
-        return host(lambda run_id: report(run_id=run_id))
+        return host(lambda run_ids: report(run_ids=run_ids))
     except BaseException as error:  # noqa: BLE001  nothing is above us: this process ends here, whatever came up
         code, sentence = failure(error)
-        report(error=sentence, code=code)
+        report(error=sentence, code=code, in_use=isinstance(error, HomeInUse))
         note(sentence)
         return code

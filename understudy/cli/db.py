@@ -86,8 +86,10 @@ def accept_loss(settings: Settings, journal: Path | None) -> None:
 
     What is missing is lost then: runs go on from where the journal still has them. Copy the files away first.
     """
+    from understudy.messages.advice import verify
+
     with _owned(_place(settings, journal), accept_loss=True) as opened:
-        say(f"the journal {opened.path} counts from now on as what it holds; check it with `understudy db verify`")
+        say(f"the journal {opened.path} counts from now on as what it holds; check it with {verify(str(opened.path))}")
 
 
 def _place(settings: Settings, journal: Path | None) -> Path:

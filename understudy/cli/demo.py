@@ -19,8 +19,9 @@ import click
 
 from understudy.cli import show
 from understudy.cli.exits import RUN_FAILED
-from understudy.cli.show import command_line, emit, look
+from understudy.cli.show import emit, look
 from understudy.cli.verbs import Settings, common, pass_settings
+from understudy.messages.advice import show_run
 
 if TYPE_CHECKING:
     from understudy.messages.records import StepRecord
@@ -91,7 +92,7 @@ def demo(settings: Settings, kill_orchestrator: bool, seed: int) -> int:  # noqa
     outcome = _count(home, run_id, Path(arguments["effects"]), time.monotonic() - started)
     for line in Path(arguments["out"]).read_text(encoding="utf-8").splitlines():
         say(f"  {line}")
-    say(f"Every attempt, read from the journal: {command_line('--home', str(home.path), 'runs', 'show', run_id)}")
+    say(f"Every attempt, read from the journal: {home.placed(show_run(run_id), anywhere=True)}")
     good = outcome.lost == outcome.repeated == 0 < outcome.faults == outcome.recovered
     say(("✔ " if good else "✖ ") + outcome.sentence())
     if settings.json:

@@ -18,6 +18,7 @@ import click
 from understudy.cli.exits import RUN_FAILED
 from understudy.cli.show import emit, table
 from understudy.cli.verbs import Settings, common, pass_settings
+from understudy.messages.advice import raise_files, set_mode
 
 if TYPE_CHECKING:
     from understudy.workflows.home import Home
@@ -127,7 +128,10 @@ def _home(home: "Home") -> Iterator[Finding]:
         mode = home.path.stat().st_mode & 0o777
         private = not mode & 0o077
         yield Finding(
-            "permissions", "ok" if private else "warn", f"{mode:04o}", "" if private else f"chmod 700 {home.path}"
+            "permissions",
+            "ok" if private else "warn",
+            f"{mode:04o}",
+            "" if private else set_mode("700", str(home.path)),
         )
     try:
         home.check()
@@ -156,7 +160,7 @@ def _limits() -> Iterator[Finding]:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     enough = files == resource.RLIM_INFINITY or files >= ENOUGH_FILES
     yield Finding(
-        "open files", "ok" if enough else "warn", str(files), "" if enough else f"ulimit -n {ENOUGH_FILES * 4}"
+        "open files", "ok" if enough else "warn", str(files), "" if enough else raise_files(str(ENOUGH_FILES * 4))
     )
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     free = processes == resource.RLIM_INFINITY

@@ -16,4 +16,4 @@ def log_to_home(home: "Home", secrets: Iterable[str] = ()) -> None:
     """
     from understudy.metrics.log import configure
 
-    configure(path=home.path / "log.jsonl", secrets=secrets)
+    configure(path=home.path / "log.jsonl", secrets=secrets, place=lambda text: home.placed(text, anywhere=True))

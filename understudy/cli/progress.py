@@ -3,9 +3,9 @@
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.cli.show import STATUS_STYLE, between, console, say, seconds
 from understudy.messages import events
@@ -14,14 +14,27 @@ from understudy.metrics.sentences import describe, printable
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from understudy.journal.protocol import Stored
     from understudy.messages.records import StepRecord
-    from understudy.workflows.handle import Run
     from understudy.workflows.state import RunState
 
 QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged, events.ValueEmitted)
 """Events that the next one already implies, or that have a verb of their own."""
 SHOWN_STEPS = 20
 """Steps that a terminal shows at once, the newest."""
+
+
+class Followed(Protocol):
+    """A run whose events can be followed, of whichever process it is."""
+
+    @property
+    def id(self) -> str:
+        """Which run."""
+        ...
+
+    def events(self, after: int = 0, *, follow: bool = False) -> "Iterator[Stored]":
+        """Give the events; with ``follow``, go on until nothing follows any more."""
+        ...
 
 
 class Teller:
@@ -102,7 +115,7 @@ def _row(step: "StepRecord") -> tuple[str, ...]:
 
 
 @contextmanager
-def follow(run: "Run[Any]") -> Generator[None]:
+def follow(run: Followed) -> Generator[None]:
     """Show the progress of ``run`` on stderr while the block runs; at its end the last events are shown too.
 
     Where the block ends because of an error, nothing more is waited for.
@@ -123,7 +136,7 @@ def follow(run: "Run[Any]") -> Generator[None]:
         started.join(5.0)
 
 
-def _follow(run: "Run[Any]", progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place
+def _follow(run: Followed, progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place
     from understudy.messages.errors import UnderstudyError
 
     teller = Teller()

@@ -3,53 +3,23 @@
 import difflib
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
 
-from understudy.cli.exits import INTERRUPTED, TIMEOUT, WAITING
-from understudy.cli.show import command_line, emit, look, note, say
+from understudy.cli.show import emit, note, say
 from understudy.cli.verbs import Settings, common, pass_settings, quiet
-
-if TYPE_CHECKING:
-    from understudy.workflows.handle import Run
-    from understudy.workflows.home import Home
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for.
-
-    Attributes:
-        target: The target as typed.
-        app: Absolute path of the file.
-        workflow: Name of the workflow in it.
-        inputs: Arguments by name, values as JSON or as words; None where none were given.
-        run_id: The id asked for, or None.
-        timeout: Seconds to wait for the end, or None.
-        quiet: Not to show what code in workers prints.
-    """
-
-    target: str
-    app: str
-    workflow: str
-    inputs: dict[str, Any] | None
-    run_id: str | None
-    timeout: float | None
-    quiet: bool
 
 
 @click.command()
-@click.argument("target", metavar="FILE.py:NAME")
+@click.argument("target", metavar="[FILE.py:NAME]", required=False)
 @click.option("-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One input. May be repeated; wins over --input.")
 @click.option(
     "--input", "document", metavar="JSON|@FILE|-", help="All inputs as a JSON object, a file of one, or stdin."
 )
-@click.option("--id", "run_id", metavar="ID", help="Identity of the run. One that exists is attached to or resumed.")
-@click.option("--detach", is_flag=True, help="Host the run in the background; print its id once it is durable.")
+@click.option("--id", "run_id", metavar="ID", help="Identity of the run. One that exists goes on and is followed.")
+@click.option("--detach", is_flag=True, help="Do not follow it: print its id once it is durable. It goes on.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
@@ -61,7 +31,7 @@ class Order:
 @pass_settings
 def run(
     settings: Settings,
-    target: str,
+    target: str | None,
     pairs: tuple[str, ...],
     document: str | None,
     run_id: str | None,
@@ -71,100 +41,37 @@ def run(
 ) -> int:
     """Start the workflow NAME of FILE.py and follow it; its result is printed as JSON.
 
+    Where an orchestrator lives on the home, the run is that one's; elsewhere this process is the orchestrator until the
+    run is done, and those that others have submitted to it.
+
     What its code prints goes to stderr, each line after the step that it comes from; `runs logs ID` has it afterwards.
 
     With the --id of a run that exists, that run goes on where it stood, also where it was parked or paused; inputs may
-    be left out.
+    be left out. Without FILE.py:NAME nothing is ever started: there has to be a run of this id.
     """
-    app, workflow = parse_target(target)
-    order = Order(target, app, workflow, parse_inputs(pairs, document), run_id, timeout, quiet)
-    if detach:
-        from understudy.cli.background import host_in_background
+    from understudy.cli.following import Order, carry_out, detached
 
-        durable = host_in_background(settings.home, lambda started: host(settings, order, started))
-        if settings.json:
-            emit({"run_id": durable})
-        else:
-            say(durable)
-        return 0
-    return host(settings, order)
-
-
-def host(settings: Settings, order: Order, started: Callable[[str], None] | None = None) -> int:
-    """Run an orchestrator in this process until the run has ended; give the exit code.
-
-    Args:
-        settings: The home, and how to show things.
-        order: What to run.
-        started: Called with the run's id once it is durable. Given for a run in the background, whose result stays in
-            the journal; without it the result is printed.
-
-    Raises:
-        UnderstudyError: The run could not be started or did not complete.
-    """
-    from understudy.cli.logs import log_to_home
-    from understudy.cli.progress import follow
-    from understudy.workflows.orchestrator import Orchestrator
-
-    run_id = order.run_id
-    arguments = _recorded(settings.home, order) if order.inputs is None and run_id else order.inputs or {}
-    handle: Run[Any] | None = None
-    try:
-        with Orchestrator(home=settings.home.path, output=not order.quiet) as orchestrator:
-            log_to_home(settings.home)
-            try:
-                handle = orchestrator.start_app(order.app, order.workflow, arguments, id=run_id)
-            except ValueError as error:
-                raise click.BadParameter(str(error), param_hint="--id") if run_id else error from error
-            if handle.status in {"parked", "paused"}:  # whoever asks for it by its id wants it to go on
-                handle.resume()
-            if started is not None:
-                started(handle.id)
-            with follow(handle):
-                result = handle.result(order.timeout)
-                orchestrator.flush_output()  # so that it stands above what progress shows last
-    except TimeoutError:
-        assert handle is not None
-        asked = open_questions(settings.home, handle.id)
-        _kept(settings, order, handle.id, asked or f"has not ended within {order.timeout:g} s")
-        return WAITING if asked else TIMEOUT
-    except KeyboardInterrupt:
-        if handle is None:
-            raise
-        _kept(settings, order, handle.id, "was interrupted")
-        return INTERRUPTED
-    if started is None:
-        emit(result)
+    if target is None and run_id is None:
+        msg = "say what to start, FILE.py:NAME, or with which run to go on, --id ID"
+        raise click.UsageError(msg)
+    if detach and timeout is not None:
+        msg = "--timeout says how long to wait for the result, and with --detach nobody does: leave one of them out"
+        raise click.UsageError(msg)
+    inputs = parse_inputs(pairs, document)
+    if target is None and inputs is not None:
+        msg = "inputs are for what is started: name FILE.py:NAME too, or leave them out"
+        raise click.UsageError(msg)
+    app, workflow = (None, None) if target is None else parse_target(target)
+    order = Order.of(settings.home, app, workflow, inputs, run_id, timeout, quiet=quiet)
+    if not detach:
+        return carry_out(settings, order)
+    durable, where = detached(settings, order)
+    if settings.json:
+        emit({"run_id": durable})
+    else:
+        say(durable)
+    note(where)
     return 0
-
-
-def _kept(settings: Settings, order: Order, run_id: str, what: str) -> None:
-    home = ["--home", settings.directory] if settings.directory else []
-    again = command_line(*home, "run", order.target, "--id", run_id)
-    note(f"run {run_id} {what}. Nothing of it is lost; go on with: {again}")
-
-
-def open_questions(home: "Home", run_id: str) -> str:
-    """Say what a run and its children ask people, and how to answer; empty where they ask nothing."""
-    with look(home) as reads:
-        asked = reads.approvals(run_id)
-    questions = "; ".join(f"{record.action} ({record.id})" for record in asked)
-    answer = f"decide, while it runs, with `{command_line('approvals', 'approve|reject|edit', 'ID')}`"
-    return f"waits for a person: {questions}; {answer}" if asked else ""
-
-
-def _recorded(home: "Home", order: Order) -> dict[str, Any]:
-    """Give the inputs that a run was started with, none where there is no such run yet."""
-    from understudy.messages.errors import RunNotFound
-    from understudy.messages.events import RunStarted
-
-    try:
-        with look(home) as reads:
-            first = reads.events(order.run_id or "")[0].event
-    except RunNotFound:
-        return {}
-    assert isinstance(first, RunStarted)
-    return dict(first.arguments)
 
 
 def parse_target(target: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import click
 from understudy.cli.exits import WAITING
 from understudy.cli.show import ago, between, emit, emit_line, look, note, say, seconds, table
 from understudy.cli.verbs import Settings, Verbs, budget_of, common, pass_settings
+from understudy.messages.advice import go_on, resume_all
 from understudy.messages.records import RunStatus
 
 if TYPE_CHECKING:
@@ -66,6 +67,20 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
         for run in found
     ]
     table(("run", "workflow", "status", "age", "duration", "reason"), rows)
+    _say_unhosted(settings, found)
+
+
+def _say_unhosted(settings: Settings, found: "list[RunRecord]") -> None:
+    """Say that runs do not go on because there is no orchestrator, and how to have one."""
+    from understudy.workflows import door
+
+    idle = [run.id for run in found if run.status in {"pending", "running", "waiting"}]
+    if not idle or door.is_open(settings.home):
+        return
+    if len(idle) == 1:
+        note(f"run {idle[0]} has not ended, and no orchestrator has it: {go_on(idle[0])} goes on with it")
+    else:
+        note(f"{len(idle)} runs have not ended, and no orchestrator has them: with {resume_all()} they go on")
 
 
 def note_more(page: "Page[Any]") -> None:
@@ -242,7 +257,7 @@ def _followed(reads: "Reads", run_id: str, after: int = 0) -> "Iterator[Stored]"
 @pass_settings
 def result(settings: Settings, run_id: str, timeout: float) -> int:
     """Print the result of a run as JSON; exits 1, 5 or 6 where it failed, was cancelled or waits for a person."""
-    from understudy.cli.run import open_questions
+    from understudy.cli.following import open_questions
 
     deadline = time.monotonic() + timeout
     with look(settings.home) as reads:
@@ -308,7 +323,11 @@ def resume(
     name: str | None,
     limits: tuple[str, ...],
 ) -> None:
-    """Let a paused or parked run go on, with a higher budget where it needs one; with --all every parked one."""
+    """Let a paused or parked run go on, with a higher budget where it needs one; with --all every parked one.
+
+    Where no orchestrator lives on the home, one in the background has it go on until it is done; with --all also every
+    other run that has not ended.
+    """
     from understudy.messages.commands import ResumeRun
 
     if everything == (run_id is not None):
@@ -317,7 +336,7 @@ def resume(
     if run_id is None:
         resume_parked(settings, "run", name)
         return
-    _steer(settings, ResumeRun(run_id=run_id, budget=budget_of(limits)), "goes on")
+    _steer(settings, ResumeRun(run_id=run_id, budget=budget_of(limits)), "goes on", hosted=True)
 
 
 @runs.command()
@@ -399,31 +418,68 @@ def diff(settings: Settings, a: str, b: str) -> None:
 
 def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str | None) -> None:
     """Let everything that is parked go on, and say what that was."""
+    from understudy.cli.following import settle
     from understudy.messages.commands import Resumed, ResumeParked
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
 
-    reply = check(ask(settings.home, ResumeParked(kind=kind, name=name)))
-    assert isinstance(reply, Resumed)
+    command = ResumeParked(kind=kind, name=name)
+
+    def tell() -> tuple[list[str], str]:
+        reply = check(ask(settings.home, command))
+        assert isinstance(reply, Resumed)
+        return list(reply.run_ids), ""
+
+    def live() -> tuple[list[str], str]:
+        from understudy.cli.following import resume_in_background
+
+        with look(settings.home) as reads:
+            unfinished = reads.runs(["pending", "running", "waiting"], name, None)
+            parked = reads.runs("parked", name, 1)
+        if not unfinished and not parked:
+            return [], ""
+        return resume_in_background(settings, command, [run.id for run in unfinished])
+
+    run_ids, where = settle(settings, tell, live if kind == "run" else tell)
     if settings.json:
-        emit({"resumed": list(reply.run_ids)})
+        emit({"resumed": run_ids})
         return
-    for run_id in reply.run_ids:
+    for run_id in run_ids:
         say(f"{kind} {run_id} goes on")
-    if not reply.run_ids:
+    if not run_ids:
         say(f"no {kind} is parked")
+    if where:
+        note(f"{'it goes' if len(run_ids) == 1 else 'they go'} on in {where}")
 
 
-def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str) -> None:
-    """Send a command about a run that has not ended, and say what came of it."""
+def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str, *, hosted: bool = False) -> None:
+    """Send a command about a run that has not ended, and say what came of it.
+
+    Args:
+        settings: The home, and how to show things.
+        command: What to send.
+        done: What came of it, for a person.
+        hosted: Whether a run that no orchestrator has gets one in the background.
+    """
+    from understudy.cli.following import resume_in_background, settle
     from understudy.messages.records import ENDED
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
 
     with look(settings.home) as reads:
         status = reads.run(command.run_id).status
-    if status not in ENDED:
+
+    def tell() -> str:
         check(ask(settings.home, command))
+        return ""
+
+    where = ""
+    if status not in ENDED and hosted and "/" not in command.run_id:
+        where = settle(settings, tell, lambda: resume_in_background(settings, command, [command.run_id])[1])
+    elif status not in ENDED:
+        tell()
+    if where:
+        note(f"run {command.run_id} goes on in {where}; follow it with {go_on(command.run_id)}")
     if settings.json:
         emit({"run_id": command.run_id, "status": status, "asked": status not in ENDED})
     else:

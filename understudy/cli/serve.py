@@ -12,6 +12,7 @@ from understudy.cli.verbs import Settings, common, pass_settings, quiet
 
 if TYPE_CHECKING:
     from understudy.dashboard.server import Server
+    from understudy.workflows.home import Home
     from understudy.workflows.orchestrator import Orchestrator
 
 
@@ -43,7 +44,7 @@ def serve(
 
     Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
     UNDERSTUDY_TOKEN sets another one. Ctrl+C and SIGTERM end it with exit code 0: what was going on is taken up by the
-    next orchestrator of the home.
+    next orchestrator of the home. In the meantime a line on stderr says which runs start, end, or wait for a person.
 
     What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` has it afterwards.
     """
@@ -51,7 +52,9 @@ def serve(
     try:
         from understudy.dashboard.server import Server
     except ModuleNotFoundError as error:
-        msg = f"serving needs {error.name}: install `understudy[server]`"
+        from understudy.messages.advice import install
+
+        msg = f"serving needs {error.name}: {install('server')}"
         raise click.ClickException(msg) from error
     from understudy.dashboard.origins import read_origin
 
@@ -60,11 +63,12 @@ def serve(
             read_origin(origin)
         except ValueError as error:  # said before anything is started
             raise click.BadParameter(str(error), param_hint="--allow-origin") from error
+    from understudy.cli.following import open_orchestrator
     from understudy.cli.logs import log_to_home
+    from understudy.cli.telling import told
     from understudy.messages.commands import ShowApp
     from understudy.workflows.handle import check
     from understudy.workflows.live import Printer
-    from understudy.workflows.orchestrator import Orchestrator
 
     ends: SimpleQueue[None] = SimpleQueue()
 
@@ -74,12 +78,12 @@ def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with Orchestrator(home=settings.home.path, output=False if quiet else Printer(runs=True)) as orchestrator:
+    with told(), open_orchestrator(settings, output=False if quiet else Printer(runs=True)) as orchestrator:
         for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
             check(orchestrator.send(ShowApp(app=app)))
         with Server(orchestrator, apps, host=host, port=port, allow_origins=origins) as server:
-            log_to_home(settings.home, secrets=[server.token.value])
-            _say(settings, server)
+            log_to_home(orchestrator.home, secrets=[server.token.value])
+            _say(settings, orchestrator.home, server)
             _wait(orchestrator, ends)
         note(
             "stopping; steps that run have a moment to end (Ctrl+C: at once), and the runs that go on are taken up "
@@ -103,8 +107,7 @@ def _wait(orchestrator: "Orchestrator", ends: "SimpleQueue[None]") -> None:
     orchestrator.check_alive()
 
 
-def _say(settings: Settings, server: "Server") -> None:
-    home = settings.home
+def _say(settings: Settings, home: "Home", server: "Server") -> None:
     kept = str(home.token) if home.token.exists() else None
     if settings.json:
         facts = {"url": server.url, "token_file": kept}

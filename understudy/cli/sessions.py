@@ -231,9 +231,9 @@ def _send(settings: Settings, command: "TellSession") -> "Reply":
     if door.is_open(settings.home):
         patience = command.timeout if isinstance(command, AskSession) else 0.0
         return check(door.ask(settings.home, command, None if patience is None else patience + door.ASK_TIMEOUT))
+    from understudy.cli.following import open_orchestrator
     from understudy.cli.logs import log_to_home
-    from understudy.workflows.orchestrator import Orchestrator
 
-    with Orchestrator(home=settings.home.path) as orchestrator:
-        log_to_home(settings.home)
+    with open_orchestrator(settings) as orchestrator:
+        log_to_home(orchestrator.home)
         return check(orchestrator.send(command))

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from understudy.cli.verbs import typed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -40,11 +42,46 @@ STATUS_STYLE = {
 }
 
 
+_told_program: list[str] = []
+"""How the program is called here, once that was said."""
+
+
+def _typed(text: str) -> str:
+    """Give a text whose commands can be typed where it is read; in a checkout, say how the program is called there."""
+    from understudy.messages.advice import BEGINNING
+
+    if BEGINNING not in text:
+        return text
+    _say_program()
+    try:
+        return typed[0].home.placed(text) if typed else text
+    except Exception:  # noqa: BLE001  what is to be said is more than how it is typed
+        return text
+
+
+def _say_program() -> None:
+    import shutil
+
+    called = Path(sys.argv[0])
+    if _told_program or called.suffix != ".py" or shutil.which("understudy"):
+        return
+    if called.name == "__main__.py":
+        words = [_shorter(sys.executable), "-m", "understudy"]
+    else:
+        words = [_shorter(sys.executable), _shorter(str(called.absolute()))]
+    _told_program.append(shlex.join(words))
+    print(f"understudy: here, type {_told_program[0]} for understudy", file=sys.stderr, flush=True)
+
+
+def _shorter(path: str) -> str:
+    return min(path, os.path.relpath(path), key=len)
+
+
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print one line for a person. What others have written into it can neither end it nor move the cursor."""
     from understudy.metrics.sentences import printable
 
-    _write_line(printable(text), stream or sys.stdout)
+    _write_line(printable(_typed(text)), stream or sys.stdout)
 
 
 def note(text: str) -> None:
@@ -62,7 +99,7 @@ def block(text: str) -> str:
     """Make a text of several lines harmless: each is escaped, and those after the first are set off from our own."""
     from understudy.metrics.sentences import printable
 
-    return "\n    ".join(printable(line) for line in text.split("\n"))
+    return "\n    ".join(printable(line) for line in _typed(text).split("\n"))
 
 
 def blank() -> None:
@@ -113,19 +150,12 @@ def _escaped(sign: str) -> str:
     return json.dumps(sign)[1:-1] if sign != "\x7f" else "\\u007f"
 
 
-def command_line(*arguments: str) -> str:
-    """Give a command that works where this one was typed: with ``understudy`` installed, or in a checkout."""
-    called = Path(sys.argv[0])
-    checkout = [os.path.relpath(sys.executable), os.path.relpath(called)]
-    return shlex.join([*(checkout if called.suffix == ".py" else ["understudy"]), *arguments])
-
-
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO | None = None) -> None:
     """Show rows under headings; numbers of columns and cells agree. A cell that names a status is coloured."""
     from understudy.metrics.sentences import printable
 
     target = sys.stdout if stream is None else stream
-    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    cells = [["" if cell is None else printable(_typed(str(cell))) for cell in row] for row in rows]
     if target.isatty():
         _rich_table(columns, cells, target)
         return
@@ -209,7 +239,7 @@ def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None, *, wra
     """
     from understudy.metrics.sentences import printable
 
-    shown = [(name, printable(str(value))) for name, value in pairs if value not in (None, "")]
+    shown = [(name, printable(_typed(str(value)))) for name, value in pairs if value not in (None, "")]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         lines = textwrap.wrap(value, column_width() - width - 2, break_on_hyphens=False) if wrapped else [value]

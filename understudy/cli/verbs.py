@@ -20,19 +20,28 @@ class Settings:
     """What the options common to all verbs say."""
 
     directory: str | None = None
+    journal: str | None = None
     output: str = "table"
 
     @property
     def home(self) -> "Home":
-        """The home that is meant."""
+        """The home that is meant, with the journal that is meant.
+
+        Raises:
+            JournalError: What lies beside the journal that was named may be somebody else's.
+        """
         from understudy.workflows.home import Home
 
-        return Home(self.directory)
+        return Home.find(self.directory, self.journal)
 
     @property
     def json(self) -> bool:
         """Whether stdout belongs to JSON alone."""
         return self.output == "json"
+
+
+typed: list[Settings] = []
+"""What the command line of this process says, once it is being read."""
 
 
 class Verbs(click.Group):
@@ -100,7 +109,15 @@ def common(function: F) -> F:
         callback=_remember("directory"),
         help="The home: journal, socket and logs. Default: $UNDERSTUDY_HOME, else .understudy.",
     )
-    return home(output(function))
+    journal = click.option(
+        "--journal",
+        metavar="PATH",
+        type=click.Path(dir_okay=False),
+        expose_value=False,
+        callback=_remember("journal"),
+        help="The journal, which leads to its home too. Default: $UNDERSTUDY_JOURNAL, else the one the home used last.",
+    )
+    return home(journal(output(function)))
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Do not show what code in workers prints.")
