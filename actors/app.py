@@ -13,7 +13,7 @@ from typing import Final
 
 from understudy.actors.definitions import Definition as Prepared
 from understudy.actors.definitions import all_definitions
-from understudy.actors.failure import explain, user_traceback
+from understudy.actors.failure import explain, missing_variable, user_traceback
 from understudy.actors.ordering import put_in_order
 from understudy.actors.warmup import warm_up
 from understudy.messages.errors import DefinitionError
@@ -112,10 +112,18 @@ def _importing(app: str) -> Generator[None, None, None]:
         raise
     except BaseException as error:  # noqa: BLE001  whatever else user code raises while it is imported
         what = "".join(traceback.format_exception_only(error)).strip()
-        msg = f"{app} cannot be imported: {what}\n{user_traceback(error.__traceback__)}".rstrip()
+        advice = "".join(f"\n{each}" for each in (missing_variable(error), _no_terminal(error)) if each)
+        msg = f"{app} cannot be imported: {what}{advice}\n{user_traceback(error.__traceback__)}".rstrip()
         raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
     finally:
         loading = False
+
+
+def _no_terminal(error: BaseException) -> str:
+    """Say what an import that asks a person finds."""
+    if not isinstance(error, EOFError):
+        return ""
+    return "Nobody can be asked there: an app is imported without a terminal, so input() finds its end at once."
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -25,6 +25,8 @@ class Boot(Message):
     """True: load nothing, and have each worker execute an interpreter of its own."""
     timeout: float
     """Seconds that the start may take, the interpreter's own included."""
+    withheld: tuple[str, ...] = ()
+    """Names of the variables that are set outside and kept from the app; never their values."""
 
 
 class Launch(Message):

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from understudy.cli.show import STATUS_STYLE, between, console, say, seconds
+from understudy.cli.show import STATUS_STYLE, between, console, note, say, seconds
 from understudy.messages import events
 from understudy.metrics.sentences import describe, printable
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from understudy.messages.records import StepRecord
     from understudy.workflows.handle import Run
+    from understudy.workflows.orchestrator import Orchestrator
     from understudy.workflows.state import RunState
 
 QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged, events.ValueEmitted)
@@ -118,6 +119,11 @@ def follow(run: "Run[Any]") -> Generator[None]:
         started.start()
         yield
         started.join(5.0)
+
+
+def tell_of_slow_imports(orchestrator: "Orchestrator") -> None:
+    """Say on stderr when an app takes long to be imported, and where it stands: until then nothing else happens."""
+    orchestrator.on_slow_import(lambda app, what: note(f"{app} {what}"))
 
 
 def _follow(run: "Run[Any]", progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place

@@ -12,7 +12,7 @@ import click
 
 from understudy.cli.exits import INTERRUPTED, TIMEOUT, WAITING
 from understudy.cli.show import command_line, emit, look, note, say
-from understudy.cli.verbs import Settings, common, pass_settings
+from understudy.cli.verbs import Imports, Settings, common, imports, pass_settings
 
 if TYPE_CHECKING:
     from understudy.workflows.handle import Run
@@ -30,6 +30,7 @@ class Order:
         inputs: Arguments by name, values as JSON or as words; None where none were given.
         run_id: The id asked for, or None.
         timeout: Seconds to wait for the end, or None.
+        imports: How its app is imported.
     """
 
     target: str
@@ -38,6 +39,7 @@ class Order:
     inputs: dict[str, Any] | None
     run_id: str | None
     timeout: float | None
+    imports: Imports
 
 
 @click.command()
@@ -54,6 +56,7 @@ class Order:
     metavar="S",
     help="Seconds to wait; then exit 124, or 6 where it waits for a person. The run is kept.",
 )
+@imports
 @common
 @pass_settings
 def run(
@@ -64,6 +67,7 @@ def run(
     run_id: str | None,
     timeout: float | None,
     detach: bool,  # noqa: FBT001  click hands flags over by name
+    imports: Imports,
 ) -> int:
     """Start the workflow NAME of FILE.py and follow it; its result is printed as JSON.
 
@@ -71,7 +75,7 @@ def run(
     be left out.
     """
     app, workflow = parse_target(target)
-    order = Order(target, app, workflow, parse_inputs(pairs, document), run_id, timeout)
+    order = Order(target, app, workflow, parse_inputs(pairs, document), run_id, timeout, imports)
     if detach:
         from understudy.cli.background import host_in_background
 
@@ -97,15 +101,16 @@ def host(settings: Settings, order: Order, started: Callable[[str], None] | None
         UnderstudyError: The run could not be started or did not complete.
     """
     from understudy.cli.logs import log_to_home
-    from understudy.cli.progress import follow
+    from understudy.cli.progress import follow, tell_of_slow_imports
     from understudy.workflows.orchestrator import Orchestrator
 
     run_id = order.run_id
     arguments = _recorded(settings.home, order) if order.inputs is None and run_id else order.inputs or {}
     handle: Run[Any] | None = None
     try:
-        with Orchestrator(home=settings.home.path) as orchestrator:
-            log_to_home(settings.home)
+        with Orchestrator(home=settings.home.path, **order.imports.options) as orchestrator:
+            log_to_home(settings.home, secrets=order.imports.secrets())
+            tell_of_slow_imports(orchestrator)
             try:
                 handle = orchestrator.start_app(order.app, order.workflow, arguments, id=run_id)
             except ValueError as error:

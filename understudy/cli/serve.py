@@ -8,7 +8,7 @@ import click
 
 from understudy.cli.run import find_app
 from understudy.cli.show import emit, note, say
-from understudy.cli.verbs import Settings, common, pass_settings
+from understudy.cli.verbs import Imports, Settings, common, imports, pass_settings
 
 if TYPE_CHECKING:
     from understudy.dashboard.server import Server
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.argument("files", metavar="FILE.py...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen. Others than this need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7878, show_default=True, help="0 takes a free one.")
+@imports
 @common
 @pass_settings
-def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> None:
+def serve(settings: Settings, files: tuple[str, ...], host: str, port: int, imports: Imports) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
 
     Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
@@ -35,6 +36,7 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
         msg = f"serving needs {error.name}: install `understudy[server]`"
         raise click.ClickException(msg) from error
     from understudy.cli.logs import log_to_home
+    from understudy.cli.progress import tell_of_slow_imports
     from understudy.messages.commands import ShowApp
     from understudy.workflows.handle import check
     from understudy.workflows.orchestrator import Orchestrator
@@ -47,11 +49,12 @@ def serve(settings: Settings, files: tuple[str, ...], host: str, port: int) -> N
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with Orchestrator(home=settings.home.path) as orchestrator:
+    with Orchestrator(home=settings.home.path, **imports.options) as orchestrator:
+        tell_of_slow_imports(orchestrator)
         for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
             check(orchestrator.send(ShowApp(app=app)))
         with Server(orchestrator, apps, host=host, port=port) as server:
-            log_to_home(settings.home, secrets=[server.token.value])
+            log_to_home(settings.home, secrets=[server.token.value, *imports.secrets()])
             _say(settings, server)
             _wait(orchestrator, ends)
         note(

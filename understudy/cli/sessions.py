@@ -224,8 +224,10 @@ def _send(settings: Settings, command: "TellSession") -> "Reply":
         patience = command.timeout if isinstance(command, AskSession) else 0.0
         return check(door.ask(settings.home, command, None if patience is None else patience + door.ASK_TIMEOUT))
     from understudy.cli.logs import log_to_home
+    from understudy.cli.progress import tell_of_slow_imports
     from understudy.workflows.orchestrator import Orchestrator
 
     with Orchestrator(home=settings.home.path) as orchestrator:
         log_to_home(settings.home)
+        tell_of_slow_imports(orchestrator)
         return check(orchestrator.send(command))
