@@ -155,7 +155,9 @@ class ZygoteBackend:
             for attempts_left in reversed(range(START_ATTEMPTS)):
                 outside = environment.set_outside(os.environ, self._given)
                 household = self._make_household(environment.inherited(outside, self._given))
-                boot = self._boot.model_copy(update={"withheld": environment.withheld(outside, self._given)})
+                boot = self._boot.model_copy(
+                    update={"withheld": environment.withheld(outside, self._given), "folder": _working_folder()}
+                )
                 try:
                     await household.start(boot, self._path, self._environ(household), self._lock())
                 except BaseException as error:
@@ -295,6 +297,13 @@ class ZygoteBackend:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  sys.path holds texts
+    except FileNotFoundError:  # somebody has removed it
+        return ""
 
 
 def _ignore(_why: str) -> None:

@@ -46,6 +46,8 @@ def load_app(boot: Boot, stack: int = -1) -> str:
     note_withheld(boot.withheld)
     try:
         sys.argv[:] = boot.argv
+        if boot.folder and boot.folder not in sys.path and not sys.flags.safe_path:
+            sys.path.insert(0, boot.folder)
         resolve(boot.preload)(boot.app)
     except DefinitionError as error:
         return str(error)

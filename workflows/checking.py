@@ -93,7 +93,7 @@ class Checker:
                 with.
         """
         rows = _unfinished(reads.journal)
-        wanted = [row for row in rows if app is None or row.app == app or Path(row.app).name == Path(app).name]
+        wanted = [row for row in rows if app is None or row.app == app or _file_name(row.app) == _file_name(app)]
         return self._reactor.submit(self._check_all(reads, wanted, app)).result()
 
     async def _check_all(self, reads: Reads, rows: Iterable[RunRow], app: str | None) -> list[CheckRecord]:
@@ -138,6 +138,12 @@ class Checker:
         happened = await heard
         link.end()
         return _record(state, happened)
+
+
+def _file_name(app: str) -> str:
+    """Give what the file of an app is called, which may go by its module's name."""
+    path = Path(app)
+    return path.name if path.is_absolute() else f"{app.rpartition('.')[2]}.py"
 
 
 def _unfinished(journal: Journal) -> list[RunRow]:

@@ -133,7 +133,7 @@ def tool(  # noqa: PLR0913  the contract's options
             names = env if isinstance(env, str) else tuple(env)  # a text is one name, not a name for each letter
             options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": names}}
         checked = step_options(f"tool `{step_name}`", options, accept)
-        return Step(StepDefinition("tool", step_name, fn, function_site(fn), checked), accept)
+        return Step(StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked), accept)
 
     return decorate if fn is None else decorate(fn)
 
@@ -173,7 +173,7 @@ def evaluator(
         step_name = author_name(fn, name, "evaluator")
         title = f"evaluator `{step_name}`"
         checked = step_options(title, {"timeout": timeout, "retry": retry})
-        definition = StepDefinition("evaluator", step_name, fn, function_site(fn), checked, result=Score)
+        definition = StepDefinition("evaluator", step_name, fn, function_site(fn, step_name), checked, result=Score)
         if len(definition.signature.parameters) not in {1, 2}:
             msg = f"{title} takes the result, and maybe the arguments that led to it: one parameter or two"
             raise DefinitionError(msg)
@@ -274,7 +274,7 @@ class LLM(Step[[str], T], Generic[T]):
         definition = ModelDefinition(
             name,
             ask,
-            caller_site(f"LLM.{name}", 1),
+            caller_site(f"LLM.{name}"),
             step_options(title, options, accept),
             output=output,
             instructions=instructions,
@@ -324,7 +324,7 @@ def workflow(
     def decorate(fn: Callable[..., Any]) -> Workflow[..., Any]:
         workflow_name = author_name(fn, name, "workflow")
         title = f"workflow `{workflow_name}`"
-        site = function_site(fn)
+        site = function_site(fn, workflow_name, own_app=True)
         if not inspect.iscoroutinefunction(fn):
             msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
             raise DefinitionError(msg)

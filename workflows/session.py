@@ -121,7 +121,7 @@ def session(
     def decorate(fn: Callable[..., Any]) -> Handler[Any, Any, Any]:
         session_name = author_name(fn, name, "session")
         title = f"session `{session_name}`"
-        site = function_site(fn)
+        site = function_site(fn, session_name, own_app=True)
         if not inspect.iscoroutinefunction(fn):
             msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
             raise DefinitionError(msg)

@@ -4,6 +4,7 @@ import difflib
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -177,15 +178,22 @@ def parse_target(target: str) -> tuple[str, str]:
 def find_app(file: str, hint: str) -> str:
     """Give the app that was typed. A path is made absolute, since workers do not share our folder.
 
-    ``package.module`` is taken too, for apps that are installed.
+    ``package.module`` is taken too: the path of its file where that is found from the working folder, so that an app is
+    the same one however it is called, and else as it is, for apps that are installed.
 
     Args:
         file: What was typed.
         hint: The argument's name, for the error.
     """
     path = Path(file)
-    if "." in file and path.suffix != ".py" and all(part.isidentifier() for part in file.split(".")):
-        return file
+    if path.is_dir() and (path / "__init__.py").is_file():
+        path = path / "__init__.py"
+    if path.suffix != ".py" and not path.is_file() and all(part.isidentifier() for part in file.split(".")):
+        found = _module_file(file)
+        if found is not None:
+            return str(found.resolve())
+        if "." in file or is_installed(file):
+            return file
     if not path.is_file():
         close = difflib.get_close_matches(path.name, [near.name for near in path.parent.glob("*.py")], n=1)
         near = f"; did you mean {str(path.with_name(close[0]))!r}?" if close else f" in {Path.cwd()}"
@@ -195,6 +203,26 @@ def find_app(file: str, hint: str) -> str:
         msg = f"{file!r} is no Python file; its name has to end in .py"
         raise click.BadParameter(msg, param_hint=hint)
     return str(path.resolve())
+
+
+def _module_file(name: str) -> Path | None:
+    """Give the file of a module of the working folder that goes by just this name, None where there is none."""
+    from understudy.actors.site import module_of
+
+    place = Path.cwd().joinpath(*name.split("."))
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file() and module_of(file) == (Path.cwd(), name):
+            return file
+    return None
+
+
+def is_installed(name: str) -> bool:
+    """Say whether a module without dots can be imported, without importing it."""
+    from importlib.util import find_spec
+
+    with suppress(ValueError, ImportError):
+        return find_spec(name) is not None
+    return False
 
 
 def parse_inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any] | None:
