@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from inspect import Parameter
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeGuard, TypeVar
 
 from pydantic import BaseModel
 
@@ -210,15 +210,9 @@ class WorkflowDefinition(Definition):
         if not whole.parameters or whole.parameters[0].name != "state":
             return None
         model = whole.hints.get("state")
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if not is_model(model):
             return None
-        required = [name for name, field in model.model_fields.items() if field.is_required()]
-        if required:
-            msg = (
-                f"the state of {self.title} begins with its defaults, but {model.__name__} has none for "
-                f"{', '.join(f'`{name}`' for name in required)}: give each field a default"
-            )
-            raise DefinitionError(msg)
+        check_defaults(self.title, model)
         return model
 
     @cached_property
@@ -238,7 +232,7 @@ class WorkflowDefinition(Definition):
         """Give the coroutine of a program; see ``call``."""
         return self.call(start.arguments, state)
 
-    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Json]:
+    def bind(self, /, *args: Any, **kwargs: Any) -> dict[str, Json]:
         """Give a call as JSON by parameter name, with defaults filled in.
 
         Raises:
@@ -263,6 +257,26 @@ class WorkflowDefinition(Definition):
         """
         args, kwargs = self.signature.decode(arguments)
         return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)  # type: ignore[no-any-return]
+
+
+def is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    """Say whether an annotation is a pydantic model, and not the name of one."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def check_defaults(title: str, model: type[BaseModel]) -> None:
+    """Refuse a model whose fields are not all there from the start.
+
+    Raises:
+        DefinitionError: It has fields without a default.
+    """
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    if required:
+        msg = (
+            f"the state of {title} begins with its defaults, but {model.__name__} has none for "
+            f"{', '.join(f'`{name}`' for name in required)}: give each field a default"
+        )
+        raise DefinitionError(msg)
 
 
 # ---------------------------------------------------------------- the registry

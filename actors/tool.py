@@ -18,6 +18,7 @@ from understudy.actors.definitions import StepDefinition, lookup
 from understudy.actors.descendants import kill_descendants
 from understudy.actors.endings import throw_away
 from understudy.actors.failure import describe_exception
+from understudy.actors.signature import every_item
 from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
 from understudy.messages.errors import CodecError, NotSerializable
@@ -69,6 +70,8 @@ class FunctionActor(WorkerActor):
             BaseException: Whatever it raises.
         """
         value = copy_context().run(fn, *args, **kwargs)
+        if inspect.isasyncgen(value):
+            value = every_item(value)
         return self._await(token, value) if inspect.iscoroutine(value) else value
 
     def answer(self, message: Answer, refused: Callable[[Failure], Answer]) -> None:

@@ -17,7 +17,7 @@ from understudy.supervision.control import Boot, Ended, Launch, Launched, Launch
 from understudy.supervision.environment import NOTHING, Given
 from understudy.supervision.generation import GenerationLock
 from understudy.supervision.household import Household
-from understudy.supervision.importing import Place, SlowImport, nowhere
+from understudy.supervision.importing import Place, SlowImport, nowhere, unheard
 from understudy.supervision.protocol import Entry, WorkerListener
 from understudy.supervision.worker import OutputListener, Worker
 
@@ -60,7 +60,7 @@ class ZygoteBackend:
         start_timeout: float = START_TIMEOUT,
         launch_timeout: float = LAUNCH_TIMEOUT,
         place: Place = nowhere,
-        on_slow: Callable[[SlowImport | None], None] | None = None,
+        on_slow: Callable[[SlowImport | None], None] = unheard,
     ) -> None:
         """Nothing runs yet."""
         self.app = app
@@ -81,8 +81,6 @@ class ZygoteBackend:
         self._launch_timeout = launch_timeout
         self._place = place
         self._on_slow = on_slow
-        self._slow: SlowImport | None = None
-        """The import that goes on, where it takes long."""
         self._household: Household | None = None  # the one that serves; None before the first and after a loss
         self._starting: asyncio.Task[None] | None = None
         self._workers: dict[int, Worker] = {}  # by number, from spawn to exited
@@ -95,8 +93,6 @@ class ZygoteBackend:
 
     def __repr__(self) -> str:
         """Say what it serves and how many live."""
-        if self._slow is not None:
-            return f"<{type(self).__name__} {self.app} {self._slow.sentence()}>"
         zygote = self._household.zygote if self._household is not None else None
         return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}>"
 
@@ -181,14 +177,9 @@ class ZygoteBackend:
         mark = f"{token}:{secrets.token_hex(8)}"
         redactor = redactor_of(secret_values(shared))
         household = Household(
-            self._loop, mark, self._on_packet, lose, redactor, shared, place=self._place, on_slow=self._hear_of_import
+            self._loop, mark, self._on_packet, lose, redactor, shared, place=self._place, on_slow=self._on_slow
         )
         return household
-
-    def _hear_of_import(self, slow: SlowImport | None) -> None:
-        self._slow = slow
-        if self._on_slow is not None:
-            self._on_slow(slow)
 
     def _environ(self, household: Household) -> dict[str, str]:
         environ = dict(household.shared)

@@ -71,6 +71,11 @@ class SlowImports:
         """Give the slow import of an app, None where there is none."""
         return self._now.get(app)
 
+    def sentence(self, app: str) -> str | None:
+        """Say what whoever needs an app waits for, None where its import is not slow."""
+        slow = self._now.get(app)
+        return None if slow is None else slow.sentence()
+
     def note(self, app: str, slow: SlowImport | None) -> None:
         """Note where the import of an app stands, or that it is over."""
         if slow is None:
@@ -91,6 +96,10 @@ class SlowImports:
 def nowhere(_stack: str) -> str:
     """Find no line in any stack: where nobody knows whose code is whose."""
     return ""
+
+
+def unheard(_slow: SlowImport | None) -> None:
+    """Do nothing: where nobody waits for an import."""
 
 
 class Watchdog:

@@ -2,13 +2,19 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 
-from understudy.actors.definitions import ModelDefinition, StepDefinition, WorkflowDefinition
+from understudy.actors.definitions import (
+    ModelDefinition,
+    StepDefinition,
+    WorkflowDefinition,
+    check_defaults,
+    is_model,
+)
 from understudy.actors.models import Model, check_model
 from understudy.actors.site import caller_site, function_site
 from understudy.messages import times
@@ -36,6 +42,8 @@ class ToolDecorator(Protocol):
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, AsyncIterator[R] | Iterator[R]], /) -> Step[P, list[R]]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
 
@@ -68,6 +76,8 @@ class WorkflowDecorator(Protocol):
 
 @overload
 def tool(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+@overload
+def tool(fn: Callable[P, AsyncIterator[R] | Iterator[R]], /) -> Step[P, list[R]]: ...
 @overload
 def tool(fn: Callable[P, R], /) -> Step[P, R]: ...
 @overload
@@ -102,7 +112,7 @@ def tool(  # noqa: PLR0913  the contract's options
     """Make a function a step that runs in a tool process.
 
     Args:
-        fn: The function, plain or ``async``.
+        fn: The function, plain or ``async``. What yields, of either kind, gives the list of all it yields.
         name: What the step is called; the function's name by default.
         timeout: Seconds one attempt may take before its process is killed; None for no limit.
         retry: How often and when it is tried again after it raised, overran or died.
@@ -337,8 +347,9 @@ def workflow(
         _check_version(version, title)
         definition = WorkflowDefinition("workflow", workflow_name, fn, site, version)
         definition.budget = check_budget(title, budget)
-        if isinstance(fn.__annotations__.get("state"), type):
-            _ = definition.state_model  # refuses it here where that is possible already
+        state = fn.__annotations__.get("state")
+        if next(iter(inspect.signature(fn).parameters), None) == "state" and is_model(state):
+            check_defaults(title, state)  # here already where that is possible; other annotations may come later
         return Workflow(definition)
 
     return decorate if fn is None else decorate(fn)

@@ -150,7 +150,7 @@ class Engine:
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
         mend(self.journal)
-        self._reads = Reads(self.journal)
+        self._reads = Reads(self.journal, waits=self.slow_imports.sentence)
         self.reactor = Reactor()
         report_exhaustion(self.reactor.loop, "commands from other processes")
         self.reactor.start()
@@ -161,6 +161,7 @@ class Engine:
             pools=pools,
             on_event=self._hear,
             start_timeout=self._start_timeout(),
+            imports=self.slow_imports,
         )
         self._closers.append(self._end_processes)
         self.runs = Runs()

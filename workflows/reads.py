@@ -19,6 +19,7 @@ from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCanc
 from understudy.messages.events import ApprovalAsked, RunCompleted
 from understudy.messages.records import (
     ALIVE,
+    AT_WORK,
     ApprovalRecord,
     DeadLetterRecord,
     Difference,
@@ -60,20 +61,29 @@ def _log(sentence: str) -> None:
     logger.error("{}", sentence)
 
 
+def _unknown(_app: str) -> str | None:
+    """Know of nothing but the journal."""
+    return None
+
+
 class Reads:
     """Answers questions about runs from their journal. Any thread.
 
     Everything it gives is committed: a view is the fold of what is on the disk.
     """
 
-    def __init__(self, journal: Journal, complain: Callable[[str], None] = _log) -> None:
+    def __init__(
+        self, journal: Journal, complain: Callable[[str], None] = _log, waits: Callable[[str], str | None] = _unknown
+    ) -> None:
         """Read from ``journal``, which stays its owner's to close.
 
         Args:
             journal: What to read.
             complain: Called with a sentence where something is damaged and the answer goes without it.
+            waits: Says what runs of an app wait for that no journal knows of, such as its import.
         """
         self.journal = journal
+        self._waits = waits
         self._complain = complain
 
     @classmethod
@@ -117,7 +127,14 @@ class Reads:
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
-        return run_record(row)
+        return self._record(row)
+
+    def _record(self, row: RunRow) -> RunRecord:
+        """Give the record of a run; one that goes on, and waits for its app, says so."""
+        record = run_record(row)
+        if record.status in AT_WORK and record.reason is None and (waits := self._waits(record.app)) is not None:
+            return record.model_copy(update={"reason": waits})
+        return record
 
     def _not_found(self, run_id: str) -> RunNotFound:
         known = [row.id for row in self.journal.runs(kind="run", limit=1000)]
@@ -130,7 +147,7 @@ class Reads:
     ) -> list[RunRecord]:
         """Give the newest runs first, of one or several statuses and one workflow where asked for."""
         statuses = (status,) if isinstance(status, str) else status
-        return [run_record(row) for row in self.journal.runs(status=statuses, workflow=name, kind="run", limit=limit)]
+        return [self._record(row) for row in self.journal.runs(status=statuses, workflow=name, kind="run", limit=limit)]
 
     def fold(self, run_id: str) -> RunState:
         """Give the state of a run.

@@ -138,8 +138,10 @@ def session(
             msg = f"on_failure of {title} is 'continue' or 'stop', not {on_failure!r}"
             raise DefinitionError(msg)
         definition = SessionDefinition(session_name, fn, site, state, on_failure)
-        if state is not None or isinstance(fn.__annotations__.get("state"), type):
-            _ = definition.state_model  # refuses it here where that is possible already
+        annotated = fn.__annotations__.get("state")
+        known = annotated if isinstance(annotated, type) else None
+        if state is not None or known is not None:
+            definition.check_state(known)  # here already where that is possible; other annotations may come later
         return Handler(definition)
 
     return decorate if fn is None else decorate(fn)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from understudy.messages.records import RunRecord, StepRecord
     from understudy.workflows.reads import Reads
 
+TREE_TIMEOUT = 2.0
+"""Seconds that an orchestrator has to say what it does, beside what its journal says."""
 POLL = 0.1
 """Seconds between two looks at the journal of an orchestrator in another process."""
 
@@ -45,6 +47,7 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
             found = reads.runs(status, name, limit)
     except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
         note(str(error))
+    found = _with_waits(settings, found)
     if settings.json:
         emit(found)
         return
@@ -71,6 +74,7 @@ def show(settings: Settings, run_id: str) -> None:
     with look(settings.home) as reads:
         run, steps, state = reads.run(run_id), reads.steps(run_id), reads.state(run_id)
         asked = reads.approvals(run_id)
+    (run,) = _with_waits(settings, [run])
     if settings.json:
         emit({**run.model_dump(), "state": state, "steps": steps, "approvals": asked})
         return
@@ -89,6 +93,29 @@ def show(settings: Settings, run_id: str) -> None:
     )
     blank()
     table(("step", "status", "attempt", "outcome", "worker", "pid", "duration", "what happened"), _attempts(steps))
+
+
+def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]":
+    """Add to runs that go on what no journal knows: that they wait for their app, which takes long to be imported."""
+    from understudy.messages.commands import ShowTree, Tree
+    from understudy.messages.errors import UnderstudyError
+    from understudy.messages.records import AT_WORK
+    from understudy.workflows.door import ask
+
+    if not any(run.status in AT_WORK and run.reason is None for run in runs):
+        return runs
+    try:
+        reply = ask(settings.home, ShowTree(), TREE_TIMEOUT)
+    except UnderstudyError:  # nothing is imported where nothing runs, and who does not answer must not keep us
+        return runs
+    apps = reply.root.children if isinstance(reply, Tree) else ()
+    waits = {app.id: app.detail for app in apps if app.detail.startswith("waits ")}
+    return [
+        run.model_copy(update={"reason": waits[run.app]})
+        if run.status in AT_WORK and run.reason is None and run.app in waits
+        else run
+        for run in runs
+    ]
 
 
 def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
