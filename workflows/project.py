@@ -87,7 +87,7 @@ def _sentence(fault: Any) -> str:
     place = ".".join(map(str, fault["loc"])) or "it"
     if fault["type"] != "extra_forbidden":
         return f"{place}: {fault['msg']}"
-    known = get_close_matches(place, Project.model_fields, n=1)
+    known = get_close_matches(place, Project.model_fields, n=1, cutoff=0.4)
     hint = (
         f"did you mean `{known[0]}`?"
         if known
