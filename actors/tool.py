@@ -69,7 +69,10 @@ class FunctionActor(WorkerActor):
             CancelledError: It was aborted.
             BaseException: Whatever it raises.
         """
-        value = copy_context().run(fn, *args, **kwargs)
+        context = copy_context()
+        value = context.run(fn, *args, **kwargs)
+        if inspect.isgenerator(value):
+            value = context.run(list, value)
         if inspect.isasyncgen(value):
             value = every_item(value)
         return self._await(token, value) if inspect.iscoroutine(value) else value
