@@ -33,6 +33,9 @@ _FOREIGN: Final = (
 _TEXT_LIMIT: Final = 16 * 1024
 _CAUSES: Final = 5
 """Exceptions behind an exception that are looked at for a missing variable."""
+_UNREACHABLE: Final = frozenset({"ConnectionError", "ConnectError", "ConnectTimeout", "ProxyError", "gaierror"})
+"""Names of what libraries raise where they cannot reach the network."""
+_PROXIES: Final = "\nHTTP_PROXY HTTPS_PROXY ALL_PROXY"
 _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
 """What the same code would only raise again."""
 
@@ -156,9 +159,13 @@ def mention(error: BaseException) -> str:
 def missing_variable(error: BaseException) -> str:
     """Say how to give a variable that was kept from this process, where an exception is about one; else nothing.
 
-    It is where it names one, or one that it was raised from or while handling does, or the line that raised it.
+    It is where it names one, or one that it was raised from or while handling does, or the line that raised it. Where
+    the network cannot be reached, the way to a proxy may be what is missing: it may hold a password.
     """
-    said = "\n".join(_message(each) for each in _history(error))
+    history = _history(error)
+    said = "\n".join(_message(each) for each in history)
+    if any(_name(cls) in _UNREACHABLE for each in history for cls in _mro(type(each))):
+        said += _PROXIES
     frames = traceback.extract_tb(_attribute(error, "__traceback__"))[-1:]
     return hint("\n".join([said, *(frame.line or "" for frame in frames)]), os.environ)
 

@@ -62,6 +62,15 @@ def test_run_gives_a_workflow_its_own_id(tmp_path, monkeypatch) -> None:
     assert run(shapes.with_id, id=9) == 9
 
 
+@pytest.mark.parametrize("env", ["TOKEN=x", ["TOKEN=x"], {"TOKEN": "x"}])
+def test_a_tool_is_given_variables_by_name_alone(env: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"limits\.env"):
+
+        @tool(env=env)
+        def paid() -> int:
+            return 1
+
+
 # ---------------------------------------------------------------- annotations
 
 

@@ -140,7 +140,8 @@ def tool(  # noqa: PLR0913  the contract's options
             "on_reject": on_reject,
         }
         if memory_mb is not None or env:
-            names = env if isinstance(env, str) else tuple(env)  # a text is one name, not a name for each letter
+            # A text is one name, not a name for each letter, and a mapping has values, which have no place in a file.
+            names = env if isinstance(env, (str, Mapping)) else tuple(env)
             options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": names}}
         checked = step_options(f"tool `{step_name}`", options, accept)
         return Step(StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked), accept)

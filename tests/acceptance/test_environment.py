@@ -99,6 +99,17 @@ def test_a_step_that_misses_a_variable_which_was_kept_from_it_says_how_to_give_i
     assert "-value" not in said
 
 
+def test_a_step_that_cannot_reach_the_network_hears_of_a_proxy_that_was_kept_from_it(
+    orchestrator: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hunter-two@proxy:3128")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
+    with pytest.raises(RunFailed) as caught:
+        orchestrator.start(surrounded.reached).result(timeout=60)
+    assert "HTTPS_PROXY is set where the orchestrator runs, but kept from workers" in str(caught.value)
+    assert "hunter-two" not in str(caught.value)
+
+
 def test_a_variable_that_is_set_nowhere_is_no_matter_of_ours(orchestrator: Orchestrator) -> None:
     with pytest.raises(RunFailed) as caught:
         orchestrator.start(surrounded.needed, "NOWHERE_TOKEN").result(timeout=60)

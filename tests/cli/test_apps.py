@@ -172,6 +172,15 @@ def test_a_variable_that_is_not_there_is_told_and_one_that_can_not_be_is_refused
     assert "no variable can be called ''" in keyed("run", "keyed.py:seen", "--env", "=x", code=2).err
 
 
+def test_the_doctor_names_what_is_kept_from_workers(keyed) -> None:
+    found = {one["check"]: one for one in keyed.result_of("doctor", "-o", "json")}["environment"]
+    assert "SHOP_API_KEY" in found["found"]
+    assert "PLAIN_SETTING" not in found["found"]
+    (keyed.folder / "pyproject.toml").write_text('[tool.understudy]\nenv = ["SHOP_API_KEY"]\n')
+    found = {one["check"]: one for one in keyed.result_of("doctor", "-o", "json")}["environment"]
+    assert "SHOP_API_KEY" not in found["found"]
+
+
 SLOW = """
 import os
 from understudy import workflow

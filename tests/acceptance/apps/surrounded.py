@@ -53,6 +53,16 @@ async def quoted(text: str) -> None:
     await quote(text)
 
 
+@tool(retry=ONCE)
+def reach() -> None:
+    raise ConnectionRefusedError("nobody listens")
+
+
+@workflow
+async def reached() -> None:
+    await reach()
+
+
 @workflow
 async def idle() -> int:
     return 1
