@@ -11,9 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from understudy.actors.advice import advice
 from understudy.actors.definitions import Definition as Prepared
 from understudy.actors.definitions import all_definitions
-from understudy.actors.failure import explain, missing_variable, user_traceback
+from understudy.actors.failure import explain, user_traceback
 from understudy.actors.ordering import put_in_order
 from understudy.actors.site import module_of
 from understudy.actors.warmup import warm_up
@@ -106,25 +107,18 @@ def _importing(app: str) -> Generator[None, None, None]:
     except SystemExit as error:
         msg = (
             f"{app} ended while it was imported (exit code {error.code}): put what it does when run as a script under "
-            f'`if __name__ == "__main__":`\n{user_traceback(error.__traceback__)}'
+            f'`if __name__ == "__main__":`\n{advice(error, app)}{user_traceback(error.__traceback__)}'
         )
         raise DefinitionError(msg) from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  whatever else user code raises while it is imported
         what = "".join(traceback.format_exception_only(error)).strip()
-        advice = "".join(f"\n{each}" for each in (missing_variable(error), _no_terminal(error)) if each)
-        msg = f"{app} cannot be imported: {what}{advice}\n{user_traceback(error.__traceback__)}".rstrip()
+        place = user_traceback(error.__traceback__)
+        msg = f"{app} cannot be imported: {what}\n{advice(error, app)}{place}".rstrip()
         raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
     finally:
         loading = False
-
-
-def _no_terminal(error: BaseException) -> str:
-    """Say what an import that asks a person finds."""
-    if not isinstance(error, EOFError):
-        return ""
-    return "Nobody can be asked there: an app is imported without a terminal, so input() finds its end at once."
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -30,7 +30,7 @@ class Given:
     """
 
     names: frozenset[str] = frozenset()
-    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    values: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     reserved: frozenset[str] = frozenset()
 
 
@@ -52,7 +52,11 @@ def read_given(env: object) -> Given:
         raise TypeError(msg)
     names: set[str] = set()
     values: dict[str, str] = {}
-    pairs = cast("Mapping[object, object]", env).items() if isinstance(env, Mapping) else map(_pair, env)
+    pairs = (
+        cast("Mapping[object, object]", env).items()
+        if isinstance(env, Mapping)
+        else map(_pair, cast("Iterable[object]", env))
+    )
     for name, value in pairs:
         if not isinstance(name, str) or not (value is None or isinstance(value, str)):
             msg = f"env holds names of variables, NAME or NAME=VALUE, or is a mapping of texts; {name!r} is none"

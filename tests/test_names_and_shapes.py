@@ -138,6 +138,15 @@ async def in_place() -> list[Any]:
     return [await step(3) for step in (shapes.count, shapes.count_soon, shapes.count_plainly, shapes.count_bare)]
 
 
+@pytest.mark.parametrize("decorate", [workflow, session])
+def test_what_has_one_result_cannot_yield(decorate: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"yields, and what calls it waits for one result: return it, and `emit"):
+
+        @decorate
+        async def many(state: Known, message: Word) -> AsyncIterator[int]:
+            yield 1
+
+
 def test_an_asynchronous_generator_that_raises_fails_its_step(orchestrator: Orchestrator) -> None:
     with pytest.raises(Exception, match="no more than 1"):
         orchestrator.start(shapes.counting_badly).result(timeout=60)

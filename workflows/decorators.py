@@ -22,7 +22,15 @@ from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import Budget, OnReject, Retry
-from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, author_name, step_options
+from understudy.workflows.step import (
+    DEFAULT_RETRY,
+    DEFAULT_TIMEOUT,
+    Call,
+    Step,
+    author_name,
+    check_coroutine,
+    step_options,
+)
 from understudy.workflows.workflow import Workflow, check_budget
 
 P = ParamSpec("P")
@@ -336,9 +344,7 @@ def workflow(
         workflow_name = author_name(fn, name, "workflow")
         title = f"workflow `{workflow_name}`"
         site = function_site(fn, workflow_name, own_app=True)
-        if not inspect.iscoroutinefunction(fn):
-            msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
-            raise DefinitionError(msg)
+        check_coroutine(fn, title)
         parameters = inspect.signature(fn).parameters.values()
         stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
         variadic = [f"{stars[item.kind]}{item.name}" for item in parameters if item.kind in stars]

@@ -11,7 +11,7 @@ from understudy.actors.sessions import SessionDefinition
 from understudy.actors.site import function_site
 from understudy.messages.errors import DefinitionError, InvalidInput
 from understudy.messages.policy import OnFailure
-from understudy.workflows.step import Call, author_name, present
+from understudy.workflows.step import Call, author_name, check_coroutine, present
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
@@ -122,9 +122,7 @@ def session(
         session_name = author_name(fn, name, "session")
         title = f"session `{session_name}`"
         site = function_site(fn, session_name, own_app=True)
-        if not inspect.iscoroutinefunction(fn):
-            msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
-            raise DefinitionError(msg)
+        check_coroutine(fn, title)
         if "/" in session_name or not session_name:
             msg = f"{title} cannot be called that: a session's name has no '/', which stands before its key"
             raise DefinitionError(msg)

@@ -181,6 +181,20 @@ def present(wrapper: object, fn: Callable[..., Any]) -> None:
     setattr(wrapper, "__wrapped__", fn)  # noqa: B010  inspect's convention, unknown to type checkers
 
 
+def check_coroutine(fn: Callable[..., Any], title: str) -> None:
+    """Refuse as a workflow or a session what is called another way.
+
+    Raises:
+        DefinitionError: It is a plain function, or yields.
+    """
+    if inspect.isasyncgenfunction(fn):
+        msg = f"{title} yields, and what calls it waits for one result: return it, and `emit(...)` what comes before it"
+        raise DefinitionError(msg)
+    if not inspect.iscoroutinefunction(fn):
+        msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
+        raise DefinitionError(msg)
+
+
 def author_name(fn: object, name: str | None, kind: str) -> str:
     """Give what a decorated function is called: the name that was given, or its own.
 

@@ -228,6 +228,25 @@ def test_an_import_that_takes_longer_than_it_may_is_told_with_its_line(slow) -> 
     assert "had not ended after 2.5 s" in slow("run", "slow.py:late", code=2).err
 
 
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (
+            {"loose/flows.py": "from . import prices\n"},
+            "put an empty __init__.py beside it, or call it as the module loose.",
+        ),
+        ({"loose/flows.py": "import nowhere_at_all\n"}, "beside the file, in the working folder "),
+        ({"loose/flows.py": "import sys\nsys.exit('set SHOP_API_KEY first')\n"}, "`--env SHOP_API_KEY`"),
+        ({"loose/flows.py": "import os\nassert os.environ.get('SHOP_API_KEY')\n"}, "`--env SHOP_API_KEY`"),
+        ({"loose/flows.py": "import os\nos.getenv('SHOP_API_KEY').strip()\n"}, "`--env SHOP_API_KEY`"),
+    ],
+)
+def test_an_import_that_fails_says_what_can_be_done(understudy, monkeypatch, files, sentence) -> None:
+    monkeypatch.setenv("SHOP_API_KEY", "shop-key-value")
+    write(understudy.folder, files)
+    assert sentence in understudy("run", "loose/flows.py:any", code=2).err
+
+
 def test_an_import_that_asks_a_person_says_that_there_is_none(understudy) -> None:
     (understudy.folder / "asking.py").write_text("name = input('who? ')\n")
     assert "an app is imported without a terminal" in understudy("run", "asking.py:any", code=2).err
