@@ -23,7 +23,8 @@ AGAIN: Final = 4.0
 """Factor by which the time has grown when those who are waiting are told once more."""
 _MOST_BYTES: Final = 64 * 1024
 _BEGIN: Final = b"Timeout ("
-"""How faulthandler begins."""
+_THREAD: Final = "Thread 0x"
+"""How faulthandler begins, and how it begins each thread."""
 
 Place: TypeAlias = Callable[[str], str]
 """Gives the line of the user's, ``/path/app.py:12``, in what faulthandler wrote; empty where there is none."""
@@ -161,7 +162,8 @@ class Watchdog:
         begin = self._data.rfind(_BEGIN)
         self._data = self._data[max(begin, 0) :]
         self.stack = self._data.decode("utf-8", errors="replace")
-        self.place = self._find(self.stack) or self.place
+        main = self.stack.rpartition(_THREAD)[2]  # the oldest thread, which is told of last
+        self.place = self._find(main) or self._find(self.stack) or self.place
 
     def _tell(self) -> None:
         self._late.cancel()

@@ -110,6 +110,7 @@ class Engine:
         self._apps = apps
         self.slow_imports = apps.slow
         """The imports that take long at this moment."""
+        self.slow_imports.listen(lambda app, slow: logger.warning("{} {}", app, slow.sentence()))
         home.check()
         self.place = _place(journal, home)
         self.closed = False

@@ -192,7 +192,7 @@ def find_app(file: str, hint: str) -> str:
         found = _module_file(file)
         if found is not None:
             return str(found.resolve())
-        if "." in file or is_installed(file):
+        if "." in file or _is_installed(file):
             return file
     if not path.is_file():
         close = difflib.get_close_matches(path.name, [near.name for near in path.parent.glob("*.py")], n=1)
@@ -216,7 +216,7 @@ def _module_file(name: str) -> Path | None:
     return None
 
 
-def is_installed(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     """Say whether a module without dots can be imported, without importing it."""
     from importlib.util import find_spec
 
