@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -32,18 +33,22 @@ class Project(BaseModel):
 def read_project(folder: Path | None = None) -> Project:
     """Read the nearest ``pyproject.toml`` with such a table, from a folder upwards; the defaults where there is none.
 
+    It can set any variable of the app's. So a file above that belongs to a stranger, such as one in ``/tmp``, is none:
+    it has to belong to whoever runs this, to root, or to the owner of the folder.
+
     Args:
         folder: Where to begin; None means the working folder.
 
     Raises:
-        DefinitionError: The table holds what it cannot hold, or a file on the way is no TOML.
+        DefinitionError: The table holds what it cannot hold, or stands in a file that is no TOML.
     """
     try:
         start = Path(os.path.realpath(folder)) if folder is not None else Path.cwd()
+        trusted = {0, os.geteuid(), start.stat().st_uid}
     except FileNotFoundError:  # the working folder is gone
         return Project()
     for place in (start, *start.parents):
-        table = _table(place / FILE)
+        table = _table(place / FILE, trusted)
         if table is not None:
             return _checked(table, place / FILE)
     return Project()
@@ -55,15 +60,20 @@ def given_to_apps(project: Project, given: Given) -> Given:
     return Given(own.names | given.names, {**own.values, **given.values}, given.reserved)
 
 
-def _table(path: Path) -> object:
-    """Give the table of a file; None where there is no such file, or it has none."""
+def _table(path: Path, trusted: Collection[int]) -> object:
+    """Give the table of a file; None where there is no such file of somebody trusted, or it has none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_uid not in trusted:
+                return None
+            text = file.read()
     except (OSError, UnicodeDecodeError):  # nobody's business here who may read it
         return None
     try:
         tool = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError as error:
+        if "understudy" not in text:  # whoever it belongs to will hear of it from others
+            return None
         msg = f"{path} cannot be read: {error}"
         raise DefinitionError(msg) from error
     return tool.get("understudy") if isinstance(tool, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]

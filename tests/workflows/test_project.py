@@ -1,5 +1,6 @@
 """What a project's pyproject.toml says of how its apps are imported."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,24 @@ def test_whoever_makes_an_orchestrator_has_the_last_word(tmp_path: Path) -> None
     given = given_to_apps(read_project(tmp_path), read_given(["MODE=slow", "OTHER"]))
     assert given.names == {"APP_KEY", "MODE", "OTHER"}
     assert given.values == {"MODE": "slow"}
+
+
+def test_a_file_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    write(tmp_path, '[tool.understudy]\nenv = ["LD_PRELOAD=/tmp/theirs.so"]\n')
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    os.chown(tmp_path / "pyproject.toml", 65534, 65534)
+    assert read_project(ours).env == []
+    os.chown(ours, 65534, 65534)
+    assert read_project(ours).env == ["LD_PRELOAD=/tmp/theirs.so"], "it is their folder too"
+
+
+def test_a_broken_file_that_says_nothing_of_us_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, '[tool.understudy]\nenv = ["APP_KEY"]\n')
+    write(tmp_path / "inner", "[project\n")
+    assert read_project(tmp_path / "inner").env == ["APP_KEY"]
 
 
 @pytest.mark.parametrize(
