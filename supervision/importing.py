@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from understudy.supervision.loading import interval
 
-LATE: Final = 2.0
+LATE: Final = 4.0
 """Seconds after its first word was due in which an import is taken to be slow without one: its code may have stopped
 the watchdog."""
 AGAIN: Final = 4.0
@@ -129,6 +129,7 @@ class Watchdog:
         self._hear = hear
         self._since = time.monotonic()
         self._data = b""
+        self._told = False
         self._late = loop.call_later(interval(timeout) + LATE, self._tell)
         loop.add_reader(descriptor, self._read)
 
@@ -153,7 +154,8 @@ class Watchdog:
             data = os.read(self._descriptor, _MOST_BYTES)
             if data:
                 self._take(data)
-                self._tell()
+                if self.place or self._told:  # it may be a part of what is being written
+                    self._tell()
             else:  # the import is over, or its process
                 self._loop.remove_reader(self._descriptor)
 
@@ -167,4 +169,5 @@ class Watchdog:
 
     def _tell(self) -> None:
         self._late.cancel()
+        self._told = True
         self._hear(SlowImport(self._since, self.place))
