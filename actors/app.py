@@ -11,10 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from understudy.actors.advice import advice
 from understudy.actors.definitions import Definition as Prepared
 from understudy.actors.definitions import all_definitions
 from understudy.actors.failure import explain, user_traceback
 from understudy.actors.ordering import put_in_order
+from understudy.actors.site import module_of
 from understudy.actors.terminal import refuse_questions
 from understudy.actors.warmup import warm_up
 from understudy.messages.errors import DefinitionError
@@ -107,14 +109,15 @@ def _importing(app: str) -> Generator[None, None, None]:
     except SystemExit as error:
         msg = (
             f"{app} ended while it was imported (exit code {error.code}): put what it does when run as a script under "
-            f'`if __name__ == "__main__":`\n{user_traceback(error.__traceback__)}'
+            f'`if __name__ == "__main__":`\n{advice(error, app)}{user_traceback(error.__traceback__)}'
         )
         raise DefinitionError(msg) from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  whatever else user code raises while it is imported
         what = "".join(traceback.format_exception_only(error)).strip()
-        msg = f"{app} cannot be imported: {what}\n{user_traceback(error.__traceback__)}".rstrip()
+        place = user_traceback(error.__traceback__)
+        msg = f"{app} cannot be imported: {what}\n{advice(error, app)}{place}".rstrip()
         raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
     finally:
         loading = False
@@ -125,10 +128,16 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         msg = f"{path} does not exist"
         raise DefinitionError(msg)
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # as if it had been started as a script
-    name = path.stem
+    root, name = module_of(path)
+    if path.stem == "__init__" and name != path.stem:
+        name += ".__init__"  # a package is imported as a whole
+    parent = _import_package(root, name)
+    if parent is not None and path.stem == "__init__":
+        return parent
+    if str(path.parent) not in sys.path:
+        # As if it had been started as a script; a package's own files go by their whole names first.
+        sys.path.insert(len(sys.path) if parent else 0, str(path.parent))
+    name = name if parent else path.stem
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(path):
         return known  # a file beside it has imported it already
@@ -141,4 +150,22 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs: annotations are looked up there, and files beside it may import it
     spec.loader.exec_module(module)
+    if parent:
+        setattr(parent, path.stem, module)
     return module
+
+
+def _import_package(root: Path, name: str) -> ModuleType | None:
+    """Import the package that a module belongs to, for its relative imports.
+
+    Gives None where it belongs to none, or where a module that others use has the name of the package.
+    """
+    package, _, _ = name.rpartition(".")
+    top = name.partition(".")[0]
+    known = sys.modules.get(top)
+    ours = known is None or getattr(known, "__file__", None) == str(root / top / "__init__.py")
+    if not package or top in _TAKEN or not ours:
+        return None
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return importlib.import_module(package)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from inspect import Parameter
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeGuard, TypeVar
 
 from pydantic import BaseModel
 
+from understudy.actors.context import program
 from understudy.actors.fingerprint import fingerprint
 from understudy.actors.signature import Signature
 from understudy.actors.site import Site
@@ -47,7 +48,8 @@ class Definition:
         """Register the definition.
 
         Raises:
-            DefinitionError: The module has defined something else under the same reference.
+            DefinitionError: The module has defined something else under the same reference, or a running workflow has
+                made it, whose steps run in processes that could not find it.
         """
         self.kind: Kind = kind
         self.name = name
@@ -56,6 +58,8 @@ class Definition:
         self.ref = site.ref if version == 1 else f"{site.ref}@{version}"
         self.doc = (fn.__doc__ or "").strip().partition("\n")[0]
         self.site = site
+        if site.hidden and program.get() is not None:
+            raise DefinitionError(_unfindable(self.title, site))
         _register(self)
 
     @property
@@ -70,10 +74,8 @@ class Definition:
         Raises:
             DefinitionError: No worker could find it.
         """
-        if self.site.local or self.site.app is None:
-            where = "inside a function" if self.site.local else "at an interactive prompt"
-            msg = f"{self.title} is defined {where}, where no worker can find it: move it to the top level of a file"
-            raise DefinitionError(msg)
+        if self.site.hidden or self.site.app is None:
+            raise DefinitionError(_unfindable(self.title, self.site))
         return self.site.app
 
     @cached_property
@@ -208,15 +210,9 @@ class WorkflowDefinition(Definition):
         if not whole.parameters or whole.parameters[0].name != "state":
             return None
         model = whole.hints.get("state")
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if not is_model(model):
             return None
-        required = [name for name, field in model.model_fields.items() if field.is_required()]
-        if required:
-            msg = (
-                f"the state of {self.title} begins with its defaults, but {model.__name__} has none for "
-                f"{', '.join(f'`{name}`' for name in required)}: give each field a default"
-            )
-            raise DefinitionError(msg)
+        check_defaults(self.title, model)
         return model
 
     @cached_property
@@ -236,7 +232,7 @@ class WorkflowDefinition(Definition):
         """Give the coroutine of a program; see ``call``."""
         return self.call(start.arguments, state)
 
-    def bind(self, *args: Any, **kwargs: Any) -> dict[str, Json]:
+    def bind(self, /, *args: Any, **kwargs: Any) -> dict[str, Json]:
         """Give a call as JSON by parameter name, with defaults filled in.
 
         Raises:
@@ -263,6 +259,26 @@ class WorkflowDefinition(Definition):
         return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)  # type: ignore[no-any-return]
 
 
+def is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    """Say whether an annotation is a pydantic model, and not the name of one."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def check_defaults(title: str, model: type[BaseModel]) -> None:
+    """Refuse a model whose fields are not all there from the start.
+
+    Raises:
+        DefinitionError: It has fields without a default.
+    """
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    if required:
+        msg = (
+            f"the state of {title} begins with its defaults, but {model.__name__} has none for "
+            f"{', '.join(f'`{name}`' for name in required)}: give each field a default"
+        )
+        raise DefinitionError(msg)
+
+
 # ---------------------------------------------------------------- the registry
 
 D = TypeVar("D", bound=Definition)
@@ -281,7 +297,25 @@ def _register(definition: Definition) -> None:
                 f"one name, so workers could not tell them apart: rename one of them"
             )
             raise DefinitionError(msg)
+        if new.execution is not None and old.execution is new.execution and known.title != definition.title:
+            definition.ref = f"{definition.ref}[{definition.name}]"  # one function under several names, as in a loop
+            _register(definition)
+            return
+        if new.execution is not None and old.execution is new.execution and known.fn is not definition.fn:
+            msg = (
+                f"{new.app} defines {definition.title} more than once in line {new.line}, so workers could not tell "
+                f"them apart: give each a name of its own"
+            )
+            raise DefinitionError(msg)
     _definitions[definition.ref] = definition
+
+
+def _unfindable(title: str, site: Site) -> str:
+    where = site.hidden or "at an interactive prompt"
+    return (
+        f"{title} is defined {where}, where no worker can find it: move it to the top level of a file, or call there "
+        "the function that makes it"
+    )
 
 
 def all_definitions() -> tuple[Definition, ...]:
@@ -297,7 +331,13 @@ def lookup(ref: str) -> Definition:
     """
     definition = _definitions.get(ref)
     if definition is None:
-        msg = f"no definition is known as {ref}{suggestion(ref, list(_definitions))}"
+        packaged = [each for known, each in _definitions.items() if known.endswith(f".{ref}")]
+        if len(packaged) == 1:  # recorded before files in packages went by the names of their modules
+            return packaged[0]
+        msg = (
+            f"no definition is known as {ref}{suggestion(ref, list(_definitions))}. Workers know what the import of "
+            "the app makes: at the top level, or in functions that are called there"
+        )
         raise DefinitionError(msg)
     return definition
 
@@ -330,7 +370,7 @@ def _are(count: int) -> str:
 def known_workflow(app: str, name: str, version: int | None = None) -> WorkflowDefinition | None:
     """Give a workflow of an app, the newest where no version is given; None where this process has not imported it."""
     workflows = [item for item in _definitions.values() if isinstance(item, WorkflowDefinition)]
-    found = [item for item in workflows if item.name == name and item.site.app == app]
+    found = [item for item in workflows if item.name == name and app in {item.site.app, item.site.file}]
     fitting = [item for item in found if version in {None, item.version}]
     return max(fitting, key=lambda item: item.version, default=None)
 

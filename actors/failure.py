@@ -21,6 +21,7 @@ from understudy.messages.errors import (
 )
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.policy import class_name
+from understudy.messages.withholding import hint
 
 _ROOTS: Final = {Path(__file__).parent.parent, Path(__file__).resolve().parent.parent}  # a checkout has links to itself
 _FOREIGN: Final = (
@@ -30,6 +31,11 @@ _FOREIGN: Final = (
     *(str(root / "__init__.py") for root in _ROOTS),
 )
 _TEXT_LIMIT: Final = 16 * 1024
+_CAUSES: Final = 5
+"""Exceptions behind an exception that are looked at for a missing variable."""
+_UNREACHABLE: Final = frozenset({"ConnectionError", "ConnectError", "ConnectTimeout", "ProxyError", "gaierror"})
+"""Names of what libraries raise where they cannot reach the network."""
+_PROXIES: Final = "\nHTTP_PROXY HTTPS_PROXY ALL_PROXY"
 _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
 """What the same code would only raise again."""
 
@@ -45,7 +51,7 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
         return Failure(
             outcome=outcome,
             type=_name(cls),
-            message=_message(error),
+            message=_with_hint(error),
             traceback=_ends(user_traceback(_attribute(error, "__traceback__"))),
             classes=tuple(_text(class_name(each)) for each in _mro(cls) if issubclass(each, BaseException)),
             fatal=issubclass(cls, _HOPELESS),
@@ -148,6 +154,36 @@ def mention(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001, S110  see ``describe_exception``
         pass
     return f"{_name(type(error))}: {_message(error)}{place}"
+
+
+def missing_variable(error: BaseException) -> str:
+    """Say how to give a variable that was kept from this process, where an exception is about one; else nothing.
+
+    It is where it names one, or one that it was raised from or while handling does, or the line that raised it. Where
+    the network cannot be reached, the way to a proxy may be what is missing: it may hold a password.
+    """
+    history = _history(error)
+    said = "\n".join(_message(each) for each in history)
+    if any(_name(cls) in _UNREACHABLE for each in history for cls in _mro(type(each))):
+        said += _PROXIES
+    frames = traceback.extract_tb(_attribute(error, "__traceback__"))[-1:]
+    return hint("\n".join([said, *(frame.line or "" for frame in frames)]), os.environ)
+
+
+def _with_hint(error: BaseException) -> str:
+    """Give an exception's text, and how to give the variable that it misses."""
+    message, how = _message(error), missing_variable(error)
+    return f"{message} ({how})" if how else message
+
+
+def _history(error: BaseException) -> list[BaseException]:
+    """Give an exception, and what it comes from, as far as a person would look."""
+    found: list[BaseException] = []
+    looked: BaseException | None = error
+    while looked is not None and len(found) < _CAUSES and all(looked is not each for each in found):
+        found.append(looked)
+        looked = _reason(looked)
+    return found
 
 
 def _user_frames(start: TracebackType | None) -> list[traceback.FrameSummary]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from understudy.actors.definitions import Definition, all_definitions, suggestion
+from understudy.actors.definitions import Definition, all_definitions, check_defaults, is_model, suggestion
 from understudy.actors.site import Site
 from understudy.actors.strict import extra_fields
 from understudy.actors.values import Faults, Form, faults, sentence
@@ -45,20 +45,22 @@ class SessionDefinition(Definition):
         Raises:
             DefinitionError: There is none, two differ, or it has fields without a default.
         """
-        annotated = self.signature.hints.get("state")
+        return self.check_state(self.signature.hints.get("state"))
+
+    def check_state(self, annotated: object) -> type[BaseModel]:
+        """Give the model of the state by the annotation of its parameter; None where that cannot be looked up yet.
+
+        Raises:
+            DefinitionError: There is none, two differ, or it has fields without a default.
+        """
         model = annotated if self._state is None else self._state
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        if not is_model(model):
             msg = f"{self.title} needs a pydantic model for its state: `@session(state=Model)`"
             raise DefinitionError(msg)
         if annotated not in (None, Any, model):
             msg = f"{self.title} has the state {model.__name__}, but its parameter `state` is annotated otherwise"
             raise DefinitionError(msg)
-        if required := [name for name, field in model.model_fields.items() if field.is_required()]:
-            msg = (
-                f"the state of {self.title} begins with its defaults, but {model.__name__} has none for "
-                f"{', '.join(f'`{name}`' for name in required)}: give each field a default"
-            )
-            raise DefinitionError(msg)
+        check_defaults(self.title, model)
         return model
 
     @cached_property

@@ -1,12 +1,21 @@
 """What a user's function takes and gives, in Python and in JSON."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing, suppress
 from difflib import get_close_matches
 from functools import cached_property
 from inspect import Parameter
-from typing import Any, NoReturn, Optional, get_type_hints
+from typing import Any, Final, NoReturn, Optional, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -76,6 +85,8 @@ class Signature:
     def result(self) -> Form:
         """How the result is written as JSON."""
         annotation = self.hints.get("return", Any) if self._result is Parameter.empty else self._result
+        if self._result is Parameter.empty and is_generator(self._fn):
+            annotation = _list_of(annotation)
         return Form(Any if annotation is NoReturn else annotation, f"the result of {self.owner}")
 
     @cached_property
@@ -238,6 +249,27 @@ class Signature:
             msg = f"the arguments do not fit {self.owner}, which takes {places}: {sentence(tuple(found))}"
             raise InvalidInput(msg, tuple(found))
 
+
+def is_generator(fn: Callable[..., Any]) -> bool:
+    """Say whether a function gives its result item by item."""
+    return inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
+
+
+def _list_of(annotation: Any) -> Any:
+    """Give the annotation of the list of what an iterator gives; others stay as they are."""
+    if annotation in _ITERATED or get_origin(annotation) in _ITERATED:
+        return list[(get_args(annotation) or (Any,))[0]]  # type: ignore[misc]  # known at run time alone
+    return annotation
+
+
+async def every_item(generator: AsyncGenerator[Any, Any]) -> list[Any]:
+    """Give all that an asynchronous generator gives; it is closed where that is cut short."""
+    async with aclosing(generator) as items:
+        return [item async for item in items]
+
+
+_ITERATED: Final = (Iterator, Generator, Iterable, AsyncIterator, AsyncGenerator, AsyncIterable)
+"""How authors annotate what such a function gives."""
 
 _Reader = Callable[[str, Form, Any], tuple[Any, Faults]]
 

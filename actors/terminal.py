@@ -58,7 +58,7 @@ def _refuse(what: str) -> NoReturn:
         instead = f"call the step in place: `{name}.fn(...)`"
     msg = (
         f"{what}{f' at {where}' if where else ''} asks a person, and a worker process has no terminal; {instead} in a "
-        "terminal of your own, by `python -c` or in a test, outside of any workflow"
+        "terminal of your own, with python -c or in a test, outside of any workflow"
     )
     raise NoTerminal(msg)
 

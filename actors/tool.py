@@ -21,6 +21,7 @@ from understudy.actors.endings import throw_away
 from understudy.actors.failure import describe_exception
 from understudy.actors.faking import NO_FAKE, FakeFailed, fake_result
 from understudy.actors.output import standard_streams
+from understudy.actors.signature import every_item
 from understudy.actors.surroundings import Surroundings
 from understudy.messages.base import Json
 from understudy.messages.errors import CodecError, NotSerializable
@@ -78,7 +79,12 @@ class FunctionActor(WorkerActor):
             CancelledError: It was aborted.
             BaseException: Whatever it raises.
         """
-        value = copy_context().run(fn, *args, **kwargs)
+        context = copy_context()
+        value = context.run(fn, *args, **kwargs)
+        if inspect.isgenerator(value):
+            value = context.run(list, value)
+        if inspect.isasyncgen(value):
+            value = every_item(value)
         return self._await(token, value) if inspect.iscoroutine(value) else value
 
     def answer(self, message: Answer, refused: Callable[[Failure], Answer]) -> None:

@@ -123,6 +123,12 @@ def show_session(name: str, key: str) -> str:
 
 
 @_advice
+def read_logs(run_id: str) -> str:
+    """Read what the code of a run has printed, from its beginning."""
+    return _command(PROGRAM, "runs", "logs", run_id)
+
+
+@_advice
 def approve(approval: str) -> str:
     """Say yes to what a run asks a person."""
     return _command(PROGRAM, "approvals", "approve", approval)

@@ -54,7 +54,8 @@ def _unbounded(value: Any) -> Any:
 
 def _variable(value: Any) -> Any:
     if isinstance(value, str) and (not value or "=" in value or "\0" in value):
-        msg = f"{value!r} is no name of an environment variable"
+        hint = "; `--env NAME=VALUE` sets one for the whole app" if "=" in value else ""
+        msg = f"{value!r} is no name of an environment variable{hint}"
         raise ValueError(msg)
     return value
 

@@ -60,11 +60,18 @@ class Abort(Frame):
 
 
 class Environment(Frame):
-    """The first message to a worker whose pool, or tool, was given variables by name. Set before its actor starts."""
+    """The first message to a worker whose environment differs from its zygote's. Set before its actor starts.
+
+    Its pool or its tool was given variables by name, or the orchestrator's environment has changed in the meantime.
+    """
 
     type: Literal["environment"] = "environment"
     variables: dict[str, str] = Field(repr=False)
     """Values by name; a byte of a value is the character with its number, as values need not be UTF-8."""
+    removed: tuple[str, ...] = ()
+    """Names that its zygote has and it has not: they were unset since the zygote was started."""
+    secret: bool = True
+    """Whether some were given to this worker alone."""
 
 
 class Stop(Frame):

@@ -20,6 +20,8 @@ StepStatus: TypeAlias = Literal[
 
 ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled"})
 """Statuses that never change again."""
+AT_WORK: frozenset[RunStatus] = frozenset({"pending", "running"})
+"""Statuses of runs that go on as soon as their app is there."""
 ALIVE: tuple[RunStatus, ...] = ("pending", "running", "paused")
 """Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
 

@@ -10,27 +10,31 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
+from understudy.messages.secrecy import looks_secret, url_secrets
+
 MASK: Final = "***"
 LEAST: Final = 8
 """Characters that a value has at least to be taken out: "1" and "true" stand in every other text."""
 _LEAST_LINE: Final = 16
 """Characters that one line of a value of several lines has at least, to be taken out alone: keys have such lines."""
-_SOUNDS_SECRET: Final = re.compile(r"(?:^|_)(?:API)?(?:KEY|TOKEN)S?$|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+PLAIN: Final = frozenset(
+    {"HOME", "HOSTNAME", "LANG", "LOGNAME", "OLDPWD", "PATH", "PWD", "PYTHONPATH", "SHELL", "TERM", "TMPDIR", "TZ"}
+    | {"USER", "VIRTUAL_ENV"}
+)
+"""Variables that are no secrets even where somebody hands them over by name: their values stand in every traceback."""
 
 
 def secret_values(environ: Mapping[str, str], given: Iterable[str] = ()) -> frozenset[str]:
-    """Give the values in an environment that are to be taken out of texts.
+    """Give the values in an environment that are to be taken out of texts, and the passwords of URLs in them.
 
     Args:
         environ: Variables and their values.
-        given: Names of those that were handed over by name. Of the others, those count that sound like secrets.
+        given: Names of those that were handed to some workers alone. Of the others, those count that look like secrets.
     """
-    given = frozenset(given)
-    return frozenset(
-        value
-        for name, value in environ.items()
-        if len(value) >= LEAST and (name in given or _SOUNDS_SECRET.search(name))
-    )
+    given = frozenset(given) - PLAIN
+    secret = [value for name, value in environ.items() if name in given or looks_secret(name, value)]
+    parts = (part for value in secret for part in (value, *url_secrets(value)))
+    return frozenset(part for part in parts if len(part) >= LEAST)
 
 
 class Redactor:

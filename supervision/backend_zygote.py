@@ -5,17 +5,19 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from understudy.messages.errors import DefinitionError
 from understudy.messages.failures import Exit
 from understudy.messages.frames import WorkerSpec
 from understudy.messages.redaction import redactor_of, secret_values
-from understudy.supervision import limits, lineage
+from understudy.supervision import environment, lineage
 from understudy.supervision.control import Boot, Ended, Launch, Launched, LaunchFailed
+from understudy.supervision.environment import NOTHING, Given
 from understudy.supervision.generation import GenerationLock
 from understudy.supervision.household import Household
+from understudy.supervision.importing import Place, SlowImport, nowhere, unheard
 from understudy.supervision.protocol import Entry, WorkerListener
 from understudy.supervision.sources import OutputListener
 from understudy.supervision.worker import Worker
@@ -36,26 +38,30 @@ class ZygoteBackend:
         entry: What the processes run. An empty path means this process's own ``sys.path``.
         loop: The reactor's loop.
         generation: The lock that all processes inherit, held already; None in tests that need none.
-        env: Names of the environment variables that the app may see when it is imported, and every worker with it,
-            besides the harmless ones. What a worker's own limits name reaches that worker alone, after its fork.
+        given: What the app sees of secrets when it is imported, and every worker with it, besides what is inherited.
+            What a worker's own limits name reaches that worker alone, after its fork.
         on_output: Hears what workers write to stdout and stderr.
         start_timeout: Seconds the app may take to be imported.
         launch_timeout: Seconds after which a zygote that does not answer is killed and replaced.
+        place: Finds the user's line in what faulthandler wrote of an import.
+        on_slow: Hears where an import stands that takes long, and None once it is over.
     """
 
     _fresh = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what there is to say of a backend
         self,
         app: str,
         entry: Entry,
         loop: asyncio.AbstractEventLoop,
         *,
         generation: GenerationLock | None = None,
-        env: Iterable[str] = (),
+        given: Given = NOTHING,
         on_output: OutputListener | None = None,
         start_timeout: float = START_TIMEOUT,
         launch_timeout: float = LAUNCH_TIMEOUT,
+        place: Place = nowhere,
+        on_slow: Callable[[SlowImport | None], None] = unheard,
     ) -> None:
         """Nothing runs yet."""
         self.app = app
@@ -71,9 +77,11 @@ class ZygoteBackend:
         )
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
-        self._env = tuple(env)
+        self._given = given
         self._on_output = on_output
         self._launch_timeout = launch_timeout
+        self._place = place
+        self._on_slow = on_slow
         self._household: Household | None = None  # the one that serves; None before the first and after a loss
         self._starting: asyncio.Task[None] | None = None
         self._workers: dict[int, Worker] = {}  # by number, from spawn to exited
@@ -109,10 +117,11 @@ class ZygoteBackend:
             OSError: This process has no descriptors left.
         """
         self._launches += 1
-        shared = limits.allowed_environment(os.environ, self._env)
-        own = {name: os.environ[name] for name in spec.limits.env if name in os.environ and name not in shared}
-        redactor = redactor_of(secret_values({**shared, **own}, spec.limits.env))
-        worker = Worker(self._launches, spec, listener, self._loop, self._on_output, environ=own, redactor=redactor)
+        outside = environment.set_outside(os.environ, self._given)
+        own = {name: outside[name] for name in spec.limits.env if name in outside}
+        environ = environment.inherited(outside, self._given) | own
+        redactor = redactor_of(secret_values(environ, spec.limits.env))
+        worker = Worker(self._launches, spec, listener, self._loop, self._on_output, environ=environ, redactor=redactor)
         worker.on_death = self._saw_death
         self._workers[worker.id] = worker
         if self._household is not None:
@@ -141,9 +150,13 @@ class ZygoteBackend:
         """Start a household; again where it was killed meanwhile, which says nothing about the app."""
         try:
             for attempts_left in reversed(range(START_ATTEMPTS)):
-                household = self._make_household()
+                outside = environment.set_outside(os.environ, self._given)
+                household = self._make_household(environment.inherited(outside, self._given))
+                boot = self._boot.model_copy(
+                    update={"withheld": environment.withheld(outside, self._given), "folder": _working_folder()}
+                )
                 try:
-                    await household.start(self._boot, self._path, self._environ(household), self._lock())
+                    await household.start(boot, self._path, self._environ(household), self._lock())
                 except BaseException as error:
                     again = isinstance(error, DefinitionError) and household.killed and attempts_left
                     await self._dissolve(household, "the app could not be loaded")
@@ -156,19 +169,21 @@ class ZygoteBackend:
         finally:
             self._starting = None
 
-    def _make_household(self) -> Household:
-        shared = limits.allowed_environment(os.environ, self._env)
+    def _make_household(self, shared: dict[str, str]) -> Household:
         token = self._generation.token if self._generation is not None else ""
 
         def lose(why: str) -> None:
             self._lose(household, why)
 
         mark = f"{token}:{secrets.token_hex(8)}"
-        household = Household(self._loop, mark, self._on_packet, lose, redactor_of(secret_values(shared)))
+        redactor = redactor_of(secret_values(shared))
+        household = Household(
+            self._loop, mark, self._on_packet, lose, redactor, shared, place=self._place, on_slow=self._on_slow
+        )
         return household
 
     def _environ(self, household: Household) -> dict[str, str]:
-        environ = limits.allowed_environment(os.environ, self._env)
+        environ = dict(household.shared)
         environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
         environ["PYTHONHASHSEED"] = "0"  # a replay must go through a set of texts in the same order, whoever starts it
         environ[lineage.VARIABLE] = household.lineage
@@ -222,7 +237,7 @@ class ZygoteBackend:
 
     def _launch(self, worker: Worker) -> None:
         assert self._household is not None  # the caller has looked
-        launch = Launch(id=worker.id, spec=worker.spec, furnished=worker.furnish())
+        launch = Launch(id=worker.id, spec=worker.spec, furnished=worker.furnish(self._household.shared))
         self._homes[worker.id] = self._household
         self._expect(worker, "fork a worker")
         self._household.launch(launch, worker.take_descriptors(), worker.close_far_ends)
@@ -274,6 +289,13 @@ class ZygoteBackend:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  sys.path holds texts
+    except FileNotFoundError:  # somebody has removed it
+        return ""
 
 
 def _ignore(_why: str) -> None:

@@ -48,10 +48,10 @@ def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: s
 
 
 def take_environment(connection: int) -> None:
-    """Read the variables that are for this worker alone, its first message, and set them. Blocks until it is there.
+    """Read how this worker's environment differs from the zygote's, its first message, and set it. Blocks until then.
 
-    From now on processes of the same user cannot look into this one: a tool that was not given a key must not find it
-    in the memory of a worker that was.
+    Where variables are for this worker alone, processes of the same user cannot look into it from now on: a tool that
+    was not given a key must not find it in the memory of a worker that was.
 
     Args:
         connection: Descriptor of the worker's socket; it stays open.
@@ -60,6 +60,9 @@ def take_environment(connection: int) -> None:
     length, _ = HEADER.unpack(_read_exactly(connection, HEADER.size))
     message = TO_WORKER.decode(_read_exactly(connection, length)).message
     assert isinstance(message, Environment), f"a worker's environment was announced, and {message.type} came"
+    linux.set_dumpable(not message.secret)
+    for name in message.removed:
+        os.environ.pop(name, None)
     for name, value in message.variables.items():
         os.environ[name] = os.fsdecode(value.encode("latin-1"))
 

@@ -25,6 +25,10 @@ class Boot(Message):
     """True: load nothing, and have each worker execute an interpreter of its own."""
     timeout: float
     """Seconds that the start may take, the interpreter's own included."""
+    folder: str = ""
+    """The working folder of the orchestrator, from which the app can import as with ``python -m``; empty for none."""
+    withheld: tuple[str, ...] = ()
+    """Names of the variables that are set outside and kept from the app; never their values."""
 
 
 class Launch(Message):

@@ -32,6 +32,8 @@ class Fresh(Message):
     """The worker's socket, or where the probe writes why it failed."""
     furnished: bool = False
     """See ``Launch``."""
+    stack: int = -1
+    """Where the probe says where its import stands."""
 
 
 def execute(task: Fresh) -> NoReturn:
@@ -42,13 +44,14 @@ def execute(task: Fresh) -> NoReturn:
     os.execv(line[0], line)  # noqa: S606  our own interpreter
 
 
-def probe(boot: Boot) -> tuple[str, int]:
+def probe(boot: Boot, stack: int) -> tuple[str, int]:
     """Load the app once in an interpreter of its own; give why it failed, or nothing, and ``data_kib`` of it."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            execute(Fresh(boot=boot, descriptor=writing))
+            os.set_inheritable(stack, True)  # noqa: FBT003  the standard library's own flag
+            execute(Fresh(boot=boot, descriptor=writing, stack=stack))
         finally:
             os._exit(1)
     os.close(writing)
@@ -72,7 +75,9 @@ def main() -> NoReturn:
     task = Fresh.model_validate_json(sys.argv[2])
     if task.furnished:
         take_environment(task.descriptor)
-    failure = load_app(task.boot)
+    if task.stack >= 0:
+        os.set_inheritable(task.stack, False)  # noqa: FBT003  the same
+    failure = load_app(task.boot, task.stack)
     if task.spec is not None:
         if not failure:
             reset_signals()

@@ -24,9 +24,9 @@ from understudy.supervision.control import (
     LoadFailed,
     ZygoteEnded,
 )
+from understudy.supervision.importing import Place, SlowImport, Watchdog
+from understudy.supervision.loading import users_stack
 
-DUMP_GRACE: Final = 0.5
-"""Seconds that an import which takes too long gets to write where it stands."""
 QUOTED_CHARACTERS: Final = 4000
 KEEPER_GRACE: Final = 2.0
 """Seconds a keeper gets to kill what is left under it before it is killed itself."""
@@ -42,6 +42,7 @@ class Household:
         killed: True where SIGKILL ended it, which is nobody's code: the kernel, an operator, or a fault test.
         zygote: The zygote's pid once the app is loaded, else 0.
         data_kib: What counts under a worker's memory limit then.
+        shared: The variables of the orchestrator's environment that its workers are forked with.
     """
 
     def __init__(
@@ -51,6 +52,10 @@ class Household:
         on_message: Callable[[Any], None],
         on_lost: Callable[[str], None],
         redactor: Redactor,
+        shared: Mapping[str, str],
+        *,
+        place: Place,
+        on_slow: Callable[[SlowImport | None], None],
     ) -> None:
         """Nothing runs yet.
 
@@ -60,7 +65,14 @@ class Household:
             on_message: Hears every packet about workers.
             on_lost: Hears once, with a sentence, that the zygote or the keeper is gone or must be taken to be.
             redactor: Takes secrets out of what the import of the app says.
+            shared: The variables that the import sees, and every worker that is forked from it.
+            place: Finds the user's line in a stack.
+            on_slow: Hears where an import stands that takes long, and None once it is over.
         """
+        self._place = place
+        self._on_slow = on_slow
+        self._watchdog: Watchdog | None = None
+        self.shared = shared
         self.lineage = lineage
         self.gone = asyncio.Event()
         self.clean = False
@@ -93,10 +105,12 @@ class Household:
         self._control = control
         output, output_far = os.pipe()
         self._output = Capture(self._loop, output, redactor=self._redactor)
+        stack, stack_far = os.pipe()
+        self._watchdog = Watchdog(self._loop, stack, boot.timeout, self._place, self._on_slow)
         self._loop.add_reader(control, self._readable)
         ourselves = os.pidfd_open(os.getpid())
-        passed = [theirs.fileno(), ourselves, *([] if lock is None else [lock])]
-        numbers = [str(theirs.fileno()), str(ourselves), str(-1 if lock is None else lock)]
+        passed = [theirs.fileno(), ourselves, stack_far, *([] if lock is None else [lock])]
+        numbers = [str(number) for number in (theirs.fileno(), ourselves, stack_far, -1 if lock is None else lock)]
 
         def popen() -> subprocess.Popen[bytes]:
             return subprocess.Popen(  # noqa: S603  our own interpreter, our own program
@@ -113,16 +127,18 @@ class Household:
             theirs.close()
             os.close(ourselves)
             os.close(output_far)
+            os.close(stack_far)
 
         self._popen = self._loop.run_in_executor(None, popen)  # it blocks until the new program runs
         self._popen.add_done_callback(close_far_ends)
         self._adopt(await asyncio.shield(self._popen))
         self._post(TO_ZYGOTE.dump_json(boot), [])
         try:
-            answer = await asyncio.wait_for(asyncio.shield(self._loaded), boot.timeout + DUMP_GRACE)
+            answer = await asyncio.wait_for(asyncio.shield(self._loaded), boot.timeout)
         except TimeoutError:
-            late = f"{boot.app} cannot be loaded: its import had not ended after {boot.timeout:g} s"
-            raise DefinitionError(late + self._said()) from None
+            raise DefinitionError(self._late(boot) + self._said()) from None
+        finally:
+            self._watchdog.close()
         if isinstance(answer, LoadFailed):
             raise DefinitionError(self._redactor.text(answer.sentence) + self._said())
         if not isinstance(answer, Loaded):
@@ -169,6 +185,8 @@ class Household:
             except TimeoutError:  # it has lost its keeper, and is stopped itself
                 self._kill_zygote()
                 await self._zygote_gone.wait()
+        if self._watchdog is not None:
+            self._watchdog.close()
         if self._output is not None:
             self._output.drain()
 
@@ -265,6 +283,19 @@ class Household:
             for _, _, sent in self._outbox:
                 sent()
             self._outbox.clear()
+
+    def _late(self, boot: Boot) -> str:
+        """Say that the import has taken too long, where it stood, and how to give it longer."""
+        assert self._watchdog is not None  # start() has made it
+        self._watchdog.catch_up()
+        at = f", and was at {self._watchdog.place}" if self._watchdog.place else ""
+        stood = users_stack(self._watchdog.stack)
+        return (
+            f"{boot.app} cannot be loaded: its import had not ended after {boot.timeout:g} s{at}. What takes longer "
+            "than that is given more time with `--import-timeout SECONDS`, with `import_timeout` under "
+            "`[tool.understudy]` in pyproject.toml or with `Orchestrator(import_timeout=SECONDS)`"
+            + (f"\nIt stood here:\n{self._redactor.text(stood)[:QUOTED_CHARACTERS]}" if stood else "")
+        )
 
     def _said(self) -> str:
         """Quote the last that the import wrote."""

@@ -6,8 +6,9 @@ between them ends, it kills all that is left under it and ends. So a stopped zyg
 orchestrator's death, and a killed zygote cannot set a daemonised grandchild free. The zygote in turn ends everything
 below itself when the keeper dies or the control socket ends, so a killed or a stopped keeper is no gap either.
 
-Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd and the generation
-lock (-1 where there is none). The lineage stands there to be found in ``/proc`` (see ``lineage``).
+Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd, the pipe on which an
+import says where it stands, and the generation lock (-1 where there is none). The lineage stands there to be found in
+``/proc`` (see ``lineage``).
 """
 
 import contextlib
@@ -34,11 +35,12 @@ def command(module: str, lineage: str, arguments: list[str], path: list[str]) ->
 
 def main() -> NoReturn:
     """Fork the zygote, wait for an end, kill what is left."""
-    control, orchestrator, lock = (int(argument) for argument in sys.argv[2:5])
+    control, orchestrator, stack, lock = (int(argument) for argument in sys.argv[2:6])
     linux.shrug_off(signal.SIGINT)
     linux.adopt_orphans()
     linux.set_dumpable(False)
-    os.set_inheritable(control, False)  # noqa: FBT003  the standard library's own flag
+    for descriptor in (control, stack):
+        os.set_inheritable(descriptor, False)  # noqa: FBT003  the standard library's own flag
     keeper = os.getpid()
     ourselves = os.pidfd_open(keeper)
     zygote = os.fork()
@@ -47,7 +49,8 @@ def main() -> NoReturn:
         os.close(orchestrator)
         from understudy.supervision.zygote import serve  # noqa: PLC0415  the keeper stays small
 
-        serve(control, ourselves, lock)
+        serve(control, ourselves, lock, stack)
+    os.close(stack)
     linux.set_name("understudy-keep")
     watched = select.poll()
     watched.register(control, 0)  # packets are the zygote's to read; this is told of the socket's end alone

@@ -5,80 +5,11 @@ import contextlib
 import os
 import resource
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from understudy.messages.policy import Limits
-
-HARMLESS_ENVIRONMENT: Final = frozenset(
-    {
-        "HOME",
-        "LANG",
-        "LANGUAGE",
-        "LC_ADDRESS",
-        "LC_ALL",
-        "LC_COLLATE",
-        "LC_CTYPE",
-        "LC_IDENTIFICATION",
-        "LC_MEASUREMENT",
-        "LC_MESSAGES",
-        "LC_MONETARY",
-        "LC_NAME",
-        "LC_NUMERIC",
-        "LC_PAPER",
-        "LC_TELEPHONE",
-        "LC_TIME",
-        "LD_LIBRARY_PATH",
-        "LOGNAME",
-        "PATH",
-        "PYTHONASYNCIODEBUG",
-        "PYTHONBREAKPOINT",
-        "PYTHONCASEOK",
-        "PYTHONCOERCECLOCALE",
-        "PYTHONDEBUG",
-        "PYTHONDEVMODE",
-        "PYTHONDONTWRITEBYTECODE",
-        "PYTHONEXECUTABLE",
-        "PYTHONFAULTHANDLER",
-        "PYTHONHASHSEED",
-        "PYTHONHOME",
-        "PYTHONINTMAXSTRDIGITS",
-        "PYTHONIOENCODING",
-        "PYTHONMALLOC",
-        "PYTHONMALLOCSTATS",
-        "PYTHONNODEBUGRANGES",
-        "PYTHONNOUSERSITE",
-        "PYTHONOPTIMIZE",
-        "PYTHONPATH",
-        "PYTHONPERFSUPPORT",
-        "PYTHONPLATLIBDIR",
-        "PYTHONPROFILEIMPORTTIME",
-        "PYTHONPYCACHEPREFIX",
-        "PYTHONSAFEPATH",
-        "PYTHONTRACEMALLOC",
-        "PYTHONUNBUFFERED",
-        "PYTHONUSERBASE",
-        "PYTHONUTF8",
-        "PYTHONVERBOSE",
-        "PYTHONWARNDEFAULTENCODING",
-        "PYTHONWARNINGS",
-        "PYTHON_COLORS",
-        "PYTHON_CPU_COUNT",
-        "PYTHON_FROZEN_MODULES",
-        "PYTHON_GIL",
-        "PYTHON_PERF_JIT_SUPPORT",
-        "SHELL",
-        "SSL_CERT_DIR",
-        "SSL_CERT_FILE",
-        "TERM",
-        "TMPDIR",
-        "TZ",
-        "USER",
-        "VIRTUAL_ENV",
-    }
-)
-"""Variables that every worker sees. By their whole names, since anybody may call a secret ``LC_SOMETHING``."""
 
 MIB: Final = 1024 * 1024
 MOST_STACKS: Final = 1024
@@ -90,12 +21,6 @@ _STARTERS: Final = ("_start_new_thread", "_start_joinable_thread")
 
 OOM_SCORE_STEP: Final = 300
 """How much sooner than its orchestrator the kernel kills a worker when memory runs out."""
-
-
-def allowed_environment(source: Mapping[str, str], names: Iterable[str] = ()) -> dict[str, str]:
-    """Give the part of ``source`` that processes under us may see: what is harmless and what ``names`` lists."""
-    wanted = HARMLESS_ENVIRONMENT.union(names)
-    return {name: value for name, value in source.items() if name in wanted}
 
 
 def apply_limits(limits: Limits) -> None:
@@ -116,6 +41,8 @@ def apply_limits(limits: Limits) -> None:
         _limit(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU at the first, which says why, SIGKILL at the second
     if limits.workdir is not None:
         os.chdir(limits.workdir)
+        if "PWD" in os.environ:
+            os.environ["PWD"] = limits.workdir
 
 
 def allow_for_stacks(limits: Limits) -> None:

@@ -18,6 +18,7 @@ from understudy.messages.policy import Limits
 from understudy.messages.records import ActorRecord, WorkerRecord
 from understudy.supervision.annex import Annexes, BackendFactory
 from understudy.supervision.budget import Budget
+from understudy.supervision.importing import SlowImports
 from understudy.supervision.names import Names
 from understudy.supervision.pool import PoolActor
 from understudy.supervision.protocol import Backend, Job, Pool, PoolKey, Submit
@@ -70,6 +71,7 @@ class Tree:
         concurrent_starts: Most workers that begin at once in the whole tree; None means twice the CPUs, at least 4.
         start_timeout: Seconds a worker may take to become ready.
         unit: Gives random numbers, at least 0 and below 1, for backoff.
+        imports: Knows of imports that take long.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Tree:
         concurrent_starts: int | None = None,
         start_timeout: float = START_TIMEOUT,
         unit: Callable[[], float] = random.random,
+        imports: SlowImports | None = None,
     ) -> None:
         """Begin empty: pools come with the first job for them."""
         self._reactor = reactor
@@ -94,6 +97,7 @@ class Tree:
         """In start order."""
         self._houses: dict[tuple[str, str], _House] = {}
         """By app and kind of backend, in start order."""
+        self._imports = imports if imports is not None else SlowImports()
         self._closed = False
         self._hurried = Event()
 
@@ -207,13 +211,15 @@ class Tree:
 
     def _app_record(self, house: _House) -> ActorRecord:
         pools = tuple(pool.record() for pool in house.pools)
+        slow = None if house.loaded else self._imports.get(house.app)
+        detail = f"{house.backend!r}{f', {house.losses} zygotes lost' if house.losses else ''}"
         return ActorRecord(
             id=house.app,
             kind="app",
             status="running" if house.loaded else "loading",
             strategy="one_for_one",
             restarts=sum(pool.restarts for pool in pools),
-            detail=f"{house.backend!r}{f', {house.losses} zygotes lost' if house.losses else ''}",
+            detail=detail if slow is None else slow.sentence(),
             children=pools,
         )
 

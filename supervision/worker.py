@@ -80,7 +80,7 @@ class Worker:
     ) -> None:
         """Make the socket pair and the pipes; ``take_descriptors`` gives their far ends to whoever forks.
 
-        ``environ`` is for this worker alone; ``redactor`` takes secrets out of what it writes.
+        ``environ`` is what it has of variables; ``redactor`` takes secrets out of what it writes.
         """
         self.id = number
         self.spec = spec
@@ -197,12 +197,15 @@ class Worker:
         """Why it is to end, where somebody here has said so."""
         return self._reason
 
-    def furnish(self) -> bool:
-        """Send what its environment has that no other's may have; say whether there is any."""
-        if self._environ:
-            values = {name: os.fsencode(value).decode("latin-1") for name, value in self._environ.items()}
-            self._channel.send(Environment(variables=values))
-        return bool(self._environ)
+    def furnish(self, shared: Mapping[str, str]) -> bool:
+        """Send how its environment differs from the one it is forked with; say whether it does at all."""
+        own = {name: value for name, value in self._environ.items() if shared.get(name) != value}
+        removed = tuple(name for name in shared if name not in self._environ)
+        if own or removed:
+            values = {name: os.fsencode(value).decode("latin-1") for name, value in own.items()}
+            secret = not own.keys().isdisjoint(self.spec.limits.env)
+            self._channel.send(Environment(variables=values, removed=removed, secret=secret))
+        return bool(own or removed)
 
     def take_descriptors(self) -> list[int]:
         """Give the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""

@@ -43,20 +43,22 @@ THREADS_END: Final = 0.5
 """Seconds that threads which were told to end have for it."""
 
 
-def serve(control: int, keeper: int, lock: int) -> NoReturn:
+def serve(control: int, keeper: int, lock: int, stack: int) -> NoReturn:
     """Be the zygote until the control socket ends or the keeper dies. Called in the keeper's child.
 
     Args:
         control: Descriptor of the packet socket to the orchestrator.
         keeper: The keeper's pidfd.
         lock: Descriptor of the generation lock, which workers inherit, or -1.
+        stack: Descriptor of the pipe on which the import says where it stands.
     """
     linux.adopt_orphans()
     linux.set_name("understudy-zyg")
     channel = socket.socket(fileno=control)
     boot = TO_ZYGOTE.validate_json(channel.recv(MAX_PACKET_BYTES))
     zygote = Zygote(channel, keeper, lock, boot)
-    failure, size = fresh.probe(boot) if boot.fresh else (zygote.load(), linux.data_kib())
+    failure, size = fresh.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())
+    os.close(stack)
     if failure:
         zygote.say(LoadFailed(sentence=failure[-MAX_TEXT:]))
         os._exit(0)
@@ -91,10 +93,10 @@ class Zygote:
         self._poll.register(keeper, select.POLLIN)
         self._keep = {lock} if lock >= 0 else set[int]()
 
-    def load(self) -> str:
+    def load(self, stack: int) -> str:
         """Import and warm up the app; give why that failed, or nothing."""
         before = _open_descriptors()
-        failure = load_app(self._boot)
+        failure = load_app(self._boot, stack)
         if failure:
             return failure
         self._main = resolve(self._boot.main)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from understudy.workflows.project import read_project
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:^<!-- (\w+): (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -79,6 +81,13 @@ def test_tests_pass_where_pytest_has_the_plugin(name, tmp_path):
     options = ["-W", "error", "--strict-markers", "-p", "no:cacheprovider", "-p", "understudy.testing.plugin"]
     done = run("-m", "pytest", *options, name, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_table_of_a_project_is_read_as_it_stands(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(block("excerpt", "pyproject.toml"), encoding="utf-8")
+    project = read_project(tmp_path)
+    assert project.env == ["OPENAI_API_KEY", "LOG_LEVEL=debug"]
+    assert project.import_timeout == 120.0
 
 
 def normal(line: str) -> str:

@@ -2,19 +2,40 @@
 
 import asyncio
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from understudy.actors import faking
-from understudy.actors.models import DEFAULT_VARIABLE
-from understudy.actors.models.script import VARIABLE as SCRIPTS
+from understudy.actors.place import dumped_place
 from understudy.messages.policy import WorkerKind
+from understudy.messages.times import seconds
 from understudy.supervision.backend_spawn import SpawnBackend
+from understudy.supervision.backend_zygote import START_TIMEOUT as IMPORT_TIMEOUT
 from understudy.supervision.backend_zygote import ZygoteBackend
+from understudy.supervision.environment import Given, read_given
 from understudy.supervision.generation import GenerationLock
+from understudy.supervision.importing import SlowImports
 from understudy.supervision.protocol import Backend, Entry, Pool
 from understudy.supervision.sources import OutputListener
+from understudy.workflows.project import given_to_apps, read_project
+
+
+@dataclass(frozen=True, slots=True)
+class Apps:
+    """How apps are imported.
+
+    Attributes:
+        given: What they are given of the environment by name.
+        timeout: Seconds that an import may take.
+        slow: Where it is noted which imports take long.
+    """
+
+    given: Given
+    timeout: float
+    slow: SlowImports = field(default_factory=SlowImports)
 
 
 def make_backend(
@@ -22,7 +43,7 @@ def make_backend(
     pool: Pool,
     loop: asyncio.AbstractEventLoop,
     generation: GenerationLock,
-    env: Collection[str] = (),
+    apps: Apps,
     on_output: OutputListener | None = None,
 ) -> Backend:
     """Make the backend of an app; nothing runs yet. All its processes inherit the lock.
@@ -32,7 +53,7 @@ def make_backend(
         pool: How the first pool of it is kept.
         loop: The reactor's loop.
         generation: The lock.
-        env: Names of the variables that every process of the app may see; see ``common_env``.
+        apps: How apps are imported.
         on_output: Hears what its workers write.
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
@@ -43,16 +64,41 @@ def make_backend(
         argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
     )
     kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
-    names = (DEFAULT_VARIABLE, SCRIPTS, faking.VARIABLE, *env)
-    return kind(app, entry, loop, generation=generation, env=names, on_output=on_output)
+    return kind(
+        app,
+        entry,
+        loop,
+        generation=generation,
+        given=apps.given,
+        on_output=on_output,
+        start_timeout=apps.timeout,
+        place=dumped_place,
+        on_slow=partial(apps.slow.note, app),
+    )
 
 
-def common_env(pools: Mapping[str, Pool]) -> frozenset[str]:
-    """Give the names of the variables that every pool may see, by what each of them was given.
+def read_apps(
+    env: Iterable[str] | Mapping[str, str], timeout: float | timedelta | None, pools: Mapping[str, Pool]
+) -> Apps:
+    """Give how apps are imported by what an orchestrator was told and what the project's ``pyproject.toml`` says.
 
-    The app is imported once for all pools, so only these are there while it is. A pool that is not mentioned has none.
+    A variable that some pools were given is kept from the others. One that all four kinds of pools were given is there
+    during the import too, which happens once for all of them.
+
+    Raises:
+        DefinitionError: The project's table is wrong.
+        TypeError: ``env`` or ``timeout`` is of another type than it has to be.
+        ValueError: ``env`` names no variables, or ``timeout`` is no time above 0.
     """
-    if not pools.keys() >= set(get_args(WorkerKind)):
-        return frozenset()
-    given = [set(pool.env) for pool in pools.values()]
-    return frozenset(name for name in given[0] if all(name in names for names in given))
+    limit = None if timeout is None else seconds(timeout, "import_timeout")
+    if limit == 0:
+        msg = f"import_timeout is a time above 0 s, not {timeout!r}"
+        raise ValueError(msg)
+    project = read_project()
+    given = given_to_apps(project, read_given(env))
+    for_all = frozenset[str]()
+    named = [frozenset(pool.env) for pool in pools.values()]
+    if pools.keys() >= set(get_args(WorkerKind)):
+        for_all = named[0].intersection(*named[1:])
+    reserved = frozenset[str]().union(*named) - for_all
+    return Apps(Given(given.names | for_all, given.values, reserved), limit or project.import_timeout or IMPORT_TIMEOUT)

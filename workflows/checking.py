@@ -24,7 +24,7 @@ from understudy.supervision.generation import GenerationLock
 from understudy.supervision.protocol import Job, Pool, PoolKey
 from understudy.supervision.reactor import Reactor
 from understudy.supervision.tree import Tree
-from understudy.workflows.backends import make_backend
+from understudy.workflows.backends import Apps, make_backend, read_apps
 from understudy.workflows.inputs import Input, NoWorkers, ProgramLost, ProgramTurn
 from understudy.workflows.link import ProgramLink
 from understudy.workflows.reads import Reads
@@ -53,8 +53,9 @@ class Checker:
     Use it as a context.
     """
 
-    def __init__(self) -> None:
-        """Start what is needed to load apps; nothing is loaded yet."""
+    def __init__(self, apps: Apps | None = None) -> None:
+        """Start what is needed to load apps, each as ``apps`` says; nothing is loaded yet."""
+        apps = apps if apps is not None else read_apps((), None, {})
         with ExitStack() as parts:
             folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="understudy-check-")))
             generation = GenerationLock(folder / "workers.lock")
@@ -65,7 +66,7 @@ class Checker:
             parts.callback(reactor.stop)
             pools = {"program": Pool(size=1)}
             tree = self._tree = Tree(
-                reactor, lambda app, _key, pool: make_backend(app, pool, reactor.loop, generation), pools=pools
+                reactor, lambda app, _key, pool: make_backend(app, pool, reactor.loop, generation, apps), pools=pools
             )
             parts.callback(lambda: reactor.submit(tree.close(0.0)).result(CLOSE_TIMEOUT))
             self._parts = parts.pop_all()
@@ -92,7 +93,7 @@ class Checker:
                 with.
         """
         rows = _unfinished(reads.journal)
-        wanted = [row for row in rows if app is None or row.app == app or Path(row.app).name == Path(app).name]
+        wanted = [row for row in rows if app is None or row.app == app or _file_name(row.app) == _file_name(app)]
         return self._reactor.submit(self._check_all(reads, wanted, app)).result()
 
     async def _check_all(self, reads: Reads, rows: Iterable[RunRow], app: str | None) -> list[CheckRecord]:
@@ -137,6 +138,12 @@ class Checker:
         happened = await heard
         link.end()
         return _record(state, happened)
+
+
+def _file_name(app: str) -> str:
+    """Give what the file of an app is called, which may go by its module's name."""
+    path = Path(app)
+    return path.name if path.is_absolute() else f"{app.rpartition('.')[2]}.py"
 
 
 def _unfinished(journal: Journal) -> list[RunRow]:

@@ -2,13 +2,19 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 
-from understudy.actors.definitions import ModelDefinition, StepDefinition, WorkflowDefinition
+from understudy.actors.definitions import (
+    ModelDefinition,
+    StepDefinition,
+    WorkflowDefinition,
+    check_defaults,
+    is_model,
+)
 from understudy.actors.models import Model, check_model
 from understudy.actors.site import caller_site, function_site
 from understudy.messages import times
@@ -16,7 +22,15 @@ from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import Budget, OnEvaluatorError, OnReject, Retry
-from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, author_name, step_options
+from understudy.workflows.step import (
+    DEFAULT_RETRY,
+    DEFAULT_TIMEOUT,
+    Call,
+    Step,
+    author_name,
+    check_coroutine,
+    step_options,
+)
 from understudy.workflows.workflow import Workflow, check_budget
 
 P = ParamSpec("P")
@@ -36,6 +50,8 @@ class ToolDecorator(Protocol):
 
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, AsyncIterator[R] | Iterator[R]], /) -> Step[P, list[R]]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
 
@@ -68,6 +84,8 @@ class WorkflowDecorator(Protocol):
 
 @overload
 def tool(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+@overload
+def tool(fn: Callable[P, AsyncIterator[R] | Iterator[R]], /) -> Step[P, list[R]]: ...
 @overload
 def tool(fn: Callable[P, R], /) -> Step[P, R]: ...
 @overload
@@ -104,7 +122,7 @@ def tool(  # noqa: PLR0913  the contract's options
     """Make a function a step that runs in a tool process.
 
     Args:
-        fn: The function, plain or ``async``.
+        fn: The function, plain or ``async``. What yields, of either kind, gives the list of all it yields.
         name: What the step is called; the function's name by default.
         timeout: Seconds one attempt may take before its process is killed; None for no limit.
         retry: How often and when it is tried again after it raised, overran or died.
@@ -136,10 +154,11 @@ def tool(  # noqa: PLR0913  the contract's options
             "on_evaluator_error": on_evaluator_error,
         }
         if memory_mb is not None or env:
-            names = env if isinstance(env, str) else tuple(env)  # a text is one name, not a name for each letter
+            # A text is one name, not a name for each letter, and a mapping has values, which have no place in a file.
+            names = env if isinstance(env, (str, Mapping)) else tuple(env)
             options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": names}}
         checked = step_options(f"tool `{step_name}`", options, accept)
-        return Step(StepDefinition("tool", step_name, fn, function_site(fn), checked), accept)
+        return Step(StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked), accept)
 
     return decorate if fn is None else decorate(fn)
 
@@ -179,7 +198,7 @@ def evaluator(
         step_name = author_name(fn, name, "evaluator")
         title = f"evaluator `{step_name}`"
         checked = step_options(title, {"timeout": timeout, "retry": retry})
-        definition = StepDefinition("evaluator", step_name, fn, function_site(fn), checked, result=Score)
+        definition = StepDefinition("evaluator", step_name, fn, function_site(fn, step_name), checked, result=Score)
         if len(definition.signature.parameters) not in {1, 2}:
             msg = f"{title} takes the result, and maybe the arguments that led to it: one parameter or two"
             raise DefinitionError(msg)
@@ -293,7 +312,7 @@ class LLM(Step[[str], T], Generic[T]):
         definition = ModelDefinition(
             name,
             ask,
-            caller_site(f"LLM.{name}", 1),
+            caller_site(f"LLM.{name}"),
             step_options(title, options, accept),
             output=output,
             instructions=instructions,
@@ -343,10 +362,8 @@ def workflow(
     def decorate(fn: Callable[..., Any]) -> Workflow[..., Any]:
         workflow_name = author_name(fn, name, "workflow")
         title = f"workflow `{workflow_name}`"
-        site = function_site(fn)
-        if not inspect.iscoroutinefunction(fn):
-            msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
-            raise DefinitionError(msg)
+        site = function_site(fn, workflow_name, own_app=True)
+        check_coroutine(fn, title)
         parameters = inspect.signature(fn).parameters.values()
         stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
         variadic = [f"{stars[item.kind]}{item.name}" for item in parameters if item.kind in stars]
@@ -356,8 +373,9 @@ def workflow(
         _check_version(version, title)
         definition = WorkflowDefinition("workflow", workflow_name, fn, site, version)
         definition.budget = check_budget(title, budget)
-        if isinstance(fn.__annotations__.get("state"), type):
-            _ = definition.state_model  # refuses it here where that is possible already
+        state = fn.__annotations__.get("state")
+        if next(iter(inspect.signature(fn).parameters), None) == "state" and is_model(state):
+            check_defaults(title, state)  # here already where that is possible; other annotations may come later
         return Workflow(definition)
 
     return decorate if fn is None else decorate(fn)

@@ -29,15 +29,17 @@ from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import ENDED
 from understudy.metrics import log
 from understudy.supervision import linux
+from understudy.supervision.backend_zygote import START_TIMEOUT as IMPORT_TIMEOUT
 from understudy.supervision.concealment import conceal, reveal
 from understudy.supervision.connections import report_exhaustion
 from understudy.supervision.descriptors import raise_limit, restore_limit
 from understudy.supervision.generation import GenerationLock
 from understudy.supervision.protocol import Backend, Pool, PoolKey
 from understudy.supervision.reactor import Reactor
+from understudy.supervision.slot import START_TIMEOUT
 from understudy.supervision.tree import Tree
 from understudy.supervision.worker_events import OF_POOLS, WorkerEvent
-from understudy.workflows.backends import common_env, make_backend
+from understudy.workflows.backends import Apps, make_backend
 from understudy.workflows.clerk import Clerk
 from understudy.workflows.clock import Clock
 from understudy.workflows.door import Door
@@ -91,6 +93,7 @@ class Engine:
         durability: See ``Orchestrator``.
         clock: Whose time the runs go by.
         viewer: Sees what workers write, as they do; None for nobody.
+        apps: How apps are imported.
 
     Raises:
         HomeInUse: Another orchestrator that is alive owns the journal or the home.
@@ -107,8 +110,13 @@ class Engine:
         durability: Durability,
         clock: Clock,
         viewer: Viewer | None,
+        apps: Apps,
     ) -> None:
         """Start every part, or none."""
+        self._apps = apps
+        self.slow_imports = apps.slow
+        """The imports that take long at this moment."""
+        self.slow_imports.listen(lambda app, slow: logger.warning("{} {}", app, slow.sentence()))
         home.check()
         self.place = _place(journal, home)
         self.home = home if journal is None or self.place == MEMORY else Home(home.path, self.place)
@@ -142,7 +150,6 @@ class Engine:
         viewer: Viewer | None,
     ) -> None:
         self._tune_interpreter()
-        self._env = common_env(pools)
         conceal()
         self._closers.append(reveal)
         self.home.create()
@@ -165,7 +172,14 @@ class Engine:
         report_exhaustion(self.reactor.loop, "commands from other processes")
         self.reactor.start()
         self._closers.append(self.reactor.stop)
-        self._tree = Tree(self.reactor, partial(self._backend, generation), pools=pools, on_event=self._hear)
+        self._tree = Tree(
+            self.reactor,
+            partial(self._backend, generation),
+            pools=pools,
+            on_event=self._hear,
+            start_timeout=self._start_timeout(),
+            imports=self.slow_imports,
+        )
         self._closers.append(self._end_processes)
         self.runs = Runs()
         self._stranded = Stranded(self.runs, self.reactor.loop.call_later)
@@ -281,8 +295,12 @@ class Engine:
         if event.kind in OF_POOLS and not self.closed:
             self._stranded.hear(event)
 
+    def _start_timeout(self) -> float:
+        """Give the seconds that a worker may take to become ready; with ``spawn`` it imports the app first."""
+        return START_TIMEOUT + max(0.0, self._apps.timeout - IMPORT_TIMEOUT)
+
     def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
-        return make_backend(app, pool, self.reactor.loop, generation, self._env, self._output)
+        return make_backend(app, pool, self.reactor.loop, generation, self._apps, self._output)
 
     def _started(self, run_id: str) -> RunStarted | None:
         """Give how a run was started, None where there is none. A thread of the reactor's executor."""

@@ -53,7 +53,7 @@ from understudy.workflows.ids import id_fault
 from understudy.workflows.looks import Looks
 from understudy.workflows.scheduling import Scheduling
 from understudy.workflows.session import Handler, check_handler, key_fault
-from understudy.workflows.workflow import Workflow, check_workflow
+from understudy.workflows.workflow import Workflow, check_workflow, refuse_twofold
 
 R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
@@ -103,14 +103,15 @@ class Helm(Scheduling, ABC):
 
     # ------------------------------------------------------------ runs
 
-    def start(self, workflow: Workflow[..., R], *args: Any, id: str | None = None, **kwargs: Any) -> Run[R]:  # noqa: A002
+    def start(self, workflow: Workflow[..., R], /, *args: Any, id: str | None = None, **kwargs: Any) -> Run[R]:  # noqa: A002
         """Start a run, or find the one that ``id`` started before; returns once it is on the disk.
 
         Args:
             workflow: What to run.
             args: Its arguments.
             id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow
-                and arguments gives the same run. None makes a new one.
+                and arguments gives the same run. None makes a new one. A parameter of the workflow's that is called
+                ``id`` as well is given by position.
             kwargs: Its keyword arguments.
 
         Raises:
@@ -118,15 +119,19 @@ class Helm(Scheduling, ABC):
             IdConflict: The id belongs to a run of another workflow or with other arguments.
             DefinitionError: The workflow is not defined where a worker could find it.
             OrchestratorClosed: The orchestrator has stopped.
-            TypeError: It is no workflow.
+            TypeError: It is no workflow, or ``id`` may be the workflow's own as well as the run's.
             ValueError: The id could not be one.
         """
         check_workflow(workflow)
+        refuse_twofold("start", workflow, args, {"id": id})
+        return self._start_bound(workflow, workflow.bind(*args, **kwargs), id)
+
+    def _start_bound(self, workflow: Workflow[..., R], arguments: dict[str, Json], id: str | None) -> Run[R]:  # noqa: A002
         command = StartRun(
             run_id=run_id(id, workflow.name),
             app=workflow.definition.app,
             workflow=workflow.name,
-            arguments=workflow.bind(*args, **kwargs),
+            arguments=arguments,
             version=workflow.definition.version,
             fingerprint=workflow.definition.fingerprint,
             budget=workflow.budget,

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from loguru import logger
 
+from understudy.messages.advice import read_logs
 from understudy.messages.records import LogLine
 from understudy.metrics.sentences import printable
 from understudy.workflows.portion import Batch
@@ -190,7 +191,7 @@ class Live:
                     self._changed.notify_all()
             if skipped.lines:
                 ids = [run_id for run_id in skipped.runs if run_id]
-                where = f"; `understudy runs logs {ids[0]}` has what is kept of them" if ids else ""
+                where = f"; {read_logs(ids[0])} has what is kept of them" if ids else ""
                 text = f"[{skipped.lines:,} lines were not shown here, since they came too fast{where}]"
                 origin, batch = waiting[-1]
                 self._show(origin, Batch(batch.stream, batch.at, [text.encode()], skipped.lines))

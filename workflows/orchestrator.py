@@ -4,7 +4,8 @@ import asyncio
 import difflib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Self, get_args
 
@@ -18,6 +19,7 @@ from understudy.messages.json_text import shown
 from understudy.messages.policy import SessionPolicy, WorkerKind
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
+from understudy.workflows.backends import read_apps
 from understudy.workflows.clock import Clock, WallClock
 from understudy.workflows.engine import GRACE, Durability, Engine
 from understudy.workflows.helm import Helm
@@ -51,13 +53,21 @@ class Orchestrator(Helm):
             line after the step that it comes from; a logger of ``logging`` takes stdout as INFO and stderr as WARNING;
             a function is called with each ``LogLine``, on a thread of its own; False is for nobody. Lines are skipped
             and counted where they come faster than they are taken. ``Run.logs`` has them in any case.
+        env: Variables that look like secrets and are passed on all the same, to the import of the app and to all its
+            workers: ``NAME``, or ``NAME=VALUE`` for another value than the one in this process; a mapping gives values
+            as well. Those that ``[tool.understudy]`` in ``pyproject.toml`` names are passed on besides. Everything that
+            does not look like a secret is inherited as it is when a worker starts.
+        import_timeout: Seconds that an app may take to be imported; None means what ``pyproject.toml`` says, or 60.
 
     Raises:
+        DefinitionError: The project's ``pyproject.toml`` cannot be read.
+        TypeError: An option is of another type than it has to be.
+        ValueError: An option has a value that it cannot have.
         HomeInUse: Another orchestrator that is alive owns the journal or the home.
         JournalError: The journal cannot be opened; see its subclasses.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the contract's options
         self,
         journal: str | os.PathLike[str] | None = None,
         *,
@@ -67,6 +77,8 @@ class Orchestrator(Helm):
         recover: bool = True,
         clock: Clock | None = None,
         output: OutputOption = True,
+        env: Iterable[str] | Mapping[str, str] = (),
+        import_timeout: float | timedelta | None = None,
     ) -> None:
         """Start everything. Blocks until the journal is open and what an earlier life left behind is gone."""
         if apps.loading:
@@ -75,6 +87,7 @@ class Orchestrator(Helm):
         viewer = viewer_of(output)
         if journal is None and home is None:
             journal = os.environ.get(JOURNAL_VARIABLE) or None
+        imports = read_apps(env, import_timeout, pools or {})
         self._engine = Engine(
             journal,
             Home(home),
@@ -83,6 +96,7 @@ class Orchestrator(Helm):
             durability=durability,
             clock=clock if clock is not None else WallClock(),
             viewer=viewer,
+            apps=imports,
         )
         if recover:
             self._engine.recover()
@@ -185,6 +199,15 @@ class Orchestrator(Helm):
         """
         self.check_alive()
         return self._engine.leave(run_ids)
+
+    def on_slow_import(self, listener: Callable[[str, str], None]) -> None:
+        """Have ``listener`` called when the import of an app takes more than two seconds, and now and then after that.
+
+        Args:
+            listener: Is given the app, and a sentence: since when, and at which line it is. It is called on a thread of
+                the orchestrator's and must not block.
+        """
+        self._engine.slow_imports.listen(lambda app, slow: listener(app, slow.sentence()))
 
     def peek(self, run_id: str) -> Peek | None:
         """Give a copy of what is in memory of a run, None where nothing is. For tests.

@@ -22,6 +22,7 @@ from understudy.messages.events import ApprovalAsked, RunCompleted
 from understudy.messages.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
 from understudy.messages.records import (
     ALIVE,
+    AT_WORK,
     ApprovalRecord,
     DeadLetterRecord,
     DecisionRecord,
@@ -67,6 +68,11 @@ def _log(sentence: str) -> None:
     logger.error("{}", sentence)
 
 
+def _unknown(_app: str) -> str | None:
+    """Know of nothing but the journal."""
+    return None
+
+
 class Reads:
     """Answers questions about runs from their journal. Any thread.
 
@@ -82,6 +88,7 @@ class Reads:
         flush: Callable[[], None] | None = None,
         home: Home | None = None,
         anywhere: bool = False,
+        waits: Callable[[str], str | None] = _unknown,
     ) -> None:
         """Read from ``journal``, which stays its owner's to close.
 
@@ -92,8 +99,10 @@ class Reads:
             flush: Waits until what workers have written is there. Given where they are this process's.
             home: Where commands lead that are advised; None where nobody gets to read any.
             anywhere: Whether records may be read in other folders than this process's.
+            waits: Says what runs of an app wait for that no journal knows of, such as its import.
         """
         self.journal = journal
+        self._waits = waits
         self._complain = complain
         self._output = output
         self._flush = flush
@@ -152,6 +161,8 @@ class Reads:
     def _record(self, row: RunRow) -> RunRecord:
         """Give a line of the index as people read it, wherever they do."""
         record = run_record(row)
+        if record.status in AT_WORK and record.reason is None and (waits := self._waits(record.app)) is not None:
+            return record.model_copy(update={"reason": waits})
         return record if record.reason is None else record.model_copy(update={"reason": self._reason(record.reason)})
 
     def _session(self, row: RunRow) -> SessionRecord:

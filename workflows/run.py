@@ -6,7 +6,7 @@ from understudy.actors.context import program
 from understudy.workflows.workflow import Workflow, check_workflow
 
 
-def run(workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
+def run(workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Run a workflow to its end.
 
     Inside a workflow this gives an awaitable: a child run, the same as calling ``workflow`` there. Anywhere else it
@@ -15,7 +15,8 @@ def run(workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
     Args:
         workflow: What to run.
         args: Its arguments.
-        kwargs: Its keyword arguments.
+        kwargs: Its keyword arguments. Outside of workflows ``id`` is the identity of the run where the workflow has no
+            parameter of that name.
 
     Raises:
         RunFailed: The run failed.
@@ -29,5 +30,8 @@ def run(workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
         return workflow(*args, **kwargs)
     from understudy.workflows.orchestrator import Orchestrator  # noqa: PLC0415  programs never need it
 
+    names = {parameter.name for parameter in workflow.definition.signature.parameters}
+    run_id = kwargs.pop("id", None) if "id" not in names else None
+    arguments = workflow.bind(*args, **kwargs)
     with Orchestrator() as orchestrator:
-        return orchestrator.start(workflow, *args, **kwargs).result()
+        return orchestrator._start_bound(workflow, arguments, run_id).result()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  its `id` is another

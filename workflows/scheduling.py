@@ -16,7 +16,7 @@ from understudy.messages.schedules import Overlap, Plan, ScheduleRecord
 from understudy.workflows.handle import Run
 from understudy.workflows.schedule_handle import Schedule, check_schedule
 from understudy.workflows.schedule_reads import schedule_name
-from understudy.workflows.workflow import Workflow, check_workflow
+from understudy.workflows.workflow import Workflow, check_workflow, refuse_twofold
 
 R = TypeVar("R")
 
@@ -40,6 +40,7 @@ class Scheduling(ABC):
         self,
         name: str,
         workflow: Workflow[..., R],
+        /,
         *args: Any,
         cron: str | None = None,
         every: float | None = None,
@@ -65,16 +66,21 @@ class Scheduling(ABC):
                 ``"allow"`` it, or ``"cancel"`` the earlier one and start it after that one's end.
             catch_up: Seconds for which a moment that was missed, because no orchestrator was there or the schedule was
                 paused, is still made up for. Those longer ago are skipped.
-            kwargs: Keyword arguments of the workflow.
+            kwargs: Keyword arguments of the workflow. Its parameters that are called like one of these options are
+                given by position.
 
         Raises:
             InvalidInput: The arguments do not fit the workflow, or the times are none; every fault is named.
             DefinitionError: The workflow is not defined where a worker could find it.
             OrchestratorClosed: The orchestrator has stopped.
-            TypeError: It is no workflow.
+            TypeError: It is no workflow, or an option may be meant for a parameter of the workflow's of that name.
             ValueError: The name could not be one.
         """
         check_workflow(workflow)
+        options = {"cron": cron, "every": every, "timezone": timezone, "overlap": overlap, "catch_up": catch_up}
+        usual = {"timezone": "UTC", "overlap": "skip", "catch_up": 60.0}
+        given = {option: value for option, value in options.items() if value != usual.get(option)}
+        refuse_twofold("schedule", workflow, args, given)
         plan = _plan(
             app=workflow.definition.app,
             workflow=workflow.name,

@@ -11,7 +11,7 @@ from understudy.actors.sessions import SessionDefinition
 from understudy.actors.site import function_site
 from understudy.messages.errors import DefinitionError, InvalidInput
 from understudy.messages.policy import Budget, OnFailure, SessionPolicy
-from understudy.workflows.step import Call, author_name, present
+from understudy.workflows.step import Call, author_name, check_coroutine, present
 from understudy.workflows.workflow import check_budget
 
 S = TypeVar("S", bound=BaseModel)
@@ -129,10 +129,8 @@ def session(
     def decorate(fn: Callable[..., Any]) -> Handler[Any, Any, Any]:
         session_name = author_name(fn, name, "session")
         title = f"session `{session_name}`"
-        site = function_site(fn)
-        if not inspect.iscoroutinefunction(fn):
-            msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
-            raise DefinitionError(msg)
+        site = function_site(fn, session_name, own_app=True)
+        check_coroutine(fn, title)
         if "/" in session_name or not session_name:
             msg = f"{title} cannot be called that: a session's name has no '/', which stands before its key"
             raise DefinitionError(msg)
@@ -151,8 +149,10 @@ def session(
             raise DefinitionError(msg)
         policy = SessionPolicy(on_failure=on_failure, budget=limits)
         definition = SessionDefinition(session_name, fn, site, state, policy)
-        if state is not None or isinstance(fn.__annotations__.get("state"), type):
-            _ = definition.state_model  # refuses it here where that is possible already
+        annotated = fn.__annotations__.get("state")
+        known = annotated if isinstance(annotated, type) else None
+        if state is not None or known is not None:
+            definition.check_state(known)  # here already where that is possible; other annotations may come later
         return Handler(definition)
 
     return decorate if fn is None else decorate(fn)

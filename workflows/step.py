@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from understudy.actors import faking
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.definitions import Definition, StepDefinition
+from understudy.actors.signature import every_item
 from understudy.actors.values import as_score, faults
 from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError
@@ -74,7 +75,7 @@ class Step(Generic[P, R]):
         """Seconds one attempt may take; None for no limit."""
         return self._options.timeout
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Call the step; nothing runs before the coroutine is awaited or made a task.
 
         Raises:
@@ -127,9 +128,19 @@ class Step(Generic[P, R]):
 
     async def _run_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         fn = faking.in_place.get(self.definition.ref, self.definition.fn)
-        in_place = fn if inspect.iscoroutinefunction(fn) else partial(asyncio.to_thread, fn)
-        result = await in_place(*args, **kwargs)
+        if inspect.isasyncgenfunction(fn):
+            return cast("R", await every_item(fn(*args, **kwargs)))
+        if inspect.iscoroutinefunction(fn):
+            result = await fn(*args, **kwargs)
+        else:
+            result = await asyncio.to_thread(_call, fn, args, kwargs)
         return cast("R", as_score(result) if self.definition.kind == "evaluator" else result)
+
+
+def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a plain function; a generator gives the list of its items, as it does in a tool process."""
+    result = fn(*args, **kwargs)
+    return list(result) if inspect.isgenerator(result) else result
 
 
 def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = ()) -> StepOptions:
@@ -169,6 +180,20 @@ def present(wrapper: object, fn: Callable[..., Any]) -> None:
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(wrapper, attribute, getattr(fn, attribute, None))
     setattr(wrapper, "__wrapped__", fn)  # noqa: B010  inspect's convention, unknown to type checkers
+
+
+def check_coroutine(fn: Callable[..., Any], title: str) -> None:
+    """Refuse as a workflow or a session what is called another way.
+
+    Raises:
+        DefinitionError: It is a plain function, or yields.
+    """
+    if inspect.isasyncgenfunction(fn):
+        msg = f"{title} yields, and what calls it waits for one result: return it, and `emit(...)` what comes before it"
+        raise DefinitionError(msg)
+    if not inspect.iscoroutinefunction(fn):
+        msg = f"{title} is not a coroutine function: write `async def {fn.__name__}`"
+        raise DefinitionError(msg)
 
 
 def author_name(fn: object, name: str | None, kind: str) -> str:

@@ -1,6 +1,6 @@
 """Workflows: coroutine functions whose awaits are journaled."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
@@ -36,7 +36,7 @@ class Workflow(Generic[P, R]):
         """The plain function, its state parameter included."""
         return self.definition.fn
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Call the workflow; nothing runs before the coroutine is awaited or made a task.
 
         Raises:
@@ -65,7 +65,7 @@ class Workflow(Generic[P, R]):
         """Say what it is in a few words."""
         return f"<{self.definition.title} of {self.definition.site.module}>"
 
-    def bind(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Json]:
+    def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Json]:
         """Give a call's arguments as JSON by parameter name, with defaults filled in.
 
         Raises:
@@ -124,6 +124,31 @@ def check_budget(title: str, budget: object) -> Budget | None:
         return budget
     msg = f"the budget of {title} is a Budget, such as Budget(usd=0.5), not {budget!r:.200}"
     raise DefinitionError(msg)
+
+
+def refuse_twofold(
+    method: str, workflow: "Workflow[..., Any]", args: tuple[Any, ...], given: Mapping[str, object]
+) -> None:
+    """Refuse options of ours that may have been meant for parameters of the workflow's of the same name.
+
+    Args:
+        method: What was called, for the error.
+        workflow: The workflow.
+        args: What its parameters were given by position: those cannot have been meant.
+        given: Options by name; None where one was not given.
+
+    Raises:
+        TypeError: One of them could be either.
+    """
+    open_ = [parameter.name for parameter in workflow.definition.signature.parameters[len(args) :]]
+    for name, value in given.items():
+        if value is not None and name in open_:
+            title = workflow.definition.title
+            msg = (
+                f"`{name}` is an option of {method}() and a parameter of {title}, and {name}={value!r:.100} could be "
+                f"either. Give the one of {title} by position and that of {method}() by name, or rename the parameter"
+            )
+            raise TypeError(msg)
 
 
 def check_workflow(given: object) -> None:

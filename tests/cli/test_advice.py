@@ -99,6 +99,18 @@ async def tidy() -> str:
         await note("tidied")
         await wait_for("gate")
     return "never"
+
+
+@tool
+def flood() -> None:
+    for number in range(400_000):
+        print("line", number, "of a flood")
+    note.fn("flooded")
+
+
+@workflow
+async def floods() -> None:
+    await flood()
 """
 SCRIPT = (
     APP
@@ -259,6 +271,15 @@ def start_a_run(reader: Reader) -> None:
 
 
 @situation
+def read_logs(reader: Reader) -> None:
+    """Lines that nobody takes are not all shown, and those that are kept can be read."""
+    flooded = reader.start("understudy run app.py:floods --id x")
+    eventually(lambda: reader.lines() == ["flooded"], 60, what="the end of the flood")
+    told = flooded.communicate(timeout=60)[1]
+    assert "line 0 of" in reader.type(advised(told, "understudy runs logs"))
+
+
+@situation
 def go_on(reader: Reader) -> None:
     """A script's run is parked in a journal of its own; nothing of it may be repeated anywhere else."""
     told = reader.script("limited", "x")
@@ -403,7 +424,7 @@ def reject(reader: Reader) -> None:
 def list_approvals(reader: Reader) -> None:
     reader.type("understudy run app.py:release --id x --timeout 3", code=6)
     told = reader.type("understudy approvals approve nothing", code=3)
-    assert "x:approve#1" in reader.type(advised(told, "understudy approvals list"))
+    assert "x~~approve~.1" in reader.type(advised(told, "understudy approvals list"))
 
 
 @situation
@@ -549,12 +570,13 @@ def test_no_message_holds_a_command_that_is_not_made_where_all_are() -> None:
 VERB = re.compile(r"understudy(?: [a-z][a-z-]*){1,2}")
 MENTIONS = {
     "understudy VERB": "understudy version",
-    "understudy approvals approve|edit|reject ID": "understudy approvals reject x:approve#1",
+    "understudy approvals approve|edit|reject ID": "understudy approvals reject x~~approve~.1",
     "understudy run examples/brief.py:brief -i path=REPORT.txt": "understudy run examples/brief.py:brief -i path=REPORT.txt",
     "understudy run examples/crashing.py:squares -i count=4 --id squares-4": None,
     "understudy run examples/crashing.py:squares -i count=8": None,
     'understudy run examples/hanging.py:check -i \'texts=["aaaa", "aaab"]\'': None,
     "understudy runs diff A B": "understudy runs diff x y",
+    "understudy runs logs ID": "understudy runs logs x",
     "understudy runs events RUN_ID": "understudy runs events x",
     "understudy runs events squares-4 -o json": None,
     "understudy runs show squares-4": None,
@@ -599,7 +621,7 @@ def test_every_command_in_documents_and_docstrings_is_run(reader: Reader) -> Non
     reader.type("understudy run app.py:release --id x --detach")
     reader.type("understudy run app.py:one --id y")
     reader.type("understudy run app.py:fetched --id bad", code=1)
-    eventually(lambda: "x:approve#1" in reader.type("understudy approvals list"), 20)
+    eventually(lambda: "x~~approve~.1" in reader.type("understudy approvals list"), 20)
     typed = {line or command: command for command, line in MENTIONS.items()}
     order = sorted(typed, key=lambda line: ("runs show" in line or "events" in line or "sessions show" in line, line))
     for line in order:

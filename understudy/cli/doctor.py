@@ -67,6 +67,22 @@ def _examine(home: "Home") -> Iterator[Finding]:
     yield _cores()
     yield _worker()
     yield _keys()
+    yield _environment()
+
+
+def _environment() -> Finding:
+    """Say which variables are kept from workers, by name alone."""
+    from understudy.messages.errors import DefinitionError
+    from understudy.supervision.environment import NOTHING, set_outside, withheld
+    from understudy.workflows.project import given_to_apps, read_project
+
+    try:
+        given = given_to_apps(read_project(), NOTHING)
+    except DefinitionError as error:
+        return Finding("environment", "bad", str(error), "mend the table: no orchestrator starts like this")
+    kept = withheld(set_outside(os.environ, given), given)
+    found = f"workers inherit all but {', '.join(kept)}" if kept else "workers inherit all of it"
+    return Finding("environment", "ok", found, "give by name what they need: --env NAME" if kept else "")
 
 
 def _python() -> Finding:

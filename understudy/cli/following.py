@@ -12,7 +12,7 @@ import click
 
 from understudy.cli.exits import INTERRUPTED, TIMEOUT, WAITING
 from understudy.cli.show import emit, look, note, say
-from understudy.cli.verbs import Settings
+from understudy.cli.verbs import NOTHING_SAID, Imports, Settings
 from understudy.messages.advice import approve, go_on, reject
 from understudy.messages.errors import (
     HomeInUse,
@@ -61,6 +61,7 @@ class Order:
         exists: Whether the run was there when it was asked for.
         named: Whether a workflow was named, which the run then has to be one of.
         quiet: Not to show what code in workers prints.
+        imports: How its app is imported, where this process is the orchestrator.
     """
 
     run_id: str
@@ -71,6 +72,7 @@ class Order:
     exists: bool
     named: bool
     quiet: bool = False
+    imports: Imports = NOTHING_SAID
 
     @classmethod
     def of(
@@ -83,6 +85,7 @@ class Order:
         timeout: float | None,
         *,
         quiet: bool = False,
+        imports: Imports = NOTHING_SAID,
     ) -> "Order":
         """Put together what was typed and what is on record.
 
@@ -103,7 +106,9 @@ class Order:
                     f"another id, or go on with that run: {go_on(first.run_id)}"
                 )
                 raise IdConflict(msg)
-            return cls(first.run_id, *place, given, timeout, exists=True, named=app is not None, quiet=quiet)
+            return cls(
+                first.run_id, *place, given, timeout, exists=True, named=app is not None, quiet=quiet, imports=imports
+            )
         if app is None or workflow is None:
             msg = (
                 f"there is no run {run_id!r} in the journal {home.journal}, and nothing was started; --journal names "
@@ -114,7 +119,7 @@ class Order:
             made = make_id(run_id, workflow)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--id") from error
-        return cls(made, app, workflow, inputs or {}, timeout, exists=False, named=True, quiet=quiet)
+        return cls(made, app, workflow, inputs or {}, timeout, exists=False, named=True, quiet=quiet, imports=imports)
 
 
 def _started(home: "Home", run_id: str) -> "RunStarted | None":
@@ -150,8 +155,17 @@ def carry_out(settings: Settings, order: Order) -> int:
     Raises:
         UnderstudyError: The run could not be started or did not complete.
     """
-    code = settle(settings, lambda: _submit(settings.home, order), lambda: host(settings, order))
-    return _follow(settings.home, order) if code is None else code
+    from understudy.workflows import door
+
+    home = settings.home
+    try:
+        code = settle(settings, lambda: _submit(home, order), lambda: host(settings, order))
+        return _follow(home, order) if code is None else code
+    except KeyboardInterrupt:
+        if _started(home, order.run_id) is None or not door.is_open(home):
+            raise
+        note(f"run {order.run_id} goes on in {_where(home)}; come back to it with {go_on(order.run_id)}")
+        return INTERRUPTED
 
 
 def detached(settings: Settings, order: Order) -> tuple[str, str]:
@@ -212,7 +226,12 @@ def _is_anothers(home: "Home") -> bool:
     return not home.is_meant() and door.is_open(Home(home.path))
 
 
-def open_orchestrator(settings: Settings, output: "OutputOption" = True) -> "Orchestrator":  # noqa: FBT002  as Orchestrator has it
+def open_orchestrator(
+    settings: Settings,
+    *,
+    output: "OutputOption" = True,
+    imports: Imports = NOTHING_SAID,
+) -> "Orchestrator":
     """Be the orchestrator of the journal that is meant, on the home that is meant.
 
     A journal that was named without a home gets another home where its last one is in use by another journal's.
@@ -224,8 +243,8 @@ def open_orchestrator(settings: Settings, output: "OutputOption" = True) -> "Orc
 
     home = settings.home
     if home.is_named and settings.directory is None and _is_anothers(home):
-        return Orchestrator(home.journal, output=output)
-    return Orchestrator(home.journal, home=home.path, output=output)
+        return Orchestrator(home.journal, output=output, **imports.options)
+    return Orchestrator(home.journal, home=home.path, output=output, **imports.options)
 
 
 # ---------------------------------------------------------------- the orchestrator is another process
@@ -242,6 +261,8 @@ def _submit(home: "Home", order: Order) -> None:
     from understudy.workflows.door import ask
     from understudy.workflows.handle import check
 
+    if order.imports != NOTHING_SAID:
+        note(f"--env and --import-timeout are left out: the app is imported by {_where(home)}, as that was told to")
     if order.named:
         start = StartRun(run_id=order.run_id, app=order.app, workflow=order.workflow, arguments=dict(order.arguments))
         check(ask(home, start))
@@ -264,9 +285,6 @@ def _follow(home: "Home", order: Order) -> int:
             result = run.result(order.timeout)
     except TimeoutError:
         return _not_in_time(order, home, f"goes on in {_where(home)}")
-    except KeyboardInterrupt:
-        note(f"run {order.run_id} goes on in {_where(home)}; come back to it with {go_on(order.run_id)}")
-        return INTERRUPTED
     emit(result)
     return 0
 
@@ -380,9 +398,11 @@ def host(settings: Settings, order: Order, started: Callable[[list[str]], None] 
         UnderstudyError: The run could not be started.
     """
     from understudy.cli.logs import log_to_home
+    from understudy.cli.progress import tell_of_slow_imports
 
-    with open_orchestrator(settings, not order.quiet) as orchestrator:
-        log_to_home(orchestrator.home)
+    with open_orchestrator(settings, output=not order.quiet, imports=order.imports) as orchestrator:
+        log_to_home(orchestrator.home, secrets=order.imports.secrets())
+        tell_of_slow_imports(orchestrator)
         run = _begin(orchestrator, order)
         if started is not None:
             started([run.id])

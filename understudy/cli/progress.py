@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from understudy.cli.show import STATUS_STYLE, between, console, say, seconds
+from understudy.cli.show import STATUS_STYLE, between, console, note, say, seconds
 from understudy.messages import events
 from understudy.metrics.sentences import describe, printable
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from understudy.journal.protocol import Stored
     from understudy.messages.records import StepRecord
+    from understudy.workflows.orchestrator import Orchestrator
     from understudy.workflows.state import RunState
 
 QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged, events.ValueEmitted)
@@ -134,6 +135,11 @@ def follow(run: Followed) -> Generator[None]:
         started.start()
         yield
         started.join(5.0)
+
+
+def tell_of_slow_imports(orchestrator: "Orchestrator") -> None:
+    """Say on stderr when an app takes long to be imported, and where it stands: until then nothing else happens."""
+    orchestrator.on_slow_import(lambda app, what: note(f"{app} {what}"))
 
 
 def _follow(run: Followed, progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place

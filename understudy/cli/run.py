@@ -3,13 +3,14 @@
 import difflib
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
 from understudy.cli.show import emit, note, say
-from understudy.cli.verbs import Settings, common, pass_settings, quiet
+from understudy.cli.verbs import Imports, Settings, common, imports, pass_settings, quiet
 
 
 @click.command()
@@ -27,9 +28,10 @@ from understudy.cli.verbs import Settings, common, pass_settings, quiet
     help="Seconds to wait; then exit 124, or 6 where it waits for a person. The run is kept.",
 )
 @quiet
+@imports
 @common
 @pass_settings
-def run(
+def run(  # noqa: PLR0913, PLR0917  the verb's options
     settings: Settings,
     target: str | None,
     pairs: tuple[str, ...],
@@ -38,6 +40,7 @@ def run(
     timeout: float | None,
     detach: bool,  # noqa: FBT001  click hands flags over by name
     quiet: bool,  # noqa: FBT001  the same
+    imports: Imports,
 ) -> int:
     """Start the workflow NAME of FILE.py and follow it; its result is printed as JSON.
 
@@ -62,7 +65,7 @@ def run(
         msg = "inputs are for what is started: name FILE.py:NAME too, or leave them out"
         raise click.UsageError(msg)
     app, workflow = (None, None) if target is None else parse_target(target)
-    order = Order.of(settings.home, app, workflow, inputs, run_id, timeout, quiet=quiet)
+    order = Order.of(settings.home, app, workflow, inputs, run_id, timeout, quiet=quiet, imports=imports)
     if not detach:
         return carry_out(settings, order)
     durable, where = detached(settings, order)
@@ -86,15 +89,22 @@ def parse_target(target: str) -> tuple[str, str]:
 def find_app(file: str, hint: str) -> str:
     """Give the app that was typed. A path is made absolute, since workers do not share our folder.
 
-    ``package.module`` is taken too, for apps that are installed.
+    ``package.module`` is taken too: the path of its file where that is found from the working folder, so that an app is
+    the same one however it is called, and else as it is, for apps that are installed.
 
     Args:
         file: What was typed.
         hint: The argument's name, for the error.
     """
     path = Path(file)
-    if "." in file and path.suffix != ".py" and all(part.isidentifier() for part in file.split(".")):
-        return file
+    if path.is_dir() and (path / "__init__.py").is_file():
+        path = path / "__init__.py"
+    if path.suffix != ".py" and not path.is_file() and all(part.isidentifier() for part in file.split(".")):
+        found = _module_file(file)
+        if found is not None:
+            return str(found.resolve())
+        if "." in file or _is_installed(file):
+            return file
     if not path.is_file():
         close = difflib.get_close_matches(path.name, [near.name for near in path.parent.glob("*.py")], n=1)
         near = f"; did you mean {str(path.with_name(close[0]))!r}?" if close else f" in {Path.cwd()}"
@@ -104,6 +114,26 @@ def find_app(file: str, hint: str) -> str:
         msg = f"{file!r} is no Python file; its name has to end in .py"
         raise click.BadParameter(msg, param_hint=hint)
     return str(path.resolve())
+
+
+def _module_file(name: str) -> Path | None:
+    """Give the file of a module of the working folder that goes by just this name, None where there is none."""
+    from understudy.actors.site import module_of
+
+    place = Path.cwd().joinpath(*name.split("."))
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file() and module_of(file) == (Path.cwd(), name):
+            return file
+    return None
+
+
+def _is_installed(name: str) -> bool:
+    """Say whether a module without dots can be imported, without importing it."""
+    from importlib.util import find_spec
+
+    with suppress(ValueError, ImportError):
+        return find_spec(name) is not None
+    return False
 
 
 def parse_inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any] | None:

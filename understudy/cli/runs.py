@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from understudy.messages.records import RunRecord
     from understudy.workflows.reads import Reads
 
+TREE_TIMEOUT = 2.0
+"""Seconds that an orchestrator has to say what it does, beside what its journal says."""
 POLL = 0.1
 """Seconds between two looks at the journal of an orchestrator in another process."""
 
@@ -52,8 +54,9 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
     except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
         note(str(error))
     note_more(found)
+    shown = _with_waits(settings, found)
     if settings.json:
-        emit(found)
+        emit(shown)
         return
     rows = [
         (
@@ -64,7 +67,7 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
             seconds(between(run.started_at, run.ended_at)),
             run.reason,
         )
-        for run in found
+        for run in shown
     ]
     table(("run", "workflow", "status", "age", "duration", "reason"), rows)
     _say_unhosted(settings, found)
@@ -102,6 +105,7 @@ def show(settings: Settings, run_id: str) -> None:
     with look(settings.home) as reads:
         run, state = reads.run(run_id), reads.fold(run_id)
         asked, decided = reads.approvals(run_id), reads.decisions(run_id)
+    (run,) = _with_waits(settings, [run])
     steps, waits = step_records(state), waits_for(state, time.time())
     if settings.json:
         emit(
@@ -118,6 +122,29 @@ def show(settings: Settings, run_id: str) -> None:
         )
     else:
         show_run(run, state, steps, waits, asked, decided)
+
+
+def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]":
+    """Add to runs that go on what no journal knows: that they wait for their app, which takes long to be imported."""
+    from understudy.messages.commands import ShowTree, Tree
+    from understudy.messages.errors import UnderstudyError
+    from understudy.messages.records import AT_WORK
+    from understudy.workflows.door import ask
+
+    if not any(run.status in AT_WORK and run.reason is None for run in runs):
+        return runs
+    try:
+        reply = ask(settings.home, ShowTree(), TREE_TIMEOUT)
+    except UnderstudyError:  # nothing is imported where nothing runs, and who does not answer must not keep us
+        return runs
+    apps = reply.root.children if isinstance(reply, Tree) else ()
+    waits = {app.id: app.detail for app in apps if app.detail.startswith("waits ")}
+    return [
+        run.model_copy(update={"reason": waits[run.app]})
+        if run.status in AT_WORK and run.reason is None and run.app in waits
+        else run
+        for run in runs
+    ]
 
 
 @runs.command()

@@ -8,7 +8,7 @@ import click
 
 from understudy.cli.run import find_app
 from understudy.cli.show import emit, note, say
-from understudy.cli.verbs import Settings, common, pass_settings, quiet
+from understudy.cli.verbs import Imports, Settings, common, imports, pass_settings, quiet
 
 if TYPE_CHECKING:
     from understudy.dashboard.server import Server
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     help="Let pages of this origin call from a browser, such as https://app.example; may be repeated.",
 )
 @quiet
+@imports
 @common
 @pass_settings
 def serve(
@@ -36,6 +37,7 @@ def serve(
     host: str,
     port: int,
     origins: tuple[str, ...],
+    imports: Imports,
     quiet: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
@@ -65,6 +67,7 @@ def serve(
             raise click.BadParameter(str(error), param_hint="--allow-origin") from error
     from understudy.cli.following import open_orchestrator
     from understudy.cli.logs import log_to_home
+    from understudy.cli.progress import tell_of_slow_imports
     from understudy.cli.telling import told
     from understudy.messages.commands import ShowApp
     from understudy.workflows.handle import check
@@ -78,11 +81,15 @@ def serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with told(), open_orchestrator(settings, output=False if quiet else Printer(runs=True)) as orchestrator:
+    with (
+        told(),
+        open_orchestrator(settings, output=False if quiet else Printer(runs=True), imports=imports) as orchestrator,
+    ):
+        tell_of_slow_imports(orchestrator)
         for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
             check(orchestrator.send(ShowApp(app=app)))
         with Server(orchestrator, apps, host=host, port=port, allow_origins=origins) as server:
-            log_to_home(orchestrator.home, secrets=[server.token.value])
+            log_to_home(orchestrator.home, secrets=[server.token.value, *imports.secrets()])
             _say(settings, orchestrator.home, server)
             _wait(orchestrator, ends)
         note(

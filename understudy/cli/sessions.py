@@ -233,7 +233,9 @@ def _send(settings: Settings, command: "TellSession") -> "Reply":
         return check(door.ask(settings.home, command, None if patience is None else patience + door.ASK_TIMEOUT))
     from understudy.cli.following import open_orchestrator
     from understudy.cli.logs import log_to_home
+    from understudy.cli.progress import tell_of_slow_imports
 
     with open_orchestrator(settings) as orchestrator:
         log_to_home(orchestrator.home)
+        tell_of_slow_imports(orchestrator)
         return check(orchestrator.send(command))

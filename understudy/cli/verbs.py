@@ -2,8 +2,10 @@
 
 import difflib
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import click
@@ -122,6 +124,70 @@ def common(function: F) -> F:
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Do not show what code in workers prints.")
 """For verbs that host an orchestrator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """What the command line says of how apps are imported.
+
+    Attributes:
+        env: Variables that are given to them: ``NAME`` or ``NAME=VALUE``.
+        timeout: Seconds that an import may take; None where nothing is said.
+    """
+
+    env: tuple[str, ...]
+    timeout: float | None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of an ``Orchestrator`` that these are."""
+        return {"env": self.env, "import_timeout": self.timeout}
+
+    def secrets(self) -> list[str]:
+        """Give the values that stand on the command line and are no business of a log."""
+        from understudy.messages.redaction import secret_values
+
+        return list(secret_values({name: value for name, _, value in (item.partition("=") for item in self.env)}))
+
+
+NOTHING_SAID = Imports((), None)
+
+
+def imports(function: F) -> F:
+    """Add the options about the import of apps; the function is given ``Imports`` as ``imports``."""
+    env = click.option(
+        "--env",
+        metavar="NAME[=VALUE]",
+        multiple=True,
+        callback=_variables,
+        help="Pass on a variable that looks like a secret, or set one. May be repeated. All others are inherited.",
+    )
+    timeout = click.option(
+        "--import-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="S",
+        help="Seconds that an app may take to be imported. Default: 60.",
+    )
+
+    @wraps(function)
+    def with_imports(*args: Any, env: tuple[str, ...], import_timeout: float | None, **kwargs: Any) -> Any:
+        return function(*args, imports=Imports(env, import_timeout), **kwargs)
+
+    return cast("F", env(timeout(with_imports)))
+
+
+def _variables(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    from understudy.cli.show import note
+    from understudy.supervision.environment import read_given
+
+    try:
+        read_given(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    for name in given:
+        if "=" not in name and name not in os.environ:
+            note(f"--env {name}: there is no such variable here, so there is none to pass on")
+    return given
 
 
 def budget_of(limits: Sequence[str]) -> "Budget | None":
