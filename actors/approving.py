@@ -1,19 +1,18 @@
 """Questions to people, as workflow code asks them."""
 
 import asyncio
-from datetime import timedelta
 from typing import Any, Final
 
 from understudy.actors.context import program
 from understudy.actors.values import Form
 from understudy.messages.approvals import Approval
 from understudy.messages.json_text import plain
-from understudy.messages.times import limit
+from understudy.messages.times import Seconds, limit
 
 _ARGS: Final = Form(Any, "what is asked about", returns=False)
 
 
-async def approve(action: str, args: object = None, timeout: float | timedelta | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
+async def approve(action: str, args: object = None, timeout: Seconds | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
     """Ask a person, and wait for what they decide.
 
     The question stands in ``understudy approvals list`` and ``Orchestrator.approvals`` until it is answered. Nothing is

@@ -17,12 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = '''
 import asyncio
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel
 
 from understudy import (
     LLM,
+    Budget,
     Client,
     Fatal,
     MockModel,
@@ -109,7 +111,17 @@ async def research(topic: str) -> Brief:
     assert_type(await plain("c"), str)
     assert_type(await listing("d"), list[int])
     await sleep(1.5)
+    await sleep(timedelta(minutes=1))
     return second
+
+
+patient = Retry(attempts=5, initial=timedelta(seconds=1), max_delay=timedelta(hours=1), within=timedelta(days=1))
+day = Budget(wall=timedelta(days=1), usd=1)
+quick = tool(timeout=timedelta(seconds=5), retry=patient)(len)
+pool = Pool(size=2, within=timedelta(minutes=1), idle_after=60)
+Retry(initial="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Budget(wal=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Pool(sizes=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 @workflow(name="stateful one")
@@ -147,6 +159,8 @@ def main() -> None:
     with Orchestrator("runs.db", pools={"tool": Pool(size=2, memory_mb=64)}) as orchestrator:
         run = orchestrator.start(research, "otters", id="brief-otters")
         assert_type(run.result(timeout=60), Brief)
+        assert_type(run.result(timeout=timedelta(minutes=1)), Brief)
+        assert_type(run.record.started_at, datetime)
         assert_type(orchestrator.start(stateful, "otters", n=3).result(), Literal["done"])
     with Client("http://127.0.0.1:7878", token="secret") as client:
         assert_type(client.start(research, "otters").result(), Brief)

@@ -1,7 +1,7 @@
 """The handle on a session that those who talk to it hold."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -12,7 +12,7 @@ from understudy.messages.errors import TurnFailed
 from understudy.messages.json_text import shown
 from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
-from understudy.messages.times import limit
+from understudy.messages.times import Seconds, limit
 from understudy.workflows.handle import check
 from understudy.workflows.looks import Looks
 
@@ -40,7 +40,7 @@ class SessionHost(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Turn(Generic[M, R]):
-    """One message to a session, and what came of it. Times are ISO 8601 in UTC."""
+    """One message to a session, and what came of it. Times are in UTC."""
 
     number: int
     message: M
@@ -50,8 +50,8 @@ class Turn(Generic[M, R]):
     """``"waiting"``, ``"running"``, ``"answered"`` or ``"failed"``."""
     error: str | None
     key: str | None
-    received_at: str
-    ended_at: str | None
+    received_at: datetime
+    ended_at: datetime | None
     steps: tuple[StepRecord, ...]
 
 
@@ -73,7 +73,7 @@ class Session(Generic[S, M, R]):
         """Say which one it is."""
         return f"<Session {self.id}>"
 
-    def ask(self, message: M, timeout: float | timedelta | None = None, key: str | None = None) -> R:
+    def ask(self, message: M, timeout: Seconds | None = None, key: str | None = None) -> R:
         """Send a message and wait for the reply.
 
         Args:

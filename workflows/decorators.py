@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import Budget, OnEvaluatorError, OnReject, Retry
+from understudy.messages.times import Seconds
 from understudy.workflows.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, author_name, step_options
 from understudy.workflows.workflow import Workflow, check_budget
 
@@ -74,7 +74,7 @@ def tool(fn: Callable[P, R], /) -> Step[P, R]: ...
 def tool(
     *,
     name: str | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: Seconds | None = DEFAULT_TIMEOUT,
     retry: Retry = DEFAULT_RETRY,
     crash_attempts: int = 3,
     once: bool = False,
@@ -90,7 +90,7 @@ def tool(  # noqa: PLR0913  the contract's options
     /,
     *,
     name: str | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: Seconds | None = DEFAULT_TIMEOUT,
     retry: Retry = DEFAULT_RETRY,
     crash_attempts: int = 3,
     once: bool = False,
@@ -150,14 +150,14 @@ def evaluator(fn: Callable[P, Coroutine[Any, Any, Judgement]], /) -> Step[P, Sco
 def evaluator(fn: Callable[P, Judgement], /) -> Step[P, Score]: ...
 @overload
 def evaluator(
-    *, name: str | None = None, timeout: float | None = DEFAULT_TIMEOUT, retry: Retry = DEFAULT_RETRY
+    *, name: str | None = None, timeout: Seconds | None = DEFAULT_TIMEOUT, retry: Retry = DEFAULT_RETRY
 ) -> EvaluatorDecorator: ...
 def evaluator(
     fn: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: Seconds | None = DEFAULT_TIMEOUT,
     retry: Retry = DEFAULT_RETRY,
 ) -> Any:
     """Make a function a judge of results that runs in an evaluator process.
@@ -203,7 +203,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     @overload
@@ -219,7 +219,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     @overload
@@ -235,7 +235,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     def __init__(  # noqa: PLR0913  the contract's options
@@ -250,7 +250,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] | None = None,
     ) -> None:
         """Make the step; like a decorated function it belongs at the top level of a file.
@@ -363,7 +363,7 @@ def workflow(
     return decorate if fn is None else decorate(fn)
 
 
-async def sleep(seconds: float | timedelta) -> None:
+async def sleep(seconds: Seconds) -> None:
     """Wait. Inside a workflow the wait is durable: it survives every process and holds none while it lasts.
 
     Args:

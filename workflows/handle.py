@@ -41,7 +41,7 @@ from understudy.messages.errors import (
 from understudy.messages.json_text import shown
 from understudy.messages.policy import Budget
 from understudy.messages.records import RunStatus, StepRecord, StreamItem
-from understudy.messages.times import limit
+from understudy.messages.times import Seconds, limit
 from understudy.workflows.looks import Looks
 from understudy.workflows.views import stream_items
 
@@ -132,7 +132,7 @@ class Run(Generic[R]):
         """Give the steps with their attempts, in the order in which they were asked for."""
         return shown(self._host.reads.steps(self.id))
 
-    def result(self, timeout: float | timedelta | None = None) -> R:
+    def result(self, timeout: Seconds | None = None) -> R:
         """Wait for the end and give the result.
 
         Args:
@@ -178,7 +178,7 @@ class Run(Generic[R]):
         """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""
         return shown(self._host.reads.approvals(self.id))
 
-    def cancel(self, reason: str | None = None, *, within: float | timedelta | None = None) -> None:
+    def cancel(self, reason: str | None = None, *, within: Seconds | None = None) -> None:
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is.
 
         The workflow sees ``asyncio.CancelledError`` where it awaits, and may clean up by steps, waits and messages like

@@ -5,6 +5,7 @@ import difflib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import Self, get_args
 
@@ -16,6 +17,7 @@ from understudy.messages.base import Json
 from understudy.messages.commands import Command, PutSchedule, Reply, StartRun, TellSession
 from understudy.messages.json_text import shown
 from understudy.messages.policy import SessionPolicy, WorkerKind
+from understudy.messages.times import Seconds
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
 from understudy.workflows.clock import Clock, WallClock
@@ -81,7 +83,7 @@ class Orchestrator(Helm):
         """Say where it works and whether it still does."""
         return f"<Orchestrator on {self._engine.place}, {'closed' if self._engine.closed else 'open'}>"
 
-    def close(self, grace: float = GRACE) -> None:
+    def close(self, grace: Seconds = GRACE) -> None:
         """Stop everything and let go of the journal. Runs that are going on are taken up next time. May be repeated.
 
         No step is begun any more, and those that run have time to end: their results are recorded, so that nothing is
@@ -95,10 +97,11 @@ class Orchestrator(Helm):
         Raises:
             ValueError: ``grace`` is no number of seconds from 0 on.
         """
-        if isinstance(grace, bool) or not (isinstance(grace, (int, float)) and 0 <= grace < math.inf):  # pyright: ignore[reportUnnecessaryIsInstance]
+        given = grace.total_seconds() if isinstance(grace, timedelta) else grace
+        if isinstance(given, bool) or not (isinstance(given, (int, float)) and 0 <= given < math.inf):  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"grace is a number of seconds from 0 on, not {grace!r}"
             raise ValueError(msg)
-        self._engine.close(grace)
+        self._engine.close(given)
 
     def __enter__(self) -> Self:
         """Use it as a context."""

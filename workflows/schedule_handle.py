@@ -1,5 +1,6 @@
 """The handle on a schedule, and the making of one."""
 
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from understudy.actors.definitions import WorkflowDefinition, known_workflow
@@ -21,6 +22,7 @@ from understudy.messages.errors import (
 )
 from understudy.messages.json_text import shown
 from understudy.messages.schedules import FiringRecord, ScheduleRecord
+from understudy.messages.times import iso
 from understudy.workflows.handle import Run, check
 
 R = TypeVar("R")
@@ -53,7 +55,7 @@ class Schedule(Generic[R]):
             record = self.record
         except UnderstudyError as error:  # a closed or broken journal must not break who only wants to print it
             return f"<Schedule {self.name}: {error}>"
-        due = f", next at {record.next_times[0]}" if record.next_times else ""
+        due = f", next at {iso(record.next_times[0])}" if record.next_times else ""
         return f"<Schedule {self.name}: {record.status}{due}>"
 
     @property
@@ -70,8 +72,8 @@ class Schedule(Generic[R]):
         """``"active"`` or ``"paused"``."""
         return self.record.status
 
-    def next_times(self, count: int = 5) -> list[str]:
-        """Give the next moments, ISO 8601 in UTC; none while it is paused."""
+    def next_times(self, count: int = 5) -> list[datetime]:
+        """Give the next moments, in UTC; none while it is paused."""
         return list(self._look(count).next_times)
 
     def last_runs(self, limit: int = 20) -> list[FiringRecord]:

@@ -6,9 +6,10 @@ from typing import Any
 from understudy.journal.protocol import RunRow, Stored
 from understudy.messages.events import AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
 from understudy.messages.records import DeadLetterRecord, SessionRecord, TurnRecord
+from understudy.messages.times import moment
 from understudy.workflows.fold import fold
 from understudy.workflows.state import RunState
-from understudy.workflows.views import iso, step_records
+from understudy.workflows.views import step_records
 
 
 def session_record(row: RunRow) -> SessionRecord:
@@ -19,8 +20,8 @@ def session_record(row: RunRow) -> SessionRecord:
         key=key,
         app=row.app,
         status=row.status,
-        opened_at=iso(row.started_at),
-        updated_at=iso(row.updated_at),
+        opened_at=moment(row.started_at),
+        updated_at=moment(row.updated_at),
         reason=row.reason,
         events=row.last_seq,
     )
@@ -28,7 +29,7 @@ def session_record(row: RunRow) -> SessionRecord:
 
 def dead_letter(run_id: str, event: TurnFailed | StepFailed) -> DeadLetterRecord:
     """Give the record of a message or a step that was set aside."""
-    at = iso(event.at)
+    at = moment(event.at)
     if isinstance(event, TurnFailed):
         return DeadLetterRecord(
             run_id=run_id,
@@ -71,7 +72,7 @@ def turn_records(events: Iterable[Stored]) -> list[TurnRecord]:
             message_type=message.name,
             message=message.value,
             key=message.key,
-            received_at=iso(message.at),
+            received_at=moment(message.at),
             **ended.get(message.number)
             or ({"status": "running", "steps": tuple(step_records(state))} if message.number == current else _WAITING),
         )
@@ -84,7 +85,7 @@ _WAITING: dict[str, Any] = {"status": "waiting"}
 
 def _ending(event: TurnEnded | TurnFailed, state: RunState) -> dict[str, Any]:
     """Give what is known of a turn at its end, which the state is about to forget."""
-    over: dict[str, Any] = {"ended_at": iso(event.at), "steps": tuple(step_records(state))}
+    over: dict[str, Any] = {"ended_at": moment(event.at), "steps": tuple(step_records(state))}
     if isinstance(event, TurnEnded):
         return {"status": "answered", "reply": event.reply, **over}
     return {"status": "failed", "error": event.failure.sentence(), **over}

@@ -118,8 +118,8 @@ def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
 @pass_settings
 def events(settings: Settings, run_id: str, after: int) -> None:
     """Print the events of a run as the journal holds them."""
+    from understudy.messages.times import moment
     from understudy.metrics.sentences import describe
-    from understudy.workflows.views import iso
 
     with look(settings.home) as reads:
         run, stored = reads.run(run_id), reads.events(run_id, after)
@@ -127,7 +127,7 @@ def events(settings: Settings, run_id: str, after: int) -> None:
         emit([{"seq": item.seq, **item.event.model_dump()} for item in stored])
         return
     rows = [
-        (item.seq, iso(item.event.at), describe(run_id, run.workflow, item.event).removeprefix(f"run {run_id} "))
+        (item.seq, moment(item.event.at), describe(run_id, run.workflow, item.event).removeprefix(f"run {run_id} "))
         for item in stored
     ]
     table(("seq", "time", "what happened"), rows)
