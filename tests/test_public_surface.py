@@ -24,6 +24,10 @@ from pydantic import BaseModel
 
 from understudy import (
     LLM,
+    AsyncClient,
+    AsyncOrchestrator,
+    AsyncRun,
+    AsyncSchedule,
     Budget,
     Client,
     Fatal,
@@ -38,6 +42,7 @@ from understudy import (
     Workflow,
     current,
     evaluator,
+    session,
     sleep,
     tool,
     workflow,
@@ -164,6 +169,41 @@ def main() -> None:
         assert_type(orchestrator.start(stateful, "otters", n=3).result(), Literal["done"])
     with Client("http://127.0.0.1:7878", token="secret") as client:
         assert_type(client.start(research, "otters").result(), Brief)
+
+
+@session(state=Progress)
+async def chat(state: Progress, message: Request) -> Brief:
+    return await research(message.topic)
+
+
+async def asynchronous() -> None:
+    async with Orchestrator("runs.db") as orchestrator:
+        assert_type(orchestrator, AsyncOrchestrator)
+        run = await orchestrator.start(research, "otters", id="brief-otters")
+        assert_type(run, AsyncRun[Brief])
+        assert_type(await run, Brief)
+        assert_type(await run.result(timeout=timedelta(minutes=1)), Brief)
+        assert_type(await (await run.fork()), Brief)
+        assert_type((await run.record).started_at, datetime)
+        async for event in run.events(follow=True):
+            assert_type(event.seq, int)
+        async for item in run.stream(follow=True):
+            assert_type(item.offset, int)
+        talk = orchestrator.session(chat, "ada")
+        assert_type(await talk.ask(Request(topic="otters"), timeout=60), Brief)
+        assert_type(await talk.state, Progress)
+        nightly = await orchestrator.schedule("nightly", research, "otters", every=timedelta(days=1))
+        assert_type(nightly, AsyncSchedule[Brief])
+        assert_type(await (await nightly.trigger()), Brief)
+        assert_type(await orchestrator.plain.start(research, "otters"), Brief)
+        async for event in orchestrator.plain.start(research, "otters").events(follow=True):
+            assert_type(event.seq, int)
+        assert_type(await orchestrator.plain.session(chat, "ada").aio.ask(Request(topic="otters")), Brief)
+        await talk.ask(Progress())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await orchestrator.start(search, "a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    async with Client("http://127.0.0.1:7878", token="secret") as client:
+        assert_type(client, AsyncClient)
+        assert_type(await (await client.start(research, "otters")), Brief)
 '''
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,6 +15,10 @@ from understudy.messages.records import RunStatus, SessionRecord, StepRecord, Tu
 from understudy.messages.times import Seconds, limit
 from understudy.workflows.handle import check
 from understudy.workflows.looks import Looks
+from understudy.workflows.threads import Threads, warn_on_loop
+
+if TYPE_CHECKING:
+    from understudy.workflows.async_session import AsyncSession
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
@@ -35,6 +39,15 @@ class SessionHost(Protocol):
 
     def post(self, command: TellSession, policy: SessionPolicy) -> Reply:
         """Bring a message that is known to fit."""
+        ...
+
+    async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
+        """Bring a message that is known to fit and wait for the reply, without holding the caller's loop."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
         ...
 
 
@@ -90,17 +103,9 @@ class Session(Generic[S, M, R]):
             RunParked: The session waits for a person; the message waits there.
             TimeoutError: There was no reply in time.
         """
-        patience = limit(timeout, "the timeout of ask()")
-        if patience is not None and patience <= 0:
-            msg = f"timeout is a number of seconds above 0, not {timeout!r}"
-            raise ValueError(msg)
-        fields = self._fields(message, key)
-        answer = check(self._host.post(AskSession(**fields, timeout=patience), self._definition.policy))
-        assert isinstance(answer, TurnAnswered)
-        if answer.failure is not None:
-            msg = f"message {answer.number} to session {self.id} failed: {answer.failure}"
-            raise TurnFailed(msg, session=self.id, number=answer.number, step=answer.step)
-        reply: R = self._definition.decode_result(answer.reply)
+        warn_on_loop("session.ask()", "await session.aio.ask(...)")
+        command = question(self._definition, self.key, message, timeout, key)
+        reply: R = reply_of(self._definition, self._host.post(command, self._definition.policy))
         return reply
 
     def tell(self, message: M, key: str | None = None) -> None:
@@ -115,18 +120,15 @@ class Session(Generic[S, M, R]):
             MailboxFull: Too many messages wait.
             SessionClosed: The session was closed.
         """
-        check(self._host.post(TellSession(**self._fields(message, key)), self._definition.policy))
+        command = TellSession(**_fields(self._definition, self.key, message, key))
+        check(self._host.post(command, self._definition.policy))
 
-    def _fields(self, message: M, key: str | None) -> dict[str, Any]:
-        name, value = self._definition.write_message(message)
-        return {
-            "app": self._definition.app,
-            "session": self.name,
-            "session_key": self.key,
-            "name": name,
-            "value": value,
-            "key": key,
-        }
+    @property
+    def aio(self) -> "AsyncSession[S, M, R]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        from understudy.workflows.async_session import AsyncSession  # noqa: PLC0415  each of them knows the other
+
+        return AsyncSession(self, self._host, self._definition)
 
     @property
     def state(self) -> S:
@@ -175,3 +177,41 @@ class Session(Generic[S, M, R]):
             RunNotFound: The session has not been opened.
         """
         check(self._host.send(CloseSession(session=self.name, session_key=self.key)))
+
+
+def question(
+    definition: SessionDefinition, session_key: str, message: object, timeout: Seconds | None, key: str | None
+) -> AskSession:
+    """Make the command by which a session is asked.
+
+    Raises:
+        InvalidInput: The handler takes no such message.
+        ValueError: The timeout is none.
+    """
+    patience = limit(timeout, "the timeout of ask()")
+    if patience is not None and patience <= 0:
+        msg = f"timeout is a number of seconds above 0, not {timeout!r}"
+        raise ValueError(msg)
+    return AskSession(**_fields(definition, session_key, message, key), timeout=patience)
+
+
+def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
+    """Give what the handler returned, or raise what stands in its place; see ``Session.ask``."""
+    answer = check(answer)
+    assert isinstance(answer, TurnAnswered)
+    if answer.failure is not None:
+        msg = f"message {answer.number} to session {answer.run_id} failed: {answer.failure}"
+        raise TurnFailed(msg, session=answer.run_id, number=answer.number, step=answer.step)
+    return definition.decode_result(answer.reply)
+
+
+def _fields(definition: SessionDefinition, session_key: str, message: object, key: str | None) -> dict[str, Any]:
+    name, value = definition.write_message(message)
+    return {
+        "app": definition.app,
+        "session": definition.name,
+        "session_key": session_key,
+        "name": name,
+        "value": value,
+        "key": key,
+    }

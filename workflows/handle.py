@@ -1,6 +1,6 @@
 """The handle on a run that its starter holds."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -43,12 +43,44 @@ from understudy.messages.policy import Budget
 from understudy.messages.records import RunStatus, StepRecord, StreamItem
 from understudy.messages.times import Seconds, limit
 from understudy.workflows.looks import Looks
+from understudy.workflows.threads import Threads, warn_on_loop
 from understudy.workflows.views import stream_items
 
 if TYPE_CHECKING:
     from understudy.messages.records import ApprovalRecord, RunRecord
+    from understudy.workflows.async_run import AsyncRun
 
 R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Items(Iterator[T], AsyncIterable[T]):
+    """What ``Run.events`` and ``Run.stream`` give: for a ``for``, or for an ``async for`` that does not block.
+
+    Args:
+        items: What it gives.
+        asynchronous: Makes what it gives to an ``async for``.
+        waits: What is called, where the next item may be long in coming.
+    """
+
+    def __init__(
+        self, items: Iterator[T], asynchronous: Callable[[], AsyncIterator[T]], waits: str | None = None
+    ) -> None:
+        """Begin with the first."""
+        self._items = items
+        self._asynchronous = asynchronous
+        self._waits = waits
+
+    def __next__(self) -> T:
+        """Give the next one, as soon as there is one."""
+        if self._waits is not None:
+            warn_on_loop(f"iterating over {self._waits}", f"async for item in {self._waits}")
+            self._waits = None
+        return next(self._items)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Give the same to a loop."""
+        return self._asynchronous()
 
 
 class RunHost(Protocol):
@@ -73,6 +105,15 @@ class RunHost(Protocol):
 
     def follow(self, run_id: str, after: int) -> Iterator[Stored]:
         """Give the events above ``after`` as they are committed, until the run has ended or is parked."""
+        ...
+
+    def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
+        """Give the same without holding the caller's loop."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
         ...
 
 
@@ -145,6 +186,7 @@ class Run(Generic[R]):
             TimeoutError: It has not ended in time.
             OrchestratorClosed: The orchestrator was closed before it ended.
         """
+        warn_on_loop("run.result()", "await run")
         return self._decode(self._host.wait_result(self.id, limit(timeout, "the timeout of result()")))
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -154,15 +196,21 @@ class Run(Generic[R]):
     async def _wait(self) -> R:
         return self._decode(await self._host.until_result(self.id))
 
-    def events(self, after: int = 0, *, follow: bool = False) -> Iterator[Stored]:
-        """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
-        if follow:
-            return map(_shown, self._host.follow(self.id, after))
-        return map(_shown, stored_events(self._host.reads, self.id, after))
+    @property
+    def aio(self) -> "AsyncRun[R]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        from understudy.workflows.async_run import AsyncRun  # noqa: PLC0415  each of them knows the other
 
-    def stream(
-        self, channel: str = "default", *, after: int | None = None, follow: bool = False
-    ) -> Iterator[StreamItem]:
+        return AsyncRun(self)
+
+    def events(self, after: int = 0, *, follow: bool = False) -> Items[Stored]:
+        """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
+        host = self._host
+        stored = host.follow(self.id, after) if follow else stored_events(host.reads, self.id, after)
+        waits = "run.events(follow=True)" if follow else None
+        return Items(map(shown_event, stored), lambda: self.aio.events(after, follow=follow), waits)
+
+    def stream(self, channel: str = "default", *, after: int | None = None, follow: bool = False) -> Items[StreamItem]:
         """Give the values that the workflow has emitted on a channel, in their order.
 
         Args:
@@ -172,7 +220,11 @@ class Run(Generic[R]):
         """
         check_channel(channel)
         stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
-        return map(shown, stream_items(stored, channel, after))
+        return Items(
+            map(shown, stream_items(stored, channel, after)),
+            lambda: self.aio.stream(channel, after=after, follow=follow),
+            "run.stream(follow=True)" if follow else None,
+        )
 
     def approvals(self) -> "list[ApprovalRecord]":
         """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""
@@ -297,7 +349,7 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
 """What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
 
 
-def _shown(stored: Stored) -> Stored:
+def shown_event(stored: Stored) -> Stored:
     """Give an event with its values read, as those expect it who look at it."""
     return Stored(stored.seq, shown(stored.event))
 

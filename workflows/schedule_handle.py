@@ -1,7 +1,7 @@
 """The handle on a schedule, and the making of one."""
 
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from understudy.actors.definitions import WorkflowDefinition, known_workflow
 from understudy.messages.commands import (
@@ -24,6 +24,10 @@ from understudy.messages.json_text import shown
 from understudy.messages.schedules import FiringRecord, ScheduleRecord
 from understudy.messages.times import iso
 from understudy.workflows.handle import Run, check
+from understudy.workflows.threads import Threads
+
+if TYPE_CHECKING:
+    from understudy.workflows.async_schedule import AsyncSchedule
 
 R = TypeVar("R")
 
@@ -37,6 +41,11 @@ class ScheduleHost(Protocol):
 
     def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
         """Give the handle of a run, which need not be there yet."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
         ...
 
 
@@ -71,6 +80,13 @@ class Schedule(Generic[R]):
     def status(self) -> str:
         """``"active"`` or ``"paused"``."""
         return self.record.status
+
+    @property
+    def aio(self) -> "AsyncSchedule[R]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        from understudy.workflows.async_schedule import AsyncSchedule  # noqa: PLC0415  each of them knows the other
+
+        return AsyncSchedule(self, self._host.threads)
 
     def next_times(self, count: int = 5) -> list[datetime]:
         """Give the next moments, in UTC; none while it is paused."""

@@ -17,6 +17,7 @@ from understudy.messages.times import Seconds
 from understudy.workflows.handle import Run
 from understudy.workflows.schedule_handle import Schedule, check_schedule
 from understudy.workflows.schedule_reads import schedule_name
+from understudy.workflows.threads import Threads
 from understudy.workflows.workflow import Workflow, check_workflow
 
 R = TypeVar("R")
@@ -32,6 +33,11 @@ class Scheduling(ABC):
     @abstractmethod
     def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
         """Give the handle of a run, which need not be there yet."""
+
+    @property
+    @abstractmethod
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
 
     def _put_schedule(self, command: PutSchedule) -> Reply:
         """Make or change a schedule whose arguments are known to fit."""
