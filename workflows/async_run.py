@@ -54,8 +54,9 @@ class AsyncRun(Generic[R]):
     async def result(self, timeout: "Seconds | None" = None) -> R:  # noqa: ASYNC109  the contract's word
         """Wait for the end and give the result; see ``Run.result``."""
         patience = limit(timeout, "the timeout of result()")
+        within = asyncio.timeout(patience)
         try:
-            async with asyncio.timeout(patience) as within:
+            async with within:
                 return await self.plain
         except TimeoutError:
             if not within.expired():

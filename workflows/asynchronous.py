@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel
 
 from understudy.messages.base import Json
+from understudy.messages.json_text import shown
 from understudy.workflows.async_run import AsyncRun
 from understudy.workflows.async_schedule import AsyncSchedule
 from understudy.workflows.async_session import AsyncSession
@@ -58,10 +59,6 @@ class AsyncHelm:
     def __repr__(self) -> str:
         """Say whose twin it is."""
         return f"<{type(self).__name__} of {self._plain!r}>"
-
-    async def send(self, command: "Command") -> "Reply":
-        """Carry out any command; see ``Orchestrator.send``."""
-        return await self._call(self._plain.send, command)
 
     # ------------------------------------------------------------ runs
 
@@ -192,6 +189,10 @@ class AsyncOrchestrator(AsyncHelm):
         super().__init__(plain)
         self.plain = plain
 
+    async def send(self, command: "Command") -> "Reply":
+        """Carry out any command; see ``Orchestrator.send``."""
+        return shown(await self.plain.until_sent(command))
+
     async def close(self, grace: "Seconds" = GRACE) -> None:
         """Stop everything and let go of the journal; see ``Orchestrator.close``.
 
@@ -217,6 +218,10 @@ class AsyncClient(AsyncHelm):
         """See ``Client.aio``."""
         super().__init__(plain)
         self.plain = plain
+
+    async def send(self, command: "Command") -> "Reply":
+        """Carry out any command; see ``Orchestrator.send``."""
+        return await self.plain.until_sent(command)
 
     async def close(self) -> None:
         """Let go of all connections; see ``Client.close``."""

@@ -136,6 +136,10 @@ class Client(Helm):
 
     @override
     async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
+        return await self.until_sent(command)
+
+    async def until_sent(self, command: Command) -> Reply:
+        """Carry out a command like ``send``, without holding the caller's loop or a thread."""
         with self._wire.reaching():
             async with self._wire.asynchronous() as http:
                 return _reply(await http.post("/messages", content=to_json(command), headers=_JSON))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel
+from typing_extensions import override
 
 from understudy.actors.definitions import WorkflowDefinition, known_workflow
 from understudy.actors.values import read_model
@@ -104,9 +105,13 @@ class Helm(Scheduling, ABC):
         Who stops waiting leaves the message where it is.
         """
 
-    @cached_property
+    @property
+    @override
     def threads(self) -> Threads:
-        """Where short calls are made for event loops."""
+        return self._threads
+
+    @cached_property
+    def _threads(self) -> Threads:
         return Threads()
 
     def _launch(self, command: StartRun) -> Reply:

@@ -1,7 +1,7 @@
 """Event loops beside calls that block: threads to make them in, and a word to whoever makes one on a loop."""
 
 import asyncio
-import sys
+import inspect
 import threading
 import warnings
 from collections.abc import Callable
@@ -75,8 +75,8 @@ def warn_on_loop(what: str, instead: str) -> None:
     """Warn whoever is about to hold an event loop until somebody else is done; once for each line that does so."""
     if not on_loop():
         return
-    frame, depth = sys._getframe(1), 2  # noqa: SLF001  the line that is meant is the user's
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == OURS:
-        frame, depth = frame.f_back, depth + 1
+    frame, depth = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == OURS:
+        frame, depth = frame.f_back, depth + 1  # the line that is meant is the user's
     msg = f"{what} holds the event loop of this thread until it is done: write `{instead}`"
     warnings.warn(msg, RuntimeWarning, stacklevel=depth)

@@ -30,6 +30,7 @@ from understudy import (
     TurnFailed,
 )
 from understudy.dashboard.server import Server
+from understudy.messages.commands import ListWorkers, Workers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("home", "mark")]
@@ -128,6 +129,7 @@ def test_streams_signals_questions_and_ends_are_awaited(on_loop):
         heard = await orchestrator.start(talk.listener)
         await heard.signal(talk.Word(text="hello"))
         assert await heard == "hello"
+        assert isinstance(await orchestrator.send(ListWorkers()), Workers)
         schedule = await orchestrator.schedule("nightly", compensating.measures, "abc", every=3600)
         assert (await schedule.status, len(await schedule.next_times(3))) == ("active", 3)
         assert await (await schedule.trigger()) == 3
@@ -422,6 +424,7 @@ def test_a_client_is_awaited_too(tmp_path):
             assert await run == "hi"
             assert (await follow)[-1] == "run.completed"
             assert [stored.seq async for stored in run.events(after=1)][:1] == [2]
+            assert isinstance(await client.send(ListWorkers()), Workers)
             with pytest.raises(RunNotFound):
                 await client.get("nothing")
             with pytest.raises(TurnFailed, match="not today"):

@@ -43,7 +43,7 @@ ONLY_PLAIN = {
     "until_result": "is for handles",
     "until_followed": "is for handles",
     "until_answered": "is for handles",
-    "until_sent": "is `send` of the twin, for the server",
+    "until_sent": "is what `send` of the twin awaits",
     "post": "is for handles",
     "watch": "is for handles",
     "peek": "is for tests",
