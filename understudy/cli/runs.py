@@ -72,7 +72,7 @@ def show(settings: Settings, run_id: str) -> None:
         run, steps, state = reads.run(run_id), reads.steps(run_id), reads.state(run_id)
         asked = reads.approvals(run_id)
     if settings.json:
-        emit({**run.model_dump(), "state": state, "steps": steps, "approvals": asked})
+        emit({**run.model_dump(mode="json"), "state": state, "steps": steps, "approvals": asked})
         return
     duration = seconds(between(run.started_at, run.ended_at))
     facts(
@@ -124,7 +124,7 @@ def events(settings: Settings, run_id: str, after: int) -> None:
     with look(settings.home) as reads:
         run, stored = reads.run(run_id), reads.events(run_id, after)
     if settings.json:
-        emit([{"seq": item.seq, **item.event.model_dump()} for item in stored])
+        emit([{"seq": item.seq, **dict(item.event)} for item in stored])
         return
     rows = [
         (item.seq, moment(item.event.at), describe(run_id, run.workflow, item.event).removeprefix(f"run {run_id} "))
