@@ -1,16 +1,15 @@
 """Questions to people, as workflow code asks them."""
 
 import asyncio
-from datetime import timedelta
 
 from understudy.actors.context import program
 from understudy.actors.edits import WRITTEN, form_of
 from understudy.messages.approvals import Approval
 from understudy.messages.json_text import plain
-from understudy.messages.times import limit
+from understudy.messages.times import Seconds, limit
 
 
-async def approve(action: str, args: object = None, timeout: float | timedelta | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
+async def approve(action: str, args: object = None, timeout: Seconds | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
     """Ask a person, and wait for what they decide.
 
     The question stands in ``understudy approvals list`` and ``Orchestrator.approvals`` until it is answered. Nothing is

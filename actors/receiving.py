@@ -1,19 +1,18 @@
 """Messages to a run, as its workflow's code takes them."""
 
 import asyncio
-from datetime import timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from understudy.actors.context import ProgramPort, program
 from understudy.actors.values import faults, read_model, sentence
-from understudy.messages.times import limit
+from understudy.messages.times import Seconds, limit
 
 M = TypeVar("M", bound=BaseModel)
 
 
-async def receive(model: type[M], timeout: float | timedelta | None = None) -> M:  # noqa: ASYNC109  the contract's name
+async def receive(model: type[M], timeout: Seconds | None = None) -> M:  # noqa: ASYNC109  the contract's name
     """Wait for the next message of a type, as ``Run.signal`` and ``understudy send`` put it into the run's mailbox.
 
     Messages of one type are taken in the order in which they came, also those that came before anybody asked. Nothing

@@ -8,6 +8,7 @@ from understudy.dashboard.desk import AtDesk
 from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, cut, paged
 from understudy.messages.pages import Page
 from understudy.messages.records import ApprovalRecord
+from understudy.messages.times import iso
 
 router = APIRouter(tags=["approvals"])
 
@@ -26,6 +27,6 @@ async def list_approvals(
 
     def make() -> Page[ApprovalRecord]:
         found = desk.reads.approvals(run_id)
-        return cut(found, "approvals", limit, cursor, lambda each: (each.asked_at, each.id), (str, str))
+        return cut(found, "approvals", limit, cursor, lambda each: (iso(each.asked_at), each.id), (str, str))
 
     return await answer_page(desk, request, make)

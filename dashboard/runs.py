@@ -20,8 +20,8 @@ from understudy.messages.codec import spliced
 from understudy.messages.commands import Accepted, StartRun
 from understudy.messages.pages import read_cursor, write_cursor
 from understudy.messages.records import RunRecord, RunStatus, StepRecord
+from understudy.messages.times import iso, moment
 from understudy.workflows.helm import run_id as check_id
-from understudy.workflows.views import iso
 
 router = APIRouter(tags=["runs"])
 
@@ -61,7 +61,7 @@ def as_object(record: BaseModel) -> list[bytes]:
 
 def event_json(stored: Stored) -> bytes:
     """Write an event as ``EventItem`` has it."""
-    return b'{"seq":%d,"time":"%b",' % (stored.seq, iso(stored.at).encode()) + spliced(stored.event)[1:]
+    return b'{"seq":%d,"time":"%b",' % (stored.seq, iso(moment(stored.at)).encode()) + spliced(stored.event)[1:]
 
 
 @router.get("/runs", response_class=Response, responses={**paged(RunRecord, "The runs.")})

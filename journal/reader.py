@@ -154,7 +154,9 @@ class Reader:
                 raise damaged_line(self._path, run_id) from None
             # Its place among the ids may be what is damaged: that of its events is found by itself.
             if not rows and connection.execute(FIRST, (run_id,)).fetchone():
-                raise damaged_line(self._path, run_id)
+                rows = connection.execute(f"{LINES} WHERE id = ?", (run_id,)).fetchall()
+                if not rows:  # nor have both been written since the first look
+                    raise damaged_line(self._path, run_id)
         for *line, seal in rows:
             if seal_of(line) != seal:
                 raise damaged_line(self._path, run_id)

@@ -19,10 +19,10 @@ class Fatal(UnderstudyError):  # noqa: N818  the contract's name: it reads as an
 class RetryAfter(UnderstudyError):  # noqa: N818  the contract's name
     """Raise it in a step to ask for another attempt no sooner than in ``seconds``."""
 
-    def __init__(self, seconds: float, message: str = "") -> None:
+    def __init__(self, seconds: times.Seconds, message: str = "") -> None:
         """Ask for a pause of ``seconds`` before the next attempt; ``message`` says why."""
-        super().__init__(message or f"asked to be tried again in {seconds} s")
         self.seconds = times.seconds(seconds, "the pause that RetryAfter asks for")
+        super().__init__(message or f"asked to be tried again in {self.seconds:g} s")
 
 
 # Raised in a workflow, to be handled there.

@@ -1,14 +1,14 @@
-"""Fields of messages that hold what people give: seconds, limits, amounts, names of variables."""
+"""Fields of messages that hold what people give and read: seconds, limits, moments, amounts, names of variables."""
 
 import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
-from understudy.messages.times import LONGEST
+from understudy.messages.times import LONGEST, iso, milliseconds
 
 
 class _Looked:
@@ -38,8 +38,12 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def _in_seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
 def _duration(value: Any) -> Any:
-    value = value.total_seconds() if isinstance(value, timedelta) else _number(value)
+    value = _number(_in_seconds(value))
     return LONGEST if isinstance(value, (int, float)) and not isinstance(value, bool) and value > LONGEST else value
 
 
@@ -60,6 +64,15 @@ def _variable(value: Any) -> Any:
     return value
 
 
+Moment: TypeAlias = Annotated[
+    AwareDatetime,
+    AfterValidator(milliseconds),
+    PlainSerializer(iso, return_type=str, when_used="json"),
+    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+]
+"""A datetime in UTC, to the millisecond; ISO 8601 in JSON. One without a time zone is refused."""
+Interval: TypeAlias = Annotated[float | None, _Looked(_in_seconds)]
+"""Seconds from one time to the next, whose ends are looked at elsewhere; None where there is nothing of the kind."""
 Span: TypeAlias = Annotated[float, _Looked(_duration)]
 """Seconds, at most ``LONGEST`` of them, whose other end is looked at elsewhere."""
 Duration: TypeAlias = Annotated[float, Field(ge=0), _Looked(_duration)]

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from inspect import isclass
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from understudy.messages.base import Message
 from understudy.messages.fields import Amount, Duration, Factor, Limit, Share, VariableName
+
+if TYPE_CHECKING:
+    from understudy.messages.times import Seconds
 
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
@@ -72,6 +75,21 @@ class Retry(Message):
     on: ExceptionNames = ("builtins.Exception",)
     never: ExceptionNames = ()
 
+    if TYPE_CHECKING:  # what may be given, which is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            attempts: int = 4,
+            initial: Seconds = 1.0,
+            factor: float = 2.0,
+            max_delay: Seconds = 60.0,
+            jitter: float = 0.2,
+            within: Seconds | None = None,
+            on: type[BaseException] | str | Sequence[type[BaseException] | str] = (),
+            never: type[BaseException] | str | Sequence[type[BaseException] | str] = (),
+        ) -> None: ...
+
 
 class Budget(Message):
     """What a run and its children may use up together. Once any of it is, no new attempt begins.
@@ -87,6 +105,17 @@ class Budget(Message):
     tokens: int | None = Field(default=None, gt=0)
     wall: Limit = None
     attempts: int | None = Field(default=None, gt=0)
+
+    if TYPE_CHECKING:  # what may be given, which is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            usd: float | None = None,
+            tokens: int | None = None,
+            wall: Seconds | None = None,
+            attempts: int | None = None,
+        ) -> None: ...
 
     def raised(self, other: "Budget") -> "Budget":
         """Give this budget with what ``other`` names in place of what it had."""

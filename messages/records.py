@@ -1,6 +1,6 @@
 """What a person reads of a run, a step, an attempt, a worker: views, folded from events or sampled from processes.
 
-Times are ISO 8601 in UTC, durations seconds.
+Times are datetimes in UTC, to the millisecond, and ISO 8601 in JSON; durations are seconds.
 """
 
 from typing import Literal, TypeAlias
@@ -11,6 +11,7 @@ from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
 from understudy.messages.evaluation import Evaluation
 from understudy.messages.failures import Exit, Failure, Outcome
+from understudy.messages.fields import Moment
 from understudy.messages.policy import StepKind, WorkerKind
 
 RunStatus: TypeAlias = Literal["pending", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled"]
@@ -32,8 +33,8 @@ class AttemptRecord(Message):
     number: int
     worker: str
     pid: int
-    started_at: str
-    ended_at: str | None = None
+    started_at: Moment
+    ended_at: Moment | None = None
     outcome: Outcome | None = None
     """None while it runs."""
     error: str | None = None
@@ -57,9 +58,9 @@ class StepRecord(Message):
     result: Json = None
     evaluations: tuple[Evaluation, ...] = ()
     flagged: bool = False
-    scheduled_at: str = ""
-    ended_at: str | None = None
-    retry_at: str | None = None
+    scheduled_at: Moment
+    ended_at: Moment | None = None
+    retry_at: Moment | None = None
 
 
 class RunRecord(Message):
@@ -69,9 +70,9 @@ class RunRecord(Message):
     workflow: str
     app: str
     status: RunStatus
-    started_at: str
-    updated_at: str
-    ended_at: str | None = None
+    started_at: Moment
+    updated_at: Moment
+    ended_at: Moment | None = None
     parent: str | None = None
     reason: str | None = None
     """Why it failed, was cancelled or is parked; what it waits for."""
@@ -90,7 +91,7 @@ class ApprovalRecord(Message):
     """What is to be done, in words."""
     args: Json
     """What it is to be done with; for a rejected result, that result."""
-    asked_at: str
+    asked_at: Moment
     step: str | None = None
     """Key of the step whose result evaluators rejected; None where the workflow's own code asks."""
     reason: str = ""
@@ -110,7 +111,7 @@ class DecisionRecord(Message):
     """What it is done with."""
     by: str
     comment: str
-    decided_at: str
+    decided_at: Moment
 
 
 class StreamItem(Message):
@@ -120,7 +121,7 @@ class StreamItem(Message):
     offset: int
     """0, 1, 2 ... within the channel."""
     value: Json
-    at: str
+    at: Moment
 
 
 class LogLine(Message):
@@ -135,7 +136,7 @@ class LogLine(Message):
     attempt: int | None = None
     worker: str
     stream: Literal["stdout", "stderr"]
-    at: str
+    at: Moment
     text: str
     """Without the line feed."""
     omitted: int = 0
@@ -193,8 +194,8 @@ class TurnRecord(Message):
     key: str | None = None
     reply: Json = None
     error: str | None = None
-    received_at: str
-    ended_at: str | None = None
+    received_at: Moment
+    ended_at: Moment | None = None
     steps: tuple[StepRecord, ...] = ()
 
 
@@ -206,8 +207,8 @@ class SessionRecord(Message):
     app: str
     status: RunStatus
     """``waiting`` while there is nothing to do, ``completed`` once closed."""
-    opened_at: str
-    updated_at: str
+    opened_at: Moment
+    updated_at: Moment
     reason: str | None = None
     events: int = 0
 
@@ -238,7 +239,7 @@ class DeadLetterRecord(Message):
     value: Json = None
     """The message; the step's arguments are in its run."""
     failure: Failure
-    at: str
+    at: Moment
 
 
 class WorkerRecord(Message):

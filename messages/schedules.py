@@ -1,13 +1,13 @@
 """Schedules: what they start and when, what the journal holds of them, and what a person reads.
 
 A schedule's events stand in the journal under ``@name``. Moments are seconds since the Unix epoch, save in records for
-people, where times are ISO 8601 in UTC.
+people, where they are datetimes in UTC.
 """
 
 from typing import Literal, TypeAlias
 
 from understudy.messages.base import Event, Json, Message
-from understudy.messages.fields import Span
+from understudy.messages.fields import Interval, Moment, Span
 from understudy.messages.policy import Budget
 
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel"]
@@ -28,7 +28,7 @@ class Plan(Message):
     arguments: dict[str, Json]
     cron: str | None = None
     """Five fields, or six with seconds first."""
-    every: float | None = None
+    every: Interval = None
     """Seconds from one moment to the next."""
     timezone: str = "UTC"
     """Where the clock hangs that ``cron`` is read by."""
@@ -205,7 +205,7 @@ class ScheduleKept(Event):
 class FiringRecord(Message):
     """One moment of a schedule, or several that were skipped alike, and what became of it."""
 
-    due: str
+    due: Moment
     status: FiringStatus
     run_id: str | None = None
     manual: bool = False
@@ -228,9 +228,9 @@ class ScheduleRecord(Message):
     status: Literal["active", "paused"]
     reason: str | None = None
     """Why it is paused."""
-    created_at: str
-    updated_at: str
-    next_times: tuple[str, ...] = ()
+    created_at: Moment
+    updated_at: Moment
+    next_times: tuple[Moment, ...] = ()
     """The next moments, none while it is paused."""
     fired: int = 0
     skipped: int = 0

@@ -4,9 +4,13 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from understudy.supervision.strategy import StrategyName
+
+if TYPE_CHECKING:
+    from understudy.messages.times import Seconds
 
 BackendName: TypeAlias = Literal["zygote", "spawn"]
 
@@ -56,8 +60,32 @@ class Pool:
     fresh: bool = False
     backend: BackendName = "zygote"
 
+    if TYPE_CHECKING:  # what may be given, which is more than what is kept
+
+        def __init__(  # noqa: PLR0913, PLR0917  as many as there are options
+            self,
+            size: int | None = None,
+            strategy: StrategyName = "one_for_one",
+            max_restarts: int = 5,
+            within: Seconds = 60.0,
+            memory_mb: int | None = None,
+            cpu: Seconds | None = None,
+            open_files: int = 1024,
+            workdir: str | os.PathLike[str] | None = None,
+            env: tuple[str, ...] = (),
+            concurrency: int | None = None,
+            idle_after: Seconds = 60.0,
+            max_jobs: int | None = None,
+            max_rss_mb: int | None = None,
+            fresh: bool = False,  # noqa: FBT001, FBT002
+            backend: BackendName = "zygote",
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        """Refuse what no pool can be kept by, all of it at once."""
+        """Take times for numbers of seconds, and refuse what no pool can be kept by, all of it at once."""
+        for name in _TIMES:
+            if isinstance(value := getattr(self, name), timedelta):
+                object.__setattr__(self, name, value.total_seconds())
         found = [(name, fault) for name in _CHECKS for fault in _CHECKS[name](getattr(self, name))]
         if not found:
             return
@@ -155,3 +183,5 @@ _CHECKS: Final[dict[str, Check]] = {
     "fresh": _yes_or_no,
     "backend": _one_of(get_args(BackendName)),
 }
+_TIMES: Final = ("within", "cpu", "idle_after")
+"""Options that a ``timedelta`` may be given for."""

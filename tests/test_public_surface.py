@@ -17,12 +17,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = '''
 import asyncio
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel
 
 from understudy import (
     LLM,
+    AsyncClient,
+    AsyncOrchestrator,
+    AsyncRun,
+    AsyncSchedule,
+    Budget,
     Client,
     Fatal,
     MockModel,
@@ -36,6 +42,7 @@ from understudy import (
     Workflow,
     current,
     evaluator,
+    session,
     sleep,
     tool,
     workflow,
@@ -109,7 +116,17 @@ async def research(topic: str) -> Brief:
     assert_type(await plain("c"), str)
     assert_type(await listing("d"), list[int])
     await sleep(1.5)
+    await sleep(timedelta(minutes=1))
     return second
+
+
+patient = Retry(attempts=5, initial=timedelta(seconds=1), max_delay=timedelta(hours=1), within=timedelta(days=1))
+day = Budget(wall=timedelta(days=1), usd=1)
+quick = tool(timeout=timedelta(seconds=5), retry=patient)(len)
+pool = Pool(size=2, within=timedelta(minutes=1), idle_after=60)
+Retry(initial="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Budget(wal=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Pool(sizes=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 @workflow(name="stateful one")
@@ -147,9 +164,46 @@ def main() -> None:
     with Orchestrator("runs.db", pools={"tool": Pool(size=2, memory_mb=64)}) as orchestrator:
         run = orchestrator.start(research, "otters", id="brief-otters")
         assert_type(run.result(timeout=60), Brief)
+        assert_type(run.result(timeout=timedelta(minutes=1)), Brief)
+        assert_type(run.record.started_at, datetime)
         assert_type(orchestrator.start(stateful, "otters", n=3).result(), Literal["done"])
     with Client("http://127.0.0.1:7878", token="secret") as client:
         assert_type(client.start(research, "otters").result(), Brief)
+
+
+@session(state=Progress)
+async def chat(state: Progress, message: Request) -> Brief:
+    return await research(message.topic)
+
+
+async def asynchronous() -> None:
+    async with Orchestrator("runs.db") as orchestrator:
+        assert_type(orchestrator, AsyncOrchestrator)
+        run = await orchestrator.start(research, "otters", id="brief-otters")
+        assert_type(run, AsyncRun[Brief])
+        assert_type(await run, Brief)
+        assert_type(await run.result(timeout=timedelta(minutes=1)), Brief)
+        assert_type(await (await run.fork()), Brief)
+        assert_type((await run.record).started_at, datetime)
+        async for event in run.events(follow=True):
+            assert_type(event.seq, int)
+        async for item in run.stream(follow=True):
+            assert_type(item.offset, int)
+        talk = orchestrator.session(chat, "ada")
+        assert_type(await talk.ask(Request(topic="otters"), timeout=60), Brief)
+        assert_type(await talk.state, Progress)
+        nightly = await orchestrator.schedule("nightly", research, "otters", every=timedelta(days=1))
+        assert_type(nightly, AsyncSchedule[Brief])
+        assert_type(await (await nightly.trigger()), Brief)
+        assert_type(await orchestrator.plain.start(research, "otters"), Brief)
+        async for event in orchestrator.plain.start(research, "otters").events(follow=True):
+            assert_type(event.seq, int)
+        assert_type(await orchestrator.plain.session(chat, "ada").aio.ask(Request(topic="otters")), Brief)
+        await talk.ask(Progress())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await orchestrator.start(search, "a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    async with Client("http://127.0.0.1:7878", token="secret") as client:
+        assert_type(client, AsyncClient)
+        assert_type(await (await client.start(research, "otters")), Brief)
 '''
 
 

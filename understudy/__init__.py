@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from understudy.messages.policy import Budget, Retry
     from understudy.messages.records import LogLine
     from understudy.supervision.protocol import Pool
+    from understudy.workflows.async_run import AsyncRun
+    from understudy.workflows.async_schedule import AsyncSchedule
+    from understudy.workflows.async_session import AsyncSession
+    from understudy.workflows.asynchronous import AsyncClient, AsyncOrchestrator
     from understudy.workflows.client import Client
     from understudy.workflows.conversation import Session
     from understudy.workflows.decorators import LLM, evaluator, sleep, tool, workflow
@@ -73,6 +77,11 @@ __all__ = [
     "Approval",
     "ApprovalClosed",
     "ApprovalNotFound",
+    "AsyncClient",
+    "AsyncOrchestrator",
+    "AsyncRun",
+    "AsyncSchedule",
+    "AsyncSession",
     "Budget",
     "Client",
     "DefinitionError",
@@ -133,6 +142,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncClient": "workflows.asynchronous",
+    "AsyncOrchestrator": "workflows.asynchronous",
+    "AsyncRun": "workflows.async_run",
+    "AsyncSchedule": "workflows.async_schedule",
+    "AsyncSession": "workflows.async_session",
     "Budget": "messages.policy",
     "Client": "workflows.client",
     "LLM": "workflows.decorators",

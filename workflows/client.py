@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, get_args
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -16,10 +17,11 @@ from understudy.journal.protocol import Stored
 from understudy.messages.advice import serve
 from understudy.messages.base import Json, Shown
 from understudy.messages.codec import decode_event
-from understudy.messages.commands import Command, Refused, Reply
+from understudy.messages.commands import AskSession, Command, Refused, Reply
 from understudy.messages.errors import JournalError, NotAuthorized, OrchestratorUnreachable
 from understudy.messages.failures import Fault
 from understudy.messages.pages import Page, check_limit
+from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import (
     ENDED,
     ApprovalRecord,
@@ -33,11 +35,15 @@ from understudy.messages.records import (
     TurnRecord,
 )
 from understudy.metrics.figures import Metrics
+from understudy.workflows.asynchronous import AsyncClient
 from understudy.workflows.helm import Helm
 from understudy.workflows.home import TOKEN_VARIABLE, Home
 from understudy.workflows.looks import Looks
 from understudy.workflows.waiting import is_over, not_in_time
 from understudy.workflows.wire import SILENCE_TIMEOUT, Wire, good, next_cursor, problem_of
+
+if TYPE_CHECKING:
+    import httpx
 
 POLL: Final = 30.0
 """Seconds for which one request waits for a result."""
@@ -53,6 +59,8 @@ END: Final = "end"
 """Name of what a stream ends with once the run has."""
 NOTHING: Final = 204
 """Status of a stream that has nothing more to say."""
+
+_JSON: Final = {"Content-Type": "application/json"}
 
 _FAULTS: Final = TypeAdapter(tuple[Fault, ...])
 _APPROVALS: Final = TypeAdapter(list[ApprovalRecord])
@@ -99,6 +107,22 @@ class Client(Helm):
     def close(self) -> None:
         """Let go of all connections; runs go on. May be repeated."""
         self._wire.close()
+        self.threads.close()
+
+    @cached_property
+    def aio(self) -> AsyncClient:
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        return AsyncClient(self)
+
+    async def __aenter__(self) -> AsyncClient:
+        """Give its asynchronous twin."""
+        return self.aio
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.aio.close()
 
     def __enter__(self) -> Self:
         """Use it as a context."""
@@ -118,13 +142,17 @@ class Client(Helm):
     @override
     def send(self, command: Command) -> Reply:
         with self._wire.reaching():
-            answer = self._wire.http.post(
-                "/messages", content=to_json(command), headers={"Content-Type": "application/json"}
-            )
-        if not answer.is_success and (found := problem_of(answer)).get("code") in _REFUSALS:
-            faults = _FAULTS.validate_json(to_json(found.get("errors", ())))
-            return Refused(code=found["code"], message=str(found.get("detail", "")), faults=faults)
-        return _REPLY.validate_json(good(answer).content)
+            return _reply(self._wire.http.post("/messages", content=to_json(command), headers=_JSON))
+
+    @override
+    async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
+        return await self.until_sent(command)
+
+    async def until_sent(self, command: Command) -> Reply:
+        """Carry out a command like ``send``, without holding the caller's loop or a thread."""
+        with self._wire.reaching():
+            async with self._wire.asynchronous() as http:
+                return _reply(await http.post("/messages", content=to_json(command), headers=_JSON))
 
     @override
     def _place(self, app: str) -> str:
@@ -167,6 +195,41 @@ class Client(Helm):
                 yield stored
                 if stored.type == "run.parked" and is_over(self._reads, run_id):
                     return
+
+    @override
+    async def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
+        call = self.threads.call
+        while True:
+            run = await call(self._reads.run, run_id)
+            if run.status in ENDED and run.events <= after:
+                return
+            if run.status == "parked":
+                for stored in await call(self._reads.events, run_id, after):
+                    yield stored
+                return
+            async for stored in self._until_streamed(run_id, after):
+                after = stored.seq
+                yield stored
+                if stored.type == "run.parked" and await call(is_over, self._reads, run_id):
+                    return
+
+    async def _until_streamed(self, run_id: str, after: int) -> AsyncGenerator[Stored]:
+        """Give what ``_stream`` gives."""
+        from httpx_sse import EventSource  # noqa: PLC0415  only who follows needs it
+
+        headers = {"Last-Event-ID": str(after)}
+        path = _path(run_id, "stream")
+        with self._wire.reaching():
+            async with (
+                self._wire.asynchronous() as http,
+                http.stream("GET", path, headers=headers, timeout=SILENCE_TIMEOUT) as answer,
+            ):
+                if not answer.is_success:
+                    await answer.aread()
+                good(answer)
+                if answer.status_code != NOTHING:
+                    async for event in EventSource(answer).aiter_sse():
+                        yield _stored(event.json())
 
     def _stream(self, run_id: str, after: int) -> Iterator[Stored]:
         """Give events until the server ends the stream: the run has ended, or the server is about to."""
@@ -300,6 +363,14 @@ def _path(run_id: str, what: str = "") -> str:
 def _session_path(run_id: str, what: str = "") -> str:
     name, _, key = run_id.partition("/")
     return f"/sessions/{quote(name, safe='')}/{quote(key, safe='')}" + (f"/{what}" if what else "")
+
+
+def _reply(answer: "httpx.Response") -> Reply:
+    """Read what the server says to a command."""
+    if not answer.is_success and (found := problem_of(answer)).get("code") in _REFUSALS:
+        faults = _FAULTS.validate_json(to_json(found.get("errors", ())))
+        return Refused(code=found["code"], message=str(found.get("detail", "")), faults=faults)
+    return _REPLY.validate_json(good(answer).content)
 
 
 def _result(body: bytes) -> Json:

@@ -1,8 +1,8 @@
 """The handle on a session that those who talk to it hold."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -12,9 +12,13 @@ from understudy.messages.errors import TurnFailed
 from understudy.messages.json_text import shown
 from understudy.messages.policy import SessionPolicy
 from understudy.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
-from understudy.messages.times import limit
+from understudy.messages.times import Seconds, limit
 from understudy.workflows.handle import check
 from understudy.workflows.looks import Looks
+from understudy.workflows.threads import Threads, warn_on_loop
+
+if TYPE_CHECKING:
+    from understudy.workflows.async_session import AsyncSession
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
@@ -37,10 +41,19 @@ class SessionHost(Protocol):
         """Bring a message that is known to fit."""
         ...
 
+    async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
+        """Bring a message that is known to fit and wait for the reply, without holding the caller's loop."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Turn(Generic[M, R]):
-    """One message to a session, and what came of it. Times are ISO 8601 in UTC."""
+    """One message to a session, and what came of it. Times are in UTC."""
 
     number: int
     message: M
@@ -50,8 +63,8 @@ class Turn(Generic[M, R]):
     """``"waiting"``, ``"running"``, ``"answered"`` or ``"failed"``."""
     error: str | None
     key: str | None
-    received_at: str
-    ended_at: str | None
+    received_at: datetime
+    ended_at: datetime | None
     steps: tuple[StepRecord, ...]
 
 
@@ -73,7 +86,7 @@ class Session(Generic[S, M, R]):
         """Say which one it is."""
         return f"<Session {self.id}>"
 
-    def ask(self, message: M, timeout: float | timedelta | None = None, key: str | None = None) -> R:
+    def ask(self, message: M, timeout: Seconds | None = None, key: str | None = None) -> R:
         """Send a message and wait for the reply.
 
         Args:
@@ -90,17 +103,9 @@ class Session(Generic[S, M, R]):
             RunParked: The session waits for a person; the message waits there.
             TimeoutError: There was no reply in time.
         """
-        patience = limit(timeout, "the timeout of ask()")
-        if patience is not None and patience <= 0:
-            msg = f"timeout is a number of seconds above 0, not {timeout!r}"
-            raise ValueError(msg)
-        fields = self._fields(message, key)
-        answer = check(self._host.post(AskSession(**fields, timeout=patience), self._definition.policy))
-        assert isinstance(answer, TurnAnswered)
-        if answer.failure is not None:
-            msg = f"message {answer.number} to session {self.id} failed: {answer.failure}"
-            raise TurnFailed(msg, session=self.id, number=answer.number, step=answer.step)
-        reply: R = self._definition.decode_result(answer.reply)
+        warn_on_loop("session.ask()", "await session.aio.ask(...)")
+        command = question(self._definition, self.key, message, timeout, key)
+        reply: R = reply_of(self._definition, self._host.post(command, self._definition.policy))
         return reply
 
     def tell(self, message: M, key: str | None = None) -> None:
@@ -115,18 +120,15 @@ class Session(Generic[S, M, R]):
             MailboxFull: Too many messages wait.
             SessionClosed: The session was closed.
         """
-        check(self._host.post(TellSession(**self._fields(message, key)), self._definition.policy))
+        command = TellSession(**_fields(self._definition, self.key, message, key))
+        check(self._host.post(command, self._definition.policy))
 
-    def _fields(self, message: M, key: str | None) -> dict[str, Any]:
-        name, value = self._definition.write_message(message)
-        return {
-            "app": self._definition.app,
-            "session": self.name,
-            "session_key": self.key,
-            "name": name,
-            "value": value,
-            "key": key,
-        }
+    @property
+    def aio(self) -> "AsyncSession[S, M, R]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        from understudy.workflows.async_session import AsyncSession  # noqa: PLC0415  each of them knows the other
+
+        return AsyncSession(self, self._host, self._definition)
 
     @property
     def state(self) -> S:
@@ -175,3 +177,41 @@ class Session(Generic[S, M, R]):
             RunNotFound: The session has not been opened.
         """
         check(self._host.send(CloseSession(session=self.name, session_key=self.key)))
+
+
+def question(
+    definition: SessionDefinition, session_key: str, message: object, timeout: Seconds | None, key: str | None
+) -> AskSession:
+    """Make the command by which a session is asked.
+
+    Raises:
+        InvalidInput: The handler takes no such message.
+        ValueError: The timeout is none.
+    """
+    patience = limit(timeout, "the timeout of ask()")
+    if patience is not None and patience <= 0:
+        msg = f"timeout is a number of seconds above 0, not {timeout!r}"
+        raise ValueError(msg)
+    return AskSession(**_fields(definition, session_key, message, key), timeout=patience)
+
+
+def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
+    """Give what the handler returned, or raise what stands in its place; see ``Session.ask``."""
+    answer = check(answer)
+    assert isinstance(answer, TurnAnswered)
+    if answer.failure is not None:
+        msg = f"message {answer.number} to session {answer.run_id} failed: {answer.failure}"
+        raise TurnFailed(msg, session=answer.run_id, number=answer.number, step=answer.step)
+    return definition.decode_result(answer.reply)
+
+
+def _fields(definition: SessionDefinition, session_key: str, message: object, key: str | None) -> dict[str, Any]:
+    name, value = definition.write_message(message)
+    return {
+        "app": definition.app,
+        "session": definition.name,
+        "session_key": session_key,
+        "name": name,
+        "value": value,
+        "key": key,
+    }

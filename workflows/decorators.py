@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
@@ -22,6 +21,7 @@ from understudy.messages.base import Shown
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import Budget, OnEvaluatorError, OnReject, Retry
+from understudy.messages.times import Seconds
 from understudy.workflows.step import (
     DEFAULT_RETRY,
     DEFAULT_TIMEOUT,
@@ -92,7 +92,7 @@ def tool(fn: Callable[P, R], /) -> Step[P, R]: ...
 def tool(
     *,
     name: str | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: Seconds | None = DEFAULT_TIMEOUT,
     retry: Retry = DEFAULT_RETRY,
     crash_attempts: int = 3,
     once: bool = False,
@@ -108,7 +108,7 @@ def tool(  # noqa: PLR0913  the contract's options
     /,
     *,
     name: str | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: Seconds | None = DEFAULT_TIMEOUT,
     retry: Retry = DEFAULT_RETRY,
     crash_attempts: int = 3,
     once: bool = False,
@@ -169,14 +169,14 @@ def evaluator(fn: Callable[P, Coroutine[Any, Any, Judgement]], /) -> Step[P, Sco
 def evaluator(fn: Callable[P, Judgement], /) -> Step[P, Score]: ...
 @overload
 def evaluator(
-    *, name: str | None = None, timeout: float | None = DEFAULT_TIMEOUT, retry: Retry = DEFAULT_RETRY
+    *, name: str | None = None, timeout: Seconds | None = DEFAULT_TIMEOUT, retry: Retry = DEFAULT_RETRY
 ) -> EvaluatorDecorator: ...
 def evaluator(
     fn: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
-    timeout: float | None = DEFAULT_TIMEOUT,
+    timeout: Seconds | None = DEFAULT_TIMEOUT,
     retry: Retry = DEFAULT_RETRY,
 ) -> Any:
     """Make a function a judge of results that runs in an evaluator process.
@@ -222,7 +222,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     @overload
@@ -238,7 +238,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     @overload
@@ -254,7 +254,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] = ...,
     ) -> None: ...
     def __init__(  # noqa: PLR0913  the contract's options
@@ -269,7 +269,7 @@ class LLM(Step[[str], T], Generic[T]):
         on_reject: OnReject = "retry",
         on_evaluator_error: OnEvaluatorError | None = None,
         retry: Retry = DEFAULT_RETRY,
-        timeout: float | None = DEFAULT_TIMEOUT,
+        timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] | None = None,
     ) -> None:
         """Make the step; like a decorated function it belongs at the top level of a file.
@@ -381,7 +381,7 @@ def workflow(
     return decorate if fn is None else decorate(fn)
 
 
-async def sleep(seconds: float | timedelta) -> None:
+async def sleep(seconds: Seconds) -> None:
     """Wait. Inside a workflow the wait is durable: it survives every process and holds none while it lasts.
 
     Args:

@@ -323,8 +323,16 @@ class Engine:
         Raises:
             OrchestratorClosed: The engine was closed before that.
         """
+        return self._wait_for(self.submit_message(command, policy))
+
+    def submit_message(self, command: TellSession, policy: SessionPolicy) -> Future[Reply]:
+        """Have the same done; cancelling what this gives ends the wait for a reply, and not the message. Any thread.
+
+        Raises:
+            OrchestratorClosed: The engine is closed.
+        """
         bring = partial(self._clerk.message, policy=policy)
-        return self._wait_for(self._submit(self.lull.command(bring, command)))
+        return self._submit(self.lull.command(bring, command))
 
     def put_schedule(self, command: PutSchedule) -> Reply:
         """Make or change a schedule whose arguments are known to fit. Any thread but the reactor's.
@@ -467,9 +475,9 @@ class Engine:
                 try:
                     closer()
                 except KeyboardInterrupt as error:
-                    interrupt, self._grace = error, 0.0
+                    interrupt = error
                     self._closers.append(closer)  # each of them may be called again
-                    self._hurry()
+                    self.hurry()
         if interrupt is not None:
             raise interrupt
 
@@ -477,6 +485,11 @@ class Engine:
         """Let the steps that run end and be recorded, and begin nothing new."""
         if self.failure is None:
             self.reactor.submit(self._tree.drain(self._grace)).result()
+
+    def hurry(self) -> None:
+        """Leave the steps that run no more time, where this is being closed. Any thread."""
+        self._grace = 0.0
+        self._hurry()
 
     def _hurry(self) -> None:
         with suppress(RuntimeError):  # the loop is closed

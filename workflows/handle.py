@@ -1,6 +1,6 @@
 """The handle on a run that its starter holds."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -41,15 +41,47 @@ from understudy.messages.errors import (
 from understudy.messages.json_text import shown
 from understudy.messages.policy import Budget
 from understudy.messages.records import LogLine, RunStatus, StepRecord, StreamItem
-from understudy.messages.times import limit
+from understudy.messages.times import Seconds, limit
 from understudy.workflows.looks import Looks
+from understudy.workflows.threads import Threads, warn_on_loop
 from understudy.workflows.views import stream_items
 from understudy.workflows.waiting import follow_logs
 
 if TYPE_CHECKING:
     from understudy.messages.records import ApprovalRecord, RunRecord
+    from understudy.workflows.async_run import AsyncRun
 
 R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Items(Iterator[T], AsyncIterable[T]):
+    """What ``Run.events`` and ``Run.stream`` give: for a ``for``, or for an ``async for`` that does not block.
+
+    Args:
+        items: What it gives.
+        asynchronous: Makes what it gives to an ``async for``.
+        waits: What is called, where the next item may be long in coming.
+    """
+
+    def __init__(
+        self, items: Iterator[T], asynchronous: Callable[[], AsyncIterator[T]], waits: str | None = None
+    ) -> None:
+        """Begin with the first."""
+        self._items = items
+        self._asynchronous = asynchronous
+        self._waits = waits
+
+    def __next__(self) -> T:
+        """Give the next one, as soon as there is one."""
+        if self._waits is not None:
+            warn_on_loop(f"iterating over {self._waits}", f"async for item in {self._waits}")
+            self._waits = None
+        return next(self._items)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Give the same to a loop."""
+        return self._asynchronous()
 
 
 class RunHost(Protocol):
@@ -74,6 +106,15 @@ class RunHost(Protocol):
 
     def follow(self, run_id: str, after: int) -> Iterator[Stored]:
         """Give the events above ``after`` as they are committed, until the run has ended or is parked."""
+        ...
+
+    def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
+        """Give the same without holding the caller's loop."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
         ...
 
 
@@ -133,7 +174,7 @@ class Run(Generic[R]):
         """Give the steps with their attempts, in the order in which they were asked for."""
         return shown(self._host.reads.steps(self.id))
 
-    def result(self, timeout: float | timedelta | None = None) -> R:
+    def result(self, timeout: Seconds | None = None) -> R:
         """Wait for the end and give the result.
 
         Args:
@@ -146,6 +187,7 @@ class Run(Generic[R]):
             TimeoutError: It has not ended in time.
             OrchestratorClosed: The orchestrator was closed before it ended.
         """
+        warn_on_loop("run.result()", "await run")
         return self._decode(self._host.wait_result(self.id, limit(timeout, "the timeout of result()")))
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -155,15 +197,21 @@ class Run(Generic[R]):
     async def _wait(self) -> R:
         return self._decode(await self._host.until_result(self.id))
 
-    def events(self, after: int = 0, *, follow: bool = False) -> Iterator[Stored]:
-        """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
-        if follow:
-            return map(_shown, self._host.follow(self.id, after))
-        return map(_shown, stored_events(self._host.reads, self.id, after))
+    @property
+    def aio(self) -> "AsyncRun[R]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        from understudy.workflows.async_run import AsyncRun  # noqa: PLC0415  each of them knows the other
 
-    def stream(
-        self, channel: str = "default", *, after: int | None = None, follow: bool = False
-    ) -> Iterator[StreamItem]:
+        return AsyncRun(self)
+
+    def events(self, after: int = 0, *, follow: bool = False) -> Items[Stored]:
+        """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
+        host = self._host
+        stored = host.follow(self.id, after) if follow else stored_events(host.reads, self.id, after)
+        waits = "run.events(follow=True)" if follow else None
+        return Items(map(shown_event, stored), lambda: self.aio.events(after, follow=follow), waits)
+
+    def stream(self, channel: str = "default", *, after: int | None = None, follow: bool = False) -> Items[StreamItem]:
         """Give the values that the workflow has emitted on a channel, in their order.
 
         Args:
@@ -173,7 +221,11 @@ class Run(Generic[R]):
         """
         check_channel(channel)
         stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
-        return map(shown, stream_items(stored, channel, after))
+        return Items(
+            map(shown, stream_items(stored, channel, after)),
+            lambda: self.aio.stream(channel, after=after, follow=follow),
+            "run.stream(follow=True)" if follow else None,
+        )
 
     def logs(self, step: str | None = None, *, after: int = 0, follow: bool = False) -> Iterator[LogLine]:
         """Give the lines that the run's code has written to stdout and stderr: by ``print``, ``logging`` or otherwise.
@@ -198,7 +250,7 @@ class Run(Generic[R]):
         """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""
         return shown(self._host.reads.approvals(self.id))
 
-    def cancel(self, reason: str | None = None, *, within: float | timedelta | None = None) -> None:
+    def cancel(self, reason: str | None = None, *, within: Seconds | None = None) -> None:
         """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is.
 
         The workflow sees ``asyncio.CancelledError`` where it awaits, and may clean up by steps, waits and messages like
@@ -317,7 +369,7 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
 """What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
 
 
-def _shown(stored: Stored) -> Stored:
+def shown_event(stored: Stored) -> Stored:
     """Give an event with its values read, as those expect it who look at it."""
     return Stored(stored.seq, shown(stored.event))
 

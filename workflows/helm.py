@@ -3,12 +3,13 @@
 import secrets
 import signal as signals
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel
+from typing_extensions import override
 
 from understudy.actors.definitions import WorkflowDefinition, known_workflow
 from understudy.actors.values import read_model
@@ -16,6 +17,7 @@ from understudy.journal.protocol import Stored
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json
 from understudy.messages.commands import (
+    AskSession,
     Command,
     DecideApproval,
     KillWorker,
@@ -53,6 +55,7 @@ from understudy.workflows.ids import id_fault
 from understudy.workflows.looks import Looks
 from understudy.workflows.scheduling import Scheduling
 from understudy.workflows.session import Handler, check_handler, key_fault
+from understudy.workflows.threads import Threads
 from understudy.workflows.workflow import Workflow, check_workflow, refuse_twofold
 
 R = TypeVar("R")
@@ -91,6 +94,26 @@ class Helm(Scheduling, ABC):
     @abstractmethod
     def follow(self, run_id: str, after: int) -> Iterator[Stored]:
         """Give the events of a run above ``after`` as they are committed, until it is over."""
+
+    @abstractmethod
+    def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
+        """Give the same without holding the caller's loop."""
+
+    @abstractmethod
+    async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
+        """Bring a message that is known to fit to a session, and wait for the reply, without holding the caller's loop.
+
+        Who stops waiting leaves the message where it is.
+        """
+
+    @property
+    @override
+    def threads(self) -> Threads:
+        return self._threads
+
+    @cached_property
+    def _threads(self) -> Threads:
+        return Threads()
 
     def _launch(self, command: StartRun) -> Reply:
         """Start a run whose arguments are known to fit."""

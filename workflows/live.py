@@ -12,9 +12,9 @@ from loguru import logger
 
 from understudy.messages.advice import read_logs
 from understudy.messages.records import LogLine
+from understudy.messages.times import moment
 from understudy.metrics.sentences import printable
 from understudy.workflows.portion import Batch
-from understudy.workflows.views import iso
 
 WAITING_LINES: Final = 5000
 """Lines that wait for a slow viewer; what comes besides is skipped and counted."""
@@ -218,7 +218,7 @@ def _log_line(origin: Origin, batch: Batch, text: str) -> LogLine:
         attempt=origin.attempt,
         worker=origin.worker,
         stream=batch.stream,
-        at=iso(batch.at),
+        at=moment(batch.at),
         text=text,
         omitted=batch.omitted,
     )

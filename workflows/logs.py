@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from understudy.messages.records import LogLine
+from understudy.messages.times import moment
 from understudy.supervision.unshared import close_unshared, open_unshared
 from understudy.workflows.portion import Batch
 from understudy.workflows.private import make_folder
-from understudy.workflows.views import iso
 
 RUN_BYTES: Final = 16 * 1024 * 1024
 """Most bytes that are kept of a run."""
@@ -233,7 +233,7 @@ def is_of(key: str | None, step: str) -> bool:
 def _line(text: bytes, run_id: str, offset: int) -> LogLine | None:
     try:
         found: dict[str, Any] = json.loads(text)
-        found["at"] = iso(found["at"])
+        found["at"] = moment(found["at"])
         return LogLine(offset=offset, run_id=run_id, **found)
     except (ValueError, KeyError, TypeError):  # cut off by a kill, or the first line of a file
         return None
@@ -241,4 +241,4 @@ def _line(text: bytes, run_id: str, offset: int) -> LogLine | None:
 
 def _forgotten(run_id: str, offset: int) -> LogLine:
     text = f"[what the run wrote before this was left out: its last {RUN_BYTES // 2**20} MiB are kept]"
-    return LogLine(offset=offset, run_id=run_id, worker="", stream="stdout", at=iso(0), text=text, omitted=1)
+    return LogLine(offset=offset, run_id=run_id, worker="", stream="stdout", at=moment(0), text=text, omitted=1)

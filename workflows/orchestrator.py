@@ -4,8 +4,10 @@ import asyncio
 import difflib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import timedelta
+from functools import cached_property
 from types import TracebackType
 from typing import Self, get_args
 
@@ -14,11 +16,13 @@ from typing_extensions import override
 from understudy.actors import app as apps
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
-from understudy.messages.commands import Command, PutSchedule, Reply, StartRun, TellSession
+from understudy.messages.commands import AskSession, Command, PutSchedule, Reply, StartRun, TellSession
 from understudy.messages.json_text import shown
 from understudy.messages.policy import SessionPolicy, WorkerKind
+from understudy.messages.times import Seconds, seconds
 from understudy.supervision.protocol import Pool
 from understudy.workflows import waiting
+from understudy.workflows.asynchronous import AsyncOrchestrator
 from understudy.workflows.backends import read_apps
 from understudy.workflows.clock import Clock, WallClock
 from understudy.workflows.engine import GRACE, Durability, Engine
@@ -27,6 +31,7 @@ from understudy.workflows.home import JOURNAL_VARIABLE, Home
 from understudy.workflows.live import OutputOption, viewer_of
 from understudy.workflows.peek import Peek
 from understudy.workflows.reads import Reads
+from understudy.workflows.threads import in_thread, on_loop
 from understudy.workflows.watch import Watch
 
 
@@ -36,6 +41,10 @@ class Orchestrator(Helm):
     It works from the moment it is made until ``close``, or the end of the ``with`` block it is used in. Runs that have
     not ended by then stay in the journal and are taken up by the next orchestrator that opens it. May be used from any
     thread; user code never runs in its process.
+
+    ``async with Orchestrator(...) as orchestrator`` gives its asynchronous twin, an ``AsyncOrchestrator``, and neither
+    opens nor closes it on the event loop. Made on the thread of an event loop, it opens in another thread, and what is
+    raised below is raised by the first that uses it, such as the ``with``.
 
     Args:
         journal: Path of the journal; None means ``journal.db`` in the home, or ``UNDERSTUDY_JOURNAL`` where no home is
@@ -80,7 +89,7 @@ class Orchestrator(Helm):
         env: Iterable[str] | Mapping[str, str] = (),
         import_timeout: float | timedelta | None = None,
     ) -> None:
-        """Start everything. Blocks until the journal is open and what an earlier life left behind is gone."""
+        """Start everything. Blocks, on no event loop, until the journal is open and what a former life left is gone."""
         if apps.loading:
             raise apps.ImportEnded
         _check_options(pools or {}, durability)
@@ -88,18 +97,32 @@ class Orchestrator(Helm):
         if journal is None and home is None:
             journal = os.environ.get(JOURNAL_VARIABLE) or None
         imports = read_apps(env, import_timeout, pools or {})
-        self._engine = Engine(
-            journal,
-            Home(home),
-            own_home=home is not None or journal is None,
-            pools=dict(pools or {}),
-            durability=durability,
-            clock=clock if clock is not None else WallClock(),
-            viewer=viewer,
-            apps=imports,
-        )
-        if recover:
-            self._engine.recover()
+
+        def start() -> Engine:
+            engine = Engine(
+                journal,
+                Home(home),
+                own_home=home is not None or journal is None,
+                pools=dict(pools or {}),
+                durability=durability,
+                clock=clock if clock is not None else WallClock(),
+                viewer=viewer,
+                apps=imports,
+            )
+            if recover:
+                engine.recover()
+            return engine
+
+        self._opening: Future[Engine] = Future()
+        """Done once everything works, or does not."""
+        if on_loop():
+            self._opening = in_thread("understudy-opening", start)
+        else:
+            self._opening.set_result(start())
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return self._opening.result()
 
     @property
     def home(self) -> Home:
@@ -108,9 +131,13 @@ class Orchestrator(Helm):
 
     def __repr__(self) -> str:
         """Say where it works and whether it still does."""
+        if not self._opening.done():
+            return f"<Orchestrator on the home {self.home.path}, opening>"
+        if (error := self._opening.exception()) is not None:
+            return f"<Orchestrator on the home {self.home.path}, not open: {error}>"
         return f"<Orchestrator on {self._engine.place}, {'closed' if self._engine.closed else 'open'}>"
 
-    def close(self, grace: float = GRACE) -> None:
+    def close(self, grace: Seconds = GRACE) -> None:
         """Stop everything and let go of the journal. Runs that are going on are taken up next time. May be repeated.
 
         No step is begun any more, and those that run have time to end: their results are recorded, so that nothing is
@@ -124,13 +151,42 @@ class Orchestrator(Helm):
         Raises:
             ValueError: ``grace`` is no number of seconds from 0 on.
         """
-        if isinstance(grace, bool) or not (isinstance(grace, (int, float)) and 0 <= grace < math.inf):  # pyright: ignore[reportUnnecessaryIsInstance]
+        given = grace.total_seconds() if isinstance(grace, timedelta) else grace
+        if isinstance(given, bool) or not (isinstance(given, (int, float)) and 0 <= given < math.inf):  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"grace is a number of seconds from 0 on, not {grace!r}"
             raise ValueError(msg)
-        self._engine.close(grace)
+        if self._opening.exception() is None:
+            self._engine.close(given)
+            self.threads.close()
+
+    def hurry(self) -> None:
+        """Leave the steps that run no more time, where this is being closed in another thread."""
+        if self._opening.done() and self._opening.exception() is None:
+            self._engine.hurry()
+
+    @cached_property
+    def aio(self) -> AsyncOrchestrator:
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        return AsyncOrchestrator(self)
+
+    async def __aenter__(self) -> AsyncOrchestrator:
+        """Wait until it works, and give its asynchronous twin."""
+        try:
+            await asyncio.shield(asyncio.wrap_future(self._opening))
+        except asyncio.CancelledError:
+            await self.aio.close(0)
+            raise
+        return self.aio
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.aio.close()
 
     def __enter__(self) -> Self:
         """Use it as a context."""
+        _ = self._engine  # raises what kept it from opening
         return self
 
     def __exit__(
@@ -175,17 +231,17 @@ class Orchestrator(Helm):
         try:
             return await asyncio.shield(asyncio.wrap_future(answer))
         except asyncio.CancelledError:
-            if answer.cancelled():  # not the caller, but the orchestrator has given up
+            if answer.cancelled() and not _is_cancelled():  # not the caller, but the orchestrator has given up
                 self.check_alive()
             raise
 
-    def flush_output(self, timeout: float = 2.0) -> None:
+    def flush_output(self, timeout: Seconds = 2.0) -> None:
         """Wait until what workers have written up to now is shown, so that what is printed next comes after it.
 
         Args:
             timeout: Seconds to wait at most.
         """
-        self._engine.flush_output(timeout)
+        self._engine.flush_output(seconds(timeout, "the timeout of flush_output()"))
 
     def leave(self, run_ids: Sequence[str] = ()) -> list[str]:
         """Ask whether this orchestrator can be closed without others missing it. Any thread.
@@ -248,8 +304,30 @@ class Orchestrator(Helm):
         return await waiting.until_result(self, run_id)
 
     @override
+    async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
+        self.check_alive()
+        answer = self._engine.submit_message(command, policy)
+        try:
+            return shown(await asyncio.shield(asyncio.wrap_future(answer)))
+        except asyncio.CancelledError:
+            if answer.cancelled() and not _is_cancelled():
+                self.check_alive()
+            answer.cancel()
+            raise
+
+    @override
+    def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
+        return waiting.until_followed(self, run_id, after)
+
+    @override
     def follow(self, run_id: str, after: int) -> Iterator[Stored]:
         return waiting.follow(self, run_id, after)
+
+
+def _is_cancelled() -> bool:
+    """Say whether it is the running task that somebody has cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _check_options(pools: Mapping[str, object], durability: object) -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from loguru import logger
 
@@ -31,6 +31,8 @@ from understudy.workflows.runs import Runs
 from understudy.workflows.schedule_reads import is_schedule
 from understudy.workflows.sizes import message_too_long
 from understudy.workflows.state import Outgoing, RunState
+
+T = TypeVar("T")
 
 _NO_POLICY: Final = SessionPolicy()
 RETRY: Final = 1.0
@@ -82,7 +84,7 @@ class PostOffice:
         """Who waits for the reply to which message of which session."""
         self.asking = 0
         """How many wait for a reply to what has been taken. Reactor's thread."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         """Deliveries under way: a loop holds its tasks weakly."""
 
     # ------------------------------------------------------------ from outside
@@ -121,7 +123,12 @@ class PostOffice:
     async def ask(self, address: Address, signal: Signal, timeout: float | None) -> Reply:  # noqa: ASYNC109  the contract's word
         """Bring a message to a session and wait for what comes of it."""
         waiting: asyncio.Future[Over | Refused] = asyncio.get_running_loop().create_future()
-        accepted = await self.tell(address, signal, waiting)
+        telling = self._begin(self.tell(address, signal, waiting))
+        try:
+            accepted = await asyncio.shield(telling)  # the message is sent, whoever still waits for what comes of it
+        except asyncio.CancelledError:
+            waiting.cancel()
+            raise
         if isinstance(accepted, Refused):
             return accepted
         place = address.run_id, accepted.number
@@ -189,7 +196,8 @@ class PostOffice:
         receipt: asyncio.Future[tuple[UnderstudyError | None, int]] = asyncio.get_running_loop().create_future()
 
         def heard(error: UnderstudyError | None, number: int) -> None:
-            if waiting is not None and error is None:  # before the session can have come to the end of its turn
+            if waiting is not None and not waiting.done() and error is None:
+                # before the session can have come to the end of its turn
                 self._waiting.setdefault((run_id, abs(number)), []).append(waiting)
             receipt.set_result((error, number))
 
@@ -220,9 +228,13 @@ class PostOffice:
 
     def deliver(self, state: RunState, key: str) -> None:
         """See ``Post``."""
-        task = asyncio.get_running_loop().create_task(self._deliver(state.run_id, state.app, key, state.outgoing[key]))
+        self._begin(self._deliver(state.run_id, state.app, key, state.outgoing[key]))
+
+    def _begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _deliver(self, sender: str, app: str, key: str, letter: Outgoing) -> None:
         signal = Signal(letter.name, letter.value, key=sent_key(sender, key))

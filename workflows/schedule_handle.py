@@ -1,6 +1,7 @@
 """The handle on a schedule, and the making of one."""
 
-from typing import Any, Generic, Protocol, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from understudy.actors.definitions import WorkflowDefinition, known_workflow
 from understudy.messages.commands import (
@@ -21,7 +22,12 @@ from understudy.messages.errors import (
 )
 from understudy.messages.json_text import shown
 from understudy.messages.schedules import FiringRecord, ScheduleRecord
+from understudy.messages.times import iso
 from understudy.workflows.handle import Run, check
+from understudy.workflows.threads import Threads
+
+if TYPE_CHECKING:
+    from understudy.workflows.async_schedule import AsyncSchedule
 
 R = TypeVar("R")
 
@@ -35,6 +41,11 @@ class ScheduleHost(Protocol):
 
     def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
         """Give the handle of a run, which need not be there yet."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
         ...
 
 
@@ -53,7 +64,7 @@ class Schedule(Generic[R]):
             record = self.record
         except UnderstudyError as error:  # a closed or broken journal must not break who only wants to print it
             return f"<Schedule {self.name}: {error}>"
-        due = f", next at {record.next_times[0]}" if record.next_times else ""
+        due = f", next at {iso(record.next_times[0])}" if record.next_times else ""
         return f"<Schedule {self.name}: {record.status}{due}>"
 
     @property
@@ -70,8 +81,15 @@ class Schedule(Generic[R]):
         """``"active"`` or ``"paused"``."""
         return self.record.status
 
-    def next_times(self, count: int = 5) -> list[str]:
-        """Give the next moments, ISO 8601 in UTC; none while it is paused."""
+    @property
+    def aio(self) -> "AsyncSchedule[R]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        from understudy.workflows.async_schedule import AsyncSchedule  # noqa: PLC0415  each of them knows the other
+
+        return AsyncSchedule(self, self._host.threads)
+
+    def next_times(self, count: int = 5) -> list[datetime]:
+        """Give the next moments, in UTC; none while it is paused."""
         return list(self._look(count).next_times)
 
     def last_runs(self, limit: int = 20) -> list[FiringRecord]:

@@ -3,6 +3,7 @@
 import difflib
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -10,9 +11,9 @@ from understudy.journal.protocol import Journal
 from understudy.messages.errors import ScheduleNotFound
 from understudy.messages.records import ENDED
 from understudy.messages.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
+from understudy.messages.times import moment
 from understudy.workflows.fold_schedule import fold_events
 from understudy.workflows.schedule_times import moments
-from understudy.workflows.views import iso
 
 MARK: Final = "@"
 """What the ids of schedules in the journal begin with; ids of runs hold letters, digits, ``.``, ``_`` and ``-``."""
@@ -105,12 +106,12 @@ def _all(journal: Journal) -> list[ScheduleState]:
     return sorted((state for state in states if state is not None and not state.deleted), key=lambda state: state.name)
 
 
-def _next_times(state: ScheduleState, count: int) -> list[str]:
+def _next_times(state: ScheduleState, count: int) -> list[datetime]:
     if state.paused:
         return []
-    found: list[str] = []
+    found: list[datetime] = []
     with suppress(ValueError):  # its time zone may be unknown here, and there are no moments to show then
-        found += (iso(moment) for moment in islice(moments(state.plan, state.anchor, state.due), count))
+        found += (moment(due) for due in islice(moments(state.plan, state.anchor, state.due), count))
     return found
 
 
@@ -128,8 +129,8 @@ def _record(state: ScheduleState, count: int) -> ScheduleRecord:
         catch_up=plan.catch_up,
         status="paused" if state.paused else "active",
         reason=state.reason,
-        created_at=iso(state.created_at),
-        updated_at=iso(state.updated_at),
+        created_at=moment(state.created_at),
+        updated_at=moment(state.updated_at),
         next_times=tuple(_next_times(state, count)),
         fired=state.fired,
         skipped=state.skipped,
@@ -139,7 +140,7 @@ def _record(state: ScheduleState, count: int) -> ScheduleRecord:
 
 def _firing_record(firing: Firing) -> FiringRecord:
     return FiringRecord(
-        due=iso(firing.due),
+        due=moment(firing.due),
         status=firing.status,
         run_id=firing.run_id,
         manual=firing.manual,

@@ -13,9 +13,11 @@ from understudy.messages.errors import InvalidInput
 from understudy.messages.json_text import shown
 from understudy.messages.policy import Budget
 from understudy.messages.schedules import Overlap, Plan, ScheduleRecord
+from understudy.messages.times import Seconds
 from understudy.workflows.handle import Run
 from understudy.workflows.schedule_handle import Schedule, check_schedule
 from understudy.workflows.schedule_reads import schedule_name
+from understudy.workflows.threads import Threads
 from understudy.workflows.workflow import Workflow, check_workflow, refuse_twofold
 
 R = TypeVar("R")
@@ -32,6 +34,11 @@ class Scheduling(ABC):
     def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
         """Give the handle of a run, which need not be there yet."""
 
+    @property
+    @abstractmethod
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
+
     def _put_schedule(self, command: PutSchedule) -> Reply:
         """Make or change a schedule whose arguments are known to fit."""
         return self.send(command)
@@ -43,10 +50,10 @@ class Scheduling(ABC):
         /,
         *args: Any,
         cron: str | None = None,
-        every: float | None = None,
+        every: Seconds | None = None,
         timezone: str = "UTC",
         overlap: Overlap = "skip",
-        catch_up: float = 60.0,
+        catch_up: Seconds = 60.0,
         **kwargs: Any,
     ) -> Schedule[R]:
         """Have a workflow started again and again; returns once that is on the disk.
@@ -60,7 +67,7 @@ class Scheduling(ABC):
             workflow: What to run.
             args: Its arguments, the same for every run.
             cron: When: minute, hour, day of the month, month and weekday, or six fields with seconds first.
-            every: When: this many seconds after the schedule was made, and so on. At least 1.
+            every: When: so many seconds after the schedule was made, or such a ``timedelta``, and so on. At least 1 s.
             timezone: Whose clock ``cron`` is read by, such as ``"Europe/Berlin"``.
             overlap: What to do when a run is due while an earlier one goes on: ``"skip"`` it, ``"queue"`` it,
                 ``"allow"`` it, or ``"cancel"`` the earlier one and start it after that one's end.
@@ -118,10 +125,10 @@ def _plan(  # noqa: PLR0913  as many as a schedule has
     workflow: str,
     arguments: Mapping[str, Json],
     cron: str | None,
-    every: float | None,
+    every: Seconds | None,
     timezone: str,
     overlap: Overlap,
-    catch_up: float,
+    catch_up: Seconds,
     budget: Budget | None,
 ) -> Plan:
     """Make a plan of what a caller gave, who need not be typed.
@@ -130,16 +137,18 @@ def _plan(  # noqa: PLR0913  as many as a schedule has
         InvalidInput: Values are of other types than they should be; every one is named.
     """
     try:
-        return Plan(
-            app=app,
-            workflow=workflow,
-            arguments=dict(arguments),
-            cron=cron,
-            every=every,
-            timezone=timezone,
-            overlap=overlap,
-            catch_up=catch_up,
-            budget=budget,
+        return Plan.model_validate(
+            {
+                "app": app,
+                "workflow": workflow,
+                "arguments": dict(arguments),
+                "cron": cron,
+                "every": every,
+                "timezone": timezone,
+                "overlap": overlap,
+                "catch_up": catch_up,
+                "budget": budget,
+            }
         )
     except ValidationError as error:
         wrong = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]

@@ -18,6 +18,7 @@ from understudy.messages.base import Json
 from understudy.messages.errors import DefinitionError
 from understudy.messages.evaluation import Score
 from understudy.messages.policy import Retry, StepOptions
+from understudy.messages.times import Seconds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +43,7 @@ class StepChanges(TypedDict, total=False):
         key: A label of the call in its key, such as the item it works on.
     """
 
-    timeout: float | None
+    timeout: Seconds | None
     retry: Retry
     name: str
     key: str | None

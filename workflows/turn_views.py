@@ -7,9 +7,10 @@ from understudy.journal.pages import Book
 from understudy.journal.protocol import RunRow, Stored
 from understudy.messages.events import AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
 from understudy.messages.records import DeadLetterRecord, SessionDetail, SessionRecord, TurnRecord
+from understudy.messages.times import moment
 from understudy.workflows.fold import fold
 from understudy.workflows.state import RunState
-from understudy.workflows.views import iso, step_records
+from understudy.workflows.views import step_records
 
 LOOK_BACK: Final = 32
 """Events that are read at once to find the message of a turn."""
@@ -23,8 +24,8 @@ def session_record(row: RunRow) -> SessionRecord:
         key=key,
         app=row.app,
         status=row.status,
-        opened_at=iso(row.started_at),
-        updated_at=iso(row.updated_at),
+        opened_at=moment(row.started_at),
+        updated_at=moment(row.updated_at),
         reason=row.reason,
         events=row.last_seq,
     )
@@ -62,7 +63,7 @@ def last_turn(book: Book, run_id: str, state: RunState) -> TurnRecord | None:
 
 def dead_letter(run_id: str, event: TurnFailed | StepFailed) -> DeadLetterRecord:
     """Give the record of a message or a step that was set aside."""
-    at = iso(event.at)
+    at = moment(event.at)
     if isinstance(event, TurnFailed):
         return DeadLetterRecord(
             run_id=run_id,
@@ -119,14 +120,14 @@ def _turn_record(message: MessageReceived, more: Mapping[str, Any]) -> TurnRecor
         message_type=message.name,
         message=message.value,
         key=message.key,
-        received_at=iso(message.at),
+        received_at=moment(message.at),
         **more,
     )
 
 
 def _ending(event: TurnEnded | TurnFailed) -> dict[str, Any]:
     """Give what a turn's end says of it."""
-    over: dict[str, Any] = {"ended_at": iso(event.at)}
+    over: dict[str, Any] = {"ended_at": moment(event.at)}
     if isinstance(event, TurnEnded):
         return {"status": "answered", "reply": event.reply, **over}
     return {"status": "failed", "error": event.failure.sentence(), **over}

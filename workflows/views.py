@@ -1,18 +1,13 @@
 """Records for people, made from a run's state: what ``steps()``, the command line and every other door show."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 from understudy.journal.protocol import RunRow, Stored
 from understudy.messages.approvals import approval_id
 from understudy.messages.events import ApprovalAsked, ApprovalDecided, ValueEmitted
 from understudy.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
+from understudy.messages.times import moment
 from understudy.workflows.state import Attempt, RunState, Step
-
-
-def iso(moment: float) -> str:
-    """Write seconds since the Unix epoch as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 def row_of(state: RunState) -> RunRow:
@@ -39,9 +34,9 @@ def run_record(row: RunRow) -> RunRecord:
         workflow=row.workflow,
         app=row.app,
         status=row.status,
-        started_at=iso(row.started_at),
-        updated_at=iso(row.updated_at),
-        ended_at=iso(row.ended_at) if row.ended_at is not None else None,
+        started_at=moment(row.started_at),
+        updated_at=moment(row.updated_at),
+        ended_at=moment(row.ended_at) if row.ended_at is not None else None,
         parent=row.parent,
         reason=row.reason,
         events=row.last_seq,
@@ -53,7 +48,7 @@ def stream_items(events: Iterable[Stored], channel: str, after: int | None) -> I
     for stored in events:
         event = stored.event
         if isinstance(event, ValueEmitted) and event.channel == channel and (after is None or event.offset > after):
-            yield StreamItem(channel=channel, offset=event.offset, value=event.value, at=iso(event.at))
+            yield StreamItem(channel=channel, offset=event.offset, value=event.value, at=moment(event.at))
 
 
 def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> ApprovalRecord:
@@ -65,7 +60,7 @@ def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> Approva
         key=event.key,
         action=event.action,
         args=event.args,
-        asked_at=iso(event.at),
+        asked_at=moment(event.at),
         step=event.step,
         reason=event.reason,
     )
@@ -90,7 +85,7 @@ def decision_records(run_id: str, events: Iterable[Stored]) -> list[DecisionReco
                     args=event.args,
                     by=event.by,
                     comment=event.comment,
-                    decided_at=iso(event.at),
+                    decided_at=moment(event.at),
                 )
             )
     return found
@@ -119,9 +114,9 @@ def step_record(step: Step) -> StepRecord:
         result=step.result,
         evaluations=tuple(step.evaluations),
         flagged=step.flagged,
-        scheduled_at=iso(step.scheduled_at),
-        ended_at=iso(step.ended_at) if step.ended_at is not None else None,
-        retry_at=iso(step.retry_at) if step.retry_at is not None else None,
+        scheduled_at=moment(step.scheduled_at),
+        ended_at=moment(step.ended_at) if step.ended_at is not None else None,
+        retry_at=moment(step.retry_at) if step.retry_at is not None else None,
     )
 
 
@@ -131,8 +126,8 @@ def _attempt_record(attempt: Attempt) -> AttemptRecord:
         number=attempt.number,
         worker=attempt.worker,
         pid=attempt.pid,
-        started_at=iso(attempt.started_at),
-        ended_at=iso(attempt.ended_at) if attempt.ended_at is not None else None,
+        started_at=moment(attempt.started_at),
+        ended_at=moment(attempt.ended_at) if attempt.ended_at is not None else None,
         outcome=attempt.outcome,
         error=failure.sentence() if failure is not None else None,
         exit=failure.exit if failure is not None else None,

@@ -3,14 +3,17 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from typing import Final, Protocol
 
-from understudy.journal.pages import stored_events
+from understudy.journal.pages import PAGE, PAGE_BYTES, Book, stored_events
 from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
+from understudy.messages.errors import JournalError
 from understudy.messages.records import ENDED, LogLine
 from understudy.workflows.looks import Looks
+from understudy.workflows.threads import Threads
 from understudy.workflows.watch import Watch
 
 
@@ -20,6 +23,11 @@ class Watched(Protocol):
     @property
     def reads(self) -> Looks:
         """Looks at runs."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where loops have them looked at."""
         ...
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
@@ -40,10 +48,19 @@ def is_over(looks: Looks, run_id: str) -> bool:
 def _over_or_rest(host: Watched, run_id: str, watch: Watch) -> bool:
     """Look whether a run is over; where it is not, all has been seen that the watch told of."""
     seen = watch.told
-    over = is_over(host.reads, run_id)
+    over = _is_over(host, run_id)
     if not over:
         watch.rest(seen)
     return over
+
+
+def _is_over(host: Watched, run_id: str) -> bool:
+    """Look whether a run is over, in a journal that may be closed by now."""
+    try:
+        return is_over(host.reads, run_id)
+    except JournalError:
+        host.check_alive()
+        raise
 
 
 def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
@@ -82,14 +99,15 @@ async def until_result(host: Watched, run_id: str) -> Json:
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     watch = host.watch(run_id, lambda: wake(loop, changed), end_only=True)
+    call = host.threads.call
     try:
-        while not _over_or_rest(host, run_id, watch):
+        while not await call(_over_or_rest, host, run_id, watch):
             host.check_alive()
             await changed.wait()
             changed.clear()
     finally:
         watch()
-    return host.reads.result(run_id)
+    return await call(host.reads.result, run_id)
 
 
 def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
@@ -100,7 +118,7 @@ def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
         while True:
             changed.clear()
             seen = watch.told
-            over = is_over(host.reads, run_id)
+            over = _is_over(host, run_id)
             for stored in stored_events(host.reads, run_id, after):
                 after = stored.seq
                 yield stored
@@ -113,9 +131,40 @@ def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
         watch()
 
 
+async def until_followed(host: Watched, run_id: str, after: int) -> AsyncGenerator[Stored]:
+    """Give the same without holding the caller's loop."""
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    watch = host.watch(run_id, lambda: wake(loop, changed), end_only=False)
+    try:
+        while True:
+            changed.clear()
+            seen = watch.told
+            over = await host.threads.call(_is_over, host, run_id)
+            async for stored in pages(host.threads, host.reads, run_id, after):
+                after = stored.seq
+                yield stored
+            if over:
+                return
+            host.check_alive()
+            watch.rest(seen)
+            await changed.wait()
+    finally:
+        watch()
+
+
+async def pages(threads: Threads, book: Book, run_id: str, after: int = 0) -> AsyncGenerator[Stored]:
+    """Give what ``stored_events`` gives, a page at a time read in a thread."""
+    while page := await threads.call(book.events, run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
+        after = page[-1].seq
+        page.reverse()
+        while page:  # what was given is let go of
+            yield page.pop()
+
+
 def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     """Set an event of a loop from any thread; nothing where the loop is closed."""
-    if not loop.is_closed():
+    with suppress(RuntimeError):
         loop.call_soon_threadsafe(event.set)
 
 

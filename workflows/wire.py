@@ -60,7 +60,9 @@ class Wire:
             "limits": httpx.Limits(max_connections=None, max_keepalive_connections=20),
             "trust_env": not _is_loopback(self.url),  # no proxy stands between this machine and itself
         }
-        self.http: Final = httpx.Client(**self._options)
+        self._context: Final = httpx.create_ssl_context(trust_env=self._options["trust_env"])
+        """What takes longest to make of a client."""
+        self.http: Final = httpx.Client(**self._options, verify=self._context)
         self.close: Final = weakref.finalize(self, self.http.close)
         """Lets go of all connections. Who forgets to has it done at the latest when this is gone."""
 
@@ -85,7 +87,7 @@ class Wire:
 
     def asynchronous(self) -> httpx.AsyncClient:
         """Give connections for a loop, which has to close them."""
-        return httpx.AsyncClient(**self._options)
+        return httpx.AsyncClient(**self._options, verify=self._context)
 
     @contextmanager
     def reaching(self) -> Generator[None]:

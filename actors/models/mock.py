@@ -17,8 +17,10 @@ from pydantic import BaseModel
 from understudy.actors.models import ModelReply, ModelRequest
 from understudy.actors.models.extract import Material, rank, read_prompt
 from understudy.actors.models.filling import Filler
+from understudy.messages import times
 from understudy.messages.base import Shown
 from understudy.messages.errors import RetryAfter
+from understudy.messages.times import Seconds
 
 _SUMMARY_SENTENCES: Final = 3
 _LIST_LENGTH: Final = 4
@@ -57,7 +59,7 @@ class MockModel:
         self,
         *,
         seed: int = 0,
-        latency: float | tuple[float, float] = (0.05, 0.4),
+        latency: Seconds | tuple[Seconds, float] = (0.05, 0.4),
         malformed: float = 0.0,
         schema_violations: float = 0.0,
         refusals: float = 0.0,
@@ -67,7 +69,11 @@ class MockModel:
     ) -> None:
         """Set the rates."""
         self.seed = seed
-        self.latency = latency
+        self.latency = (
+            (times.seconds(latency[0], "the latency of a MockModel"), latency[1])
+            if isinstance(latency, tuple)
+            else times.seconds(latency, "the latency of a MockModel")
+        )
         self._rates = {
             "error": errors,
             "refusal": refusals,

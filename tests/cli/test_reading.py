@@ -1,6 +1,7 @@
 """Reading works when no orchestrator runs; what needs one says so."""
 
 import json
+import re
 import resource
 import signal
 from pathlib import Path
@@ -10,6 +11,13 @@ import apsw
 import pytest
 
 from tests.cli.conftest import CommandLine
+from understudy.cli.show import emit
+from understudy.messages.codec import encode_event
+from understudy.messages.events import ChildEnded
+from understudy.messages.records import AttemptRecord
+from understudy.messages.times import moment
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 
 
 @pytest.fixture
@@ -40,6 +48,29 @@ def test_a_run_is_shown_with_its_steps_and_attempts(ended: CommandLine) -> None:
     assert [attempt["outcome"] for attempt in step["attempts"]] == ["error"]
     assert step["attempts"][0]["pid"] > 0
     assert "no luck" in ended("runs", "show", "bad").out
+
+
+def test_times_are_written_as_iso_8601_to_the_millisecond_wherever_they_are_written(ended: CommandLine) -> None:
+    shown: dict[str, Any] = ended.result_of("runs", "show", "bad", "-o", "json")
+    (listed, _) = ended.result_of("runs", "list", "-o", "json")
+    (step,) = shown["steps"]
+    (attempt,) = step["attempts"]
+    times = [each[name] for each in (shown, listed) for name in ("started_at", "updated_at", "ended_at")]
+    times += [step["scheduled_at"], step["ended_at"], attempt["started_at"], attempt["ended_at"]]
+    assert [time for time in times if not TIME.fullmatch(time)] == []
+    assert step["retry_at"] is None
+    assert shown["started_at"] in ended("runs", "show", "bad").out
+    events = ended("runs", "events", "bad").out.splitlines()[1:]
+    assert all(TIME.search(line) for line in events)
+
+
+def test_an_event_is_emitted_as_the_journal_holds_it(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    attempt = AttemptRecord(number=1, worker="tool-1", pid=7, started_at=moment(1.5), ended_at=moment(2.0))
+    event = ChildEnded(at=3.0, key="k", run_id="c", result={"a": [1, None]}, attempts=(attempt,))
+    emit([{"seq": 1, **dict(event)}])
+    (written,) = json.loads(capsysbinary.readouterr().out)
+    assert written == {"seq": 1, **json.loads(encode_event(event))}
+    assert written["attempts"][0]["started_at"] == "1970-01-01T00:00:01.500+00:00"
 
 
 def test_the_events_of_a_run_are_numbered_without_gaps(ended: CommandLine) -> None:

@@ -8,7 +8,9 @@ import apsw
 import pytest
 
 from tests.journal.appends import Client, changed, started
+from understudy.journal.database import Database
 from understudy.journal.protocol import Append, Mark, Timer
+from understudy.journal.reader import FIRST
 from understudy.messages.codec import encode_event
 from understudy.messages.errors import JournalCorrupt, JournalTooNew
 
@@ -303,3 +305,32 @@ def test_an_older_journal_is_sealed_when_it_is_opened(opened, path):
     assert len(journal.runs()) == 2
     assert Client(journal).append("r", 6, timers_cleared=["k"]) is None
     assert journal.verify() == []
+
+
+def test_a_run_that_begins_while_it_is_looked_for_is_found_and_not_taken_for_damaged(opened, monkeypatch):
+    journal = opened()
+    client = Client(journal)
+
+    class Racing:
+        """A connection before whose second question the run begins."""
+
+        def __init__(self, connection: Database) -> None:
+            self._connection = connection
+
+        def execute(self, query: str, *bindings: object) -> object:
+            if query == FIRST:
+                assert client.append("new", 0, started("new")) is None
+            return self._connection.execute(query, *bindings)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._connection, name)
+
+    reader = journal._reader
+    connect = reader._connect
+    monkeypatch.setattr(reader, "_connect", lambda: Racing(connect()))
+    monkeypatch.setattr(reader, "_idle", [])
+    found = journal.run("new")
+    assert found is not None
+    assert found.id == "new"
+    for connection in reader._idle:
+        connection.close(force=True)

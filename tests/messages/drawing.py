@@ -1,11 +1,12 @@
 """Hypothesis strategies for messages, made from the models' own fields so that a new message is covered at once."""
 
 import types
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from hypothesis import strategies as st
-from pydantic import BaseModel, JsonValue
+from pydantic import AwareDatetime, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from understudy.messages.base import Json
@@ -68,6 +69,7 @@ def _value(  # noqa: C901, PLR0911  one line per kind of annotation: cutting the
     plain: dict[Any, st.SearchStrategy[Any]] = {
         str: TEXT,
         bool: st.booleans(),
+        AwareDatetime: st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  the zone comes after
         type(None): st.none(),
         float: st.floats(
             low if above is None else above, high, exclude_min=above is not None, allow_nan=False, allow_infinity=False

@@ -17,7 +17,7 @@ def virtual_clock():
 
 
 def due(schedule) -> list[str]:
-    return [firing.due[5:16] for firing in reversed(schedule.last_runs())]
+    return [f"{firing.due:%m-%dT%H:%M}" for firing in reversed(schedule.last_runs())]
 
 
 def statuses(schedule) -> list[str]:

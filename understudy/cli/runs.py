@@ -110,7 +110,7 @@ def show(settings: Settings, run_id: str) -> None:
     if settings.json:
         emit(
             {
-                **run.model_dump(),
+                **run.model_dump(mode="json"),
                 "input": state.arguments,
                 "state": state.shared,
                 "result": state.result,
@@ -160,8 +160,8 @@ def events(
     follow: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
     """Print the events of a run as the journal holds them; with -o json and --follow one object a line."""
+    from understudy.messages.times import iso, moment
     from understudy.metrics.sentences import describe
-    from understudy.workflows.views import iso
 
     def sentence(item: "Stored") -> str:
         return describe(run_id, run.workflow, item.event).removeprefix(f"run {run_id} ")
@@ -173,13 +173,13 @@ def events(
                 if settings.json:
                     emit_line({"seq": item.seq, **item.event.model_dump()})
                 else:
-                    say(f"{item.seq:>5}  {iso(item.event.at)}  {sentence(item)}")
+                    say(f"{item.seq:>5}  {iso(moment(item.event.at))}  {sentence(item)}")
             return
         stored = reads.events(run_id, after)
     if settings.json:
-        emit([{"seq": item.seq, **item.event.model_dump()} for item in stored])
+        emit([{"seq": item.seq, **dict(item.event)} for item in stored])
         return
-    table(("seq", "time", "what happened"), [(item.seq, iso(item.event.at), sentence(item)) for item in stored])
+    table(("seq", "time", "what happened"), [(item.seq, moment(item.event.at), sentence(item)) for item in stored])
 
 
 @runs.command()
@@ -231,6 +231,7 @@ def logs(
     Of an attempt its first and last lines are kept, at most 1 MiB, and of a run the last 16 MiB. With -o json it is one
     array, and with --follow one object a line.
     """
+    from understudy.messages.times import iso
     from understudy.workflows.live import prefix
     from understudy.workflows.waiting import follow_logs
 
@@ -247,7 +248,7 @@ def logs(
             if settings.json:
                 emit_line(line)
             else:
-                say(f"{f'{line.at} ' if timestamps else ''}{prefix(line, runs=False)} {line.text}")
+                say(f"{f'{iso(line.at)} ' if timestamps else ''}{prefix(line, runs=False)} {line.text}")
 
 
 def _check_step(reads: "Reads", run_id: str, step: str) -> None:

@@ -9,6 +9,8 @@ from understudy.cli.verbs import Settings, Verbs, common, pass_settings
 from understudy.messages.schedules import Overlap
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from understudy.messages.commands import DeleteSchedule, PauseSchedule, ResumeSchedule
     from understudy.messages.schedules import FiringRecord, ScheduleRecord
 
@@ -79,8 +81,8 @@ def _when(record: "ScheduleRecord") -> str:
     return f"{record.cron} {record.timezone}" if record.cron is not None else f"every {record.every:g} s"
 
 
-def _first(moments: tuple[str, ...]) -> str:
-    return moments[0] if moments else ""
+def _first(moments: "tuple[datetime, ...]") -> "datetime | None":
+    return moments[0] if moments else None
 
 
 def _last(record: "ScheduleRecord") -> str:

@@ -155,13 +155,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: Text
     from understudy.metrics.sentences import printable
 
     target = sys.stdout if stream is None else stream
-    cells = [["" if cell is None else printable(_typed(str(cell))) for cell in row] for row in rows]
+    cells = [["" if cell is None else printable(_text(cell)) for cell in row] for row in rows]
     if target.isatty():
         _rich_table(columns, cells, target)
         return
     widths = [max(len(row[place]) for row in [list(columns), *cells]) for place in range(len(columns))]
     for row in [[name.upper() for name in columns], *cells]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=target)
+
+
+def _text(value: object) -> str:
+    """Write what a record holds: times as its JSON has them."""
+    from understudy.messages.times import iso
+
+    return iso(value) if isinstance(value, datetime) else str(value)
 
 
 def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
@@ -208,18 +215,14 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < SIXTY else f"{minutes // SIXTY} h {minutes % SIXTY} min"
 
 
-def between(start: str | None, end: str | None) -> float | None:
-    """Give the seconds from one ISO 8601 time to another, up to now where the second is None."""
-    if not start:
-        return None
-    until = datetime.fromisoformat(end) if end else datetime.now(UTC)
-    return max(0.0, (until - datetime.fromisoformat(start)).total_seconds())
+def between(start: datetime, end: datetime | None) -> float:
+    """Give the seconds from one time to another, up to now where the second is None."""
+    return max(0.0, ((end or datetime.now(UTC)) - start).total_seconds())
 
 
-def ago(moment: str | None) -> str:
-    """Say how long ago an ISO 8601 time was."""
-    passed = between(moment, None)
-    return "" if passed is None else seconds(passed)
+def ago(moment: datetime) -> str:
+    """Say how long ago a time was."""
+    return seconds(between(moment, None))
 
 
 def size(count: int | None) -> str:
@@ -239,7 +242,7 @@ def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None, *, wra
     """
     from understudy.metrics.sentences import printable
 
-    shown = [(name, printable(_typed(str(value)))) for name, value in pairs if value not in (None, "")]
+    shown = [(name, printable(_text(value))) for name, value in pairs if value not in (None, "")]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         lines = textwrap.wrap(value, column_width() - width - 2, break_on_hyphens=False) if wrapped else [value]

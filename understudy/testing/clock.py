@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from understudy.messages import times
+from understudy.messages.times import Seconds
 from understudy.workflows.clock import Surroundings
 
 ADVANCE_TIMEOUT: Final = 30.0
@@ -88,7 +90,7 @@ class VirtualClock:
         """Give the time it shows, in UTC."""
         return datetime.fromtimestamp(self._time, UTC)
 
-    def advance(self, seconds: float, *, timeout: float = ADVANCE_TIMEOUT) -> None:
+    def advance(self, seconds: Seconds, *, timeout: Seconds = ADVANCE_TIMEOUT) -> None:
         """Let time pass: go from one alarm to the next, each after everything that the one before led to is done.
 
         Returns once all is quiet and the clock shows ``seconds`` more than when it was asked; ``advance(0)`` waits for
@@ -104,7 +106,7 @@ class VirtualClock:
         """
         self._travel(seconds, self._depart, timeout)
 
-    def jump(self, seconds: float) -> None:
+    def jump(self, seconds: Seconds) -> None:
         """Set the clock forward at once, whatever is under way. All that is due by then comes at that moment.
 
         Raises:
@@ -112,19 +114,21 @@ class VirtualClock:
         """
         self._travel(seconds, self._jump, ADVANCE_TIMEOUT)
 
-    def _travel(self, seconds: float, begin: Callable[[float, threading.Event], None], timeout: float) -> None:
+    def _travel(self, given: Seconds, begin: Callable[[float, threading.Event], None], timeout: Seconds) -> None:
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
         if not seconds >= 0:
-            msg = f"time goes forward: give seconds from 0, not {seconds!r}"
+            msg = f"time goes forward: give seconds from 0, not {given!r}"
             raise ValueError(msg)
+        patience = times.seconds(timeout, "the timeout of a virtual clock")
         around = self._around
         if around is None:
             self._time += seconds
             return
         arrived = threading.Event()
         around.reactor.call(begin, seconds, arrived)
-        if not arrived.wait(timeout):
+        if not arrived.wait(min(patience, threading.TIMEOUT_MAX)):
             around.reactor.call(self._give_up, arrived)
-            msg = f"after {timeout:g} real seconds something is still under way, and the clock shows {self.now()}"
+            msg = f"after {patience:g} real seconds something is still under way, and the clock shows {self.now()}"
             raise TimeoutError(msg)
 
     # ------------------------------------------------------------ Clock

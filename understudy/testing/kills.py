@@ -6,6 +6,7 @@ from typing import Any, Final, overload
 
 from understudy.messages.errors import WorkerNotFound
 from understudy.messages.records import AttemptRecord
+from understudy.messages.times import Seconds
 from understudy.testing.standing import orchestrator_of, where_it_stands
 from understudy.testing.waits import TIMEOUT, WaitFailed, steps_named, until
 from understudy.workflows.handle import Run
@@ -15,10 +16,10 @@ SIGKILL: Final = 9
 
 
 @overload
-def kill(run: Run[Any], step: None = None, *, timeout: float = TIMEOUT) -> bool: ...
+def kill(run: Run[Any], step: None = None, *, timeout: Seconds = TIMEOUT) -> bool: ...
 @overload
-def kill(run: Run[Any], step: str, *, timeout: float = TIMEOUT) -> AttemptRecord: ...
-def kill(run: Run[Any], step: str | None = None, *, timeout: float = TIMEOUT) -> AttemptRecord | bool:
+def kill(run: Run[Any], step: str, *, timeout: Seconds = TIMEOUT) -> AttemptRecord: ...
+def kill(run: Run[Any], step: str | None = None, *, timeout: Seconds = TIMEOUT) -> AttemptRecord | bool:
     """Send SIGKILL to the worker that runs a step of a run, or to the one that has its program; wait until it is dead.
 
     The kill is an injected fault, as by ``Orchestrator.kill``: it is not counted against the step or the run. Workers
@@ -43,7 +44,7 @@ def kill(run: Run[Any], step: str | None = None, *, timeout: float = TIMEOUT) ->
     return _kill_attempt(run, step, timeout) if step is not None else _kill_program(run, timeout)
 
 
-def _kill_attempt(run: Run[Any], step: str, timeout: float) -> AttemptRecord:
+def _kill_attempt(run: Run[Any], step: str, timeout: Seconds) -> AttemptRecord:
     key, met = until(run, lambda: _running(run, step), f"a running attempt of step {step}", timeout)
     number = met.number
     what = f"the end of attempt {number} of step {key}"
@@ -76,7 +77,7 @@ def _ended_or_moved(run: Run[Any], key: str, met: AttemptRecord) -> AttemptRecor
     return attempt if attempt.outcome is not None or attempt.pid != met.pid else None
 
 
-def _kill_program(run: Run[Any], timeout: float) -> bool:
+def _kill_program(run: Run[Any], timeout: Seconds) -> bool:
     orchestrator = orchestrator_of(run)
 
     def place() -> tuple[str | None, int] | None:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, overload
 
 from understudy.journal.protocol import Stored
 from understudy.messages.records import RunRecord, RunStatus, StepRecord, StepStatus
+from understudy.messages.times import Seconds, seconds
 from understudy.testing.standing import orchestrator_of, where_it_stands
 from understudy.workflows.handle import Run
 from understudy.workflows.waiting import is_over
@@ -22,15 +23,15 @@ class WaitFailed(AssertionError):  # noqa: N818  a test's failure, whose name sa
 
 
 @overload
-def wait_for(run: Run[Any], condition: Callable[[Run[Any]], T], /, *, timeout: float = TIMEOUT) -> T: ...
+def wait_for(run: Run[Any], condition: Callable[[Run[Any]], T], /, *, timeout: Seconds = TIMEOUT) -> T: ...
 @overload
-def wait_for(run: Run[Any], /, *, status: RunStatus, timeout: float = TIMEOUT) -> RunRecord: ...
+def wait_for(run: Run[Any], /, *, status: RunStatus, timeout: Seconds = TIMEOUT) -> RunRecord: ...
 @overload
 def wait_for(
-    run: Run[Any], /, *, step: str, status: StepStatus | None = None, timeout: float = TIMEOUT
+    run: Run[Any], /, *, step: str, status: StepStatus | None = None, timeout: Seconds = TIMEOUT
 ) -> StepRecord: ...
 @overload
-def wait_for(run: Run[Any], /, *, event: str, after: int = 0, timeout: float = TIMEOUT) -> Stored: ...
+def wait_for(run: Run[Any], /, *, event: str, after: int = 0, timeout: Seconds = TIMEOUT) -> Stored: ...
 def wait_for(
     run: Run[Any],
     condition: Callable[[Run[Any]], Any] | None = None,
@@ -40,7 +41,7 @@ def wait_for(
     step: str | None = None,
     event: str | None = None,
     after: int = 0,
-    timeout: float = TIMEOUT,
+    timeout: Seconds = TIMEOUT,
 ) -> Any:
     """Wait until a run has come somewhere, and give what was found there.
 
@@ -78,7 +79,7 @@ def wait_for(
     return until(run, lambda: _status(run, status), f"status {status}", timeout)
 
 
-def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: float, *, let_pass: bool = True) -> T:
+def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: Seconds, *, let_pass: bool = True) -> T:
     """Look at a run after each of its commits until there is something to see, and give that.
 
     Args:
@@ -94,7 +95,8 @@ def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: float
     orchestrator = orchestrator_of(run)
     changed = threading.Event()
     watch = orchestrator.watch(run.id, changed.set, end_only=False)
-    deadline = time.monotonic() + timeout
+    patience = seconds(timeout, "the timeout of a wait")
+    deadline = time.monotonic() + patience
     try:
         while True:
             changed.clear()
@@ -109,7 +111,7 @@ def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: float
             if let_pass:
                 watch.rest(seen)
             if not changed.wait(max(0.0, deadline - time.monotonic())):
-                msg = f"waited {timeout:g} s for {what}\n{where_it_stands(run)}"
+                msg = f"waited {patience:g} s for {what}\n{where_it_stands(run)}"
                 raise WaitFailed(msg)
     finally:
         watch()
