@@ -7,7 +7,7 @@ import sysconfig
 from types import FrameType
 from typing import Any, Final
 
-from understudy.actors.failure import is_foreign
+from understudy.actors.traces import is_foreign
 
 _RUN: Final = asyncio.Handle._run.__code__  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 """What the loop runs everything in; the frames beyond it are of whoever runs the loop."""

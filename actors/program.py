@@ -21,6 +21,7 @@ from understudy.actors.endings import INTRUDED, NOTHING_LEFT, raised, stuck, thr
 from understudy.actors.failure import describe_exception
 from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.place import waiting_place
+from understudy.actors.rebuilding import failed
 from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
 from understudy.actors.tasks import PlainFuture, ProgramTask
@@ -491,12 +492,14 @@ def _exception(resolution: Resolution) -> Exception:
     assert failure is not None
     if resolution.reason == "":
         message = failure.sentence()
-        error: RunCancelled | RunFailed = RunCancelled(message)
-        if failure.outcome != "cancelled":
-            step, attempts = resolution.child_step, resolution.child_attempts
-            error = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
+        if failure.outcome == "cancelled":
+            cancelled = RunCancelled(message)
+            cancelled.call = resolution.key
+            return cancelled
+        step, attempts = resolution.child_step, resolution.child_attempts
+        error = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
         error.call = resolution.key
-        return error
+        return failed(error, failure)
     classes: dict[str, type[StepFailed]] = {
         "quarantined": StepQuarantined,
         "unknown": OutcomeUnknown,
@@ -504,10 +507,11 @@ def _exception(resolution: Resolution) -> Exception:
     }
     cls = classes.get(resolution.reason, StepFailed)
     many = f"after {resolution.attempts} attempt{'s' if resolution.attempts != 1 else ''}"
-    return cls(
+    error = cls(
         f"step {resolution.key} failed {many}: {failure.sentence()}",
         step=resolution.key,
         attempts=resolution.attempts,
         outcome=failure.outcome,
         error=failure.type,
     )
+    return failed(error, failure)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from understudy.messages import errors
 from understudy.messages.commands import Refused
-from understudy.messages.failures import Fault
+from understudy.messages.failures import Failure, Fault
 from understudy.messages.records import AttemptRecord
 from understudy.workflows.handle import REFUSED_AS
 
@@ -38,6 +38,8 @@ class Problem(BaseModel):
     """Key of the step at which a run failed."""
     attempts: tuple[AttemptRecord, ...] | None = None
     """That step's attempts."""
+    failure: Failure | None = None
+    """What the workflow or the session's handler raised, with its traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ def _refused(_request: Request, error: Exception) -> Response:
 def _raised(_request: Request, error: Exception) -> Response:
     code = next((code for kind, code in CODES if isinstance(error, kind)), "unavailable")
     if isinstance(error, errors.RunFailed):
-        return response(problem(code, str(error), run_id=error.run_id, step=error.step, attempts=tuple(error.attempts)))
+        more = {"run_id": error.run_id, "step": error.step, "attempts": tuple(error.attempts), "failure": error.failure}
+        return response(problem(code, str(error), **more))
     return response(problem(code, str(error)))
 
 

@@ -1,11 +1,15 @@
 """How work goes wrong, as data: the failure of an attempt and the end of a process."""
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+from pydantic import Field
 
 from understudy.messages.base import Message, Shown
 
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "rejected", "cancelled"]
 """How an attempt ended. The names are part of the public contract."""
+
+HEADER: Final = "Traceback (most recent call last):\n"
 
 ExitKind: TypeAlias = Literal[
     "exited",
@@ -80,7 +84,9 @@ class Failure(Message):
     """Name of the exception class for ``error``, else empty."""
     message: str = ""
     traceback: str = ""
-    """Frames of user code only, as text."""
+    """What Python prints of it, with the frames of user code alone; in older journals those frames and nothing else."""
+    place: str = ""
+    """Where in the user's code it was raised: ``/path/app.py:31``."""
     classes: tuple[str, ...] = ()
     fatal: bool = False
     """True where the step itself said that trying again is useless."""
@@ -89,12 +95,31 @@ class Failure(Message):
     exit: Exit | None = None
     raw: Shown = None
     """For ``invalid`` model output: the text that did not fit, shortened."""
+    args: tuple[Shown, ...] | None = None
+    """The exception's arguments, or its text where they are no JSON. None where no exception was raised, and in older
+    journals: what is raised for those in a workflow is ``StepFailed`` alone, as it was then, so that a replay takes the
+    same path."""
+    fields: dict[str, Shown] = Field(default_factory=dict)
+    """Those of its attributes that are JSON and short."""
+    notes: tuple[str, ...] = ()
+    """What was added to it with ``add_note``."""
 
     def sentence(self) -> str:
         """Say what went wrong in one line."""
         if self.exit is not None and self.outcome in {"crash", "timeout"}:
             return self.message or f"the worker {self.exit.sentence()}"
         return ": ".join(part for part in (self.type, self.message) if part)
+
+    def told(self) -> str:
+        """Say in one line what went wrong and where: ``KeyError: 'colour' (/path/app.py:31)``."""
+        place = f" ({self.place})" if self.place and self.place not in self.message else ""
+        return f"{self.sentence()}{place}"
+
+    def report(self) -> str:
+        """Give the traceback as Python prints it, its last line the exception's; empty where there is none."""
+        if not self.traceback.startswith("  File "):
+            return self.traceback.rstrip("\n")
+        return f"{HEADER}{self.traceback.rstrip()}\n{self.sentence()}"  # from an older journal
 
 
 class Fault(Message):

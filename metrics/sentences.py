@@ -54,7 +54,7 @@ def describe(run_id: str, workflow: str, event: AnyEvent) -> str:
 def _because(failure: Failure | None) -> str:
     if failure is None:
         return ""
-    why = failure.exit.sentence() if failure.exit is not None else failure.sentence()
+    why = failure.exit.sentence() if failure.exit is not None else failure.told()
     return f": {why}" if why else ""
 
 

@@ -74,6 +74,7 @@ HARMLESS_ENVIRONMENT: Final = frozenset(
         "TERM",
         "TMPDIR",
         "TZ",
+        "UNDERSTUDY_TRACEBACK",
         "USER",
         "VIRTUAL_ENV",
     }

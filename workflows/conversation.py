@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from understudy.actors.rebuilding import pointed
 from understudy.actors.sessions import SessionDefinition
 from understudy.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
 from understudy.messages.errors import TurnFailed
@@ -95,11 +96,13 @@ class Session(Generic[S, M, R]):
             msg = f"timeout is a number of seconds above 0, not {timeout!r}"
             raise ValueError(msg)
         fields = self._fields(message, key)
+        __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
         answer = check(self._host.post(AskSession(**fields, timeout=patience), self._definition.policy))
         assert isinstance(answer, TurnAnswered)
         if answer.failure is not None:
             msg = f"message {answer.number} to session {self.id} failed: {answer.failure}"
-            raise TurnFailed(msg, session=self.id, number=answer.number, step=answer.step)
+            failed = TurnFailed(msg, session=self.id, number=answer.number, step=answer.step)
+            raise failed if answer.raised is None else pointed(failed, answer.raised)
         reply: R = self._definition.decode_result(answer.reply)
         return reply
 

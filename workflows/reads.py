@@ -15,8 +15,10 @@ from understudy.journal.protocol import Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
+from understudy.actors.rebuilding import pointed
 from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCancelled, RunFailed, RunNotFound, RunParked
 from understudy.messages.events import ApprovalAsked, RunCompleted
+from understudy.messages.events import RunFailed as RunHasFailed
 from understudy.messages.records import (
     ALIVE,
     ApprovalRecord,
@@ -117,7 +119,9 @@ class Reads:
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
-        return run_record(row)
+        last = self.journal.events(run_id, after=row.last_seq - 1)[:1] if row.status == "failed" else []
+        failure = next((each.event.failure for each in last if isinstance(each.event, RunHasFailed)), None)
+        return run_record(row, failure)
 
     def _not_found(self, run_id: str) -> RunNotFound:
         known = [row.id for row in self.journal.runs(kind="run", limit=1000)]
@@ -289,8 +293,9 @@ def result_of(state: RunState) -> Json:
         return state.result
     if state.ended == "failed":
         step, attempts = failed_at(state)
-        message = f"run {state.run_id} failed: {state.reason}"
-        raise RunFailed(message, run_id=state.run_id, step=step, attempts=attempts)
+        place = f" at step {step}" if step is not None and step not in (state.reason or "") else ""
+        failed = RunFailed(f"run {state.run_id} failed{place}: {state.reason}", run_id=state.run_id, step=step, attempts=attempts)
+        raise failed if state.failure is None else pointed(failed, state.failure)
     if state.ended == "cancelled":
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
     if state.halted == "parked":

@@ -29,5 +29,6 @@ def run(workflow: Workflow[..., Any], *args: Any, **kwargs: Any) -> Any:
         return workflow(*args, **kwargs)
     from understudy.workflows.orchestrator import Orchestrator  # noqa: PLC0415  programs never need it
 
+    __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
     with Orchestrator() as orchestrator:
         return orchestrator.start(workflow, *args, **kwargs).result()

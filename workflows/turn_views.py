@@ -87,4 +87,4 @@ def _ending(event: TurnEnded | TurnFailed, state: RunState) -> dict[str, Any]:
     over: dict[str, Any] = {"ended_at": iso(event.at), "steps": tuple(step_records(state))}
     if isinstance(event, TurnEnded):
         return {"status": "answered", "reply": event.reply, **over}
-    return {"status": "failed", "error": event.failure.sentence(), **over}
+    return {"status": "failed", "error": event.failure.told(), "failure": event.failure, **over}

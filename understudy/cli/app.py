@@ -97,7 +97,7 @@ def failure(error: BaseException) -> tuple[int, str]:
         more = f"\nSee `{context.command_path} --help`." if context is not None else ""
         return error.exit_code, error.format_message() + more
     from understudy.cli.exits import EXITS, INTERRUPTED, code_of
-    from understudy.messages.errors import DefinitionError, WorkersUnavailable
+    from understudy.messages.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
     from understudy.metrics.sentences import printable
 
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
@@ -106,7 +106,9 @@ def failure(error: BaseException) -> tuple[int, str]:
         return code_of(error), str(error)
     said = printable(str(error))
     if isinstance(error, tuple(EXITS)):
-        return code_of(error), said or type(error).__name__
+        trace = error.__cause__
+        more = f"\n{trace.text}" if isinstance(trace, RemoteTraceback) else ""
+        return code_of(error), (said or type(error).__name__) + more
     return code_of(error), (
         f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith UNDERSTUDY_TRACEBACK=1 it shows where."
     )

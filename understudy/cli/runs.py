@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 
 from understudy.cli.exits import WAITING
-from understudy.cli.show import ago, between, blank, emit, emit_line, facts, look, note, say, seconds, table
+from understudy.cli.show import ago, between, blank, emit, emit_line, facts, look, note, say, seconds, table, trace
 from understudy.cli.verbs import Settings, Verbs, budget_of, common, pass_settings
 from understudy.messages.records import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from understudy.journal.protocol import Stored
     from understudy.messages.commands import CancelRun, PauseRun, ResumeRun
-    from understudy.messages.records import RunRecord, StepRecord
+    from understudy.messages.records import AttemptRecord, RunRecord, StepRecord
     from understudy.workflows.reads import Reads
 
 POLL = 0.1
@@ -89,6 +89,27 @@ def show(settings: Settings, run_id: str) -> None:
     )
     blank()
     table(("step", "status", "attempt", "outcome", "worker", "pid", "duration", "what happened"), _attempts(steps))
+    _traces(run, steps)
+
+
+def _what_happened(attempt: "AttemptRecord") -> str:
+    place = f" ({attempt.place})" if attempt.place else ""
+    return f"{attempt.error}{place}" if attempt.error else ""
+
+
+def _traces(run: "RunRecord", steps: "Sequence[StepRecord]" = ()) -> None:
+    """Show where the code failed: the run's, and of steps without a result the last attempt's, where it says more."""
+    whole = run.failure.report() if run.failure is not None else ""
+    trace(f"run {run.id} failed:", whole)
+    for step in steps:
+        last = next((each for each in reversed(step.attempts) if each.outcome is not None), None)
+        if last is not None and step.status != "completed" and _bare(last.traceback) not in _bare(whole):
+            trace(f"step {step.key} attempt {last.number} failed:", last.traceback)
+
+
+def _bare(text: str) -> str:
+    """Give a traceback without the margins that it has as a part of a group's."""
+    return "\n".join(line.lstrip(" |") for line in text.splitlines())
 
 
 def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
@@ -104,7 +125,7 @@ def _attempts(steps: "list[StepRecord]") -> list[tuple[Any, ...]]:
                 attempt.worker,
                 attempt.pid,
                 seconds(between(attempt.started_at, attempt.ended_at)),
-                attempt.error or (scores if attempt is step.attempts[-1] else ""),
+                _what_happened(attempt) or (scores if attempt is step.attempts[-1] else ""),
             )
             for attempt in step.attempts
         ] or [(step.key, step.status, "", "", "", "", "", "")]
@@ -131,6 +152,7 @@ def events(settings: Settings, run_id: str, after: int) -> None:
         for item in stored
     ]
     table(("seq", "time", "what happened"), rows)
+    _traces(run)
 
 
 @runs.command()

@@ -57,6 +57,12 @@ def block(text: str) -> str:
     return "\n    ".join(printable(line) for line in text.split("\n"))
 
 
+def trace(title: str, text: str) -> None:
+    """Show the traceback of a failure under a title; nothing where there is none."""
+    if text:
+        print(f"\n{block(f'{title}{chr(10)}{text}')}")
+
+
 def blank() -> None:
     """Leave a line free."""
     print()
