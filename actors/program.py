@@ -26,6 +26,7 @@ from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
 from understudy.actors.tasks import PlainFuture, ProgramTask
 from understudy.actors.values import state_text, write_state
+from understudy.actors.unawaited import Forgotten, never_awaited
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
 from understudy.messages.differences import Difference
@@ -109,6 +110,8 @@ class Program:
         self._cancels = 0
         """Requests to cancel among what has been delivered."""
         self._stops = isinstance(definition, SessionDefinition) and definition.policy.on_failure == "stop"
+        self._forgotten: list[Forgotten] = []
+        """Calls of its code that were let go of without having been awaited."""
         self._returned = False
         """Whether the code has come to its end without an exception."""
         self.finished = False
@@ -237,6 +240,10 @@ class Program:
 
     # ------------------------------------------------------------ ProgramPort
 
+    def forgot(self, call: Forgotten) -> None:
+        """See ``ProgramPort``."""
+        self._forgotten.append(call)
+
     async def call_step(
         self, *, name: str, kind: StepKind, step: str, arguments: Json, options: StepOptions, key: str | None
     ) -> Json:
@@ -346,7 +353,9 @@ class Program:
             value = await self._definition.enter(self._start, self._state)
             ending: Return | Raise = Return(result=self._definition.encode_result(value))
             self._write_state()  # which fails here where it is the handler's reply that must not count
-            self._returned = True
+            if self._forgotten:
+                ending = Raise(failure=never_awaited(self._forgotten), stop=self._stops)
+            self._returned = isinstance(ending, Return)
         except (SystemExit, KeyboardInterrupt):  # these end the process, as they end a script
             raise
         except BaseException as error:  # noqa: BLE001  however user code ends is the run's outcome
