@@ -25,8 +25,8 @@ from understudy.actors.rebuilding import failed
 from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
 from understudy.actors.tasks import PlainFuture, ProgramTask
-from understudy.actors.values import state_text, write_state
 from understudy.actors.unawaited import Forgotten, never_awaited
+from understudy.actors.values import state_text, write_state
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
 from understudy.messages.differences import Difference
@@ -64,7 +64,7 @@ from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOpti
 class Program:
     """Runs one coroutine on a ``ProgramLoop``. All methods are called on that loop's thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  a field is a statement
         self, loop: ProgramLoop, definition: WorkflowDefinition | SessionDefinition, start: StartProgram
     ) -> None:
         """Prepare to run; nothing of the user's runs before ``begin``."""
@@ -506,9 +506,9 @@ def _exception(resolution: Resolution) -> Exception:
             cancelled.call = resolution.key
             return cancelled
         step, attempts = resolution.child_step, resolution.child_attempts
-        error = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
-        error.call = resolution.key
-        return failed(error, failure)
+        fallen = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
+        fallen.call = resolution.key
+        return failed(fallen, failure)
     classes: dict[str, type[StepFailed]] = {
         "quarantined": StepQuarantined,
         "unknown": OutcomeUnknown,

@@ -33,8 +33,8 @@ _BY_STATEMENT: Final = 1 << 9
 class _Both:
     """The first base of a class that was made to be caught twice: what is basic to an object is not its author's."""
 
-    __getattribute__ = BaseException.__getattribute__  # type: ignore[assignment]
-    __setattr__ = BaseException.__setattr__  # type: ignore[assignment]
+    __getattribute__ = BaseException.__getattribute__
+    __setattr__ = BaseException.__setattr__
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -59,8 +59,8 @@ class _Both:
         return _again, (bases[1], bases[2:], attribute(error, "args")), dict(attribute(error, "__dict__"))
 
 
-def _again(base: type[Exception], classes: tuple[type[Exception], ...], args: tuple[Any, ...]) -> BaseException:
-    return _blank(_combined(base, classes) or base, args)
+def _again(base: type[Exception], classes: tuple[type, ...], args: tuple[Any, ...]) -> BaseException:
+    return _blank(_combined(cast("Any", base), classes) or base, args)
 
 
 # ---------------------------------------------------------------- what is raised
@@ -75,7 +75,7 @@ def failed(error: E, failure: Failure) -> E:
     """
     if failure.args is not None:
         for classes in _choices(_loaded(failure.classes)):
-            both = _combined(type(error), classes)
+            both = _combined(cast("Any", type(error)), classes)
             if both is not None:
                 given = _blank(both, failure.args)
                 _fill(given, {name: value for name, value in failure.fields.items() if name not in _KEPT})
@@ -121,23 +121,26 @@ def _cause(failure: Failure) -> Exception | None:
             _fill(found, failure.fields)
         except (IndexError, TypeError):  # it is not here, or cannot be made without its own code
             found = RemoteError(
-                failure.message, type=failure.type, classes=failure.classes, fields=dict(failure.fields)
+                failure.message, kind=failure.type, classes=failure.classes, fields=dict(failure.fields)
             )
     for note in failure.notes:
         BaseException.add_note(found, note)
     if text := failure.report():
-        found.__cause__ = RemoteTraceback(text, failure.place)
+        BaseException.__dict__["__cause__"].__set__(found, RemoteTraceback(text, failure.place))
     return found
 
 
 def _call_failed(failure: Failure) -> Exception | None:
     """Give what a workflow let out of the failure of a step or child; None where it raised something of its own."""
-    cls: Any = vars(errors).get(failure.classes[0].removeprefix(_OURS)) if failure.classes[0].startswith(_OURS) else None
+    cls: Any = (
+        vars(errors).get(failure.classes[0].removeprefix(_OURS)) if failure.classes[0].startswith(_OURS) else None
+    )
     if cls is None or not issubclass(cls, (StepFailed, RunFailed)):
         return None
     known = {"run_id": "", **failure.fields} if issubclass(cls, RunFailed) else failure.fields
     taken = {"run_id", "step"} if issubclass(cls, RunFailed) else {"step", "attempts", "outcome", "error"}
-    error = cls(failure.message, **{name: value for name, value in known.items() if name in taken})
+    facts = {name: value for name, value in known.items() if name in taken}
+    error: StepFailed | RunFailed = cls(failure.message, **facts)
     beside = tuple(name for name in failure.classes if not name.startswith(_OURS))
     fields = {name: value for name, value in failure.fields.items() if name not in _KEPT}
     named = beside[0] not in {"builtins.Exception", "builtins.BaseException"} if beside else False
@@ -183,7 +186,7 @@ def _modules(name: str) -> Iterator[ModuleType]:
         yield module
 
 
-def _choices(classes: list[type[Exception]]) -> Iterator[tuple[type[Exception], ...]]:
+def _choices(classes: list[type[Exception]]) -> Iterator[tuple[type, ...]]:
     """Give what an error may be besides ours, the best first: all that was raised, else one class and its bases."""
     fit = [cls for cls in classes if not issubclass(cls, _APART) and not issubclass(StepFailed, cls)]
     whole = [cls for cls in fit if not any(issubclass(other, cls) for other in fit if other is not cls)]
@@ -193,7 +196,7 @@ def _choices(classes: list[type[Exception]]) -> Iterator[tuple[type[Exception], 
 
 
 @lru_cache(maxsize=256)
-def _combined(base: type[Exception], classes: tuple[type[Exception], ...]) -> type[Exception] | None:
+def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
     """Make a class that is caught as ours and as the author's; None where there can be none."""
     for cls in classes:
         if type(cls) not in {type, ABCMeta}:  # the author's code would be called for each class that is made
@@ -220,7 +223,9 @@ def _blank(cls: type[Exception], args: tuple[Any, ...]) -> Exception:
     Raises:
         TypeError: That cannot be done.
     """
-    basic: Any = next(each for each in mro_of(cls) if not class_attribute(each, "__flags__") & _BY_STATEMENT)
+    basic: Any = cls
+    while class_attribute(basic, "__flags__") & _BY_STATEMENT:
+        basic = class_attribute(basic, "__base__")
     try:
         error = basic.__new__(cls, *args)
         basic.__init__(error, *args)

@@ -94,7 +94,9 @@ def place(error: BaseException, depth: int = 0) -> str:
     for frame, line in traceback.walk_tb(attribute(error, "__traceback__")):
         if not is_foreign(frame.f_code.co_filename):
             found = f"{frame.f_code.co_filename}:{line}"
-    if isinstance(error, SyntaxError) and (told := _syntax_place(error)):  # the line that cannot be read, not the import
+    if isinstance(error, SyntaxError) and (
+        told := _syntax_place(error)
+    ):  # the line that cannot be read, not the import
         return told
     return bounded(found)
 

@@ -77,17 +77,17 @@ class RemoteError(UnderstudyError):
     """An exception of another process whose class this process does not have.
 
     Attributes:
-        type: Name of its class.
+        kind: Name of its class.
         classes: The class and its bases as ``module.qualname``, most derived first.
         fields: Those of its attributes that are JSON and short.
     """
 
     def __init__(
-        self, message: str, *, type: str = "", classes: tuple[str, ...] = (), fields: dict[str, Any] | None = None
+        self, message: str, *, kind: str = "", classes: tuple[str, ...] = (), fields: dict[str, Any] | None = None
     ) -> None:
         """Keep the facts beside the text."""
         super().__init__(message)
-        self.type = type
+        self.kind = kind
         self.classes = classes
         self.fields = fields or {}
 

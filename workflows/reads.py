@@ -9,13 +9,13 @@ from typing import Self
 
 from loguru import logger
 
+from understudy.actors.rebuilding import pointed
 from understudy.journal.pages import stored_events
 from understudy.journal.place import refuse_strangers
 from understudy.journal.protocol import Journal, Mark, RunRow, Stored
 from understudy.journal.sqlite import SqliteJournal
 from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
-from understudy.actors.rebuilding import pointed
 from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCancelled, RunFailed, RunNotFound, RunParked
 from understudy.messages.events import ApprovalAsked, RunCompleted
 from understudy.messages.events import RunFailed as RunHasFailed
@@ -294,7 +294,9 @@ def result_of(state: RunState) -> Json:
     if state.ended == "failed":
         step, attempts = failed_at(state)
         place = f" at step {step}" if step is not None and step not in (state.reason or "") else ""
-        failed = RunFailed(f"run {state.run_id} failed{place}: {state.reason}", run_id=state.run_id, step=step, attempts=attempts)
+        failed = RunFailed(
+            f"run {state.run_id} failed{place}: {state.reason}", run_id=state.run_id, step=step, attempts=attempts
+        )
         raise failed if state.failure is None else pointed(failed, state.failure)
     if state.ended == "cancelled":
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))

@@ -97,6 +97,7 @@ def failure(error: BaseException) -> tuple[int, str]:
         more = f"\nSee `{context.command_path} --help`." if context is not None else ""
         return error.exit_code, error.format_message() + more
     from understudy.cli.exits import EXITS, INTERRUPTED, code_of
+    from understudy.cli.show import quoted
     from understudy.messages.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
     from understudy.metrics.sentences import printable
 
@@ -107,7 +108,7 @@ def failure(error: BaseException) -> tuple[int, str]:
     said = printable(str(error))
     if isinstance(error, tuple(EXITS)):
         trace = error.__cause__
-        more = f"\n{trace.text}" if isinstance(trace, RemoteTraceback) else ""
+        more = quoted(trace.text) if isinstance(trace, RemoteTraceback) else ""
         return code_of(error), (said or type(error).__name__) + more
     return code_of(error), (
         f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith UNDERSTUDY_TRACEBACK=1 it shows where."
