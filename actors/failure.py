@@ -39,7 +39,8 @@ _MOST_NAMED: Final = 3
 """Members of a group that its sentence names, the first."""
 _DATA_BYTES: Final = 4 * 1024
 """What the arguments of an exception may take as JSON, and each of its fields."""
-_MOST_FIELDS: Final = 32
+_FIELDS_BYTES: Final = 8 * 1024
+"""What all of its fields may take together."""
 _DEEPEST: Final = 6
 """Lists and objects within each other, in a field."""
 _OWN: Final = frozenset({"cause", "fields", "message"})
@@ -98,7 +99,7 @@ def _pause(error: BaseException) -> float | None:
 def _args(error: BaseException) -> tuple[JsonValue, ...]:
     """Give the arguments of an exception; its text in their place where they are no JSON or too long."""
     try:
-        return tuple(cast("list[JsonValue]", _data(list(attribute(error, "args")))))
+        return tuple(cast("list[JsonValue]", _data(list(attribute(error, "args")))[0]))
     except ValueError:
         return (message_of(error),)
 
@@ -115,45 +116,51 @@ def _fields(error: BaseException) -> dict[str, JsonValue]:
                     continue
     found |= attribute(error, "__dict__")
     fields: dict[str, JsonValue] = {}
+    left = _FIELDS_BYTES
     for name, value in found.items():
-        if len(fields) == _MOST_FIELDS:
-            break
         if type(name) is not str or name.startswith("_") or not name.isidentifier() or value is None:
             continue
         if not (name in _OWN and isinstance(error, UnderstudyError)):
             try:
-                fields[name] = _data(value)
+                plain, size = _data(value)
             except ValueError:
                 continue
+            if size + len(name) <= left:
+                fields[name] = plain
+                left -= size + len(name)
     return fields
 
 
-def _data(value: object) -> JsonValue:
-    """Give a value as JSON, without secrets.
+def _data(value: object) -> tuple[JsonValue, int]:
+    """Give a value as JSON, without secrets, and its length as text.
 
     Raises:
         ValueError: It is none, or too much of it. Nothing of the user's is called to find out.
     """
-    plain = _plain(value, 0)
-    if len(json.dumps(plain)) > _DATA_BYTES:
+    plain = _plain(value, 0, [_DATA_BYTES])
+    size = len(json.dumps(plain))
+    if size > _DATA_BYTES:
         raise ValueError
-    return plain
+    return plain, size
 
 
-def _plain(value: object, depth: int) -> JsonValue:
+def _plain(value: object, depth: int, left: list[int]) -> JsonValue:
+    """Give a value as JSON; ``left`` holds how many more there may be in it."""
+    left[0] -= 1
     kind = type(value)
+    if left[0] < 0 or depth > _DEEPEST:
+        raise ValueError
     if value is None or kind is bool or (kind is int and abs(cast("int", value)) < 2**53):
         return cast("JsonValue", value)
     if kind is float and math.isfinite(cast("float", value)):
         return cast("JsonValue", value)
     if kind is str and len(cast("str", value)) <= _DATA_BYTES:
         return bounded(cast("str", value))
-    if depth < _DEEPEST and kind in (list, tuple) and len(cast("list[object]", value)) <= _DATA_BYTES:
-        return [_plain(each, depth + 1) for each in cast("list[object]", value)]
-    if depth < _DEEPEST and kind is dict and len(cast("dict[object, object]", value)) <= _DATA_BYTES:
-        pairs = list(cast("dict[object, object]", value).items())
-        if all(type(name) is str for name, _ in pairs):
-            return {bounded(cast("str", name)): _plain(each, depth + 1) for name, each in pairs}
+    if kind in (list, tuple):
+        return [_plain(each, depth + 1, left) for each in cast("list[object]", value)]
+    if kind is dict and all(type(name) is str for name in cast("dict[object, object]", value)):
+        named = cast("dict[str, object]", value)
+        return {bounded(name): _plain(each, depth + 1, left) for name, each in named.items()}
     raise ValueError
 
 

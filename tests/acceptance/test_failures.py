@@ -170,7 +170,9 @@ def test_a_replay_catches_the_same_class(tmp_path, home, mark):
         run = first.start(failing.catches_and_waits, 3.0, id="again")
         eventually(lambda: run.status == "waiting", 30.0)
     with Orchestrator(tmp_path / "runs.db") as second:
-        assert second.get("again").result(timeout=60) == "3 ada has used up 3"
+        assert (
+            second.get("again").result(timeout=60) == "3 step fail#1 failed after 2 attempts: Quota: ada has used up 3"
+        )
 
 
 # ---------------------------------------------------------------- forgotten awaits

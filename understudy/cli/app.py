@@ -111,5 +111,5 @@ def failure(error: BaseException) -> tuple[int, str]:
         more = quoted(trace.text) if isinstance(trace, RemoteTraceback) else ""
         return code_of(error), (said or type(error).__name__) + more
     return code_of(error), (
-        f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith UNDERSTUDY_TRACEBACK=1 it shows where."
+        f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith UNDERSTUDY_TRACEBACK=full it shows where."
     )
