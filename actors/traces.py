@@ -8,6 +8,7 @@ import asyncio
 import concurrent.futures
 import importlib
 import os
+import sysconfig
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,11 @@ _FOREIGN: Final = (
     *(f"{root / part}{os.sep}" for root in _ROOTS for part in _PARTS),
     *(str(root / name) for root in _ROOTS for name in ("__init__.py", "locked.py", "main.py")),
 )
+
+LIBRARIES: Final = tuple(
+    {f"{sysconfig.get_path(kind)}{os.sep}" for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+"""Where code is that its author did not write. Its frames are shown, but a place is one in the author's."""
 
 _CAUSED: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _MET: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
@@ -90,10 +96,14 @@ def place(error: BaseException, depth: int = 0) -> str:
         for member in members_of(cast("BaseExceptionGroup[BaseException]", error))[:_MOST_MEMBERS]:
             if found := place(member, depth + 1):
                 return found
-    found = ""
+    found, library = "", ""
     for frame, line in traceback.walk_tb(attribute(error, "__traceback__")):
-        if not is_foreign(frame.f_code.co_filename):
-            found = f"{frame.f_code.co_filename}:{line}"
+        file = frame.f_code.co_filename
+        if file.startswith(LIBRARIES):
+            library = f"{file}:{line}"
+        elif not is_foreign(file):
+            found = f"{file}:{line}"
+    found = found or library
     if isinstance(error, SyntaxError) and (
         told := _syntax_place(error)
     ):  # the line that cannot be read, not the import

@@ -1,5 +1,6 @@
 """How work goes wrong, as data: the failure of an attempt and the end of a process."""
 
+import re
 from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
@@ -10,6 +11,16 @@ Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "reje
 """How an attempt ended. The names are part of the public contract."""
 
 HEADER: Final = "Traceback (most recent call last):\n"
+
+_FATAL: Final = "Fatal Python error"
+"""How faulthandler begins, which writes its frames newest first."""
+_OURS: Final = re.compile(
+    r'  File "[^"]*/(understudy/(actors|messages|supervision|workflows)|asyncio|concurrent/futures|importlib)/[^"]*"'
+)
+_LIBRARY: Final = re.compile(r"/lib(64)?/python3\.\d+/")
+_FRAME: Final = re.compile(r'  File "([^"]+)", line (\d+)')
+_LAST_WORDS: Final = 4096
+"""Characters of what a dying process wrote of where it was."""
 
 ExitKind: TypeAlias = Literal[
     "exited",
@@ -71,6 +82,26 @@ class Exit(Message):
         }[self.kind]
         return f"{how} ({self.detail})" if self.detail else how
 
+    def stood(self) -> tuple[str, str]:
+        """Give where the process's code was as it died of it, by its last words, and the place in the user's code.
+
+        Both are empty where it said nothing of that, as one that was killed cannot.
+        """
+        start = max(self.stderr.rfind(_FATAL), self.stderr.rfind(HEADER))
+        if self.injected or self.kind not in {"exited", "signaled", "out_of_memory"} or start < 0:
+            return "", ""
+        shown: list[str] = []
+        ours = False
+        for line in self.stderr[start : start + _LAST_WORDS].rstrip().splitlines():
+            ours = _OURS.match(line) is not None or (ours and line.startswith("    "))  # and its line of source
+            if not ours:
+                shown.append(line)
+        frames = [found.groups() for found in map(_FRAME.match, shown) if found is not None]
+        text = "\n".join(shown) if frames else ""
+        frames = [each for each in frames if _LIBRARY.search(each[0]) is None] or frames
+        file, number = (frames[0] if text.startswith(_FATAL) else frames[-1]) if frames else ("", "")
+        return text, f"{file}:{number}" if file else ""
+
 
 class Failure(Message):
     """Why an attempt did not give a result. An exception and a crash leave by this same door.
@@ -112,8 +143,8 @@ class Failure(Message):
 
     def told(self) -> str:
         """Say in one line what went wrong and where: ``KeyError: 'colour' (/path/app.py:31)``."""
-        place = f" ({self.place})" if self.place and self.place not in self.message else ""
-        return f"{self.sentence()}{place}"
+        said = self.sentence()
+        return f"{said} ({self.place})" if self.place and self.place not in said else said
 
     def report(self) -> str:
         """Give the traceback as Python prints it, its last line the exception's; empty where there is none."""

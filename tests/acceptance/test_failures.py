@@ -80,6 +80,22 @@ def test_causes_and_notes_are_shown(orchestrator):
     assert "direct cause" in text[inner:outer]
 
 
+def test_a_process_that_died_of_its_code_leads_to_the_line(orchestrator):
+    error = failure_of(orchestrator, failing.crashing)
+    assert error.attempts[-1].place == f"{APP}:{line('the crashing')}"
+    assert f'File "{APP}", line {line("the crashing")}' in str(error.__cause__)
+    assert "/actors/" not in str(error.__cause__)
+    assert "Segmentation fault" in str(error.__cause__)
+    assert error.cause.cause is None
+
+
+def test_the_place_is_the_authors_where_a_library_raised(orchestrator):
+    error = failure_of(orchestrator, failing.reads)
+    assert f"({APP}:{line('the reading')})" in str(error)
+    assert "json/decoder.py" in str(error.__cause__)
+    assert printed(error).rstrip().splitlines()[-2].strip() == f"{frame('the reading')}reads"
+
+
 def test_deep_recursion_is_folded(orchestrator):
     text = printed(failure_of(orchestrator, failing.deep))
     assert "[Previous line repeated 4" in text

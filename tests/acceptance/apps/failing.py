@@ -3,6 +3,8 @@
 # ruff: noqa: N818, PT017, PLR0911, RSE102  errors named and caught as authors do it
 
 import asyncio
+import ctypes
+import json
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -68,6 +70,11 @@ def recursive() -> None:
     lower(500)
 
 
+@tool(retry=Retry(attempts=1), crash_attempts=1)
+def crash() -> None:
+    ctypes.string_at(0)  # the crashing line
+
+
 @tool
 def fine(word: str) -> str:
     return word
@@ -100,6 +107,16 @@ async def step(kind: str) -> str:
 @workflow
 async def linked() -> str:
     return await look_up("blue")
+
+
+@workflow
+async def crashing() -> None:
+    await crash()
+
+
+@workflow
+async def reads() -> object:
+    return json.loads("{")  # the reading line
 
 
 @workflow
