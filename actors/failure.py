@@ -37,6 +37,8 @@ _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
 """What the same code would only raise again."""
 _MOST_NAMED: Final = 3
 """Members of a group that its sentence names, the first."""
+_MOST_MEMBERS: Final = 20
+"""Members of a group that are recorded, the first, those of groups within it among them."""
 _DATA_BYTES: Final = 4 * 1024
 """What the arguments of an exception may take as JSON, and each of its fields."""
 _FIELDS_BYTES: Final = 8 * 1024
@@ -69,6 +71,7 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
             args=_args(error),
             fields=_fields(error),
             notes=notes_of(error),
+            members=_members(error, [_MOST_MEMBERS]),
         )
     except BaseException as broken:  # noqa: BLE001  see above
         message = f"it cannot be described, because that raises {name_of(type(broken))}"
@@ -84,6 +87,33 @@ def _message(error: BaseException) -> str:
     named = [f"{name_of(type(each))}: {message_of(each)}".rstrip(": ") for each in members[:_MOST_NAMED]]
     rest = [f"and {len(members) - _MOST_NAMED} more"] if len(members) > _MOST_NAMED else []
     return bounded(f"{message}: {'; '.join([*named, *rest])}")
+
+
+def _members(error: BaseException, left: list[int]) -> tuple[Failure, ...]:
+    """Describe the first exceptions of a group; ``left`` holds how many more may be, groups within it counted too."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    found: list[Failure] = []
+    for member in members_of(cast("BaseExceptionGroup[BaseException]", error)):
+        if left[0] == 0:
+            break
+        left[0] -= 1
+        cls = type(member)
+        classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
+        found.append(
+            Failure(
+                outcome="error",
+                type=name_of(cls),
+                message=message_of(member),
+                place=place(member),
+                classes=tuple(dict.fromkeys(classes)),
+                args=_args(member),
+                fields=_fields(member),
+                notes=notes_of(member),
+                members=_members(member, left),
+            )
+        )
+    return tuple(found)
 
 
 def _pause(error: BaseException) -> float | None:

@@ -114,7 +114,10 @@ def _cause(failure: Failure) -> Exception | None:
         return None
     found = _call_failed(failure)
     if found is None:
-        args = failure.args if failure.args is not None else (failure.message,)
+        args: tuple[Any, ...] = failure.args if failure.args is not None else (failure.message,)
+        if failure.members:
+            members = [_cause(each) for each in failure.members]
+            args = (failure.fields.get("message", failure.message), [each for each in members if each is not None])
         classes = _loaded(failure.classes[:1])
         try:
             found = _blank(classes[0], args)

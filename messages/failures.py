@@ -134,6 +134,8 @@ class Failure(Message):
     """Those of its attributes that are JSON and short."""
     notes: tuple[str, ...] = ()
     """What was added to it with ``add_note``."""
+    members: tuple["Failure", ...] = ()
+    """Of a group: the first of its exceptions. Their tracebacks are a part of the group's."""
 
     def sentence(self) -> str:
         """Say what went wrong in one line."""

@@ -258,6 +258,20 @@ def test_the_cause_of_a_run_is_the_failed_step_and_the_authors_error() -> None:
     assert (found.cause.step, type(found.cause.cause), found.cause.cause.code) == ("a#1", Data, 7)
 
 
+def test_a_group_has_its_members_again() -> None:
+    step = raised_for(Data(7))
+    inner = ExceptionGroup("inner", [Slotted(1), step])
+    cause = raised_for(ExceptionGroup("outer", [ValueError("x"), inner])).cause
+    assert isinstance(cause, ExceptionGroup)
+    assert (cause.message, type(cause.exceptions[0])) == ("outer", ValueError)
+    mine, rest = cause.split(Data)
+    assert [type(each) for each in rest.exceptions[1].exceptions] == [Slotted]
+    (found,) = mine.exceptions[0].exceptions
+    assert (found.step, found.code, found.cause.code) == ("a#1", 7, 7)
+    wide = raised_for(ExceptionGroup("g", [ValueError(str(number)) for number in range(500)])).cause
+    assert len(wide.exceptions) == 20
+
+
 def test_fields_are_data_short_and_without_what_is_none() -> None:
     error = Base("x", {"deep": [1, (2.5, None)]})
     error.number, error.text, error.long, error.what = 1, "t", "x" * 5000, object()  # type: ignore[attr-defined]
