@@ -500,7 +500,7 @@ def _exception(resolution: Resolution) -> Exception:
     failure = resolution.failure
     assert failure is not None
     if resolution.reason == "":
-        message = failure.sentence()
+        message = failure.told()
         if failure.outcome == "cancelled":
             cancelled = RunCancelled(message)
             cancelled.call = resolution.key
