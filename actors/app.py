@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,12 +13,14 @@ from typing import Final
 from understudy.actors.advice import advice
 from understudy.actors.definitions import Definition as Prepared
 from understudy.actors.definitions import all_definitions
-from understudy.actors.failure import explain, user_traceback
+from understudy.actors.failure import describe_exception, explain
 from understudy.actors.ordering import put_in_order
 from understudy.actors.site import module_of
 from understudy.actors.terminal import refuse_questions
+from understudy.actors.traces import last_lines
 from understudy.actors.warmup import warm_up
 from understudy.messages.errors import DefinitionError
+from understudy.messages.failures import HEADER
 from understudy.messages.frames import Definition
 
 _TAKEN: Final = sys.stdlib_module_names | {"understudy"}
@@ -109,15 +110,16 @@ def _importing(app: str) -> Generator[None, None, None]:
     except SystemExit as error:
         msg = (
             f"{app} ended while it was imported (exit code {error.code}): put what it does when run as a script under "
-            f'`if __name__ == "__main__":`\n{advice(error, app)}{user_traceback(error.__traceback__)}'
+            f'`if __name__ == "__main__":`\n{advice(error, app)}{describe_exception(error).report()}'
         )
         raise DefinitionError(msg) from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  whatever else user code raises while it is imported
-        what = "".join(traceback.format_exception_only(error)).strip()
-        place = user_traceback(error.__traceback__)
-        msg = f"{app} cannot be imported: {what}\n{advice(error, app)}{place}".rstrip()
+        what, whole = last_lines(error).strip(), describe_exception(error).report()
+        msg = f"{app} cannot be imported: {what}\n{advice(error, app)}".rstrip()
+        if whole.removeprefix(HEADER).strip() != what:
+            msg += f"\n{whole}"
         raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
     finally:
         loading = False

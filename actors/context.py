@@ -9,6 +9,7 @@ from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOpti
 
 if TYPE_CHECKING:
     from understudy.actors.loop import DurableTimer
+    from understudy.actors.unawaited import Forgotten
 
 
 class ProgramPort(Protocol):
@@ -67,6 +68,10 @@ class ProgramPort(Protocol):
 
     def send(self, to: str, name: str, value: Json, policy: SessionPolicy | None = None) -> None:
         """Have a message sent to another run or session: with what the program asks for next, or a turn's end."""
+        ...
+
+    def forgot(self, call: "Forgotten") -> None:
+        """Hear of a call that its code has let go of without awaiting it."""
         ...
 
     def set_timer(self, timer: "DurableTimer", seconds: float) -> None:

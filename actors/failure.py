@@ -1,14 +1,25 @@
 """Exceptions as data: what an attempt or a workflow raised, without the exception itself."""
 
-import asyncio
+import json
 import math
 import os
 import traceback
-from pathlib import Path
-from types import TracebackType
+from types import MemberDescriptorType
 from typing import Any, Final, cast
 
-from understudy.actors.redacting import redact
+from pydantic import JsonValue
+
+from understudy.actors.inspection import (
+    attribute,
+    bounded,
+    members_of,
+    message_of,
+    mro_of,
+    name_of,
+    notes_of,
+    reason_of,
+)
+from understudy.actors.traces import is_foreign, place, report
 from understudy.messages.errors import (
     DefinitionError,
     Fatal,
@@ -18,19 +29,12 @@ from understudy.messages.errors import (
     RunCancelled,
     RunFailed,
     StepFailed,
+    UnderstudyError,
 )
 from understudy.messages.failures import Failure, Outcome
 from understudy.messages.policy import class_name
 from understudy.messages.withholding import hint
 
-_ROOTS: Final = {Path(__file__).parent.parent, Path(__file__).resolve().parent.parent}  # a checkout has links to itself
-_FOREIGN: Final = (
-    "<frozen importlib",
-    str(Path(asyncio.__file__).parent),
-    *(f"{root / part}{os.sep}" for root in _ROOTS for part in ("actors", "messages", "workflows")),
-    *(str(root / "__init__.py") for root in _ROOTS),
-)
-_TEXT_LIMIT: Final = 16 * 1024
 _CAUSES: Final = 5
 """Exceptions behind an exception that are looked at for a missing variable."""
 _UNREACHABLE: Final = frozenset({"ConnectionError", "ConnectError", "ConnectTimeout", "ProxyError", "gaierror"})
@@ -38,28 +42,166 @@ _UNREACHABLE: Final = frozenset({"ConnectionError", "ConnectError", "ConnectTime
 _PROXIES: Final = "\nHTTP_PROXY HTTPS_PROXY ALL_PROXY"
 _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
 """What the same code would only raise again."""
+_MOST_NAMED: Final = 3
+"""Members of a group that its sentence names, the first."""
+_MOST_MEMBERS: Final = 20
+"""Members of a group that are recorded, the first, those of groups within it among them."""
+_DATA_BYTES: Final = 4 * 1024
+"""What the arguments of an exception may take as JSON, and each of its fields."""
+_FIELDS_BYTES: Final = 8 * 1024
+"""What all of its fields may take together."""
+_DEEPEST: Final = 6
+"""Lists and objects within each other, in a field."""
+_OWN: Final = frozenset({"cause", "fields", "message"})
+"""Of our own exceptions: what says nothing that is not said elsewhere."""
 
 
 def describe_exception(error: BaseException, outcome: Outcome = "error") -> Failure:
     """Describe an exception so that a retry policy, a journal and a person can use it.
 
-    The traceback holds frames of user code only. Text is kept to 16 KiB. An exception is an object of the user's, and
-    whatever is asked of it may raise. This never does.
+    The traceback shows the frames of user code only, of the exception and of all that it comes from. Text is kept to
+    16 KiB. An exception is an object of the user's, and whatever is asked of it may raise. This never does.
     """
     cls = type(error)
+    fatal = issubclass(cls, _HOPELESS) and not isinstance(error, StepFailed)  # a failed step may well be run again
     try:
+        classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
         return Failure(
             outcome=outcome,
-            type=_name(cls),
+            type=name_of(cls),
             message=_with_hint(error),
-            traceback=_ends(user_traceback(_attribute(error, "__traceback__"))),
-            classes=tuple(_text(class_name(each)) for each in _mro(cls) if issubclass(each, BaseException)),
-            fatal=issubclass(cls, _HOPELESS),
-            retry_after=error.seconds if isinstance(error, RetryAfter) and math.isfinite(error.seconds) else None,
+            traceback=report(error),
+            place=place(error),
+            classes=tuple(dict.fromkeys(classes)),  # a class that was made to be caught twice goes by its base's name
+            fatal=fatal,
+            retry_after=_pause(error),
+            args=_args(error),
+            fields=_fields(error),
+            notes=notes_of(error),
+            members=_members(error, [_MOST_MEMBERS]),
         )
     except BaseException as broken:  # noqa: BLE001  see above
-        message = f"it cannot be described, because that raises {_name(type(broken))}"
-        return Failure(outcome=outcome, type=_name(cls), message=message, fatal=issubclass(cls, _HOPELESS))
+        message = f"it cannot be described, because that raises {name_of(type(broken))}"
+        return Failure(outcome=outcome, type=name_of(cls), message=message, fatal=fatal)
+
+
+def _message(error: BaseException) -> str:
+    """Give the text of an exception; that of a group names its first members, which its own text only counts."""
+    message = message_of(error)
+    if not isinstance(error, BaseExceptionGroup):
+        return message
+    members = members_of(cast("BaseExceptionGroup[BaseException]", error))
+    named = [f"{name_of(type(each))}: {message_of(each)}".rstrip(": ") for each in members[:_MOST_NAMED]]
+    rest = [f"and {len(members) - _MOST_NAMED} more"] if len(members) > _MOST_NAMED else []
+    return bounded(f"{message}: {'; '.join([*named, *rest])}")
+
+
+def _members(error: BaseException, left: list[int]) -> tuple[Failure, ...]:
+    """Describe the first exceptions of a group; ``left`` holds how many more may be, groups within it counted too."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    found: list[Failure] = []
+    for member in members_of(cast("BaseExceptionGroup[BaseException]", error)):
+        if left[0] == 0:
+            break
+        left[0] -= 1
+        cls = type(member)
+        classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
+        found.append(
+            Failure(
+                outcome="error",
+                type=name_of(cls),
+                message=message_of(member),
+                place=place(member),
+                classes=tuple(dict.fromkeys(classes)),
+                args=_args(member),
+                fields=_fields(member),
+                notes=notes_of(member),
+                members=_members(member, left),
+            )
+        )
+    return tuple(found)
+
+
+def _pause(error: BaseException) -> float | None:
+    """Give the seconds that a step asks to wait."""
+    if not isinstance(error, RetryAfter) or isinstance(error, StepFailed):
+        return None
+    return error.seconds if math.isfinite(error.seconds) else None
+
+
+# ---------------------------------------------------------------- what an exception holds, as data
+
+
+def _args(error: BaseException) -> tuple[JsonValue, ...]:
+    """Give the arguments of an exception; its text in their place where they are no JSON or too long."""
+    try:
+        return tuple(cast("list[JsonValue]", _data(list(attribute(error, "args")))[0]))
+    except ValueError:
+        return (message_of(error),)
+
+
+def _fields(error: BaseException) -> dict[str, JsonValue]:
+    """Give the attributes of an exception that are JSON and short: whatever is there is whole."""
+    found: dict[str, Any] = {}
+    for cls in reversed(mro_of(type(error))):
+        for name, member in list(type.__dict__["__dict__"].__get__(cls).items()):
+            if type(member) is MemberDescriptorType and name not in {"obj", "object"}:  # slots, and those of builtins
+                try:
+                    found[name] = member.__get__(error)
+                except AttributeError:  # it was not set
+                    continue
+    found |= attribute(error, "__dict__")
+    fields: dict[str, JsonValue] = {}
+    left = _FIELDS_BYTES
+    for name, value in found.items():
+        if type(name) is not str or name.startswith("_") or not name.isidentifier() or value is None:
+            continue
+        if not (name in _OWN and isinstance(error, UnderstudyError)):
+            try:
+                plain, size = _data(value)
+            except ValueError:
+                continue
+            if size + len(name) <= left:
+                fields[name] = plain
+                left -= size + len(name)
+    return fields
+
+
+def _data(value: object) -> tuple[JsonValue, int]:
+    """Give a value as JSON, without secrets, and its length as text.
+
+    Raises:
+        ValueError: It is none, or too much of it. Nothing of the user's is called to find out.
+    """
+    plain = _plain(value, 0, [_DATA_BYTES])
+    size = len(json.dumps(plain))
+    if size > _DATA_BYTES:
+        raise ValueError
+    return plain, size
+
+
+def _plain(value: object, depth: int, left: list[int]) -> JsonValue:
+    """Give a value as JSON; ``left`` holds how many more there may be in it."""
+    left[0] -= 1
+    kind = type(value)
+    if left[0] < 0 or depth > _DEEPEST:
+        raise ValueError
+    if value is None or kind is bool or (kind is int and abs(cast("int", value)) < 2**53):
+        return cast("JsonValue", value)
+    if kind is float and math.isfinite(cast("float", value)):
+        return cast("JsonValue", value)
+    if kind is str and len(cast("str", value)) <= _DATA_BYTES:
+        return bounded(cast("str", value))
+    if kind in (list, tuple):
+        return [_plain(each, depth + 1, left) for each in cast("list[object]", value)]
+    if kind is dict and all(type(name) is str for name in cast("dict[object, object]", value)):
+        named = cast("dict[str, object]", value)
+        return {bounded(name): _plain(each, depth + 1, left) for name, each in named.items()}
+    raise ValueError
+
+
+# ---------------------------------------------------------------- which calls it comes from
 
 
 def failed_calls(error: BaseException) -> tuple[str, ...]:
@@ -86,9 +228,9 @@ def failed_calls(error: BaseException) -> tuple[str, ...]:
             if isinstance(looked, BaseExceptionGroup):
                 group = cast("BaseExceptionGroup[BaseException]", looked)
                 left.append((group, found))
-                left.extend((member, None) for member in reversed(_members(group)))
+                left.extend((member, None) for member in reversed(members_of(group)))
                 continue
-        if before in (None, found) and (reason := _reason(looked)) is not None:
+        if before in (None, found) and (reason := reason_of(looked)) is not None:
             left.append((reason, None))
     return tuple(keys)
 
@@ -97,47 +239,15 @@ def raising_call(error: BaseException) -> str:
     """Give the key of the step or child that an exception tells of, empty where it tells of none."""
     name = "step" if isinstance(error, StepFailed) else "call" if isinstance(error, (RunFailed, RunCancelled)) else ""
     key = vars(error).get(name)
-    return _text(key) if isinstance(key, str) else ""
+    return bounded(key) if isinstance(key, str) else ""
 
 
-def _members(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException, ...]:
-    return BaseExceptionGroup.__dict__["exceptions"].__get__(group)  # type: ignore[no-any-return]
-
-
-def _reason(error: BaseException) -> BaseException | None:
-    cause: BaseException | None = _attribute(error, "__cause__")
-    if cause is not None or _attribute(error, "__suppress_context__"):
-        return cause
-    return _attribute(error, "__context__")  # type: ignore[no-any-return]
-
-
-def _attribute(error: BaseException, name: str) -> Any:
-    """Give what the interpreter keeps of an exception, whatever its class has put in the place of it."""
-    return BaseException.__dict__[name].__get__(error)
-
-
-def _name(cls: type) -> str:
-    return _text(type.__dict__["__name__"].__get__(cls))
-
-
-def _mro(cls: type) -> tuple[type, ...]:
-    return type.__dict__["__mro__"].__get__(cls)  # type: ignore[no-any-return]
-
-
-def user_traceback(start: TracebackType | None) -> str:
-    """Format the frames of a traceback that are the user's: neither ours nor those of asyncio or the import system."""
-    return "".join(traceback.format_list(_user_frames(start)))
+# ---------------------------------------------------------------- in one line
 
 
 def explain(error: BaseException) -> str:
     """Say in one line what was raised, and where: ``KeyError: 'colour' (/path/app.py:31)``. Never raises."""
-    failure = describe_exception(error)
-    try:
-        frames = _user_frames(_attribute(error, "__traceback__"))
-    except BaseException:  # noqa: BLE001  see ``describe_exception``
-        frames = []
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{failure.sentence()}{place}"
+    return describe_exception(error).told()
 
 
 def mention(error: BaseException) -> str:
@@ -148,12 +258,12 @@ def mention(error: BaseException) -> str:
     """
     place = ""
     try:
-        for frame, line in traceback.walk_tb(_attribute(error, "__traceback__")):
+        for frame, line in traceback.walk_tb(attribute(error, "__traceback__")):
             if not is_foreign(frame.f_code.co_filename):
                 place = f" ({frame.f_code.co_filename}:{line})"
     except BaseException:  # noqa: BLE001, S110  see ``describe_exception``
         pass
-    return f"{_name(type(error))}: {_message(error)}{place}"
+    return f"{name_of(type(error))}: {message_of(error)}{place}"
 
 
 def missing_variable(error: BaseException) -> str:
@@ -163,10 +273,10 @@ def missing_variable(error: BaseException) -> str:
     the network cannot be reached, the way to a proxy may be what is missing: it may hold a password.
     """
     history = _history(error)
-    said = "\n".join(_message(each) for each in history)
-    if any(_name(cls) in _UNREACHABLE for each in history for cls in _mro(type(each))):
+    said = "\n".join(message_of(each) for each in history)
+    if any(name_of(cls) in _UNREACHABLE for each in history for cls in mro_of(type(each))):
         said += _PROXIES
-    frames = traceback.extract_tb(_attribute(error, "__traceback__"))[-1:]
+    frames = traceback.extract_tb(attribute(error, "__traceback__"))[-1:]
     return hint("\n".join([said, *(frame.line or "" for frame in frames)]), os.environ)
 
 
@@ -182,33 +292,5 @@ def _history(error: BaseException) -> list[BaseException]:
     looked: BaseException | None = error
     while looked is not None and len(found) < _CAUSES and all(looked is not each for each in found):
         found.append(looked)
-        looked = _reason(looked)
+        looked = reason_of(looked)
     return found
-
-
-def _user_frames(start: TracebackType | None) -> list[traceback.FrameSummary]:
-    return [frame for frame in traceback.extract_tb(start) if not is_foreign(frame.filename)]
-
-
-def is_foreign(filename: str) -> bool:
-    """Say whether code of this file is not the user's, but ours, asyncio's or the import system's."""
-    return filename.startswith(_FOREIGN)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return _text(str(error))
-    except BaseException as broken:  # noqa: BLE001  a class of the user's makes this text
-        return f"its text cannot be made, that raises {_name(type(broken))}"
-
-
-def _ends(text: str) -> str:
-    """Shorten a long text in its middle: a traceback says most at its ends."""
-    text, half = redact(text), _TEXT_LIMIT // 2
-    return _text(text if len(text) <= _TEXT_LIMIT else f"{text[: half - 8]}\n  ...\n{text[-half:]}")
-
-
-def _text(text: str) -> str:
-    """Take out secrets, shorten, and replace what JSON cannot carry. A subclass of ``str`` has no say in it."""
-    plain = redact(str.__getitem__(text, slice(None)))  # first: a cut could leave a part of a secret
-    return plain[:_TEXT_LIMIT].encode("utf-8", "replace").decode("utf-8")

@@ -3,11 +3,10 @@
 import asyncio
 import re
 import sys
-import sysconfig
 from types import FrameType
 from typing import Any, Final
 
-from understudy.actors.failure import is_foreign
+from understudy.actors.traces import LIBRARIES, is_foreign
 
 _RUN: Final = asyncio.Handle._run.__code__  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 """What the loop runs everything in; the frames beyond it are of whoever runs the loop."""
@@ -28,7 +27,6 @@ def user_place() -> str:
     return ""
 
 
-_LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _DUMPED: Final = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 _DEEPEST: Final = 1000
 """Awaits inside each other that are looked through."""
@@ -45,7 +43,7 @@ def waiting_place(task: "asyncio.Task[Any]") -> str:
         frame = _first(awaited, "cr_frame", "gi_frame", "ag_frame")
         if frame is not None and not is_foreign(frame.f_code.co_filename):
             line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            if frame.f_code.co_filename.startswith(_LIBRARIES):
+            if frame.f_code.co_filename.startswith(LIBRARIES):
                 library = line
             else:
                 place = line
@@ -58,7 +56,7 @@ def waiting_place(task: "asyncio.Task[Any]") -> str:
 def dumped_place(dump: str) -> str:
     """Give the innermost line of the user's in what faulthandler wrote of a process's threads; empty without one."""
     for path, line in _DUMPED.findall(dump):
-        if not is_foreign(path) and not path.startswith((*_LIBRARIES, "<")):
+        if not is_foreign(path) and not path.startswith((*LIBRARIES, "<")):
             return f"{path}:{line}"
     return ""
 

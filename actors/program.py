@@ -21,9 +21,11 @@ from understudy.actors.endings import INTRUDED, NOTHING_LEFT, raised, stuck, thr
 from understudy.actors.failure import describe_exception
 from understudy.actors.loop import DurableTimer, ProgramLoop
 from understudy.actors.place import waiting_place
+from understudy.actors.rebuilding import failed
 from understudy.actors.scope import Scope, scope
 from understudy.actors.sessions import SessionDefinition
 from understudy.actors.tasks import PlainFuture, ProgramTask
+from understudy.actors.unawaited import Forgotten, never_awaited
 from understudy.actors.values import state_text, write_state
 from understudy.actors.valve import Valve
 from understudy.messages.base import Json
@@ -64,7 +66,7 @@ class Program:
 
     ran_out = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  a field is a statement
         self, loop: ProgramLoop, definition: WorkflowDefinition | SessionDefinition, start: StartProgram
     ) -> None:
         """Prepare to run; nothing of the user's runs before ``begin``."""
@@ -110,6 +112,8 @@ class Program:
         self._cancels = 0
         """Requests to cancel among what has been delivered."""
         self._stops = isinstance(definition, SessionDefinition) and definition.policy.on_failure == "stop"
+        self._forgotten: list[Forgotten] = []
+        """Calls of its code that were let go of without having been awaited."""
         self._returned = False
         """Whether the code has come to its end without an exception."""
         self.finished = False
@@ -250,6 +254,10 @@ class Program:
 
     # ------------------------------------------------------------ ProgramPort
 
+    def forgot(self, call: Forgotten) -> None:
+        """See ``ProgramPort``."""
+        self._forgotten.append(call)
+
     async def call_step(
         self, *, name: str, kind: StepKind, step: str, arguments: Json, options: StepOptions, key: str | None
     ) -> Json:
@@ -359,7 +367,9 @@ class Program:
             value = await self._definition.enter(self._start, self._state)
             ending: Return | Raise = Return(result=self._definition.encode_result(value))
             self._write_state()  # which fails here where it is the handler's reply that must not count
-            self._returned = True
+            if self._forgotten:
+                ending = Raise(failure=never_awaited(self._forgotten), stop=self._stops)
+            self._returned = isinstance(ending, Return)
         except (SystemExit, KeyboardInterrupt):  # these end the process, as they end a script
             raise
         except BaseException as error:  # noqa: BLE001  however user code ends is the run's outcome
@@ -505,13 +515,15 @@ def _exception(resolution: Resolution) -> Exception:
     failure = resolution.failure
     assert failure is not None
     if resolution.reason == "":
-        message = failure.sentence()
-        error: RunCancelled | RunFailed = RunCancelled(message)
-        if failure.outcome != "cancelled":
-            step, attempts = resolution.child_step, resolution.child_attempts
-            error = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
-        error.call = resolution.key
-        return error
+        message = failure.told()
+        if failure.outcome == "cancelled":
+            cancelled = RunCancelled(message)
+            cancelled.call = resolution.key
+            return cancelled
+        step, attempts = resolution.child_step, resolution.child_attempts
+        fallen = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
+        fallen.call = resolution.key
+        return failed(fallen, failure)
     classes: dict[str, type[StepFailed]] = {
         "quarantined": StepQuarantined,
         "unknown": OutcomeUnknown,
@@ -519,10 +531,11 @@ def _exception(resolution: Resolution) -> Exception:
     }
     cls = classes.get(resolution.reason, StepFailed)
     many = f"after {resolution.attempts} attempt{'s' if resolution.attempts != 1 else ''}"
-    return cls(
+    error = cls(
         f"step {resolution.key} failed {many}: {failure.sentence()}",
         step=resolution.key,
         attempts=resolution.attempts,
         outcome=failure.outcome,
         error=failure.type,
     )
+    return failed(error, failure)

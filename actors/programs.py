@@ -19,6 +19,7 @@ from understudy.actors.program import Program
 from understudy.actors.questions import Question, answer, fault
 from understudy.actors.sealed import refuse_threads
 from understudy.actors.sessions import find_session
+from understudy.actors.unawaited import listen
 from understudy.messages.errors import DefinitionError, InvalidInput
 from understudy.messages.frames import (
     CheckArguments,
@@ -66,6 +67,7 @@ class ProgramHost:
         self._channel.send(Ready())
         self._channel.start()
         refuse_threads()
+        listen()
         self._loop.run_forever()
 
     # ------------------------------------------------------------ turns

@@ -214,7 +214,7 @@ class SealedLoop(asyncio.SelectorEventLoop):
                 lines.append(mention(error))
             else:
                 failure = describe_exception(error)
-                lines += [failure.traceback.rstrip(), failure.sentence()]
+                lines.append(failure.report() or failure.sentence())
         try:
             sys.stderr.write("\n".join(line for line in lines if line) + "\n")
         except (OSError, ValueError, AttributeError):  # user code has closed or replaced it

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from understudy.actors.current import running
-from understudy.actors.failure import is_foreign
+from understudy.actors.traces import is_foreign
 from understudy.messages.errors import Fatal
 
 _LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))

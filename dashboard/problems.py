@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from understudy.messages import errors
 from understudy.messages.commands import Refused
-from understudy.messages.failures import Fault
+from understudy.messages.failures import Failure, Fault
 from understudy.messages.records import AttemptRecord
 from understudy.workflows.handle import REFUSED_AS
 
@@ -41,6 +41,8 @@ class Problem(BaseModel):
     """Key of the step at which a run failed."""
     attempts: tuple[AttemptRecord, ...] | None = None
     """That step's attempts."""
+    failure: Failure | None = None
+    """What the workflow or the session's handler raised, with its traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ def _refused(request: Request, error: Exception) -> Response:
 def _raised(request: Request, error: Exception) -> Response:
     code = next((code for kind, code in CODES if isinstance(error, kind)), "unavailable")
     if isinstance(error, errors.RunFailed):
-        return response(problem(code, str(error), run_id=error.run_id, step=error.step, attempts=tuple(error.attempts)))
+        more = {"run_id": error.run_id, "step": error.step, "attempts": tuple(error.attempts), "failure": error.failure}
+        return response(problem(code, str(error), **more))
     if isinstance(error, errors.InvalidInput):
         faults = tuple(Fault(field=field, sentence=sentence) for field, sentence in error.errors)
         return response(_placed(request, problem(code, str(error), errors=faults or None)))

@@ -94,7 +94,7 @@ async def post_message(
     assert isinstance(answered, TurnAnswered)
     if answered.failure is not None:
         detail = f"message {answered.number} to session {name}/{key} failed: {answered.failure}"
-        raise Refusal("turn_failed", detail, run_id=answered.run_id, step=answered.step)
+        raise Refusal("turn_failed", detail, run_id=answered.run_id, step=answered.step, failure=answered.raised)
     return answered
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from understudy.messages.approvals import ApprovalDecision
 from understudy.messages.base import Json, Message
-from understudy.messages.failures import Fault
+from understudy.messages.failures import Failure, Fault
 from understudy.messages.fields import Limit
 from understudy.messages.policy import Budget
 from understudy.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
@@ -334,6 +334,8 @@ class TurnAnswered(Message):
     reply: Json = None
     failure: str | None = None
     """Why there is no reply: a sentence. The message is a dead letter then."""
+    raised: Failure | None = None
+    """What the handler raised, with its traceback."""
     step: str | None = None
     """Key of the step whose failure came out of the handler, where it was one."""
 

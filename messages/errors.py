@@ -36,7 +36,15 @@ class StepFailed(UnderstudyError):  # noqa: N818  the contract's name
         attempts: How many attempts were made.
         outcome: How the last attempt ended (see ``understudy.messages.Outcome``).
         error: Name of the exception class the last attempt raised, or empty.
+        cause: The exception that the last attempt raised: of its own class where this process has loaded that, else a
+            ``RemoteError``. None where it raised none, as in a crash.
+        fields: The attributes of that exception that are JSON and short.
+
+    ``except Quota`` catches the failure of a step that raised one as well, wherever that class is loaded: then this is
+    a ``Quota`` too, with its arguments and fields.
     """
+
+    cause: "Exception | None" = None
 
     def __init__(
         self, message: str, *, step: str = "", attempts: int = 0, outcome: str = "error", error: str = ""
@@ -47,6 +55,7 @@ class StepFailed(UnderstudyError):  # noqa: N818  the contract's name
         self.attempts = attempts
         self.outcome = outcome
         self.error = error
+        self.fields: dict[str, Any] = {}
 
 
 class OutcomeUnknown(StepFailed):
@@ -61,6 +70,47 @@ class StepRejected(StepFailed):
     """Evaluators refused every result of a step."""
 
 
+# What stands for an exception of another process.
+
+
+class RemoteError(UnderstudyError):
+    """An exception of another process whose class this process does not have.
+
+    Attributes:
+        kind: Name of its class.
+        classes: The class and its bases as ``module.qualname``, most derived first.
+        fields: Those of its attributes that are JSON and short.
+    """
+
+    def __init__(
+        self, message: str, *, kind: str = "", classes: tuple[str, ...] = (), fields: dict[str, Any] | None = None
+    ) -> None:
+        """Keep the facts beside the text."""
+        super().__init__(message)
+        self.kind = kind
+        self.classes = classes
+        self.fields = fields or {}
+
+
+class RemoteTraceback(UnderstudyError):  # noqa: N818  what it is
+    """The cause of what is raised for a failure of another process: printed, it is the traceback from there.
+
+    Attributes:
+        text: The traceback.
+        place: The line of the user's that it leads to, ``/path/app.py:31``.
+    """
+
+    def __init__(self, text: str, place: str = "") -> None:
+        """Keep a traceback."""
+        super().__init__(text)
+        self.text = text
+        self.place = place
+
+    def __str__(self) -> str:
+        """Begin in a line of its own: Python puts the name of the class before it."""
+        return f"\n{self.text}"
+
+
 # Raised to those who start and await runs.
 
 
@@ -69,9 +119,16 @@ class RunFailed(UnderstudyError):  # noqa: N818  the contract's name
 
     Attributes:
         run_id: The run.
-        step: Key of the step whose failure ended it, or None where the workflow's own code raised.
+        step: Key of the step whose failure ended it, or None where the workflow's own code raised. Where it was a
+            child's failure, the step of that child.
         attempts: That step's attempts, as records (see ``understudy.messages.AttemptRecord``).
+        cause: What the workflow raised: of its own class where this process has loaded that, else a ``RemoteError``.
+        fields: Those of its attributes that are JSON and short.
+
+    Its ``__cause__`` prints as the traceback of the workflow, with that of the step where one's failure ended it.
     """
+
+    cause: "Exception | None" = None
 
     def __init__(self, message: str, *, run_id: str, step: str | None = None, attempts: Any = ()) -> None:
         """Keep the facts beside the sentence."""
@@ -79,6 +136,9 @@ class RunFailed(UnderstudyError):  # noqa: N818  the contract's name
         self.run_id = run_id
         self.step = step
         self.attempts = list(attempts)
+        self.fields: dict[str, Any] = {}
+        self.failure: Any = None
+        """What the workflow raised, as a record (see ``understudy.messages.Failure``); None where that is not known."""
         self.call = ""
         """In a workflow: key of its call of the child that failed."""
 
@@ -117,11 +177,18 @@ class TurnFailed(UnderstudyError):  # noqa: N818  the field's name
         session: The session, ``name/key``.
         number: The message's number in the session.
         step: Key of the step whose failure came out of the handler, or None where its own code raised.
+        cause: What the handler raised: of its own class where this process has loaded that, else a ``RemoteError``.
+        fields: Those of its attributes that are JSON and short.
+
+    Its ``__cause__`` prints as the handler's traceback.
     """
+
+    cause: "Exception | None" = None
 
     def __init__(self, message: str, *, session: str = "", number: int = 0, step: str | None = None) -> None:
         """Keep the facts beside the sentence."""
         super().__init__(message)
+        self.fields: dict[str, Any] = {}
         self.session = session
         self.number = number
         self.step = step

@@ -1,11 +1,26 @@
 """How work goes wrong, as data: the failure of an attempt and the end of a process."""
 
-from typing import Literal, TypeAlias
+import re
+from typing import Final, Literal, TypeAlias
+
+from pydantic import Field
 
 from understudy.messages.base import Message, Shown
 
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "rejected", "cancelled"]
 """How an attempt ended. The names are part of the public contract."""
+
+HEADER: Final = "Traceback (most recent call last):\n"
+
+_FATAL: Final = "Fatal Python error"
+"""How faulthandler begins, which writes its frames newest first."""
+_OURS: Final = re.compile(
+    r'  File "[^"]*/(understudy/(actors|messages|supervision|workflows)|asyncio|concurrent/futures|importlib)/[^"]*"'
+)
+_LIBRARY: Final = re.compile(r"/lib(64)?/python3\.\d+/")
+_FRAME: Final = re.compile(r'  File "([^"]+)", line (\d+)')
+_LAST_WORDS: Final = 4096
+"""Characters of what a dying process wrote of where it was."""
 
 ExitKind: TypeAlias = Literal[
     "exited",
@@ -67,6 +82,26 @@ class Exit(Message):
         }[self.kind]
         return f"{how} ({self.detail})" if self.detail else how
 
+    def stood(self) -> tuple[str, str]:
+        """Give where the process's code was as it died of it, by its last words, and the place in the user's code.
+
+        Both are empty where it said nothing of that, as one that was killed cannot.
+        """
+        start = max(self.stderr.rfind(_FATAL), self.stderr.rfind(HEADER))
+        if self.injected or self.kind not in {"exited", "signaled", "out_of_memory"} or start < 0:
+            return "", ""
+        shown: list[str] = []
+        ours = False
+        for line in self.stderr[start : start + _LAST_WORDS].rstrip().splitlines():
+            ours = _OURS.match(line) is not None or (ours and line.startswith("    "))  # and its line of source
+            if not ours:
+                shown.append(line)
+        frames = [found.groups() for found in map(_FRAME.match, shown) if found is not None]
+        text = "\n".join(shown) if frames else ""
+        frames = [each for each in frames if _LIBRARY.search(each[0]) is None] or frames
+        file, number = (frames[0] if text.startswith(_FATAL) else frames[-1]) if frames else ("", "")
+        return text, f"{file}:{number}" if file else ""
+
 
 class Failure(Message):
     """Why an attempt did not give a result. An exception and a crash leave by this same door.
@@ -80,7 +115,9 @@ class Failure(Message):
     """Name of the exception class for ``error``, else empty."""
     message: str = ""
     traceback: str = ""
-    """Frames of user code only, as text."""
+    """What Python prints of it, with the frames of user code alone; in older journals those frames and nothing else."""
+    place: str = ""
+    """Where in the user's code it was raised: ``/path/app.py:31``."""
     classes: tuple[str, ...] = ()
     fatal: bool = False
     """True where the step itself said that trying again is useless."""
@@ -89,12 +126,33 @@ class Failure(Message):
     exit: Exit | None = None
     raw: Shown = None
     """For ``invalid`` model output: the text that did not fit, shortened."""
+    args: tuple[Shown, ...] | None = None
+    """The exception's arguments, or its text where they are no JSON. None where no exception was raised, and in older
+    journals: what is raised for those in a workflow is ``StepFailed`` alone, as it was then, so that a replay takes the
+    same path."""
+    fields: dict[str, Shown] = Field(default_factory=dict)
+    """Those of its attributes that are JSON and short."""
+    notes: tuple[str, ...] = ()
+    """What was added to it with ``add_note``."""
+    members: tuple["Failure", ...] = ()
+    """Of a group: the first of its exceptions. Their tracebacks are a part of the group's."""
 
     def sentence(self) -> str:
         """Say what went wrong in one line."""
         if self.exit is not None and self.outcome in {"crash", "timeout"}:
             return self.message or f"the worker {self.exit.sentence()}"
         return ": ".join(part for part in (self.type, self.message) if part)
+
+    def told(self) -> str:
+        """Say in one line what went wrong and where: ``KeyError: 'colour' (/path/app.py:31)``."""
+        said = self.sentence()
+        return f"{said} ({self.place})" if self.place and self.place not in said else said
+
+    def report(self) -> str:
+        """Give the traceback as Python prints it, its last line the exception's; empty where there is none."""
+        if not self.traceback.startswith("  File "):
+            return self.traceback.rstrip("\n")
+        return f"{HEADER}{self.traceback.rstrip()}\n{self.sentence()}"  # from an older journal
 
 
 class Fault(Message):

@@ -38,6 +38,10 @@ class AttemptRecord(Message):
     outcome: Outcome | None = None
     """None while it runs."""
     error: str | None = None
+    place: str = ""
+    """Where in the user's code it failed: ``/path/app.py:31``."""
+    traceback: str = ""
+    """What Python prints of that, with the frames of the user's code."""
     exit: Exit | None = None
     charged: bool = True
     usage: dict[str, float] = Field(default_factory=dict)
@@ -77,6 +81,8 @@ class RunRecord(Message):
     reason: str | None = None
     """Why it failed, was cancelled or is parked; what it waits for."""
     events: int = 0
+    failure: Failure | None = None
+    """What a run raised that has failed, with its traceback; None in lists of runs."""
 
 
 class ApprovalRecord(Message):
@@ -194,6 +200,8 @@ class TurnRecord(Message):
     key: str | None = None
     reply: Json = None
     error: str | None = None
+    failure: Failure | None = None
+    """What the handler raised, with its traceback."""
     received_at: Moment
     ended_at: Moment | None = None
     steps: tuple[StepRecord, ...] = ()

@@ -18,6 +18,7 @@ from loguru import logger
 from understudy.messages import events as ev
 from understudy.messages import schedules as sc
 from understudy.messages.events import AnyEvent
+from understudy.messages.failures import Failure
 from understudy.messages.redaction import Redactor, secret_values
 from understudy.metrics.sentences import describe, printable, shorten
 
@@ -63,6 +64,8 @@ KEYS: Final[Mapping[str, str]] = {
     "verdict": "verdict",
 }
 """Fields of events that become fields of the line, and what they are called there."""
+_TOLD: Final = (ev.StepFailed, ev.ChildEnded)
+"""Events whose failure has been told by another one: the last attempt's, the child's."""
 ROTATE_BYTES = 50 * 1024 * 1024
 KEEP_FILES = 3
 
@@ -159,6 +162,9 @@ def _record(run_id: str, workflow: str, event: AnyEvent, level: Level) -> None:
         if value is not None:
             fields[key] = value
     # Without arguments loguru takes the text as it is; a brace in it means nothing.
+    failure = getattr(event, "failure", None)
+    if isinstance(failure, Failure) and failure.traceback and not isinstance(event, _TOLD):
+        fields["exception"] = failure.report()
     logger.bind(**fields).log(level, describe(run_id, workflow, event))
 
 
@@ -257,10 +263,13 @@ def _readable_line(record: "Record", mask: Callable[[str], str]) -> str:
 
 
 def _traceback(record: "Record") -> str:
-    """Give the traceback of a record's exception without the values of variables; empty where it has none."""
+    """Give the traceback of a record's exception, or of the failure that it tells of; empty where it has none.
+
+    It is without the values of variables.
+    """
     found = record["exception"]
     if found is None or found.value is None:
-        return ""
+        return str(record["extra"].get("exception", ""))
     return "".join(traceback.format_exception(found.value))
 
 

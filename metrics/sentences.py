@@ -55,6 +55,7 @@ def _because(failure: Failure | None) -> str:
     if failure is None:
         return ""
     why = failure.exit.sentence() if failure.exit is not None else failure.sentence()
+    why = f"{why} ({failure.place})" if failure.place and failure.place not in why else why
     return f": {why}" if why else ""
 
 

@@ -143,7 +143,8 @@ def attempt_lost(
     outcome: Outcome = "timeout" if gone.kind == "timeout" else "crash"
     limit = f" of {step.options.timeout:g} s" if step.options.timeout is not None else ""
     message = f"overran its time{limit} and was killed" if outcome == "timeout" else f"the worker {gone.sentence()}"
-    failure = Failure(outcome=outcome, message=message, exit=gone)
+    trace, place = gone.stood()
+    failure = Failure(outcome=outcome, message=message, traceback=trace, place=place, exit=gone)
     out.events.append(_attempt_ended(step, attempt, moment, outcome, failure=failure, charged=charged))
     _retry_or_fail(state, step, PastAttempt(outcome, charged=charged, failure=failure), failure, moment, out)
 

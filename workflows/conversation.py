@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from understudy.actors.rebuilding import pointed
 from understudy.actors.sessions import SessionDefinition
 from understudy.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
 from understudy.messages.errors import TurnFailed
@@ -104,6 +105,7 @@ class Session(Generic[S, M, R]):
             TimeoutError: There was no reply in time.
         """
         warn_on_loop("session.ask()", "await session.aio.ask(...)")
+        __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
         command = question(self._definition, self.key, message, timeout, key)
         reply: R = reply_of(self._definition, self._host.post(command, self._definition.policy))
         return reply
@@ -201,7 +203,8 @@ def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
     assert isinstance(answer, TurnAnswered)
     if answer.failure is not None:
         msg = f"message {answer.number} to session {answer.run_id} failed: {answer.failure}"
-        raise TurnFailed(msg, session=answer.run_id, number=answer.number, step=answer.step)
+        failed = TurnFailed(msg, session=answer.run_id, number=answer.number, step=answer.step)
+        raise failed if answer.raised is None else pointed(failed, answer.raised)
     return definition.decode_result(answer.reply)
 
 

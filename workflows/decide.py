@@ -245,9 +245,10 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 if cancelled and any(item.kind == "cancel" for item in state.resolutions):
                     _end(state, ev.RunCancelled(at=moment.now, reason=state.cancel_reason), moment, out)
                 elif state.session is None:
+                    step = step or next((key for key in calls if key in state.steps), None)
                     _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step, calls=calls), moment, out)
                 else:
-                    turn_failed(state, failure, moment, out, step=step, stop=stop)
+                    turn_failed(state, failure, moment, out, step=step or _failed_step(state, calls), stop=stop)
                 return
             case frames.Halt(reason=reason):
                 _park(state, reason, moment, out)
@@ -257,6 +258,13 @@ def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
                 _park(state, reason, moment, out, difference)
                 return
     heard(state, turn, moment, out)
+
+
+def _failed_step(state: RunState, calls: tuple[str, ...]) -> str | None:
+    """Give the step from whose failure an exception comes, one of a child's where it was that."""
+    own = (key for key in calls if key in state.steps)
+    below = (each.child_step for each in state.resolutions if each.key in calls and each.child_step is not None)
+    return next(own, None) or next(below, None)
 
 
 def _fail(

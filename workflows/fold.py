@@ -169,8 +169,9 @@ def _run_completed(state: RunState, event: RunCompleted) -> None:
 
 def _run_failed(state: RunState, event: RunFailed) -> None:
     state.failure = event.failure
-    state.failed_step = event.step
-    state.reason = event.failure.sentence()
+    state.failed_step = event.step or next((key for key in event.calls if key in state.steps), None)
+    state.failed_calls = event.calls
+    state.reason = event.failure.told()
     _end(state, "failed", event.at)
 
 

@@ -13,6 +13,7 @@ from understudy.workflows.state import CANCEL_KEY, RunState, Step
 def _run_retried(state: RunState, event: RunRetried) -> None:
     state.ended = state.ended_at = state.halted = None
     state.failure = state.failed_step = state.reason = None
+    state.failed_calls = ()
     state.program = None
     _forget_cancel(state)
     state.program_crashes = 0

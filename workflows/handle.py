@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from understudy.actors.emitting import check_channel
+from understudy.actors.traces import outside
 from understudy.actors.values import Form
 from understudy.journal.pages import stored_events
 from understudy.journal.protocol import Stored
@@ -188,14 +189,25 @@ class Run(Generic[R]):
             OrchestratorClosed: The orchestrator was closed before it ended.
         """
         warn_on_loop("run.result()", "await run")
-        return self._decode(self._host.wait_result(self.id, limit(timeout, "the timeout of result()")))
+        __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
+        patience = limit(timeout, "the timeout of result()")
+        try:
+            result = self._host.wait_result(self.id, patience)
+        except UnderstudyError as error:
+            raise outside(error)  # noqa: B904  the same error
+        return self._decode(result)
 
     def __await__(self) -> Generator[Any, None, R]:
         """Wait for the end without holding the caller's loop; see ``result``."""
         return self._wait().__await__()
 
     async def _wait(self) -> R:
-        return self._decode(await self._host.until_result(self.id))
+        __tracebackhide__ = True
+        try:
+            result = await self._host.until_result(self.id)
+        except UnderstudyError as error:
+            raise outside(error)  # noqa: B904  the same error
+        return self._decode(result)
 
     @property
     def aio(self) -> "AsyncRun[R]":

@@ -313,8 +313,8 @@ class PostOffice:
 def _answered(run_id: str, over: Over) -> TurnAnswered:
     if isinstance(over, TurnEnded):
         return TurnAnswered(run_id=run_id, number=over.number, reply=over.reply)
-    sentence = over.failure.sentence()
-    return TurnAnswered(run_id=run_id, number=over.number, failure=sentence, step=over.step)
+    sentence = over.failure.told()
+    return TurnAnswered(run_id=run_id, number=over.number, failure=sentence, step=over.step, raised=over.failure)
 
 
 def stopped(state: RunState) -> Refused:

@@ -10,6 +10,7 @@ from typing import Self
 
 from loguru import logger
 
+from understudy.actors.rebuilding import pointed
 from understudy.journal.pages import stored_events
 from understudy.journal.place import refuse_strangers
 from understudy.journal.protocol import EntryKind, Journal, Mark, RunRow, Stored
@@ -19,6 +20,8 @@ from understudy.messages.approvals import split_approval_id
 from understudy.messages.base import Json
 from understudy.messages.errors import ApprovalNotFound, JournalCorrupt, RunCancelled, RunFailed, RunNotFound, RunParked
 from understudy.messages.events import ApprovalAsked, RunCompleted
+from understudy.messages.events import RunFailed as RunHasFailed
+from understudy.messages.failures import Failure
 from understudy.messages.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
 from understudy.messages.records import (
     ALIVE,
@@ -156,11 +159,13 @@ class Reads:
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
-        return self._record(row)
+        last = self.journal.events(run_id, after=row.last_seq - 1)[:1] if row.status == "failed" else []
+        failure = next((each.event.failure for each in last if isinstance(each.event, RunHasFailed)), None)
+        return self._record(row, failure)
 
-    def _record(self, row: RunRow) -> RunRecord:
+    def _record(self, row: RunRow, failure: Failure | None = None) -> RunRecord:
         """Give a line of the index as people read it, wherever they do."""
-        record = run_record(row)
+        record = run_record(row, failure)
         if record.status in AT_WORK and record.reason is None and (waits := self._waits(record.app)) is not None:
             return record.model_copy(update={"reason": waits})
         return record if record.reason is None else record.model_copy(update={"reason": self._reason(record.reason)})
@@ -434,8 +439,11 @@ def result_of(state: RunState) -> Json:
         return state.result
     if state.ended == "failed":
         step, attempts = failed_at(state)
-        message = f"run {state.run_id} failed: {state.reason}"
-        raise RunFailed(message, run_id=state.run_id, step=step, attempts=attempts)
+        place = f" at step {step}" if step is not None and step not in (state.reason or "") else ""
+        failed = RunFailed(
+            f"run {state.run_id} failed{place}: {state.reason}", run_id=state.run_id, step=step, attempts=attempts
+        )
+        raise failed if state.failure is None else pointed(failed, state.failure)
     if state.ended == "cancelled":
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
     if state.halted == "parked":

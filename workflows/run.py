@@ -30,6 +30,7 @@ def run(workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return workflow(*args, **kwargs)
     from understudy.workflows.orchestrator import Orchestrator  # noqa: PLC0415  programs never need it
 
+    __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
     names = {parameter.name for parameter in workflow.definition.signature.parameters}
     run_id = kwargs.pop("id", None) if "id" not in names else None
     arguments = workflow.bind(*args, **kwargs)

@@ -144,7 +144,8 @@ class Runs:
         if state.ended == "cancelled":
             failure = Failure(outcome="cancelled", message=state.reason or f"run {state.run_id} was cancelled")
         step, attempts = failed_at(state)
-        self.route(state.parent, ChildFinished(state.parent_key, state.result, failure, step, attempts))
+        older = (each.model_copy(update={"traceback": ""}) for each in attempts[:-1])  # they stay in this run's journal
+        self.route(state.parent, ChildFinished(state.parent_key, state.result, failure, step, (*older, *attempts[-1:])))
 
     def reopen(self, state: RunState, event: RunRetried, accepted: Callable[[JournalError | None], None]) -> None:
         """Let a run go on that had ended; ``accepted`` hears whether the event that says so is on the disk.

@@ -242,6 +242,8 @@ class RunState:
     result: Json = None
     failure: Failure | None = None
     failed_step: str | None = None
+    failed_calls: tuple[str, ...] = ()
+    """Keys of the steps and children from whose failures that of the run comes."""
     version: int = 1
     """Which of the workflows of its name the run was started with."""
     fingerprint: str = ""

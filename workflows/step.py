@@ -86,7 +86,9 @@ class Step(Generic[P, R]):
         if port is not None:
             return self._schedule(port, self._checked, self.definition.signature.encode_call(args, kwargs))
         self.definition.signature.check(args, kwargs)
-        return self._run_in_place(args, kwargs)
+        coroutine: Any = self._run_in_place(args, kwargs)
+        coroutine.__qualname__ = self.name  # by which Python calls it where nobody awaits it
+        return cast("Call[R]", coroutine)
 
     def options(self, **changes: Unpack[StepChanges]) -> Self:
         """Give a copy that runs with other options: ``timeout``, ``retry``, ``name``, ``key``.

@@ -130,4 +130,4 @@ def _ending(event: TurnEnded | TurnFailed) -> dict[str, Any]:
     over: dict[str, Any] = {"ended_at": moment(event.at)}
     if isinstance(event, TurnEnded):
         return {"status": "answered", "reply": event.reply, **over}
-    return {"status": "failed", "error": event.failure.sentence(), **over}
+    return {"status": "failed", "error": event.failure.told(), "failure": event.failure, **over}

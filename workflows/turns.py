@@ -105,7 +105,7 @@ def _over(
     elif stop:
         assert isinstance(event, ev.TurnFailed)
         reason = (
-            f"message {event.number} failed ({event.failure.sentence()}) and is in the dead letters; the session is "
+            f"message {event.number} failed ({event.failure.told()}) and is in the dead letters; the session is "
             f"set to stop there, and goes on with the next message once it is resumed"
         )
         out.events.append(ev.RunParked(at=moment.now, reason=reason))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from understudy.journal.protocol import RunRow, Stored
 from understudy.messages.approvals import approval_id
 from understudy.messages.events import ApprovalAsked, ApprovalDecided, ValueEmitted
+from understudy.messages.failures import Failure
 from understudy.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
 from understudy.messages.times import moment
 from understudy.workflows.state import Attempt, RunState, Step
@@ -27,8 +28,8 @@ def row_of(state: RunState) -> RunRow:
     )
 
 
-def run_record(row: RunRow) -> RunRecord:
-    """Give the record of a line of the run index."""
+def run_record(row: RunRow, failure: Failure | None = None) -> RunRecord:
+    """Give the record of a line of the run index, and of why the run failed where that is known."""
     return RunRecord(
         id=row.id,
         workflow=row.workflow,
@@ -40,6 +41,7 @@ def run_record(row: RunRow) -> RunRecord:
         parent=row.parent,
         reason=row.reason,
         events=row.last_seq,
+        failure=failure,
     )
 
 
@@ -97,9 +99,17 @@ def step_records(state: RunState) -> list[StepRecord]:
 
 
 def failed_at(state: RunState) -> tuple[str | None, tuple[AttemptRecord, ...]]:
-    """Give the key of the step whose failure ended a run, with its attempts; None where no step's did."""
+    """Give the key of the step whose failure ended a run, with its attempts; None where no step's did.
+
+    Where a child's failure did it is that child's step, or that of a child of it.
+    """
     step = state.steps.get(state.failed_step or "")
-    return state.failed_step, tuple(_attempt_record(attempt) for attempt in step.attempts) if step is not None else ()
+    if step is not None:
+        return step.key, tuple(_attempt_record(attempt) for attempt in step.attempts)
+    for each in state.resolutions:
+        if each.key in state.failed_calls and each.child_step is not None:
+            return each.child_step, each.child_attempts
+    return state.failed_step, ()
 
 
 def step_record(step: Step) -> StepRecord:
@@ -130,6 +140,8 @@ def _attempt_record(attempt: Attempt) -> AttemptRecord:
         ended_at=moment(attempt.ended_at) if attempt.ended_at is not None else None,
         outcome=attempt.outcome,
         error=failure.sentence() if failure is not None else None,
+        place=failure.place if failure is not None else "",
+        traceback=failure.report() if failure is not None else "",
         exit=failure.exit if failure is not None else None,
         charged=attempt.charged,
         usage=attempt.usage,

@@ -10,8 +10,10 @@ from typing import Any, Final, cast
 from pydantic import TypeAdapter
 from typing_extensions import override
 
+from understudy.actors.rebuilding import pointed
 from understudy.messages import errors
 from understudy.messages.advice import install, serve
+from understudy.messages.failures import Failure
 from understudy.messages.records import AttemptRecord
 from understudy.workflows.handle import REFUSED_AS
 
@@ -108,7 +110,9 @@ def good(response: httpx.Response) -> httpx.Response:
     code, detail = str(found.get("code", "")), str(found.get("detail", f"status {response.status_code}"))
     if code == "run_failed":
         attempts = _ATTEMPTS.validate_json(json.dumps(found.get("attempts") or []))
-        raise errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
+        error = errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
+        failure = found.get("failure")
+        raise error if failure is None else pointed(error, Failure.model_validate_json(json.dumps(failure)))
     kind: Callable[[str], Exception] = ERRORS.get(code, errors.UnderstudyError)
     raise kind(detail)
 

@@ -158,3 +158,21 @@ def test_nothing_is_loaded():
 def test_it_can_be_left_out(project: Path) -> None:
     done = run_pytest(project, "def test_it(orchestrator):\n    pass\n", "-p", "no:understudy")
     assert "fixture 'orchestrator' not found" in done.stdout
+
+
+def test_the_report_of_a_failed_run_shows_the_authors_line_and_none_of_ours(project: Path) -> None:
+    code = "from understudy import workflow\n\n@workflow\nasync def own() -> int:\n    return {}['colour']\n"
+    (project / "wrong.py").write_text(code)
+    tests = """
+from wrong import own
+
+def test_own(orchestrator):
+    assert orchestrator.start(own).result(30) == 1
+"""
+    done = run_pytest(project, tests)
+    assert done.returncode == 1
+    report = done.stdout[done.stdout.index("FAILURES") : done.stdout.index("short test summary")]
+    assert f'File "{project / "wrong.py"}", line 5, in own' in report
+    assert "test_theirs.py:5:" in report
+    for ours in ("handle.py", "waiting.py", "reads.py", "orchestrator.py"):
+        assert ours not in report

@@ -115,7 +115,8 @@ def failure(error: BaseException) -> tuple[int, str]:
         more = f"\nSee {explain(*context.command_path.split()[1:])}." if context is not None else ""
         return error.exit_code, error.format_message() + more
     from understudy.cli.exits import EXITS, INTERRUPTED, code_of
-    from understudy.messages.errors import DefinitionError, WorkersUnavailable
+    from understudy.cli.show import quoted
+    from understudy.messages.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
     from understudy.metrics.sentences import printable
 
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
@@ -124,7 +125,9 @@ def failure(error: BaseException) -> tuple[int, str]:
         return code_of(error), str(error)
     said = printable(str(error))
     if isinstance(error, tuple(EXITS)):
-        return code_of(error), said or type(error).__name__
+        trace = error.__cause__
+        more = quoted(trace.text) if isinstance(trace, RemoteTraceback) else ""
+        return code_of(error), (said or type(error).__name__) + more
     return code_of(error), (
-        f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith UNDERSTUDY_TRACEBACK=1 it shows where."
+        f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith UNDERSTUDY_TRACEBACK=full it shows where."
     )

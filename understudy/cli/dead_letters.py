@@ -44,7 +44,7 @@ def list_letters(settings: Settings) -> None:
             each.type,
             ago(each.at),
             json.dumps(plain(each.value), ensure_ascii=False) if each.kind == "message" else "",
-            each.failure.sentence(),
+            each.failure.told(),
         )
         for each in found
     ]

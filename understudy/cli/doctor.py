@@ -203,7 +203,7 @@ def _worker() -> Finding:
                 orchestrator.start_app("understudy.cli.demo_app", "hello", {}).result(timeout=30)
                 done = time.perf_counter()
         except (UnderstudyError, TimeoutError, OSError) as error:
-            return Finding("worker", "bad", str(error), "run with UNDERSTUDY_TRACEBACK=1, or in a less strict sandbox")
+            return Finding("worker", "bad", str(error), "set UNDERSTUDY_TRACEBACK=full, or use a less strict sandbox")
     found = f"orchestrator up in {(up - start) * 1000:.0f} ms, first run of a fresh app in {(done - up) * 1000:.0f} ms"
     return Finding("worker", "ok", found)
 

@@ -5,8 +5,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from understudy.cli.show import between, blank, column_width, facts, say, seconds
+from understudy.cli.show import between, blank, column_width, facts, say, seconds, trace
 from understudy.messages.json_text import plain
+from understudy.messages.times import iso
 from understudy.metrics.sentences import printable
 
 if TYPE_CHECKING:
@@ -56,7 +57,23 @@ def show_run(
         who = f" by {decision.by}" if decision.by else ""
         comment = f": {decision.comment}" if decision.comment else ""
         said = {"approve": "approved", "reject": "rejected", "edit": "approved with changes"}[decision.decision]
-        _line(f"{said}{who}: {decision.action}", decision.args, f"{decision.decided_at}{comment}")
+        _line(f"{said}{who}: {decision.action}", decision.args, f"{iso(decision.decided_at)}{comment}")
+    show_traces(run, steps)
+
+
+def show_traces(run: "RunRecord", steps: "Sequence[StepRecord]" = ()) -> None:
+    """Show where the code failed: the run's, and of steps without a result the last attempt's, where it says more."""
+    whole = run.failure.report() if run.failure is not None else ""
+    trace(f"run {run.id} failed:", whole)
+    for step in steps:
+        last = next((each for each in reversed(step.attempts) if each.outcome is not None), None)
+        if last is not None and step.status != "completed" and _bare(last.traceback) not in _bare(whole):
+            trace(f"step {step.key} attempt {last.number} failed:", last.traceback)
+
+
+def _bare(text: str) -> str:
+    """Give a traceback without the margins that it has as a part of a group's."""
+    return "\n".join(line.lstrip(" |") for line in text.splitlines())
 
 
 def _show_step(step: "StepRecord") -> None:
@@ -81,7 +98,8 @@ def _show_attempt(attempt: "AttemptRecord") -> None:
     if attempt.progress is not None:
         _wrapped(f"progress: {_value(attempt.progress)}", 7)
     if attempt.error:
-        for line in attempt.error.split("\n"):
+        place = f" ({attempt.place})" if attempt.place else ""
+        for line in f"{attempt.error}{place}".split("\n"):
             _wrapped(line, 7)
 
 

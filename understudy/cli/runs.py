@@ -160,6 +160,7 @@ def events(
     follow: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
     """Print the events of a run as the journal holds them; with -o json and --follow one object a line."""
+    from understudy.cli.run_page import show_traces
     from understudy.messages.times import iso, moment
     from understudy.metrics.sentences import describe
 
@@ -180,6 +181,7 @@ def events(
         emit([{"seq": item.seq, **dict(item.event)} for item in stored])
         return
     table(("seq", "time", "what happened"), [(item.seq, moment(item.event.at), sentence(item)) for item in stored])
+    show_traces(run)
 
 
 @runs.command()

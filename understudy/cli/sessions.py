@@ -118,6 +118,7 @@ def ask(
 
     Where no orchestrator runs on the home, one is started for as long as that takes.
     """
+    from understudy.actors.rebuilding import pointed
     from understudy.messages.commands import AskSession, TurnAnswered
     from understudy.messages.errors import TurnFailed
 
@@ -129,7 +130,8 @@ def ask(
     assert isinstance(reply, TurnAnswered)
     if reply.failure is not None:
         msg = f"message {reply.number} to session {reply.run_id} failed: {reply.failure}"
-        raise TurnFailed(msg, session=reply.run_id, number=reply.number, step=reply.step)
+        failed = TurnFailed(msg, session=reply.run_id, number=reply.number, step=reply.step)
+        raise failed if reply.raised is None else pointed(failed, reply.raised)
     emit(reply.reply)
 
 

@@ -102,6 +102,22 @@ def block(text: str) -> str:
     return "\n    ".join(printable(line) for line in _typed(text).split("\n"))
 
 
+def trace(title: str, text: str) -> None:
+    """Show the traceback of a failure under a title; nothing where there is none."""
+    if text:
+        print(f"\n{block(title + quoted(text))}")
+
+
+def quoted(text: str) -> str:
+    """Set the lines of a traceback off, below another line: its messages are of others, and may look like our own.
+
+    Its heads are told from those that Python writes where this command itself has failed.
+    """
+    from understudy.messages.failures import HEADER
+
+    return "".join(f"\n| {line}" for line in text.replace(HEADER, "Calls (most recent last):\n").split("\n"))
+
+
 def blank() -> None:
     """Leave a line free."""
     print()

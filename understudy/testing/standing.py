@@ -59,5 +59,5 @@ def _step(step: Step) -> str:
     if step.attempts:
         last = step.attempts[-1]
         text += f", attempt {last.number}" + (f": {last.outcome}" if last.outcome is not None else "")
-        text += f" ({last.failure.sentence()})" if last.failure is not None else ""
+        text += f" ({last.failure.told()})" if last.failure is not None else ""
     return text + (f", again at {moment(step.retry_at)}" if step.retry_at is not None else "")
