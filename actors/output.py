@@ -71,10 +71,14 @@ class _Marked:
             return io.TextIOWrapper.write(self._stream, text)
         if label:
             data = self._waiting.pop(label, b"") + text.encode(self._stream.encoding, self._stream.errors or "strict")
-            if "\n" in text or "\r" in text or len(data) > _WAITING_BYTES:
+            if "\r" in text or len(data) > _WAITING_BYTES:
                 self._emit(label, data)
-            else:
-                self._waiting[label] = data
+                return len(text)
+            whole = data.rfind(b"\n") + 1
+            if whole:
+                self._emit(label, data[:whole])
+            if whole < len(data):
+                self._waiting[label] = data[whole:]
         return len(text)
 
     def write_lines(self, lines: Any) -> None:

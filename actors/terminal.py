@@ -10,6 +10,7 @@ import sysconfig
 from types import FrameType
 from typing import Any, Final, NoReturn
 
+from understudy.actors.context import program
 from understudy.actors.current import running
 from understudy.actors.traces import is_foreign
 from understudy.messages.errors import Fatal
@@ -51,14 +52,18 @@ def _debugger_runs() -> bool:
 
 def _refuse(what: str) -> NoReturn:
     where, step = _asking_place(), running.get()
+    asks = f"{what}{f' at {where}' if where else ''} asks a person"
+    if step is None and program.get() is None:
+        msg = f"{asks}, and an app is imported without a terminal: leave that to what runs as a script"
+        raise NoTerminal(msg)
     if step is None:
         instead = "put what it is about into a tool, and call that in place: `TOOL.fn(...)`"
     else:
         name = step.step.rpartition("#")[0].partition("[")[0].rpartition("/")[2]
         instead = f"call the step in place: `{name}.fn(...)`"
     msg = (
-        f"{what}{f' at {where}' if where else ''} asks a person, and a worker process has no terminal; {instead} in a "
-        "terminal of your own, with python -c or in a test, outside of any workflow"
+        f"{asks}, and a worker process has no terminal; {instead} in a terminal of your own, with python -c or in a "
+        "test, outside of any workflow"
     )
     raise NoTerminal(msg)
 

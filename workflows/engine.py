@@ -377,7 +377,13 @@ class Engine:
         kept = generation.path.with_name("output") if self.place == MEMORY else folder_of(self.place)
         self._output = Output(kept, viewer)
         self._closers.append(self._output.close)
-        return Reads(self.journal, home=self.home, output=kept, flush=self._output.flush)
+        return Reads(
+            self.journal,
+            home=self.home,
+            output=kept,
+            flush=self._output.flush,
+            waits=self.slow_imports.sentence,
+        )
 
     def flush_output(self, timeout: float) -> None:
         """See ``Orchestrator.flush_output``."""

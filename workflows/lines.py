@@ -22,6 +22,8 @@ class Lines:
         self._open = bytearray()
         """The line that has not ended."""
         self._redrawn = False
+        self._given = False
+        """Whether the last line was given before its end came: then that end, when it comes, is no line of its own."""
         self._touched = 0.0
 
     @property
@@ -34,6 +36,10 @@ class Lines:
         """Take more bytes, written at a time in seconds, and give the lines that are whole with them."""
         if not self._open:
             self._touched = at
+        if self._given and data:
+            self._given = False
+            if not self._open:
+                data = data[1:] if data.startswith(b"\n") else data.removeprefix(b"\r\n")
         end = data.rfind(b"\n")
         lines: list[bytes] = []
         if end >= 0:
@@ -64,6 +70,7 @@ class Lines:
         self._open[:] = text[cut:]
         self._touched = at
         text = _last_state(text[:cut])
+        self._given = bool(text) and not last
         return _pieces(text) if text else []
 
 

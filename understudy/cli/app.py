@@ -123,7 +123,8 @@ def failure(error: BaseException) -> tuple[int, str]:
         return INTERRUPTED, "interrupted"
     if isinstance(error, (DefinitionError, WorkersUnavailable)):  # may quote several lines of an app that cannot load
         return code_of(error), str(error)
-    said = printable(str(error))
+    first, _, rest = str(error).rstrip().partition("\n")  # several lines where it quotes an app that cannot be imported
+    said = printable(first) + (quoted(rest) if rest else "")
     if isinstance(error, tuple(EXITS)):
         trace = error.__cause__
         more = quoted(trace.text) if isinstance(trace, RemoteTraceback) else ""
