@@ -3,7 +3,7 @@
 An exception is an object of the user's: its class may have put properties that raise in the place of anything.
 """
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from understudy.actors.redacting import redact
 
@@ -55,7 +55,9 @@ def message_of(error: BaseException) -> str:
 def notes_of(error: BaseException) -> tuple[str, ...]:
     """Give the notes that were added to an exception."""
     notes = attribute(error, "__dict__").get("__notes__")
-    return tuple(bounded(note) for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
+    if not isinstance(notes, list):
+        return ()
+    return tuple(bounded(note) for note in cast("list[object]", notes) if isinstance(note, str))
 
 
 def bounded(text: str) -> str:

@@ -13,7 +13,7 @@ import os
 import select
 import sys
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from understudy.actors.context import program
 from understudy.actors.current import running
@@ -29,8 +29,12 @@ _used: Final[set[bytes]] = set()
 
 def standard_streams() -> list[io.TextIOWrapper]:
     """Give this process's stdout and stderr as Python's own objects, whatever has been put in their place."""
-    found = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return list(dict.fromkeys(stream for stream in found if isinstance(stream, io.TextIOWrapper)))
+    found: tuple[object, ...] = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    wrappers: list[io.TextIOWrapper] = []
+    for stream in found:
+        if isinstance(stream, io.TextIOWrapper) and stream not in wrappers:
+            wrappers.append(cast("io.TextIOWrapper", stream))
+    return wrappers
 
 
 def share() -> None:
@@ -67,7 +71,7 @@ class _Marked:
     def write(self, text: str) -> int:
         """Stand for ``TextIOWrapper.write``."""
         label = _current()
-        if label is None or not isinstance(text, str):
+        if label is None or not isinstance(cast("object", text), str):
             return io.TextIOWrapper.write(self._stream, text)
         if label:
             data = self._waiting.pop(label, b"") + text.encode(self._stream.encoding, self._stream.errors or "strict")

@@ -142,7 +142,7 @@ def _call_failed(failure: Failure) -> Exception | None:
         return None
     known = {"run_id": "", **failure.fields} if issubclass(cls, RunFailed) else failure.fields
     taken = {"run_id", "step"} if issubclass(cls, RunFailed) else {"step", "attempts", "outcome", "error"}
-    facts = {name: value for name, value in known.items() if name in taken}
+    facts: dict[str, Any] = {name: value for name, value in known.items() if name in taken}
     error: StepFailed | RunFailed = cls(failure.message, **facts)
     beside = tuple(name for name in failure.classes if not name.startswith(_OURS))
     fields = {name: value for name, value in failure.fields.items() if name not in _KEPT}
@@ -217,7 +217,7 @@ def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
 
 def _takes_place(cls: type) -> bool:
     names = class_attribute(cls, "__dict__")
-    return any(hasattr(type(names[name]), "__set__") for name in _KEPT if name in names)
+    return any(hasattr(cast("object", type(names[name])), "__set__") for name in _KEPT if name in names)
 
 
 def _blank(cls: type[Exception], args: tuple[Any, ...]) -> Exception:

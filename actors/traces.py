@@ -92,12 +92,13 @@ def place(error: BaseException, depth: int = 0) -> str:
     cause = attribute(error, "__cause__")
     if isinstance(cause, RemoteTraceback) and isinstance(error, (StepFailed, RunFailed)) and cause.place:
         return cause.place
+    start = attribute(error, "__traceback__")
     if isinstance(error, BaseExceptionGroup) and depth < _DEEPEST:
         for member in members_of(cast("BaseExceptionGroup[BaseException]", error))[:_MOST_MEMBERS]:
             if found := place(member, depth + 1):
                 return found
     found, library = "", ""
-    for frame, line in traceback.walk_tb(attribute(error, "__traceback__")):
+    for frame, line in traceback.walk_tb(start):
         file = frame.f_code.co_filename
         if file.startswith(LIBRARIES):
             library = f"{file}:{line}"

@@ -68,9 +68,7 @@ class Capture:
 
     def catch_up(self) -> None:
         """Read what the process has written up to now. For a moment at which it has said something by other means."""
-        if self._descriptor is None:
-            return
-        left = unread_bytes(self._descriptor)
+        left = 0 if self._descriptor is None else unread_bytes(self._descriptor)
         while left > 0 and self._descriptor is not None:
             before = self.total
             with contextlib.suppress(BlockingIOError):

@@ -116,7 +116,7 @@ def _bar(encoding: str | None) -> str:
 @dataclass(slots=True)
 class _Skipped:
     lines: int = 0
-    runs: dict[str, None] = field(default_factory=dict)
+    runs: dict[str, None] = field(default_factory=dict[str, None])
 
 
 class Live:

@@ -38,7 +38,7 @@ class _Job:
     origin: Origin
     lines: dict[StreamName, Lines]
     portion: Portion = field(default_factory=Portion)
-    ended: set[StreamName] = field(default_factory=set)
+    ended: set[StreamName] = field(default_factory=set[StreamName])
     """Streams on which a shared worker has said that it is over."""
 
 
@@ -47,8 +47,8 @@ class _Tap:
     """What is known of one source."""
 
     job: _Job
-    splitters: dict[StreamName, Splitter] = field(default_factory=dict)
-    marked: dict[bytes, _Job] = field(default_factory=dict)
+    splitters: dict[StreamName, Splitter] = field(default_factory=dict[StreamName, Splitter])
+    marked: dict[bytes, _Job] = field(default_factory=dict[bytes, _Job])
     """Jobs of a shared worker, by label."""
 
     def jobs(self) -> list[_Job]:

@@ -67,7 +67,10 @@ def test_marks_are_taken_out_of_a_tail_that_begins_in_the_middle_of_one() -> Non
 # ---------------------------------------------------------------- lines
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=50)), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=50)),
+    st.randoms(use_true_random=False),
+)
 def test_lines_are_the_same_however_they_are_cut(texts: list[str], chance: random.Random) -> None:
     data = "".join(f"{text}\n" for text in texts).encode()
     lines, found = Lines(NOTHING), []

@@ -3,7 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from understudy.cli.show import between, blank, column_width, facts, say, seconds, trace
 from understudy.messages.json_text import plain
@@ -128,7 +128,7 @@ def _value(value: Any) -> str:
 def _read(value: Any) -> Any:
     """Give a value as Python has it, with the values of users inside."""
     if isinstance(value, dict):
-        return {name: plain(each) for name, each in value.items()}
+        return {name: plain(each) for name, each in cast("dict[str, Any]", value).items()}
     return plain(value)
 
 

@@ -144,7 +144,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  it is used by this server alone
 
     def handle(self) -> None:
         if request := self.rfile.readline():
