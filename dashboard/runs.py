@@ -19,6 +19,7 @@ from understudy.messages.base import Json
 from understudy.messages.codec import spliced
 from understudy.messages.commands import Accepted, StartRun
 from understudy.messages.pages import read_cursor, write_cursor
+from understudy.messages.policy import Budget
 from understudy.messages.records import RunRecord, RunStatus, StepRecord
 from understudy.messages.times import iso, moment
 from understudy.workflows.helm import run_id as check_id
@@ -38,6 +39,7 @@ class Start(BaseModel):
     workflow: str = Field(description="NAME, or FILE.py:NAME where several apps have one of that name.")
     input: dict[str, Json] = Field(default_factory=dict, description="Arguments by parameter name.")
     id: str | None = Field(default=None, description="Identity of the run: 1 to 200 letters, digits, '.', '_' and '-'.")
+    budget: Budget | None = Field(default=None, description="What it may use up, in place of the workflow's own.")
 
 
 class EventItem(BaseModel):
@@ -95,7 +97,7 @@ async def start_run(
         run_id = check_id(named, found.name)
     except ValueError as error:
         raise Refusal("invalid", f"id: {error}") from error
-    command = StartRun(run_id=run_id, app=found.app, workflow=found.name, arguments=start.input)
+    command = StartRun(run_id=run_id, app=found.app, workflow=found.name, arguments=start.input, budget=start.budget)
     reply = await desk.send(command)
     assert isinstance(reply, Accepted)
     response.status_code = 201 if reply.created else 200

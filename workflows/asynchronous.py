@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from understudy.messages.approvals import ApprovalDecision
     from understudy.messages.commands import Command, Reply
     from understudy.messages.pages import Page
+    from understudy.messages.policy import Budget
     from understudy.messages.records import (
         ActorRecord,
         ApprovalRecord,
@@ -69,10 +70,11 @@ class AsyncHelm:
         /,
         *args: Any,
         id: str | None = None,  # noqa: A002
+        budget: Any = None,
         **kwargs: Any,
     ) -> AsyncRun[R]:
         """Start a run, or find the one that ``id`` started before; see ``Orchestrator.start``."""
-        run: Run[R] = await self._call(partial(self._plain.start, workflow, *args, id=id, **kwargs))
+        run: Run[R] = await self._call(partial(self._plain.start, workflow, *args, id=id, budget=budget, **kwargs))
         return AsyncRun(run)
 
     async def start_app(
@@ -82,9 +84,10 @@ class AsyncHelm:
         arguments: Mapping[str, Json],
         *,
         id: str | None = None,  # noqa: A002
+        budget: "Budget | None" = None,
     ) -> AsyncRun[Json]:
         """Start a run of a workflow that only workers import; see ``Orchestrator.start_app``."""
-        return AsyncRun(await self._call(self._plain.start_app, app, workflow, arguments, id=id))
+        return AsyncRun(await self._call(self._plain.start_app, app, workflow, arguments, id=id, budget=budget))
 
     async def get(self, run_id: str) -> AsyncRun[Any]:
         """Give the handle of a run that exists; see ``Orchestrator.get``."""

@@ -37,7 +37,7 @@ from understudy.messages.errors import WorkerNotFound
 from understudy.messages.events import RunStarted
 from understudy.messages.json_text import plain, shown
 from understudy.messages.pages import Page
-from understudy.messages.policy import SessionPolicy
+from understudy.messages.policy import Budget, SessionPolicy
 from understudy.messages.records import (
     ActorRecord,
     ApprovalRecord,
@@ -126,7 +126,15 @@ class Helm(Scheduling, ABC):
 
     # ------------------------------------------------------------ runs
 
-    def start(self, workflow: Workflow[..., R], /, *args: Any, id: str | None = None, **kwargs: Any) -> Run[R]:  # noqa: A002
+    def start(
+        self,
+        workflow: Workflow[..., R],
+        /,
+        *args: Any,
+        id: str | None = None,  # noqa: A002
+        budget: Any = None,
+        **kwargs: Any,
+    ) -> Run[R]:
         """Start a run, or find the one that ``id`` started before; returns once it is on the disk.
 
         Args:
@@ -135,6 +143,8 @@ class Helm(Scheduling, ABC):
             id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow
                 and arguments gives the same run. None makes a new one. A parameter of the workflow's that is called
                 ``id`` as well is given by position.
+            budget: A ``Budget`` for this run and its children, in place of the workflow's. Anything else goes to the
+                workflow, where that has a parameter of this name.
             kwargs: Its keyword arguments.
 
         Raises:
@@ -142,12 +152,15 @@ class Helm(Scheduling, ABC):
             IdConflict: The id belongs to a run of another workflow or with other arguments.
             DefinitionError: The workflow is not defined where a worker could find it.
             OrchestratorClosed: The orchestrator has stopped.
-            TypeError: It is no workflow, or ``id`` may be the workflow's own as well as the run's.
+            TypeError: It is no workflow, or an option may be the workflow's own as well as the run's.
             ValueError: The id could not be one.
         """
         check_workflow(workflow)
-        refuse_twofold("start", workflow, args, {"id": id})
-        return self._start_bound(workflow, workflow.bind(*args, **kwargs), id)
+        if budget is not None and not isinstance(budget, Budget) and "budget" in workflow.definition.signature.forms:
+            kwargs, budget = {**kwargs, "budget": budget}, None
+        refuse_twofold("start", workflow, args, {"id": id, "budget": budget})
+        chosen = workflow if budget is None else workflow.options(budget=budget)
+        return self._start_bound(chosen, workflow.bind(*args, **kwargs), id)
 
     def _start_bound(self, workflow: Workflow[..., R], arguments: dict[str, Json], id: str | None) -> Run[R]:  # noqa: A002
         command = StartRun(
@@ -162,7 +175,15 @@ class Helm(Scheduling, ABC):
         check(self._launch(command))
         return self.handle(command.run_id, workflow.definition)
 
-    def start_app(self, app: str, workflow: str, arguments: Mapping[str, Json], *, id: str | None = None) -> Run[Json]:  # noqa: A002
+    def start_app(
+        self,
+        app: str,
+        workflow: str,
+        arguments: Mapping[str, Json],
+        *,
+        id: str | None = None,  # noqa: A002
+        budget: Budget | None = None,
+    ) -> Run[Json]:
         """Start a run of a workflow that only workers import. The result is plain JSON.
 
         Args:
@@ -171,6 +192,7 @@ class Helm(Scheduling, ABC):
             arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the
                 signature.
             id: Identity of the run; see ``start``.
+            budget: What it may use up, in place of the workflow's own.
 
         Raises:
             InvalidInput: The arguments do not fit, or the app cannot be loaded.
@@ -178,7 +200,11 @@ class Helm(Scheduling, ABC):
             IdConflict: See ``start``.
         """
         command = StartRun(
-            run_id=run_id(id, workflow), app=self._place(app), workflow=workflow, arguments=dict(arguments)
+            run_id=run_id(id, workflow),
+            app=self._place(app),
+            workflow=workflow,
+            arguments=dict(arguments),
+            budget=budget,
         )
         check(self.send(command))
         return self.handle(command.run_id, None)

@@ -143,3 +143,19 @@ def test_a_result_that_nobody_could_judge_fails_where_a_rejected_one_would(orche
     with pytest.raises(RunFailed, match=r"cannot_say failed: .*the evaluator itself is broken"):
         run.result(30)
     assert run.steps()[0].status == "failed"
+
+
+def test_a_start_may_have_a_budget_of_its_own(orchestrator, tmp_path):
+    run = orchestrator.start(spending.spender, str(tmp_path), 3, budget=Budget(attempts=2))
+    with pytest.raises(RunParked, match="2 of 2 attempts"):
+        run.result(30)
+    run = orchestrator.start_app(
+        spending.spender.definition.app, "spender", {"folder": str(tmp_path), "count": 3}, budget=Budget(attempts=1)
+    )
+    with pytest.raises(RunParked, match="1 of 1 attempts"):
+        run.result(30)
+    assert orchestrator.start(spending.planned, budget=7).result(30) == 7
+    with pytest.raises(TypeError, match="could be either"):
+        orchestrator.start(spending.planned, budget=Budget(attempts=1))
+    with pytest.raises(DefinitionError, match="Budget"):
+        orchestrator.start(spending.sleeper, 1.0, budget=7)

@@ -92,4 +92,4 @@ def test_lists_declare_their_links(http):
         if content.get("schema", {}).get("type") == "array"
     }
     assert with_cursor == with_link == arrays
-    assert len(arrays) == 10
+    assert len(arrays) == 11

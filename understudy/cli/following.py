@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from understudy.journal.protocol import Stored
     from understudy.messages.commands import Command
     from understudy.messages.events import RunStarted
+    from understudy.messages.policy import Budget
     from understudy.workflows.handle import Run
     from understudy.workflows.home import Home
     from understudy.workflows.live import OutputOption
@@ -62,6 +63,7 @@ class Order:
         named: Whether a workflow was named, which the run then has to be one of.
         quiet: Not to show what code in workers prints.
         imports: How its app is imported, where this process is the orchestrator.
+        budget: What it may use up, in place of the workflow's own; None where nothing is said.
     """
 
     run_id: str
@@ -73,6 +75,7 @@ class Order:
     named: bool
     quiet: bool = False
     imports: Imports = NOTHING_SAID
+    budget: "Budget | None" = None
 
     @classmethod
     def of(
@@ -83,9 +86,6 @@ class Order:
         inputs: dict[str, Any] | None,
         run_id: str | None,
         timeout: float | None,
-        *,
-        quiet: bool = False,
-        imports: Imports = NOTHING_SAID,
     ) -> "Order":
         """Put together what was typed and what is on record.
 
@@ -106,9 +106,7 @@ class Order:
                     f"another id, or go on with that run: {go_on(first.run_id)}"
                 )
                 raise IdConflict(msg)
-            return cls(
-                first.run_id, *place, given, timeout, exists=True, named=app is not None, quiet=quiet, imports=imports
-            )
+            return cls(first.run_id, *place, given, timeout, exists=True, named=app is not None)
         if app is None or workflow is None:
             msg = (
                 f"there is no run {run_id!r} in the journal {home.journal}, and nothing was started; --journal names "
@@ -119,7 +117,15 @@ class Order:
             made = make_id(run_id, workflow)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--id") from error
-        return cls(made, app, workflow, inputs or {}, timeout, exists=False, named=True, quiet=quiet, imports=imports)
+        return cls(
+            made,
+            app,
+            workflow,
+            inputs or {},
+            timeout,
+            exists=False,
+            named=True,
+        )
 
 
 def _started(home: "Home", run_id: str) -> "RunStarted | None":
@@ -264,7 +270,13 @@ def _submit(home: "Home", order: Order) -> None:
     if order.imports != NOTHING_SAID:
         note(f"--env and --import-timeout are left out: the app is imported by {_where(home)}, as that was told to")
     if order.named:
-        start = StartRun(run_id=order.run_id, app=order.app, workflow=order.workflow, arguments=dict(order.arguments))
+        start = StartRun(
+            run_id=order.run_id,
+            app=order.app,
+            workflow=order.workflow,
+            arguments=dict(order.arguments),
+            budget=order.budget,
+        )
         check(ask(home, start))
     if order.exists:
         with look(home) as reads:
@@ -418,7 +430,7 @@ def host(settings: Settings, order: Order, started: Callable[[list[str]], None] 
 def _begin(orchestrator: "Orchestrator", order: Order) -> "Run[Any]":
     """Start the run, or let it go on: whoever asks for it by its id wants that."""
     if order.named:
-        run = orchestrator.start_app(order.app, order.workflow, order.arguments, id=order.run_id)
+        run = orchestrator.start_app(order.app, order.workflow, order.arguments, id=order.run_id, budget=order.budget)
     else:
         run = orchestrator.handle(order.run_id, None)
     if run.status in {"parked", "paused"}:

@@ -4,13 +4,14 @@ import difflib
 import json
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
 from understudy.cli.show import emit, note, say
-from understudy.cli.verbs import Imports, Settings, common, imports, pass_settings, quiet
+from understudy.cli.verbs import Imports, Settings, budget_of, common, imports, pass_settings, quiet
 
 
 @click.command()
@@ -18,6 +19,13 @@ from understudy.cli.verbs import Imports, Settings, common, imports, pass_settin
 @click.option("-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One input. May be repeated; wins over --input.")
 @click.option(
     "--input", "document", metavar="JSON|@FILE|-", help="All inputs as a JSON object, a file of one, or stdin."
+)
+@click.option(
+    "--budget",
+    "limits",
+    metavar="NAME=N",
+    multiple=True,
+    help="What the run may use up: usd, tokens, wall (seconds) or attempts; may be repeated.",
 )
 @click.option("--id", "run_id", metavar="ID", help="Identity of the run. One that exists goes on and is followed.")
 @click.option("--detach", is_flag=True, help="Do not follow it: print its id once it is durable. It goes on.")
@@ -36,6 +44,7 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     target: str | None,
     pairs: tuple[str, ...],
     document: str | None,
+    limits: tuple[str, ...],
     run_id: str | None,
     timeout: float | None,
     detach: bool,  # noqa: FBT001  click hands flags over by name
@@ -65,7 +74,8 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
         msg = "inputs are for what is started: name FILE.py:NAME too, or leave them out"
         raise click.UsageError(msg)
     app, workflow = (None, None) if target is None else parse_target(target)
-    order = Order.of(settings.home, app, workflow, inputs, run_id, timeout, quiet=quiet, imports=imports)
+    asked = Order.of(settings.home, app, workflow, inputs, run_id, timeout)
+    order = replace(asked, quiet=quiet, imports=imports, budget=budget_of(limits))
     if not detach:
         return carry_out(settings, order)
     durable, where = detached(settings, order)

@@ -137,3 +137,8 @@ def usual() -> str:
 @workflow
 async def judged(which: str) -> str:
     return await {"closed": closed, "opened": opened, "flagged": flagged, "usual": usual}[which]()
+
+
+@workflow
+async def planned(budget: int) -> int:
+    return budget
