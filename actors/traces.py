@@ -102,7 +102,7 @@ def place(error: BaseException, depth: int = 0) -> str:
         file = frame.f_code.co_filename
         if file.startswith(LIBRARIES):
             library = f"{file}:{line}"
-        elif not is_foreign(file):
+        elif not (is_foreign(file) or file.startswith("<")):  # which is code that was made, of a dataclass for one
             found = f"{file}:{line}"
     found = found or library
     if isinstance(error, SyntaxError) and (

@@ -473,15 +473,16 @@ def test_an_evaluator_may_look_at_the_arguments(judge: Worker) -> None:
 @pytest.mark.parametrize(
     ("subject", "error"),
     [
-        ("x", "KeyError: 'x'"),
-        ("b", "ValueError: a score lies between 0.0 and 1.0, not at 7.0"),
+        ("x", r"KeyError: 'x' \(.*/app\.py:\d+\)"),
+        ("b", r"ValueError: a score lies between 0\.0 and 1\.0, not at 7\.0( \(.*/app\.py:\d+\))?"),
         (3, "InvalidInput: argument `text` of evaluator `breaks` does not fit str: Input should be a valid string"),
     ],
 )
 def test_a_broken_evaluator_gives_no_score_and_says_why(judge: Worker, subject: Any, error: str) -> None:
     judge.send(evaluate("app:breaks", subject))
     verdict = judge.receive()
-    assert (verdict.score, verdict.passed, verdict.error) == (None, False, error)
+    assert (verdict.score, verdict.passed) == (None, False)
+    assert re.fullmatch(error, verdict.error)
 
 
 def test_an_evaluator_that_a_workflow_awaits_gives_its_score_as_json(judge: Worker) -> None:
