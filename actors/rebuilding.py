@@ -91,7 +91,7 @@ def explained(error: E, failure: Failure) -> E:
         error.failure = failure
     error.fields = dict(failure.fields)
     if text := failure.report():
-        error.__cause__ = RemoteTraceback(text, failure.place)
+        BaseException.__dict__["__cause__"].__set__(error, RemoteTraceback(text, failure.place))
     return error
 
 

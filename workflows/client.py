@@ -229,6 +229,8 @@ class Client(Helm):
                 good(answer)
                 if answer.status_code != NOTHING:
                     async for event in EventSource(answer).aiter_sse():
+                        if event.event == END:
+                            return
                         yield _stored(event.json())
 
     def _stream(self, run_id: str, after: int) -> Iterator[Stored]:

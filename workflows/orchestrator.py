@@ -97,11 +97,13 @@ class Orchestrator(Helm):
         if journal is None and home is None:
             journal = os.environ.get(JOURNAL_VARIABLE) or None
         imports = read_apps(env, import_timeout, pools or {})
+        self._wanted = Home(home)
+        """The home that was asked for; the one that it has may be another."""
 
         def start() -> Engine:
             engine = Engine(
                 journal,
-                Home(home),
+                self._wanted,
                 own_home=home is not None or journal is None,
                 pools=dict(pools or {}),
                 durability=durability,
@@ -132,9 +134,9 @@ class Orchestrator(Helm):
     def __repr__(self) -> str:
         """Say where it works and whether it still does."""
         if not self._opening.done():
-            return f"<Orchestrator on the home {self.home.path}, opening>"
+            return f"<Orchestrator on the home {self._wanted.path}, opening>"
         if (error := self._opening.exception()) is not None:
-            return f"<Orchestrator on the home {self.home.path}, not open: {error}>"
+            return f"<Orchestrator on the home {self._wanted.path}, not open: {error}>"
         return f"<Orchestrator on {self._engine.place}, {'closed' if self._engine.closed else 'open'}>"
 
     def close(self, grace: Seconds = GRACE) -> None:

@@ -16,7 +16,15 @@ from pydantic import BaseModel, ValidationError
 
 from understudy.actors.failure import describe_exception
 from understudy.actors.rebuilding import failed
-from understudy.messages.errors import Fatal, OutcomeUnknown, RemoteError, RetryAfter, RunFailed, StepFailed
+from understudy.messages.errors import (
+    Fatal,
+    OutcomeUnknown,
+    RemoteError,
+    RemoteTraceback,
+    RetryAfter,
+    RunFailed,
+    StepFailed,
+)
 from understudy.messages.failures import Failure
 
 BUILTINS = [
@@ -288,3 +296,15 @@ def test_fields_are_data_short_and_without_what_is_none() -> None:
     assert failure.args == ("x", {"deep": [1, [2.5, None]]})
     assert failure.fields == {"number": 1, "text": "t"}
     assert recorded(Base(object())).args == (str(error.args[0]),) or recorded(Base(b"x")).args == ("b'x'",)
+
+
+class Hides(Exception):
+    """Puts something of its own in the place of what Python sets on every exception."""
+
+    __cause__ = property(lambda _self: None)  # type: ignore[assignment]
+
+
+def test_a_class_that_replaces_what_python_sets_is_raised_all_the_same() -> None:
+    found = failed(StepFailed("s", step="a#1"), recorded(Hides("x")))
+    assert isinstance(found, Hides)
+    assert isinstance(BaseException.__dict__["__cause__"].__get__(found), RemoteTraceback)

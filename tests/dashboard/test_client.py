@@ -32,7 +32,18 @@ from understudy import (
 from understudy.dashboard.server import Server
 from understudy.messages.commands import Refused, SignalRun, StartRun
 
-OWN = {"announce", "hurry", "check_alive", "home", "peek", "until_sent", "watch"}
+OWN = {
+    "announce",
+    "check_alive",
+    "flush_output",
+    "home",
+    "hurry",
+    "leave",
+    "on_slow_import",
+    "peek",
+    "until_sent",
+    "watch",
+}
 """What only an orchestrator in this process has: it is about the process."""
 
 

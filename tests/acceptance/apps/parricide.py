@@ -104,7 +104,7 @@ def deadly(result: str) -> Score:
     return Score(1.0)
 
 
-judged = LLM("judged", model=MockModel(latency=0.0), accept=[deadly], on_reject="fail")
+judged = LLM("judged", model=MockModel(latency=0.0), accept=[deadly], on_reject="fail", on_evaluator_error="flag")
 
 
 @workflow
