@@ -107,7 +107,7 @@ class Watchdog:
     """Our end of the pipe of one import. Used on the reactor's thread only.
 
     Attributes:
-        stack: What faulthandler wrote last.
+        stack: The last of what faulthandler wrote that is whole for certain, or else what there is.
         place: The user's line in it.
     """
 
@@ -129,6 +129,7 @@ class Watchdog:
         self._hear = hear
         self._since = time.monotonic()
         self._data = b""
+        self._whole = False
         self._told = False
         self._late = loop.call_later(interval(timeout) + LATE, self._tell)
         loop.add_reader(descriptor, self._read)
@@ -161,11 +162,14 @@ class Watchdog:
 
     def _take(self, data: bytes) -> None:
         self._data = (self._data + data)[-_MOST_BYTES:]
-        begin = self._data.rfind(_BEGIN)
-        self._data = self._data[max(begin, 0) :]
-        self.stack = self._data.decode("utf-8", errors="replace")
-        main = self.stack.rpartition(_THREAD)[2]  # the oldest thread, which is told of last
-        self.place = self._find(main) or self._find(self.stack) or self.place
+        before, begin, newest = self._data.rpartition(_BEGIN)
+        self._data = begin + newest
+        stack = self._data.decode("utf-8", errors="replace")
+        main = stack.rpartition(_THREAD)[2]  # the oldest thread, which is told of last
+        self.place = self._find(main) or self._find(stack) or self.place
+        whole = before[before.rfind(_BEGIN) :] if _BEGIN in before else b""  # another one has begun after it
+        if whole or not self._whole:
+            self.stack, self._whole = (whole.decode("utf-8", errors="replace"), True) if whole else (stack, False)
 
     def _tell(self) -> None:
         self._late.cancel()

@@ -15,7 +15,7 @@ from understudy.supervision.control import Boot
 
 EVERY: Final = 2.0
 """Seconds after which an import says where it stands, and then again and again."""
-SHARE: Final = 0.5
+SHARE: Final = 0.2
 """Share of the time an import may take after which it says so where that is sooner."""
 _FIRST_WORD: Final = 3600.0
 """Seconds after which an import that nobody listens to says where it stands at the latest."""
