@@ -13,7 +13,7 @@ import pytest
 
 from tests.test_layout import FOLDERS, ROOT
 
-SHIPPED = {".py", ".sql", ".txt", ".typed"}
+SHIPPED = {".py", ".txt", ".typed", ".sql", ".html", ".css", ".js"}
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:

@@ -14,7 +14,7 @@ from understudy.cli.verbs import Settings, common, pass_settings
 if TYPE_CHECKING:
     from understudy.journal.sqlite import SqliteJournal
 
-JOURNAL = click.argument("journal", required=False, metavar="[JOURNAL]", type=click.Path(path_type=Path))
+JOURNAL = click.argument("file", required=False, metavar="[JOURNAL]", type=click.Path(path_type=Path))
 
 
 @click.group()
@@ -30,7 +30,7 @@ def db() -> None:
 @JOURNAL
 @common
 @pass_settings
-def verify(settings: Settings, journal: Path | None) -> int:
+def verify(settings: Settings, file: Path | None) -> int:
     """Check everything that a journal holds: every event, the run index, timers and marks.
 
     It is only read, with an orchestrator running or not. The exit code is 0 where all is whole, 1 where it is not.
@@ -40,7 +40,7 @@ def verify(settings: Settings, journal: Path | None) -> int:
     from understudy.messages.errors import JournalCorrupt
     from understudy.workflows.reindex import state_faults
 
-    path = _place(settings, journal)
+    path = _place(settings, file)
     try:
         opened = SqliteJournal(path, read_only=True)
     except JournalCorrupt as error:
@@ -65,14 +65,14 @@ def verify(settings: Settings, journal: Path | None) -> int:
 @JOURNAL
 @common
 @pass_settings
-def reindex(settings: Settings, journal: Path | None) -> None:
+def reindex(settings: Settings, file: Path | None) -> None:
     """Make the run index, the timers and the marks of a journal anew from its events.
 
     No orchestrator may be running on it. Runs whose events are damaged are set aside as parked.
     """
     from understudy.workflows.reindex import anew
 
-    with _owned(_place(settings, journal)) as opened:
+    with _owned(_place(settings, file)) as opened:
         opened.rebuild(anew(opened))
         say(f"the index of {opened.path} was made anew: {len(opened.entries())} runs, sessions and schedules")
 
@@ -81,14 +81,14 @@ def reindex(settings: Settings, journal: Path | None) -> None:
 @JOURNAL
 @common
 @pass_settings
-def accept_loss(settings: Settings, journal: Path | None) -> None:
+def accept_loss(settings: Settings, file: Path | None) -> None:
     """Take a journal that holds less than was acknowledged for what it holds, so that it can be opened again.
 
     What is missing is lost then: runs go on from where the journal still has them. Copy the files away first.
     """
     from understudy.messages.advice import verify
 
-    with _owned(_place(settings, journal), accept_loss=True) as opened:
+    with _owned(_place(settings, file), accept_loss=True) as opened:
         say(f"the journal {opened.path} counts from now on as what it holds; check it with {verify(str(opened.path))}")
 
 
