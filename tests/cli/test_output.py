@@ -181,7 +181,7 @@ def test_serve_shows_them_with_their_run_and_gives_them_by_http(understudy: Comm
         ]
         assert http.get("/runs/nobody/logs").status_code == 404
         assert [line.model_dump(mode="json") for line in run.logs()] == found
-        assert [line.model_dump() for line in run.logs(follow=True)] == found
+        assert [line.model_dump(mode="json") for line in run.logs(follow=True)] == found
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert "r search#1 │ looking for otters" in err.splitlines()
