@@ -32,16 +32,22 @@ class FakeFailed(Exception):  # noqa: N818  it carries an outcome from one proce
         self.failure = failure
 
 
-def fake_result(message: Execute) -> Json | object:
+def fakes() -> str | None:
+    """Give the socket of the test that replaces tools, where there is one. A worker asks once, as it begins."""
+    return os.environ.get(VARIABLE) or None
+
+
+def fake_result(path: str, message: Execute) -> Json | object:
     """Have an attempt done by the fake of its tool, ``NO_FAKE`` where it has none. Main thread of a tool worker.
+
+    Args:
+        path: See ``fakes``.
+        message: The attempt.
 
     Raises:
         FakeFailed: The fake has raised.
         ConnectionError: The test that gives the fakes is over.
     """
-    path = os.environ.get(VARIABLE)
-    if not path:
-        return NO_FAKE
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(path)

@@ -19,7 +19,7 @@ from understudy.actors.definitions import StepDefinition, lookup
 from understudy.actors.descendants import kill_descendants
 from understudy.actors.endings import throw_away
 from understudy.actors.failure import describe_exception
-from understudy.actors.faking import NO_FAKE, FakeFailed, fake_result
+from understudy.actors.faking import NO_FAKE, FakeFailed, fake_result, fakes
 from understudy.actors.output import standard_streams
 from understudy.actors.signature import every_item
 from understudy.actors.surroundings import Surroundings
@@ -65,6 +65,7 @@ class FunctionActor(WorkerActor):
         """Get ready to put back what attempts change."""
         self._surroundings = Surroundings(self.spec)
         self._streams = standard_streams()
+        self._fakes = fakes()
 
     @override
     def on_start(self) -> None:
@@ -177,8 +178,10 @@ class ToolActor(FunctionActor):
     def _run(self, message: Execute) -> Json:
         definition = lookup(message.step)
         assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
-        if definition.kind == "tool" and (result := fake_result(message)) is not NO_FAKE:
-            return cast("Json", result)
+        if self._fakes is not None and definition.kind == "tool":
+            result = fake_result(self._fakes, message)
+            if result is not NO_FAKE:
+                return cast("Json", result)
         args, kwargs = definition.signature.decode_call(message.arguments)
         return self.encode(definition, self.call(message.token, definition.fn, args, kwargs))
 
