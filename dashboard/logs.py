@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from understudy.dashboard.desk import AtDesk
-from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, paged
+from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, behind, paged
 from understudy.dashboard.paths import Segment
-from understudy.messages.pages import Page, read_cursor, write_cursor
+from understudy.messages.pages import Page, write_cursor
 from understudy.messages.records import LogLine
 
 router = APIRouter(tags=["runs"])
@@ -28,11 +28,10 @@ async def list_logs(
     cursor: Cursor = None,
 ) -> Any:
     """List what the code of a run has written to stdout and stderr."""
-    if cursor is not None:
-        after = max(after, int(read_cursor("logs", cursor, (int,))[0]))
+    start = behind("logs", cursor, after)
 
     def page() -> Page[LogLine]:
-        lines = desk.reads.logs(run_id, after, limit + 1, step)
+        lines = desk.reads.logs(run_id, start, limit + 1, step)
         found = lines[:limit]
         return Page(found, write_cursor("logs", (found[-1].offset,)) if len(lines) > limit else None)
 

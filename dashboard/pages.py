@@ -49,6 +49,17 @@ def next_link(request: Request, cursor: str | None) -> dict[str, str]:
     return {"Link": f'<{path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
 
 
+def behind(of: str, cursor: str | None, after: int) -> int:
+    """Give the number behind which a list goes on that can be asked for by number too.
+
+    A link repeats the question, ``after`` included, and goes on where its page ended.
+
+    Raises:
+        InvalidInput: The cursor is none of this list.
+    """
+    return after if cursor is None else max(after, int(read_cursor(of, cursor, (int,))[0]))
+
+
 def cut(
     items: Iterable[T],
     of: str,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.dashboard.desk import AtDesk, Desk
 from understudy.dashboard.outbox import Outgoing, Parcel
-from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, next_link, numbered, paged
+from understudy.dashboard.pages import MANY, Cursor, Limit, answer_page, behind, next_link, numbered, paged
 from understudy.dashboard.paths import Segment
 from understudy.dashboard.problems import Refusal
 from understudy.journal.pages import PAGE_BYTES
@@ -18,7 +18,7 @@ from understudy.journal.protocol import Stored
 from understudy.messages.base import Json
 from understudy.messages.codec import spliced
 from understudy.messages.commands import Accepted, StartRun
-from understudy.messages.pages import read_cursor, write_cursor
+from understudy.messages.pages import write_cursor
 from understudy.messages.policy import Budget
 from understudy.messages.records import RunRecord, RunStatus, StepRecord
 from understudy.messages.times import iso, moment
@@ -124,8 +124,7 @@ async def list_events(
     cursor: Cursor = None,
 ) -> Any:
     """List the events of a run as the journal holds them."""
-    if cursor is not None:  # its link repeats the question, and goes on where the page ended
-        after = max(after, int(read_cursor("events", cursor, (int,))[0]))
+    after = behind("events", cursor, after)
     run = await desk.look(desk.reads.run, run_id)
     last = after + limit  # there are no gaps
     more = write_cursor("events", (last,)) if run.events > last else None
