@@ -375,7 +375,7 @@ class Engine:
     def _keep_output(self, generation: GenerationLock, viewer: Viewer | None) -> Reads:
         """Begin to keep what workers write; give looks at the journal that find it."""
         kept = generation.path.with_name("output") if self.place == MEMORY else folder_of(self.place)
-        self._output = Output(kept, viewer)
+        self._output = Output(kept, viewer, self.home.placed)
         self._closers.append(self._output.close)
         return Reads(
             self.journal,

@@ -122,9 +122,10 @@ class _Skipped:
 class Live:
     """Hands lines to a viewer. Its thread begins with the first one."""
 
-    def __init__(self, view: Viewer) -> None:
-        """Wait for lines."""
+    def __init__(self, view: Viewer, placed: Callable[[str], str]) -> None:
+        """Wait for lines; ``placed`` has commands in a text lead to where these runs are."""
         self._view = view
+        self._placed = placed
         self._waiting: deque[tuple[Origin, Batch]] = deque()
         self._put = 0
         """Lines that were put down to be shown. Written under the lock."""
@@ -191,7 +192,7 @@ class Live:
                     self._changed.notify_all()
             if skipped.lines:
                 ids = [run_id for run_id in skipped.runs if run_id]
-                where = f"; {read_logs(ids[0])} has what is kept of them" if ids else ""
+                where = self._placed(f"; {read_logs(ids[0])} has what is kept of them") if ids else ""
                 text = f"[{skipped.lines:,} lines were not shown here, since they came too fast{where}]"
                 origin, batch = waiting[-1]
                 self._show(origin, Batch(batch.stream, batch.at, [text.encode()], skipped.lines))

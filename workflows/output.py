@@ -8,6 +8,7 @@ import itertools
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -72,12 +73,13 @@ class Output:
     Args:
         folder: Where it is kept; made when there is something.
         viewer: Who sees it live; None for nobody.
+        placed: Has commands in a text lead to where these runs are.
     """
 
-    def __init__(self, folder: Path, viewer: Viewer | None) -> None:
+    def __init__(self, folder: Path, viewer: Viewer | None, placed: Callable[[str], str]) -> None:
         """Start nothing: orchestrators whose workers write nothing pay nothing."""
         self._files = LogFiles(folder)
-        self._live = Live(viewer) if viewer is not None else None
+        self._live = Live(viewer, placed) if viewer is not None else None
         self._queue: SimpleQueue[_Written | threading.Event | None] = SimpleQueue()
         self._put = 0
         """Bytes put down so far. Written by the reactor."""
