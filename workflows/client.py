@@ -308,15 +308,7 @@ class _Reads:
         return found
 
     def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
-        found: list[LogLine] = []
-        while limit is None or len(found) < limit:
-            size = PAGE if limit is None else min(PAGE, limit - len(found))
-            page = _LINES.validate_json(self._wire.get(_path(run_id, "logs"), after=after, limit=size, step=step))
-            found += page
-            if len(page) < size:
-                break
-            after = found[-1].offset
-        return found
+        return self._page(_LINES, _path(run_id, "logs"), limit, after=after, step=step)
 
     def session(self, run_id: str) -> SessionRecord:
         detail = SessionDetail.model_validate_json(self._wire.get(_session_path(run_id)))

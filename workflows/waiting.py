@@ -3,9 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from understudy.journal.pages import PAGE, PAGE_BYTES, Book, stored_events
 from understudy.journal.protocol import Stored
@@ -15,6 +15,10 @@ from understudy.messages.records import ENDED, LogLine
 from understudy.workflows.looks import Looks
 from understudy.workflows.threads import Threads
 from understudy.workflows.watch import Watch
+
+T = TypeVar("T")
+POLL: Final = 0.1
+"""Seconds between two looks at what nothing announces: output, and the journal of an orchestrator elsewhere."""
 
 
 class Watched(Protocol):
@@ -168,17 +172,35 @@ def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
         loop.call_soon_threadsafe(event.set)
 
 
-POLL: Final = 0.1
-"""Seconds between two looks at output, which nothing announces: it is written beside the journal."""
+def polled(read: Callable[[], Iterable[T]], is_over: Callable[[], bool]) -> Iterator[T]:
+    """Give what ``read`` gives, again and again, and once more when it is over."""
+    over = False
+    while not over:
+        over = is_over()
+        yield from read()
+        if not over:
+            time.sleep(POLL)
+
+
+def poll_events(book: Book, run_id: str, after: int, is_over: Callable[[], bool]) -> Iterator[Stored]:
+    """Give the events of a run above a number as another process writes them, until it is over."""
+
+    def read() -> Iterator[Stored]:
+        nonlocal after
+        for stored in stored_events(book, run_id, after):
+            after = stored.seq
+            yield stored
+
+    return polled(read, is_over)
 
 
 def follow_logs(looks: Looks, run_id: str, after: int = 0, step: str | None = None) -> Iterator[LogLine]:
     """Give the lines of a run's output behind an offset as they are written, until the run is over."""
-    over = False
-    while not over:
-        over = is_over(looks, run_id)
+
+    def read() -> Iterator[LogLine]:
+        nonlocal after
         for line in looks.logs(run_id, after, step=step):
             after = line.offset
             yield line
-        if not over:
-            time.sleep(POLL)
+
+    return polled(read, lambda: is_over(looks, run_id))

@@ -117,15 +117,7 @@ class Order:
             made = make_id(run_id, workflow)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--id") from error
-        return cls(
-            made,
-            app,
-            workflow,
-            inputs or {},
-            timeout,
-            exists=False,
-            named=True,
-        )
+        return cls(made, app, workflow, inputs or {}, timeout, exists=False, named=True)
 
 
 def _started(home: "Home", run_id: str) -> "RunStarted | None":
@@ -233,10 +225,7 @@ def _is_anothers(home: "Home") -> bool:
 
 
 def open_orchestrator(
-    settings: Settings,
-    *,
-    output: "OutputOption" = True,
-    imports: Imports = NOTHING_SAID,
+    settings: Settings, *, output: "OutputOption" = True, imports: Imports = NOTHING_SAID
 ) -> "Orchestrator":
     """Be the orchestrator of the journal that is meant, on the home that is meant.
 
@@ -303,14 +292,17 @@ def _follow(home: "Home", order: Order) -> int:
 
 @contextmanager
 def _output(reads: "Reads", order: Order) -> Generator[None]:
-    """Show what the code of the run prints from now on while the block runs, and at its end what is left of it."""
+    """Show what the code of the run prints while the block runs, and at its end what is left of it.
+
+    Of a run that was there before, nothing that it had printed by then is shown.
+    """
     if order.quiet:
         yield
         return
     from understudy.workflows.live import prefix
 
     done = threading.Event()
-    known = reads.logs(order.run_id)
+    known = reads.logs(order.run_id) if order.exists else []
     last = known[-1].offset if known else 0
 
     def show() -> None:
@@ -350,18 +342,14 @@ class Distant:
 
     def events(self, after: int = 0, *, follow: bool = False) -> "Iterator[Stored]":
         """Give the events above ``after``; with ``follow``, go on until the run is over or nobody has it any more."""
-        from understudy.journal.pages import stored_events
         from understudy.messages.json_text import shown
-        from understudy.workflows.waiting import is_over
+        from understudy.workflows.waiting import is_over, poll_events
 
-        over = False
-        while not over:
-            over = not follow or is_over(self.reads, self.id) or not self._is_hosted()
-            for stored in stored_events(self.reads, self.id, after):
-                after = stored.seq
-                yield replace(stored, event=shown(stored.event))
-            if not over:
-                time.sleep(POLL)
+        def over() -> bool:
+            return not follow or is_over(self.reads, self.id) or not self._is_hosted()
+
+        for stored in poll_events(self.reads, self.id, after, over):
+            yield replace(stored, event=shown(stored.event))
 
     def result(self, timeout: float | None) -> Any:
         """Wait until the run is over, and give its result or raise what stands in its place.

@@ -267,17 +267,9 @@ def _check_step(reads: "Reads", run_id: str, step: str) -> None:
 
 def _followed(reads: "Reads", run_id: str, after: int = 0) -> "Iterator[Stored]":
     """Give the events of a run after a number until it is over. Another process writes them, and announces nothing."""
-    from understudy.journal.pages import stored_events
-    from understudy.workflows.waiting import is_over
+    from understudy.workflows.waiting import is_over, poll_events
 
-    over = False
-    while not over:
-        over = is_over(reads, run_id)
-        for stored in stored_events(reads, run_id, after):
-            after = stored.seq
-            yield stored
-        if not over:
-            time.sleep(POLL)
+    return poll_events(reads, run_id, after, lambda: is_over(reads, run_id))
 
 
 @runs.command()
