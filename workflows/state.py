@@ -278,9 +278,9 @@ class RunState:
             return self.ended
         if self.halted is not None:
             return self.halted
-        if self.session is not None and self.idle:
+        if self.idle:
             return "waiting"
-        if self.program is None and not self.begun:
+        if not self.begun:
             return "pending"
         waits = self.timers or self.receives or self.questions
         asleep = self.in_flight == self.escalated and bool(waits) and not self.holding

@@ -24,7 +24,7 @@ def row_of(state: RunState) -> RunRow:
         parent=state.parent,
         reason=state.reason,
         kind=state.kind,
-        wake_seq=state.wake_seq if state.turn_seq else 0,
+        wake_seq=state.wake_seq,
     )
 
 
