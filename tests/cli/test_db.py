@@ -113,5 +113,5 @@ def test_lists_say_on_stderr_that_the_journal_is_damaged(tmp_path, path, capfd):
     assert main(["--home", str(home), "runs", "list", "-o", "json"]) == 0
     captured = capfd.readouterr()
     assert {each["id"]: each["status"] for each in json.loads(captured.out)} == {"r": "pending", "s": "parked"}
-    assert "understudy: the journal is damaged, see `understudy db verify" in captured.err
-    assert "`: run s: its line" in captured.err
+    command = f"understudy db verify --journal {path} --home {home}"
+    assert f"understudy: the journal is damaged, see `{command}`: run s: its line" in captured.err
