@@ -4,12 +4,12 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
-from understudy.messages.base import Json
+from understudy.messages.core.message import Json
 from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
 
 if TYPE_CHECKING:
-    from understudy.actors.loop import DurableTimer
-    from understudy.actors.unawaited import Forgotten
+    from understudy.actors.program.loop import DurableTimer
+    from understudy.actors.program.unawaited import Forgotten
 
 
 class ProgramPort(Protocol):

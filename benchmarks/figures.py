@@ -16,7 +16,7 @@ from rounds import Figure, at_once, orchestrator_in
 from work import CALL, chain, conversation
 
 from understudy import Orchestrator
-from understudy.messages.events import StepScheduled
+from understudy.messages.events.events import StepScheduled
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAIN = 200

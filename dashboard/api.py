@@ -5,24 +5,14 @@ from collections.abc import Collection
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from understudy.dashboard import (
-    actors,
-    approvals,
-    commands,
-    health,
-    logs,
-    page,
-    problems,
-    results,
-    runs,
-    schedules,
-    sessions,
-)
-from understudy.dashboard.describing import describe
-from understudy.dashboard.desk import Desk
-from understudy.dashboard.gate import Gate
-from understudy.dashboard.origins import Origins
-from understudy.dashboard.strict import Strict
+from understudy.dashboard import problems
+from understudy.dashboard.access.gate import Gate
+from understudy.dashboard.access.origins import Origins
+from understudy.dashboard.access.unknown_parameters import Strict
+from understudy.dashboard.dependencies import Desk
+from understudy.dashboard.docs_page import page
+from understudy.dashboard.openapi import describe
+from understudy.dashboard.routes import actors, approvals, commands, health, logs, results, runs, schedules, sessions
 from understudy.version import VERSION
 
 

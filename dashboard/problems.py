@@ -12,11 +12,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from understudy.messages import errors
 from understudy.messages.commands import Refused
-from understudy.messages.failures import Failure, Fault
+from understudy.messages.core import errors
+from understudy.messages.core.failures import Failure, Fault
 from understudy.messages.records import AttemptRecord
-from understudy.workflows.handle import REFUSED_AS
+from understudy.workflows.api.handles.run import REFUSED_AS
 
 PREFIX: Final = "/api/v1"
 """What the paths of the API begin with."""

@@ -14,15 +14,15 @@ import uvicorn
 from loguru import logger
 from typing_extensions import override
 
+from understudy.dashboard.access.connection_limit import limit_connections
+from understudy.dashboard.access.origins import Origins
+from understudy.dashboard.access.token import Token, given_token, make_token
 from understudy.dashboard.api import make_app
-from understudy.dashboard.connections import limit_connections
-from understudy.dashboard.desk import Desk
-from understudy.dashboard.origins import Origins
-from understudy.dashboard.token import Token, given_token, make_token
-from understudy.messages.errors import CannotServe
-from understudy.supervision.connections import REQUEST_TIMEOUT, report_exhaustion
-from understudy.supervision.descriptors import share
-from understudy.workflows.orchestrator import Orchestrator
+from understudy.dashboard.dependencies import Desk
+from understudy.messages.core.errors import CannotServe
+from understudy.supervision.kernel.connection_limit import REQUEST_TIMEOUT, report_exhaustion
+from understudy.supervision.kernel.descriptor_limit import share
+from understudy.workflows.api.orchestrator import Orchestrator
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 7878

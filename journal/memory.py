@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from understudy.journal.group import Answer, GroupCommit
-from understudy.journal.prepare import conflict, encode
-from understudy.journal.protocol import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.append_check import conflict, encode
+from understudy.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.sqlite.group_commit import Answer, GroupCommit
 from understudy.messages.codec import decode_event
-from understudy.messages.errors import JournalError, OrchestratorClosed
+from understudy.messages.core.errors import JournalError, OrchestratorClosed
 from understudy.messages.records import RunStatus
 
 

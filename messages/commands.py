@@ -5,12 +5,12 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.base import Json, Message
-from understudy.messages.failures import Failure, Fault
-from understudy.messages.fields import Limit
+from understudy.messages.core.failures import Failure, Fault
+from understudy.messages.core.fields import Limit
+from understudy.messages.core.message import Json, Message
+from understudy.messages.events.schedules import Plan, ScheduleRecord
 from understudy.messages.policy import Budget
 from understudy.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
-from understudy.messages.schedules import Plan, ScheduleRecord
 
 
 class StartRun(Message):

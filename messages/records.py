@@ -8,10 +8,10 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.base import Json, Message
+from understudy.messages.core.failures import Exit, Failure, Outcome
+from understudy.messages.core.fields import Moment
+from understudy.messages.core.message import Json, Message
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.failures import Exit, Failure, Outcome
-from understudy.messages.fields import Moment
 from understudy.messages.policy import StepKind, WorkerKind
 
 RunStatus: TypeAlias = Literal["pending", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled"]

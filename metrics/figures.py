@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from understudy.messages.base import Message
-from understudy.messages.events import (
+from understudy.messages.core.failures import Outcome
+from understudy.messages.core.message import Message
+from understudy.messages.events.events import (
     AnyEvent,
     ApprovalAsked,
     ApprovalDecided,
@@ -40,7 +41,6 @@ from understudy.messages.events import (
     TimerFired,
     TimerSet,
 )
-from understudy.messages.failures import Outcome
 from understudy.messages.policy import StepKind
 from understudy.messages.records import ActorRecord, RunStatus
 from understudy.metrics.percentiles import Spread, spread

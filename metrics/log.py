@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
 
 from loguru import logger
 
-from understudy.messages import events as ev
-from understudy.messages import schedules as sc
-from understudy.messages.events import AnyEvent
-from understudy.messages.failures import Failure
-from understudy.messages.redaction import Redactor, secret_values
-from understudy.metrics.sentences import describe, printable, shorten
+from understudy.messages.core.failures import Failure
+from understudy.messages.events import events as ev
+from understudy.messages.events import schedules as sc
+from understudy.messages.events.events import AnyEvent
+from understudy.messages.secrets.redaction import Redactor, secret_values
+from understudy.metrics.event_sentences import describe, printable, shorten
 
 if TYPE_CHECKING:
     from loguru import Record

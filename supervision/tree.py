@@ -13,20 +13,20 @@ from typing import Final
 import pykka
 
 from understudy.messages.advice import list_workers
-from understudy.messages.errors import DefinitionError, WorkerNotFound
+from understudy.messages.core.errors import DefinitionError, WorkerNotFound
 from understudy.messages.policy import Limits
 from understudy.messages.records import ActorRecord, WorkerRecord
-from understudy.supervision.annex import Annexes, BackendFactory
-from understudy.supervision.budget import Budget
-from understudy.supervision.importing import SlowImports
-from understudy.supervision.names import Names
-from understudy.supervision.pool import PoolActor
-from understudy.supervision.protocol import Backend, Job, Pool, PoolKey, Submit
-from understudy.supervision.reactor import Reactor
-from understudy.supervision.roster import Means
-from understudy.supervision.slot import START_TIMEOUT, STOP_GRACE
-from understudy.supervision.starts import StartGate
-from understudy.supervision.worker_events import EventHook, WorkerEvent
+from understudy.supervision.jobs import Backend, Job, Pool, PoolKey, Submit
+from understudy.supervision.loop.reactor import Reactor
+from understudy.supervision.policy.restart_intensity import Budget
+from understudy.supervision.pool.actor import PoolActor
+from understudy.supervision.pool.events import EventHook, WorkerEvent
+from understudy.supervision.pool.start_limiter import StartGate
+from understudy.supervision.pool.worker_ids import Names
+from understudy.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
+from understudy.supervision.pool.worker_supervisor import Means
+from understudy.supervision.zygote.import_progress import SlowImports
+from understudy.supervision.zygote.isolated_backends import Annexes, BackendFactory
 
 ZYGOTE_DEATHS: Final = 5
 """Deaths of an app's zygote within ``ZYGOTE_WITHIN`` after which its pools give up for as long."""

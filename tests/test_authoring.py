@@ -28,7 +28,7 @@ from understudy import (
     workflow,
 )
 from understudy.actors.context import program
-from understudy.messages.base import Json
+from understudy.messages.core.message import Json
 from understudy.messages.policy import Limits, StepOptions
 
 
@@ -379,7 +379,7 @@ def test_an_exception_class_of_a_retry_policy_is_kept_by_name() -> None:
     def steered() -> None: ...
 
     assert steered.definition.options.retry.on == ("builtins.LookupError",)
-    assert steered.definition.options.retry.never == ("understudy.messages.errors.Fatal",)
+    assert steered.definition.options.retry.never == ("understudy.messages.core.errors.Fatal",)
 
 
 def test_what_becomes_of_a_rejected_result_is_one_of_four() -> None:

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 import understudy
-from understudy.messages.errors import UnderstudyError
+from understudy.messages.core.errors import UnderstudyError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -262,7 +262,7 @@ def test_writing_a_workflow_loads_nothing_of_the_orchestrator() -> None:
     done = python("-c", "import sys; from understudy import LLM, tool, workflow; print(*sys.modules)")
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert not {"understudy.workflows.orchestrator", "understudy.supervision", "apsw", "loguru", "psutil"} & loaded
+    assert not {"understudy.workflows.api.orchestrator", "understudy.supervision", "apsw", "loguru", "psutil"} & loaded
 
 
 def test_the_package_works_in_a_checkout_without_links(tmp_path: Path) -> None:
@@ -276,7 +276,10 @@ def test_the_package_works_in_a_checkout_without_links(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == [str(tmp_path / "understudy" / "__init__.py"), "understudy.workflows.decorators"]
+    assert done.stdout.split() == [
+        str(tmp_path / "understudy" / "__init__.py"),
+        "understudy.workflows.authoring.decorators",
+    ]
 
 
 @pytest.mark.timeout(180)

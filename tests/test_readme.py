@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy.workflows.project import read_project
+from understudy.workflows.home.project import read_project
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

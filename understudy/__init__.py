@@ -3,22 +3,21 @@
 Every public name is here and is loaded when it is first used, so importing this package costs next to nothing.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from understudy.version import VERSION
 
 if TYPE_CHECKING:
-    from understudy.actors.approving import approve
-    from understudy.actors.current import current
-    from understudy.actors.emitting import emit
+    from understudy.actors.api.approve import approve
+    from understudy.actors.api.deterministic import now, random, uuid4
+    from understudy.actors.api.emit import emit
+    from understudy.actors.api.receive import receive
+    from understudy.actors.api.signal import signal
+    from understudy.actors.api.step_context import current
     from understudy.actors.models.mock import MockModel
-    from understudy.actors.receiving import receive
-    from understudy.actors.replayed import now, random, uuid4
-    from understudy.actors.sending import signal
     from understudy.messages.approvals import Approval
-    from understudy.messages.errors import (
+    from understudy.messages.core.errors import (
         ApprovalClosed,
         ApprovalNotFound,
         DefinitionError,
@@ -54,21 +53,21 @@ if TYPE_CHECKING:
     from understudy.messages.evaluation import Score
     from understudy.messages.policy import Budget, Retry
     from understudy.messages.records import LogLine
-    from understudy.supervision.protocol import Pool
-    from understudy.workflows.async_run import AsyncRun
-    from understudy.workflows.async_schedule import AsyncSchedule
-    from understudy.workflows.async_session import AsyncSession
-    from understudy.workflows.asynchronous import AsyncClient, AsyncOrchestrator
-    from understudy.workflows.client import Client
-    from understudy.workflows.conversation import Session
-    from understudy.workflows.decorators import LLM, evaluator, sleep, tool, workflow
-    from understudy.workflows.handle import Run
-    from understudy.workflows.orchestrator import Orchestrator
-    from understudy.workflows.run import run
-    from understudy.workflows.schedule_handle import Schedule
-    from understudy.workflows.session import session
-    from understudy.workflows.step import Step
-    from understudy.workflows.workflow import Workflow
+    from understudy.supervision.jobs import Pool
+    from understudy.workflows.api.async_orchestrator import AsyncClient, AsyncOrchestrator
+    from understudy.workflows.api.client.client import Client
+    from understudy.workflows.api.handles.async_run import AsyncRun
+    from understudy.workflows.api.handles.async_schedule import AsyncSchedule
+    from understudy.workflows.api.handles.async_session import AsyncSession
+    from understudy.workflows.api.handles.run import Run
+    from understudy.workflows.api.handles.schedule import Schedule
+    from understudy.workflows.api.handles.session import Session
+    from understudy.workflows.api.orchestrator import Orchestrator
+    from understudy.workflows.api.run import run
+    from understudy.workflows.authoring.decorators import LLM, evaluator, sleep, tool, workflow
+    from understudy.workflows.authoring.session import session
+    from understudy.workflows.authoring.step import Step
+    from understudy.workflows.authoring.workflow import Workflow
 
 __version__ = VERSION
 
@@ -142,54 +141,49 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncClient": "workflows.asynchronous",
-    "AsyncOrchestrator": "workflows.asynchronous",
-    "AsyncRun": "workflows.async_run",
-    "AsyncSchedule": "workflows.async_schedule",
-    "AsyncSession": "workflows.async_session",
+    "AsyncClient": "workflows.api.async_orchestrator",
+    "AsyncOrchestrator": "workflows.api.async_orchestrator",
+    "AsyncRun": "workflows.api.handles.async_run",
+    "AsyncSchedule": "workflows.api.handles.async_schedule",
+    "AsyncSession": "workflows.api.handles.async_session",
     "Budget": "messages.policy",
-    "Client": "workflows.client",
-    "LLM": "workflows.decorators",
+    "Client": "workflows.api.client.client",
+    "LLM": "workflows.authoring.decorators",
     "LogLine": "messages.records",
     "Approval": "messages.approvals",
-    "approve": "actors.approving",
+    "approve": "actors.api.approve",
     "MockModel": "actors.models.mock",
-    "Orchestrator": "workflows.orchestrator",
-    "Pool": "supervision.protocol",
+    "Orchestrator": "workflows.api.orchestrator",
+    "Pool": "supervision.jobs",
     "Retry": "messages.policy",
-    "Run": "workflows.handle",
-    "Session": "workflows.conversation",
-    "Schedule": "workflows.schedule_handle",
+    "Run": "workflows.api.handles.run",
+    "Session": "workflows.api.handles.session",
+    "Schedule": "workflows.api.handles.schedule",
     "Score": "messages.evaluation",
-    "Step": "workflows.step",
-    "Workflow": "workflows.workflow",
-    "current": "actors.current",
-    "emit": "actors.emitting",
-    "evaluator": "workflows.decorators",
-    "now": "actors.replayed",
-    "random": "actors.replayed",
-    "receive": "actors.receiving",
-    "run": "workflows.run",
-    "session": "workflows.session",
-    "signal": "actors.sending",
-    "sleep": "workflows.decorators",
-    "tool": "workflows.decorators",
-    "uuid4": "actors.replayed",
-    "workflow": "workflows.decorators",
+    "Step": "workflows.authoring.step",
+    "Workflow": "workflows.authoring.workflow",
+    "current": "actors.api.step_context",
+    "emit": "actors.api.emit",
+    "evaluator": "workflows.authoring.decorators",
+    "now": "actors.api.deterministic",
+    "random": "actors.api.deterministic",
+    "receive": "actors.api.receive",
+    "run": "workflows.api.run",
+    "session": "workflows.authoring.session",
+    "signal": "actors.api.signal",
+    "sleep": "workflows.authoring.decorators",
+    "tool": "workflows.authoring.decorators",
+    "uuid4": "actors.api.deterministic",
+    "workflow": "workflows.authoring.decorators",
 }
 """The module of each public name that is no error."""
-
-if not os.path.isdir(os.path.join(__path__[0], "messages")):  # noqa: PTH112, PTH118  pathlib would be the largest part of this import
-    # A checkout without its links, as on file systems that have none: the packages lie beside this one.
-    __path__.append(os.path.dirname(__path__[0]))  # noqa: PTH120  see above
-
 
 def __getattr__(name: str) -> Any:
     """Load a public name."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'messages.errors')}"), name)
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'messages.core.errors')}"), name)
     globals()[name] = value  # so that this function is asked once
     return value
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from understudy.supervision.reactor import Reactor
+from understudy.supervision.loop.reactor import Reactor
 
 
 class Alarm(Protocol):

@@ -5,10 +5,15 @@ older journals children are called ``PARENT.N``, which somebody may have chosen:
 """
 
 import re
+import secrets
 from typing import Final
 
 MAX_ID: Final = 200
 """Characters a run id may have."""
+ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
+"""What new run ids end in: nothing that is taken for something else, or spells a word."""
+ID_LENGTH: Final = 12
+"""How many of them: so many that of a hundred million runs no two should ever be called the same."""
 MADE: Final = "~"
 """Stands in ids that are made of others, and in none that is chosen."""
 REDRIVE: Final = "redrive/"
@@ -25,6 +30,20 @@ def id_fault(given: object) -> str | None:
     made = isinstance(given, str) and MADE in given
     why = f"; {MADE!r} stands in the ids of children and of scheduled runs, which nobody chooses" if made else ""
     return f"a run id is 1 to {MAX_ID} letters, digits, '.', '_' or '-', not {given!r:.250}{why}"
+
+
+def run_id(given: object, workflow: str) -> str:
+    """Check an id, or make one that was never used.
+
+    Raises:
+        ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
+    """
+    if given is None:
+        return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(ID_LENGTH))}"
+    if (wrong := id_fault(given)) is not None:
+        raise ValueError(wrong)
+    assert isinstance(given, str)
+    return given
 
 
 def child_id(parent: str, number: int) -> str:

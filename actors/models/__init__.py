@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from understudy.messages.base import Shown
-from understudy.messages.errors import DefinitionError
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.core.message import Shown
 
 PROVIDERS: Final = ("mock",)
 """Every name that a model can be given by."""

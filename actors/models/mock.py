@@ -17,10 +17,10 @@ from pydantic import BaseModel
 from understudy.actors.models import ModelReply, ModelRequest
 from understudy.actors.models.extract import Material, rank, read_prompt
 from understudy.actors.models.filling import Filler
-from understudy.messages import times
-from understudy.messages.base import Shown
-from understudy.messages.errors import RetryAfter
-from understudy.messages.times import Seconds
+from understudy.messages.core import times
+from understudy.messages.core.errors import RetryAfter
+from understudy.messages.core.message import Shown
+from understudy.messages.core.times import Seconds
 
 _SUMMARY_SENTENCES: Final = 3
 _LIST_LENGTH: Final = 4

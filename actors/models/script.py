@@ -14,9 +14,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from understudy.actors.models import ModelReply, ModelRequest
-from understudy.messages import errors
-from understudy.messages.base import Shown
-from understudy.messages.errors import Fatal, RetryAfter
+from understudy.messages.core import errors
+from understudy.messages.core.errors import Fatal, RetryAfter
+from understudy.messages.core.message import Shown
 
 VARIABLE: Final = "UNDERSTUDY_SCRIPTS"
 """Environment variable that names the folder. Read in the worker."""

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.actors.values import write_state
-from understudy.journal.protocol import Append, Journal, Mark
-from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.differences import FORM
-from understudy.messages.errors import JournalError
-from understudy.messages.events import AnyEvent, MessageReceived, ProgramStarted, SessionOpened, TurnEnded
-from understudy.workflows.fold import fold
-from understudy.workflows.session import Handler
-from understudy.workflows.views import row_of
+from understudy.actors.values.conversion import write_state
+from understudy.journal.interface import Append, Journal, Mark
+from understudy.journal.sqlite.journal import SqliteJournal
+from understudy.messages.core.errors import JournalError
+from understudy.messages.events.events import AnyEvent, MessageReceived, ProgramStarted, SessionOpened, TurnEnded
+from understudy.messages.frames.replay_differences import FORM
+from understudy.workflows.authoring.session import Handler
+from understudy.workflows.queries.records import row_of
+from understudy.workflows.state.fold import fold
 
 SINCE: Final = 1_700_000_000.0
 """When everything happened."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.acceptance.apps import hungry
 from tests.support import eventually
 from understudy import Orchestrator, Pool, Run
-from understudy.supervision import linux
+from understudy.supervision.kernel import linux
 
 
 def main(group: str, home: str, folder: str, megabytes: str) -> None:

@@ -12,11 +12,11 @@ import psutil  # noqa: F401  before it may be where this user cannot read
 
 from tests.acceptance.apps import secretive
 from understudy import Orchestrator, RunFailed
-from understudy.journal.schema import migrations
+from understudy.journal.sqlite.schema import migrations
 from understudy.metrics import log
 from understudy.metrics.samples import sample
-from understudy.supervision import linux
-from understudy.supervision.protocol import Pool
+from understudy.supervision.jobs import Pool
+from understudy.supervision.kernel import linux
 
 NOBODY = 65534
 

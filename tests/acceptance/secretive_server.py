@@ -12,7 +12,7 @@ from tests.acceptance.apps import secretive
 from understudy import Orchestrator, RunFailed
 from understudy.dashboard.server import Server
 from understudy.metrics import log
-from understudy.supervision.protocol import Pool
+from understudy.supervision.jobs import Pool
 
 
 def main(home: str, backend: str) -> None:

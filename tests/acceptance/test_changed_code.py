@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from tests.acceptance import harness
 from tests.support import eventually
 from understudy import Orchestrator, RunParked
-from understudy.messages.events import CodeAdopted, RunStarted
-from understudy.messages.events import RunParked as Parked
+from understudy.messages.events.events import CodeAdopted, RunStarted
+from understudy.messages.events.events import RunParked as Parked
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -15,9 +15,9 @@ import pytest
 
 from tests.support import eventually
 from understudy import Client, OrchestratorUnreachable
-from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.json_text import plain
-from understudy.workflows.reads import Reads
+from understudy.journal.sqlite.journal import SqliteJournal
+from understudy.messages.core.json_text import plain
+from understudy.workflows.queries.reader import Reads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHAT = ROOT / "examples" / "chat.py"

@@ -30,7 +30,7 @@ from understudy import (
     tool,
     workflow,
 )
-from understudy.messages.errors import JournalCorrupt, JournalTooNew
+from understudy.messages.core.errors import JournalCorrupt, JournalTooNew
 
 pytestmark = pytest.mark.timeout(90)
 APPS = Path(__file__).parent / "apps"

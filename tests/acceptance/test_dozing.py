@@ -7,8 +7,8 @@ from tests.acceptance.apps import compensating
 from tests.support import eventually
 from understudy import Orchestrator
 from understudy.testing import VirtualClock, assert_state_is_fold
-from understudy.workflows import dozing, runs
-from understudy.workflows.dozing import Dozing
+from understudy.workflows.runs import registry, residency
+from understudy.workflows.runs.residency import Dozing
 
 LOAD = "load"
 """What reads a run, by its name in the module that calls it."""
@@ -23,8 +23,8 @@ def reads(monkeypatch):
         found.append(run_id)
         return original(journal, run_id)
 
-    original = getattr(runs, LOAD)
-    monkeypatch.setattr(runs, LOAD, load)
+    original = getattr(registry, LOAD)
+    monkeypatch.setattr(registry, LOAD, load)
     return found
 
 
@@ -54,8 +54,8 @@ def test_a_run_that_dozes_hears_the_message_that_it_waits_for(home, mark, tmp_pa
 
 
 def test_those_that_nothing_has_happened_to_for_longest_make_room(monkeypatch):
-    monkeypatch.setattr(dozing, "MOST_RUNS", 3)
-    monkeypatch.setattr(dozing, "MOST_EVENTS", 100)
+    monkeypatch.setattr(residency, "MOST_RUNS", 3)
+    monkeypatch.setattr(residency, "MOST_EVENTS", 100)
     kept, left = Dozing(), []
     for name in ("a", "b", "c", "a", "d"):
         kept.keep(name, 10, lambda name=name: left.append(name))

@@ -20,8 +20,8 @@ import pytest
 from tests.acceptance.apps import flooding
 from tests.support import eventually
 from understudy import Orchestrator
-from understudy.messages.events import ProgramEnded
-from understudy.supervision import transport
+from understudy.messages.events.events import ProgramEnded
+from understudy.supervision.process import frame_channel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SCRIPT = Path(__file__).with_name("flooded.py")
@@ -163,7 +163,7 @@ def test_readers_who_do_not_read_hold_little_and_lose_it_to_one_who_does(flooded
 
 
 def test_a_program_gets_more_large_results_at_once_than_may_wait_for_one_that_does_not_read(tmp_path: Path) -> None:
-    assert STEPS * LENGTH > transport.HIGH_WATER_BYTES
+    assert STEPS * LENGTH > frame_channel.HIGH_WATER_BYTES
     journal = str(tmp_path / "journal.db")
     with Orchestrator(journal) as orchestrator:
         run = orchestrator.start(flooding.gathered, STEPS, LENGTH, id="r")

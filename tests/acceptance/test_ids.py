@@ -6,12 +6,12 @@ from tests.acceptance import harness
 from tests.acceptance.apps import compensating, running
 from tests.support import eventually
 from understudy import InvalidInput, Orchestrator, RunFailed
-from understudy.journal.protocol import Append
-from understudy.journal.sqlite import SqliteJournal
+from understudy.journal.interface import Append
+from understudy.journal.sqlite.journal import SqliteJournal
 from understudy.messages import commands as c
-from understudy.messages import events as ev
-from understudy.workflows.fold import fold
-from understudy.workflows.views import row_of
+from understudy.messages.events import events as ev
+from understudy.workflows.queries.records import row_of
+from understudy.workflows.state.fold import fold
 
 pytestmark = pytest.mark.timeout(90)
 

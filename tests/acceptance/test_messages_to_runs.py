@@ -14,7 +14,7 @@ from tests.acceptance.apps import mail
 from tests.support import eventually
 from understudy import Orchestrator, RunEnded, RunFailed, RunNotFound, receive
 from understudy.messages.commands import Accepted, Refused, SignalRun
-from understudy.messages.events import MessageRefused
+from understudy.messages.events.events import MessageRefused
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)

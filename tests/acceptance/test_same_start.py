@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.acceptance import harness
 from tests.acceptance.apps import gathered
 from understudy import IdConflict, Orchestrator
-from understudy.actors.canonical import in_order
+from understudy.actors.values.canonical import in_order
 from understudy.messages import commands as c
-from understudy.messages.equality import same
+from understudy.messages.core.equality import same
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIND = """

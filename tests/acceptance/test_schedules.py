@@ -26,11 +26,11 @@ from understudy import (
     ScheduleBusy,
     ScheduleNotFound,
 )
-from understudy.journal.protocol import Append, RunRow
-from understudy.journal.sqlite import SqliteJournal
+from understudy.journal.interface import Append, RunRow
+from understudy.journal.sqlite.journal import SqliteJournal
 from understudy.messages.commands import PutSchedule
-from understudy.messages.schedules import FiringRecord, Plan, ScheduleCreated, ScheduleFired, ScheduleQueued
-from understudy.messages.times import iso
+from understudy.messages.core.times import iso
+from understudy.messages.events.schedules import FiringRecord, Plan, ScheduleCreated, ScheduleFired, ScheduleQueued
 
 pytestmark = pytest.mark.timeout(120)
 

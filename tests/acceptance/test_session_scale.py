@@ -16,7 +16,7 @@ from tests.acceptance.apps import talk
 from tests.acceptance.harness import pools
 from tests.support import eventually
 from understudy import Orchestrator
-from understudy.journal.sqlite import SqliteJournal
+from understudy.journal.sqlite.journal import SqliteJournal
 
 IDLE = 10_000
 STORED = 100_000

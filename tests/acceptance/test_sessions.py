@@ -35,8 +35,8 @@ from understudy.messages.commands import (
     TellSession,
     TurnAnswered,
 )
-from understudy.workflows import mailbox
-from understudy.workflows.post import PostOffice
+from understudy.workflows.decisions.messages import mailbox
+from understudy.workflows.runs.message_router import PostOffice
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)

@@ -6,7 +6,7 @@ from tests.acceptance.apps import compensating
 from tests.support import eventually
 from understudy import InvalidInput, RunFailed
 from understudy.messages import commands as c
-from understudy.workflows.sizes import LONGEST_ARGUMENTS
+from understudy.workflows.size_limits import LONGEST_ARGUMENTS
 
 pytestmark = pytest.mark.timeout(120)
 HUGE = "x" * (17 * 1024 * 1024)

@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from tests.actors.worker import Worker
-from understudy.actors import definitions
+from understudy.actors.definitions import definitions
 from understudy.messages.policy import WorkerKind
 
 

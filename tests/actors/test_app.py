@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from understudy.actors import app, definitions
-from understudy.messages.errors import DefinitionError
+from understudy.actors.app import loader
+from understudy.actors.definitions import definitions
+from understudy.messages.core.errors import DefinitionError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]
@@ -34,15 +35,15 @@ def test_a_file_is_imported_with_the_files_beside_it(write_app: WriteApp) -> Non
         def use(thing: Thing) -> Thing:
             return thing
     """)
-    app.preload(str(path))
+    loader.preload(str(path))
     assert refs() == {"beside:help_out", "app:use"}
-    assert app.loading is False
+    assert loader.loading is False
 
 
 def test_a_file_may_have_the_name_of_a_module_that_others_use(write_app: WriteApp) -> None:
     text = "from understudy import tool\n@tool\ndef f() -> int:\n    return 1\n"
     for name in ("json.py", "click.py", "my-app.py"):
-        app.preload(str(write_app(text, name)))
+        loader.preload(str(write_app(text, name)))
     assert refs() == {"json:f", "click:f", "my-app:f"}
     assert sys.modules["json"].__name__ == "json"
     assert sys.modules["json"].__file__ != str(write_app(text, "json.py"))
@@ -52,7 +53,7 @@ def test_a_dotted_name_is_imported_as_a_module(write_app: WriteApp, monkeypatch:
     write_app("", "shop/__init__.py")
     path = write_app("from understudy import tool\n@tool\ndef f() -> int:\n    return 1\n", "shop/tools.py")
     monkeypatch.syspath_prepend(str(path.parent.parent))
-    app.preload("shop.tools")
+    loader.preload("shop.tools")
     assert refs() == {"shop.tools:f"}
 
 
@@ -71,7 +72,7 @@ def test_a_script_that_starts_an_orchestrator_is_imported_up_to_there(write_app:
         async def second() -> int:
             return 2
     """)
-    app.preload(str(path))
+    loader.preload(str(path))
     assert refs() == {"app:first"}
     assert list(tmp_path.glob("*.db")) == []
 
@@ -93,7 +94,7 @@ def test_the_end_of_an_import_passes_through_exception_handlers_and_loops(write_
 
         asyncio.run(main())
     """)
-    app.preload(str(path))
+    loader.preload(str(path))
     assert refs() == {"app:f"}
 
 
@@ -101,7 +102,7 @@ def test_an_import_that_raises_is_told_with_frames_of_the_user_alone(write_app: 
     write_app("def fail():\n    return 1 / 0\n", "beside.py")
     path = write_app("from beside import fail\nfail()\n")
     with pytest.raises(DefinitionError) as caught:
-        app.preload(str(path))
+        loader.preload(str(path))
     text = str(caught.value)
     assert text.startswith(f"{path} cannot be imported: ZeroDivisionError: division by zero\n")
     assert f'File "{path}", line 2, in <module>' in text
@@ -113,7 +114,7 @@ def test_an_import_that_raises_is_told_with_frames_of_the_user_alone(write_app: 
 def test_a_syntax_error_shows_its_line(write_app: WriteApp) -> None:
     path = write_app("def broken(:\n")
     with pytest.raises(DefinitionError, match=r'cannot be imported: File ".*app.py", line 1\n +def broken\('):
-        app.preload(str(path))
+        loader.preload(str(path))
 
 
 def test_a_script_that_exits_while_imported_is_told_to_guard_its_end(write_app: WriteApp) -> None:
@@ -126,19 +127,19 @@ def test_a_script_that_exits_while_imported_is_told_to_guard_its_end(write_app: 
     with pytest.raises(
         DefinitionError, match=r'(?s)ended while it was imported \(exit code 2\): .*__name__ == "__main__"'
     ):
-        app.preload(str(path))
+        loader.preload(str(path))
 
 
 @pytest.mark.parametrize("name", ["nowhere.py", "nowhere"])
 def test_an_app_that_does_not_exist_is_told(name: str, tmp_path: Path) -> None:
     where = str(tmp_path / name) if name.endswith(".py") else name
     with pytest.raises(DefinitionError, match="does not exist|No module named 'nowhere'"):
-        app.preload(where)
+        loader.preload(where)
 
 
 def test_a_file_that_is_no_python_is_told(write_app: WriteApp) -> None:
     with pytest.raises(DefinitionError, match="is no Python file"):
-        app.preload(str(write_app("a,b\n", "data.csv")))
+        loader.preload(str(write_app("a,b\n", "data.csv")))
 
 
 def test_two_workflows_of_one_name_are_refused(write_app: WriteApp) -> None:
@@ -152,7 +153,7 @@ def test_two_workflows_of_one_name_are_refused(write_app: WriteApp) -> None:
         async def other() -> None: ...
     """)
     with pytest.raises(DefinitionError, match=r"several workflows called `one` \(app:one, app:other\)"):
-        app.preload(str(path))
+        loader.preload(str(path))
 
 
 def test_everything_that_cannot_run_is_told_at_once(write_app: WriteApp) -> None:
@@ -168,7 +169,7 @@ def test_everything_that_cannot_run_is_told_at_once(write_app: WriteApp) -> None
         def gives() -> "Nowhere": ...
     """)
     with pytest.raises(DefinitionError) as caught:
-        app.preload(str(path))
+        loader.preload(str(path))
     assert [line.split(" is ")[0].split(" cannot")[0] for line in str(caught.value).splitlines()] == [
         "argument `x` of tool `takes`",
         "an annotation of tool `gives`",
@@ -179,7 +180,8 @@ def test_preloading_leaves_one_thread_and_no_descriptor(write_app: WriteApp) -> 
     path = write_app("from understudy import LLM, tool\nwriter = LLM('writer', output=list[int])\n")
     text = f"""
         import os
-        from understudy.actors import app, host
+        from understudy.actors.app import loader
+        from understudy.actors.worker import main as host
         before = os.listdir("/proc/self/fd")
         app.preload({str(path)!r})
         assert len(os.listdir("/proc/self/task")) == 1

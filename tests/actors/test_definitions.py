@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from understudy.actors import app, definitions
-from understudy.actors.definitions import check_arguments, find_workflow, lookup
-from understudy.messages.errors import DefinitionError
-from understudy.messages.failures import Fault
-from understudy.workflows.decorators import LLM, evaluator, tool, workflow
+from understudy.actors.app import loader
+from understudy.actors.definitions import definitions
+from understudy.actors.definitions.definitions import check_arguments, find_workflow, lookup
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.core.failures import Fault
+from understudy.workflows.authoring.decorators import LLM, evaluator, tool, workflow
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]
@@ -52,7 +53,7 @@ def test_a_script_and_a_worker_know_a_definition_by_the_same_reference_and_app(w
     script = subprocess.run(
         [sys.executable, str(path)], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
-    load = f"from understudy.actors.app import load; load({str(path)!r})"
+    load = f"from understudy.actors.app.loader import load; load({str(path)!r})"
     worker = subprocess.run([sys.executable, "-c", load], cwd=ROOT, capture_output=True, text=True, check=True)
     assert script.stdout == worker.stdout == f"app:search {path} app:LLM.writer\n"
 
@@ -99,16 +100,16 @@ def test_two_definitions_of_one_name_in_one_file_are_refused(write_app: WriteApp
     with pytest.raises(
         DefinitionError, match=r"defines LLM `writer` in line 3 and LLM `writer` in line 4 under one name"
     ):
-        app.load(str(path))
+        loader.load(str(path))
 
 
 @pytest.mark.usefixtures("fresh")
 def test_importing_a_file_twice_is_no_second_definition(write_app: WriteApp) -> None:
     path = write_app(APP)
-    app.load(str(path))
+    loader.load(str(path))
     first = lookup("app:search")
     del sys.modules["app"]
-    app.load(str(path))
+    loader.load(str(path))
     assert lookup("app:search") is not first
 
 
@@ -125,7 +126,7 @@ def test_an_unknown_reference_or_workflow_gets_a_suggestion() -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_the_registry_can_be_emptied(write_app: WriteApp) -> None:
-    app.load(str(write_app(APP)))
+    loader.load(str(write_app(APP)))
     assert {definition.ref for definition in definitions.all_definitions()} == {
         "app:search",
         "app:concise",
@@ -138,8 +139,8 @@ def test_the_registry_can_be_emptied(write_app: WriteApp) -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_a_manifest_tells_what_an_app_defines(write_app: WriteApp) -> None:
-    app.load(str(write_app(APP)))
-    search, concise, writer, research = app.describe()
+    loader.load(str(write_app(APP)))
+    search, concise, writer, research = loader.describe()
     assert (search.kind, search.pool, search.doc, search.parameters) == (
         "tool",
         "tool:search",
@@ -155,7 +156,7 @@ def test_a_manifest_tells_what_an_app_defines(write_app: WriteApp) -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_arguments_are_checked_without_running_anything(write_app: WriteApp) -> None:
-    app.load(str(write_app(APP)))
+    loader.load(str(write_app(APP)))
     good = check_arguments("1", "research", {"topic": "otters", "n": "3"})
     assert (good.id, good.arguments, good.faults, good.unknown_workflow) == (
         "1",

@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 
-from understudy.supervision import linux
+from understudy.supervision.kernel import linux
 
 SCRIPT = """
 import json, os, signal, subprocess, sys, threading, time
-from understudy.actors.descendants import kill_descendants
-from understudy.supervision import linux
+from understudy.actors.worker.descendants import kill_descendants
+from understudy.supervision.kernel import linux
 
 linux.adopt_orphans()
 reading, writing = os.pipe()

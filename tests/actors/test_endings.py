@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from understudy.actors import endings
-from understudy.actors.endings import NOTHING_LEFT, raised, stuck, throw_away
-from understudy.actors.failure import describe_exception, explain, failed_calls, mention
+from understudy.actors.failures.description import describe_exception, explain, failed_calls, mention
+from understudy.actors.program import endings
+from understudy.actors.program.endings import NOTHING_LEFT, raised, stuck, throw_away
 from understudy.messages.codec import FROM_WORKER
-from understudy.messages.errors import Fatal, RetryAfter, RunFailed, StepFailed
-from understudy.messages.frames import Halt, Raise, Turn
+from understudy.messages.core.errors import Fatal, RetryAfter, RunFailed, StepFailed
+from understudy.messages.frames.worker import Halt, Raise, Turn
 
 
 class OddError(BaseException):

@@ -11,14 +11,14 @@ import pytest
 from pydantic import BaseModel
 
 from tests.actors.worker import STOP, Worker, abort, execute
-from understudy.actors.llm import InvalidAnswer, ask, read_answer, request_of
 from understudy.actors.models import Model, ModelReply, ModelRequest, check_model, resolve_model
 from understudy.actors.models.mock import MockModel
-from understudy.actors.values import Form
-from understudy.messages.errors import DefinitionError
-from understudy.messages.frames import Completed, Failed, Ready
-from understudy.messages.json_text import plain
-from understudy.workflows.decorators import LLM
+from understudy.actors.values.conversion import Form
+from understudy.actors.worker.llm import InvalidAnswer, ask, read_answer, request_of
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.core.json_text import plain
+from understudy.messages.frames.worker import Completed, Failed, Ready
+from understudy.workflows.authoring.decorators import LLM
 
 
 class Brief(BaseModel):

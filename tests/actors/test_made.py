@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from understudy.actors import app, definitions
-from understudy.actors.site import module_of
-from understudy.messages.errors import DefinitionError
+from understudy.actors.app import loader
+from understudy.actors.definitions import definitions
+from understudy.actors.definitions.definition_site import module_of
+from understudy.messages.core.errors import DefinitionError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]
@@ -59,7 +60,7 @@ def test_what_functions_make_at_the_top_level_goes_by_the_file_and_the_names_it_
         flow = a_flow("flow", tools[0])
         judges = [a_judge(least) for least in (3, 5)]
     """)
-    app.preload(str(path))
+    loader.preload(str(path))
     assert refs() == {
         *(f"app:LLM.{name}" for name in ("one", "two", "three", "four", "five", "six")),
         *(f"app:a_tool.<locals>.inner[{name}]" for name in ("red", "blue")),
@@ -86,7 +87,7 @@ def test_one_function_may_be_several_steps_with_names_of_their_own(write_app: Wr
                 return x * number
         flow = workflow(name="renamed")(go)
     """)
-    app.preload(str(path))
+    loader.preload(str(path))
     assert refs() == {
         *("library:look", "library:look[fast]", "library:look[slow]"),
         *("app:counted", "app:counted[counted_2]"),
@@ -117,13 +118,13 @@ def test_two_of_one_name_in_one_line_are_refused_where_they_are_made(write_app: 
         {line}
     """)
     with pytest.raises(DefinitionError, match=r"more than once in line 10, .* give each a name of its own"):
-        app.preload(str(path))
+        loader.preload(str(path))
 
 
 def test_a_module_that_is_imported_again_defines_the_same_again(write_app: WriteApp) -> None:
     write_app('from understudy import LLM\nmodels = [LLM(name) for name in "ab"]\n', "again.py")
     path = write_app("import importlib, again\nimportlib.reload(again)\nimportlib.reload(again)\n")
-    app.preload(str(path))
+    loader.preload(str(path))
     assert refs() == {"again:LLM.a", "again:LLM.b"}
 
 
@@ -137,7 +138,7 @@ def test_what_a_function_makes_later_is_not_to_be_found(write_app: WriteApp) -> 
                 return 1
             return inner, LLM("late")
     """)
-    app.preload(str(path))
+    loader.preload(str(path))
     for made in sys.modules["app"].late():
         with pytest.raises(DefinitionError, match="defined inside a function, where no worker can find it"):
             _ = made.definition.app
@@ -211,8 +212,8 @@ def test_a_file_of_a_package_is_imported_as_its_module_once(write_app: WriteApp)
         "from .inner.more import b\nfrom understudy import tool\n@tool\ndef a() -> int:\n    return 1\n",
         "bundle/flows.py",
     )
-    app.preload(str(path))
-    app.preload(str(path.parent / "__init__.py"))
+    loader.preload(str(path))
+    loader.preload(str(path.parent / "__init__.py"))
     assert refs() == {"bundle.flows:a", "bundle.inner.more:b"}
     assert definitions.lookup("flows:a").ref == "bundle.flows:a", "as journals of earlier days call it"
 
@@ -221,6 +222,6 @@ def test_a_package_may_have_the_name_of_a_module_that_others_use(write_app: Writ
     write_app("", "email/__init__.py")
     write_app("ONE = 1\n", "email/helper_of_mine.py")
     text = "import helper_of_mine\nfrom understudy import tool\n@tool\ndef a() -> int:\n    return 1\n"
-    app.preload(str(write_app(text, "email/flows.py")))
+    loader.preload(str(write_app(text, "email/flows.py")))
     assert refs() == {"email.flows:a"}
     assert "flows" in sys.modules

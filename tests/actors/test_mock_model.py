@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 from understudy.actors.models import ModelReply, ModelRequest
 from understudy.actors.models.extract import read_prompt, shorten
 from understudy.actors.models.mock import MockModel
-from understudy.actors.values import Form
-from understudy.messages.errors import RetryAfter
+from understudy.actors.values.conversion import Form
+from understudy.messages.core.errors import RetryAfter
 
 SOURCE = """# The sea otter
 

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import pytest
 
 from tests.actors.worker import Worker, evaluate, execute
-from understudy.messages.base import Json
-from understudy.messages.frames import (
+from understudy.messages.core.message import Json
+from understudy.messages.frames.worker import (
     Abort,
     AppDescribed,
     ArgumentsChecked,

@@ -14,9 +14,9 @@ from typing import Any, NoReturn, Self
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from understudy.actors.failure import describe_exception
-from understudy.actors.rebuilding import failed
-from understudy.messages.errors import (
+from understudy.actors.failures.description import describe_exception
+from understudy.actors.failures.reconstruction import failed
+from understudy.messages.core.errors import (
     Fatal,
     OutcomeUnknown,
     RemoteError,
@@ -25,7 +25,7 @@ from understudy.messages.errors import (
     RunFailed,
     StepFailed,
 )
-from understudy.messages.failures import Failure
+from understudy.messages.core.failures import Failure
 
 BUILTINS = [
     cls

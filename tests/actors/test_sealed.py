@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from understudy.actors.definitions import WorkflowDefinition
-from understudy.actors.loop import ProgramLoop
-from understudy.actors.ordering import put_in_order
-from understudy.actors.program import Program
-from understudy.actors.sealed import OPEN
-from understudy.messages.frames import Halt, Resolution, Return, ScheduleTimer, StartProgram, Turn
-from understudy.workflows.decorators import workflow
+from understudy.actors.definitions.definitions import WorkflowDefinition
+from understudy.actors.program.deterministic_order import put_in_order
+from understudy.actors.program.loop import ProgramLoop
+from understudy.actors.program.loop_guard import OPEN
+from understudy.actors.program.program import Program
+from understudy.messages.frames.worker import Halt, Resolution, Return, ScheduleTimer, StartProgram, Turn
+from understudy.workflows.authoring.decorators import workflow
 
 put_in_order()  # as in every worker
 

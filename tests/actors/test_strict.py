@@ -8,11 +8,11 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, Root
 from typing_extensions import TypedDict
 
 from understudy import session
-from understudy.actors.sessions import SessionDefinition
-from understudy.actors.signals import signal_faults
-from understudy.actors.strict import extra_fields
-from understudy.actors.values import read_model
-from understudy.messages.errors import InvalidInput
+from understudy.actors.definitions.message_check import signal_faults
+from understudy.actors.definitions.sessions import SessionDefinition
+from understudy.actors.values.conversion import read_model
+from understudy.actors.values.unknown_fields import extra_fields
+from understudy.messages.core.errors import InvalidInput
 
 
 class Count(BaseModel):

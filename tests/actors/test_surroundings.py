@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.actors.worker import Worker
-from understudy.messages.frames import Completed, Failed, Ready
+from understudy.messages.frames.worker import Completed, Failed, Ready
 from understudy.messages.policy import Limits
 
 APP = """

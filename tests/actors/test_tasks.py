@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from understudy.actors.ordering import put_in_order
-from understudy.actors.programs import collect_garbage
-from understudy.actors.scope import Scope, scope
-from understudy.actors.tasks import Future, PlainFuture, ProgramTask
+from understudy.actors.program.deterministic_order import put_in_order
+from understudy.actors.program.scope import Scope, scope
+from understudy.actors.program.tasks import Future, PlainFuture, ProgramTask
+from understudy.actors.worker.program_host import collect_garbage
 
 put_in_order()  # as in every worker
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from understudy.actors import redacting
-from understudy.actors.failure import describe_exception
-from understudy.actors.rebuilding import failed
-from understudy.actors.traces import place, report
-from understudy.messages.errors import StepFailed
+from understudy.actors.failures import redaction
+from understudy.actors.failures.description import describe_exception
+from understudy.actors.failures.reconstruction import failed
+from understudy.actors.failures.tracebacks import place, report
+from understudy.messages.core.errors import StepFailed
 
 
 def caught(fn: Callable[[], object]) -> Exception:
@@ -134,8 +134,8 @@ def test_the_line_that_cannot_be_read_is_the_place_of_a_syntax_error() -> None:
 
 
 def test_secrets_are_in_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redacting, "_redactor", redacting._redactor)
-    redacting.remember({"API_TOKEN": "sesame-open-12345"}, ["API_TOKEN"])
+    monkeypatch.setattr(redaction, "_redactor", redaction._redactor)
+    redaction.remember({"API_TOKEN": "sesame-open-12345"}, ["API_TOKEN"])
     error = ValueError("sesame-open-12345", {"sesame-open-12345": ["sesame-open-12345"]})
     error.add_note("said sesame-open-12345")
     error.where = "at sesame-open-12345"  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import pytest
 from tests.actors.worker import STOP, Worker, abort, evaluate, execute
 from tests.support import eventually
 from understudy.messages.codec import HEADER, SCHEMA_VERSION, TO_WORKER
-from understudy.messages.frames import Completed, Failed, Judged, Progress, Ready
+from understudy.messages.frames.worker import Completed, Failed, Judged, Progress, Ready
 
 APP = """
 import asyncio

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from understudy.cli.run import find_app
+from understudy.cli.commands.run import find_app
 
 PACKAGED = {
     "shop/__init__.py": "",

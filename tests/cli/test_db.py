@@ -9,7 +9,7 @@ import pytest
 from tests.journal.appends import Client, changed, row, started
 from understudy import Orchestrator
 from understudy.cli.app import main
-from understudy.journal.sqlite import SqliteJournal
+from understudy.journal.sqlite.journal import SqliteJournal
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from understudy.cli.show import emit, facts, note, say, table
-from understudy.journal.protocol import Stored
-from understudy.journal.sqlite import SqliteJournal
-from understudy.messages import events as ev
-from understudy.messages.failures import Failure
+from understudy.cli.display.values import emit, facts, note, say, table
+from understudy.journal.interface import Stored
+from understudy.journal.sqlite.journal import SqliteJournal
+from understudy.messages.core.failures import Failure
+from understudy.messages.events import events as ev
+from understudy.messages.events.schedules import Plan, ScheduleCreated
 from understudy.messages.policy import StepOptions
-from understudy.messages.schedules import Plan, ScheduleCreated
-from understudy.workflows.home import Home
-from understudy.workflows.reindex import line_of
+from understudy.workflows.home.home import Home
+from understudy.workflows.queries.reindex import line_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTROLS = "".join(map(chr, (*range(1, 32), 0x7F, *range(0x80, 0xA0))))

@@ -11,11 +11,11 @@ import apsw
 import pytest
 
 from tests.cli.conftest import CommandLine
-from understudy.cli.show import emit
+from understudy.cli.display.values import emit
 from understudy.messages.codec import encode_event
-from understudy.messages.events import ChildEnded
+from understudy.messages.core.times import moment
+from understudy.messages.events.events import ChildEnded
 from understudy.messages.records import AttemptRecord
-from understudy.messages.times import moment
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 

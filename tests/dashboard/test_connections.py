@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from understudy import Orchestrator
-from understudy.dashboard.gate import MAX_BODY_BYTES
+from understudy.dashboard.access.gate import MAX_BODY_BYTES
 from understudy.dashboard.server import Server
 
 APP = Path(__file__).parent / "apps" / "sleeping.py"

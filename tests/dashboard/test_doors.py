@@ -17,10 +17,10 @@ import pytest
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
 from understudy import Client, Orchestrator, Run, Schedule, ScheduleNotFound
-from understudy.dashboard.commands import WAYS, every_command
+from understudy.dashboard.routes.commands import WAYS, every_command
 from understudy.messages import commands as c
-from understudy.messages.base import Message
-from understudy.messages.schedules import Plan
+from understudy.messages.core.message import Message
+from understudy.messages.events.schedules import Plan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)

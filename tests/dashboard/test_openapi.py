@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from tests.dashboard.conftest import start
 from understudy.dashboard.problems import KINDS
 from understudy.messages.commands import Refused
-from understudy.workflows.handle import REFUSED_AS
+from understudy.workflows.api.handles.run import REFUSED_AS
 
 EXAMPLES = 12
 """Requests of each kind to each route."""

@@ -11,7 +11,7 @@ from tests.dashboard.apps.offered import Word
 from tests.dashboard.conftest import start
 from tests.support import eventually
 from understudy import Orchestrator
-from understudy.dashboard import outbox
+from understudy.dashboard import large_responses
 from understudy.dashboard.server import Server
 
 LENGTH = 7_000_000
@@ -55,8 +55,8 @@ def read_all(asking: socket.socket) -> bytes:
 def test_who_does_not_read_loses_it_once_somebody_needs_the_room(
     what: str, server: Server, http: httpx.Client, large: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "MOST_BYTES", LENGTH)
-    monkeypatch.setattr(outbox, "STALLED", 0.2)
+    monkeypatch.setattr(large_responses, "MOST_BYTES", LENGTH)
+    monkeypatch.setattr(large_responses, "STALLED", 0.2)
     with ask(server, f"{large}/{what}") as asking:
         assert http.get(f"{large}/result").json()["result"] == [TEXT]
         assert len(read_all(asking)) < LENGTH
@@ -65,7 +65,7 @@ def test_who_does_not_read_loses_it_once_somebody_needs_the_room(
 def test_who_does_not_read_keeps_it_while_there_is_room(
     server: Server, http: httpx.Client, large: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "STALLED", 0.0)
+    monkeypatch.setattr(large_responses, "STALLED", 0.0)
     with ask(server, f"{large}/result") as asking:
         assert len(http.get(f"{large}/events").content) > LENGTH
         head, _, body = asking.recv(1 << 20).partition(b"\r\n\r\n")
@@ -78,8 +78,8 @@ def test_who_does_not_read_keeps_it_while_there_is_room(
 def test_others_wait_for_room_until_who_has_it_reads(
     server: Server, http: httpx.Client, large: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "MOST_BYTES", LENGTH)
-    monkeypatch.setattr(outbox, "STALLED", 1000.0)
+    monkeypatch.setattr(large_responses, "MOST_BYTES", LENGTH)
+    monkeypatch.setattr(large_responses, "STALLED", 1000.0)
     with ask(server, f"{large}/stream") as asking:
         with pytest.raises(httpx.ReadTimeout):
             http.get(f"{large}/events", timeout=1.0)
@@ -94,8 +94,8 @@ def test_others_wait_for_room_until_who_has_it_reads(
 def test_who_leaves_gives_back_what_was_made_for_it(
     server: Server, http: httpx.Client, large: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "MOST_BYTES", LENGTH)
-    monkeypatch.setattr(outbox, "STALLED", 1000.0)
+    monkeypatch.setattr(large_responses, "MOST_BYTES", LENGTH)
+    monkeypatch.setattr(large_responses, "STALLED", 1000.0)
     ask(server, f"{large}/events").close()
     assert len(http.get(f"{large}/events").content) > LENGTH
 

@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
-from understudy.dashboard.desk import is_called
-from understudy.dashboard.runs import id_of_key
+from understudy.dashboard.dependencies import is_called
+from understudy.dashboard.routes.runs import id_of_key
 
 
 def events_of(answer: httpx.Response) -> list[dict]:

@@ -3,9 +3,9 @@
 from queue import SimpleQueue
 from typing import Any
 
-from understudy.journal.protocol import Append, Journal, RunRow
-from understudy.messages.errors import JournalError
-from understudy.messages.events import AnyEvent, RunStarted, StateChanged
+from understudy.journal.interface import Append, Journal, RunRow
+from understudy.messages.core.errors import JournalError
+from understudy.messages.events.events import AnyEvent, RunStarted, StateChanged
 from understudy.messages.records import RunStatus
 
 WAIT = 30.0

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.journal.appends import Client
+from understudy.journal.interface import Journal
 from understudy.journal.memory import MemoryJournal
-from understudy.journal.protocol import Journal
-from understudy.journal.sqlite import SqliteJournal
+from understudy.journal.sqlite.journal import SqliteJournal
 
 
 @pytest.fixture(params=["memory", "sqlite-full", "sqlite-process"])

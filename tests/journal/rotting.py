@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from tests.journal.appends import Client, changed, row, started
-from understudy.journal.protocol import Mark, Timer
-from understudy.journal.sqlite import SqliteJournal
+from understudy.journal.interface import Mark, Timer
+from understudy.journal.sqlite.journal import SqliteJournal
 
 RUNS = ("alpha", "beta", "gamma", "chat/anna", "@nightly", "delta")
 

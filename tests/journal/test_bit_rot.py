@@ -10,9 +10,9 @@ from typing import Any, get_args
 import pytest
 
 from tests.journal.rotting import RUNS
-from understudy.journal.protocol import MarkKind
-from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.errors import JournalError
+from understudy.journal.interface import MarkKind
+from understudy.journal.sqlite.journal import SqliteJournal
+from understudy.messages.core.errors import JournalError
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from tests.journal.appends import WAIT, Client, changed, row, started
-from understudy.journal.group import GroupCommit
-from understudy.journal.protocol import Append, Journal, Mark, RunRow, Stored, Timer
-from understudy.messages.errors import EventUnwritable, JournalError, OrchestratorClosed, SequenceConflict
-from understudy.messages.json_text import plain
+from understudy.journal.interface import Append, Journal, Mark, RunRow, Stored, Timer
+from understudy.journal.sqlite.group_commit import GroupCommit
+from understudy.messages.core.errors import EventUnwritable, JournalError, OrchestratorClosed, SequenceConflict
+from understudy.messages.core.json_text import plain
 
 pytestmark = pytest.mark.timeout(60)
 

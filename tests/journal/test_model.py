@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.journal.appends import Client, changed, row
+from understudy.journal.interface import Mark, Timer
 from understudy.journal.memory import MemoryJournal
-from understudy.journal.protocol import Mark, Timer
-from understudy.journal.sqlite import SqliteJournal
+from understudy.journal.sqlite.journal import SqliteJournal
 
 RUN_IDS = st.sampled_from(["a", "b", "ü", "a b"])
 KINDS = st.sampled_from(["run", "session"])

@@ -9,10 +9,10 @@ import pytest
 
 from tests.journal.appends import Client, changed, started
 from understudy.journal.database import Database
-from understudy.journal.protocol import Append, Mark, Timer
-from understudy.journal.reader import FIRST
+from understudy.journal.interface import Append, Mark, Timer
+from understudy.journal.sqlite.reader import FIRST
 from understudy.messages.codec import encode_event
-from understudy.messages.errors import JournalCorrupt, JournalTooNew
+from understudy.messages.core.errors import JournalCorrupt, JournalTooNew
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_flipped_bits_anywhere_never_change_what_is_read(opened, path):
 
 
 def test_a_whole_event_of_an_unknown_form_asks_for_an_upgrade(opened, monkeypatch):
-    monkeypatch.setattr("understudy.journal.prepare.encode_event", lambda _event: b'{"type":"moon.rose","at":1.0}')
+    monkeypatch.setattr("understudy.journal.append_check.encode_event", lambda _event: b'{"type":"moon.rose","at":1.0}')
     journal = opened()
     assert Client(journal).append("r", 0, changed(1)) is None
     with pytest.raises(JournalTooNew, match=r"event 1 of run r .*whole but of no form.*upgrade understudy"):

@@ -11,9 +11,9 @@ import apsw
 import pytest
 
 from tests.journal.appends import Client, changed
-from understudy.journal.place import file_system, refuse_network
-from understudy.journal.protocol import Stored
-from understudy.messages.errors import (
+from understudy.journal.interface import Stored
+from understudy.journal.sqlite.file import file_system, refuse_network
+from understudy.messages.core.errors import (
     JournalCorrupt,
     JournalError,
     JournalFull,
@@ -223,9 +223,9 @@ def test_network_file_systems_are_refused_by_type_and_local_ones_are_not(tmp_pat
 
 AS_NOBODY = """
 import os, sys
-from understudy.journal.sqlite import SqliteJournal
-from understudy.journal.schema import migrations
-from understudy.messages.errors import JournalError
+from understudy.journal.sqlite.journal import SqliteJournal
+from understudy.journal.sqlite.schema import migrations
+from understudy.messages.core.errors import JournalError
 migrations()  # the package itself may lie where this user cannot read
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
@@ -278,7 +278,7 @@ def test_a_reader_sees_what_a_killed_writer_left_in_its_log(opened, tmp_path):
     script = (
         "import os, sys\n"
         "from tests.journal.appends import Client, changed\n"
-        "from understudy.journal.sqlite import SqliteJournal\n"
+        "from understudy.journal.sqlite.journal import SqliteJournal\n"
         "assert Client(SqliteJournal(sys.argv[1])).append('r', 0, changed(1)) is None\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -297,7 +297,7 @@ def test_a_reader_in_another_process_follows_a_living_writer(opened):
     client.append("r", 0, changed(0))
     script = (
         "import sys\n"
-        "from understudy.journal.sqlite import SqliteJournal\n"
+        "from understudy.journal.sqlite.journal import SqliteJournal\n"
         "journal = SqliteJournal(sys.argv[1], read_only=True)\n"
         "for line in sys.stdin:\n"
         "    print(len(journal.events('r')), journal.verify(), flush=True)\n"

@@ -4,9 +4,9 @@ import apsw
 import pytest
 
 from tests.journal.appends import Client, changed
-from understudy.journal.connections import open_reader, open_writer
-from understudy.journal.schema import migrations
-from understudy.messages.errors import JournalError
+from understudy.journal.sqlite.connections import open_reader, open_writer
+from understudy.journal.sqlite.schema import migrations
+from understudy.messages.core.errors import JournalError
 
 LATEST = migrations()[-1][0]
 NEXT = (LATEST + 1, "ALTER TABLE runs ADD COLUMN mood TEXT; CREATE TABLE moods (name TEXT);")

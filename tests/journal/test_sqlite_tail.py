@@ -10,8 +10,8 @@ import pytest
 from tests.journal.appends import Client, changed, started
 from tests.journal.test_sqlite_crash import acknowledged, check, write
 from tests.support import eventually
-from understudy.journal.reach import ReachFile, reach_path, read_reach
-from understudy.messages.errors import JournalCorrupt
+from understudy.journal.integrity.reach import ReachFile, reach_path, read_reach
+from understudy.messages.core.errors import JournalCorrupt
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -206,13 +206,13 @@ def test_a_quiet_journal_does_not_live_in_its_log(opened, tmp_path):
 def test_after_a_restart_of_the_machine_only_what_was_synced_has_to_be_there(tmp_path, monkeypatch):
     """With durability "process" the note may reach the disk before the commit that it tells of."""
     boot = bytes(range(16))
-    monkeypatch.setattr("understudy.journal.reach.this_boot", lambda: boot)
+    monkeypatch.setattr("understudy.journal.integrity.reach.this_boot", lambda: boot)
     note = ReachFile(tmp_path / "journal.db")
     note.write(2, 50, b"n" * 32, 40, b"s" * 32)
     found = read_reach(tmp_path / "journal.db")
     assert found is not None
     assert (found.events, found.head) == (50, b"n" * 32)
-    monkeypatch.setattr("understudy.journal.reach.this_boot", lambda: bytes(16))
+    monkeypatch.setattr("understudy.journal.integrity.reach.this_boot", lambda: bytes(16))
     found = read_reach(tmp_path / "journal.db")
     assert found is not None
     assert (found.events, found.head) == (40, b"s" * 32)

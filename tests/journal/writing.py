@@ -13,10 +13,10 @@ import threading
 from pathlib import Path
 
 from tests.journal.appends import changed, row
-from understudy.journal.protocol import Append
-from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.errors import JournalError
-from understudy.messages.events import StateChanged
+from understudy.journal.interface import Append
+from understudy.journal.sqlite.journal import SqliteJournal
+from understudy.messages.core.errors import JournalError
+from understudy.messages.events.events import StateChanged
 
 RUNS = 5
 

@@ -23,10 +23,10 @@ from understudy.messages.codec import (
     encode_event,
 )
 from understudy.messages.commands import CancelRun, Command, Reply, StartRun
-from understudy.messages.envelope import MAX_FRAME_BYTES
-from understudy.messages.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from understudy.messages.events import AnyEvent, RunCompleted, StepScheduled
-from understudy.messages.frames import Completed, FromWorker, Heartbeat, ToWorker
+from understudy.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
+from understudy.messages.events.events import AnyEvent, RunCompleted, StepScheduled
+from understudy.messages.frames.envelope import MAX_FRAME_BYTES
+from understudy.messages.frames.worker import Completed, FromWorker, Heartbeat, ToWorker
 
 UNIONS = [(COMMANDS, Command), (REPLIES, Reply), (TO_WORKER, ToWorker), (FROM_WORKER, FromWorker)]
 ON_THE_WIRE = [pytest.param(codec, model, id=model.__name__) for codec, union in UNIONS for model in members(union)]

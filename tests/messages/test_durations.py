@@ -11,10 +11,10 @@ import pytest
 import understudy
 from understudy import LLM, Budget, MockModel, Pool, Retry, RetryAfter, evaluator, testing, tool
 from understudy.messages.commands import AskSession, CancelRun
-from understudy.messages.schedules import Plan
-from understudy.messages.times import limit, seconds
+from understudy.messages.core.times import limit, seconds
+from understudy.messages.events.schedules import Plan
 from understudy.testing import VirtualClock
-from understudy.workflows.scheduling import Scheduling
+from understudy.workflows.api.schedules import Scheduling
 
 GIVEN = 90.5
 

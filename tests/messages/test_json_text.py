@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from tests.messages.drawing import JSON
 from understudy.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, decode_event, encode_event
-from understudy.messages.errors import UnknownMessage
-from understudy.messages.events import AttemptEnded, RunCompleted, RunStarted, TurnEnded
-from understudy.messages.frames import Completed
-from understudy.messages.json_text import JsonText, plain, shown
-from understudy.messages.scanning import normal
+from understudy.messages.core.errors import UnknownMessage
+from understudy.messages.core.json_scanner import normal
+from understudy.messages.core.json_text import JsonText, plain, shown
+from understudy.messages.events.events import AttemptEnded, RunCompleted, RunStarted, TurnEnded
+from understudy.messages.frames.worker import Completed
 
 LONG = " " * 20_000
 """Makes a text too long to be read for a check."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from understudy.messages.redaction import secret_values
-from understudy.messages.secrecy import looks_secret, url_secrets
-from understudy.messages.withholding import missing_names
+from understudy.messages.secrets.detection import looks_secret, url_secrets
+from understudy.messages.secrets.redaction import secret_values
+from understudy.messages.secrets.withheld_hints import missing_names
 
 PLAIN_VALUE = "Xy7-plain"
 

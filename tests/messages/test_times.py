@@ -11,14 +11,14 @@ from pydantic import ValidationError
 
 from understudy import Budget, DefinitionError, Retry, RetryAfter, tool
 from understudy.messages.commands import AskSession, CancelRun
-from understudy.messages.events import RunStarted
-from understudy.messages.failures import Failure
+from understudy.messages.core.failures import Failure
+from understudy.messages.core.times import LONGEST, limit, seconds
+from understudy.messages.events.events import RunStarted
+from understudy.messages.events.schedules import Plan
 from understudy.messages.policy import StepOptions
-from understudy.messages.schedules import Plan
-from understudy.messages.times import LONGEST, limit, seconds
-from understudy.supervision.retry import Again, PastAttempt, next_attempt
-from understudy.workflows.fold import fold
-from understudy.workflows.schedule_times import faults
+from understudy.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
+from understudy.workflows.schedules.recurrence import faults
+from understudy.workflows.state.fold import fold
 
 INF, NAN = math.inf, math.nan
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages import events as ev
+from understudy.messages.core.failures import Exit, Failure
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.failures import Exit, Failure
+from understudy.messages.events import events as ev
 from understudy.messages.policy import StepOptions
 from understudy.metrics.figures import Metrics, figures
 from understudy.metrics.percentiles import Spread, percentile, spread

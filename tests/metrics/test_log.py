@@ -12,15 +12,15 @@ from typing import get_args
 import pytest
 from loguru import logger
 
-from understudy.messages import events as ev
-from understudy.messages import schedules as sc
+from understudy.messages.core.failures import Exit, Failure
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import AnyEvent
-from understudy.messages.failures import Exit, Failure
+from understudy.messages.events import events as ev
+from understudy.messages.events import schedules as sc
+from understudy.messages.events.events import AnyEvent
+from understudy.messages.events.schedules import Plan
 from understudy.messages.policy import StepOptions
-from understudy.messages.schedules import Plan
+from understudy.metrics.event_sentences import _HAPPENED, LONGEST, printable
 from understudy.metrics.log import configure, describe, record, record_worker, silence
-from understudy.metrics.sentences import _HAPPENED, LONGEST, printable
 
 KEY = "search#1"
 KILLED = Failure(outcome="crash", exit=Exit(kind="signaled", signal="SIGKILL"))
@@ -346,7 +346,7 @@ def engine_fault(text):
     try:
         float(text)
     except ValueError as error:
-        ours = logger.patch(lambda line: line.update({"name": "understudy.workflows.supervisor"}))
+        ours = logger.patch(lambda line: line.update({"name": "understudy.workflows.runs.actor"}))
         ours.opt(exception=error).error("run {} stopped", "r")
     assert local_key
 
@@ -368,7 +368,7 @@ def test_an_application_that_embeds_the_package_hears_nothing_until_it_asks():
         "import sys\n"
         "from loguru import logger\n"
         "from understudy.metrics.log import configure, record, silence\n"
-        "from understudy.messages.events import RunCompleted\n"
+        "from understudy.messages.events.events import RunCompleted\n"
         "record('r', 'w', RunCompleted(at=1.0))\n"
         "logger.info('the application speaks')\n"
         "configure()\n"

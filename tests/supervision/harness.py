@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 import psutil
 
-from understudy.messages.failures import Exit
-from understudy.messages.frames import Completed, Execute, FromWorker, Ready, WorkerSpec
-from understudy.messages.json_text import plain
+from understudy.messages.core.failures import Exit
+from understudy.messages.core.json_text import plain
+from understudy.messages.frames.worker import Completed, Execute, FromWorker, Ready, WorkerSpec
 from understudy.messages.policy import Limits
-from understudy.supervision import linux
-from understudy.supervision.backend_spawn import SpawnBackend
-from understudy.supervision.backend_zygote import ZygoteBackend
-from understudy.supervision.protocol import Entry
-from understudy.supervision.worker import Worker
+from understudy.supervision.jobs import Entry
+from understudy.supervision.kernel import linux
+from understudy.supervision.process.worker_process import Worker
+from understudy.supervision.zygote.backend import ZygoteBackend
+from understudy.supervision.zygote.spawn_backend import SpawnBackend
 
 T = TypeVar("T")
 

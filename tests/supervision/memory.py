@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from understudy.messages.failures import Exit
-from understudy.messages.frames import (
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import (
     Completed,
     EndProgram,
     Execute,
@@ -26,9 +26,7 @@ from understudy.messages.frames import (
     WorkerSpec,
 )
 from understudy.messages.policy import WorkerKind
-from understudy.supervision.names import Names
-from understudy.supervision.pool import PoolActor
-from understudy.supervision.protocol import (
+from understudy.supervision.jobs import (
     Answered,
     Assigned,
     Job,
@@ -39,10 +37,12 @@ from understudy.supervision.protocol import (
     Submit,
     Unavailable,
 )
-from understudy.supervision.reactor import Reactor
-from understudy.supervision.roster import Means
-from understudy.supervision.starts import StartGate
-from understudy.supervision.worker_events import WorkerEvent
+from understudy.supervision.loop.reactor import Reactor
+from understudy.supervision.pool.actor import PoolActor
+from understudy.supervision.pool.events import WorkerEvent
+from understudy.supervision.pool.start_limiter import StartGate
+from understudy.supervision.pool.worker_ids import Names
+from understudy.supervision.pool.worker_supervisor import Means
 
 KILLED = Exit(kind="signaled", signal="SIGKILL")
 

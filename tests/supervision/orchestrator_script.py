@@ -11,7 +11,7 @@ import sys
 import psutil
 
 from tests.supervision.harness import BACKENDS, born, entry
-from understudy.supervision.generation import GenerationLock
+from understudy.supervision.kernel.generation_lock import GenerationLock
 
 
 def say(pids: list[int]) -> None:

@@ -14,13 +14,13 @@ import pytest
 from tests.supervision.harness import BACKENDS, Life, Scene, born
 from tests.support import eventually
 from understudy.messages.codec import FROM_WORKER, HEADER
-from understudy.messages.failures import Exit
-from understudy.messages.frames import Completed, Ready, Stop
-from understudy.messages.json_text import plain
+from understudy.messages.core.failures import Exit
+from understudy.messages.core.json_text import plain
+from understudy.messages.frames.worker import Completed, Ready, Stop
 from understudy.messages.policy import Limits
-from understudy.supervision import transport
-from understudy.supervision.capture import TAIL_BYTES
-from understudy.supervision.sources import Source, StreamName
+from understudy.supervision.process import frame_channel
+from understudy.supervision.process.output_capture import TAIL_BYTES
+from understudy.supervision.process.output_sources import Source, StreamName
 
 TIMEOUT = Exit(kind="timeout", detail="a step overran")
 
@@ -396,8 +396,8 @@ def test_the_end_of_the_socket_is_not_yet_death(scene: Scene) -> None:
 
 
 def test_a_worker_that_does_not_read_blocks_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "HIGH_WATER_BYTES", 8_000_000)
-    monkeypatch.setattr(transport, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(frame_channel, "HIGH_WATER_BYTES", 8_000_000)
+    monkeypatch.setattr(frame_channel, "UNREAD_SECONDS", 0.5)
 
     async def story() -> None:
         deaf, well = await born(scene.backend, 1), await born(scene.backend, 2)

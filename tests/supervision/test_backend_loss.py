@@ -17,10 +17,10 @@ import pytest
 
 from tests.supervision.harness import HERE, Life, Scene, born
 from tests.support import eventually
-from understudy.messages.errors import DefinitionError
-from understudy.messages.failures import Exit
-from understudy.supervision import lineage, linux
-from understudy.supervision.generation import GenerationLock
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.core.failures import Exit
+from understudy.supervision.kernel import linux, orphans
+from understudy.supervision.kernel.generation_lock import GenerationLock
 
 KINDS = ["zygote", "spawn"]
 
@@ -263,7 +263,7 @@ def test_nothing_outlives_a_killed_orchestrator_by_a_second(orchestrate: Any, ki
     if deed == "stop_keeper":  # a stopped process without anything under it: the next generation's to end
         os.kill(pids[0], signal.SIGKILL)
         eventually(lambda: gone(pids), 1.0)
-    assert lineage.find([lineage.carries(*mark.split(":"))]) == []
+    assert orphans.find([orphans.carries(*mark.split(":"))]) == []
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.003, 0.01, 0.02, 0.05])
@@ -274,7 +274,7 @@ def test_nothing_outlives_an_orchestrator_that_is_killed_while_it_forks(orchestr
     process.kill()
     process.wait()
     eventually(
-        lambda: not lineage.find([lineage.carries(*mark.split(":"))]),
+        lambda: not orphans.find([orphans.carries(*mark.split(":"))]),
         1.0,
         what="the end of every process of the lineage",
     )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.supervision.memory import JumpingLoop
-from understudy.supervision.deadlines import Deadlines
+from understudy.supervision.pool.deadlines import Deadlines
 
 STEPS = st.lists(
     st.tuples(

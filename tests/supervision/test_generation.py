@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import eventually
-from understudy.messages.errors import JournalError
-from understudy.supervision import lineage
-from understudy.supervision.generation import GenerationLock
+from understudy.messages.core.errors import JournalError
+from understudy.supervision.kernel import orphans
+from understudy.supervision.kernel.generation_lock import GenerationLock
 
 LIFE = "0123456789abcdef"
 NOBODY = 65534
@@ -75,9 +75,9 @@ def test_whoever_inherited_the_open_file_is_ended(path: Path) -> None:
 def test_whoever_carries_the_mark_in_its_environment_is_ended(path: Path) -> None:
     first = GenerationLock(path)
     first.acquire()
-    marked = sleeper(env={**os.environ, lineage.VARIABLE: f"{first.token}:{LIFE}"})
-    stranger = sleeper(env={**os.environ, lineage.VARIABLE: "another"})
-    eventually(lambda: lineage.find([lineage.carries(first.token)]) == [marked.pid])
+    marked = sleeper(env={**os.environ, orphans.VARIABLE: f"{first.token}:{LIFE}"})
+    stranger = sleeper(env={**os.environ, orphans.VARIABLE: "another"})
+    eventually(lambda: orphans.find([orphans.carries(first.token)]) == [marked.pid])
     first.release()
     second = GenerationLock(path)
     assert second.acquire() == 1
@@ -108,10 +108,10 @@ def test_a_process_spares_itself_and_those_it_descends_from(path: Path) -> None:
     lock.release()
     code = (
         "import sys; sys.path[:] = sys.argv[2].split(':')\n"
-        "from understudy.supervision.generation import GenerationLock\n"
+        "from understudy.supervision.kernel.generation_lock import GenerationLock\n"
         "print(GenerationLock(sys.argv[1]).acquire())"
     )
-    environ = {**os.environ, lineage.VARIABLE: f"{lock.token}:{LIFE}"}
+    environ = {**os.environ, orphans.VARIABLE: f"{lock.token}:{LIFE}"}
     done = subprocess.run(
         [sys.executable, "-c", code, str(path), ":".join(sys.path)],
         env=environ,
@@ -157,7 +157,7 @@ def taken(path: Path) -> str:
 def test_a_copy_of_the_file_finds_none_of_the_originals_processes(path: Path, bystander: Any) -> None:
     lock = GenerationLock(path)
     lock.acquire()
-    worker = bystander(env={**os.environ, lineage.VARIABLE: f"{lock.token}:{LIFE}"}, pass_fds=[lock.fileno()])
+    worker = bystander(env={**os.environ, orphans.VARIABLE: f"{lock.token}:{LIFE}"}, pass_fds=[lock.fileno()])
     copy = path.with_name("copy.lock")
     shutil.copy2(path, copy)
     second = GenerationLock(copy)
@@ -204,7 +204,7 @@ def test_an_empty_file_is_one_that_was_never_written(path: Path, bystander: Any)
 
 def test_only_a_whole_argument_in_its_place_and_a_whole_variable_are_marks(path: Path, bystander: Any) -> None:
     token = taken(path)
-    mark, name = f"{token}:{LIFE}", lineage.VARIABLE
+    mark, name = f"{token}:{LIFE}", orphans.VARIABLE
     strangers = [
         bystander(mark),  # whoever looks for the mark has it on his command line
         bystander(token),
@@ -229,7 +229,7 @@ def test_only_a_whole_argument_in_its_place_and_a_whole_variable_are_marks(path:
 
 @as_root
 def test_another_users_process_that_carries_the_mark_is_left_alone_and_stops_nobody(path: Path) -> None:
-    environ = {**os.environ, lineage.VARIABLE: f"{taken(path)}:{LIFE}"}
+    environ = {**os.environ, orphans.VARIABLE: f"{taken(path)}:{LIFE}"}
     stranger = sleeper(env=environ, user=NOBODY, group=NOBODY, extra_groups=[])
     assert GenerationLock(path).acquire() == 0
     assert stranger.poll() is None
@@ -241,7 +241,7 @@ def test_another_users_process_that_carries_the_mark_is_left_alone_and_stops_nob
 def test_a_lock_that_another_users_process_holds_is_a_sentence_and_not_a_wait_for_ever(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("understudy.supervision.generation._TIMEOUT", 0.3)
+    monkeypatch.setattr("understudy.supervision.kernel.generation_lock._TIMEOUT", 0.3)
     first = GenerationLock(path)
     first.acquire()
     holder = sleeper(pass_fds=[first.fileno()], user=NOBODY, group=NOBODY, extra_groups=[])

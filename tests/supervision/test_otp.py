@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.supervision.memory import MemoryWorker, World, asleep
-from understudy.messages.failures import Exit
-from understudy.supervision.budget import Budget
-from understudy.supervision.strategy import Child, is_restarted, plan
+from understudy.messages.core.failures import Exit
+from understudy.supervision.policy.restart_intensity import Budget
+from understudy.supervision.policy.restart_strategy import Child, is_restarted, plan
 
 CRASH = Exit(kind="signaled", signal="SIGSEGV")
 NORMAL = Exit(kind="exited", code=0)

@@ -19,10 +19,10 @@ from typing import Any, get_args
 import pytest
 
 from tests.supervision.memory import MemoryWorker, World, asleep
-from understudy.messages.failures import Exit
-from understudy.messages.frames import Stop, WorkerSpec
-from understudy.supervision.protocol import Lost
-from understudy.supervision.strategy import StrategyName
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import Stop, WorkerSpec
+from understudy.supervision.jobs import Lost
+from understudy.supervision.policy.restart_strategy import StrategyName
 
 CRASH = Exit(kind="signaled", signal="SIGSEGV")
 NORMAL = Exit(kind="exited", code=0)

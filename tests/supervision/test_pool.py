@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.supervision.memory import MemoryWorker, World, asleep, execute, farewell, resolve, start, turn
-from understudy.messages.errors import FrameTooLarge
-from understudy.messages.failures import Exit
-from understudy.messages.frames import (
+from understudy.messages.core.errors import FrameTooLarge
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import (
     Abort,
     AppDescribed,
     Completed,
@@ -21,7 +21,7 @@ from understudy.messages.frames import (
     Ready,
     Stop,
 )
-from understudy.supervision.protocol import (
+from understudy.supervision.jobs import (
     Answered,
     Assigned,
     JobEvent,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.supervision.memory import MemoryWorker, World, asleep
-from understudy.messages.failures import Exit
-from understudy.supervision.protocol import Assigned, KillWorker, Release, Submit, Withdraw
+from understudy.messages.core.failures import Exit
+from understudy.supervision.jobs import Assigned, KillWorker, Release, Submit, Withdraw
 
 ENDS = st.sampled_from(
     [

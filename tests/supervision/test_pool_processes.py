@@ -12,11 +12,11 @@ import pytest
 
 from tests.supervision.harness import PATIENCE, Scene
 from tests.supervision.memory import LoopReactor, Owner
-from understudy.messages.frames import Completed, Execute, Progress
-from understudy.messages.json_text import plain
-from understudy.supervision.protocol import Answered, Assigned, JobEvent, Lost, Pool, PoolKey, Withdraw
+from understudy.messages.core.json_text import plain
+from understudy.messages.frames.worker import Completed, Execute, Progress
+from understudy.supervision.jobs import Answered, Assigned, JobEvent, Lost, Pool, PoolKey, Withdraw
+from understudy.supervision.pool.events import WorkerEvent
 from understudy.supervision.tree import Tree
-from understudy.supervision.worker_events import WorkerEvent
 
 TOOL = PoolKey("plain", "tool", "tool")
 

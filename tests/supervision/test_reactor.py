@@ -10,8 +10,8 @@ import pykka
 import pytest
 from typing_extensions import override
 
-from understudy.supervision.actor import LoopActor, tell_living
-from understudy.supervision.reactor import BURST, Reactor
+from understudy.supervision.loop.actor import LoopActor, tell_living
+from understudy.supervision.loop.reactor import BURST, Reactor
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.supervision.memory import World, asleep
-from understudy.messages.failures import Exit, Failure
-from understudy.messages.frames import Completed, Failed
-from understudy.supervision.protocol import Answered
-from understudy.supervision.recycling import Wear, worn_out
+from understudy.messages.core.failures import Exit, Failure
+from understudy.messages.frames.worker import Completed, Failed
+from understudy.supervision.jobs import Answered
+from understudy.supervision.policy.recycling import Wear, worn_out
 
 SEGFAULT = Exit(kind="signaled", signal="SIGSEGV")
 

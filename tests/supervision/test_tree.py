@@ -16,14 +16,14 @@ from tests.supervision.memory import (
     asleep,
     settle,
 )
-from understudy.messages.errors import DefinitionError, WorkerNotFound
-from understudy.messages.failures import Exit
-from understudy.messages.frames import Stop
+from understudy.messages.core.errors import DefinitionError, WorkerNotFound
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import Stop
 from understudy.messages.policy import Limits, WorkerKind
 from understudy.messages.records import ActorRecord
-from understudy.supervision.protocol import Pool, PoolKey, Release, Withdraw
+from understudy.supervision.jobs import Pool, PoolKey, Release, Withdraw
+from understudy.supervision.pool.events import WorkerEvent
 from understudy.supervision.tree import Tree
-from understudy.supervision.worker_events import WorkerEvent
 
 
 def _as_it_is(_backend: MemoryBackend) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from understudy.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, TO_WORKER, FrameDecoder
-from understudy.messages.frames import Completed, Execute, Progress, Ready, Stop, WorkerSpec
-from understudy.messages.json_text import plain as read
-from understudy.supervision import linux
+from understudy.messages.core.json_text import plain as read
+from understudy.messages.frames.worker import Completed, Execute, Progress, Ready, Stop, WorkerSpec
+from understudy.supervision.kernel import linux
 
 APPS: dict[str, Callable[[], None]] = {}
 

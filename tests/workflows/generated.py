@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from understudy import emit
-from understudy.workflows.decorators import sleep, tool, workflow
+from understudy.workflows.authoring.decorators import sleep, tool, workflow
 
 
 class BoomError(Exception):

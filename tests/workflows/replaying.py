@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from understudy.actors.definitions import WorkflowDefinition
-from understudy.actors.loop import ProgramLoop
-from understudy.actors.program import Program
-from understudy.messages.events import AnyEvent
-from understudy.messages.frames import Resolution, Resolve, StartProgram, Turn
-from understudy.supervision.protocol import Assigned, Job, Send
-from understudy.workflows.fold import fold_all
-from understudy.workflows.link import ProgramLink
-from understudy.workflows.state import RunState
+from understudy.actors.definitions.definitions import WorkflowDefinition
+from understudy.actors.program.loop import ProgramLoop
+from understudy.actors.program.program import Program
+from understudy.messages.events.events import AnyEvent
+from understudy.messages.frames.worker import Resolution, Resolve, StartProgram, Turn
+from understudy.supervision.jobs import Assigned, Job, Send
+from understudy.workflows.runs.jobs.program import ProgramLink
+from understudy.workflows.state.fold import fold_all
+from understudy.workflows.state.run_state import RunState
 
 
 class Pool:

@@ -15,12 +15,12 @@ from tests.workflows.world import World
 from understudy import StepRejected, approve, evaluator, sleep, tool, workflow
 from understudy.messages.approvals import approval_id, split_approval_id
 from understudy.messages.codec import decode_event
-from understudy.messages.errors import ApprovalClosed, ApprovalNotFound
-from understudy.messages.events import ApprovalDecided, StepFailed
-from understudy.messages.frames import Return, ScheduleApproval, Turn, Withdraw
-from understudy.messages.json_text import plain
-from understudy.workflows import inputs as do
-from understudy.workflows.decision import Decision
+from understudy.messages.core.errors import ApprovalClosed, ApprovalNotFound
+from understudy.messages.core.json_text import plain
+from understudy.messages.events.events import ApprovalDecided, StepFailed
+from understudy.messages.frames.worker import Return, ScheduleApproval, Turn, Withdraw
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.decision import Decision
 
 
 @tool

@@ -4,16 +4,16 @@ import pytest
 
 from tests.workflows.test_decide import NOW, Case, schedule, types
 from understudy import Budget
-from understudy.messages import events as ev
-from understudy.messages.failures import Failure
-from understudy.messages.frames import Completed, Return, ScheduleChild, ScheduleTimer
-from understudy.workflows import inputs as do
-from understudy.workflows.decide import decide
-from understudy.workflows.decision import Decision, Moment
-from understudy.workflows.fold import fold
-from understudy.workflows.ledger import Ledger
-from understudy.workflows.overdraft import Account, Overdraft, Spending, overdraft
-from understudy.workflows.state import WALL_KEY, RunState
+from understudy.messages.core.failures import Failure
+from understudy.messages.events import events as ev
+from understudy.messages.frames.worker import Completed, Return, ScheduleChild, ScheduleTimer
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
+from understudy.workflows.decisions.decide import decide
+from understudy.workflows.decisions.decision import Decision, Moment
+from understudy.workflows.runs.budget_accounts import Ledger
+from understudy.workflows.state.fold import fold
+from understudy.workflows.state.run_state import WALL_KEY, RunState
 
 
 class Limited(Case):

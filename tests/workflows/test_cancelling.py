@@ -7,9 +7,9 @@ import pytest
 from tests.workflows.test_budgets import Limited
 from tests.workflows.test_decide import ERROR, Case, schedule, types
 from understudy import Budget
-from understudy.messages import events as ev
-from understudy.messages.failures import Failure
-from understudy.messages.frames import (
+from understudy.messages.core.failures import Failure
+from understudy.messages.events import events as ev
+from understudy.messages.frames.worker import (
     Diverge,
     ProgramCommand,
     Raise,
@@ -21,9 +21,9 @@ from understudy.messages.frames import (
     Withdraw,
 )
 from understudy.messages.policy import Retry
-from understudy.workflows import inputs as do
-from understudy.workflows.decision import Decision
-from understudy.workflows.fold import fold
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.decision import Decision
+from understudy.workflows.state.fold import fold
 
 CANCELLED = Raise(failure=Failure(outcome="cancelled", message="cancelled"), cancelled=True)
 

@@ -11,14 +11,14 @@ from pydantic import BaseModel
 from tests.workflows.replaying import replay
 from tests.workflows.test_decide import Case
 from tests.workflows.world import World
-from understudy.actors.receiving import receive
-from understudy.actors.sending import signal
+from understudy.actors.api.receive import receive
+from understudy.actors.api.signal import signal
 from understudy.messages.codec import decode_event
-from understudy.messages.differences import Difference, digest
-from understudy.messages.events import AnyEvent, CodeAdopted, RunParked, RunStarted
-from understudy.messages.frames import Diverge, ScheduleStep, Turn, Withdraw
-from understudy.workflows import link
-from understudy.workflows.decorators import sleep, tool, workflow
+from understudy.messages.events.events import AnyEvent, CodeAdopted, RunParked, RunStarted
+from understudy.messages.frames.replay_differences import Difference, digest
+from understudy.messages.frames.worker import Diverge, ScheduleStep, Turn, Withdraw
+from understudy.workflows.authoring.decorators import sleep, tool, workflow
+from understudy.workflows.runs.jobs import program
 
 
 class Go(BaseModel):
@@ -205,7 +205,7 @@ def test_code_that_breaks_says_how() -> None:
 
 
 def test_a_history_in_pieces_is_compared_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "HISTORY_BYTES", 150)
+    monkeypatch.setattr(program, "HISTORY_BYTES", 150)
     assert replay(same.definition, recorded()).commands == ()
     assert difference(replay(waits_on.definition, recorded())).kind == "withdrawn"
 

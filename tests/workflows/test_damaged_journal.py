@@ -12,8 +12,8 @@ import pytest
 
 from tests.support import eventually
 from understudy import Orchestrator
-from understudy.journal.sqlite import SqliteJournal
-from understudy.messages.errors import JournalCorrupt, JournalError
+from understudy.journal.sqlite.journal import SqliteJournal
+from understudy.messages.core.errors import JournalCorrupt, JournalError
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from understudy.messages import events as ev
+from understudy.messages.core.failures import Exit, Failure
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.failures import Exit, Failure
-from understudy.messages.frames import (
+from understudy.messages.events import events as ev
+from understudy.messages.frames.worker import (
     Completed,
     Diverge,
     Failed,
@@ -21,11 +21,11 @@ from understudy.messages.frames import (
     Withdraw,
 )
 from understudy.messages.policy import Retry, StepOptions
-from understudy.workflows import inputs as do
-from understudy.workflows.decide import decide
-from understudy.workflows.decision import Decision, Moment
-from understudy.workflows.fold import fold
-from understudy.workflows.state import RunState
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.decide import decide
+from understudy.workflows.decisions.decision import Decision, Moment
+from understudy.workflows.state.fold import fold
+from understudy.workflows.state.run_state import RunState
 
 NOW = 1000.0
 

@@ -7,16 +7,16 @@ import pytest
 from tests.workflows.test_decide import evaluation, schedule
 from tests.workflows.test_retry import FAIL, Past, Word, careful, check_journal, expected, raising
 from tests.workflows.world import World
-from understudy.messages import events as ev
 from understudy.messages.codec import decode_event, encode_event
 from understudy.messages.commands import ForkRun
-from understudy.messages.errors import InvalidInput
-from understudy.messages.frames import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
-from understudy.workflows import inputs as do
-from understudy.workflows.differences import first_difference
-from understudy.workflows.fold import fold_all
-from understudy.workflows.forking import forked
-from understudy.workflows.state import RunState
+from understudy.messages.core.errors import InvalidInput
+from understudy.messages.events import events as ev
+from understudy.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.queries.run_diff import first_difference
+from understudy.workflows.replay.fork_events import forked
+from understudy.workflows.state.fold import fold_all
+from understudy.workflows.state.run_state import RunState
 
 
 @pytest.mark.parametrize("block", range(4))

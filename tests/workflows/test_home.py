@@ -11,9 +11,9 @@ import pytest
 
 from understudy import HomeInUse, JournalError, Orchestrator
 from understudy.messages.commands import ListWorkers, Workers
-from understudy.messages.errors import OrchestratorUnreachable
-from understudy.workflows.door import ask, is_open
-from understudy.workflows.home import Home, OwnerLock
+from understudy.messages.core.errors import OrchestratorUnreachable
+from understudy.workflows.control.control_socket import ask, is_open
+from understudy.workflows.home.home import Home, OwnerLock
 
 
 def test_the_home_is_the_given_one_else_that_of_the_environment_else_the_default(
@@ -39,7 +39,7 @@ def test_a_lock_is_held_by_one_owner_and_the_other_is_told_which(tmp_path: Path)
 
 def test_a_killed_owner_holds_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from understudy.workflows.home import OwnerLock\n"
+        "import sys, time; from pathlib import Path; from understudy.workflows.home.home import OwnerLock\n"
         "OwnerLock(Path(sys.argv[1])).acquire('it'); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE) as owner:
@@ -59,7 +59,7 @@ def test_what_a_killed_owner_has_open_for_a_moment_longer_is_waited_for(tmp_path
     """A process that is dying closes its files one by one; here another one that has them too stands for the delay."""
     (tmp_path / "lock").touch(0o600)
     code = (
-        "import os, subprocess, sys; from pathlib import Path; from understudy.workflows.home import OwnerLock\n"
+        "import os, subprocess, sys; from pathlib import Path; from understudy.workflows.home.home import OwnerLock\n"
         "lock = OwnerLock(Path(sys.argv[1]), signed=sys.argv[2] == 'True'); lock.acquire('it')\n"
         "keeps = subprocess.Popen([sys.executable, '-c', 'print(1, flush=True); input()'], pass_fds=[lock._fd])\n"
         "input()"

@@ -7,13 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workflows.test_decide import Case
-from understudy.messages import events as ev
 from understudy.messages.commands import StartRun
-from understudy.messages.frames import ScheduleChild, SendMessage
-from understudy.workflows.fold import fold
-from understudy.workflows.helm import run_id
-from understudy.workflows.ids import child_id, id_fault, message_key_fault, scheduled_id, sent_key, turn_child_id
-from understudy.workflows.launches import _attach, _opened
+from understudy.messages.events import events as ev
+from understudy.messages.frames.worker import ScheduleChild, SendMessage
+from understudy.workflows.ids import (
+    child_id,
+    id_fault,
+    message_key_fault,
+    run_id,
+    scheduled_id,
+    sent_key,
+    turn_child_id,
+)
+from understudy.workflows.runs.start import _attach, _opened
+from understudy.workflows.state.fold import fold
 
 CHOSEN = st.from_regex(re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII), fullmatch=True)
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages.errors import JournalError
-from understudy.messages.marking import ATOMIC_BYTES, Splitter, marked, unmarked
-from understudy.messages.redaction import NOTHING, Redactor
-from understudy.workflows import logs
-from understudy.workflows.lines import LINE_BYTES, PARTIAL_SECONDS, REDRAWN_SECONDS, Lines
-from understudy.workflows.logs import LogFiles, read_lines
-from understudy.workflows.portion import HEAD_BYTES, LINE_COST, TAIL_BYTES, Batch, Portion
+from understudy.messages.core.errors import JournalError
+from understudy.messages.frames.output_marks import ATOMIC_BYTES, Splitter, marked, unmarked
+from understudy.messages.secrets.redaction import NOTHING, Redactor
+from understudy.workflows.output import log_files
+from understudy.workflows.output.line_splitter import LINE_BYTES, PARTIAL_SECONDS, REDRAWN_SECONDS, Lines
+from understudy.workflows.output.log_files import LogFiles, read_lines
+from understudy.workflows.output.retention import HEAD_BYTES, LINE_COST, TAIL_BYTES, Batch, Portion
 
 PIECES = st.lists(st.tuples(st.sampled_from([None, b"a", b"bc"]), st.binary(min_size=1, max_size=6000)), max_size=6)
 
@@ -183,7 +183,7 @@ def test_whatever_a_run_is_called_its_lines_are_its_own(tmp_path: Path, run_id: 
 def test_a_run_keeps_its_newest_lines_and_says_that_others_are_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "RUN_BYTES", 20_000)
+    monkeypatch.setattr(log_files, "RUN_BYTES", 20_000)
     files, offsets = LogFiles(tmp_path), []
     for number in range(1000):
         write(files, "r", str(number))
@@ -205,7 +205,7 @@ def test_a_run_keeps_its_newest_lines_and_says_that_others_are_gone(
 def test_the_runs_that_were_quiet_for_the_longest_time_make_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "ALL_BYTES", 50_000)
+    monkeypatch.setattr(log_files, "ALL_BYTES", 50_000)
     files = LogFiles(tmp_path)
     for number in range(100):
         write(files, f"r{number}", "x" * 1000)

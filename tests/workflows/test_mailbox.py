@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from tests.workflows.test_decide import Case, types
 from tests.workflows.world import World
 from understudy import receive, workflow
-from understudy.messages.errors import MailboxFull, RunEnded
-from understudy.messages.frames import RefuseMessage, Return, ScheduleReceive, Turn, Withdraw
-from understudy.workflows import inputs as do
-from understudy.workflows import mailbox
-from understudy.workflows.decision import Decision
+from understudy.messages.core.errors import MailboxFull, RunEnded
+from understudy.messages.frames.worker import RefuseMessage, Return, ScheduleReceive, Turn, Withdraw
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.decision import Decision
+from understudy.workflows.decisions.messages import mailbox
 
 
 class Left(BaseModel):

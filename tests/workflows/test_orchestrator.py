@@ -8,7 +8,7 @@ import pytest
 from tests.workflows.apps.family import Card, add, card, child
 from tests.workflows.test_scripts import run_script
 from understudy import Orchestrator, run
-from understudy.messages.errors import JournalError
+from understudy.messages.core.errors import JournalError
 
 FORKS = """
 import os

@@ -18,7 +18,7 @@ import pytest
 from tests.support import eventually
 from tests.workflows.apps.printing import choir, judging, oddly, replayed, speaking, stumbling
 from understudy import LogLine, Orchestrator, Pool, RunFailed, RunNotFound
-from understudy.workflows import logs as files
+from understudy.workflows.output import log_files as files
 
 TOOL_WAYS = ["print", "part", "bytes", "descriptor", "child", "fork", "error", "handled", "last resort"]
 

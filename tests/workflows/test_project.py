@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from understudy import DefinitionError, Orchestrator
-from understudy.supervision.environment import read_given
-from understudy.workflows.project import given_to_apps, read_project
+from understudy.supervision.policy.worker_environment import read_given
+from understudy.workflows.home.project import given_to_apps, read_project
 
 
 def write(folder: Path, text: str) -> None:

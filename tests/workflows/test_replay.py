@@ -10,16 +10,16 @@ from tests.workflows.generated import generated
 from tests.workflows.replaying import replay
 from tests.workflows.world import World
 from understudy import emit
-from understudy.actors.loop import ProgramLoop
-from understudy.actors.program import Program
-from understudy.messages.base import Json
+from understudy.actors.program.loop import ProgramLoop
+from understudy.actors.program.program import Program
 from understudy.messages.codec import decode_event
-from understudy.messages.errors import StepFailed
-from understudy.messages.events import TimerSet, ValueEmitted
-from understudy.messages.frames import Diverge, Resolution, Return, StartProgram, Turn
-from understudy.messages.json_text import plain
-from understudy.workflows import link
-from understudy.workflows.decorators import sleep, tool, workflow
+from understudy.messages.core.errors import StepFailed
+from understudy.messages.core.json_text import plain
+from understudy.messages.core.message import Json
+from understudy.messages.events.events import TimerSet, ValueEmitted
+from understudy.messages.frames.worker import Diverge, Resolution, Return, StartProgram, Turn
+from understudy.workflows.authoring.decorators import sleep, tool, workflow
+from understudy.workflows.runs.jobs import program as link
 
 
 @tool

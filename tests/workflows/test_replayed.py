@@ -15,7 +15,7 @@ from tests.workflows.test_replay import double
 from tests.workflows.world import World
 from understudy import Orchestrator, now, random, uuid4, workflow
 from understudy.messages.codec import decode_event
-from understudy.messages.json_text import plain
+from understudy.messages.core.json_text import plain
 
 
 @workflow

@@ -9,12 +9,12 @@ from pydantic import BaseModel
 from tests.workflows.test_decide import NOW, Case, schedule, types
 from tests.workflows.world import World
 from understudy import emit, receive
-from understudy.actors.failure import failed_calls
-from understudy.messages import events as ev
+from understudy.actors.failures.description import failed_calls
 from understudy.messages.codec import decode_event
-from understudy.messages.errors import StepFailed
-from understudy.messages.failures import Failure
-from understudy.messages.frames import (
+from understudy.messages.core.errors import StepFailed
+from understudy.messages.core.failures import Failure
+from understudy.messages.events import events as ev
+from understudy.messages.frames.worker import (
     Completed,
     Failed,
     Raise,
@@ -25,11 +25,12 @@ from understudy.messages.frames import (
     ScheduleTimer,
     Withdraw,
 )
-from understudy.workflows import inputs as do
-from understudy.workflows.decision import Decision
-from understudy.workflows.decorators import sleep, tool, workflow
-from understudy.workflows.fold import fold, fold_all
-from understudy.workflows.rewind import idempotency_key, retried
+from understudy.workflows.authoring.decorators import sleep, tool, workflow
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.decision import Decision
+from understudy.workflows.decisions.steps.retried_steps import idempotency_key
+from understudy.workflows.replay.retry_point import retried
+from understudy.workflows.state.fold import fold, fold_all
 
 
 class Word(BaseModel):

@@ -10,14 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from understudy.messages import schedules as ev
-from understudy.messages.errors import ScheduleBusy, ScheduleNotFound
-from understudy.messages.events import AnyEvent
-from understudy.messages.schedules import Plan, ScheduleState
-from understudy.workflows import schedule as do
-from understudy.workflows.fold_schedule import RECENT, fold_events, fold_schedule
-from understudy.workflows.schedule import AT_ONCE, ON_TIME, QUEUED, decide_schedule
-from understudy.workflows.schedule_times import faults, moments, next_after, stamp
+from understudy.messages.core.errors import ScheduleBusy, ScheduleNotFound
+from understudy.messages.events import schedules as ev
+from understudy.messages.events.events import AnyEvent
+from understudy.messages.events.schedules import Plan, ScheduleState
+from understudy.workflows.schedules import decide as do
+from understudy.workflows.schedules.decide import AT_ONCE, ON_TIME, QUEUED, decide_schedule
+from understudy.workflows.schedules.fold import RECENT, fold_events, fold_schedule
+from understudy.workflows.schedules.recurrence import faults, moments, next_after, stamp
 
 YEAR = 366 * 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

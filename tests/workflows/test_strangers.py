@@ -12,14 +12,14 @@ import pytest
 
 from tests.support import eventually
 from understudy import HomeInUse, JournalError, Orchestrator, tool, workflow
-from understudy.dashboard.token import given_token, make_token
+from understudy.dashboard.access.token import given_token, make_token
 from understudy.messages.commands import ListWorkers
-from understudy.messages.errors import CannotServe, NotAuthorized
-from understudy.workflows.client import Client
-from understudy.workflows.door import ask
-from understudy.workflows.home import Home
-from understudy.workflows.private import real_path
-from understudy.workflows.reads import Reads
+from understudy.messages.core.errors import CannotServe, NotAuthorized
+from understudy.workflows.api.client.client import Client
+from understudy.workflows.control.control_socket import ask
+from understudy.workflows.home.home import Home
+from understudy.workflows.home.private_files import real_path
+from understudy.workflows.queries.reader import Reads
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -342,10 +342,10 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from understudy import Orchestrator, JournalError
-from understudy.workflows.client import Client
-from understudy.workflows.home import Home
-import understudy.journal.sqlite, understudy.workflows.engine
-from understudy.journal.schema import migrations
+from understudy.workflows.api.client.client import Client
+from understudy.workflows.home.home import Home
+import understudy.journal.sqlite.journal, understudy.workflows.control.engine
+from understudy.journal.sqlite.schema import migrations
 migrations()
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for home in sys.argv[1:]:

@@ -9,12 +9,12 @@ import pytest
 from tests.workflows.test_decide import Case, types
 from tests.workflows.world import World, as_json
 from understudy import emit, sleep, tool, workflow
-from understudy.actors import valve
+from understudy.actors.program import emit_backpressure
 from understudy.messages.codec import decode_event
-from understudy.messages.events import ValueEmitted
-from understudy.messages.frames import AwaitWriting, EmitValue
-from understudy.workflows import inputs as do
-from understudy.workflows.decision import Decision
+from understudy.messages.events.events import ValueEmitted
+from understudy.messages.frames.worker import AwaitWriting, EmitValue
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.decision import Decision
 
 
 @tool
@@ -56,7 +56,7 @@ def test_every_value_is_emitted_once_and_in_order_under_random_crashes(
 ) -> None:
     deaths = waits = 0
     for seed in range(block * 25, block * 25 + 25):
-        monkeypatch.setattr(valve, "MOST_VALUES", 1 + seed % 6)
+        monkeypatch.setattr(emit_backpressure, "MOST_VALUES", 1 + seed % 6)
         width, depth = 1 + seed % 4, 2 + seed % 4
         world = World(telling.definition, seed, width=width, depth=depth)
         state = world.run()
@@ -82,8 +82,8 @@ def test_a_program_that_emits_without_a_pause_goes_at_the_pace_of_the_disk() -> 
     world = World(flood.definition, seed=1, crashes=0.0, count=2_600)
     assert world.run().status == "completed"
     assert emitted(world) == {"default": list(range(2_600))}
-    assert world.waits == 2_600 // valve.MOST_VALUES
-    assert world.most_commands == valve.MOST_VALUES + 1
+    assert world.waits == 2_600 // emit_backpressure.MOST_VALUES
+    assert world.most_commands == emit_backpressure.MOST_VALUES + 1
 
 
 def value(number: int, key: str = "emit(default)", channel: str = "default") -> EmitValue:

@@ -22,8 +22,8 @@ from understudy import (
     Schedule,
     Session,
 )
-from understudy.workflows.handle import Items
-from understudy.workflows.threads import MOST, Threads, in_thread, warn_on_loop
+from understudy.workflows.api.handles.run import Items
+from understudy.workflows.api.threads import MOST, Threads, in_thread, warn_on_loop
 
 PAIRS = [
     (Orchestrator, AsyncOrchestrator),
@@ -35,6 +35,9 @@ PAIRS = [
 ONLY_PLAIN = {
     "aio": "is the way to the twin",
     "host": "is for handles",
+    "aio_run": "is for handles",
+    "aio_session": "is for handles",
+    "aio_schedule": "is for handles",
     "handle": "is for handles",
     "reads": "blocks: the twin has methods for what it gives",
     "threads": "is what the twin works with",

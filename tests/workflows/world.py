@@ -9,29 +9,29 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from understudy.actors.definitions import WorkflowDefinition
-from understudy.actors.loop import ProgramLoop
-from understudy.actors.ordering import put_in_order
-from understudy.actors.program import Program
-from understudy.actors.sessions import SessionDefinition
-from understudy.journal.protocol import Stored
+from understudy.actors.definitions.definitions import WorkflowDefinition
+from understudy.actors.definitions.sessions import SessionDefinition
+from understudy.actors.program.deterministic_order import put_in_order
+from understudy.actors.program.loop import ProgramLoop
+from understudy.actors.program.program import Program
+from understudy.journal.interface import Stored
 from understudy.messages.codec import decode_event, encode_event
-from understudy.messages.differences import FORM
+from understudy.messages.core.failures import Exit, Failure
+from understudy.messages.core.json_text import JsonText, plain
 from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
-from understudy.messages.failures import Exit, Failure
-from understudy.messages.frames import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
-from understudy.messages.json_text import JsonText, plain
+from understudy.messages.events.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
+from understudy.messages.frames.replay_differences import FORM
+from understudy.messages.frames.worker import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
 from understudy.messages.policy import Limits
-from understudy.supervision.protocol import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
-from understudy.workflows import inputs as do
-from understudy.workflows.decide import decide
-from understudy.workflows.decision import Moment
-from understudy.workflows.fold import fold, fold_all, recall
-from understudy.workflows.link import ProgramLink
-from understudy.workflows.rewind import retried
-from understudy.workflows.services import PoolOrder
-from understudy.workflows.state import RunState
+from understudy.supervision.jobs import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
+from understudy.workflows.decisions import inputs as do
+from understudy.workflows.decisions.decide import decide
+from understudy.workflows.decisions.decision import Moment
+from understudy.workflows.replay.retry_point import retried
+from understudy.workflows.runs.dependencies import PoolOrder
+from understudy.workflows.runs.jobs.program import ProgramLink
+from understudy.workflows.state.fold import fold, fold_all, recall
+from understudy.workflows.state.run_state import RunState
 
 SENDING = 0.1
 """Share of actions that send a message, while there are any."""

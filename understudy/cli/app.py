@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import click
 
-from understudy.cli.verbs import Settings, Verbs, common, typed
+from understudy.cli.command_group import Verbs, common
+from understudy.cli.settings import Settings, typed
 from understudy.version import VERSION
 
 NAME = "understudy"
@@ -19,42 +20,51 @@ class Root(Verbs):
     """All verbs. None is imported before it is typed."""
 
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
-        "demo": ("understudy.cli.demo:demo", "The show: real faults, recovery, a scored result. No key, no network."),
-        "run": ("understudy.cli.run:run", "Start a workflow, or go on with a run, and follow it to its result."),
-        "serve": ("understudy.cli.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
+        "demo": (
+            "understudy.cli.commands.demo.demo:demo",
+            "The show: real faults, recovery, a scored result. No key, no network.",
+        ),
+        "run": (
+            "understudy.cli.commands.run:run",
+            "Start a workflow, or go on with a run, and follow it to its result.",
+        ),
+        "serve": ("understudy.cli.commands.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
         "runs": (
-            "understudy.cli.runs:runs",
+            "understudy.cli.commands.runs:runs",
             "Look at runs and steer them: list, show, events, result, pause, resume ...",
         ),
         "schedules": (
-            "understudy.cli.schedules:schedules",
+            "understudy.cli.commands.schedules:schedules",
             "Have workflows started again and again: list, show, create, pause, resume, trigger, delete.",
         ),
-        "send": ("understudy.cli.send:send", "Send a run a message."),
+        "send": ("understudy.cli.commands.send:send", "Send a run a message."),
         "sessions": (
-            "understudy.cli.sessions:sessions",
+            "understudy.cli.commands.sessions:sessions",
             "Durable actors with a key: list, show, ask, tell, close.",
         ),
         "dead-letters": (
-            "understudy.cli.dead_letters:dead_letters",
+            "understudy.cli.commands.dead_letters:dead_letters",
             "What was set aside: list, redrive, drop.",
         ),
-        "approvals": ("understudy.cli.approvals:approvals", "What runs ask people: list, approve, reject, edit."),
+        "approvals": (
+            "understudy.cli.commands.approvals:approvals",
+            "What runs ask people: list, approve, reject, edit.",
+        ),
         "actors": (
-            "understudy.cli.actors:actors",
+            "understudy.cli.commands.actors:actors",
             "The processes of a running orchestrator: tree, list, kill, restart.",
         ),
         "metrics": (
-            "understudy.cli.metrics:metrics",
+            "understudy.cli.commands.metrics:metrics",
             "Latencies, retries, crashes and success rates from the journal.",
         ),
         "check": (
-            "understudy.cli.check:check",
+            "understudy.cli.commands.maintenance.check:check",
             "Replay unfinished runs with the present code: which does it not fit?",
         ),
-        "db": ("understudy.cli.db:db", "The journal itself: verify, reindex, accept-loss."),
-        "doctor": ("understudy.cli.doctor:doctor", "Check that this machine has what is needed."),
-        "version": ("understudy.cli.version:version", "Versions of this package and of what it rests on."),
+        "db": ("understudy.cli.commands.maintenance.db:db", "The journal itself: verify, reindex, accept-loss."),
+        "doctor": ("understudy.cli.commands.maintenance.doctor:doctor", "Check that this machine has what is needed."),
+        "version": ("understudy.cli.commands.version:version", "Versions of this package and of what it rests on."),
     }
 
 
@@ -97,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def complain(error: BaseException) -> int:
     """Tell a person of an error, and give its exit code."""
-    from understudy.cli.show import note
+    from understudy.cli.display.values import note
 
     code, sentence = failure(error)
     if os.environ.get("UNDERSTUDY_TRACEBACK"):
@@ -114,10 +124,10 @@ def failure(error: BaseException) -> tuple[int, str]:
         context = error.ctx if isinstance(error, click.UsageError) else None
         more = f"\nSee {explain(*context.command_path.split()[1:])}." if context is not None else ""
         return error.exit_code, error.format_message() + more
-    from understudy.cli.exits import EXITS, INTERRUPTED, code_of
-    from understudy.cli.show import quoted
-    from understudy.messages.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
-    from understudy.metrics.sentences import printable
+    from understudy.cli.display.values import quoted
+    from understudy.cli.exit_codes import EXITS, INTERRUPTED, code_of
+    from understudy.messages.core.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
+    from understudy.metrics.event_sentences import printable
 
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return INTERRUPTED, "interrupted"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from understudy.messages import times
-from understudy.messages.times import Seconds
+from understudy.messages.core import times
+from understudy.messages.core.times import Seconds
 from understudy.workflows.clock import Surroundings
 
 ADVANCE_TIMEOUT: Final = 30.0

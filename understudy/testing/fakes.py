@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from understudy.actors import faking
-from understudy.actors.current import context_of, running
-from understudy.actors.failure import describe_exception
-from understudy.messages.frames import Execute
-from understudy.messages.json_text import plain
-from understudy.workflows.step import Step
+from understudy.actors.api.step_context import context_of, running
+from understudy.actors.failures.description import describe_exception
+from understudy.actors.worker import tool_fakes as faking
+from understudy.messages.core.json_text import plain
+from understudy.messages.frames.worker import Execute
+from understudy.workflows.authoring.step import Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, Final, TypeAlias, get_args
 
-from understudy.journal.protocol import MarkKind, RunRow, Stored
-from understudy.messages.errors import JournalCorrupt
-from understudy.messages.events import RunRetried
+from understudy.journal.interface import MarkKind, RunRow, Stored
+from understudy.messages.core.errors import JournalCorrupt
+from understudy.messages.events.events import RunRetried
 from understudy.testing.standing import orchestrator_of
 from understudy.testing.waits import TIMEOUT, until
-from understudy.workflows.fold import fold, fold_all
-from understudy.workflows.handle import Run
-from understudy.workflows.orchestrator import Orchestrator
-from understudy.workflows.state import RunState
-from understudy.workflows.views import row_of
+from understudy.workflows.api.handles.run import Run
+from understudy.workflows.api.orchestrator import Orchestrator
+from understudy.workflows.queries.records import row_of
+from understudy.workflows.state.fold import fold, fold_all
+from understudy.workflows.state.run_state import RunState
 
 PREFIXES: Final = 50
 """Prefixes of a long journal that are folded anew; all of a shorter one are."""

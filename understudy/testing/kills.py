@@ -4,13 +4,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, overload
 
-from understudy.messages.errors import WorkerNotFound
+from understudy.messages.core.errors import WorkerNotFound
+from understudy.messages.core.times import Seconds
 from understudy.messages.records import AttemptRecord
-from understudy.messages.times import Seconds
 from understudy.testing.standing import orchestrator_of, where_it_stands
 from understudy.testing.waits import TIMEOUT, WaitFailed, steps_named, until
-from understudy.workflows.handle import Run
-from understudy.workflows.waiting import is_over
+from understudy.workflows.api.handles.run import Run
+from understudy.workflows.api.waiting import is_over
 
 SIGKILL: Final = 9
 

@@ -11,8 +11,8 @@ from pydantic_core import to_json
 
 from understudy.actors.models import ModelRequest
 from understudy.actors.models.script import VARIABLE, Scripted, exception_class, script_path, taken_path
-from understudy.messages.errors import RetryAfter
-from understudy.workflows.decorators import LLM
+from understudy.messages.core.errors import RetryAfter
+from understudy.workflows.authoring.decorators import LLM
 
 Reply: TypeAlias = Any
 """Text is given as it is, a model or other value as JSON, an exception is raised."""

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from understudy.metrics.sentences import describe
-from understudy.workflows.handle import Run
-from understudy.workflows.orchestrator import Orchestrator
-from understudy.workflows.standing import moment
-from understudy.workflows.state import RunState, Step
+from understudy.metrics.event_sentences import describe
+from understudy.workflows.api.handles.run import Run
+from understudy.workflows.api.orchestrator import Orchestrator
+from understudy.workflows.queries.waiting_for import moment
+from understudy.workflows.state.run_state import RunState, Step
 
 LAST_EVENTS: Final = 8
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, overload
 
-from understudy.journal.protocol import Stored
+from understudy.journal.interface import Stored
+from understudy.messages.core.times import Seconds, seconds
 from understudy.messages.records import RunRecord, RunStatus, StepRecord, StepStatus
-from understudy.messages.times import Seconds, seconds
 from understudy.testing.standing import orchestrator_of, where_it_stands
-from understudy.workflows.handle import Run
-from understudy.workflows.waiting import is_over
+from understudy.workflows.api.handles.run import Run
+from understudy.workflows.api.waiting import is_over
 
 T = TypeVar("T")
 

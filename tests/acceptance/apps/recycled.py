@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from understudy import Retry, tool, workflow
-from understudy.actors.current import running
+from understudy.actors.api.step_context import running
 from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
-from understudy.messages.frames import Completed, Execute, Stop
+from understudy.messages.frames.worker import Completed, Execute, Stop
 
 ONCE = Retry(attempts=1)
 kept: list[object] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from understudy import LLM, Retry, evaluator, tool, workflow
 from understudy.actors.models import ModelReply, ModelRequest
-from understudy.supervision import linux
+from understudy.supervision.kernel import linux
 
 PREFIX = ("sk-plan", "ted-")
 ONCE = Retry(attempts=1)

@@ -1,0 +1,1 @@
+"""What workflow and step code calls: approve, emit, receive, signal, current, now."""

@@ -1,0 +1,1 @@
+"""The app of a worker: how it is loaded, and what an orchestrator may ask about it."""

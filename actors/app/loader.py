@@ -1,0 +1,173 @@
+"""Loading an app: a user's file or module, with everything it defines. In worker processes and their zygote only."""
+
+import importlib
+import importlib.util
+import sys
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from understudy.actors.app.import_advice import advice
+from understudy.actors.app.terminal import refuse_questions
+from understudy.actors.app.warmup import warm_up
+from understudy.actors.definitions.definition_site import module_of
+from understudy.actors.definitions.definitions import Definition as Prepared
+from understudy.actors.definitions.definitions import all_definitions
+from understudy.actors.failures.description import describe_exception, explain
+from understudy.actors.failures.tracebacks import last_lines
+from understudy.actors.program.deterministic_order import put_in_order
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.core.failures import HEADER
+from understudy.messages.frames.worker import Definition
+
+_TAKEN: Final = sys.stdlib_module_names | {"understudy"}
+
+loading: bool = False
+"""True while an app is imported here. Who would start an orchestrator then raises ``ImportEnded`` instead."""
+
+
+class ImportEnded(BaseException):
+    """A script has come to the point where it starts an orchestrator: all of its definitions are made.
+
+    So a script that embeds ``Orchestrator`` needs no ``__main__`` guard.
+    """
+
+
+def preload(app: str) -> None:
+    """Import an app and make everything ready that its workers will use. Called in the zygote, which has one thread.
+
+    Args:
+        app: Absolute path of a file, or dotted name of a module.
+
+    Raises:
+        DefinitionError: The app cannot be imported, or what it defines cannot run; the message holds the user's own
+            traceback where there is one.
+    """
+    put_in_order()
+    refuse_questions()
+    load(app)
+    faults = [fault for fault in map(_prepare, all_definitions()) if fault]
+    if faults:
+        raise DefinitionError("\n".join(faults))
+    describe()
+    warm_up()
+
+
+def _prepare(definition: Prepared) -> str:
+    """Prepare a definition; gives what is wrong with it. Types of the user's say what pydantic is to make of them."""
+    try:
+        definition.prepare()
+    except DefinitionError as error:
+        return str(error)
+    except BaseException as error:  # noqa: BLE001  and may raise anything
+        return f"{definition.title} cannot be used: its types raised {explain(error)}"
+    return ""
+
+
+def load(app: str) -> None:
+    """Import an app. A script that starts an orchestrator is imported up to there.
+
+    Raises:
+        DefinitionError: It cannot be imported.
+    """
+    with _importing(app):
+        if Path(app).is_absolute():
+            _load_file(Path(app))
+        else:
+            importlib.import_module(app)
+
+
+def describe() -> tuple[Definition, ...]:
+    """Give the app's manifest: everything it defines.
+
+    Raises:
+        DefinitionError: Two workflows of one version, two sessions, or two tools with processes of their own, have the
+            same name.
+    """
+    records = tuple(definition.record() for definition in all_definitions())
+    alone = [record for record in records if record.kind in {"workflow", "session"} or record.pool]
+    names = Counter((record.kind, record.name, record.version) for record in alone)
+    twice = [f"{kind}s called `{name}`" for (kind, name, _), count in names.items() if count > 1]
+    if twice:
+        places = ", ".join(item.ref for item in alone if names[item.kind, item.name, item.version] > 1)
+        msg = f"there are several {' and '.join(twice)} ({places}): give each a name of its own with `name=`"
+        raise DefinitionError(msg)
+    return records
+
+
+@contextmanager
+def _importing(app: str) -> Generator[None, None, None]:
+    """Set what an import sees, and turn however it fails into one error."""
+    global loading  # noqa: PLW0603  one app is imported at a time, in a process with one thread
+    loading = True
+    try:
+        yield
+    except ImportEnded:
+        pass
+    except SystemExit as error:
+        msg = (
+            f"{app} ended while it was imported (exit code {error.code}): put what it does when run as a script under "
+            f'`if __name__ == "__main__":`\n{advice(error, app)}{describe_exception(error).report()}'
+        )
+        raise DefinitionError(msg) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  whatever else user code raises while it is imported
+        what, whole = last_lines(error).strip(), describe_exception(error).report()
+        msg = f"{app} cannot be imported: {what}\n{advice(error, app)}".rstrip()
+        if whole.removeprefix(HEADER).strip() != what:
+            msg += f"\n{whole}"
+        raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
+    finally:
+        loading = False
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a file under its stem, findable by the files beside it."""
+    if not path.is_file():
+        msg = f"{path} does not exist"
+        raise DefinitionError(msg)
+    root, name = module_of(path)
+    if path.stem == "__init__" and name != path.stem:
+        name += ".__init__"  # a package is imported as a whole
+    parent = _import_package(root, name)
+    if parent is not None and path.stem == "__init__":
+        return parent
+    if str(path.parent) not in sys.path:
+        # As if it had been started as a script; a package's own files go by their whole names first.
+        sys.path.insert(len(sys.path) if parent else 0, str(path.parent))
+    name = name if parent else path.stem
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known  # a file beside it has imported it already
+    if known is not None or name in _TAKEN:
+        name = f"app_{name}"  # importing must not replace a module that others use
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        msg = f"{path} is no Python file"
+        raise DefinitionError(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before it runs: annotations are looked up there, and files beside it may import it
+    spec.loader.exec_module(module)
+    if parent:
+        setattr(parent, path.stem, module)
+    return module
+
+
+def _import_package(root: Path, name: str) -> ModuleType | None:
+    """Import the package that a module belongs to, for its relative imports.
+
+    Gives None where it belongs to none, or where a module that others use has the name of the package.
+    """
+    package, _, _ = name.rpartition(".")
+    top = name.partition(".")[0]
+    known = sys.modules.get(top)
+    ours = known is None or getattr(known, "__file__", None) == str(root / top / "__init__.py")
+    if not package or top in _TAKEN or not ours:
+        return None
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return importlib.import_module(package)

@@ -1,0 +1,67 @@
+"""What an orchestrator asks of an app, and what a program worker answers. Every question has an answer."""
+
+from typing import TypeAlias
+
+from understudy.actors.app.loader import describe
+from understudy.actors.definitions.approval_edits import check_edit
+from understudy.actors.definitions.definitions import check_arguments, check_result
+from understudy.actors.definitions.json_schema import with_schemas
+from understudy.actors.definitions.message_check import check_signal
+from understudy.actors.definitions.sessions import check_message
+from understudy.actors.failures.description import describe_exception, explain
+from understudy.messages.core.errors import UnderstudyError
+from understudy.messages.core.failures import Fault
+from understudy.messages.frames.worker import (
+    AppDescribed,
+    ArgumentsChecked,
+    CheckArguments,
+    CheckEdit,
+    CheckMessage,
+    CheckResult,
+    CheckSignal,
+    DescribeApp,
+    MessageChecked,
+    ResultChecked,
+)
+
+Question: TypeAlias = DescribeApp | CheckArguments | CheckResult | CheckEdit | CheckMessage | CheckSignal
+Answer: TypeAlias = AppDescribed | ArgumentsChecked | ResultChecked | MessageChecked
+
+
+def answer(question: Question) -> Answer:
+    """Answer a question, with the app's own validators. On the loop of a program worker.
+
+    Raises:
+        BaseException: Whatever those raise that is no verdict on a value.
+    """
+    match question:
+        case CheckArguments(id=id_, workflow=name, arguments=arguments, version=version):
+            return check_arguments(id_, name, arguments, version)
+        case CheckResult(id=id_, step=ref, value=value):
+            return check_result(id_, ref, value)
+        case CheckEdit(id=id_, form=form, value=value):
+            return check_edit(id_, form, value)
+        case CheckMessage(id=id_, session=session, name=name, value=value):
+            return check_message(id_, session, name, value)
+        case CheckSignal(id=id_, name=name, value=value):
+            return check_signal(id_, name, value)
+        case DescribeApp(id=id_):
+            return AppDescribed(id=id_, definitions=tuple(map(with_schemas, describe())))
+
+
+def fault(question: Question, error: BaseException) -> Answer:
+    """Answer a question whose answer raised: the app cannot say whether a value fits, or JSON cannot carry it."""
+    if isinstance(error, UnderstudyError):
+        sentence = describe_exception(error).message
+    else:
+        sentence = f"the app's own code raised {explain(error)}"
+    faults = (Fault(field="", sentence=sentence),)
+    match question:
+        case CheckArguments(id=id_):
+            return ArgumentsChecked(id=id_, faults=faults)
+        case CheckResult(id=id_) | CheckEdit(id=id_):
+            return ResultChecked(id=id_, faults=faults)
+        case CheckMessage(id=id_) | CheckSignal(id=id_):
+            return MessageChecked(id=id_, faults=faults)
+        case DescribeApp(id=id_):
+            return AppDescribed(id=id_, definitions=(), faults=faults)

@@ -1,0 +1,46 @@
+"""What a person may put in the place of what a workflow has asked them about: another value of the same model.
+
+Where the workflow asked about no model of its app, the orchestrator compares the two values by itself (see
+``workflows.control.json_shapes``).
+"""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from understudy.actors.definitions.message_check import app_models
+from understudy.actors.values.conversion import Form, faults, read_model
+from understudy.actors.values.unknown_fields import extra_fields
+from understudy.messages.core.failures import Fault
+from understudy.messages.core.message import Json
+from understudy.messages.frames.worker import ResultChecked
+
+WRITTEN: Final = Form(Any, "what is asked about", returns=False)
+"""How what a workflow asks about is written as JSON."""
+
+
+def form_of(args: object) -> str:
+    """Give the reference of the model that a value is of; empty where it is of none."""
+    return reference(type(args)) if isinstance(args, BaseModel) else ""
+
+
+def reference(model: type[BaseModel]) -> str:
+    """Name a model."""
+    return f"{model.__module__}:{model.__qualname__}"
+
+
+def check_edit(id_: str, form: str, value: Json) -> ResultChecked:
+    """Answer whether a value fits a model of this app: it in its normal form, or everything that is wrong with it."""
+    model = next((each for each in app_models() if reference(each) == form), None)
+    if model is None:
+        return ResultChecked(id=id_, value=value, unknown_form=True)
+    try:
+        read = read_model(model, value)
+        wrong = extra_fields(read, value)
+    except ValidationError as error:
+        wrong = faults(error)
+    else:
+        if not wrong:
+            return ResultChecked(id=id_, value=WRITTEN.dump(read))
+    found = (Fault(field=f"args.{place}" if place else "args", sentence=what) for place, what in wrong)
+    return ResultChecked(id=id_, faults=tuple(found))

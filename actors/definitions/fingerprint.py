@@ -1,0 +1,156 @@
+"""Fingerprints of workflows: short texts that change when a replay may come to ask for other things.
+
+What counts is the code of the function, of the helpers, classes and constants beside it that it names, and the
+signatures of the steps and child workflows that it can reach. Comments, blank lines, docstrings and what steps do
+inside do not. It is the syntax tree that is looked at, so another version of Python may give another fingerprint; what
+a fingerprint costs that changed for nothing is one comparison that finds nothing.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from inspect import unwrap
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Final, TypeAlias, cast
+
+from pydantic import PydanticUserError
+from pydantic_core import to_json
+
+from understudy.actors.definitions.signature import Signature
+from understudy.actors.definitions.source_code import Chain, Module, chains, module_of, normal
+from understudy.actors.values.conversion import Form, type_name
+from understudy.messages.core.errors import DefinitionError
+
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
+
+Code: TypeAlias = FunctionType | type
+
+
+Reachable: TypeAlias = tuple[str, Signature]
+"""A step or workflow: what it is and how it is called, and what it takes and gives."""
+
+
+def fingerprint(fn: Callable[..., Any], reachable: Callable[[object], Reachable | None]) -> str:
+    """Give the fingerprint of a workflow's function; the same in every process that has imported the same code.
+
+    Args:
+        fn: The function.
+        reachable: Gives the step or workflow that an object of the user's code is, None where it is none.
+    """
+    first = unwrap(fn)
+    assert isinstance(first, FunctionType), "its site was found when it was decorated, so it is a function"
+    parts: set[tuple[str, str]] = set()
+    folder = Path(first.__code__.co_filename).parent
+    queue: deque[Code] = deque([first])
+    seen = {id(first)}
+    while queue:
+        code = queue.popleft()
+        text, names, module = _look(code, whole=code is not first)
+        parts.add(("" if code is first else code.__qualname__, text))
+        for chain in names:
+            value = _resolve(chain, code)
+            for item in _items(value):
+                if (found := reachable(item)) is not None:
+                    parts.add((found[0], _signature(found[1])))
+            if len(chain) == 1 and chain[0] in module.constants:
+                parts.add((chain[0], module.constants[chain[0]]))
+            value = unwrap(cast("Any", value)) if isinstance(value, FunctionType) else value
+            if isinstance(value, (FunctionType, type)) and id(value) not in seen and _is_near(value, folder):
+                seen.add(id(value))
+                queue.append(value)
+    return sha256(to_json(sorted(parts))).hexdigest()[:16]
+
+
+def _look(code: Code, *, whole: bool) -> tuple[str, set[Chain], Module]:
+    """Give the normal text of some code, the names in it, and its module; by its bytecode where it has no source."""
+    module = module_of(_file(code))
+    if isinstance(code, type):
+        node = module.classes.get(code.__qualname__)
+    else:
+        node = module.functions.get((code.__code__.co_name, code.__code__.co_firstlineno))
+    if node is not None:
+        return normal(node, whole=whole), chains(node), module
+    if isinstance(code, type):
+        return "", set(), module
+    return repr(_bytecode(code.__code__)), {(name,) for name in _global_names(code.__code__)}, module
+
+
+def _file(code: Code) -> str:
+    if isinstance(code, FunctionType):
+        return code.__code__.co_filename
+    return str(getattr(sys.modules.get(code.__module__), "__file__", None) or "")
+
+
+def _is_near(code: Code, folder: Path) -> bool:
+    """Whether code belongs to the same app: it lies beside the workflow or below, and was not installed there."""
+    path = Path(_file(code))
+    return path.is_relative_to(folder) and not _INSTALLED.intersection(path.relative_to(folder).parts)
+
+
+# ---------------------------------------------------------------- names
+
+
+def _resolve(chain: Chain, code: Code) -> object:
+    """Give what a dotted name stands for in some code, None where only running it would tell."""
+    if isinstance(code, FunctionType):
+        cells = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
+        enclosed = {name: cell for name, cell in cells if name == chain[0]}
+        value = _content(enclosed[chain[0]]) if enclosed else code.__globals__.get(chain[0])
+    else:
+        value = getattr(sys.modules.get(code.__module__), chain[0], None)
+    for name in chain[1:]:
+        value = vars(value).get(name) if isinstance(value, (ModuleType, type)) else None
+    return value
+
+
+def _content(cell: Any) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing has been assigned yet
+        return None
+
+
+def _items(value: object) -> Iterable[object]:
+    """Give a value, or what is in it: steps are kept in lists and tables."""
+    if isinstance(value, Mapping):
+        return list(cast("Mapping[Any, object]", value).values())
+    if isinstance(value, (list, tuple)):
+        return list(cast("Iterable[object]", value))
+    return (value,)
+
+
+# ---------------------------------------------------------------- signatures and bytecode
+
+
+def _signature(signature: Signature) -> str:
+    """Say what a step takes and gives."""
+    try:
+        parameters = [(item.name, item.kind.name, _schema(signature.forms[item.name])) for item in signature.parameters]
+        return to_json([parameters, _schema(signature.result)]).decode()
+    except DefinitionError as error:  # an annotation that cannot be looked up; loading the app says so
+        return str(error)
+
+
+def _schema(form: Form) -> Any:
+    try:
+        return form.schema
+    except PydanticUserError:  # it has no JSON schema, though it can be written as JSON
+        return type_name(form.annotation)
+
+
+def _bytecode(code: CodeType) -> list[Any]:
+    """Give what code does, for functions without source."""
+    return [code.co_code, code.co_names, code.co_varnames, [_constant(item) for item in code.co_consts]]
+
+
+def _constant(item: object) -> object:
+    if isinstance(item, CodeType):
+        return _bytecode(item)
+    return sorted(map(repr, cast("frozenset[object]", item))) if isinstance(item, frozenset) else item
+
+
+def _global_names(code: CodeType) -> set[str]:
+    inner = (_global_names(item) for item in code.co_consts if isinstance(item, CodeType))
+    return {*code.co_names, *code.co_freevars}.union(*inner)

@@ -1,0 +1,123 @@
+"""What an app's workflows and sessions take and give, as JSON Schema: for people, forms and generated clients.
+
+A schema says what is known of an annotation. A type that pydantic cannot describe takes anything as far as its schema
+goes; what really fits is what its own validators say.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from inspect import Parameter
+from typing import Any, Final, Literal
+
+from pydantic import TypeAdapter
+
+from understudy.actors.definitions.definitions import Definition, WorkflowDefinition, lookup
+from understudy.actors.definitions.sessions import SessionDefinition
+from understudy.actors.definitions.signature import Signature
+from understudy.actors.values.conversion import Form
+from understudy.messages.core.json_text import plain
+from understudy.messages.core.message import Json
+from understudy.messages.frames.worker import Definition as DefinitionRecord
+
+Mode = Literal["validation", "serialization"]
+_SECTION: Final = re.compile(r"[A-Z][A-Za-z ]+:")
+_ARGUMENT: Final = re.compile(r"\*{0,2}(?P<name>\w+)(?: *\([^)]*\))?: *(?P<text>.*)")
+_VARIADIC: Final = {Parameter.VAR_POSITIONAL: "array", Parameter.VAR_KEYWORD: "object"}
+
+
+def with_schemas(record: DefinitionRecord) -> DefinitionRecord:
+    """Give a manifest's entry with the schemas of what it is about; only workflows and sessions have some."""
+    found = lookup(record.ref)
+    schemas: dict[str, Any] = {}
+    if isinstance(found, WorkflowDefinition):
+        schemas = {"input_schema": _input(found), "result_schema": _result(found)}
+    elif isinstance(found, SessionDefinition):
+        schemas = {
+            "messages": {name: schema_of(model, "validation") for name, model in found.messages.items()},
+            "state_schema": schema_of(found.state_model, "serialization"),
+            "result_schema": _result(found),
+        }
+    return record.model_copy(update=schemas)
+
+
+def _result(found: Definition) -> Json:
+    return schema_of(found.signature.result.annotation, "serialization")
+
+
+def _input(found: Definition) -> Json:
+    """Describe a workflow's arguments, by name."""
+    signature: Signature = found.signature
+    said = argument_docs(found.fn.__doc__ or "")
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    known, definitions = _schemas({name: form.annotation for name, form in signature.forms.items()})
+    for parameter in signature.parameters:
+        form = signature.forms[parameter.name]
+        schema = dict(known.get(parameter.name, {}))
+        if parameter.kind in _VARIADIC:
+            schema = {"type": _VARIADIC[parameter.kind]}
+        elif parameter.default is Parameter.empty:
+            required.append(parameter.name)
+        else:
+            schema |= _default(form, parameter.default)
+        if parameter.name in said:
+            schema.setdefault("description", said[parameter.name])
+        properties[parameter.name] = schema
+    whole: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+    return whole | ({"$defs": definitions} if definitions else {})
+
+
+def _schemas(annotations: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Describe annotations by name, as far as they can be, with the definitions that they share."""
+    good = {name: each for name, each in annotations.items() if schema_of(each, "validation")}
+    if not good:
+        return {}, {}
+    found, shared = TypeAdapter.json_schemas([(name, "validation", TypeAdapter(each)) for name, each in good.items()])
+    return {str(name): schema for (name, _), schema in found.items()}, shared.get("$defs", {})
+
+
+def _default(form: Form, value: object) -> dict[str, Any]:
+    """Give what a schema says of a default; nothing where it cannot be written."""
+    try:
+        return {"default": plain(form.encode(value))}
+    except Exception:  # noqa: BLE001  the app's own code, which the call would raise from too
+        return {}
+
+
+def schema_of(annotation: Any, mode: Mode) -> dict[str, Any]:
+    """Describe the values of an annotation; ``{}`` takes anything."""
+    try:
+        return TypeAdapter(annotation).json_schema(mode=mode)
+    except Exception:  # noqa: BLE001  the app's own code, or a type that has no schema
+        return {}
+
+
+def argument_docs(doc: str) -> dict[str, str]:
+    """Give what a docstring in Google's style says of each argument."""
+    return {name: " ".join(words) for name, words in _arguments(inspect.cleandoc(doc).splitlines())}
+
+
+def _arguments(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
+    inside, margin = False, 0
+    name, words = "", list[str]()
+    for line in lines:
+        indent, text = len(line) - len(line.lstrip()), line.strip()
+        if not indent and text:
+            inside, margin = text in {"Args:", "Arguments:"}, 0
+        elif inside and text:
+            margin = margin or indent
+            found = _ARGUMENT.fullmatch(text) if indent == margin else None
+            if found is not None and not _SECTION.fullmatch(text):
+                if name:
+                    yield name, words
+                name, words = found["name"], [found["text"]]
+            elif name:
+                words.append(text)
+    if name:
+        yield name, words

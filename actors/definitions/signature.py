@@ -1,0 +1,308 @@
+"""What a user's function takes and gives, in Python and in JSON."""
+
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing, suppress
+from difflib import get_close_matches
+from functools import cached_property
+from inspect import Parameter
+from typing import Any, Final, NoReturn, Optional, get_args, get_origin, get_type_hints
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from understudy.actors.context import program
+from understudy.actors.values.canonical import in_order
+from understudy.actors.values.conversion import Faults, Form, faults, sentence
+from understudy.messages.core.errors import DefinitionError, InvalidInput
+from understudy.messages.core.json_text import JsonText, plain, text_of
+from understudy.messages.core.message import Json
+
+
+class Signature:
+    """The parameters and the result of one function. Annotations are looked up when they are first needed.
+
+    Args:
+        fn: The function.
+        owner: What it is, such as "tool `search`". Stands in every error.
+        skip: How many leading parameters are filled in by us and unknown to callers.
+        result: Annotation of the result where the function's own does not say it.
+    """
+
+    def __init__(self, fn: Callable[..., Any], owner: str, *, skip: int = 0, result: Any = Parameter.empty) -> None:
+        """Look at the parameters; their annotations may still name what is not defined yet."""
+        self.owner = owner
+        self._fn = fn
+        self._result = result
+        parameters = list(inspect.signature(fn).parameters.values())
+        self.skipped: tuple[Parameter, ...] = tuple(parameters[:skip])
+        self.parameters: tuple[Parameter, ...] = tuple(parameters[skip:])
+        self._python = inspect.Signature(self.parameters)
+        kinds = {parameter.kind for parameter in self.parameters}
+        self._plain = kinds <= {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
+        """Whether a call by position alone fits wherever the number of arguments does."""
+        self._least = sum(parameter.default is Parameter.empty for parameter in self.parameters)
+
+    # ------------------------------------------------------------ annotations
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """Annotations by parameter name, the result's under ``return``.
+
+        Raises:
+            DefinitionError: One of them names something that does not exist.
+        """
+        try:
+            return get_type_hints(self._fn, include_extras=True)
+        except (NameError, AttributeError, TypeError) as error:
+            msg = (
+                f"an annotation of {self.owner} cannot be looked up: {error}. Names in annotations must be imported or "
+                f"defined at the top level of the file, also outside of `if TYPE_CHECKING`"
+            )
+            raise DefinitionError(msg) from error
+
+    @cached_property
+    def forms(self) -> dict[str, Form]:
+        """How the value of each parameter is written as JSON, by parameter name."""
+        forms: dict[str, Form] = {}
+        for parameter in self.parameters:
+            annotation = self.hints.get(parameter.name, Any)
+            if parameter.default is None:
+                annotation = Optional[annotation]  # noqa: UP045  unlike `|` it takes every annotation
+            forms[parameter.name] = Form(annotation, f"argument `{parameter.name}` of {self.owner}")
+        return forms
+
+    @cached_property
+    def result(self) -> Form:
+        """How the result is written as JSON."""
+        annotation = self.hints.get("return", Any) if self._result is Parameter.empty else self._result
+        if self._result is Parameter.empty and is_generator(self._fn):
+            annotation = _list_of(annotation)
+        return Form(Any if annotation is NoReturn else annotation, f"the result of {self.owner}")
+
+    @cached_property
+    def _positional(self) -> tuple[Form, ...]:
+        kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        return tuple(self.forms[parameter.name] for parameter in self.parameters if parameter.kind in kinds)
+
+    @cached_property
+    def _keyword(self) -> dict[str, Form]:
+        kinds = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        return {parameter.name: self.forms[parameter.name] for parameter in self.parameters if parameter.kind in kinds}
+
+    @cached_property
+    def _variadic(self) -> tuple[Form | None, Form | None]:
+        found = {parameter.kind: self.forms[parameter.name] for parameter in self.parameters}
+        return found.get(Parameter.VAR_POSITIONAL), found.get(Parameter.VAR_KEYWORD)
+
+    def prepare(self) -> None:
+        """Build everything that is otherwise built at the first call.
+
+        Raises:
+            DefinitionError: An annotation cannot be used.
+        """
+        _ = self._positional, self._keyword, self._variadic, self.result
+
+    # ------------------------------------------------------------ calls as they were written
+
+    def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Refuse a call that Python would refuse.
+
+        Raises:
+            TypeError: Arguments are missing, too many, or of unknown names.
+        """
+        if self._plain and not kwargs and self._least <= len(args) <= len(self.parameters):
+            return  # as Python would find out too, at a hundred times the cost
+        try:
+            self._python.bind(*args, **kwargs)
+        except TypeError as error:
+            msg = f"{self.owner}: {error}"
+            raise TypeError(msg) from None
+
+    def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Json:
+        """Give a call as JSON, ``{"args": [...], "kwargs": {...}}``.
+
+        Raises:
+            TypeError: Python would refuse the call.
+            NotSerializable: An argument does not fit its annotation, or cannot be written as JSON.
+        """
+        self.check(args, kwargs)
+        by_position = [text_of(self._by_position(index).encode(value)) for index, value in enumerate(args)]
+        by_name = [to_json(name) + b":" + text_of(self._by_name(name).encode(kwargs[name])) for name in kwargs]
+        return JsonText(b'{"args":[%b],"kwargs":{%b}}' % (b",".join(by_position), b",".join(by_name)))
+
+    def decode_call(self, arguments: Json) -> tuple[list[Any], dict[str, Any]]:
+        """Give the positional and the keyword arguments that ``encode_call`` wrote.
+
+        Raises:
+            InvalidInput: They do not fit the signature; every argument at fault is named.
+        """
+        written: Any = plain(arguments)
+        args, kwargs = written["args"], written["kwargs"]
+        try:
+            self.check(args, kwargs)
+        except TypeError as error:
+            msg = f"the arguments do not fit {error}"
+            raise InvalidInput(msg) from None
+        try:
+            return (
+                [self._by_position(index).read(value) for index, value in enumerate(args)],
+                {name: self._by_name(name).read(value) for name, value in kwargs.items()},
+            )
+        except ValidationError:
+            found = self._misfits(args, kwargs)
+            msg = f"the arguments do not fit {self.owner}: {sentence(found)}"
+            raise InvalidInput(msg, found) from None
+
+    def _misfits(self, args: list[Json], kwargs: dict[str, Json]) -> Faults:
+        """Find every argument at fault, which is not worth its time while all is well."""
+        names = [parameter.name for parameter in self.parameters]
+        given = [
+            *((names[min(index, len(names) - 1)], self._by_position(index), value) for index, value in enumerate(args)),
+            *((name, self._by_name(name), value) for name, value in kwargs.items()),
+        ]
+        return tuple(fault for name, form, value in given for fault in _exactly(name, form, value)[1])
+
+    def _by_position(self, index: int) -> Form:
+        return self._positional[index] if index < len(self._positional) else _known(self._variadic[0])
+
+    def _by_name(self, name: str) -> Form:
+        return self._keyword.get(name) or _known(self._variadic[1])
+
+    # ------------------------------------------------------------ calls by parameter name
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Json]:
+        """Give a call as JSON by parameter name, with defaults filled in.
+
+        Raises:
+            InvalidInput: It does not fit; every field at fault is named.
+            NotSerializable: An argument cannot be written as JSON.
+        """
+        taken = [parameter for parameter in self.parameters if parameter.kind is not Parameter.KEYWORD_ONLY]
+        found: list[tuple[str, str]] = []
+        if len(args) > len(taken):
+            found.append(("arguments", f"{len(args)} are given by position, at most {len(taken)} are taken"))
+        given = dict(zip((parameter.name for parameter in taken), args, strict=False))
+        found += [(name, "is given twice, by position and by name") for name in kwargs if name in given]
+        return self._bind({**kwargs, **given}, found, _accept)
+
+    def bind_json(self, arguments: dict[str, Json]) -> dict[str, Json]:
+        """Give arguments that arrived as JSON, or as words of a command line, in their normal form.
+
+        A string that does not fit is read as JSON text once more, so ``"3"`` may be a number and ``"[1, 2]"`` a list.
+
+        Raises:
+            InvalidInput: They do not fit; every field at fault is named.
+        """
+        return self._bind(arguments, [], _read)
+
+    def decode(self, arguments: dict[str, Json]) -> tuple[list[Any], dict[str, Any]]:
+        """Give the positional and the keyword arguments for what ``bind`` or ``bind_json`` gave.
+
+        Raises:
+            InvalidInput: They do not fit; every field at fault is named.
+        """
+        values, found = self._values(arguments, _exactly)
+        self._refuse(found)
+        by_name = {item.name for item in self.parameters if item.kind is Parameter.KEYWORD_ONLY}
+        args = [values[item.name] for item in self.parameters if item.name not in by_name]
+        return args, {name: values[name] for name in by_name}
+
+    def _bind(self, given: dict[str, Any], found: list[tuple[str, str]], read: "_Reader") -> dict[str, Json]:
+        values, more = self._values(given, read)
+        self._refuse([*found, *more])
+        written = {name: self.forms[name].dump(value) for name, value in values.items()}
+        if program.get() is not None:  # a child's, which are on record in whatever order they had
+            return written
+        return {name: in_order(values[name], plain(json)) for name, json in written.items()}
+
+    def _values(self, given: dict[str, Any], read: "_Reader") -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        values: dict[str, Any] = {}
+        found: list[tuple[str, str]] = []
+        for parameter in self.parameters:
+            if parameter.name in given:
+                values[parameter.name], faulty = read(parameter.name, self.forms[parameter.name], given[parameter.name])
+            elif parameter.default is not Parameter.empty:
+                values[parameter.name], faulty = _accept(parameter.name, self.forms[parameter.name], parameter.default)
+            else:
+                faulty = ((parameter.name, "is missing"),)
+            found += faulty
+        found += [(name, self._unexpected(name)) for name in given if name not in self.forms]
+        return values, found
+
+    def _unexpected(self, name: str) -> str:
+        close = get_close_matches(name, self.forms, n=1)
+        return f"is not a parameter; did you mean `{close[0]}`?" if close else "is not a parameter"
+
+    def _refuse(self, found: list[tuple[str, str]]) -> None:
+        if found:
+            places = ", ".join(f"`{name}`" for name in self.forms) or "no arguments"
+            msg = f"the arguments do not fit {self.owner}, which takes {places}: {sentence(tuple(found))}"
+            raise InvalidInput(msg, tuple(found))
+
+
+def is_generator(fn: Callable[..., Any]) -> bool:
+    """Say whether a function gives its result item by item."""
+    return inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
+
+
+def _list_of(annotation: Any) -> Any:
+    """Give the annotation of the list of what an iterator gives; others stay as they are."""
+    if annotation in _ITERATED or get_origin(annotation) in _ITERATED:
+        return list[(get_args(annotation) or (Any,))[0]]  # type: ignore[misc]  # known at run time alone
+    return annotation
+
+
+async def every_item(generator: AsyncGenerator[Any, Any]) -> list[Any]:
+    """Give all that an asynchronous generator gives; it is closed where that is cut short."""
+    async with aclosing(generator) as items:
+        return [item async for item in items]
+
+
+_ITERATED: Final = (Iterator, Generator, Iterable, AsyncIterator, AsyncGenerator, AsyncIterable)
+"""How authors annotate what such a function gives."""
+
+_Reader = Callable[[str, Form, Any], tuple[Any, Faults]]
+
+
+def _accept(name: str, form: Form, value: object) -> tuple[Any, Faults]:
+    """Take a Python value as it is."""
+    try:
+        return form.validate(value), ()
+    except ValidationError as error:
+        return None, _placed(name, error)
+
+
+def _exactly(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
+    """Take JSON."""
+    try:
+        return form.read(json), ()
+    except ValidationError as error:
+        return None, _placed(name, error)
+
+
+def _read(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
+    """Take JSON, or JSON inside a string."""
+    value, found = _exactly(name, form, json)
+    if found and isinstance(text := plain(json), str):
+        with suppress(ValidationError):  # then the string was meant as one, and what was found first speaks of it
+            return form.read_text(text), ()
+    return value, found
+
+
+def _placed(name: str, error: ValidationError) -> Faults:
+    return tuple((f"{name}.{place}" if place else name, what) for place, what in faults(error))
+
+
+def _known(form: Form | None) -> Form:
+    assert form is not None, "the call was checked against the signature"
+    return form

@@ -1,0 +1,1 @@
+"""Exceptions as data, and as exceptions again."""

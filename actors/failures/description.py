@@ -1,0 +1,296 @@
+"""Exceptions as data: what an attempt or a workflow raised, without the exception itself."""
+
+import json
+import math
+import os
+import traceback
+from types import MemberDescriptorType
+from typing import Any, Final, cast
+
+from pydantic import JsonValue
+
+from understudy.actors.failures.inspection import (
+    attribute,
+    bounded,
+    members_of,
+    message_of,
+    mro_of,
+    name_of,
+    notes_of,
+    reason_of,
+)
+from understudy.actors.failures.tracebacks import is_foreign, place, report
+from understudy.messages.core.errors import (
+    DefinitionError,
+    Fatal,
+    InvalidInput,
+    NotSerializable,
+    RetryAfter,
+    RunCancelled,
+    RunFailed,
+    StepFailed,
+    UnderstudyError,
+)
+from understudy.messages.core.failures import Failure, Outcome
+from understudy.messages.policy import class_name
+from understudy.messages.secrets.withheld_hints import hint
+
+_CAUSES: Final = 5
+"""Exceptions behind an exception that are looked at for a missing variable."""
+_UNREACHABLE: Final = frozenset({"ConnectionError", "ConnectError", "ConnectTimeout", "ProxyError", "gaierror"})
+"""Names of what libraries raise where they cannot reach the network."""
+_PROXIES: Final = "\nHTTP_PROXY HTTPS_PROXY ALL_PROXY"
+_HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
+"""What the same code would only raise again."""
+_MOST_NAMED: Final = 3
+"""Members of a group that its sentence names, the first."""
+_MOST_MEMBERS: Final = 20
+"""Members of a group that are recorded, the first, those of groups within it among them."""
+_DATA_BYTES: Final = 4 * 1024
+"""What the arguments of an exception may take as JSON, and each of its fields."""
+_FIELDS_BYTES: Final = 8 * 1024
+"""What all of its fields may take together."""
+_DEEPEST: Final = 6
+"""Lists and objects within each other, in a field."""
+_OWN: Final = frozenset({"cause", "fields", "message"})
+"""Of our own exceptions: what says nothing that is not said elsewhere."""
+
+
+def describe_exception(error: BaseException, outcome: Outcome = "error") -> Failure:
+    """Describe an exception so that a retry policy, a journal and a person can use it.
+
+    The traceback shows the frames of user code only, of the exception and of all that it comes from. Text is kept to
+    16 KiB. An exception is an object of the user's, and whatever is asked of it may raise. This never does.
+    """
+    cls = type(error)
+    fatal = issubclass(cls, _HOPELESS) and not isinstance(error, StepFailed)  # a failed step may well be run again
+    try:
+        classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
+        return Failure(
+            outcome=outcome,
+            type=name_of(cls),
+            message=_with_hint(error),
+            traceback=report(error),
+            place=place(error),
+            classes=tuple(dict.fromkeys(classes)),  # a class that was made to be caught twice goes by its base's name
+            fatal=fatal,
+            retry_after=_pause(error),
+            args=_args(error),
+            fields=_fields(error),
+            notes=notes_of(error),
+            members=_members(error, [_MOST_MEMBERS]),
+        )
+    except BaseException as broken:  # noqa: BLE001  see above
+        message = f"it cannot be described, because that raises {name_of(type(broken))}"
+        return Failure(outcome=outcome, type=name_of(cls), message=message, fatal=fatal)
+
+
+def _message(error: BaseException) -> str:
+    """Give the text of an exception; that of a group names its first members, which its own text only counts."""
+    message = message_of(error)
+    if not isinstance(error, BaseExceptionGroup):
+        return message
+    members = members_of(cast("BaseExceptionGroup[BaseException]", error))
+    named = [f"{name_of(type(each))}: {message_of(each)}".rstrip(": ") for each in members[:_MOST_NAMED]]
+    rest = [f"and {len(members) - _MOST_NAMED} more"] if len(members) > _MOST_NAMED else []
+    return bounded(f"{message}: {'; '.join([*named, *rest])}")
+
+
+def _members(error: BaseException, left: list[int]) -> tuple[Failure, ...]:
+    """Describe the first exceptions of a group; ``left`` holds how many more may be, groups within it counted too."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    found: list[Failure] = []
+    for member in members_of(cast("BaseExceptionGroup[BaseException]", error)):
+        if left[0] == 0:
+            break
+        left[0] -= 1
+        cls = type(member)
+        classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
+        found.append(
+            Failure(
+                outcome="error",
+                type=name_of(cls),
+                message=message_of(member),
+                place=place(member),
+                classes=tuple(dict.fromkeys(classes)),
+                args=_args(member),
+                fields=_fields(member),
+                notes=notes_of(member),
+                members=_members(member, left),
+            )
+        )
+    return tuple(found)
+
+
+def _pause(error: BaseException) -> float | None:
+    """Give the seconds that a step asks to wait."""
+    if not isinstance(error, RetryAfter) or isinstance(error, StepFailed):
+        return None
+    return error.seconds if math.isfinite(error.seconds) else None
+
+
+# ---------------------------------------------------------------- what an exception holds, as data
+
+
+def _args(error: BaseException) -> tuple[JsonValue, ...]:
+    """Give the arguments of an exception; its text in their place where they are no JSON or too long."""
+    try:
+        return tuple(cast("list[JsonValue]", _data(list(attribute(error, "args")))[0]))
+    except ValueError:
+        return (message_of(error),)
+
+
+def _fields(error: BaseException) -> dict[str, JsonValue]:
+    """Give the attributes of an exception that are JSON and short: whatever is there is whole."""
+    found: dict[str, Any] = {}
+    for cls in reversed(mro_of(type(error))):
+        for name, member in list(type.__dict__["__dict__"].__get__(cls).items()):
+            if type(member) is MemberDescriptorType and name not in {"obj", "object"}:  # slots, and those of builtins
+                try:
+                    found[name] = member.__get__(error)
+                except AttributeError:  # it was not set
+                    continue
+    found |= attribute(error, "__dict__")
+    fields: dict[str, JsonValue] = {}
+    left = _FIELDS_BYTES
+    for name, value in found.items():
+        if type(name) is not str or name.startswith("_") or not name.isidentifier() or value is None:
+            continue
+        if not (name in _OWN and isinstance(error, UnderstudyError)):
+            try:
+                plain, size = _data(value)
+            except ValueError:
+                continue
+            if size + len(name) <= left:
+                fields[name] = plain
+                left -= size + len(name)
+    return fields
+
+
+def _data(value: object) -> tuple[JsonValue, int]:
+    """Give a value as JSON, without secrets, and its length as text.
+
+    Raises:
+        ValueError: It is none, or too much of it. Nothing of the user's is called to find out.
+    """
+    plain = _plain(value, 0, [_DATA_BYTES])
+    size = len(json.dumps(plain))
+    if size > _DATA_BYTES:
+        raise ValueError
+    return plain, size
+
+
+def _plain(value: object, depth: int, left: list[int]) -> JsonValue:
+    """Give a value as JSON; ``left`` holds how many more there may be in it."""
+    left[0] -= 1
+    kind = type(value)
+    if left[0] < 0 or depth > _DEEPEST:
+        raise ValueError
+    if value is None or kind is bool or (kind is int and abs(cast("int", value)) < 2**53):
+        return cast("JsonValue", value)
+    if kind is float and math.isfinite(cast("float", value)):
+        return cast("JsonValue", value)
+    if kind is str and len(cast("str", value)) <= _DATA_BYTES:
+        return bounded(cast("str", value))
+    if kind in (list, tuple):
+        return [_plain(each, depth + 1, left) for each in cast("list[object]", value)]
+    if kind is dict and all(type(name) is str for name in cast("dict[object, object]", value)):
+        named = cast("dict[str, object]", value)
+        return {bounded(name): _plain(each, depth + 1, left) for name, each in named.items()}
+    raise ValueError
+
+
+# ---------------------------------------------------------------- which calls it comes from
+
+
+def failed_calls(error: BaseException) -> tuple[str, ...]:
+    """Give the keys of the calls whose failures a workflow's exception comes from.
+
+    That is itself where a step or a child raised it, any in a group, else what it was raised from or while handling.
+    Causes may form a circle or be thousands deep: each exception is looked at once, without recursion.
+    """
+    keys: dict[str, None] = {}
+    seen: set[int] = set()
+    found = 0
+    left: list[tuple[BaseException, int | None]] = [(error, None)]
+    """Exceptions to look at; with a number, a group whose members have been, and how many calls were found before."""
+    while left:
+        looked, before = left.pop()
+        if before is None:
+            if id(looked) in seen:
+                continue
+            seen.add(id(looked))
+            if key := raising_call(looked):
+                keys[key] = None
+                found += 1
+                continue
+            if isinstance(looked, BaseExceptionGroup):
+                group = cast("BaseExceptionGroup[BaseException]", looked)
+                left.append((group, found))
+                left.extend((member, None) for member in reversed(members_of(group)))
+                continue
+        if before in (None, found) and (reason := reason_of(looked)) is not None:
+            left.append((reason, None))
+    return tuple(keys)
+
+
+def raising_call(error: BaseException) -> str:
+    """Give the key of the step or child that an exception tells of, empty where it tells of none."""
+    name = "step" if isinstance(error, StepFailed) else "call" if isinstance(error, (RunFailed, RunCancelled)) else ""
+    key = vars(error).get(name)
+    return bounded(key) if isinstance(key, str) else ""
+
+
+# ---------------------------------------------------------------- in one line
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what was raised, and where: ``KeyError: 'colour' (/path/app.py:31)``. Never raises."""
+    return describe_exception(error).told()
+
+
+def mention(error: BaseException) -> str:
+    """Say in one line what was raised, and where, without reading source code. Never raises.
+
+    For what Python's collector finds. It may interrupt the parser, which must not be called again from there, and the
+    frames of a traceback cannot be formatted without it.
+    """
+    place = ""
+    try:
+        for frame, line in traceback.walk_tb(attribute(error, "__traceback__")):
+            if not is_foreign(frame.f_code.co_filename):
+                place = f" ({frame.f_code.co_filename}:{line})"
+    except BaseException:  # noqa: BLE001, S110  see ``describe_exception``
+        pass
+    return f"{name_of(type(error))}: {message_of(error)}{place}"
+
+
+def missing_variable(error: BaseException) -> str:
+    """Say how to give a variable that was kept from this process, where an exception is about one; else nothing.
+
+    It is where it names one, or one that it was raised from or while handling does, or the line that raised it. Where
+    the network cannot be reached, the way to a proxy may be what is missing: it may hold a password.
+    """
+    history = _history(error)
+    said = "\n".join(message_of(each) for each in history)
+    if any(name_of(cls) in _UNREACHABLE for each in history for cls in mro_of(type(each))):
+        said += _PROXIES
+    frames = traceback.extract_tb(attribute(error, "__traceback__"))[-1:]
+    return hint("\n".join([said, *(frame.line or "" for frame in frames)]), os.environ)
+
+
+def _with_hint(error: BaseException) -> str:
+    """Give an exception's text, and how to give the variable that it misses."""
+    message, how = _message(error), missing_variable(error)
+    return f"{message} ({how})" if how else message
+
+
+def _history(error: BaseException) -> list[BaseException]:
+    """Give an exception, and what it comes from, as far as a person would look."""
+    found: list[BaseException] = []
+    looked: BaseException | None = error
+    while looked is not None and len(found) < _CAUSES and all(looked is not each for each in found):
+        found.append(looked)
+        looked = reason_of(looked)
+    return found

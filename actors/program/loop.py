@@ -1,0 +1,146 @@
+"""The loop that programs run on: asyncio with durable timers, which says when nothing is ready any more.
+
+Replay is exact because outcomes reach a program one at a time, and the next only after everything that the one before
+set off has run. The selector is where a loop goes when nothing is ready, so that is where the next outcome is handed
+over.
+"""
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any
+
+from typing_extensions import TypeVarTuple, Unpack, override
+
+from understudy.actors.context import ProgramPort, program
+from understudy.actors.program.loop_guard import SealedLoop, owned
+from understudy.actors.program.scope import scope
+from understudy.actors.program.tasks import Future, ProgramTask
+from understudy.messages.core.times import seconds
+
+Ts = TypeVarTuple("Ts")
+
+
+class DurableTimer(asyncio.TimerHandle):
+    """A callback that runs when a journaled timer is recorded as fired, in this life of the program or a later one."""
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+        *,
+        key: str,
+        owner: ProgramPort,
+    ) -> None:
+        """Remember what to call; the owner has it recorded."""
+        own = copy_context() if context is None else context
+        super().__init__(when, callback, args, loop, own)
+        self.key = key
+        self._owner: ProgramPort | None = owner
+        self._fire: Callable[[], object] = lambda: loop.call_soon(callback, *args, context=own)
+
+    def fire(self) -> None:
+        """Run the callback in the loop's next turn, unless cancelled."""
+        self._owner = None
+        if not self.cancelled():
+            self._fire()
+
+    @override
+    def cancel(self) -> None:
+        """Withdraw the timer where it has not fired."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.drop_timer(self)
+        super().cancel()
+
+
+class _IdleSelector(selectors.DefaultSelector):
+    """A selector that asks for more work before it waits."""
+
+    def __init__(self, on_idle: Callable[[], bool]) -> None:
+        super().__init__()
+        self._on_idle = on_idle
+        self.now = time.monotonic()
+        """When the last wait was over."""
+
+    @override
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # A loop passes 0 while callbacks are ready, so anything else means that every task waits for something.
+        if (timeout is None or timeout > 0) and self._on_idle():
+            timeout = 0
+        ready = super().select(timeout)
+        self.now = time.monotonic()
+        return ready
+
+
+class ProgramLoop(SealedLoop):
+    """Runs the programs of one worker process, in its main thread.
+
+    Args:
+        on_idle: Called whenever nothing is ready; returns True where it made something ready.
+    """
+
+    def __init__(self, on_idle: Callable[[], bool]) -> None:
+        """Make the loop; in the thread that is to run it."""
+        self._on_idle = on_idle
+        self._idle_selector = _IdleSelector(self._rest)
+        super().__init__(self._idle_selector)
+
+    def _rest(self) -> bool:
+        self.at_rest = True
+        try:
+            return self._on_idle()
+        finally:
+            self.at_rest = False
+
+    @override
+    def create_task(
+        self, coro: Any, *, name: object = None, context: Context | None = None, **options: Any
+    ) -> asyncio.Task[Any]:
+        """Create a task: where a program's code does, one of its own, with a scope below the creator's."""
+        owner, parent = program.get(), scope.get()
+        if owner is None or parent is None:
+            if self.is_running() and not self.at_rest:
+                coro.close()
+                self.refuse("start tasks from outside of its own code")
+            return super().create_task(coro, name=name, context=context, **options)
+        place = parent.child()
+        context = copy_context() if context is None else context.copy()
+        context.run(program.set, owner)
+        context.run(scope.set, place)
+        task = ProgramTask(coro, place, loop=self, name=name, context=context, **options)
+        owner.adopt(task)
+        return task
+
+    @override
+    def create_future(self) -> "asyncio.Future[Any]":
+        """Create a future; one that a program makes has a hash of its own."""
+        return super().create_future() if scope.get() is None else Future(loop=self)
+
+    @override
+    def time(self) -> float:
+        """Give the loop's time, which stands still while callbacks run.
+
+        For a program's code it is the seconds from its start to the newest outcome that it knows, the same on every
+        replay. A timer is set for a moment and recorded as a wait from now on. However long the code in between takes,
+        the one then says the same as the other.
+        """
+        owner = program.get()
+        return self._idle_selector.now if owner is None else owner.elapsed()
+
+    @override
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Set a timer: a durable one where a program's code asks, else an ordinary one."""
+        owner, place = program.get(), scope.get()
+        if owner is None or place is None:
+            return super().call_at(when, self._call_outside, callback, args, context=context)
+        timer = DurableTimer(when, callback, args, self, owned(context), key=place.key("timer"), owner=owner)
+        owner.set_timer(timer, round(seconds(when - self.time(), "a wait"), 6))  # a sum is not taken apart exactly
+        return timer

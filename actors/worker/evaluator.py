@@ -1,0 +1,65 @@
+"""The evaluator actor: judges results, and tells a broken judge from a bad result."""
+
+import asyncio
+import time
+
+from typing_extensions import override
+
+from understudy.actors.api.step_context import StepContext, running
+from understudy.actors.definitions.definitions import StepDefinition, lookup
+from understudy.actors.values.conversion import as_score
+from understudy.actors.worker.tool import ToolActor
+from understudy.messages.core.failures import Failure
+from understudy.messages.core.json_text import plain
+from understudy.messages.core.message import Json
+from understudy.messages.evaluation import Score
+from understudy.messages.frames.worker import Evaluate, Execute, Judged, ToWorker
+
+
+class EvaluatorActor(ToolActor):
+    """Judges results of other steps, and runs evaluators that a workflow awaits by themselves."""
+
+    @override
+    def perform(self, message: ToWorker) -> None:
+        """Judge one result and answer it."""
+        if isinstance(message, Execute):
+            super().perform(message)
+            return
+        assert isinstance(message, Evaluate), f"an evaluator worker was sent {message.type}"
+        token = message.token
+        started = time.perf_counter()
+
+        def broken(failure: Failure) -> Judged:
+            return Judged(token=token, score=None, error=failure.told(), duration=time.perf_counter() - started)
+
+        running.set(StepContext(message.run_id, message.key, message.attempt, token, token, None, self.channel.send))
+        try:
+            score = self._judge(message)
+        except asyncio.CancelledError:
+            if not self.inbox.aborted(token):
+                raise
+            answer = broken(Failure(outcome="cancelled", message="the evaluation was aborted"))
+        except Exception as error:  # noqa: BLE001  however user code fails, the result has not been judged
+            answer = broken(self.failure(error))
+        else:
+            answer = Judged(
+                token=token,
+                score=score.value,
+                passed=score.value >= message.threshold,
+                reason=score.reason,
+                label=score.label,
+                duration=time.perf_counter() - started,
+            )
+        self.answer(answer, broken)
+
+    def _judge(self, message: Evaluate) -> Score:
+        definition = lookup(message.evaluator)
+        assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
+        form = next(iter(definition.signature.forms.values()))
+        args = [form.decode(message.subject), plain(message.arguments)][: len(definition.signature.parameters)]
+        return as_score(self.call(message.token, definition.fn, args, {}))
+
+    @override
+    def encode(self, definition: StepDefinition, value: object) -> Json:
+        """Give what an evaluator returned as the JSON of a score."""
+        return super().encode(definition, as_score(value))

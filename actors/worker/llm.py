@@ -1,0 +1,250 @@
+"""The LLM actor: many questions to models at once, and the rule of what counts as an answer.
+
+An answer counts only whole and as asked for. Text cut short, prose around JSON, JSON that does not fit: each is
+``invalid``, and what was wrong with it is said in words that the model can use the next time.
+"""
+
+import asyncio
+import time
+from functools import cache
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+from typing_extensions import override
+
+from understudy.actors.api.step_context import context_of, running
+from understudy.actors.definitions.definitions import ModelDefinition, lookup
+from understudy.actors.failures.description import describe_exception
+from understudy.actors.models import Model, ModelReply, ModelRequest, resolve_model
+from understudy.actors.models.script import scripted_reply
+from understudy.actors.values.conversion import Form, faults, sentence, type_name
+from understudy.actors.worker.actor import WorkerActor
+from understudy.actors.worker.channel import Channel
+from understudy.actors.worker.output import finish, share
+from understudy.messages.core.errors import CodecError, NotSerializable, StepFailed
+from understudy.messages.core.failures import Failure
+from understudy.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
+
+_RAW_CHARACTERS: Final = 2000
+"""How much of an answer that did not fit is kept, from its start and its end."""
+
+
+class InvalidAnswer(Exception):  # noqa: N818  no error of ours: a model's
+    """A model answered, and the answer does not count.
+
+    Attributes:
+        reply: What it answered.
+    """
+
+    def __init__(self, message: str, reply: ModelReply) -> None:
+        """Keep the reply beside the sentence, which is fed back to the model."""
+        super().__init__(message)
+        self.reply = reply
+
+
+# ---------------------------------------------------------------- asking
+
+
+@cache
+def _named(name: str | None, owner: str) -> Model:
+    """Give one model per name and process, so that it can keep its connections."""
+    return resolve_model(name, owner)
+
+
+async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, ModelReply]:
+    """Ask a definition's model and give the answer as its output type, with the reply it was read from.
+
+    Raises:
+        InvalidAnswer: There was an answer, and it does not count.
+        Exception: Whatever the model raises.
+    """
+    reply = scripted_reply(definition.name, request)
+    if reply is None:
+        given: str | Model | None = definition.model
+        model = _named(given, definition.title) if given is None or isinstance(given, str) else given
+        reply = await model.complete(request)
+    return read_answer(definition.signature.result, reply), reply
+
+
+def request_of(
+    definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
+) -> ModelRequest:
+    """Give the question for one attempt."""
+    form = definition.signature.result
+    return ModelRequest(
+        prompt=prompt,
+        instructions=definition.instructions,
+        schema=None if form.annotation is str else form.schema,
+        feedback=feedback,
+        attempt=attempt,
+        idempotency_key=key,
+        settings=definition.settings,
+    )
+
+
+def read_answer(form: Form, reply: ModelReply) -> Any:
+    """Read a reply strictly as a value of the output type.
+
+    Raises:
+        InvalidAnswer: It is refused, cut short, empty, no JSON, or JSON that does not fit.
+    """
+    text = reply.text.strip()
+    if reply.finish == "refusal":
+        msg = f"the model refused to answer: {_shorten(text)}" if text else "the model refused to answer"
+        raise InvalidAnswer(msg, reply)
+    if reply.finish == "length":
+        msg = "the answer was cut short before its end: give a shorter one"
+        raise InvalidAnswer(msg, reply)
+    if not text:
+        msg = "the answer is empty"
+        raise InvalidAnswer(msg, reply)
+    if form.annotation is str:
+        return text
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        msg = f"the answer is not JSON: {error}. Answer with JSON alone, with no text and no code fence around it"
+        raise InvalidAnswer(msg, reply) from None
+    try:
+        return form.read_text(text, strict=True)
+    except ValidationError as error:
+        msg = f"the answer does not fit {type_name(form.annotation)}: {sentence(faults(error))}"
+        raise InvalidAnswer(msg, reply) from None
+
+
+async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:
+    """Ask once, outside of any run.
+
+    Raises:
+        StepFailed: The answer does not count.
+        Exception: Whatever the model raises.
+    """
+    try:
+        value, _ = await ask(definition, request_of(definition, prompt))
+    except InvalidAnswer as error:
+        msg = f"{definition.title} gave no valid answer: {error}"
+        raise StepFailed(msg, step=definition.name, attempts=1, outcome="invalid") from error
+    return value
+
+
+# ---------------------------------------------------------------- the actor
+
+
+class ModelActor(WorkerActor):
+    """Executes LLM steps, as many at once as it is sent, on one loop in the main thread."""
+
+    def __init__(self, channel: Channel, spec: WorkerSpec) -> None:
+        """Start with nothing asked."""
+        super().__init__(channel, spec)
+        self._loop = asyncio.new_event_loop()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """Attempts that run, by token."""
+        self._started: dict[str, float] = {}
+        """When they began (monotonic)."""
+        self._aborted: set[str] = set()
+        """Tokens of running attempts that nobody waits for any more."""
+        self._ending: asyncio.Future[None] = self._loop.create_future()
+        """Done once no more work comes: at a stop frame, or with an error where an attempt tore the actor down."""
+
+    @override
+    def prepare(self) -> None:
+        """Have what attempts print told apart."""
+        share()
+
+    @override
+    def perform(self, message: ToWorker) -> None:
+        """Begin one attempt."""
+        assert isinstance(message, Execute), f"an LLM worker was sent {message.type}"
+        self._started[message.token] = time.perf_counter()
+        task = self._loop.create_task(self._attempt(message), name=message.token)
+        self._tasks[message.token] = task
+        task.add_done_callback(self._done)
+
+    @override
+    def on_receive(self, message: ToWorker) -> None:
+        """Handle one message."""
+        if isinstance(message, Abort):
+            task = self._tasks.get(message.token)
+            if task is not None:
+                self._aborted.add(message.token)
+                task.cancel()
+        else:
+            super().on_receive(message)
+
+    @override
+    def _actor_loop_running(self) -> None:
+        self._loop.add_reader(self.channel.fileno(), self._hear)
+        self._loop.run_until_complete(self._ending)
+        self._loop.run_until_complete(asyncio.gather(*self._tasks.values()))  # what is running still finishes
+
+    def _hear(self) -> None:
+        self.inbox.fill()
+        while not self.inbox.empty():
+            self._handle_receive(self.inbox.take())
+        if self.actor_stopped.is_set() and not self._ending.done():
+            self._loop.remove_reader(self.channel.fileno())
+            self._ending.set_result(None)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        token = task.get_name()
+        del self._tasks[token]
+        started = self._started.pop(token)
+        if task.cancelled() and token in self._aborted:  # said here, as it may not even have begun
+            self._aborted.remove(token)
+            failure = Failure(outcome="cancelled", message="the attempt was aborted")
+            self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started))
+            return
+        self._aborted.discard(token)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not self._ending.done():  # no exception, those are answers: it must end the process
+            self._ending.set_exception(error)
+
+    async def _attempt(self, message: Execute) -> None:
+        """Run one attempt and answer it."""
+        token = message.token
+        started = self._started[token]
+        running.set(context_of(message, self.channel.send))
+        usage: dict[str, float] = {}
+        answer: FromWorker
+        try:
+            try:
+                result, usage = await self._ask(message)
+            finally:
+                finish(message.run_id, message.key, message.attempt)
+        except InvalidAnswer as error:
+            usage = _usage(error.reply)
+            failure = Failure(outcome="invalid", message=str(error), raw=_shorten(error.reply.text))
+        except Exception as error:  # noqa: BLE001  however a model fails is the attempt's outcome
+            failure = describe_exception(error)
+        else:
+            answer = Completed(token=token, result=result, duration=time.perf_counter() - started, usage=usage)
+            try:
+                self.channel.send(answer)
+            except CodecError as error:
+                failure = describe_exception(NotSerializable(f"the answer cannot be sent: {error}"))
+            else:
+                return
+        self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started, usage=usage))
+
+    async def _ask(self, message: Execute) -> tuple[Any, dict[str, float]]:
+        definition = lookup(message.step)
+        assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+        args, kwargs = definition.signature.decode_call(message.arguments)
+        (prompt,) = [*args, *kwargs.values()]
+        request = request_of(
+            definition, prompt, attempt=message.attempt, feedback=message.feedback, key=message.idempotency_key
+        )
+        value, reply = await ask(definition, request)
+        return definition.signature.result.dump(value), _usage(reply)
+
+
+def _usage(reply: ModelReply) -> dict[str, float]:
+    return {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens, "usd": reply.usd}
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _RAW_CHARACTERS:
+        return text
+    half = _RAW_CHARACTERS // 2
+    return f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"

@@ -1,0 +1,41 @@
+"""A worker's whole life: its actor on its socket."""
+
+import os
+import socket
+
+from understudy.actors.failures.redaction import remember
+from understudy.actors.worker.actor import WorkerActor
+from understudy.actors.worker.channel import Channel
+from understudy.messages.frames.worker import WorkerSpec
+
+
+def main(connection: socket.socket, spec: WorkerSpec) -> None:
+    """Be the worker that ``spec`` describes until told to stop. Main thread of a process that has loaded its app.
+
+    Raises:
+        SystemExit: User code asked for the process to end. Other exceptions that are no ``Exception`` end it too.
+    """
+    remember(os.environ, spec.limits.env)
+    if spec.kind == "program":
+        from understudy.actors.worker.program_host import serve  # noqa: PLC0415  each worker imports the actor it becomes
+
+        serve(connection, spec)
+    else:
+        actor_class(spec).serve(Channel(connection, spec.heartbeat), spec)
+
+
+def actor_class(spec: WorkerSpec) -> type[WorkerActor]:
+    """Give the actor for a kind of worker."""
+    match spec.kind:
+        case "llm":
+            from understudy.actors.worker.llm import ModelActor  # noqa: PLC0415  see above
+
+            return ModelActor
+        case "evaluator":
+            from understudy.actors.worker.evaluator import EvaluatorActor  # noqa: PLC0415  see above
+
+            return EvaluatorActor
+        case _:
+            from understudy.actors.worker.tool import ToolActor  # noqa: PLC0415  see above
+
+            return ToolActor

@@ -1,0 +1,343 @@
+"""What every attempt finds around it in its worker: put back for the next one, or else a reason for a new process.
+
+The next attempt, of any run, would inherit what a function has changed in its process. What can be put back is put
+back. For what cannot, ``restore`` gives a sentence, and the supervisor replaces the worker before it gets another job.
+
+Two things stay as they were left: what lives in modules (globals, caches, imports), and open descriptors, since
+connections are worth keeping, unless they are about to run out.
+"""
+
+import asyncio
+import faulthandler
+import fcntl
+import gc
+import locale
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
+from functools import partial
+from importlib import import_module
+from typing import Any, Final, NamedTuple, cast
+
+from understudy.messages.frames.worker import WorkerSpec
+
+THREADS_END: Final = 0.1
+"""Seconds for which threads that are about to end are waited for."""
+DESCRIPTORS_USED: Final = 0.75
+"""Share of the descriptors in use from which a worker is replaced."""
+MEMORY_USED: Final = 0.75
+"""Share of the memory between what a fresh worker holds and its limit from which it is replaced."""
+
+_raw: Any = import_module("_signal")  # what ``signal`` wraps, which makes an enum of each of 31 answers
+_unregister = cast("Callable[[int], bool]", faulthandler.unregister)  # whether there was one: stubs do not know that
+_STANDARD: Final = (0, 1, 2)
+_DRAWN: Final = 64
+"""Random bits that are drawn to see whether the attempt has drawn some."""
+_SIGNALS: Final = tuple(range(1, signal.SIGRTMIN))
+_TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_LIMITS: Final = (
+    resource.RLIMIT_AS,
+    resource.RLIMIT_CPU,
+    resource.RLIMIT_DATA,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_NOFILE,
+)
+_NEW_PEAK: Final = b"5"
+"""Begins the peak of a process's memory anew."""
+_MIB: Final = 1024 * 1024
+_PAGE: Final = resource.getpagesize()
+
+
+class Setting(NamedTuple):
+    """One thing that is looked at after each attempt, and put back where it is not what it was."""
+
+    name: str
+    """For a person, after "it changed"."""
+    read: Callable[[], Any]
+    """What it gives is remembered as a shallow copy."""
+    write: Callable[[Any], object]
+    """Raises where it cannot be put back."""
+
+
+def _final(_value: object) -> None:
+    """Refuse: no process gets this back."""
+    raise PermissionError
+
+
+def _handlers() -> tuple[Any, ...]:
+    return tuple(map(_raw.getsignal, _SIGNALS))
+
+
+def _set_handlers(handlers: tuple[Any, ...]) -> None:
+    for number, handler in zip(_SIGNALS, handlers, strict=True):
+        if _raw.getsignal(number) is not handler:
+            _raw.signal(number, handler)
+            if number == signal.SIGUSR1 and _unregister(number):  # the one that writes stacks before a kill
+                faulthandler.register(number, 2)
+
+
+def _set_mask(mask: set[int]) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _limits() -> tuple[tuple[int, int], ...]:
+    return tuple(map(resource.getrlimit, _LIMITS))
+
+
+def _set_limits(limits: tuple[tuple[int, int], ...]) -> None:
+    for which, limit in zip(_LIMITS, limits, strict=True):
+        resource.setrlimit(which, limit)
+
+
+def _environ() -> dict[bytes, bytes]:
+    data: dict[bytes, bytes] = vars(os.environ)["_data"]  # a tenth of what to ask for each name takes
+    return data
+
+
+def _set_environ(environ: dict[bytes, bytes]) -> None:
+    for name in _environ().keys() - environ.keys():
+        del os.environb[name]
+    os.environb.update(environ)
+    time.tzset()
+
+
+def _locale() -> str:
+    return locale.setlocale(locale.LC_ALL)
+
+
+def _set_locale(value: str) -> None:
+    locale.setlocale(locale.LC_ALL, value)
+
+
+def _set_processors(numbers: set[int]) -> None:
+    os.sched_setaffinity(0, numbers)
+
+
+def _set_collection(on: bool) -> None:  # noqa: FBT001  as ``gc.isenabled`` gives it
+    (gc.enable if on else gc.disable)()
+
+
+def _set_thresholds(thresholds: tuple[int, int, int]) -> None:
+    gc.set_threshold(*thresholds)
+
+
+def _set_fault_handler(_on: object) -> None:
+    faulthandler.enable(2)
+
+
+def _streams() -> tuple[Any, ...]:
+    out, err = sys.stdout, sys.stderr
+    return sys.stdin, out, err, getattr(out, "closed", None), getattr(err, "closed", None)
+
+
+def _set_streams(streams: tuple[Any, ...]) -> None:
+    sys.stdin, sys.stdout, sys.stderr, *_ = streams  # one that was closed stays closed, which is seen afterwards
+
+
+def _set_path(path: list[str]) -> None:
+    sys.path[:] = path
+
+
+def _set_arguments(arguments: list[str]) -> None:
+    sys.argv[:] = arguments
+
+
+def _set_filters(filters: list[Any]) -> None:
+    warnings.resetwarnings()  # the only public way to have it forgotten which warnings were shown
+    cast("list[Any]", warnings.filters)[:] = filters
+
+
+SETTINGS: Final = (
+    Setting("signal handlers", _handlers, _set_handlers),
+    Setting("signal mask", partial(_raw.pthread_sigmask, _raw.SIG_BLOCK, ()), _set_mask),
+    Setting("resource limits", _limits, _set_limits),
+    Setting("environment", _environ, _set_environ),
+    Setting("locale", _locale, _set_locale),
+    Setting("nice value", partial(os.getpriority, os.PRIO_PROCESS, 0), _final),
+    Setting("user", os.getresuid, _final),
+    Setting("scheduler", partial(os.sched_getscheduler, 0), _final),
+    Setting("processors", partial(os.sched_getaffinity, 0), _set_processors),
+    Setting("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("switch interval", sys.getswitchinterval, sys.setswitchinterval),
+    Setting("limit of digits", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    Setting("trace function", sys.gettrace, sys.settrace),
+    Setting("profile function", sys.getprofile, sys.setprofile),
+    Setting("trace function of threads", threading.gettrace, threading.settrace),
+    Setting("profile function of threads", threading.getprofile, threading.setprofile),
+    Setting("garbage collection", gc.isenabled, _set_collection),
+    Setting("garbage thresholds", gc.get_threshold, _set_thresholds),
+    Setting("default socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    Setting("fault handler", faulthandler.is_enabled, _set_fault_handler),
+    Setting("standard streams", _streams, _set_streams),
+    Setting("module path", partial(getattr, sys, "path"), _set_path),
+    Setting("arguments", partial(getattr, sys, "argv"), _set_arguments),
+    Setting("warning filters", partial(getattr, warnings, "filters"), _set_filters),
+)
+
+
+class Surroundings:
+    """The process as a fresh worker's first attempt finds it. Main thread of a worker that runs one attempt at a time.
+
+    Args:
+        spec: The worker; its limits say what too much memory is.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        """Open the descriptors that are needed later. Called before the worker starts its second thread.
+
+        Where two threads share the table of descriptors, Linux lets the first high number wait until every processor
+        has passed through the scheduler, which takes some ten milliseconds on a busy machine.
+        """
+        self._most_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        # Kept where the lowest free numbers will not be: a function that closes descriptors blindly and opens others
+        # must not have its own files taken for these.
+        self._high = min(self._most_descriptors // 2, 512)
+        self._folder = self._keep(os.open(".", os.O_PATH))
+        self._sizes = self._keep(os.open("/proc/self/statm", os.O_RDONLY))
+        self._identities: list[tuple[int, ...] | None] = [_identity(number) for number in _STANDARD]
+        self._standard = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, self._high) for number in _STANDARD]
+        limit, resident = spec.limits.memory_mb, spec.max_rss_mb
+        self._most_resident = None if resident is None else resident * _MIB
+        held = self._memory()[1]
+        self._most_data = None if limit is None else held + int(MEMORY_USED * max(0, limit * _MIB - held))
+        self._sized = limit is not None or resident is not None
+        self._peak: int | None = None
+        with suppress(OSError):  # a kernel without it
+            peak = self._keep(os.open("/proc/self/clear_refs", os.O_WRONLY))
+            os.pwrite(peak, _NEW_PEAK, 0)
+            self._peak = peak
+
+    def remember(self) -> None:
+        """Remember everything else. Called before the first attempt.
+
+        After a fork each of these things is on a page that has to be copied or mapped first: a millisecond in all.
+        """
+        self._reads = [setting.read for setting in SETTINGS]
+        self._before = [copy(read()) for read in self._reads]
+        self._threads = threading.enumerate()
+        policy = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  by a Python yet to come
+        # Where the app has none of its own, each attempt gets a new one: ``asyncio.run`` leaves its mark on it.
+        self._policy = None if type(policy) is asyncio.DefaultEventLoopPolicy else policy
+        self._file_mask = os.umask(0o077)
+        os.umask(self._file_mask)
+        self._seeds = 0
+        self._random = cast("random.Random", vars(random)["_inst"])  # which the module's functions are methods of
+        self._twin = random.Random()  # noqa: S311  it is to be what that one is
+        self._seed()
+
+    def restore(self) -> str:
+        """Put back what can be; say what cannot, or nothing. Costs some ten microseconds where nothing was changed."""
+        for timer in _TIMERS:
+            signal.setitimer(timer, 0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.set_wakeup_fd(-1)
+        threading.stack_size(0)
+        asyncio.set_event_loop_policy(self._policy)  # pyright: ignore[reportDeprecated]  see above
+        os.umask(self._file_mask)
+        try:
+            os.fchdir(self._folder)
+            if self._peak is not None:
+                os.pwrite(self._peak, _NEW_PEAK, 0)  # so that the next attempt's is its own
+        except OSError:
+            return "it closed descriptors that are not its own"
+        self._restore_standard()
+        if self._random.getrandbits(_DRAWN) != self._twin.getrandbits(_DRAWN):
+            self._seed()
+        reason = self._leftovers() or self._restore_settings()
+        return reason or (self._usage() if self._sized else "")
+
+    def _seed(self) -> None:
+        """Begin random numbers anew. Else two attempts that begin from the same seed get the same "random" names.
+
+        Needed only where an attempt has drawn some, or set a seed: then the twin, which nobody else knows, draws
+        another number. To draw one takes a fiftieth of the time of beginning anew.
+        """
+        self._seeds += 1
+        seed = time.perf_counter_ns() ^ os.getpid() << 64 ^ self._seeds << 96
+        self._random.seed(seed)
+        self._twin.seed(seed)
+
+    def _restore_settings(self) -> str:
+        try:
+            same = [read() for read in self._reads] == self._before
+        except Exception:  # noqa: BLE001  user code may have put anything at all there, with any ``__eq__``
+            same = False
+        if same:
+            return ""
+        for setting, before in zip(SETTINGS, self._before, strict=True):
+            with suppress(Exception):
+                if setting.read() == before:
+                    continue
+                setting.write(before)
+                if setting.read() == before:
+                    continue
+            return f"it changed its {setting.name}"
+        return ""
+
+    def _restore_standard(self) -> None:
+        try:
+            now: list[tuple[int, ...] | None] = [os.fstat(0)[1:3], os.fstat(1)[1:3], os.fstat(2)[1:3]]
+        except OSError:  # one is closed
+            now = [_identity(number) for number in _STANDARD]
+        if now == self._identities:
+            return
+        for number, identity, kept in zip(_STANDARD, self._identities, self._standard, strict=True):
+            if _identity(number) != identity:
+                for stream in (sys.stdout, sys.stderr):
+                    with suppress(OSError, ValueError, AttributeError):  # it is closed, or replaced by anything at all
+                        stream.flush()
+                with suppress(OSError):
+                    os.dup2(kept, number)
+
+    def _leftovers(self) -> str:
+        """Say what the attempt left running or open."""
+        if threading.active_count() > len(self._threads):
+            end = time.monotonic() + THREADS_END
+            left = [thread for thread in threading.enumerate() if thread not in self._threads]
+            for thread in left:
+                thread.join(max(0.0, end - time.monotonic()))
+            if running := sum(thread.is_alive() for thread in left):
+                return f"it left {running} {'thread' if running == 1 else 'threads'} running"
+        try:
+            free = os.dup(self._folder)
+            os.close(free)
+        except OSError:
+            return "it left no descriptor to open"
+        return "it left most descriptors open" if free > DESCRIPTORS_USED * self._most_descriptors else ""
+
+    def _usage(self) -> str:
+        """Say whether the process has grown too large."""
+        resident, data = self._memory()
+        if self._most_resident is not None and resident > self._most_resident:
+            return f"its resident size is {resident // _MIB} MiB, above {self._most_resident // _MIB} MiB"
+        if self._most_data is not None and data > self._most_data:
+            return f"it keeps {data // _MIB} MiB, which leaves too little below its limit"
+        return ""
+
+    def _memory(self) -> tuple[int, int]:
+        """Give the resident size, and what the kernel counts under RLIMIT_DATA, in bytes."""
+        sizes = os.pread(self._sizes, 128, 0).split()
+        return int(sizes[1]) * _PAGE, int(sizes[5]) * _PAGE
+
+    def _keep(self, descriptor: int) -> int:
+        try:
+            return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self._high)
+        finally:
+            os.close(descriptor)
+
+
+def _identity(descriptor: int) -> tuple[int, ...] | None:
+    """Tell one open file from another, by inode and device; None where there is none."""
+    try:
+        return os.fstat(descriptor)[1:3]
+    except OSError:
+        return None

@@ -1,0 +1,190 @@
+"""The tool actor: runs functions, one attempt at a time, and says of each how it ended."""
+
+import asyncio
+import inspect
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, Final, TypeAlias, cast
+
+from typing_extensions import override
+
+from understudy.actors.api.step_context import context_of, running
+from understudy.actors.definitions.definitions import StepDefinition, lookup
+from understudy.actors.definitions.signature import every_item
+from understudy.actors.failures.description import describe_exception
+from understudy.actors.program.endings import throw_away
+from understudy.actors.worker.actor import WorkerActor
+from understudy.actors.worker.channel import Channel
+from understudy.actors.worker.descendants import kill_descendants
+from understudy.actors.worker.output import standard_streams
+from understudy.actors.worker.process_state import Surroundings
+from understudy.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
+from understudy.messages.core.errors import CodecError, NotSerializable
+from understudy.messages.core.failures import Failure
+from understudy.messages.core.message import Json
+from understudy.messages.frames.worker import Completed, Execute, Failed, Judged, ToWorker, WorkerSpec
+
+Answer: TypeAlias = Completed | Failed | Judged
+
+STRAY_GRACE: Final = 1.0
+"""Seconds that tasks have to end which an async function has left behind; then they are thrown away."""
+_RESERVE_BYTES: Final = 256 * 1024
+
+
+class _Helpers(ThreadPoolExecutor):
+    """The threads of ``asyncio.to_thread``. They end with the attempt that used them."""
+
+    used = False
+
+    @override
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a thread call something."""
+        self.used = True
+        return super().submit(fn, *args, **kwargs)
+
+
+class FunctionActor(WorkerActor):
+    """Runs functions of the user's, plain ones as they are, ``async`` ones on a loop that it keeps. Main thread."""
+
+    def __init__(self, channel: Channel, spec: WorkerSpec) -> None:
+        """Start with no loop; most tools never need one."""
+        super().__init__(channel, spec)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: tuple[str, asyncio.Task[Any]] | None = None
+        """The async function that runs, and its token."""
+        self._reserve: bytearray | None = bytearray(_RESERVE_BYTES)
+        """Given back when memory is short, so that there is some left to say so."""
+        self._helpers = _Helpers()
+
+    @override
+    def prepare(self) -> None:
+        """Get ready to put back what attempts change."""
+        self._surroundings = Surroundings(self.spec)
+        self._streams = standard_streams()
+        self._fakes = fakes()
+
+    @override
+    def on_start(self) -> None:
+        """Say that work is welcome, and remember what it is to find before any can be read."""
+        super().on_start()
+        self._surroundings.remember()
+
+    def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Call a function of the user's in a context of its own, to the end of all it awaits.
+
+        Raises:
+            CancelledError: It was aborted.
+            BaseException: Whatever it raises.
+        """
+        context = copy_context()
+        value = context.run(fn, *args, **kwargs)
+        if inspect.isgenerator(value):
+            value = context.run(list, value)
+        if inspect.isasyncgen(value):
+            value = every_item(value)
+        return self._await(token, value) if inspect.iscoroutine(value) else value
+
+    def answer(self, message: Answer, refused: Callable[[Failure], Answer]) -> None:
+        """Send an answer once the worker is as the attempt found it; ``refused`` gives the one for a bad result.
+
+        The answer says where it is not: then this worker is replaced before the next attempt.
+        """
+        kill_descendants()
+        for stream in self._streams:  # the line that it has begun is its own
+            with suppress(Exception):
+                stream.flush()
+        spoilt = self._surroundings.restore()
+        try:
+            self.channel.send(message.model_copy(update={"spoilt": spoilt}) if spoilt else message)
+        except CodecError as error:
+            answer = refused(self.failure(NotSerializable(f"the result cannot be sent: {error}")))
+            self.channel.send(answer.model_copy(update={"spoilt": spoilt}))
+
+    def failure(self, error: Exception) -> Failure:
+        """Describe what an attempt raised."""
+        if isinstance(error, MemoryError):
+            traceback.clear_frames(error.__traceback__)  # what the function had allocated by then
+            self._reserve = None
+        return describe_exception(error)
+
+    def _await(self, token: str, coroutine: Any) -> Any:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._loop.add_reader(self.channel.fileno(), self._hear)
+            self._loop.set_default_executor(self._helpers)
+        loop = self._loop
+        task = loop.create_task(coroutine)
+        self._task = (token, task)
+        self._cancel_aborted()
+        try:
+            return loop.run_until_complete(task)
+        finally:
+            self._task = None
+            strays = asyncio.all_tasks(loop)
+            if strays:  # an attempt leaves nothing behind that could run on in the next one
+                for stray in strays:
+                    stray.cancel()
+                _, unending = loop.run_until_complete(asyncio.wait(strays, timeout=STRAY_GRACE))
+                for stray in unending:
+                    throw_away(stray, copy_context())
+            if self._helpers.used:
+                self._helpers.shutdown(wait=False, cancel_futures=True)
+                self._helpers = _Helpers()
+                loop.set_default_executor(self._helpers)
+
+    def _hear(self) -> None:
+        """Read what arrives while an async function runs; only that it is aborted matters by then."""
+        self.inbox.fill()
+        self._cancel_aborted()
+
+    def _cancel_aborted(self) -> None:
+        if self._task is not None and self.inbox.aborted(self._task[0]):
+            self._task[1].cancel()
+
+
+class ToolActor(FunctionActor):
+    """Executes tools."""
+
+    @override
+    def perform(self, message: ToWorker) -> None:
+        """Run one attempt and answer it."""
+        assert isinstance(message, Execute), f"a tool worker was sent {message.type}"
+        token = message.token
+        started = time.perf_counter()
+
+        def failed(failure: Failure) -> Failed:
+            return Failed(token=token, failure=failure, duration=time.perf_counter() - started)
+
+        running.set(context_of(message, self.channel.send))
+        answer: Answer
+        try:
+            result = self._run(message)
+        except asyncio.CancelledError:
+            if not self.inbox.aborted(token):
+                raise
+            answer = failed(Failure(outcome="cancelled", message="the attempt was aborted"))
+        except FakeFailed as fake:
+            answer = failed(fake.failure)
+        except Exception as error:  # noqa: BLE001  however user code fails is the attempt's outcome
+            answer = failed(self.failure(error))
+        else:
+            answer = Completed(token=token, result=result, duration=time.perf_counter() - started)
+        self.answer(answer, failed)
+
+    def _run(self, message: Execute) -> Json:
+        definition = lookup(message.step)
+        assert isinstance(definition, StepDefinition), f"{definition.title} is no step"
+        if self._fakes is not None and definition.kind == "tool":
+            result = fake_result(self._fakes, message)
+            if result is not NO_FAKE:
+                return cast("Json", result)
+        args, kwargs = definition.signature.decode_call(message.arguments)
+        return self.encode(definition, self.call(message.token, definition.fn, args, kwargs))
+
+    def encode(self, definition: StepDefinition, value: object) -> Json:
+        """Give what a function returned as JSON."""
+        return definition.encode_result(value)

@@ -1,0 +1,73 @@
+"""HTTP connections, each with a limited time for its request, and limited in number."""
+
+import asyncio
+from typing import Any, Final
+
+from typing_extensions import override
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from understudy.dashboard.large_responses import ABORT
+from understudy.supervision.kernel.connection_limit import ConnectionLimit
+from understudy.supervision.kernel.descriptor_limit import share
+
+MOST: Final = 512
+PARTS: Final = 4
+"""A quarter of this process's descriptors at most is for HTTP."""
+
+
+def limit_connections(timeout: float) -> type[asyncio.Protocol]:
+    """Return a protocol for one server, whose connections share one limit.
+
+    Args:
+        timeout: Seconds in which a connection has to send a whole request.
+    """
+    limit = ConnectionLimit[LimitedProtocol](share(PARTS, MOST), _close, timeout)
+    return type("LimitedProtocol", (LimitedProtocol,), {"limit": limit})
+
+
+class LimitedProtocol(H11Protocol):
+    """uvicorn's protocol, which tells its limit what becomes of a connection. The server's loop only."""
+
+    limit: "ConnectionLimit[LimitedProtocol]"
+    """Shared by all connections of a server."""
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.limit.open(self)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.limit.discard(self)
+        super().connection_lost(exc)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._is_idle() and not self.transport.is_closing():
+            self.limit.receive(self)
+        super().data_received(data)
+
+    @override
+    def handle_events(self) -> None:
+        super().handle_events()
+        cycle: Any = self.cycle
+        if cycle is None:
+            return
+        cycle.scope[ABORT] = self.transport.abort
+        if not self._is_idle() and not cycle.more_body and not self.transport.is_closing():
+            self.limit.start(self)
+
+    @override
+    def on_response_complete(self) -> None:
+        if not self.transport.is_closing():
+            self.limit.finish(self)
+        super().on_response_complete()  # which goes on to a request that was sent behind this one
+
+    def _is_idle(self) -> bool:
+        """Return whether no request is being read or answered."""
+        cycle: Any = self.cycle
+        return cycle is None or cycle.response_complete
+
+
+def _close(connection: LimitedProtocol) -> None:
+    connection.transport.close()

@@ -1,0 +1,241 @@
+"""The gate: who and what is let in. It looks at a request before anything else does, and takes in its body."""
+
+import hmac
+import ipaddress
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Final
+
+from loguru import logger
+from pydantic_core import from_json
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from understudy.dashboard import problems
+from understudy.dashboard.access.origins import Origins, Pairs
+from understudy.dashboard.docs_page.page import SECURITY, is_page
+from understudy.dashboard.paths import routed_path
+from understudy.messages.core.failures import Fault
+
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+OPEN_PATHS: Final = frozenset({"/healthz"})
+"""What is answered without a token."""
+SAFE_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Gate:
+    """Stands in front of an app.
+
+    Args:
+        app: What is behind it.
+        token: What everybody has to show.
+        hosts: Names by which requests may call this server, besides those of the loopback; ports do not matter. Where
+            it is empty, the server is bound to all addresses, and any address will do as a name, because an attacker's
+            page can only lead to us by a name of its own.
+        origins: Other origins whose pages may call. They need the token like everybody else.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, hosts: Collection[str], origins: Origins) -> None:
+        """Keep what is compared."""
+        self._app = app
+        self._token = token.encode()
+        self._hosts = LOCAL_NAMES | {host.lower() for host in hosts}
+        self._any_address = not hosts
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        found = self._check(scope, headers)
+        body = b""
+        read = not _announces_body(headers)
+        if found is None and not is_open(scope["path"]):
+            body, found = await _take_body(headers, receive)
+            read = read or found is None
+        more = (*SAFE_HEADERS, *self._origins.headers(headers))
+        if is_page(scope["path"]):
+            more = (*more, *SECURITY)
+        # A body that was not read would be taken for the next request, or take any time to arrive: the connection ends.
+        answer = Answer(send, more if read else (*more, (b"connection", b"close")), head=scope["method"] == "HEAD")
+        if found is not None:
+            asked = {"WWW-Authenticate": "Bearer"} if found.status == 401 else {}  # noqa: PLR2004  by the standard
+            with suppress(HeadersSent):
+                await problems.response(found, asked)(scope, receive, answer)
+            return
+        if (allowed := self._origins.preflight(scope["method"], headers)) is not None:
+            await _permit(allowed, Answer(send, SAFE_HEADERS))
+            return
+        try:
+            await self._app(_understood(scope, body), Body(body, receive), answer)
+        except HeadersSent:
+            return
+        except Exception as error:  # noqa: BLE001  nothing is above us but the server, which would print it
+            logger.opt(exception=error).error("{} {} could not be answered", scope["method"], scope["path"])
+            if not answer.begun:
+                await problems.response(problems.problem("internal", "the request could not be carried out"))(
+                    scope, receive, answer
+                )
+
+    def _check(self, scope: Scope, headers: Headers) -> problems.Problem | None:
+        if "transfer-encoding" in headers and "content-length" in headers:
+            return problems.problem("bad_request", "the request gives two lengths: Content-Length and chunks")
+        named = headers.getlist("host")
+        if len(named) != 1 or not self._knows(host_of(named[0])):
+            return problems.problem("forbidden_host", f"this server is not called {', '.join(named) or 'nothing'!r}")
+        origin = headers.get("origin")
+        if (foreign := self._foreign(scope["path"], origin, named[0].lower(), headers)) is not None:
+            return problems.problem("forbidden_origin", foreign)
+        if is_open(scope["path"]) or self._origins.preflight(scope["method"], headers) is not None:
+            return None
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+            return problems.problem("unauthorized", "the request has no token, or not this server's")
+        return None
+
+    def _foreign(self, path: str, origin: str | None, host: str, headers: Headers) -> str | None:
+        """Say which page of another origin has sent a request that none of there may send."""
+        if origin in self._origins:
+            return None
+        if origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}:
+            return (
+                f"a page of another origin, {origin!r:.200}, has sent this request, and it is not among those allowed"
+            )
+        site = headers.get("sec-fetch-site", "none")
+        opened = is_page(path) and headers.get("sec-fetch-mode") == "navigate"  # by a link: it shows nothing to nobody
+        if site not in {"none", "same-origin"} and not opened:
+            return "a page of another origin has sent this request"
+        return None
+
+    def _knows(self, host: str) -> bool:
+        return host in self._hosts or (self._any_address and is_address(host))
+
+
+def host_of(header: str) -> str:
+    """Give the name in a Host header, without its port and brackets."""
+    name = header.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.rpartition(":")[0] if ":" in name else name
+
+
+def is_address(host: str) -> bool:
+    """Say whether a host is given by its address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_open(path: str) -> bool:
+    """Say whether a path is answered without a token."""
+    return path in OPEN_PATHS or is_page(path)
+
+
+def _understood(scope: Scope, body: bytes) -> Scope:
+    """Give a request as the router is to see it.
+
+    A body was found to be JSON, so it is taken for that, whatever ``curl -d`` says of it; and ``HEAD`` asks for what
+    ``GET`` would be answered with.
+    """
+    headers = scope["headers"]
+    if body:
+        headers = [pair for pair in headers if pair[0] != b"content-type"] + [(b"content-type", b"application/json")]
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return {**scope, "path": routed_path(scope), "method": method, "headers": headers}
+
+
+async def _permit(headers: Pairs, send: Send) -> None:
+    """Answer a browser that asks whether a page may call."""
+    await send({"type": "http.response.start", "status": 204, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _announces_body(headers: Headers) -> bool:
+    """Return whether a request says that a body follows its headers."""
+    return "transfer-encoding" in headers or headers.get("content-length", "0").strip("0") != ""
+
+
+async def _take_body(headers: Headers, receive: Receive) -> tuple[bytes, problems.Problem | None]:
+    """Take in the whole body, so that no handler ever waits for it; say what stands against it."""
+    announced = headers.get("content-length", "0")
+    too_large = problems.problem("too_large", f"a body may have {MAX_BODY_BYTES} bytes")
+    if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
+        return b"", too_large
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":  # whoever sent it has left
+            return b"", problems.problem("bad_request", "the body ended early")
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            return b"", too_large
+        if not message.get("more_body", False):
+            break
+    return bytes(body), _unreadable(bytes(body))
+
+
+def _unreadable(body: bytes) -> problems.Problem | None:
+    """Say why a body is no JSON that the journal could keep: what is nested too deep, infinite, or half a character."""
+    if not body:
+        return None
+    try:
+        from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        fault = Fault(field="body", sentence=f"is no JSON: {error}")
+        return problems.problem("invalid_request", f"the body is no JSON: {error}", errors=(fault,))
+    return None
+
+
+class HeadersSent(Exception):  # noqa: N818  it ends what makes a body that nobody asked for
+    """Whoever asked with ``HEAD`` has the headers, and the answer is over."""
+
+
+class Body:
+    """Gives an app the body that was taken in, and then whatever else happens to the connection."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        """Nothing was given yet."""
+        self._message: Message | None = {"type": "http.request", "body": body, "more_body": False}
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        """Give the next message."""
+        message, self._message = self._message, None
+        return message if message is not None else await self._receive()
+
+
+class Answer:
+    """Sends what an app answers, with more headers where the app has not set them.
+
+    Args:
+        send: Sends a message of the answer.
+        headers: Names in small letters, with values.
+        head: Whether only the headers are asked for.
+    """
+
+    def __init__(self, send: Send, headers: Iterable[tuple[bytes, bytes]], *, head: bool = False) -> None:
+        """Nothing was sent yet."""
+        self._send = send
+        self._headers = tuple(headers)
+        self._head = head
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        """Send the next message.
+
+        Raises:
+            HeadersSent: There is nothing more to send.
+        """
+        if message["type"] == "http.response.start":
+            self.begun = True
+            given = {name.lower() for name, _ in message.get("headers", ())}
+            more = [pair for pair in self._headers if pair[0] not in given]
+            message = {**message, "headers": [*message.get("headers", ()), *more]}
+        await self._send(message)
+        if self._head and message["type"] == "http.response.start":
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            raise HeadersSent

@@ -1,0 +1,46 @@
+"""Parameters that mean nothing are refused: who mistypes one would take what was not filtered for the answer."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from fastapi import Depends, Request
+
+from understudy.dashboard.problems import Refusal
+from understudy.messages.core.failures import Fault, one_line
+
+
+def refuse_unknown(request: Request) -> None:
+    """Refuse a request with a query parameter that its path does not have.
+
+    Raises:
+        Refusal: Every such parameter is named.
+    """
+    if not request.query_params:
+        return
+    known = _parameters(request.app.openapi(), request.scope["endpoint"].__name__)
+    faults = tuple(
+        Fault(field=f"query.{name}", sentence=f"is no parameter of this path; {_hint(name, known)}")
+        for name in dict.fromkeys(request.query_params)
+        if name not in known
+    )
+    if faults:
+        raise Refusal("invalid_request", one_line(faults), errors=faults)
+
+
+def _parameters(described: dict[str, Any], operation: str) -> list[str]:
+    """Give the query parameters of an operation, which is called what its handler is called."""
+    for methods in described["paths"].values():
+        for found in methods.values():
+            if found["operationId"] == operation:
+                return [each["name"] for each in found.get("parameters", ()) if each["in"] == "query"]
+    raise AssertionError
+
+
+def _hint(name: str, known: list[str]) -> str:
+    if close := get_close_matches(name, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    return f"it has {', '.join(map(repr, known))}" if known else "it has none"
+
+
+Strict = Depends(refuse_unknown)
+"""The dependency of every route."""

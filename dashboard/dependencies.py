@@ -1,0 +1,186 @@
+"""The desk: what every handler works with. The orchestrator, the apps that are served, and those who wait."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from understudy.dashboard.large_responses import Outbox, Outgoing, Parcel
+from understudy.dashboard.problems import Refusal, refusal
+from understudy.messages.commands import App, Command, PutSchedule, Refused, Reply, ShowApp, StartRun
+from understudy.messages.records import WorkflowRecord
+from understudy.workflows.api.orchestrator import Orchestrator
+from understudy.workflows.api.waiting import wake
+from understudy.workflows.queries.reader import Reads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Desk:
+    """Made once per server. Its coroutines and ``close`` belong to the server's loop.
+
+    Args:
+        orchestrator: Carries out what comes in.
+        apps: Paths of the files, or dotted names of the modules, whose workflows may be started. Nothing else is ever
+            loaded because a request names it.
+    """
+
+    def __init__(self, orchestrator: Orchestrator, apps: Sequence[str]) -> None:
+        """Begin with nobody waiting."""
+        self.orchestrator = orchestrator
+        self.apps = tuple(dict.fromkeys(str(Path(app).absolute()) if app.endswith(".py") else app for app in apps))
+        self.closing = False
+        """Whether the server is about to end: whoever waits is told so, and nobody begins to."""
+        self.outbox = Outbox()
+        self._waits: set[asyncio.Event] = set()
+        self._contents: dict[str, App] = {}
+        """What each app defines, once it was asked. Its code stays as it was loaded."""
+
+    @property
+    def reads(self) -> Reads:
+        """Looks at runs. They block: see ``look``."""
+        return self.orchestrator.reads.for_elsewhere()
+
+    async def send(self, command: Command) -> Reply:
+        """Carry out a command.
+
+        Raises:
+            Refusal: It was refused, or names an app that is not served.
+        """
+        named: str | None = getattr(command, "app", None)
+        if named or isinstance(command, StartRun | ShowApp):  # whatever has code loaded
+            command = command.model_copy(update={"app": self._find_app(named or "")})
+        elif isinstance(command, PutSchedule):
+            plan = command.plan.model_copy(update={"app": self._find_app(command.plan.app)})
+            command = command.model_copy(update={"plan": plan})
+        reply = await self.orchestrator.until_sent(command)
+        if isinstance(reply, Refused):
+            raise refusal(reply)
+        return reply
+
+    async def look(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask something that reads the disk, in a thread."""
+        return await run_in_threadpool(partial(question, *args, **kwargs))
+
+    async def answer(self, make: Callable[[], list[bytes]], headers: Mapping[str, str] | None = None) -> Outgoing:
+        """Answer with JSON that may be long; ``make`` gives its pieces, in a thread, once there is room.
+
+        ``headers`` are read after that, so ``make`` may add to them.
+        """
+        parcel = Parcel(self.outbox)
+        made = await parcel.fill(make, lambda pieces: sum(map(len, pieces)))
+        made.reverse()
+
+        async def body() -> AsyncGenerator[bytes]:
+            while made:  # what is sent is let go of
+                yield made.pop()
+
+        return Outgoing(parcel, body(), "application/json", {**(headers or {}), "Content-Length": str(parcel.size)})
+
+    # ------------------------------------------------------------ workflows
+
+    async def contents(self, file: str | None = None) -> list[App]:
+        """Give what all apps that are served define, or the one that may be called ``file``; each is loaded once.
+
+        Raises:
+            Refusal: One cannot be loaded, or none is called so.
+        """
+        apps = self.apps if file is None else (self._find_app(file),)
+        for app in apps:
+            if app not in self._contents:
+                reply = await self.send(ShowApp(app=app))
+                assert isinstance(reply, App)
+                self._contents[app] = reply
+        return [self._contents[app] for app in apps]
+
+    async def find_workflow(self, named: str) -> WorkflowRecord:
+        """Find the workflow that ``NAME`` or ``FILE.py:NAME`` means.
+
+        Raises:
+            Refusal: None is called so, or more than one.
+        """
+        file, _, name = named.rpartition(":")
+        every = [found for app in await self.contents(file or None) for found in app.workflows]
+        found = [each for each in every if each.name == name]
+        if not found:
+            known = ", ".join(sorted(each.name for each in every)) or "none"
+            raise Refusal("not_found", f"there is no workflow {named!r} among those served: {known}")
+        if len(found) > 1:
+            raise _ambiguous("workflow", name, [each.app for each in found])
+        return found[0]
+
+    async def find_session(self, name: str) -> str:
+        """Find the app that has a session's handler; empty where none that is served has.
+
+        Raises:
+            Refusal: More than one has.
+        """
+        found = [app.app for app in await self.contents() if name in app.sessions]
+        if len(found) > 1:
+            raise _ambiguous("session", name, found)
+        return found[0] if found else ""
+
+    def _find_app(self, named: str) -> str:
+        found = [app for app in self.apps if is_called(app, named)]
+        if len(found) != 1:
+            what = "is not served here" if not found else "may mean more than one app"
+            raise Refusal("not_found", f"{named!r} {what}; there is {', '.join(self.apps) or 'none'}")
+        return found[0]
+
+    # ------------------------------------------------------------ waiting
+
+    @asynccontextmanager
+    async def watching(self, run_id: str, *, end_only: bool) -> AsyncGenerator[asyncio.Event]:
+        """Give an event that is set now, on every change of a run or at its end alone, and when the server ends."""
+        changed = asyncio.Event()
+        self._waits.add(changed)
+        watcher = partial(wake, asyncio.get_running_loop(), changed)
+        unwatch = self.orchestrator.watch(run_id, watcher, end_only=end_only)
+        try:
+            yield changed
+        finally:
+            unwatch()
+            self._waits.discard(changed)
+
+    def close(self) -> None:
+        """Have everybody who waits go."""
+        self.closing = True
+        for changed in self._waits:
+            changed.set()
+
+
+def _ambiguous(kind: str, name: str, apps: Sequence[str]) -> Refusal:
+    where = " or ".join(f"{app}:{name}" for app in apps)
+    return Refusal("invalid", f"more than one {kind} is called {name!r}: say {where}")
+
+
+def is_called(app: str, named: str) -> bool:
+    """Say whether an app may be called so: by its path, as many of its last folders as one likes, or its module's name.
+
+    Who has imported the same file knows it by the name of a module, and who runs it by its path.
+    """
+    if app.startswith("/") and named.startswith("/"):
+        return os.path.realpath(app) == os.path.realpath(named)
+    whole, part = (app, named) if app.startswith("/") else (named, app)
+    return bool(named) and (app == named or f"/{_as_path(whole)}".endswith(f"/{_as_path(part)}"))
+
+
+def _as_path(app: str) -> str:
+    """Give the path of a file that a dotted name stands for; a path as it is."""
+    return app.removeprefix("./") if app.endswith(".py") else app.replace(".", "/") + ".py"
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+"""A handler's desk."""

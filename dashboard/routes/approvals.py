@@ -1,0 +1,32 @@
+"""Questions to people over HTTP; ``dashboard.routes.commands`` takes the answers."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from understudy.dashboard.dependencies import AtDesk
+from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
+from understudy.messages.core.times import iso
+from understudy.messages.pages import Page
+from understudy.messages.records import ApprovalRecord
+
+router = APIRouter(tags=["approvals"])
+
+
+@router.get(
+    "/approvals", response_class=Response, responses={**paged(ApprovalRecord, "The questions, the oldest first.")}
+)
+async def list_approvals(
+    desk: AtDesk,
+    request: Request,
+    run_id: Annotated[str | None, Query(description="Only those of this run and its children.")] = None,
+    limit: Limit = MANY,
+    cursor: Cursor = None,
+) -> Any:
+    """List what waits for a person, the oldest first."""
+
+    def make() -> Page[ApprovalRecord]:
+        found = desk.reads.approvals(run_id)
+        return cut(found, "approvals", limit, cursor, lambda each: (iso(each.asked_at), each.id), (str, str))
+
+    return await answer_page(desk, request, make)

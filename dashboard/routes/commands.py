@@ -1,0 +1,126 @@
+"""Commands over HTTP: one table says which path each has, and any of them may be sent as it is."""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, cast, get_args
+
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
+
+from understudy.dashboard import problems
+from understudy.dashboard.dependencies import AtDesk, Desk
+from understudy.dashboard.paths import Segment
+from understudy.messages import commands as c
+from understudy.messages.core.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one command is sent: what of it stands in the path. The rest is the body."""
+
+    path: str
+    command: type[Message]
+    reply: type[Message] = c.Accepted
+
+    @property
+    def name(self) -> str:
+        """What the operation is called: the command's name in words."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", self.command.__name__).lower()
+
+    @property
+    def tag(self) -> str:
+        """Which part of the API it belongs to."""
+        return self.path.split("/")[1].replace("-", " ")
+
+    @property
+    def in_path(self) -> list[str]:
+        """The fields that the path names."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+
+WAYS: Final = (
+    Way("/runs/resume", c.ResumeParked, c.Resumed),
+    Way("/runs/{run_id}/signal", c.SignalRun),
+    Way("/runs/{run_id}/pause", c.PauseRun),
+    Way("/runs/{run_id}/resume", c.ResumeRun),
+    Way("/runs/{run_id}/cancel", c.CancelRun),
+    Way("/runs/{run_id}/retry", c.RetryRun),
+    Way("/approvals/{approval}", c.DecideApproval),
+    Way("/runs/{run_id}/fork", c.ForkRun),
+    Way("/schedules/{name}", c.PutSchedule),
+    Way("/schedules/{name}/pause", c.PauseSchedule),
+    Way("/schedules/{name}/resume", c.ResumeSchedule),
+    Way("/schedules/{name}/trigger", c.TriggerSchedule),
+    Way("/schedules/{name}/delete", c.DeleteSchedule),
+    Way("/sessions/{session}/{session_key}/close", c.CloseSession),
+    Way("/dead-letters/{run_id}/{letter}/redrive", c.RedriveDeadLetter),
+    Way("/dead-letters/{run_id}/{letter}/drop", c.DropDeadLetter),
+    Way("/actors/{worker}/kill", c.KillWorker),
+    Way("/actors/{worker}/restart", c.RestartWorker),
+)
+"""Every command that is a POST to a path of its own. A path parameter is the field of that name."""
+
+router = APIRouter()
+
+_COMMAND: Final[TypeAdapter[Any]] = TypeAdapter(c.Command)
+
+
+def _handler(way: Way) -> Callable[..., Any]:
+    """Make the handler of a command: its signature is what FastAPI reads, its body is always the same."""
+    fields = {name: field for name, field in way.command.model_fields.items() if name not in {"type", *way.in_path}}
+
+    async def handle(desk: Desk, body: BaseModel | None = None, **places: Any) -> Any:
+        given = {name: getattr(body, name) for name in fields} if body is not None else {}
+        return await desk.send(cast("c.Command", way.command(**places, **given)))
+
+    parameters = [inspect.Parameter("desk", inspect.Parameter.KEYWORD_ONLY, annotation=AtDesk)]
+    parameters += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Segment) for name in way.in_path]
+    if fields:
+        model = create_model(
+            f"{way.command.__name__}Body",
+            __base__=Message,
+            **cast("dict[str, Any]", {name: (field.annotation, field) for name, field in fields.items()}),
+        )
+        needed = any(field.is_required() for field in fields.values())
+        annotation: Any = Annotated[model, Body()] if needed else Annotated[model | None, Body()]
+        default = inspect.Parameter.empty if needed else None
+        parameters.append(
+            inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+        )
+    handle.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    handle.__name__ = way.name
+    handle.__doc__ = way.command.__doc__
+    return handle
+
+
+for _way in WAYS:
+    router.post(_way.path, response_model=_way.reply, tags=[_way.tag])(_handler(_way))
+
+
+@router.post(
+    "/messages",
+    response_model=c.Reply,
+    tags=["messages"],
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Command"}}},
+        }
+    },
+)
+async def send_message(desk: AtDesk, request: Request) -> Any:
+    """Carry out any command, given as its JSON."""
+    try:
+        command = _COMMAND.validate_json(await request.body())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        unfit = problems.unfit(found)
+        raise problems.Refusal("invalid_request", unfit.detail, errors=unfit.errors) from error
+    return await desk.send(command)
+
+
+def every_command() -> tuple[type[Message], ...]:
+    """Give the class of every command there is."""
+    return get_args(get_args(c.Command)[0])

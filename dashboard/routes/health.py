@@ -1,0 +1,61 @@
+"""Outside of the API: whether the server lives, and its figures for Prometheus."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import BaseModel
+
+from understudy.dashboard.access.unknown_parameters import Strict
+from understudy.dashboard.dependencies import AtDesk, Desk
+from understudy.dashboard.prometheus import exposition
+from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
+from understudy.metrics.figures import Metrics, pool_figures
+
+router = APIRouter(tags=["health"])
+figures = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """That it works, and whether all of its pools do."""
+
+    status: Literal["ok", "degraded"] = "ok"
+    pools: dict[str, str] | None = None
+    """Pools that are ``"short"`` or ``"degraded"``; why, only the API says."""
+
+
+@router.get("/healthz", openapi_extra={"security": []}, response_model_exclude_none=True)
+async def show_health(desk: AtDesk) -> Health:
+    """Say that the orchestrator works. The only thing that is said without a token."""
+    desk.orchestrator.check_alive()
+    tree = await desk.send(ShowTree())
+    assert isinstance(tree, Tree)
+    troubled = {pool.pool: pool.status for pool in pool_figures(tree.root) if pool.detail}
+    return Health(status="degraded" if "degraded" in troubled.values() else "ok", pools=troubled or None)
+
+
+@router.get(
+    "/metrics",
+    dependencies=[Strict],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
+)
+async def show_prometheus(desk: AtDesk) -> Any:
+    """Give the figures of all runs, and of the workers of this moment, as Prometheus reads them."""
+    workers = await desk.send(ListWorkers())
+    assert isinstance(workers, Workers)
+    metrics = await _metrics(desk)
+    return Response(await desk.look(exposition, metrics, workers.workers), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@figures.get("/metrics")
+async def show_metrics(desk: AtDesk) -> Metrics:
+    """Give the figures of all runs: latencies, retries, crashes and success rates per workflow and step."""
+    return await _metrics(desk)
+
+
+async def _metrics(desk: Desk) -> Metrics:
+    tree = await desk.send(ShowTree())
+    assert isinstance(tree, Tree)
+    figures = await desk.look(desk.reads.metrics)
+    return figures.model_copy(update={"pools": pool_figures(tree.root)})

@@ -1,0 +1,164 @@
+"""Waiting for runs over HTTP: a long poll for the result, and a stream of events that can be taken up again."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.sse import KEEPALIVE_COMMENT
+from pydantic import BaseModel, Field
+
+from understudy.dashboard.dependencies import AtDesk, Desk
+from understudy.dashboard.large_responses import Outgoing, Parcel
+from understudy.dashboard.paths import Segment
+from understudy.dashboard.routes.runs import as_object, event_json, read_page
+from understudy.journal.interface import Stored
+from understudy.messages.core.message import Json
+from understudy.messages.records import ENDED, RunRecord, RunStatus
+from understudy.workflows.api.waiting import is_over
+
+router = APIRouter(tags=["runs"])
+
+LONGEST_WAIT: Final = 300.0
+"""Seconds that one request for a result may take."""
+PING: Final = 15.0
+"""Seconds of silence on a stream after which it says that it is still there."""
+PAGE: Final = 500
+"""Events that are read at once."""
+
+
+RETRY_MS: Final = 2_000
+"""Milliseconds after which a browser that has lost a stream asks for the rest."""
+END: Final = "end"
+"""Name of a stream's last event: the run has ended, and there is no more to come."""
+
+
+class StreamEnd(BaseModel):
+    """What the last event of a stream holds."""
+
+    run_id: str
+    status: RunStatus = Field(description="How the run has ended.")
+
+
+EVENT: Final = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "description": "The event's type, such as `step.completed`; at last `end`."},
+        "id": {"type": "string", "description": "The event's sequence number; the one named `end` has none."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [{"$ref": "#/components/schemas/EventItem"}, {"$ref": "#/components/schemas/StreamEnd"}]
+            },
+        },
+    },
+}
+"""What one event of a stream holds, as OpenAPI 3.2 has it."""
+
+
+class Result(BaseModel):
+    """How a run ended well."""
+
+    run_id: str
+    status: RunStatus = Field(default="completed", description="Always `completed`.")
+    result: Json = Field(description="What the workflow returned.")
+
+
+@router.get(
+    "/runs/{run_id}/result",
+    response_model=Result | RunRecord,
+    responses={
+        200: {"model": Result, "description": "The run has completed."},
+        202: {"model": RunRecord, "description": "It goes on: ask again."},
+        409: {"description": "It failed, was cancelled, or waits for a person: see `code`."},
+    },
+)
+async def show_result(
+    desk: AtDesk,
+    run_id: Segment,
+    response: Response,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the end.")] = 0.0,
+) -> Response | RunRecord:
+    """Give the result of a run, as soon as it has one or the wait is over."""
+    if not await _wait_over(desk, run_id, wait):
+        response.status_code = 202
+        return await desk.look(desk.reads.run, run_id)
+    return await desk.answer(lambda: as_object(Result(run_id=run_id, result=desk.reads.result(run_id))))
+
+
+async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
+    """Wait until a run is over; False where it is not in time, or the server is about to end."""
+    if await desk.look(is_over, desk.reads, run_id):
+        return True
+    try:
+        async with asyncio.timeout(wait), desk.watching(run_id, end_only=True) as changed:
+            while not desk.closing:
+                await changed.wait()
+                changed.clear()
+                if await desk.look(is_over, desk.reads, run_id):
+                    return True
+    except TimeoutError:
+        return False
+    return False
+
+
+@router.get(
+    "/runs/{run_id}/stream",
+    response_class=Response,
+    responses={
+        200: {
+            "description": (
+                "Events as they are committed: `event` is the event's type (a value that the workflow emits is a "
+                "`value.emitted`), `id` its sequence number, `data` the event as JSON. The last one is named `end`: "
+                "close the stream then. A comment comes after 15 s of silence, and `retry` says how soon to come back."
+            ),
+            "content": {"text/event-stream": {"itemSchema": EVENT}},
+        },
+        204: {"description": "The run has ended, and everything of it was seen: do not come back."},
+    },
+)
+async def stream_events(
+    desk: AtDesk,
+    run_id: Segment,
+    last_event_id: Annotated[int, Header(ge=0, le=2**53, description="Number of the last event that was seen.")] = 0,
+) -> Any:
+    """Send the events of a run, those of the past first, until it has ended."""
+    after = last_event_id
+    run = await desk.look(desk.reads.run, run_id)
+    if run.status in ENDED and after >= run.events:
+        return Response(status_code=204)  # which keeps a browser from asking again and again
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    parcel = Parcel(desk.outbox)
+    return Outgoing(parcel, _stream(desk, parcel, run_id, after), "text/event-stream", headers)
+
+
+def _message(stored: Stored) -> bytes:
+    """Write an event as a message of a stream, which ends at the end of a line; between JSON's tokens one may be."""
+    text = event_json(stored).replace(b"\n", b" ").replace(b"\r", b" ")
+    return b"event: %b\ndata: %b\nid: %d\n\n" % (stored.type.encode(), text, stored.seq)
+
+
+async def _stream(desk: Desk, parcel: Parcel, run_id: str, after: int) -> AsyncGenerator[bytes]:
+    first = b"retry: %d\n" % RETRY_MS  # with an event: some clients take a message without one for an empty event
+    async with desk.watching(run_id, end_only=False) as changed:
+        while not desk.closing:
+            changed.clear()
+            run = await desk.look(desk.reads.run, run_id)  # before its events: after its end there are no more
+            page = await read_page(desk, parcel, run_id, after, PAGE, _message, b"")
+            after = page.last
+            if page.events:
+                yield first
+                yield page.take()
+                first = b""
+            if page.events or desk.closing:
+                continue
+            if run.status in ENDED:
+                end = StreamEnd(run_id=run_id, status=run.status)
+                yield b"event: %b\ndata: %b\n\n" % (END.encode(), end.model_dump_json().encode())
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), PING)
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT

@@ -1,0 +1,30 @@
+"""Looks at schedules over HTTP; what is done to them is in the table of commands."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from understudy.dashboard.dependencies import AtDesk
+from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
+from understudy.dashboard.paths import Segment
+from understudy.messages.commands import ListSchedules, Schedules
+from understudy.messages.events.schedules import ScheduleRecord
+
+router = APIRouter(tags=["schedules"])
+
+
+@router.get("/schedules", response_class=Response, responses={**paged(ScheduleRecord, "The schedules, by name.")})
+async def list_schedules(desk: AtDesk, request: Request, limit: Limit = MANY, cursor: Cursor = None) -> Any:
+    """List all schedules, by name, each with its next moments and what became of the last ones."""
+    reply = await desk.send(ListSchedules())
+    assert isinstance(reply, Schedules)
+    page = cut(reply.schedules, "schedules", limit, cursor, lambda each: (each.name,), (str,))
+    return await answer_page(desk, request, lambda: page)
+
+
+@router.get("/schedules/{name}")
+async def show_schedule(desk: AtDesk, name: Segment) -> ScheduleRecord:
+    """Show a schedule, its next moments, and what became of the last ones."""
+    reply = await desk.send(ListSchedules(name=name))
+    assert isinstance(reply, Schedules)
+    return reply.schedules[0]

@@ -1,0 +1,128 @@
+"""Sessions and dead letters over HTTP: talking to the ones, looking at both."""
+
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from understudy.dashboard.dependencies import AtDesk
+from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
+from understudy.dashboard.paths import Segment
+from understudy.dashboard.problems import Refusal
+from understudy.dashboard.routes.runs import as_object
+from understudy.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
+from understudy.messages.core.message import Json
+from understudy.messages.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
+
+router = APIRouter(tags=["sessions"])
+letters = APIRouter(tags=["dead letters"])
+
+LONGEST_WAIT: Final = 300.0
+"""Seconds that one request for a reply may take."""
+
+
+class Post(BaseModel):
+    """A message to a session."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"message": {"text": "hello"}, "timeout": 30.0}]}
+    )
+
+    message: Json = Field(description="The message, as one of the types that the handler takes.")
+    type: str = Field(default="", description="Of the message; needed where the message alone does not say it.")
+    reply: bool = Field(default=True, description="Whether to wait for the reply, or only until it is on the disk.")
+    timeout: float = Field(default=60.0, gt=0, le=LONGEST_WAIT, description="Seconds to wait for the reply.")
+
+
+class SessionState(BaseModel):
+    """The state of a session."""
+
+    state: Json = Field(description="null before its first turn has ended.")
+
+
+@router.get("/sessions", response_class=Response, responses={**paged(SessionRecord, "The sessions.")})
+async def list_sessions(
+    desk: AtDesk,
+    request: Request,
+    name: Annotated[str | None, Query(description="Only sessions of this handler.")] = None,
+    status: Annotated[
+        list[RunStatus] | None, Query(description="Only sessions of this status; may be repeated.")
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Any:
+    """List the sessions, the one that was opened last first."""
+    return await answer_page(desk, request, lambda: desk.reads.sessions(name, limit, status, cursor))
+
+
+@router.get("/sessions/{name}/{key}", response_model=SessionDetail)
+async def show_session(desk: AtDesk, name: Segment, key: Segment) -> Response:
+    """Give one session with its state, the number of messages that wait, and its newest turn."""
+    return await desk.answer(lambda: as_object(desk.reads.session_detail(f"{name}/{key}")))
+
+
+@router.post(
+    "/sessions/{name}/{key}",
+    responses={202: {"model": Accepted, "description": "It is on the disk; nobody waits for a reply."}},
+)
+async def post_message(
+    desk: AtDesk,
+    name: Segment,
+    key: Segment,
+    post: Post,
+    response: Response,
+    idempotency_key: Annotated[
+        str, Header(max_length=255, description="A message with the key of an earlier one is that message.")
+    ] = "",
+) -> TurnAnswered | Accepted:
+    """Send a session a message, which opens it where it is the first one, and wait for the reply."""
+    fields: dict[str, Any] = {
+        "app": await desk.find_session(name),
+        "session": name,
+        "session_key": key,
+        "name": post.type,
+        "value": post.message,
+        "key": idempotency_key or None,
+    }
+    if not post.reply:
+        accepted = await desk.send(TellSession(**fields))
+        assert isinstance(accepted, Accepted)
+        response.status_code = 202
+        return accepted
+    answered = await desk.send(AskSession(**fields, timeout=post.timeout))
+    assert isinstance(answered, TurnAnswered)
+    if answered.failure is not None:
+        detail = f"message {answered.number} to session {name}/{key} failed: {answered.failure}"
+        raise Refusal("turn_failed", detail, run_id=answered.run_id, step=answered.step, failure=answered.raised)
+    return answered
+
+
+@router.get("/sessions/{name}/{key}/state", response_model=SessionState)
+async def show_session_state(desk: AtDesk, name: Segment, key: Segment) -> Response:
+    """Give the state as of the newest turn that has ended."""
+    run_id = f"{name}/{key}"
+    return await desk.answer(lambda: as_object(SessionState(state=desk.reads.session_state(run_id))))
+
+
+@router.get(
+    "/sessions/{name}/{key}/history",
+    response_class=Response,
+    responses={**paged(TurnRecord, "The messages, with what came of each.")},
+)
+async def list_turns(
+    desk: AtDesk, request: Request, name: Segment, key: Segment, limit: Limit = MANY, cursor: Cursor = None
+) -> Any:
+    """List every message so far, in order, with what came of each."""
+    turns = partial(desk.reads.history, f"{name}/{key}")
+    return await answer_page(desk, request, lambda: numbered(turns(), "turns", limit, cursor))
+
+
+@letters.get(
+    "/dead-letters",
+    response_class=Response,
+    responses={**paged(DeadLetterRecord, "What was set aside, by run and in order.")},
+)
+async def list_dead_letters(desk: AtDesk, request: Request, limit: Limit = MANY, cursor: Cursor = None) -> Any:
+    """List the messages and steps that were set aside and nobody has dealt with."""
+    return await answer_page(desk, request, lambda: desk.reads.dead_letters(limit, cursor))

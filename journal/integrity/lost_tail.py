@@ -1,0 +1,101 @@
+"""Whether a journal still has its end: what it holds against what was noted that it had held."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from understudy.journal.database import Database
+from understudy.journal.integrity.reach import NO_HASH, Reach, reach_path
+from understudy.messages.advice import accept_loss
+from understudy.messages.core.errors import JournalCorrupt
+
+
+def newest(connection: Database) -> tuple[int, bytes]:
+    """Give the number of events of all runs and the hash of the newest one, in a few microseconds.
+
+    Events are never deleted, so SQLite numbers their lines 1, 2, 3 ... in the order in which they were written.
+    """
+    row = connection.execute("SELECT rowid, hash FROM events ORDER BY rowid DESC LIMIT 1").fetchone()
+    return row if row is not None else (0, NO_HASH)
+
+
+def place_of(path: Path) -> str:
+    """Give what tells the file at a path from a copy of it."""
+    found = path.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def refuse_shorter(connection: Database, path: Path, reach: Reach | None, version: int) -> None:
+    """Refuse a journal that does not hold all that was acknowledged.
+
+    One that was closed in order is complete in itself and has no note. A copy of a journal without its note opens.
+
+    Args:
+        connection: To the journal; it is only read.
+        path: The journal's file.
+        reach: What was noted last, read before ``connection`` looked at the file for the first time.
+        version: Of the schema; 0 where the file is empty.
+
+    Raises:
+        JournalCorrupt: Something is missing; the sentence says what, and how to go on.
+    """
+    known = _known(connection) if version else {}
+    closed = closed_reach(known)
+    if reach is None and closed is None:
+        if known.get("place") != place_of(path):
+            return
+        msg = (
+            f"the note {reach_path(path)} is missing or damaged. It says how far the journal had reached when its "
+            f"orchestrator was killed, so nobody can tell whether the end of the journal is there: {_remedy(path)}"
+        )
+        raise JournalCorrupt(msg)
+    for said in (reach, closed):
+        if said is not None and (missing := _missing(connection, said, known)):
+            msg = (
+                f"the journal {path} is shorter than it was: {missing}. The file or its write-ahead log ({path}-wal) "
+                f"was damaged or deleted, or an older copy was put in its place: {_remedy(path)}"
+            )
+            raise JournalCorrupt(msg)
+
+
+def _known(connection: Database) -> dict[str, Any]:
+    query = "SELECT name, value FROM meta WHERE name IN ('epoch', 'place', 'closed')"
+    return dict(connection.execute(query).fetchall())
+
+
+def closing(epoch: int, events: int, head: bytes) -> str:
+    """Give what a journal itself says about its end when it is closed in order."""
+    return f"{epoch} {events} {head.hex()}"
+
+
+def closed_reach(known: Mapping[str, Any]) -> Reach | None:
+    """Give the end of a journal by what it says itself; None where it was not closed in order since it was opened.
+
+    Args:
+        known: Of the table ``meta``.
+    """
+    try:
+        epoch, events, head = str(known.get("closed")).split(" ")
+        said = Reach(int(epoch), int(events), bytes.fromhex(head))
+    except ValueError:
+        return None
+    return said if said.epoch == known.get("epoch") else None
+
+
+def _missing(connection: Database, reach: Reach, known: Mapping[str, Any]) -> str:
+    """Say what is missing; nothing where all is there."""
+    events = newest(connection)[0] if known else 0
+    epoch = known.get("epoch", 0)
+    if events < reach.events:
+        return f"it holds {events} events, and {reach.events} had been acknowledged"
+    if not isinstance(epoch, int) or epoch < reach.epoch:
+        return f"it was opened {epoch} times by its own count, and {reach.epoch} times had been noted"
+    if reach.events:
+        found = connection.execute("SELECT hash FROM events WHERE rowid = ?", (reach.events,)).fetchone()
+        if found is None or found[0] != reach.head:
+            return f"its event number {reach.events} of all is not the one that had been acknowledged"
+    return ""
+
+
+def _remedy(path: Path) -> str:
+    return f"put back all its files from a backup, or go on with what is there by {accept_loss(str(path))}"

@@ -1,0 +1,125 @@
+"""Checking a whole journal: SQLite's own check, every hash chain, the index, timers and marks, the blobs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from hashlib import sha256
+from typing import Any
+
+from understudy.journal.database import Database
+from understudy.journal.integrity.hash_chain import genesis, link
+from understudy.journal.integrity.lost_tail import newest
+from understudy.journal.integrity.quick_check import RAW_LINES, faulty_lines, lines_of, wrong_sums
+from understudy.journal.interface import Fault
+from understudy.messages.codec import decode_event
+from understudy.messages.core.errors import JournalCorrupt, UnknownMessage
+
+
+def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fault]:
+    """Yield everything that is wrong, in order. The journal is only read, each part in one snapshot.
+
+    Args:
+        lend: Lends a connection and translates what it raises. A part that cannot be read to its end is a fault of its
+            own, and does not hide the parts that follow.
+    """
+    for part in (_structure, _counts, _chains, _index, _sums, _blobs):
+        try:
+            with lend() as connection:
+                connection.execute("BEGIN")
+                try:
+                    yield from part(connection)
+                finally:
+                    connection.execute("ROLLBACK")
+        except JournalCorrupt as error:
+            yield Fault("sqlite", str(error))
+
+
+def _structure(connection: Database) -> Iterator[Fault]:
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Fault("sqlite", f"SQLite finds: {line}")
+
+
+def _counts(connection: Database) -> Iterator[Fault]:
+    """Count lines that are only ever added against their numbers."""
+    lines, events = (
+        connection.execute(query).fetchone()
+        for query in ("SELECT count(*), coalesce(max(number), 0) FROM runs", "SELECT count(*) FROM events")
+    )
+    if lines[0] != lines[1]:
+        yield Fault("index", f"the index has {lines[0]} lines, and {lines[1]} were written")
+    if events[0] != newest(connection)[0]:
+        yield Fault("event", f"there are {events[0]} events, and {newest(connection)[0]} were written")
+
+
+def _chains(connection: Database) -> Iterator[Fault]:
+    """Check events against each other and against their own columns."""
+    query = (
+        "SELECT CAST(e.run_id AS BLOB), e.seq, e.at, CAST(e.type AS BLOB), "
+        "CAST(coalesce(e.body, b.body) AS BLOB), e.hash "
+        "FROM events e LEFT JOIN blobs b ON b.hash = e.blob ORDER BY e.run_id, e.seq"
+    )
+    current: bytes | None = b""
+    expected, head = 1, b""
+    for run, seq, at, kind, body, stored in connection.execute(query):
+        name = _name(run)
+        if run != current:
+            current, expected, head = run, 1, genesis(name)
+        said = ""
+        if not isinstance(seq, int) or seq != expected:
+            yield Fault("event", f"run {name}: event {expected} is missing", name, expected)
+        elif body is None:
+            said = f"the body of event {seq} is missing"
+        elif not isinstance(stored, bytes) or link(head, seq, body) != stored:
+            said = f"event {seq} is not what was written"
+        else:
+            said = _columns(seq, at, kind, body)
+        if said:
+            yield Fault("event", f"run {name}: {said}", name, seq)
+        expected = seq + 1 if isinstance(seq, int) else expected + 1
+        head = stored if isinstance(stored, bytes) else b""
+
+
+def _name(run: bytes | None) -> str:
+    """Give the id of a run as it can be shown; damage may have made nothing of it."""
+    return "" if run is None else run.decode(errors="backslashreplace")
+
+
+def _columns(seq: int, at: Any, kind: bytes | None, body: bytes) -> str:
+    try:
+        event = decode_event(body)
+    except UnknownMessage as error:
+        return f"event {seq} is of no form this version knows ({error})"
+    if (event.at, event.type.encode()) != (at, kind):
+        return f"the columns beside event {seq} differ from the event"
+    return ""
+
+
+def _index(connection: Database) -> Iterator[Fault]:
+    yield from faulty_lines(lines_of(connection.execute(RAW_LINES)))
+    query = (
+        "SELECT CAST(coalesce(r.id, e.run_id) AS BLOB), r.last_seq, coalesce(e.last, 0), e.last IS NULL OR r.head IS "
+        "(SELECT hash FROM events WHERE run_id = r.id AND seq = r.last_seq) "
+        "FROM runs r FULL JOIN (SELECT run_id, max(seq) AS last FROM events GROUP BY run_id) e ON e.run_id = r.id"
+    )
+    for run, counted, last, same_head in connection.execute(query):
+        name = _name(run)
+        if counted is None:
+            yield Fault("index", f"run {name} has {last} events and no line in the index", name)
+        elif counted != last:
+            yield Fault("index", f"run {name} has events up to {last}, its line in the index says {counted}", name)
+        elif not same_head:
+            yield Fault("index", f"run {name}: the hash in the index is not that of its newest event", name)
+
+
+def _sums(connection: Database) -> Iterator[Fault]:
+    yield from wrong_sums(connection, with_keys=True)
+
+
+def _blobs(connection: Database) -> Iterator[Fault]:
+    query = "SELECT hash, CAST(body AS BLOB), hash IN (SELECT blob FROM events) FROM blobs"
+    for key, body, needed in connection.execute(query):
+        name = key.hex() if isinstance(key, bytes) else str(key)
+        if not isinstance(body, bytes) or sha256(body).digest() != key:
+            yield Fault("blob", f"the blob {name} is not what was written")
+        elif not needed:
+            yield Fault("blob", f"the blob {name} belongs to no event")

@@ -1,0 +1,148 @@
+"""The journal in one SQLite file: what a single machine needs, and nothing to install or run."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from understudy.journal.integrity.quick_check import quick_faults
+from understudy.journal.integrity.verify import faults
+from understudy.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.sqlite.connections import Durability, close_untouched, open_reader, open_writer
+from understudy.journal.sqlite.group_commit import GroupCommit
+from understudy.journal.sqlite.reader import Reader
+from understudy.journal.sqlite.writer import Writer
+from understudy.messages.core.errors import JournalError
+from understudy.messages.records import RunStatus
+
+
+class SqliteJournal:
+    """A journal that survives the end of its process.
+
+    Opened for writing it has one thread, which commits everything queued in one transaction. Reads go through
+    connections of their own, never wait for the writer, and see what was committed when they began.
+
+    Args:
+        path: The file; it and the directories above it are made where they are missing, for their owner only.
+        durability: ``"full"``: on the disk before it is acknowledged. ``"process"``: acknowledged once the kernel has
+            it, which survives the death of any process; power loss may take the last moments, and never more.
+        read_only: Only read, also beside another process that writes. ``append`` is refused.
+        accept_loss: Take a journal that holds less than was acknowledged for what it holds.
+
+    Raises:
+        JournalTooNew: A newer version of this package wrote the file.
+        JournalCorrupt: The file is no journal, is damaged, or holds less than was acknowledged. It is left as it is.
+        JournalFull: The disk is full or read-only.
+        JournalError: The file is missing (``read_only``), cannot be opened, or lies on a network file system.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Durability = "full",
+        read_only: bool = False,
+        accept_loss: bool = False,
+    ) -> None:
+        """Open the file; for writing, begin a new epoch."""
+        self.path = Path(path).absolute()
+        self._reader = Reader(self.path, lambda: open_reader(self.path)[0])
+        self._writer: Writer | None = None
+        self._group: GroupCommit | None = None
+        if read_only:
+            connection, self._epoch = open_reader(self.path)
+            close_untouched(connection)
+            return
+        connection, self._epoch = open_writer(self.path, durability, accept_loss=accept_loss)
+        self._writer = Writer(connection, self.path, self._epoch, synced=durability == "full")
+        self._group = GroupCommit(self._writer.commit, self._writer.rest, "understudy-journal")
+
+    def __repr__(self) -> str:
+        """Say which file, how it is open and whether it still takes appends."""
+        if self._group is None:
+            return f"<SqliteJournal {self.path}, read only>"
+        return f"<SqliteJournal {self.path}, epoch {self._epoch}{', stopped' if self._group.failed else ''}>"
+
+    @property
+    def epoch(self) -> int:
+        """See ``Journal.epoch``; opened read-only, the newest epoch when this was opened."""
+        return self._epoch
+
+    def append(self, append: Append) -> None:
+        """See ``Journal.append``. ``done`` runs in the writer's thread and must be quick.
+
+        Raises:
+            OrchestratorClosed: The journal was closed.
+            JournalError: It was opened read-only.
+        """
+        if self._group is None:
+            msg = f"the journal {self.path} was opened read-only: nothing can be appended"
+            raise JournalError(msg)
+        self._group.append(append)
+
+    def events(
+        self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
+    ) -> list[Stored]:
+        """See ``Journal.events``."""
+        return self._reader.events(run_id, after, limit, most_bytes)
+
+    def run(self, run_id: str) -> RunRow | None:
+        """See ``Journal.run``."""
+        return self._reader.run(run_id)
+
+    def runs(
+        self,
+        *,
+        status: Sequence[RunStatus] | None = None,
+        workflow: str | None = None,
+        kind: EntryKind | None = None,
+        limit: int | None = 100,
+        after: str | None = None,
+    ) -> list[RunRow]:
+        """See ``Journal.runs``."""
+        return self._reader.runs(status, workflow, kind, limit, after)
+
+    def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
+        """See ``Journal.timers``; one that is due at the moment itself is among them."""
+        return self._reader.timers(before, waiting=waiting)
+
+    def marks(self, kind: MarkKind, run_id: str | None = None, name: str | None = None) -> list[Mark]:
+        """See ``Journal.marks``."""
+        return self._reader.marks(kind, run_id, name)
+
+    def chain(self, run_id: str) -> list[Stored]:
+        """See ``Journal.chain``."""
+        return self._reader.chain(run_id)
+
+    def entries(self) -> list[str]:
+        """See ``Journal.entries``."""
+        with self._reader.connection() as connection:
+            found = connection.execute("SELECT run_id FROM events WHERE seq = 1 ORDER BY rowid").fetchall()
+        return [run_id for (run_id,) in found if isinstance(run_id, str)]
+
+    def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:
+        """See ``Journal.quick_faults``."""
+        with self._reader.connection() as connection:
+            return list(quick_faults(connection, busy))
+
+    def rebuild(self, lines: Iterable[Append]) -> None:
+        """See ``Journal.rebuild``."""
+        if self._writer is None:
+            msg = f"the journal {self.path} was opened read-only: its index cannot be made anew"
+            raise JournalError(msg)
+        self._writer.rebuild(lines)
+
+    def faults(self) -> Iterator[Fault]:
+        """See ``Journal.faults``. Reads everything: about a second per hundred thousand events."""
+        yield from faults(self._reader.connection)
+
+    def verify(self) -> list[str]:
+        """See ``Journal.verify``."""
+        return [fault.sentence for fault in self.faults()]
+
+    def close(self) -> None:
+        """See ``Journal.close``."""
+        if self._group is not None and self._writer is not None:
+            self._group.close()
+            self._reader.close()  # before the writer: the last one to leave copies the log into the database
+            self._writer.close()
+        self._reader.close()

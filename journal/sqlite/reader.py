@@ -1,0 +1,239 @@
+"""Reading the SQLite journal: a few read-only connections, lent to whichever thread asks."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import apsw
+
+from understudy.journal.database import Database
+from understudy.journal.integrity.checksums import seal_of
+from understudy.journal.integrity.hash_chain import genesis, link
+from understudy.journal.integrity.quick_check import RAW_LINES, damaged_row, lines_of
+from understudy.journal.integrity.row_sums import LINES
+from understudy.journal.interface import EntryKind, Mark, MarkKind, RunRow, Stored, Timer
+from understudy.journal.sqlite.errors import damaged_event, damaged_line, translate
+from understudy.messages.codec import decode_event
+from understudy.messages.core.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
+from understudy.messages.records import RunStatus
+
+CONNECTIONS = 4
+"""Readers at work at once; more wait their turn. Actors come and go with their threads, so none keeps a connection."""
+
+EVENTS = (
+    "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash FROM events e LEFT JOIN blobs b ON b.hash = e.blob "
+    "WHERE e.run_id = ? AND e.seq >= ? ORDER BY e.seq LIMIT ?"
+)
+FIRST = "SELECT 1 FROM events WHERE run_id = ? LIMIT 1"
+TIMER = "SELECT run_id, key, due FROM timers t"
+MARK = "SELECT run_id, kind, name, seq FROM marks"
+
+
+LAST_SEQ, HEAD, COLUMNS = 9, 14, 12
+"""Where these are among the columns of ``LINES``, and how many of them are those of a ``RunRow``."""
+
+Row: TypeAlias = tuple[Any, bytes | None, bytes]
+"""Sequence number, body and hash of an event; damage may have made anything of the number."""
+
+
+def _page(found: Iterable[Row], after: int, most_bytes: int | None) -> tuple[list[Row], bool]:
+    """Take rows until they have so many bytes; say whether that ended it. Only rows above ``after`` count."""
+    rows: list[Row] = []
+    size = 0
+    for row in found:
+        rows.append(row)
+        size += len(row[1] or b"") if isinstance(row[0], int) and row[0] > after else 0
+        if most_bytes is not None and size >= most_bytes:
+            return rows, True
+    return rows, False
+
+
+class Reader:
+    """The reading half of a journal. Safe from any thread."""
+
+    def __init__(self, path: Path, connect: Callable[[], Database]) -> None:
+        """Open nothing yet; ``connect`` is called when a connection is needed."""
+        self._path = path
+        self._connect = connect
+        self._places = threading.Semaphore(CONNECTIONS)
+        self._lock = threading.Lock()  # held for the moment it takes to move a connection in or out of the list
+        self._idle: list[Database] = []
+        self._closed = False
+
+    @contextmanager
+    def connection(self) -> Generator[Database]:
+        """Lend a connection; foreign errors raised while it is lent become errors of this package."""
+        with self._places:
+            with self._lock:
+                if self._closed:
+                    msg = "the journal is closed"
+                    raise OrchestratorClosed(msg)
+                connection = self._idle.pop() if self._idle else None
+            try:
+                connection = connection or self._connect()
+                yield connection
+            except (apsw.Error, OSError, UnicodeDecodeError) as error:
+                number = connection.system_errno if connection and isinstance(error, apsw.Error) else 0
+                raise translate(error, self._path, number) from error
+            finally:
+                if connection:
+                    self._give_back(connection)
+
+    def _give_back(self, connection: Database) -> None:
+        with self._lock:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close(force=True)
+
+    def events(self, run_id: str, after: int, limit: int | None, most_bytes: int | None = None) -> list[Stored]:
+        """See ``Journal.events``."""
+        count = -1 if limit is None else limit + bool(after)
+        with self.connection() as connection:
+            connection.execute("BEGIN")  # one snapshot, in which events and index line are in step
+            try:
+                line = connection.execute(f"{RAW_LINES} WHERE id = ?", (run_id,)).fetchall()
+                rows, cut = _page(connection.execute(EVENTS, (run_id, after, count)), after, most_bytes)
+            finally:
+                connection.execute("ROLLBACK")
+        self._check(run_id, after, rows, line, whole=not cut and (limit is None or len(rows) < count))
+        found: list[Stored] = []
+        rows.reverse()
+        while rows:  # what is decoded is let go of
+            seq, body, _ = rows.pop()
+            if seq > after:
+                found.append(Stored(seq, self._decode(run_id, seq, body or b"")))
+        return found
+
+    def _check(self, run_id: str, after: int, rows: list[Any], lines: list[Any], *, whole: bool) -> None:
+        """Compare rows, the one before the first wanted included, with the chain and with the index line."""
+        seq, head = (0, genesis(run_id)) if after == 0 else (after, None)
+        for position, (found, body, stored) in enumerate(rows):
+            expected = position + (1 if after == 0 else after)
+            if found != expected:
+                raise damaged_event(self._path, run_id, expected, "it is missing")
+            if body is None:
+                raise damaged_event(self._path, run_id, found, "its body is missing")
+            if not isinstance(stored, bytes) or (head is not None and link(head, found, body) != stored):
+                raise damaged_event(self._path, run_id, found, "it is not what was written")
+            seq, head = found, stored
+        for line in lines if whole else ():
+            last_seq, last_head = line[LAST_SEQ], line[HEAD]
+            if seq < last_seq:
+                raise damaged_event(self._path, run_id, seq + 1, "it is missing")
+            if rows and seq > last_seq:
+                raise damaged_line(self._path, run_id)
+            if rows and head != last_head:
+                raise damaged_event(self._path, run_id, seq, "its hash is not the one in the index")
+
+    def chain(self, run_id: str) -> list[Stored]:
+        """See ``Journal.chain``."""
+        with self.connection() as connection:
+            rows = connection.execute(EVENTS, (run_id, 0, -1)).fetchall()
+        self._check(run_id, 0, rows, [], whole=True)
+        return [Stored(seq, self._decode(run_id, seq, body)) for seq, body, _ in rows]
+
+    def _decode(self, run_id: str, seq: int, body: bytes) -> Any:
+        try:
+            return decode_event(body)
+        except UnknownMessage as error:
+            msg = (
+                f"event {seq} of run {run_id} in the journal {self._path} is whole but of no form this version knows "
+                f"({error}): upgrade understudy"
+            )
+            raise JournalTooNew(msg) from error
+
+    def run(self, run_id: str) -> RunRow | None:
+        """See ``Journal.run``."""
+        with self.connection() as connection:
+            try:
+                rows = connection.execute(f"{LINES} WHERE id = ?", (run_id,)).fetchall()
+            except UnicodeDecodeError:  # in one of its texts
+                raise damaged_line(self._path, run_id) from None
+            # Its place among the ids may be what is damaged: that of its events is found by itself.
+            if not rows and connection.execute(FIRST, (run_id,)).fetchone():
+                rows = connection.execute(f"{LINES} WHERE id = ?", (run_id,)).fetchall()
+                if not rows:  # nor have both been written since the first look
+                    raise damaged_line(self._path, run_id)
+        for *line, seal in rows:
+            if seal_of(line) != seal:
+                raise damaged_line(self._path, run_id)
+            return RunRow(*line[:COLUMNS])
+        return None
+
+    def runs(
+        self,
+        status: Sequence[RunStatus] | None,
+        workflow: str | None,
+        kind: EntryKind | None,
+        limit: int | None,
+        after: str | None = None,
+    ) -> list[RunRow]:
+        """See ``Journal.runs``."""
+        conditions: list[str] = []
+        values: list[Any] = []
+        if status is not None:
+            conditions.append(f"status IN ({', '.join('?' * len(status))})")
+            values += status
+        if workflow is not None:
+            conditions.append("workflow = ?")
+            values.append(workflow)
+        if kind is not None:
+            conditions.append("kind = ?")
+            values.append(kind)
+        if after is not None:
+            conditions.append("number < ?")
+            values.append(self._number(after))
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        values.append(-1 if limit is None else limit)
+        rest = f"{where} ORDER BY number DESC LIMIT ?"
+        with self.connection() as connection:
+            try:
+                rows = connection.execute(f"{LINES} {rest}", values).fetchall()
+            except UnicodeDecodeError:  # in one of the lines
+                lines = lines_of(connection.execute(f"{RAW_LINES} {rest}", values).fetchall())
+                return [RunRow(*line[:COLUMNS]) if good else damaged_row(line) for line, good in lines]
+        return [RunRow(*row[:COLUMNS]) if seal_of(row[:-1]) == row[-1] else damaged_row(row[:-1]) for row in rows]
+
+    def _number(self, run_id: str) -> int:
+        """Give the place of an entry in the order of acceptance; the rest of its line may be damaged."""
+        with self.connection() as connection:
+            row = connection.execute("SELECT number FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            msg = f"there is no entry {run_id!r}"
+            raise LookupError(msg)
+        return int(row[0])
+
+    def timers(self, before: float | None, *, waiting: bool) -> list[Timer]:
+        """See ``Journal.timers``."""
+        asleep = "JOIN runs r ON r.id = t.run_id AND r.status = 'waiting'" if waiting else ""
+        query = f"{TIMER} {asleep} WHERE due <= ? ORDER BY due, run_id, key"
+        with self.connection() as connection:
+            rows = connection.execute(query, (float("inf") if before is None else before,)).fetchall()
+        return [Timer(*row) for row in rows]
+
+    def marks(self, kind: MarkKind, run_id: str | None, name: str | None) -> list[Mark]:
+        """See ``Journal.marks``."""
+        conditions, values = ["kind = ?"], [str(kind)]
+        if run_id is not None:
+            conditions.append("run_id = ?")
+            values.append(run_id)
+        if name is not None:
+            conditions.append("name = ?")
+            values.append(name)
+        if kind != "message":
+            conditions.append("kind <> 'message'")  # what the index of all runs' marks is limited to
+        query = f"{MARK} WHERE {' AND '.join(conditions)} ORDER BY run_id, seq, name"
+        with self.connection() as connection:
+            rows = connection.execute(query, values).fetchall()
+        return [Mark(*row) for row in rows]
+
+    def close(self) -> None:
+        """Close what is idle now, and what is lent when it comes back; refuse everything later."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close(force=True)

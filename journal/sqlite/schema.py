@@ -1,0 +1,106 @@
+"""The tables of the SQLite journal: their version, and how an older file is brought up to it."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TypeAlias
+
+from understudy.journal.database import Database
+from understudy.journal.integrity.row_sums import SEALED, seal_all
+from understudy.journal.sqlite.errors import repair
+from understudy.messages.core.errors import JournalCorrupt, JournalTooNew
+
+APPLICATION_ID = 0x756E6473
+"""Marks a file as ours in SQLite's own header: "unds"."""
+
+Migrations: TypeAlias = Sequence[tuple[int, str]]
+"""Version a step leads to and its SQL, in order from 1."""
+
+
+@cache
+def migrations() -> Migrations:
+    """Give the steps that this version of the package knows, from the numbered files of its ``migrations`` folder."""
+    folder = resources.files("understudy.journal.sqlite").joinpath("migrations")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return tuple((int(file.name.split("_", 1)[0]), file.read_text(encoding="utf-8")) for file in files)
+
+
+def check(connection: Database, path: Path, known: Migrations | None = None) -> int:
+    """Look, without changing anything, whether a file is a journal this version can work with.
+
+    Returns:
+        Its schema version; 0 where it is empty.
+
+    Raises:
+        JournalTooNew: It was written by a newer version of this package.
+        JournalCorrupt: It is another program's database.
+        apsw.Error: It cannot be read.
+    """
+    latest = (migrations() if known is None else known)[-1][0]
+    version = int(connection.pragma("user_version"))
+    mark = connection.pragma("application_id")
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if mark != APPLICATION_ID and (tables or version):
+        msg = f"{path} is a database of another program, not a journal; it was left as it is, choose another path"
+        raise JournalCorrupt(msg)
+    if version > latest:
+        msg = (
+            f"the journal {path} has schema version {version}, written by a newer understudy; this one knows versions "
+            f"up to {latest}: upgrade understudy, or choose another path; the file was left as it is"
+        )
+        raise JournalTooNew(msg)
+    return version
+
+
+def open_epoch(
+    connection: Database, path: Path, known: Migrations | None = None, *, place: str = "", floor: int = 0
+) -> int:
+    """Bring the tables up to date and begin a new epoch, all in one transaction.
+
+    Args:
+        connection: To the journal, for writing.
+        path: The journal's file.
+        known: The steps; None means those of this version.
+        place: What tells this file from a copy of it. From now on it has a note of how far it reached.
+        floor: The new epoch is above this one, whatever the tables say.
+
+    Returns:
+        The epoch's number: how often the journal has been opened for writing, this time included.
+    """
+    steps = migrations() if known is None else known
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = check(connection, path, steps)  # again: another process may have been quicker
+        for number, sql in steps:
+            if number > version:
+                connection.execute(sql)
+                connection.pragma("user_version", number)
+        if version < SEALED:
+            seal_all(connection)
+        connection.pragma("application_id", APPLICATION_ID)
+        epoch = max(epoch_of(connection), floor) + 1
+        connection.execute(
+            "INSERT INTO meta (name, value) VALUES ('epoch', ?), ('place', ?) "
+            "ON CONFLICT DO UPDATE SET value = excluded.value",
+            (epoch, place),
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return epoch
+
+
+def epoch_of(connection: Database) -> int:
+    """Give the number of the newest epoch.
+
+    Raises:
+        JournalCorrupt: It is not there, or no number.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+    if row is None or not isinstance(row[0], int):
+        msg = f"the journal is damaged (it has no epoch): {repair()}"
+        raise JournalCorrupt(msg)
+    return row[0]

@@ -1,0 +1,89 @@
+"""Fields of messages that hold what people give and read: seconds, limits, moments, amounts, names of variables."""
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer
+from pydantic_core import CoreSchema, core_schema
+
+from understudy.messages.core.times import LONGEST, iso, milliseconds
+
+
+class _Looked:
+    """Has a value looked at that Python code gives. Messages are read without calling Python: theirs was looked at."""
+
+    def __init__(self, look: Callable[[Any], Any]) -> None:
+        self._look = look
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        plain = handler(source)
+        python = core_schema.no_info_before_validator_function(self._look, plain)
+        return core_schema.json_or_python_schema(json_schema=plain, python_schema=python)
+
+
+def _number(value: Any) -> Any:
+    """Refuse NaN; leave all else to the field."""
+    if isinstance(value, float) and math.isnan(value):
+        msg = "NaN is not a number"
+        raise ValueError(msg)
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"{value} is no number to reckon with"
+        raise ValueError(msg)
+    return value
+
+
+def _in_seconds(value: Any) -> Any:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def _duration(value: Any) -> Any:
+    value = _number(_in_seconds(value))
+    return LONGEST if isinstance(value, (int, float)) and not isinstance(value, bool) and value > LONGEST else value
+
+
+def _limit(value: Any) -> Any:
+    value = _duration(value)
+    return None if value == LONGEST and not isinstance(value, bool) else value
+
+
+def _unbounded(value: Any) -> Any:
+    return None if value == math.inf else _number(value)
+
+
+def _variable(value: Any) -> Any:
+    if isinstance(value, str) and (not value or "=" in value or "\0" in value):
+        hint = "; `--env NAME=VALUE` sets one for the whole app" if "=" in value else ""
+        msg = f"{value!r} is no name of an environment variable{hint}"
+        raise ValueError(msg)
+    return value
+
+
+Moment: TypeAlias = Annotated[
+    AwareDatetime,
+    AfterValidator(milliseconds),
+    PlainSerializer(iso, return_type=str, when_used="json"),
+    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+]
+"""A datetime in UTC, to the millisecond; ISO 8601 in JSON. One without a time zone is refused."""
+Interval: TypeAlias = Annotated[float | None, _Looked(_in_seconds)]
+"""Seconds from one time to the next, whose ends are looked at elsewhere; None where there is nothing of the kind."""
+Span: TypeAlias = Annotated[float, _Looked(_duration)]
+"""Seconds, at most ``LONGEST`` of them, whose other end is looked at elsewhere."""
+Duration: TypeAlias = Annotated[float, Field(ge=0), _Looked(_duration)]
+"""Seconds, at most ``LONGEST`` of them."""
+Limit: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_limit)]
+"""Seconds above 0; None for no limit, which ``math.inf`` says as well."""
+Amount: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_unbounded)]
+"""A number above 0 of anything; None for no limit, which ``math.inf`` says as well."""
+Factor: TypeAlias = Annotated[float, Field(ge=1), _Looked(_finite)]
+"""A finite number from 1 on."""
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _Looked(_finite)]
+"""A number from 0 to 1."""
+VariableName: TypeAlias = Annotated[str, _Looked(_variable)]
+"""Name of an environment variable."""

@@ -1,0 +1,130 @@
+"""What the journal holds of steps and their attempts."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from understudy.messages.core.failures import Failure, Outcome
+from understudy.messages.core.message import Event, Json
+from understudy.messages.evaluation import Evaluation, Verdict
+from understudy.messages.policy import StepKind, StepOptions
+
+__all__ = [
+    "AttemptEnded",
+    "AttemptMoved",
+    "AttemptProgressed",
+    "AttemptStarted",
+    "RetryScheduled",
+    "StepCompleted",
+    "StepEvaluated",
+    "StepFailed",
+    "StepScheduled",
+]
+
+
+class StepScheduled(Event):
+    """The program asked for a step."""
+
+    type: Literal["step.scheduled"] = "step.scheduled"
+    key: str
+    """Scope path, name and occurrence: the identity of the call, the same on every replay."""
+    name: str
+    kind: StepKind
+    step: str
+    """Reference of the definition, ``module:qualname``."""
+    arguments: Json
+    options: StepOptions
+
+
+class AttemptStarted(Event):
+    """A worker was given an attempt."""
+
+    type: Literal["attempt.started"] = "attempt.started"
+    key: str
+    attempt: int
+    token: str
+    """``epoch:counter``, never used twice. Only the newest token's result is accepted."""
+    worker: str
+    pid: int
+    incarnation: int
+
+
+class AttemptMoved(Event):
+    """An attempt was given to another worker, because the first one died without having read it."""
+
+    type: Literal["attempt.moved"] = "attempt.moved"
+    key: str
+    attempt: int
+    token: str
+    worker: str
+    pid: int
+    incarnation: int
+
+
+class AttemptProgressed(Event):
+    """An attempt has said how far it is. Of many words in a short time the newest is recorded."""
+
+    type: Literal["attempt.progressed"] = "attempt.progressed"
+    key: str
+    attempt: int
+    token: str
+    detail: Json = None
+
+
+class AttemptEnded(Event):
+    """An attempt came to its one outcome."""
+
+    type: Literal["attempt.ended"] = "attempt.ended"
+    key: str
+    attempt: int
+    token: str
+    outcome: Outcome
+    result: Json = None
+    """The step's result where the outcome is ``ok``, else None."""
+    failure: Failure | None = None
+    charged: bool = True
+    """False where the attempt does not count against the step: injected faults, a lost orchestrator, a bystander."""
+    usage: dict[str, float] = Field(default_factory=dict)
+    """What a model call used: ``input_tokens``, ``output_tokens``, ``usd``."""
+
+
+class StepEvaluated(Event):
+    """The evaluators have judged a result."""
+
+    type: Literal["step.evaluated"] = "step.evaluated"
+    key: str
+    attempt: int
+    verdict: Verdict
+    evaluations: tuple[Evaluation, ...]
+
+
+class RetryScheduled(Event):
+    """A further attempt will start at ``due``; nothing is held while it waits."""
+
+    type: Literal["retry.scheduled"] = "retry.scheduled"
+    key: str
+    attempt: int
+    """Number of the attempt that will start."""
+    due: float
+    """Seconds since the Unix epoch."""
+    solo: bool = False
+    """True where the attempt runs in a fresh worker of its own, because earlier ones died."""
+
+
+class StepCompleted(Event):
+    """A step has its result: that of ``attempt``."""
+
+    type: Literal["step.completed"] = "step.completed"
+    key: str
+    attempt: int
+    flagged: bool = False
+    """True where evaluators rejected the result and the run goes on all the same, marked for review."""
+
+
+class StepFailed(Event):
+    """A step has come to an end without a result."""
+
+    type: Literal["step.failed"] = "step.failed"
+    key: str
+    reason: Literal["exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"]
+    failure: Failure

@@ -1,0 +1,1 @@
+"""What the orchestrator and its workers send each other."""

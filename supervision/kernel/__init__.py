@@ -1,0 +1,1 @@
+"""What the Linux kernel offers: signals, descriptors, /proc, locks, memory."""

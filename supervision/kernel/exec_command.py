@@ -1,0 +1,17 @@
+"""The command lines by which processes of ours are begun in interpreters of their own, and known again by others."""
+
+import sys
+from typing import Final
+
+BOOTSTRAP: Final = (
+    "import sys; sys.path[:] = sys.argv.pop().split(chr(10)); "
+    "from understudy.supervision.zygote.{module} import main; main()"
+)
+"""Program text for ``python -c``: the import path is the last argument, one entry per line."""
+EXECUTED: Final = ("reaper", "exec_worker")
+"""The modules that are run so."""
+
+
+def command(module: str, lineage: str, arguments: list[str], path: list[str]) -> list[str]:
+    """Give the command line that runs ``main`` of a module of ``supervision.zygote`` in a fresh interpreter."""
+    return [sys.executable, "-c", BOOTSTRAP.format(module=module), lineage, *arguments, "\n".join(path)]

@@ -1,0 +1,68 @@
+"""Which workers are restarted when one dies: the strategies and restart types of Erlang's OTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from understudy.messages.core.failures import Exit
+
+StrategyName: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
+"""Restarted always; only after an abnormal end; never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What a strategy knows of a worker."""
+
+    id: str
+    restart: Restart = "permanent"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do about a death: end ``stop`` first, in that order, then begin ``start``, in that order."""
+
+    stop: tuple[str, ...] = ()
+    """The siblings to end, last started first."""
+    start: tuple[str, ...] = ()
+    """The workers to begin again, first started first."""
+
+
+def is_normal(exit: Exit) -> bool:  # noqa: A002  the field's own name
+    """Say whether a worker ended as it was meant to: on our order, or by itself with code 0."""
+    return exit.kind == "stopped" or (exit.kind == "exited" and exit.code == 0)
+
+
+def is_restarted(restart: Restart, exit: Exit) -> bool:  # noqa: A002  the field's own name
+    """Say whether a worker of this restart type begins again after such an end."""
+    return restart == "permanent" or (restart == "transient" and not is_normal(exit))
+
+
+def plan(strategy: StrategyName, children: Sequence[Child], dead: str, exit: Exit) -> Plan:  # noqa: A002
+    """Decide who is ended and who begins again after ``dead`` has ended by itself.
+
+    ``one_for_one`` begins the dead worker again; ``one_for_all`` every worker; ``rest_for_one`` the dead one and those
+    started after it. Where the dead worker is not to begin again, nothing happens to its siblings. A temporary sibling
+    that falls with the others does not come back.
+
+    Args:
+        strategy: The supervisor's strategy.
+        children: The workers, in start order.
+        dead: Id of the one that has ended; it must be among ``children``.
+        exit: How it ended.
+
+    Raises:
+        ValueError: ``dead`` is not among the children.
+    """
+    ids = [child.id for child in children]
+    place = ids.index(dead)
+    if not is_restarted(children[place].restart, exit):
+        return Plan()
+    if strategy == "one_for_one":
+        return Plan(start=(dead,))
+    struck = children if strategy == "one_for_all" else children[place:]
+    return Plan(
+        stop=tuple(child.id for child in reversed(struck) if child.id != dead),
+        start=tuple(child.id for child in struck if child.restart != "temporary"),
+    )

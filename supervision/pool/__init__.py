@@ -1,0 +1,1 @@
+"""The workers of one pool and the jobs that they are given."""

@@ -1,0 +1,109 @@
+"""The pool actor: takes what is said to a pool, and answers what is asked of it."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from typing_extensions import override
+
+from understudy.messages.core.failures import Exit
+from understudy.messages.policy import Limits
+from understudy.messages.records import ActorRecord, WorkerRecord
+from understudy.supervision.jobs import Backend, KillWorker, Pool, PoolKey, Release, Send, Submit, Withdraw
+from understudy.supervision.loop.actor import LoopActor
+from understudy.supervision.loop.reactor import Reactor
+from understudy.supervision.pool.dispatcher import Dispatcher
+from understudy.supervision.pool.events import EventHook
+from understudy.supervision.pool.records import pool_record, worker_record
+from understudy.supervision.pool.start_limiter import StartGate
+from understudy.supervision.pool.worker_ids import Names
+from understudy.supervision.pool.worker_slot import STOP_GRACE
+from understudy.supervision.pool.worker_supervisor import Means
+
+
+class PoolActor(LoopActor):
+    """Takes ``Submit``, ``Release``, ``Send``, ``Withdraw`` and ``KillWorker`` from any thread.
+
+    Its ``Dispatcher`` knows of jobs, its ``Roster`` of workers' lives; everything runs on the reactor's thread. The
+    methods below are for the tree, which lives there too.
+    """
+
+    def __init__(
+        self, reactor: Reactor, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means
+    ) -> None:
+        """Make the pool. It queues jobs, but begins no worker before ``open``."""
+        super().__init__(reactor)
+        self.key = key
+        self.limits = limits
+        self.dispatcher = Dispatcher(key, policy, limits, backend, means)
+        self.roster = self.dispatcher.roster
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            Submit: lambda message: self.dispatcher.submit(message.job),
+            Release: lambda message: self.dispatcher.release(message.token),
+            Send: self.dispatcher.send,
+            Withdraw: self.dispatcher.withdraw,
+            KillWorker: lambda message: self.kill(message.worker, message.signal),
+        }
+
+    @classmethod
+    def create(
+        cls,
+        reactor: Reactor,
+        key: PoolKey,
+        policy: Pool,
+        backend: Backend,
+        *,
+        limits: Limits | None = None,
+        means: Means | None = None,
+        on_event: EventHook = lambda _event: None,
+    ) -> "PoolActor":
+        """Make a pool and start its actor. Without ``means`` it shares nothing with other pools."""
+        if means is None:
+            means = Means(reactor.loop, StartGate(8), Names(), on_event, random.random)
+        pool = cls(reactor, key, policy, limits or Limits(), backend, means)
+        pool._start_actor_loop()
+        return pool
+
+    def __repr__(self) -> str:
+        """Say how much it has to do."""
+        jobs = f"{self.dispatcher.unfinished} jobs, {self.dispatcher.waiting} of them waiting"
+        return f"<PoolActor {self.key.name} of {self.key.app}: {len(self.roster.slots)} workers, {jobs}>"
+
+    @override
+    def on_receive(self, message: Any) -> None:
+        """Handle one message of the protocol."""
+        self._handlers[type(message)](message)
+
+    def open(self) -> None:
+        """Begin workers from now on: the backend has loaded the app."""
+        self.dispatcher.open()
+
+    def refuse_for_good(self, reason: str) -> None:
+        """Take no job any more, and tell those who wait: the app does not load, or the tree is closed."""
+        self.dispatcher.refuse_for_good(reason)
+
+    def degrade(self, reason: str, pause: float) -> None:
+        """Take no job for ``pause`` seconds, and tell those who wait: what all workers depend on cannot be kept."""
+        self.roster.degrade(reason, pause)
+
+    def close(self, done: Callable[[], None], grace: float = STOP_GRACE) -> None:
+        """End every worker, last begun first; ``done`` is called once all are confirmed dead."""
+        self.dispatcher.close(done, grace)
+
+    def kill(self, worker: str, signal: int) -> None:
+        """Send a signal to a worker as an injected fault; nothing happens if there is no such worker any more."""
+        if (slot := self.roster.slots.get(worker)) is not None:
+            slot.signal(signal)
+
+    def restart(self, worker: str) -> None:
+        """End a worker's life for another one; nothing happens to one that is about to begin anyway."""
+        if (slot := self.roster.slots.get(worker)) is not None:
+            slot.kill(Exit(kind="stopped", injected=True, detail="it was restarted by order"))
+
+    def workers(self) -> list[WorkerRecord]:
+        """Describe the workers, in start order."""
+        return [worker_record(self.key, slot) for slot in self.roster.slots.values()]
+
+    def record(self) -> ActorRecord:
+        """Describe the pool and its workers as a node of the supervision tree."""
+        return pool_record(self.roster, self.dispatcher.refusal(), self.dispatcher.waiting)

@@ -1,0 +1,54 @@
+"""When the time of each attempt is over: one timer of the loop for all attempts of a pool.
+
+Nearly every attempt ends long before its time is over, so nothing is kept in order. The timer is set for the earliest
+deadline there was when it was set; only when it goes off is it looked whose time is over, and whose is next.
+"""
+
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+
+from understudy.supervision.pool.pending_job import Flight
+
+
+class Deadlines:
+    """The deadlines of a pool's attempts. Reactor's thread only.
+
+    Args:
+        loop: The reactor's loop, whose clock counts.
+        over: Hears of each attempt whose time is over; its deadline is forgotten by then.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, over: Callable[[Flight], None]) -> None:
+        """Start without any."""
+        self._loop = loop
+        self._over = over
+        self._dues: dict[Flight, float] = {}
+        self._timer: TimerHandle | None = None
+        self._at = 0.0
+        """What the timer is set for."""
+
+    def set(self, flight: Flight, seconds: float) -> None:
+        """Give an attempt so many seconds from now."""
+        now = self._loop.time()
+        self._dues[flight] = due = now + seconds
+        if self._timer is None or due < self._at:
+            self._arm(due, now)
+
+    def forget(self, flight: Flight) -> None:
+        """Let an attempt have no deadline, if it has one."""
+        self._dues.pop(flight, None)
+
+    def _arm(self, due: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = due
+        self._timer = self._loop.call_later(due - now, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = max(self._loop.time(), self._at)  # loops let timers go off a little early, by their clock's resolution
+        for flight in [flight for flight, due in self._dues.items() if due <= now]:
+            del self._dues[flight]
+            self._over(flight)
+        if self._dues:
+            self._arm(min(self._dues.values()), now)

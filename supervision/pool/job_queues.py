@@ -1,0 +1,47 @@
+"""The jobs of a pool that wait for a worker, by the kind of worker that they wait for."""
+
+from collections import OrderedDict
+
+from understudy.supervision.pool.pending_job import Flight
+from understudy.supervision.pool.worker_slot import Slot
+
+
+class Queues:
+    """Three queues, first come first served. Written by the dispatcher, on the reactor's thread only."""
+
+    def __init__(self) -> None:
+        """Begin with nobody waiting."""
+        self.shared: OrderedDict[str, Flight] = OrderedDict()
+        """For any worker of the pool. All three by token."""
+        self.solo: OrderedDict[str, Flight] = OrderedDict()
+        """For a temporary worker, with nothing else in it."""
+        self.apart: OrderedDict[str, Flight] = OrderedDict()
+        """For a temporary worker below a zygote of its own."""
+
+    def __len__(self) -> int:
+        """Say how many jobs wait."""
+        return len(self.shared) + len(self.solo) + len(self.apart)
+
+    def of(self, slot: Slot) -> OrderedDict[str, Flight]:
+        """Give the queue from which a worker is served."""
+        if not slot.solo:
+            return self.shared
+        return self.solo if slot.backend is None else self.apart
+
+    def put_first(self, flight: Flight, slot: Slot) -> None:
+        """Have a job wait at the head of the queue from which a worker got it that never began it."""
+        queue = self.of(slot)
+        queue[flight.job.token] = flight
+        queue.move_to_end(flight.job.token, last=False)
+
+    def remove(self, token: str) -> None:
+        """Forget a job, if it waits."""
+        for queue in (self.shared, self.solo, self.apart):
+            queue.pop(token, None)
+
+    def take_all(self) -> list[Flight]:
+        """Give every job that waits, and have none any more."""
+        waiting = [*self.shared.values(), *self.solo.values(), *self.apart.values()]
+        for queue in (self.shared, self.solo, self.apart):
+            queue.clear()
+        return waiting

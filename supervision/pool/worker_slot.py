@@ -1,0 +1,357 @@
+"""One place for a worker in a pool: an id that stays while processes come and go in it."""
+
+from asyncio import AbstractEventLoop, TimerHandle
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias
+
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import FromWorker, Heartbeat, Ready, Stop, ToWorker, WorkerSpec
+from understudy.supervision.jobs import Backend, WorkerProcess
+from understudy.supervision.policy.liveness import Signs
+from understudy.supervision.policy.recycling import Wear
+from understudy.supervision.policy.restart_strategy import Restart, is_normal
+from understudy.supervision.pool.pending_job import Flight
+from understudy.supervision.pool.start_limiter import Permit, StartGate
+
+START_TIMEOUT: Final = 30.0
+"""Seconds from the order to begin to being ready."""
+STOP_GRACE: Final = 5.0
+"""Seconds a worker has to end after it was told to, before SIGTERM."""
+TERM_GRACE: Final = 1.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+State: TypeAlias = Literal["waiting", "starting", "ready", "halting", "leaving", "stopping", "ending", "down"]
+"""Waiting for its delay or the gate; begun; taking work; taking none, as it is about to be told to end; told to end for
+another life; told to stop for good; dying; without a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obituary:
+    """What a life leaves to those who decide about the next one."""
+
+    end: Exit
+    read: int
+    """Bytes that were read of what the worker was sent: what was sent beyond them never began."""
+    begun: float
+    ready_for: float | None
+    """Seconds for which the worker was ready; None where it never was."""
+    served: bool
+    """Whether it finished at least one job."""
+    ordered: bool
+    """Whether the slot was told to stop for good."""
+    planned: bool = False
+    """Whether it ended as it was told to, for another life to follow."""
+
+
+class Site(Protocol):
+    """What a slot needs of its pool. All calls are made on the reactor's thread."""
+
+    loop: AbstractEventLoop
+    backend: Backend
+    gate: StartGate
+    start_timeout: float
+
+    def spec(self, worker: str) -> WorkerSpec:
+        """Give the specification of the worker's next life."""
+        ...
+
+    def started(self, slot: "Slot") -> None:
+        """The process exists."""
+        ...
+
+    def ready(self, slot: "Slot") -> None:
+        """The worker takes work."""
+        ...
+
+    def heard(self, slot: "Slot | None", message: FromWorker) -> None:
+        """The worker said something about its work; None stands for a past life, whose words mean nothing."""
+        ...
+
+    def ended(self, slot: "Slot", obituary: Obituary) -> None:
+        """The life is over, and the process tree confirmed dead. The slot is ``down``."""
+        ...
+
+
+class Life:
+    """The listener of one life. Once the slot has gone on to another, what this one hears is dropped."""
+
+    __slots__ = ("slot",)
+
+    def __init__(self, slot: "Slot") -> None:
+        """Listen for a slot."""
+        self.slot = slot
+
+    def spawned(self, pid: int) -> None:
+        """Hear that the process exists."""
+        if self.slot.life is self:
+            self.slot.note_spawned(pid)
+
+    def received(self, message: FromWorker) -> None:
+        """Hear a message: heartbeats stay in the slot, the rest goes to the pool."""
+        slot = self.slot
+        if slot.life is not self:
+            slot.site.heard(None, message)
+        elif type(message) is Heartbeat:
+            slot.signs = slot.signs.beat(slot.site.loop.time(), message.busy, message.run_id)
+        elif type(message) is Ready:
+            slot.note_ready()
+        else:
+            slot.site.heard(slot, message)
+
+    def died(self) -> None:
+        """Hear that the process is dead: from now on it takes no work."""
+        if self.slot.life is self and self.slot.state in {"starting", "ready", "halting"}:
+            self.slot.state = "ending"
+
+    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the seam's own name
+        """Hear that the process and its tree are gone."""
+        if self.slot.life is self:
+            self.slot.note_exited(exit, read)
+
+
+class Slot:
+    """The state machine of one worker.
+
+    ``waiting -> starting -> ready -> ending -> down -> waiting ...`` for as long as the pool brings it back, and
+    through ``stopping`` to ``down`` when it is told to stop for good. It never blocks: it waits for timers and events.
+    """
+
+    def __init__(
+        self, site: Site, worker: str, restart: Restart, capacity: int, backend: Backend | None = None
+    ) -> None:
+        """Make a slot without a process; ``begin`` starts its first life."""
+        self.site = site
+        self.backend = backend
+        """Where its processes come from if that is not the pool's: a backend that is there for this slot alone."""
+        self.id = worker
+        self.restart: Restart = restart
+        self.solo = restart == "temporary"
+        """Whether it is there for one job alone."""
+        self.capacity = capacity
+        """Jobs at once."""
+        self.state: State = "down"
+        self.incarnation = 0
+        self.pid: int | None = None
+        self.restarts = 0
+        """Lives begun after a death."""
+        self.replacements = 0
+        """Lives begun as planned."""
+        self.crashes = 0
+        """Deaths charged to a job. Written by the pool."""
+        self.streak = 0
+        """Lives in a row that came to nothing. Written by the pool, read by the backoff."""
+        self.flights: dict[str, Flight] = {}
+        """The jobs this life has, by their name in answers. Written by the pool."""
+        self.turns: deque[tuple[Flight, int]] = deque()
+        """Programs whose turn was asked for and not seen yet, and questions without an answer, in that order: the first
+        holds the loop. With each, how much the worker has to have read for that. Written by the pool."""
+        self.doubtful = 0
+        """Jobs of this life that were asked to abort: until they are gone it gets no new ones. Written by the pool."""
+        self.proven = False
+        """Whether any of its lives has become ready."""
+        self.wear = Wear()
+        """What this life has been through. Written by the pool."""
+        self.retiring = False
+        """Whether this life gets no further jobs, and is replaced once it has ended those it has. By the pool."""
+        self.served = False
+        self.idle_since = 0.0
+        self.signs = Signs(beat_at=0.0)
+        self.culprit: str | None = None
+        """Run or question that the worker was ended for because it blocked the loop. Written by the pool."""
+        self.life: Life | None = None
+        self._process: WorkerProcess | None = None
+        self._permit: Permit | None = None
+        self._timer: TimerHandle | None = None
+        self._begun = 0.0
+        self._why = ""
+        """Why this life was told to leave."""
+        self._counted = True
+        """Whether the life that begins next is a restart."""
+        self._early = False
+        """Whether the worker said that it is ready before the zygote said which process it is."""
+        self._ready_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.id} life {self.incarnation} {self.state}, {len(self.flights)} jobs, pid {self.pid}>"
+
+    # ------------------------------------------------------------ orders
+
+    def begin(self, delay: float = 0.0, *, planned: bool = False) -> None:
+        """Begin the next life ``delay`` seconds from now, as soon as the gate lets it in.
+
+        ``planned`` is True where it takes the place of one that had to go: that is no restart.
+        """
+        self.state, self.pid, self._counted = "waiting", None, not planned
+        self._permit = Permit(self.site.gate, self._spawn)
+        if delay > 0:
+            self._after(delay, self._permit.enter)
+        else:
+            self._permit.enter()
+
+    def tell(self, message: ToWorker) -> int:
+        """Send a frame; ignored without a process. Gives how many bytes the worker has to have read to know it."""
+        return self._process.send(message) if self._process is not None else 0
+
+    @property
+    def hearing(self) -> bool:
+        """Whether its heartbeats wait behind a long message, so that silence proves nothing."""
+        return self._process is not None and self._process.hearing
+
+    def rest(self) -> None:
+        """Give up a life that has not begun yet, and stay down."""
+        if self.state == "waiting":
+            self._clear()
+            self.state = "down"
+
+    def kill(self, reason: Exit) -> None:
+        """End this life at once. ``ended`` follows when that is confirmed, with ``reason`` as the cause."""
+        if self._process is not None and self.state in {"starting", "ready", "halting", "leaving"}:
+            self.state = "ending"
+            self._process.kill(reason)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process as an injected fault."""
+        if self._process is not None:
+            self._process.signal(number)
+
+    def halt(self) -> None:
+        """Take no further work: the order to ``leave`` follows."""
+        if self.state == "ready":
+            self.state = "halting"
+
+    def leave(self, why: str, grace: float = STOP_GRACE) -> None:
+        """End this life once it has done what it is doing, for another to follow; the steps are those of ``stop``.
+
+        Args:
+            why: The reason, as it is put on record.
+            grace: Seconds until SIGTERM.
+        """
+        if self.state in {"ready", "halting"}:
+            self.state, self._why = "leaving", why
+            self.tell(Stop())
+            self._after(grace, self._terminate)
+
+    def stop(self, grace: float = STOP_GRACE) -> None:
+        """End this slot for good: a frame, then SIGTERM after ``grace`` seconds, then SIGKILL. ``ended`` follows."""
+        if self.state in {"down", "waiting"}:
+            self._clear()
+            self.state = "down"
+            end = Exit(kind="stopped", detail="no process was running")
+            self.site.ended(self, Obituary(end, 0, self._begun, None, served=False, ordered=True))
+            return
+        if self.state == "stopping":
+            return
+        before, self.state = self.state, "stopping"
+        if before == "ending":
+            return
+        if before != "leaving":
+            self.tell(Stop())
+        self._after(grace if self._ready_at is not None else 0.0, self._terminate)
+
+    def _terminate(self) -> None:
+        if self._process is not None:
+            self._process.kill(Exit(kind="stopped"), signal=15)
+            self._after(TERM_GRACE, self._finish_off)
+
+    def _finish_off(self) -> None:
+        if self._process is not None:
+            self._process.kill(Exit(kind="stopped", detail="it did not end when told to"))
+
+    # ------------------------------------------------------------ who holds the loop
+
+    def take_turn(self, flight: Flight) -> None:
+        """Note that a turn or an answer was seen. They come in order: what nobody waits for before it is over too."""
+        turns = self.turns
+        if turns and turns[0][0] is flight:  # as nearly always
+            turns.popleft()
+            return
+        while turns and turns[0][0] is not flight and self.flights.get(turns[0][0].work) is not turns[0][0]:
+            turns.popleft()
+        asked = next((turn for turn in turns if turn[0] is flight), None)
+        if asked is not None:
+            turns.remove(asked)
+
+    def holder(self, read: int) -> Flight | None:
+        """Give the job that held a dead worker's loop: the one it was ended for, or the first whose turn was due.
+
+        Args:
+            read: How much the worker had read: no turn was due that was asked for beyond that.
+        """
+        if self.culprit is not None:
+            return self.flights.get(self.culprit)
+        return self.turns[0][0] if self.turns and self.turns[0][1] <= read else None
+
+    # ------------------------------------------------------------ what happens to the life
+
+    def _spawn(self) -> None:
+        spec = self.site.spec(self.id)
+        if self.incarnation:
+            self.restarts += self._counted
+            self.replacements += not self._counted
+        self.incarnation = spec.incarnation
+        self.state = "starting"
+        self.pid, self.served, self.culprit, self.doubtful, self._ready_at = None, False, None, 0, None
+        self._early, self.wear, self.retiring = False, Wear(), False
+        self.turns.clear()
+        self._begun = self.site.loop.time()
+        self._after(self.site.start_timeout, self._overslept)
+        self.life = life = Life(self)
+        try:
+            process = (self.backend or self.site.backend).spawn(spec, life)
+        except OSError as error:  # no descriptors, no memory
+            life.exited(Exit(kind="start_failed", refused=True, detail=str(error)), 0)
+        else:
+            if self.life is life:  # unless it has ended already
+                self._process = process
+
+    def note_spawned(self, pid: int) -> None:
+        """The process exists."""
+        self.pid = pid
+        self.site.started(self)
+        if self._early:
+            self.note_ready()
+
+    def note_ready(self) -> None:
+        """The worker takes work, once it is known which process it is: what is assigned to it names that."""
+        if self.state != "starting":
+            return
+        if self.pid is None:  # its own socket was read before the zygote's
+            self._early = True
+            return
+        self._clear()
+        self._ready_at = self.idle_since = now = self.site.loop.time()
+        self.signs = Signs(beat_at=now)
+        self.state, self.proven = "ready", True
+        self.site.ready(self)
+
+    def note_exited(self, end: Exit, read: int) -> None:
+        """The life is over."""
+        self._clear()
+        now = self.site.loop.time()
+        ready_for = None if self._ready_at is None else now - self._ready_at
+        planned = self.state == "leaving" and is_normal(end)
+        if planned:
+            end = end.model_copy(update={"kind": "stopped", "detail": self._why})
+        ordered = self.state == "stopping"
+        obituary = Obituary(end, read, self._begun, ready_for, served=self.served, ordered=ordered, planned=planned)
+        self.life, self._process, self.state = None, None, "down"
+        self.site.ended(self, obituary)
+
+    def _overslept(self) -> None:
+        self.kill(Exit(kind="start_failed", detail=f"it was not ready within {self.site.start_timeout:g} s"))
+
+    def _after(self, delay: float, then: Callable[[], None]) -> None:
+        """Have one timer at a time: each state waits for one thing."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.site.loop.call_later(delay, then)
+
+    def _clear(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._permit is not None:
+            self._permit.leave()
+            self._permit = None

@@ -1,0 +1,464 @@
+"""The supervisor of one pool's workers: begins them, watches them, and brings them back by the pool's policy.
+
+It knows nothing of jobs. What a death means for those is asked of the pool, which answers with a ``Blame``.
+"""
+
+import os
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import FromWorker, WorkerSpec
+from understudy.messages.policy import Limits, WorkerKind
+from understudy.supervision.jobs import Backend, Pool, PoolKey
+from understudy.supervision.kernel.proc_stats import look_at, resident_bytes
+from understudy.supervision.policy.crash_attribution import Blame
+from understudy.supervision.policy.exit_status import last_words
+from understudy.supervision.policy.liveness import BLOCKED_AFTER
+from understudy.supervision.policy.pool_growth import Growth
+from understudy.supervision.policy.restart_backoff import next_streak, restart_delay
+from understudy.supervision.policy.restart_intensity import Budget
+from understudy.supervision.policy.restart_strategy import Child, Restart, plan
+from understudy.supervision.pool.events import EventHook, Happening, WorkerEvent
+from understudy.supervision.pool.start_limiter import StartGate
+from understudy.supervision.pool.worker_ids import Names
+from understudy.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
+from understudy.supervision.zygote.isolated_backends import Annexes
+
+MIB: Final = 1024 * 1024
+TICK: Final = 1.0
+"""Seconds between two looks at the workers' health."""
+
+
+def default_size(kind: WorkerKind) -> int:
+    """Give the most workers of a pool that sets no size: tools follow the CPUs, the others wait more than they work."""
+    return max(4, 2 * (os.cpu_count() or 1)) if kind == "tool" else 2
+
+
+def capacity_of(kind: WorkerKind, policy: Pool) -> int:
+    """Give the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
+    return (policy.concurrency or 64) if kind in {"program", "llm"} and not policy.fresh else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a pool shares with the others of its tree."""
+
+    loop: AbstractEventLoop
+    gate: StartGate
+    names: Names
+    on_event: EventHook
+    unit: Callable[[], float]
+    """Gives random numbers, at least 0 and below 1."""
+    start_timeout: float = START_TIMEOUT
+    annexes: Annexes | None = None
+    """Makes backends for one worker each; None where there is only the pool's."""
+
+
+class Router(Protocol):
+    """What the supervisor of workers needs of whoever gives them work."""
+
+    def ready(self, slot: Slot) -> None:
+        """A worker takes work."""
+        ...
+
+    def heard(self, slot: Slot | None, message: FromWorker) -> None:
+        """A worker said something about its work."""
+        ...
+
+    def settle(self, slot: Slot, obituary: Obituary) -> Blame:
+        """A worker has died: say to its jobs what that means for them, and who is to blame."""
+        ...
+
+    def gone(self, slot: Slot) -> None:
+        """A slot is no more."""
+        ...
+
+    def refuse(self, reason: str) -> None:
+        """No worker will come: whoever waits for one must be told."""
+        ...
+
+    def refuse_questions(self, reason: str) -> None:
+        """No worker can be begun for now: whoever does not wait for better times must be told."""
+        ...
+
+    def grow(self) -> None:
+        """More workers may be begun than before."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class _Revival:
+    """Workers that begin again together, in start order, once all of them are down."""
+
+    slots: list[Slot]
+    pending: list[Slot]
+    """Those, and temporary siblings, whose end is not confirmed yet, last begun first. The first is being shut down."""
+    delay: float
+    why: str
+
+
+class Roster:
+    """The workers of one pool. Reactor's thread only.
+
+    Which deaths count against the restart budget: failed starts (those begun together count once), and deaths for which
+    no job can be blamed. Not injected ones, not those of a lost backend, not those we ordered, and none that is charged
+    to a job or has suspects among the jobs: those are bounded by the jobs' own limits.
+
+    A start that fails while other workers are ready is no reason to give up, and neither is one that the kernel
+    refused: the pool is then short, says so, and tries again after a pause.
+    """
+
+    def __init__(
+        self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means, router: Router
+    ) -> None:
+        """Begin empty: workers are grown on demand."""
+        self.key = key
+        self.policy = policy
+        self.backend = backend
+        self.loop, self.gate, self.start_timeout = means.loop, means.gate, means.start_timeout
+        self.size = policy.size or default_size(key.kind)
+        self.capacity = capacity_of(key.kind, policy)
+        self.slots: dict[str, Slot] = {}
+        """By id, in start order."""
+        self.permanent = 0
+        """How many of them are not temporary."""
+        self.restarts = 0
+        """Lives begun after a death, in all slots there ever were."""
+        self.replacements = 0
+        """Lives that had to go between two jobs, in all slots there ever were."""
+        self.crashes = 0
+        """Deaths charged to a job."""
+        self.escalations = 0
+        """How often the pool has given up."""
+        self.refusal: str | None = None
+        """Why no work is taken at the moment; read through ``is_degraded``."""
+        self._means = means
+        self.annexes = means.annexes
+        self._limits = limits
+        self._router = router
+        self._budget = Budget(policy.max_restarts, policy.within)
+        self._growth = Growth()
+        self._troubled = False
+        """Whether no worker has become ready since the pool was short or gave up."""
+        self._degraded_until = 0.0
+        self._revivals: list[_Revival] = []
+        self._tick_timer: TimerHandle | None = None
+        self._tick_due = 0.0
+
+    def is_degraded(self) -> bool:
+        """Say whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
+        if self.refusal is not None and self.loop.time() >= self._degraded_until:
+            self.refusal = None
+            self._budget = Budget(self.policy.max_restarts, self.policy.within)
+        return self.refusal is not None
+
+    @property
+    def shortage(self) -> str | None:
+        """Why the pool has fewer workers than it should, if that is so."""
+        return self._growth.reason or None
+
+    # ------------------------------------------------------------ growing and shrinking
+
+    def room(self) -> int:
+        """Say how many workers may be begun at this moment: none while siblings are shut down to begin again."""
+        if self._revivals:
+            return 0
+        starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
+        room = self._growth.room(self.loop.time(), starting)
+        return 2 * self.size if room is None else room
+
+    def grow(self, restart: Restart = "permanent", backend: Backend | None = None) -> Slot:
+        """Begin one more worker, from a backend of its own where one is given."""
+        slot = Slot(self, self._means.names.take(self.key), restart, self.capacity, backend)
+        self.slots[slot.id] = slot
+        self.permanent += restart != "temporary"
+        if self._tick_timer is None:
+            self._schedule_tick()
+        slot.begin()
+        return slot
+
+    def replace(self, slot: Slot, why: str) -> None:
+        """Replace a process between two jobs. One that still has some keeps them, and gets no further ones.
+
+        In a pool whose workers run one job each there are never more processes than its size. A shared worker may take
+        long to end what it has, so another one is begun beside it at once.
+        """
+        if slot.state != "ready" or slot.restart == "temporary":
+            return  # else it ends with its last job anyway
+        if not slot.retiring:
+            slot.retiring = True
+            if self.capacity > 1 and slot.flights:
+                slot.restart = "temporary"  # it ends with its last job, and this one is begun in its place
+                self.permanent -= 1
+                self._note_replacement(slot, why)
+                self.grow()
+                return
+        if not slot.flights:
+            slot.leave(why)
+
+    def _note_replacement(self, slot: Slot, why: str) -> None:
+        self.replacements += 1
+        self._emit("replaced", slot, detail=why)
+
+    def stop_all(self, grace: float = STOP_GRACE) -> None:
+        """End every worker for good, last begun first; ``gone`` is called for each."""
+        self._revivals.clear()
+        for slot in reversed(list(self.slots.values())):
+            slot.stop(grace)
+
+    def _remove(self, slot: Slot) -> None:
+        if self.slots.pop(slot.id, None) is None:
+            return
+        self.permanent -= slot.restart != "temporary"
+        self._means.names.release(slot.id)
+        if slot.backend is not None and self.annexes is not None:
+            self.annexes.leave(slot.backend)
+        if not self.slots and self._tick_timer is not None:
+            self._tick_timer.cancel()
+            self._tick_timer = None
+        self._router.gone(slot)
+
+    # ------------------------------------------------------------ what slots report
+
+    def spec(self, worker: str) -> WorkerSpec:
+        """Give the specification of the worker's next life."""
+        return WorkerSpec(
+            worker=worker,
+            incarnation=self._means.names.next_life(worker),
+            kind=self.key.kind,
+            concurrency=self.capacity,
+            limits=self._limits,
+            max_rss_mb=self.policy.max_rss_mb,
+        )
+
+    def started(self, slot: Slot) -> None:
+        """Pass on that the process exists."""
+        self._emit("started", slot)
+
+    def ready(self, slot: Slot) -> None:
+        """A start has succeeded."""
+        self._budget = self._budget.ready()
+        self._growth = Growth()
+        self._emit("ready", slot)
+        if self._troubled:
+            self._troubled = False
+            self._emit("recovered", slot)
+        self._router.ready(slot)
+
+    def heard(self, slot: Slot | None, message: FromWorker) -> None:
+        """Pass on what a worker says of its work."""
+        self._router.heard(slot, message)
+
+    def ended(self, slot: Slot, obituary: Obituary) -> None:
+        """Settle the jobs of a dead worker first, then decide about its next life."""
+        blame = self._router.settle(slot, obituary)
+        self.crashes += bool(blame.charged)
+        slot.crashes += bool(blame.charged)
+        if slot.pid is not None or not obituary.ordered:
+            self._emit("exited", slot, end=obituary.end, charged=tuple(blame.charged))
+        revival = next((revival for revival in self._revivals if slot in revival.pending), None)
+        if obituary.ordered or self.is_degraded():
+            self._remove(slot)
+            self._forget(slot)
+        elif revival is not None:
+            revival.pending.remove(slot)
+            if slot not in revival.slots:
+                self._remove(slot)
+            self._revive(revival)
+        elif obituary.planned:
+            self._note_replacement(slot, obituary.end.detail)
+            slot.begin(planned=True)
+        else:
+            self._decide(slot, obituary, blame)
+
+    # ------------------------------------------------------------ restarts
+
+    def _decide(self, slot: Slot, obituary: Obituary, blame: Blame) -> None:
+        end, now, delay = obituary.end, self.loop.time(), 0.0
+        failed_start = obituary.ready_for is None and not end.injected and end.kind not in {"stopped", "backend_lost"}
+        streak = next_streak(slot.streak, ready_for=obituary.ready_for, served=obituary.served)
+        slot.streak = streak if failed_start or blame.counted else min(streak, slot.streak)
+        # A death that we ordered, to end one job, says nothing about the siblings; nor does a life that never began.
+        alone = end.kind == "stopped" or not slot.proven
+        strategy = "one_for_one" if alone else self.policy.strategy
+        if failed_start and (end.refused or (strategy == "one_for_one" and self._serves)):
+            self._fall_short(slot, obituary)
+            return
+        if failed_start or blame.counted:
+            delay = restart_delay(slot.streak, self._means.unit())
+            self._budget = self._budget.failed_start(now, obituary.begun) if failed_start else self._budget.died(now)
+            if self._budget.exceeded:
+                self._give_up(slot, end)
+                return
+        children = [Child(other.id, other.restart) for other in self.slots.values() if other.state != "stopping"]
+        made = plan(strategy, children, slot.id, end)
+        if not made.start:
+            self._remove(slot)
+            return
+        self._revive(self._gather(slot, made.stop, made.start, delay))
+
+    def _gather(self, dead: Slot, stop: tuple[str, ...], start: tuple[str, ...], delay: float) -> _Revival:
+        """Take the siblings out of work, and join with every revival under way that shares a worker with this one."""
+        why = f"it is restarted together with {dead.id}"
+        revival = _Revival([self.slots[id_] for id_ in start], [], delay, why)
+        self._revivals.append(revival)
+        pending: set[Slot] = set()
+        for sibling in (self.slots[id_] for id_ in stop):
+            sibling.rest()
+            sibling.halt()
+            if sibling.state == "starting":  # it has no work that it could end
+                sibling.kill(Exit(kind="stopped", detail=why))
+            if sibling.state != "down":
+                pending.add(sibling)
+            elif sibling.restart == "temporary":
+                self._remove(sibling)
+        for other in [other for other in self._revivals[:-1] if not set(other.slots).isdisjoint(revival.slots)]:
+            self._revivals.remove(other)
+            pending.update(other.pending)
+            revival.delay = max(revival.delay, other.delay)
+            wanted = {*revival.slots, *other.slots}
+            revival.slots = [slot for slot in self.slots.values() if slot in wanted]
+        revival.pending = [slot for slot in reversed(self.slots.values()) if slot in pending]
+        return revival
+
+    def _revive(self, revival: _Revival) -> None:
+        """Shut down the next of those that still have to end; once all have, begin the workers again in start order."""
+        if revival.pending:
+            revival.pending[0].leave(revival.why)
+            return
+        self._revivals.remove(revival)
+        for slot in revival.slots:
+            self.restarts += 1
+            self._emit("restarting", slot, delay=revival.delay)
+            slot.begin(revival.delay)
+        self._router.grow()
+
+    def _forget(self, slot: Slot) -> None:
+        """Leave a slot that is no more out of every revival."""
+        for revival in list(self._revivals):
+            if slot in revival.slots:
+                revival.slots.remove(slot)
+            if slot in revival.pending:
+                revival.pending.remove(slot)
+                self._revive(revival)
+
+    @property
+    def _serves(self) -> bool:
+        """Whether any worker takes the jobs of everybody."""
+        return any(slot.state == "ready" and slot.restart != "temporary" for slot in self.slots.values())
+
+    def _fall_short(self, slot: Slot, obituary: Obituary) -> None:
+        """Do without a worker that cannot be begun for now, and say so; another is tried after a pause."""
+        now, working = self.loop.time(), sum(other.state == "ready" for other in self.slots.values())
+        reason = (
+            f"Pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
+            f"last start, that of {slot.id}, {obituary.end.sentence()}{_evidence(obituary.end)}. "
+            "It is tried again after a pause, of 30 s at most."
+        )
+        before, self._growth = self._growth, self._growth.failed(now, obituary.begun, self._means.unit(), reason)
+        if not before.failures:
+            self._troubled = True
+            self._emit("short", slot, end=obituary.end, detail=reason)
+        if self._growth is not before:
+            self.loop.call_later(self._growth.until - now, self._router.grow)
+        self._remove(slot)
+        self._forget(slot)
+        if not working:
+            self._router.refuse_questions(reason)
+
+    def _reopen(self) -> None:
+        """Take work again after having given up."""
+        if not self.is_degraded():
+            self._emit("reopened", None)
+
+    def _give_up(self, slot: Slot, end: Exit) -> None:
+        """Degrade the pool for deaths of its own."""
+        pause = self.policy.within
+        reason = (
+            f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
+            f"them was given up. The last one, {slot.id}, {end.sentence()}{_evidence(end)}. Mend what ends them; work "
+            f"for them is taken again after {pause:g} s."
+        )
+        self.degrade(reason, pause, slot, end)
+
+    def degrade(self, reason: str, pause: float, slot: Slot | None = None, end: Exit | None = None) -> None:
+        """Take no work for ``pause`` seconds: workers that live go on with what they have, nothing new is begun."""
+        self.refusal = reason
+        self.escalations += 1
+        self._degraded_until = self.loop.time() + pause
+        self.loop.call_at(self._degraded_until, self._reopen)
+        self._troubled = True
+        for revival in self._revivals:  # they end in order all the same
+            revival.slots.clear()
+        self._emit("degraded", slot, end=end, detail=self.refusal)
+        for other in list(self.slots.values()):
+            other.rest()
+            if other.state == "down":
+                self._remove(other)
+        self._router.refuse(self.refusal)
+
+    # ------------------------------------------------------------ health
+
+    def _schedule_tick(self) -> None:
+        self._tick_due = self.loop.time() + TICK
+        self._tick_timer = self.loop.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        self._tick_timer = None
+        slept = now - self._tick_due > TICK  # this process was stopped, or its loop was held up: silence proves nothing
+        for slot in list(self.slots.values()):
+            if slot.state != "ready":
+                continue
+            if slept or slot.hearing:
+                slot.signs = slot.signs.forgive(now)
+            self._examine(slot, now)
+            self._weigh(slot)
+            if not slot.flights and slot.state == "ready" and now - slot.idle_since >= self.policy.idle_after:
+                slot.stop()
+        if self.slots and self._tick_timer is None:
+            self._schedule_tick()
+
+    def _examine(self, slot: Slot, now: float) -> None:
+        if slot.signs.is_late(now) and slot.pid is not None:
+            vitals = look_at(slot.pid)
+            if vitals is None:
+                return  # it has died, which is on its way to us by another road
+            slot.signs = slot.signs.looked_at(now, vitals.cpu, stopped=vitals.stopped)
+        verdict = slot.signs.judge(now, BLOCKED_AFTER if self.key.kind == "program" else None)
+        if verdict.condition == "hung":
+            slot.kill(Exit(kind="hung", detail=verdict.detail))
+        elif verdict.condition == "blocked":
+            slot.culprit = verdict.run_id
+            slot.kill(Exit(kind="blocked", detail=verdict.detail))
+
+    def _weigh(self, slot: Slot) -> None:
+        """Replace a worker that has grown too large. Those that run one job at a time say so themselves, after each."""
+        limit = self.policy.max_rss_mb
+        if limit is None or self.capacity == 1 or slot.state != "ready" or slot.pid is None:
+            return
+        size = resident_bytes(slot.pid) or 0
+        if size > limit * MIB:
+            self.replace(slot, f"its resident size is {size // MIB} MiB, above {limit} MiB")
+
+    def _emit(
+        self,
+        kind: Happening,
+        slot: Slot | None,
+        *,
+        end: Exit | None = None,
+        delay: float | None = None,
+        charged: tuple[str, ...] = (),
+        detail: str = "",
+    ) -> None:
+        worker, life, pid = ("", 0, None) if slot is None else (slot.id, slot.incarnation, slot.pid)
+        self._means.on_event(WorkerEvent(kind, self.key, worker, life, pid, end, delay, charged, detail))
+
+
+def _evidence(end: Exit) -> str:
+    """Quote the last that a worker wrote."""
+    words = last_words(end.stderr)
+    return f'; it said: "{words[:300]}"' if words else ""

@@ -1,0 +1,420 @@
+"""One life of one worker process, as the orchestrator sees it: from the request to fork it to the report of its end.
+
+Death is what the kernel says of the pid, never the end of a socket. ``exited`` is reported once the zygote has buried
+the process with its tree, and what it had sent before is delivered first.
+
+The far end of the worker's socket stays open here for as long as the worker is in use. So the kernel keeps what a dead
+worker has not read, and says how much that is: what was never read cannot have begun.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import (
+    Completed,
+    Diverge,
+    Environment,
+    Evaluate,
+    Execute,
+    Failed,
+    FromWorker,
+    Halt,
+    Heartbeat,
+    Judged,
+    Raise,
+    Return,
+    ToWorker,
+    Turn,
+    WorkerSpec,
+)
+from understudy.messages.secrets.redaction import Redactor
+from understudy.supervision.jobs import WorkerListener
+from understudy.supervision.kernel import linux
+from understudy.supervision.kernel.oom_kills import LEDGER, OomWatch
+from understudy.supervision.policy.exit_status import STOPPING, Evidence, describe
+from understudy.supervision.process.frame_channel import Channel
+from understudy.supervision.process.output_capture import Capture
+from understudy.supervision.process.output_sources import OutputListener, Source, StreamName
+
+TERM_GRACE: Final = 0.5
+"""Seconds from SIGTERM to SIGKILL, and from the end of a socket to SIGKILL."""
+DUMP_GRACE: Final = 0.05
+"""Most seconds that a process about to be killed gets to write where it stands."""
+DUMP_IDLE: Final = 0.005
+"""Seconds of silence on stderr after which that dump is taken to be whole."""
+_ANSWERS: Final = frozenset({Completed, Failed, Judged})
+_ENDINGS: Final = frozenset({Return, Raise, Halt, Diverge})
+_SHARED: Final = frozenset({"program", "llm"})
+"""Workers that mark what their jobs print, as they have many at a time."""
+_WITH_DUMP: Final = frozenset({"hung", "timeout", "blocked"})
+
+
+class Worker:
+    """A ``WorkerProcess``. Made by a backend; used on the reactor's thread only.
+
+    Attributes:
+        id: Number of the launch at its backend.
+        spec: What the worker was asked to be.
+        pid: The process, from ``spawned`` on.
+        dead: Set once the kernel says that the process itself is dead, or where it never came to be.
+        ended: Set once ``exited`` was reported.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        spec: WorkerSpec,
+        listener: WorkerListener,
+        loop: asyncio.AbstractEventLoop,
+        on_output: OutputListener | None,
+        *,
+        environ: Mapping[str, str],
+        redactor: Redactor,
+    ) -> None:
+        """Make the socket pair and the pipes; ``take_descriptors`` gives their far ends to whoever forks.
+
+        ``environ`` is what it has of variables; ``redactor`` takes secrets out of what it writes.
+        """
+        self.id = number
+        self.spec = spec
+        self.pid: int | None = None
+        self.dead = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.on_death: Callable[[Worker], None] | None = None
+        """Called when the process is seen dead; the backend sets it to expect the burial."""
+        self._environ = environ
+        self._listener = listener
+        self._loop = loop
+        self._pidfd: int | None = None
+        self._reason: Exit | None = None
+        self._injected: list[int] = []
+        """Signals that were sent as injected faults and may yet end the process."""
+        self._spoke = False
+        self._asked = False  # from the request to fork it on
+        self._doomed = False  # from the first SIGKILL on
+        self._reported = False  # once its end is known, which is reported when all that it said is delivered
+        self._timers: list[asyncio.TimerHandle] = []
+        self._oom = OomWatch(LEDGER)
+        with contextlib.ExitStack() as undo:  # where descriptors run out half-way
+            ours, self._theirs = socket.socketpair()
+            undo.callback(ours.close)
+            undo.callback(self._theirs.close)
+            stdout, self._stdout_far = os.pipe()
+            undo.callback(os.close, stdout)
+            undo.callback(os.close, self._stdout_far)
+            stderr, self._stderr_far = os.pipe()
+            undo.pop_all()
+        self._channel = Channel(
+            loop, ours, spec.incarnation, on_message=self._received, on_fault=self.kill, on_end=self._hung_up
+        )
+        self._redactor = redactor
+        self._on_output = on_output
+        self._shared = spec.kind in _SHARED
+        self._job: Execute | Evaluate | None = None
+        """What has the process to itself at this moment."""
+        self._source: Source | None = None
+        """Whose output it is, once there is any."""
+        self._stdout = Capture(loop, stdout, on_output and partial(self._wrote, "stdout"), redactor)
+        self._stderr = Capture(loop, stderr, on_output and partial(self._wrote, "stderr"), redactor)
+
+    def __repr__(self) -> str:
+        """Say in what state it is."""
+        state = (
+            "ended"
+            if self.ended.is_set()
+            else "dead"
+            if self.dead.is_set()
+            else "being killed"
+            if self._doomed
+            else "alive"
+        )
+        return f"<Worker {self.spec.worker} life {self.spec.incarnation} pid {self.pid} {state}>"
+
+    # ---------------------------------------------------------------- for the pool
+
+    @property
+    def hearing(self) -> bool:
+        """See ``WorkerProcess.hearing``."""
+        return self._channel.hearing
+
+    def send(self, message: ToWorker) -> int:
+        """Queue a message; never blocks, goes nowhere once the worker is gone.
+
+        Returns:
+            How many bytes the worker has to have read to know the message.
+
+        Raises:
+            CodecError: The message cannot be written as JSON, or is over the size limit.
+        """
+        if self.spec.concurrency == 1 and isinstance(message, (Execute, Evaluate)):  # then the last one was answered
+            self._stderr.forget()
+            if not self._shared:
+                self._end_source()
+                self._job = message
+        return self._channel.send(message)
+
+    def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:
+        """End the process and its tree; the first reason given is the one reported.
+
+        With SIGTERM, SIGKILL follows after ``TERM_GRACE``. Where the reason is that the process is stuck, it is first
+        asked for its stack, which then ends its stderr; a stopped process cannot answer and is killed at once.
+        """
+        if self.dead.is_set():  # by itself, or for an earlier reason
+            return
+        self._reason = self._reason or reason
+        if not self._asked:  # there is no process yet, and now there will be none
+            self._died()
+        elif self._doomed or self._pidfd is None:  # without a pidfd: ``launched`` does it
+            return
+        elif signal != _SIGKILL:
+            self._send_signal(signal)
+            self._later(TERM_GRACE, self.strike)
+        elif reason.kind in _WITH_DUMP and self._can_answer():
+            self._ask_for_stack()
+        else:
+            self.strike()
+
+    def signal(self, number: int) -> None:
+        """Send a signal as an injected fault and leave it at that."""
+        if not self.ended.is_set():
+            if number == signal.SIGCONT:  # whoever stopped it has taken that back
+                self._injected = [sent for sent in self._injected if sent not in STOPPING]
+            else:
+                self._injected.append(number)
+            self._send_signal(number)
+
+    # ---------------------------------------------------------------- for the backend
+
+    @property
+    def reason(self) -> Exit | None:
+        """Why it is to end, where somebody here has said so."""
+        return self._reason
+
+    def furnish(self, shared: Mapping[str, str]) -> bool:
+        """Send how its environment differs from the one it is forked with; say whether it does at all."""
+        own = {name: value for name, value in self._environ.items() if shared.get(name) != value}
+        removed = tuple(name for name in shared if name not in self._environ)
+        if own or removed:
+            values = {name: os.fsencode(value).decode("latin-1") for name, value in own.items()}
+            secret = not own.keys().isdisjoint(self.spec.limits.env)
+            self._channel.send(Environment(variables=values, removed=removed, secret=secret))
+        return bool(own or removed)
+
+    def take_descriptors(self) -> list[int]:
+        """Give the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""
+        self._asked = True
+        return [self._theirs.fileno(), self._stdout_far, self._stderr_far]
+
+    def close_far_ends(self) -> None:
+        """Let go of the child's ends of the pipes, so that its death ends ours."""
+        if self._stdout_far >= 0:
+            os.close(self._stdout_far)
+            os.close(self._stderr_far)
+            self._stdout_far = self._stderr_far = -1
+
+    def launched(self, pid: int) -> None:
+        """Hear that the process exists. It cannot have been reaped yet, so the pid is still its own."""
+        self.pid = pid
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:  # only where the zygote died meanwhile
+            self.dead.set()
+        except OSError as error:  # no descriptor is left to watch it with
+            self._reason = self._reason or Exit(
+                kind="start_failed", refused=True, detail=f"it cannot be watched: {error}"
+            )
+            os.kill(pid, _SIGKILL)
+        else:
+            self._loop.add_reader(self._pidfd, self._died)
+        self._listener.spawned(pid)
+        if self._reason is not None:
+            self.strike()
+
+    def strike(self) -> None:
+        """SIGKILL the process; the zygote ends the rest of its tree."""
+        self._doomed = True
+        self._send_signal(_SIGKILL)
+
+    def buried(self, status: int, peak_kib: int, cpu: float) -> None:
+        """Hear that process and tree are gone; report the end."""
+        self._report(
+            status=status,
+            peak_memory_mb=round(peak_kib / 1024, 1),
+            cpu=round(cpu, 3),
+            kernel_oom=self._was_killed_by_nobody_here(status) and self._oom.explains(),
+        )
+
+    def lost(self, why: str) -> None:
+        """Hear that process and tree are gone, and so is the zygote that could have said how it ended."""
+        self._report(status=None, backend_lost=why)
+
+    # ---------------------------------------------------------------- what happens to it
+
+    def _was_killed_by_nobody_here(self, status: int) -> bool:
+        if self._reason is not None or self._doomed or _SIGKILL in self._injected:
+            return False
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == _SIGKILL
+
+    def _received(self, message: FromWorker) -> None:
+        self._spoke = True
+        kind = type(message)
+        if kind is Heartbeat:
+            self._oom.lives()
+        elif kind in _ANSWERS or (kind is Turn and _is_last(message)):
+            self._catch_up()
+        self._listener.received(message)
+
+    def _hung_up(self) -> None:
+        """The worker has shut its socket down. Most likely it is about to end, so let it: a kill now would hide how."""
+        self._later(TERM_GRACE, self._kill_mute)
+
+    def _kill_mute(self) -> None:
+        if not self.dead.is_set():
+            self.kill(Exit(kind="hung", detail="it shut its socket down and lived on"))
+
+    def _died(self) -> None:
+        self._close_pidfd()
+        self.dead.set()
+        if self.on_death is not None:
+            self.on_death(self)
+        self._listener.died()
+
+    def _report(
+        self,
+        *,
+        status: int | None,
+        peak_memory_mb: float | None = None,
+        cpu: float | None = None,
+        kernel_oom: bool = False,
+        backend_lost: str = "",
+    ) -> None:
+        if self._reported:
+            return
+        self._reported = True
+        self.close_far_ends()
+        self.dead.set()
+        for timer in self._timers:
+            timer.cancel()
+
+        def conclude() -> None:
+            self._conclude(status, peak_memory_mb, cpu, kernel_oom=kernel_oom, backend_lost=backend_lost)
+
+        self._channel.drain(conclude)
+
+    def _conclude(
+        self,
+        status: int | None,
+        peak_memory_mb: float | None,
+        cpu: float | None,
+        *,
+        kernel_oom: bool,
+        backend_lost: str,
+    ) -> None:
+        """Report the end, once all that it said is delivered."""
+        read = self._channel.delivered - linux.unread_bytes(self._theirs.fileno())
+        self._theirs.close()
+        self._channel.close()
+        self._stdout.drain()
+        self._stderr.drain()
+        self._end_source()
+        self._close_pidfd()
+        self.ended.set()
+        self._listener.exited(
+            describe(
+                Evidence(
+                    status=status,
+                    reason=self._reason,
+                    spoke=self._spoke,
+                    injected=tuple(self._injected),
+                    stderr=self._stderr.text(),
+                    peak_memory_mb=peak_memory_mb,
+                    cpu=cpu,
+                    memory_limit_mb=self.spec.limits.memory_mb,
+                    kernel_oom=kernel_oom,
+                    backend_lost=backend_lost,
+                )
+            ),
+            read,
+        )
+
+    # ---------------------------------------------------------------- what it writes
+
+    def _wrote(self, stream: StreamName, data: bytes) -> None:
+        assert self._on_output is not None  # else nobody calls this
+        if self._source is None:
+            worker, job = self.spec.worker, self._job
+            if job is None:
+                self._source = Source(worker, self._redactor, marked=self._shared)
+            else:
+                self._source = Source(worker, self._redactor, job.run_id, job.key, job.attempt)
+        self._on_output(self._source, stream, data)
+
+    def _catch_up(self) -> None:
+        """Hear what was written before an answer, as whoever knows the answer may ask for that too.
+
+        What an attempt has started is dead when it is answered; a thread of it that lives on writes as the worker.
+        """
+        self._stdout.catch_up()
+        self._stderr.catch_up()
+        if not self._shared:
+            self._end_source()
+            self._job = None
+
+    def _end_source(self) -> None:
+        if self._source is not None and self._on_output is not None:
+            self._on_output(self._source, "stdout", b"")
+            self._source = None
+
+    # ---------------------------------------------------------------- signals
+
+    def _can_answer(self) -> bool:
+        return self.pid is not None and linux.process_state(self.pid) in {"R", "S", "D"}
+
+    def _ask_for_stack(self) -> None:
+        """Have faulthandler write every thread's stack to stderr; kill when stderr falls silent, or soon in any case.
+
+        It works where C code holds the interpreter's lock, as it needs no bytecode to run.
+        """
+        self._doomed = True
+        idle: asyncio.TimerHandle | None = None
+
+        def heard() -> None:
+            nonlocal idle
+            if idle is not None:
+                idle.cancel()
+            idle = self._later(DUMP_IDLE, self.strike)
+
+        self._stderr.on_read = heard
+        self._send_signal(signal.SIGUSR1)
+        self._later(DUMP_GRACE, self.strike)
+
+    def _send_signal(self, number: int) -> None:
+        if self._pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has just been reaped
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = self._loop.call_later(seconds, action)
+        self._timers.append(timer)
+        return timer
+
+    def _close_pidfd(self) -> None:
+        if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+
+
+def _is_last(turn: FromWorker) -> bool:
+    """Say whether a program has come to its end with this turn."""
+    return isinstance(turn, Turn) and bool(turn.commands) and type(turn.commands[-1]) in _ENDINGS
+
+
+_SIGKILL: Final = signal.SIGKILL  # beside a method and a parameter that are both called ``signal``

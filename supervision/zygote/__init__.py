@@ -1,0 +1,1 @@
+"""Where worker processes come from: a fork server that has imported the app."""

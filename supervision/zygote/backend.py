@@ -1,0 +1,315 @@
+"""The process backend that forks warm workers from a zygote, and starts a new zygote when one is lost."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.core.failures import Exit
+from understudy.messages.frames.worker import WorkerSpec
+from understudy.messages.secrets.redaction import redactor_of, secret_values
+from understudy.supervision.jobs import Entry, WorkerListener
+from understudy.supervision.kernel import orphans
+from understudy.supervision.kernel.generation_lock import GenerationLock
+from understudy.supervision.policy import worker_environment
+from understudy.supervision.policy.worker_environment import NOTHING, Given
+from understudy.supervision.process.output_sources import OutputListener
+from understudy.supervision.process.worker_process import Worker
+from understudy.supervision.zygote.handle import Household
+from understudy.supervision.zygote.import_progress import Place, SlowImport, nowhere, unheard
+from understudy.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
+
+START_TIMEOUT: Final = 60.0
+"""Seconds an app may take to be imported."""
+START_ATTEMPTS: Final = 3
+"""How often a start is tried that something keeps killing."""
+LAUNCH_TIMEOUT: Final = 5.0
+"""Seconds a zygote may take to fork one worker, or to bury one, before it is taken to be hung."""
+
+
+class ZygoteBackend:
+    """A ``Backend`` for one app. Used on the reactor's thread only.
+
+    Args:
+        app: Reference of the app, handed to ``entry.preload``.
+        entry: What the processes run. An empty path means this process's own ``sys.path``.
+        loop: The reactor's loop.
+        generation: The lock that all processes inherit, held already; None in tests that need none.
+        given: What the app sees of secrets when it is imported, and every worker with it, besides what is inherited.
+            What a worker's own limits name reaches that worker alone, after its fork.
+        on_output: Hears what workers write to stdout and stderr.
+        start_timeout: Seconds the app may take to be imported.
+        launch_timeout: Seconds after which a zygote that does not answer is killed and replaced.
+        place: Finds the user's line in what faulthandler wrote of an import.
+        on_slow: Hears where an import stands that takes long, and None once it is over.
+    """
+
+    _fresh = False
+
+    def __init__(  # noqa: PLR0913  what there is to say of a backend
+        self,
+        app: str,
+        entry: Entry,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        generation: GenerationLock | None = None,
+        given: Given = NOTHING,
+        on_output: OutputListener | None = None,
+        start_timeout: float = START_TIMEOUT,
+        launch_timeout: float = LAUNCH_TIMEOUT,
+        place: Place = nowhere,
+        on_slow: Callable[[SlowImport | None], None] = unheard,
+    ) -> None:
+        """Nothing runs yet."""
+        self.app = app
+        self.holds_mb = 0
+        self._loop = loop
+        self._boot = Boot(
+            app=app,
+            preload=entry.preload,
+            argv=entry.argv or (app,),
+            main=entry.main,
+            fresh=self._fresh,
+            timeout=start_timeout,
+        )
+        self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
+        self._generation = generation
+        self._given = given
+        self._on_output = on_output
+        self._launch_timeout = launch_timeout
+        self._place = place
+        self._on_slow = on_slow
+        self._household: Household | None = None  # the one that serves; None before the first and after a loss
+        self._starting: asyncio.Task[None] | None = None
+        self._workers: dict[int, Worker] = {}  # by number, from spawn to exited
+        self._homes: dict[int, Household] = {}  # which household a worker was launched in
+        self._deadlines: dict[int, asyncio.TimerHandle] = {}  # of a launch or a burial
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._launches = 0
+        self._closed = False
+        self.on_lost: Callable[[str], None] = _ignore
+
+    def __repr__(self) -> str:
+        """Say what it serves and how many live."""
+        zygote = self._household.zygote if self._household is not None else None
+        return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}>"
+
+    # ---------------------------------------------------------------- the protocol
+
+    async def start(self) -> None:
+        """Start the zygote and load the app; nothing where it runs already.
+
+        Raises:
+            DefinitionError: The app cannot be loaded; the message holds the user's own traceback.
+        """
+        if self._household is None:
+            if self._starting is None:
+                self._starting = self._loop.create_task(self._start_household())
+            await asyncio.shield(self._starting)
+
+    def spawn(self, spec: WorkerSpec, listener: WorkerListener) -> Worker:
+        """Begin a worker; ``listener`` hears the rest. Never blocks. Starts a zygote first where there is none.
+
+        Raises:
+            OSError: This process has no descriptors left.
+        """
+        self._launches += 1
+        outside = worker_environment.set_outside(os.environ, self._given)
+        own = {name: outside[name] for name in spec.limits.env if name in outside}
+        environ = worker_environment.inherited(outside, self._given) | own
+        redactor = redactor_of(secret_values(environ, spec.limits.env))
+        worker = Worker(self._launches, spec, listener, self._loop, self._on_output, environ=environ, redactor=redactor)
+        worker.on_death = self._saw_death
+        self._workers[worker.id] = worker
+        if self._household is not None:
+            self._launch(worker)
+        else:
+            self._run(self._launch_later(worker))
+        return worker
+
+    async def close(self) -> None:
+        """End every worker with its tree, then the zygote. Returns when nothing is left."""
+        self._closed = True
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        household, self._household = self._household, None
+        if household is not None:
+            for worker in list(self._workers.values()):
+                worker.kill(Exit(kind="stopped", detail="its backend was closed"))
+            await self._dissolve(household, "its backend was closed")
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # ---------------------------------------------------------------- zygotes come and go
+
+    async def _start_household(self) -> None:
+        """Start a household; again where it was killed meanwhile, which says nothing about the app."""
+        try:
+            for attempts_left in reversed(range(START_ATTEMPTS)):
+                outside = worker_environment.set_outside(os.environ, self._given)
+                household = self._make_household(worker_environment.inherited(outside, self._given))
+                boot = self._boot.model_copy(
+                    update={"withheld": worker_environment.withheld(outside, self._given), "folder": _working_folder()}
+                )
+                try:
+                    await household.start(boot, self._path, self._environ(household), self._lock())
+                except BaseException as error:
+                    again = isinstance(error, DefinitionError) and household.killed and attempts_left
+                    await self._dissolve(household, "the app could not be loaded")
+                    if not again:
+                        raise
+                else:
+                    self._household = household
+                    self.holds_mb = household.data_kib // 1024
+                    return
+        finally:
+            self._starting = None
+
+    def _make_household(self, shared: dict[str, str]) -> Household:
+        token = self._generation.token if self._generation is not None else ""
+
+        def lose(why: str) -> None:
+            self._lose(household, why)
+
+        mark = f"{token}:{secrets.token_hex(8)}"
+        redactor = redactor_of(secret_values(shared))
+        household = Household(
+            self._loop, mark, self._on_packet, lose, redactor, shared, place=self._place, on_slow=self._on_slow
+        )
+        return household
+
+    def _environ(self, household: Household) -> dict[str, str]:
+        environ = dict(household.shared)
+        environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
+        environ["PYTHONHASHSEED"] = "0"  # a replay must go through a set of texts in the same order, whoever starts it
+        environ[orphans.VARIABLE] = household.lineage
+        return environ
+
+    def _lock(self) -> int | None:
+        return None if self._generation is None else self._generation.fileno()
+
+    def _lose(self, household: Household, why: str) -> None:
+        if self._household is household:
+            self._household = None
+        if household.zygote:  # else it is lost in its start, which cleans up itself
+            self.on_lost(why)
+            self._run(self._dissolve(household, why))
+
+    async def _dissolve(self, household: Household, why: str) -> None:
+        """Kill all that is left of a household, and report its workers once that is confirmed."""
+        workers = [worker for worker in self._workers.values() if self._homes.get(worker.id) is household]
+        for worker in workers:
+            worker.strike()
+        await household.end()
+        for worker in workers:
+            if worker.pid is not None:
+                await worker.dead.wait()
+        if not household.clean:  # the keeper was killed, so what it had adopted is in nobody's hands
+            await self._loop.run_in_executor(None, _end_lineage, household.lineage)
+        for worker in workers:
+            self._forget(worker)
+            self._loop.call_soon(worker.lost, why)  # a listener that raises must not keep the others from hearing
+        for worker in workers:
+            await worker.ended.wait()
+
+    # ---------------------------------------------------------------- workers come and go
+
+    async def _launch_later(self, worker: Worker) -> None:
+        """Launch once there is a zygote; report the end where there will be none, or where it was killed meanwhile."""
+        try:
+            if self._closed:
+                raise DefinitionError("the backend is closed")  # noqa: TRY301  leaves by the same door as a failing start
+            await self.start()
+        except (DefinitionError, OSError) as error:
+            worker.kill(Exit(kind="start_failed", refused=isinstance(error, OSError), detail=str(error)))
+        except asyncio.CancelledError:  # the start was, by close()
+            worker.kill(Exit(kind="stopped", detail="its backend was closed"))
+        if worker.dead.is_set():
+            return
+        if self._household is None:
+            worker.kill(Exit(kind="backend_lost", detail="the zygote was lost again before it could fork the worker"))
+        else:
+            self._launch(worker)
+
+    def _launch(self, worker: Worker) -> None:
+        assert self._household is not None  # the caller has looked
+        launch = Launch(id=worker.id, spec=worker.spec, furnished=worker.furnish(self._household.shared))
+        self._homes[worker.id] = self._household
+        self._expect(worker, "fork a worker")
+        self._household.launch(launch, worker.take_descriptors(), worker.close_far_ends)
+
+    def _on_packet(self, message: Launched | LaunchFailed | Ended) -> None:
+        worker = self._workers.get(message.id)
+        if worker is None:
+            return
+        match message:
+            case Launched():
+                self._expect_nothing(worker)
+                worker.launched(message.pid)
+            case LaunchFailed():
+                self._forget(worker)
+                worker.kill(Exit(kind="start_failed", refused=True, detail=message.reason))
+                worker.lost(message.reason)
+            case Ended():
+                self._forget(worker)
+                worker.buried(message.status, message.peak_kib, message.cpu)
+                if not worker.ended.is_set():  # what it said last is long, and ``close`` waits for it
+                    self._run(_settle(worker))
+
+    def _saw_death(self, worker: Worker) -> None:
+        if worker.id in self._homes:
+            self._expect(worker, "bury a dead worker")
+        else:  # killed while it waited for a zygote: there is nothing to bury
+            self._forget(worker)
+            self._loop.call_soon(worker.lost, "")
+
+    def _expect(self, worker: Worker, what: str) -> None:
+        """Take the zygote to be hung unless it does ``what`` in time."""
+        household = self._homes.get(worker.id)
+        if household is not None:
+            why = f"the zygote did not {what} within {self._launch_timeout:g} s"
+            self._expect_nothing(worker)
+            self._deadlines[worker.id] = self._loop.call_later(self._launch_timeout, household.give_up, why)
+
+    def _expect_nothing(self, worker: Worker) -> None:
+        deadline = self._deadlines.pop(worker.id, None)
+        if deadline is not None:
+            deadline.cancel()
+
+    def _forget(self, worker: Worker) -> None:
+        self._expect_nothing(worker)
+        self._workers.pop(worker.id, None)
+        self._homes.pop(worker.id, None)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  sys.path holds texts
+    except FileNotFoundError:  # somebody has removed it
+        return ""
+
+
+def _ignore(_why: str) -> None:
+    """Do nothing: where nobody counts."""
+
+
+async def _settle(worker: Worker) -> None:
+    await worker.ended.wait()
+
+
+def _end_lineage(mark: str) -> None:
+    """Kill all that carries ``mark``, however long it takes: an end that is not certain is not reported. Blocks."""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            orphans.end_all([orphans.carries(*mark.split(":"))])
+            return

@@ -1,0 +1,246 @@
+"""The zygote: a warm, single-threaded process that forks workers, and buries each with its whole process tree.
+
+It imports the app once, so that a worker costs a fork. It is a subreaper, and so is each worker: a process below a live
+worker stays that worker's, and one that loses its worker becomes a child of the zygote. A child that the zygote has not
+forked as a worker is therefore an orphan of a dead one. Orphans are killed until there are none, and only then is the
+worker reaped and reported ended.
+
+In ``fresh`` mode it loads nothing, and its children execute interpreters of their own.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from understudy.messages.core.message import Message
+from understudy.supervision.kernel import linux
+from understudy.supervision.process.child_setup import become_worker, run_worker, take_environment
+from understudy.supervision.zygote import exec_worker
+from understudy.supervision.zygote.app_loader import load_app, resolve
+from understudy.supervision.zygote.messages import (
+    FROM_ZYGOTE,
+    MAX_PACKET_BYTES,
+    MAX_TEXT,
+    TO_ZYGOTE,
+    Boot,
+    Ended,
+    Launch,
+    Launched,
+    LaunchFailed,
+    Loaded,
+    LoadFailed,
+)
+
+THREADS_END: Final = 0.5
+"""Seconds that threads which were told to end have for it."""
+
+
+def serve(control: int, keeper: int, lock: int, stack: int) -> NoReturn:
+    """Be the zygote until the control socket ends or the keeper dies. Called in the keeper's child.
+
+    Args:
+        control: Descriptor of the packet socket to the orchestrator.
+        keeper: The keeper's pidfd.
+        lock: Descriptor of the generation lock, which workers inherit, or -1.
+        stack: Descriptor of the pipe on which the import says where it stands.
+    """
+    linux.adopt_orphans()
+    linux.set_name("understudy-zyg")
+    channel = socket.socket(fileno=control)
+    boot = TO_ZYGOTE.validate_json(channel.recv(MAX_PACKET_BYTES))
+    zygote = Zygote(channel, keeper, lock, boot)
+    failure, size = exec_worker.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())
+    os.close(stack)
+    if failure:
+        zygote.say(LoadFailed(sentence=failure[-MAX_TEXT:]))
+        os._exit(0)
+    zygote.say(Loaded(pid=os.getpid(), data_kib=size))
+    zygote.run()
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A child that was forked as a worker. Read and written by the zygote's only thread."""
+
+    id: int
+    pid: int
+    pidfd: int
+
+
+class Zygote:
+    """The state of the process: who its workers are, who has died, which orphans are being ended."""
+
+    def __init__(self, control: socket.socket, keeper: int, lock: int, boot: Boot) -> None:
+        """Take the control socket; nothing runs yet."""
+        self._control = control
+        self._keeper = keeper
+        self._boot = boot
+        self._pid = os.getpid()
+        self._main: Callable[..., object] | None = None
+        self._workers: dict[int, _Worker] = {}  # by pidfd, from fork to report
+        self._dead: list[_Worker] = []  # ended, not reaped: their pids are still theirs
+        self._orphans: dict[int, int] = {}  # pidfd to pid, from the kill to the reaping
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._poll.register(keeper, select.POLLIN)
+        self._keep = {lock} if lock >= 0 else set[int]()
+
+    def load(self, stack: int) -> str:
+        """Import and warm up the app; give why that failed, or nothing."""
+        before = _open_descriptors()
+        failure = load_app(self._boot, stack)
+        if failure:
+            return failure
+        self._main = resolve(self._boot.main)
+        threads = _count_threads()
+        if threads > 1:
+            return (
+                f"{self._boot.app} starts {threads - 1} thread(s) while it is imported, and a process with threads "
+                'cannot be forked: give its pools backend="spawn", or start the threads on first use'
+            )
+        # What the app opened while it was imported is a part of its state, like its globals.
+        self._keep |= _open_descriptors() - before
+        gc.disable()
+        gc.collect()
+        gc.freeze()  # a collection in a worker must not touch, and so copy, the pages shared with us
+        return ""
+
+    def say(self, message: Message) -> None:
+        """Send a packet. Blocks while the orchestrator does not read, as it may be stopped."""
+        try:
+            self._control.send(FROM_ZYGOTE.dump_json(message))
+        except OSError:  # the orchestrator is gone
+            _leave()
+
+    def run(self) -> NoReturn:
+        """Serve launches and deaths for ever; the end of the control socket, or of the keeper, ends the process.
+
+        While it loaded the app it was to die with the keeper, as it could not look. Now it can, and must outlive it:
+        with both dead at once, what had lost its worker would be nobody's.
+        """
+        linux.outlive_parent()
+        self._bury()  # a process that the import started belongs to no worker
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor in self._workers:
+                    self._mourn(descriptor)
+                elif descriptor in self._orphans:
+                    self._reap_orphan(descriptor)
+                elif descriptor == self._keeper:
+                    _leave()
+                else:
+                    self._take_packet()
+            if self._dead or self._orphans:
+                self._bury()
+
+    def _take_packet(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, MAX_PACKET_BYTES, 3, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:  # the orchestrator is gone, and had not read all that we said
+            _leave()
+        if not data:
+            _leave()
+        self._launch(TO_ZYGOTE.validate_json(data), descriptors)
+
+    def _launch(self, launch: Launch, descriptors: list[int]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.say(LaunchFailed(id=launch.id, reason=f"the kernel refused another process: {error}"))
+        else:
+            if pid == 0:
+                self._live(launch, descriptors)
+            pidfd = os.pidfd_open(pid)
+            self._workers[pidfd] = _Worker(launch.id, pid, pidfd)
+            self._poll.register(pidfd, select.POLLIN)
+            self.say(Launched(id=launch.id, pid=pid))
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def _live(self, launch: Launch, descriptors: list[int]) -> NoReturn:
+        """The child's whole life. Nothing may return from here into the zygote's loop."""
+        try:
+            connection, stdout, stderr = descriptors
+            become_worker(launch.spec, self._pid, (stdout, stderr), self._keep | {connection})
+            if self._boot.fresh:
+                task = exec_worker.Fresh(
+                    boot=self._boot, spec=launch.spec, descriptor=connection, furnished=launch.furnished
+                )
+                exec_worker.execute(task)
+            if launch.furnished:
+                take_environment(connection)
+            assert self._main is not None  # load() has set it, or nothing is launched
+            run_worker(connection, launch.spec, self._main)
+        except BaseException:  # noqa: BLE001  a failing set-up must still end this process and no other
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _mourn(self, pidfd: int) -> None:
+        worker = self._workers.pop(pidfd)
+        self._poll.unregister(pidfd)
+        self._dead.append(worker)
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # none of its group is left, or is ours
+            os.killpg(worker.pid, signal.SIGKILL)
+
+    def _bury(self) -> None:
+        """End the orphans of the dead; where none is left, reap the dead and report them.
+
+        A process hands its children on before its own end can be seen, so every orphan is found here sooner or later.
+        """
+        known = {worker.pid for worker in self._workers.values()}
+        known.update(worker.pid for worker in self._dead)
+        known.update(self._orphans.values())
+        for pid in linux.child_pids():
+            if pid not in known:
+                linux.strike(pid)
+                pidfd = os.pidfd_open(pid)
+                self._orphans[pidfd] = pid
+                self._poll.register(pidfd, select.POLLIN)
+        if self._orphans:
+            return
+        for worker in self._dead:
+            _, status, usage = os.wait4(worker.pid, 0)
+            os.close(worker.pidfd)
+            cpu = usage.ru_utime + usage.ru_stime
+            self.say(Ended(id=worker.id, status=status, peak_kib=usage.ru_maxrss, cpu=cpu))
+        self._dead.clear()
+
+    def _reap_orphan(self, pidfd: int) -> None:
+        pid = self._orphans.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+
+
+def _leave() -> NoReturn:
+    """End with everything below us. The keeper would see to it too, unless somebody has stopped it."""
+    linux.end_descendants()
+    os._exit(0)
+
+
+def _count_threads() -> int:
+    """Count this process's threads, once those that are about to end have had the time to.
+
+    A thread that was joined may still be listed: it lets go of its lock before it has left the kernel. The one of
+    faulthandler's timer is such a thread in every zygote.
+    """
+    end = time.monotonic() + THREADS_END
+    while (threads := len(linux.numbers_in("/proc/self/task"))) > 1 and time.monotonic() < end:
+        time.sleep(0.001)
+    return threads
+
+
+def _open_descriptors() -> set[int]:
+    return set(linux.numbers_in("/proc/self/fd"))

@@ -1,0 +1,308 @@
+"""A keeper, its zygote and the control socket to them, as the orchestrator sees them: started once, lost once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.secrets.redaction import Redactor
+from understudy.supervision.kernel import exec_command
+from understudy.supervision.process.output_capture import Capture
+from understudy.supervision.zygote.app_loader import users_stack
+from understudy.supervision.zygote.import_progress import Place, SlowImport, Watchdog
+from understudy.supervision.zygote.messages import (
+    FROM_ZYGOTE,
+    MAX_PACKET_BYTES,
+    TO_ZYGOTE,
+    Boot,
+    Launch,
+    Loaded,
+    LoadFailed,
+    ZygoteEnded,
+)
+
+QUOTED_CHARACTERS: Final = 4000
+KEEPER_GRACE: Final = 2.0
+"""Seconds a keeper gets to kill what is left under it before it is killed itself."""
+
+
+class Household:
+    """One life of a keeper and its zygote. Used on the reactor's thread only.
+
+    Attributes:
+        lineage: The mark that every process of it carries in its command line or environment.
+        gone: Set once the keeper is dead.
+        clean: True where the keeper ended by itself, which it does when nothing is left under it.
+        killed: True where SIGKILL ended it, which is nobody's code: the kernel, an operator, or a fault test.
+        zygote: The zygote's pid once the app is loaded, else 0.
+        data_kib: What counts under a worker's memory limit then.
+        shared: The variables of the orchestrator's environment that its workers are forked with.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lineage: str,
+        on_message: Callable[[Any], None],
+        on_lost: Callable[[str], None],
+        redactor: Redactor,
+        shared: Mapping[str, str],
+        *,
+        place: Place,
+        on_slow: Callable[[SlowImport | None], None],
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            loop: The reactor's loop.
+            lineage: The mark, unique to this life.
+            on_message: Hears every packet about workers.
+            on_lost: Hears once, with a sentence, that the zygote or the keeper is gone or must be taken to be.
+            redactor: Takes secrets out of what the import of the app says.
+            shared: The variables that the import sees, and every worker that is forked from it.
+            place: Finds the user's line in a stack.
+            on_slow: Hears where an import stands that takes long, and None once it is over.
+        """
+        self._place = place
+        self._on_slow = on_slow
+        self._watchdog: Watchdog | None = None
+        self.shared = shared
+        self.lineage = lineage
+        self.gone = asyncio.Event()
+        self.clean = False
+        self.killed = False
+        self.zygote = 0
+        self.data_kib = 0
+        self._loop = loop
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._redactor = redactor
+        self._lost = False
+        self._loaded: asyncio.Future[Any] = loop.create_future()
+        self._outbox: deque[tuple[bytes, list[int], Callable[[], None]]] = deque()
+        self._control: socket.socket | None = None
+        self._popen: asyncio.Future[subprocess.Popen[bytes]] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper_pidfd: int | None = None
+        self._zygote_pidfd: int | None = None
+        self._zygote_gone = asyncio.Event()
+        self._output: Capture | None = None
+
+    async def start(self, boot: Boot, path: list[str], environ: Mapping[str, str], lock: int | None) -> None:
+        """Start both processes and wait until the app is loaded.
+
+        Raises:
+            DefinitionError: It cannot be loaded, or not in time.
+        """
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)  # noqa: FBT003  the standard library's own flag
+        self._control = control
+        output, output_far = os.pipe()
+        self._output = Capture(self._loop, output, redactor=self._redactor)
+        stack, stack_far = os.pipe()
+        self._watchdog = Watchdog(self._loop, stack, boot.timeout, self._place, self._on_slow)
+        self._loop.add_reader(control, self._readable)
+        ourselves = os.pidfd_open(os.getpid())
+        passed = [theirs.fileno(), ourselves, stack_far, *([] if lock is None else [lock])]
+        numbers = [str(number) for number in (theirs.fileno(), ourselves, stack_far, -1 if lock is None else lock)]
+
+        def popen() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(  # noqa: S603  our own interpreter, our own program
+                exec_command.command("reaper", self.lineage, numbers, path),
+                stdin=subprocess.DEVNULL,
+                stdout=output_far,
+                stderr=output_far,
+                env=dict(environ),
+                pass_fds=passed,
+                start_new_session=True,  # the terminal's signals are for the orchestrator
+            )
+
+        def close_far_ends(_: object) -> None:
+            theirs.close()
+            os.close(ourselves)
+            os.close(output_far)
+            os.close(stack_far)
+
+        self._popen = self._loop.run_in_executor(None, popen)  # it blocks until the new program runs
+        self._popen.add_done_callback(close_far_ends)
+        self._adopt(await asyncio.shield(self._popen))
+        self._post(TO_ZYGOTE.dump_json(boot), [])
+        try:
+            answer = await asyncio.wait_for(asyncio.shield(self._loaded), boot.timeout)
+        except TimeoutError:
+            raise DefinitionError(self._late(boot) + self._said()) from None
+        finally:
+            self._watchdog.close()
+        if isinstance(answer, LoadFailed):
+            raise DefinitionError(self._redactor.text(answer.sentence) + self._said())
+        if not isinstance(answer, Loaded):
+            died = f"{boot.app} cannot be loaded: {answer} while it imported it"
+            raise DefinitionError(died + self._said())
+        self.zygote, self.data_kib = answer.pid, answer.data_kib
+        try:
+            self._zygote_pidfd = os.pidfd_open(answer.pid)
+        except ProcessLookupError:  # it has died since: the keeper is about to say so
+            self._zygote_gone.set()
+        else:
+            self._loop.add_reader(self._zygote_pidfd, self._zygote_died)
+
+    def _adopt(self, process: subprocess.Popen[bytes]) -> None:
+        self._keeper = process
+        self._keeper_pidfd = os.pidfd_open(process.pid)
+        self._loop.add_reader(self._keeper_pidfd, self._keeper_died)
+
+    def launch(self, launch: Launch, descriptors: list[int], sent: Callable[[], None]) -> None:
+        """Ask for a fork; ``sent`` is called when the descriptors are with the kernel and can be closed."""
+        self._post(TO_ZYGOTE.dump_json(launch), descriptors, sent)
+
+    def give_up(self, why: str) -> None:
+        """Take the zygote to be lost: kill it, so that the keeper ends everything under it."""
+        self._kill_zygote()
+        self._lose(why)
+
+    async def end(self) -> None:
+        """Have everything under the keeper killed, wait until that is done, and let go of all descriptors."""
+        self._lost = True
+        self._close_control()  # which tells the keeper, and the zygote, too
+        if self._keeper is None and self._popen is not None:  # the start was cancelled while the program was started
+            with contextlib.suppress(OSError):  # nothing was
+                self._adopt(await self._popen)
+        if self._keeper is not None:
+            try:
+                await asyncio.wait_for(self.gone.wait(), KEEPER_GRACE)
+            except TimeoutError:  # stopped, or a process under it cannot be killed
+                self._keeper.kill()
+                await self.gone.wait()
+        if self.zygote:
+            try:
+                await asyncio.wait_for(self._zygote_gone.wait(), KEEPER_GRACE)
+            except TimeoutError:  # it has lost its keeper, and is stopped itself
+                self._kill_zygote()
+                await self._zygote_gone.wait()
+        if self._watchdog is not None:
+            self._watchdog.close()
+        if self._output is not None:
+            self._output.drain()
+
+    # ---------------------------------------------------------------- packets
+
+    def _post(self, packet: bytes, descriptors: list[int], sent: Callable[[], None] = lambda: None) -> None:
+        self._outbox.append((packet, descriptors, sent))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox and self._control is not None:
+            packet, descriptors, sent = self._outbox[0]
+            try:
+                socket.send_fds(self._control, [packet], descriptors)
+            except BlockingIOError:
+                self._loop.add_writer(self._control, self._flush)
+                return
+            except OSError:  # its reader is dead, which is reported by other means
+                self._outbox.clear()
+                break
+            self._outbox.popleft()
+            sent()
+        if self._control is not None:
+            self._loop.remove_writer(self._control)
+
+    def _readable(self) -> None:
+        while self._control is not None:
+            try:
+                packet = self._control.recv(MAX_PACKET_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._close_control()
+                self._lose("the zygote closed its control socket")
+                return
+            message = FROM_ZYGOTE.validate_json(packet)
+            if isinstance(message, ZygoteEnded):
+                self.killed = os.WIFSIGNALED(message.status) and os.WTERMSIG(message.status) == signal.SIGKILL
+                self._lose(f"the zygote {_how(os.waitstatus_to_exitcode(message.status))}")
+            elif isinstance(message, Loaded | LoadFailed):
+                self._answer(message)
+            else:
+                self._on_message(message)
+
+    def _answer(self, answer: object) -> None:
+        if not self._loaded.done():
+            self._loaded.set_result(answer)
+
+    def _lose(self, why: str) -> None:
+        if not self._lost:
+            self._lost = True
+            self._answer(why)
+            self._on_lost(why)
+
+    def _keeper_died(self) -> None:
+        assert self._keeper is not None  # its pidfd has been opened
+        assert self._keeper_pidfd is not None  # the same
+        self._loop.remove_reader(self._keeper_pidfd)
+        os.close(self._keeper_pidfd)
+        self._keeper_pidfd = None
+        try:
+            self._readable()  # what it said last
+        finally:
+            self._see_keeper_dead(self._keeper)
+
+    def _see_keeper_dead(self, process: subprocess.Popen[bytes]) -> None:
+        status = process.wait()  # returns at once: the kernel has just said that it is dead
+        self.clean = status == 0
+        self.killed = self.killed or status == -signal.SIGKILL
+        self._lose(f"the keeper of the zygote {_how(status)}")
+        self.gone.set()
+
+    def _zygote_died(self) -> None:
+        assert self._zygote_pidfd is not None  # it is what has just become readable
+        self._loop.remove_reader(self._zygote_pidfd)
+        os.close(self._zygote_pidfd)
+        self._zygote_pidfd = None
+        self._zygote_gone.set()
+
+    def _kill_zygote(self) -> None:
+        if self._zygote_pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has just been reaped
+                signal.pidfd_send_signal(self._zygote_pidfd, signal.SIGKILL)
+
+    def _close_control(self) -> None:
+        if self._control is not None:
+            self._loop.remove_reader(self._control)
+            self._loop.remove_writer(self._control)
+            self._control.close()
+            self._control = None
+            for _, _, sent in self._outbox:
+                sent()
+            self._outbox.clear()
+
+    def _late(self, boot: Boot) -> str:
+        """Say that the import has taken too long, where it stood, and how to give it longer."""
+        assert self._watchdog is not None  # start() has made it
+        self._watchdog.catch_up()
+        at = f", and was at {self._watchdog.place}" if self._watchdog.place else ""
+        stood = users_stack(self._watchdog.stack)
+        return (
+            f"{boot.app} cannot be loaded: its import had not ended after {boot.timeout:g} s{at}. What takes longer "
+            "than that is given more time with `--import-timeout SECONDS`, with `import_timeout` under "
+            "`[tool.understudy]` in pyproject.toml or with `Orchestrator(import_timeout=SECONDS)`"
+            + (f"\nIt stood here:\n{self._redactor.text(stood)[:QUOTED_CHARACTERS]}" if stood else "")
+        )
+
+    def _said(self) -> str:
+        """Quote the last that the import wrote."""
+        assert self._output is not None  # start() has made it
+        text = self._output.text().strip()
+        return f"\nIt wrote:\n{text[-QUOTED_CHARACTERS:]}" if text else ""
+
+
+def _how(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"

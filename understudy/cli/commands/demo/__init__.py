@@ -1,0 +1,1 @@
+"""The demo: its verb, its app and its document."""

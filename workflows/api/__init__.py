@@ -1,0 +1,1 @@
+"""What programs hold: the orchestrator and the handles on runs, sessions and schedules."""

@@ -1,0 +1,1 @@
+"""An orchestrator in another process, over HTTP."""

@@ -1,0 +1,140 @@
+"""The wire: requests to an orchestrator that is served over HTTP, and what their answers mean."""
+
+import ipaddress
+import json
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from pydantic import TypeAdapter
+from typing_extensions import override
+
+from understudy.actors.failures.reconstruction import pointed
+from understudy.messages.advice import install, serve
+from understudy.messages.core import errors
+from understudy.messages.core.failures import Failure
+from understudy.messages.records import AttemptRecord
+from understudy.workflows.api.handles.run import REFUSED_AS
+
+try:
+    import httpx
+except ModuleNotFoundError as missing:
+    msg = f"Client needs httpx: {install('client')}"
+    raise ModuleNotFoundError(msg, name=missing.name) from missing
+
+PREFIX: Final = "/api/v1"
+ANSWER_TIMEOUT: Final = 70.0
+"""Seconds that an answer may take; a start has to load the app first."""
+SILENCE_TIMEOUT: Final = 45.0
+"""Seconds after which a stream that says nothing is broken; a server says something every 15 s."""
+
+ERRORS: Final[dict[str, type[Exception]]] = {
+    **REFUSED_AS,
+    "invalid_request": errors.InvalidInput,
+    "run_cancelled": errors.RunCancelled,
+    "run_parked": errors.RunParked,
+    "unavailable": errors.JournalError,
+    "unauthorized": errors.NotAuthorized,
+    "forbidden_host": errors.NotAuthorized,
+    "forbidden_origin": errors.NotAuthorized,
+}
+"""What each code of a problem is raised as; any other is an ``UnderstudyError``."""
+
+_ATTEMPTS: Final = TypeAdapter(tuple[AttemptRecord, ...])
+
+
+class Wire:
+    """Connections to one server. Any thread.
+
+    Args:
+        url: Where it is, such as ``"http://127.0.0.1:7878"``.
+        token: What it asks for.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        """Connect to nothing yet."""
+        self.url: Final = url.rstrip("/")
+        self._options: Final[dict[str, Any]] = {
+            "base_url": self.url + PREFIX,
+            "headers": {"Authorization": f"Bearer {token}"},
+            "timeout": ANSWER_TIMEOUT,
+            "limits": httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            "trust_env": not _is_loopback(self.url),  # no proxy stands between this machine and itself
+        }
+        self._context: Final = httpx.create_ssl_context(trust_env=self._options["trust_env"])
+        """What takes longest to make of a client."""
+        self.http: Final = httpx.Client(**self._options, verify=self._context)
+        self.close: Final = weakref.finalize(self, self.http.close)
+        """Lets go of all connections. Who forgets to has it done at the latest when this is gone."""
+
+    @override
+    def __repr__(self) -> str:
+        """Say where it leads, and nothing of the token."""
+        return f"<Wire to {self.url}>"
+
+    def get(self, path: str, **params: Any) -> bytes:
+        """Give what is at a path.
+
+        Raises:
+            UnderstudyError: What the server's problem stands for; see ``ERRORS``.
+            OrchestratorUnreachable: No server answers.
+        """
+        return self.answer("GET", path, params={k: v for k, v in params.items() if v is not None}).content
+
+    def answer(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Give the answer to a request where it is a good one; see ``get``."""
+        with self.reaching():
+            return good(self.http.request(method, path, **options))
+
+    def asynchronous(self) -> httpx.AsyncClient:
+        """Give connections for a loop, which has to close them."""
+        return httpx.AsyncClient(**self._options, verify=self._context)
+
+    @contextmanager
+    def reaching(self) -> Generator[None]:
+        """Say in one sentence what keeps us from the server."""
+        try:
+            yield
+        except httpx.TransportError as error:
+            what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
+            msg = f"the orchestrator at {self.url} {what}; start it with {serve()}, and look at its url"
+            raise errors.OrchestratorUnreachable(msg) from error
+
+
+def good(response: httpx.Response) -> httpx.Response:
+    """Pass a good answer on, or raise what a bad one stands for."""
+    if response.is_success:
+        return response
+    found = problem_of(response)
+    code, detail = str(found.get("code", "")), str(found.get("detail", f"status {response.status_code}"))
+    if code == "run_failed":
+        attempts = _ATTEMPTS.validate_json(json.dumps(found.get("attempts") or []))
+        error = errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
+        failure = found.get("failure")
+        raise error if failure is None else pointed(error, Failure.model_validate_json(json.dumps(failure)))
+    kind: Callable[[str], Exception] = ERRORS.get(code, errors.UnderstudyError)
+    raise kind(detail)
+
+
+def next_cursor(response: httpx.Response) -> str | None:
+    """Give the cursor of the page that follows an answer; None where none does."""
+    link = response.links.get("next")
+    return None if link is None else httpx.URL(link["url"]).params["cursor"]
+
+
+def problem_of(response: httpx.Response) -> dict[str, Any]:
+    """Give the problem in an answer; empty where whatever answers is no server of ours."""
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _is_loopback(url: str) -> bool:
+    host = httpx.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,222 @@
+"""The handle on a session that those who talk to it hold."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from understudy.actors.definitions.sessions import SessionDefinition
+from understudy.actors.failures.reconstruction import pointed
+from understudy.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
+from understudy.messages.core.errors import TurnFailed
+from understudy.messages.core.json_text import shown
+from understudy.messages.core.times import Seconds, limit
+from understudy.messages.policy import SessionPolicy
+from understudy.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
+from understudy.workflows.api.handles.run import check
+from understudy.workflows.api.threads import Threads, warn_on_loop
+from understudy.workflows.queries.interface import Looks
+
+if TYPE_CHECKING:
+    from understudy.workflows.api.handles.async_session import AsyncSession
+
+S = TypeVar("S", bound=BaseModel)
+M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
+
+
+class SessionHost(Protocol):
+    """What a handle needs of the orchestrator it came from, or of its client. Any thread."""
+
+    @property
+    def reads(self) -> Looks:
+        """Looks at sessions."""
+        ...
+
+    def send(self, command: Command) -> Reply:
+        """Carry out a command."""
+        ...
+
+    def post(self, command: TellSession, policy: SessionPolicy) -> Reply:
+        """Bring a message that is known to fit."""
+        ...
+
+    async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
+        """Bring a message that is known to fit and wait for the reply, without holding the caller's loop."""
+        ...
+
+    @property
+    def threads(self) -> Threads:
+        """Where short calls are made for event loops."""
+        ...
+
+    def aio_session(self, session: "Session[S, M, R]", definition: SessionDefinition) -> "AsyncSession[S, M, R]":
+        """Give a handle's twin for asynchronous code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn(Generic[M, R]):
+    """One message to a session, and what came of it. Times are in UTC."""
+
+    number: int
+    message: M
+    reply: R | None
+    """None until there is one."""
+    status: str
+    """``"waiting"``, ``"running"``, ``"answered"`` or ``"failed"``."""
+    error: str | None
+    key: str | None
+    received_at: datetime
+    ended_at: datetime | None
+    steps: tuple[StepRecord, ...]
+
+
+class Session(Generic[S, M, R]):
+    """One session of a handler. May be used from any thread.
+
+    It need not have been opened: its first message does that. Everything it shows is committed.
+    """
+
+    def __init__(self, host: SessionHost, definition: SessionDefinition, key: str) -> None:
+        """Made by the orchestrator."""
+        self.name = definition.name
+        self.key = key
+        self.id = f"{definition.name}/{key}"
+        self._host = host
+        self._definition = definition
+
+    def __repr__(self) -> str:
+        """Say which one it is."""
+        return f"<Session {self.id}>"
+
+    def ask(self, message: M, timeout: Seconds | None = None, key: str | None = None) -> R:
+        """Send a message and wait for the reply.
+
+        Args:
+            message: One of the models that the handler takes.
+            timeout: Seconds to wait at most. The message stays when they are over, and is answered in its turn.
+            key: A message with the key of an earlier one is that message, and its reply the same. Give one to ask again
+                after anything between you and the session has failed.
+
+        Raises:
+            TurnFailed: The handler could not deal with the message, which is a dead letter now.
+            InvalidInput: The handler takes no such message.
+            MailboxFull: Too many messages wait.
+            SessionClosed: The session was closed.
+            RunParked: The session waits for a person; the message waits there.
+            TimeoutError: There was no reply in time.
+        """
+        warn_on_loop("session.ask()", "await session.aio.ask(...)")
+        __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
+        command = question(self._definition, self.key, message, timeout, key)
+        reply: R = reply_of(self._definition, self._host.post(command, self._definition.policy))
+        return reply
+
+    def tell(self, message: M, key: str | None = None) -> None:
+        """Send a message; returns once it is on the disk, from where nothing but an answer takes it.
+
+        Args:
+            message: One of the models that the handler takes.
+            key: A message with the key of an earlier one is that message, and not sent again.
+
+        Raises:
+            InvalidInput: The handler takes no such message.
+            MailboxFull: Too many messages wait.
+            SessionClosed: The session was closed.
+        """
+        command = TellSession(**_fields(self._definition, self.key, message, key))
+        check(self._host.post(command, self._definition.policy))
+
+    @property
+    def aio(self) -> "AsyncSession[S, M, R]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+        return self._host.aio_session(self, self._definition)
+
+    @property
+    def state(self) -> S:
+        """The state as of the newest turn that has ended; the one it begins with where none has."""
+        json = self._host.reads.session_state(self.id)
+        state: Any = self._definition.read_state(json)
+        return state  # type: ignore[no-any-return]
+
+    @property
+    def record(self) -> SessionRecord:
+        """The session's line in the index.
+
+        Raises:
+            RunNotFound: It has not been opened yet.
+        """
+        return self._host.reads.session(self.id)
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the session stands: ``"waiting"`` while it has nothing to do, ``"completed"`` once closed."""
+        return self.record.status
+
+    def history(self) -> list[Turn[M, R]]:
+        """Give all messages so far, in order, with what came of each."""
+        return [self._turn(record) for record in self._host.reads.history(self.id)]
+
+    def _turn(self, record: TurnRecord) -> Turn[M, R]:
+        message: Any = self._definition.read_message(record.message_type, record.message)
+        reply = self._definition.decode_result(record.reply) if record.status == "answered" else None
+        return Turn(
+            number=record.number,
+            message=message,
+            reply=reply,
+            status=record.status,
+            error=record.error,
+            key=record.key,
+            received_at=record.received_at,
+            ended_at=record.ended_at,
+            steps=shown(record.steps),
+        )
+
+    def close(self) -> None:
+        """Take nothing more; what waits is answered first. Returns once that is on the disk.
+
+        Raises:
+            RunNotFound: The session has not been opened.
+        """
+        check(self._host.send(CloseSession(session=self.name, session_key=self.key)))
+
+
+def question(
+    definition: SessionDefinition, session_key: str, message: object, timeout: Seconds | None, key: str | None
+) -> AskSession:
+    """Make the command by which a session is asked.
+
+    Raises:
+        InvalidInput: The handler takes no such message.
+        ValueError: The timeout is none.
+    """
+    patience = limit(timeout, "the timeout of ask()")
+    if patience is not None and patience <= 0:
+        msg = f"timeout is a number of seconds above 0, not {timeout!r}"
+        raise ValueError(msg)
+    return AskSession(**_fields(definition, session_key, message, key), timeout=patience)
+
+
+def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
+    """Give what the handler returned, or raise what stands in its place; see ``Session.ask``."""
+    answer = check(answer)
+    assert isinstance(answer, TurnAnswered)
+    if answer.failure is not None:
+        msg = f"message {answer.number} to session {answer.run_id} failed: {answer.failure}"
+        failed = TurnFailed(msg, session=answer.run_id, number=answer.number, step=answer.step)
+        raise failed if answer.raised is None else pointed(failed, answer.raised)
+    return definition.decode_result(answer.reply)
+
+
+def _fields(definition: SessionDefinition, session_key: str, message: object, key: str | None) -> dict[str, Any]:
+    name, value = definition.write_message(message)
+    return {
+        "app": definition.app,
+        "session": definition.name,
+        "session_key": session_key,
+        "name": name,
+        "value": value,
+        "key": key,
+    }

@@ -1,0 +1,1 @@
+"""What authors of apps write: decorators, steps, workflows, sessions."""

@@ -1,0 +1,175 @@
+"""Sessions as authors write them: a coroutine function that deals with one message at a time."""
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, Protocol, TypeVar, get_args, overload
+
+from pydantic import BaseModel
+
+from understudy.actors.context import program
+from understudy.actors.definitions.definition_site import function_site
+from understudy.actors.definitions.sessions import SessionDefinition
+from understudy.messages.core.errors import DefinitionError, InvalidInput
+from understudy.messages.policy import Budget, OnFailure, SessionPolicy
+from understudy.workflows.authoring.step import Call, author_name, check_coroutine, present
+from understudy.workflows.authoring.workflow import check_budget
+
+S = TypeVar("S", bound=BaseModel)
+M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R")
+
+PARAMETERS: Final = 2
+"""The state and the message."""
+MAX_KEY: Final = 200
+"""Characters a session's key may have."""
+
+
+class Handler(Generic[S, M, R]):
+    """A coroutine function that survives its process: a session's, called once for each message.
+
+    ``Orchestrator.session`` gives the session of a key. Called directly, it simply runs in place with the state that it
+    is given.
+    """
+
+    def __init__(self, definition: SessionDefinition) -> None:
+        """Wrap a definition; made by ``session``."""
+        self.definition = definition
+        self.name = definition.name
+        present(self, definition.fn)
+
+    @property
+    def fn(self) -> Callable[[S, M], Coroutine[Any, Any, R]]:
+        """The plain function."""
+        return self.definition.fn
+
+    def __call__(self, state: S, message: M) -> Call[R]:
+        """Call the plain function."""
+        return self.fn(state, message)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say where to find what a session has and its handler has not."""
+        if name in {"ask", "state", "history", "close"}:
+            msg = f"a handler has no {name}: orchestrator.session({self.name}, key).{name} is that of one session"
+            raise AttributeError(msg)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")  # noqa: EM102  as Python says it
+
+    def __repr__(self) -> str:
+        """Say what it is in a few words."""
+        return f"<{self.definition.title} of {self.definition.site.module}>"
+
+    async def tell(self, key: str, message: M) -> None:
+        """Send the session of a key a message, from a workflow or from a session's turn.
+
+        It is on record with whatever the workflow does next, or with the end of the turn, and arrives once: if that
+        moment is lost it was never sent, and if it is not, nothing keeps the message from arriving. Nothing comes back.
+
+        Raises:
+            InvalidInput: The session's handler takes no such messages, or the key could be none.
+            RuntimeError: The code that sends runs in no workflow and no turn.
+        """
+        port = program.get()
+        if port is None:
+            msg = (
+                f"tell() is for workflow code; elsewhere there is orchestrator.session({self.name}, {key!r}).tell(...)"
+            )
+            raise RuntimeError(msg)
+        name, value = self.definition.write_message(message)
+        if (wrong := key_fault(key)) is not None:
+            raise InvalidInput(wrong, (("key", wrong),))
+        port.send(f"{self.name}/{key}", name, value, self.definition.policy)
+
+
+class SessionDecorator(Protocol):
+    """``session`` with its options given."""
+
+    def __call__(self, fn: Callable[[S, M], Coroutine[Any, Any, R]], /) -> Handler[S, M, R]:
+        """Make a coroutine function a session's handler."""
+        ...
+
+
+@overload
+def session(fn: Callable[[S, M], Coroutine[Any, Any, R]], /) -> Handler[S, M, R]: ...
+@overload
+def session(
+    *,
+    state: type[BaseModel] | None = None,
+    name: str | None = None,
+    on_failure: OnFailure = "continue",
+    budget: Budget | None = None,
+) -> SessionDecorator: ...
+def session(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    state: type[BaseModel] | None = None,
+    name: str | None = None,
+    on_failure: OnFailure = "continue",
+    budget: Budget | None = None,
+) -> Any:
+    """Make a coroutine function the handler of sessions: durable actors, each with a key, a state and a mailbox.
+
+    The function is called with the session's state and one message at a time, runs in a program process, and may await
+    whatever a workflow may. When it returns, the message's consumption, the changed state, the reply, what it sent and
+    what it emitted enter the journal together. A turn that is cut off anywhere is taken up again, and counts once.
+
+    Args:
+        fn: The function, ``async def handler(state: Model, message: A | B) -> Reply``.
+        state: The model of the state, whose fields all have defaults; needed where the annotation does not say it.
+        name: What the session is called; the function's name by default. One app has each name once.
+        on_failure: What happens after a message that the function raises at, or that keeps killing its process, was
+            set aside in the dead letters: ``"continue"`` with the next message, or ``"stop"``, which parks the session.
+        budget: What one session may use up in all of its turns together, with the runs that they start. Once any of it
+            is, the session is parked, and goes on when the budget is raised. It has no ``wall``: a session may last.
+
+    Raises:
+        DefinitionError: The function is not ``async``, does not take a state and a message, or one of its models
+            cannot be used.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> Handler[Any, Any, Any]:
+        session_name = author_name(fn, name, "session")
+        title = f"session `{session_name}`"
+        site = function_site(fn, session_name, own_app=True)
+        check_coroutine(fn, title)
+        if "/" in session_name or not session_name:
+            msg = f"{title} cannot be called that: a session's name has no '/', which stands before its key"
+            raise DefinitionError(msg)
+        parameters = list(inspect.signature(fn).parameters)
+        if len(parameters) != PARAMETERS or parameters[0] != "state":
+            msg = (
+                f"{title} takes a state and a message: write `async def {fn.__name__}(state: Model, message: Message)`"
+            )
+            raise DefinitionError(msg)
+        if on_failure not in get_args(OnFailure):
+            msg = f"on_failure of {title} is 'continue' or 'stop', not {on_failure!r}"
+            raise DefinitionError(msg)
+        limits = check_budget(title, budget)
+        if limits is not None and limits.wall is not None:
+            msg = f"the budget of {title} has a `wall`, and a session lasts until it is closed: limit its steps' time"
+            raise DefinitionError(msg)
+        policy = SessionPolicy(on_failure=on_failure, budget=limits)
+        definition = SessionDefinition(session_name, fn, site, state, policy)
+        annotated = fn.__annotations__.get("state")
+        known = annotated if isinstance(annotated, type) else None
+        if state is not None or known is not None:
+            definition.check_state(known)  # here already where that is possible; other annotations may come later
+        return Handler(definition)
+
+    return decorate if fn is None else decorate(fn)
+
+
+def key_fault(key: object) -> str | None:
+    """Say what is wrong with a session's key; None where it is one."""
+    fits = isinstance(key, str) and 1 <= len(key) <= MAX_KEY and key.isprintable() and "/" not in key
+    return None if fits else f"a session's key is 1 to {MAX_KEY} printable characters without '/', not {key!r:.250}"
+
+
+def check_handler(given: object) -> None:
+    """Refuse to talk to what is no session.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(given, Handler):
+        msg = f"only a function decorated with @session has sessions, not {given!r:.200}"
+        raise TypeError(msg)

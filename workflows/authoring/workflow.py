@@ -1,0 +1,166 @@
+"""Workflows: coroutine functions whose awaits are journaled."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from copy import copy
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
+
+from pydantic import BaseModel
+
+from understudy.actors.context import ProgramPort, program
+from understudy.actors.definitions.definitions import WorkflowDefinition
+from understudy.messages.core.errors import DefinitionError
+from understudy.messages.core.message import Json
+from understudy.messages.policy import Budget
+from understudy.workflows.authoring.step import Call, Step, present
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workflow(Generic[P, R]):
+    """A coroutine function that survives its process.
+
+    ``Orchestrator.start`` starts it as a run. Awaited inside another workflow it is a child run; awaited anywhere else
+    it simply runs in place, with a fresh state where it declares one. Callers never pass the state.
+    """
+
+    def __init__(self, definition: WorkflowDefinition) -> None:
+        """Wrap a definition; made by ``workflow``."""
+        self.definition = definition
+        self.name = definition.name
+        self.budget = definition.budget
+        present(self, definition.fn)
+
+    @property
+    def fn(self) -> Callable[..., Coroutine[Any, Any, R]]:
+        """The plain function, its state parameter included."""
+        return self.definition.fn
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Call the workflow; nothing runs before the coroutine is awaited or made a task.
+
+        Raises:
+            InvalidInput: Inside a workflow: the arguments do not fit the signature; every field at fault is named.
+            DefinitionError: Inside a workflow: no worker could find this one.
+            TypeError: Elsewhere: the arguments are not those of the function.
+        """
+        port = program.get()
+        if port is not None:
+            _ = self.definition.app  # refuses what no worker could find
+            return self._run_as_child(port, self.bind(*args, **kwargs))
+        self.definition.signature.check(args, kwargs)
+        state = self.definition.fresh_state()
+        return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)
+
+    def options(self, *, budget: Budget | None) -> Self:
+        """Give a copy whose runs have another budget, which their children draw on as well.
+
+        Example: ``orchestrator.start(research.options(budget=Budget(usd=0.5)), "otters")``.
+        """
+        changed = copy(self)
+        changed.budget = check_budget(self.definition.title, budget)
+        return changed
+
+    def __repr__(self) -> str:
+        """Say what it is in a few words."""
+        return f"<{self.definition.title} of {self.definition.site.module}>"
+
+    def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Json]:
+        """Give a call's arguments as JSON by parameter name, with defaults filled in.
+
+        Raises:
+            InvalidInput: They do not fit the signature; every field at fault is named.
+            NotSerializable: One cannot be written as JSON.
+        """
+        return self.definition.bind(*args, **kwargs)
+
+    def bind_json(self, arguments: dict[str, Json]) -> dict[str, Json]:
+        """Give arguments that arrived as JSON, or as words of a command line, in their normal form.
+
+        Raises:
+            InvalidInput: They do not fit the signature; every field at fault is named.
+        """
+        return self.definition.bind_json(arguments)
+
+    def call(self, arguments: dict[str, Json], state: BaseModel | None = None) -> Coroutine[Any, Any, R]:
+        """Call the function with arguments as ``bind`` gives them."""
+        return self.definition.call(arguments, state)
+
+    def encode_result(self, value: object) -> Json:
+        """Give a result as JSON.
+
+        Raises:
+            NotSerializable: It does not fit the return annotation, or cannot be written as JSON.
+        """
+        return self.definition.encode_result(value)
+
+    def decode_result(self, json: Json) -> R:
+        """Give the result that recorded JSON stands for.
+
+        Raises:
+            InvalidInput: It does not fit the return annotation.
+        """
+        return cast("R", self.definition.decode_result(json))
+
+    async def _run_as_child(self, port: ProgramPort, arguments: dict[str, Json]) -> R:
+        found = self.definition
+        result = await port.call_child(
+            workflow=self.name,
+            arguments=arguments,
+            version=found.version,
+            fingerprint=found.fingerprint,
+            budget=self.budget,
+        )
+        return self.decode_result(result)
+
+
+def check_budget(title: str, budget: object) -> Budget | None:
+    """Refuse what is no budget.
+
+    Raises:
+        DefinitionError: It is something else.
+    """
+    if budget is None or isinstance(budget, Budget):
+        return budget
+    msg = f"the budget of {title} is a Budget, such as Budget(usd=0.5), not {budget!r:.200}"
+    raise DefinitionError(msg)
+
+
+def refuse_twofold(
+    method: str, workflow: "Workflow[..., Any]", args: tuple[Any, ...], given: Mapping[str, object]
+) -> None:
+    """Refuse options of ours that may have been meant for parameters of the workflow's of the same name.
+
+    Args:
+        method: What was called, for the error.
+        workflow: The workflow.
+        args: What its parameters were given by position: those cannot have been meant.
+        given: Options by name; None where one was not given.
+
+    Raises:
+        TypeError: One of them could be either.
+    """
+    open_ = [parameter.name for parameter in workflow.definition.signature.parameters[len(args) :]]
+    for name, value in given.items():
+        if value is not None and name in open_:
+            title = workflow.definition.title
+            msg = (
+                f"`{name}` is an option of {method}() and a parameter of {title}, and {name}={value!r:.100} could be "
+                f"either. Give the one of {title} by position and that of {method}() by name, or rename the parameter"
+            )
+            raise TypeError(msg)
+
+
+def check_workflow(given: object) -> None:
+    """Refuse to start what is no workflow.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if isinstance(given, Workflow):
+        return
+    if isinstance(given, Step):
+        msg = f"{given!r} is a step, and only workflows are started as runs: await it in a function with @workflow"
+    else:
+        msg = f"only a function decorated with @workflow can be started as a run, not {given!r:.200}"
+    raise TypeError(msg)

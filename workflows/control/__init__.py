@@ -1,0 +1,1 @@
+"""The control plane: commands, apps, and the parts of an orchestrator."""

@@ -1,0 +1,63 @@
+"""Decisions of people, on their way from a door to the run that waits for them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from understudy.messages.commands import DecideApproval, Refused
+from understudy.messages.core.errors import ApprovalNotFound
+from understudy.messages.core.failures import one_line
+from understudy.messages.core.json_text import plain
+from understudy.messages.core.message import Json
+from understudy.messages.events.events import ApprovalAsked
+from understudy.messages.frames.worker import CheckEdit, CheckResult, FromWorker, ResultChecked
+from understudy.workflows.control.json_shapes import misfits
+from understudy.workflows.decisions.inputs import Decide
+from understudy.workflows.queries.approvals import Asked
+
+if TYPE_CHECKING:
+    from understudy.workflows.control.app_queries import Ask
+
+
+Find = Callable[[str], Asked]
+"""Finds a question, or raises ``ApprovalNotFound``; called in a thread."""
+
+
+async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> tuple[str, Decide] | Refused:
+    """Give what to tell which run, or why not: an edit is first compared with what was asked about."""
+    if (command.decision == "edit") != (command.args is not None):
+        needs = (
+            "an edit says what is to be used instead" if command.decision == "edit" else "only an edit has other args"
+        )
+        return Refused(code="invalid", message=f"approval {command.approval}: {needs}")
+    try:
+        asked = await asyncio.get_running_loop().run_in_executor(None, find, command.approval)
+    except ApprovalNotFound as error:
+        return Refused(code="not_found", message=str(error))
+    args = command.args
+    if command.decision == "edit" and asked.event is not None:
+        checked = await _check_edit(asked.app, asked.event, args, ask)
+        if isinstance(checked, Refused):
+            return checked
+        args = checked.value
+    return asked.run_id, Decide(asked.key, command.decision, args, command.comment, command.by)
+
+
+async def _check_edit(app: str, event: ApprovalAsked, args: Json, ask: "Ask") -> ResultChecked | Refused:
+    """Give an edit in its normal form, or why it cannot be used; a worker looks at it that knows the type, if any."""
+    checked: FromWorker | str = ResultChecked(id="", value=args, unknown_form=True)
+    if event.ref:
+        checked = await ask(app, lambda token: CheckResult(id=token, step=event.ref, value=args))
+    elif event.form:
+        checked = await ask(app, lambda token: CheckEdit(id=token, form=event.form, value=args))
+    if isinstance(checked, str):
+        return Refused(code="invalid", message=checked)
+    assert isinstance(checked, ResultChecked)
+    faults = checked.faults
+    if checked.unknown_form:  # values may be long, and the loop is everybody's
+        loop = asyncio.get_running_loop()
+        faults = await loop.run_in_executor(None, lambda: misfits(plain(event.args), plain(args)))
+    if faults:
+        what = "be the result of " + event.step if event.step else f"take the place of what {event.action!r} is about"
+        return Refused(code="invalid", message=f"the edit cannot {what}: {one_line(faults)}", faults=faults)
+    return checked

@@ -1,0 +1,213 @@
+"""The door: a socket in the home, by which commands from other processes of the same user reach the orchestrator."""
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from understudy.messages.advice import go_on, serve, start_a_run
+from understudy.messages.approvals import split_approval_id
+from understudy.messages.codec import COMMANDS, HEADER, REPLIES
+from understudy.messages.commands import (
+    CancelRun,
+    Command,
+    DecideApproval,
+    PauseRun,
+    Refused,
+    Reply,
+    ResumeRun,
+    SignalRun,
+)
+from understudy.messages.core.errors import CodecError, OrchestratorUnreachable
+from understudy.supervision.kernel.connection_limit import ConnectionLimit
+from understudy.supervision.kernel.descriptor_limit import share
+from understudy.workflows.home.home import Home
+
+ASK_TIMEOUT: Final = 70.0
+"""Seconds a command may take; a start has to load the app first."""
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to wait for room in the socket's queue, where only the connection itself is of interest."""
+MOST: Final = 128
+"""Connections at once."""
+PARTS: Final = 8
+"""An eighth of the orchestrator's descriptors at most is for them."""
+
+
+class Door:
+    """Serves the socket on the reactor's loop. One command and one reply per connection.
+
+    Args:
+        home: Where the socket lies; it is readable and writable by its owner alone, and other users are turned away
+            even if they get hold of it.
+        carry_out: Answers a command.
+    """
+
+    def __init__(self, home: Home, carry_out: Callable[[Command], Awaitable[Reply]]) -> None:
+        """Closed at first."""
+        self._home = home
+        self._carry_out = carry_out
+        self._server: asyncio.Server | None = None
+        self._limit = ConnectionLimit[asyncio.StreamWriter](share(PARTS, MOST), _cut)
+
+    async def open(self) -> None:
+        """Begin to listen."""
+        self._home.socket.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with _address(self._home.socket) as address:
+            listener.bind(address)
+        self._home.socket.chmod(0o600)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, backlog=share(PARTS, MOST))
+
+    async def close(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._home.socket.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._limit.open(writer)
+        try:
+            if _peer(writer) in {os.getuid(), 0}:
+                command = await self._read(reader)
+                self._limit.start(writer)
+                reply = command if isinstance(command, Refused) else await self._carry_out(command)
+                writer.write(REPLIES.encode(reply))
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # the caller has left, or took too long
+        except asyncio.CancelledError:
+            return  # the loop ends; asyncio prints a traceback for every stream's task that is cancelled
+        finally:
+            self._limit.discard(writer)
+            writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> Command | Refused:
+        header = await reader.readexactly(HEADER.size)
+        length, _ = HEADER.unpack(header)
+        if length > COMMANDS.max_bytes:
+            return Refused(code="invalid", message=f"a command of {length} bytes is too long")
+        try:
+            command: Command = COMMANDS.decode_frame(header + await reader.readexactly(length)).message
+        except CodecError as error:
+            return Refused(code="invalid", message=str(error))
+        return command
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    """End a connection at once; whoever reads from it hears that it is over."""
+    writer.transport.abort()
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """Give the user id of the process at the other end."""
+    credentials = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    return int(struct.unpack("3i", credentials)[1])
+
+
+def is_open(home: Home) -> bool:
+    """Say whether an orchestrator takes commands on a home, and has the journal that is meant.
+
+    Raises:
+        JournalError: The home may be somebody else's, and so would be the orchestrator.
+    """
+    home.check()
+    if not home.is_meant():
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            _connect(connection, home, CONNECT_TIMEOUT)
+    except BlockingIOError:
+        return True  # its queue is full
+    except OSError:
+        return False
+    return True
+
+
+def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Reply:
+    """Send a command to the orchestrator of a home and wait for its reply. Blocks.
+
+    Raises:
+        OrchestratorUnreachable: None runs there, it went away before it answered, or it does not answer within
+            ``timeout`` seconds.
+        JournalError: The home may be somebody else's, and so would be the orchestrator.
+    """
+    home.check()
+    asked = False
+    if not home.is_meant():
+        raise OrchestratorUnreachable(_nobody(home, command))
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            _connect(connection, home, timeout)
+            connection.settimeout(timeout)
+            connection.sendall(COMMANDS.encode(command))
+            asked = True
+            with connection.makefile("rb") as stream:
+                header = stream.read(HEADER.size)
+                length = HEADER.unpack(header)[0] if len(header) == HEADER.size else 0
+                body = stream.read(length)
+        reply: Reply = REPLIES.decode_frame(header + body).message
+    except (TimeoutError, BlockingIOError) as error:
+        msg = f"the orchestrator of {home.path} does not answer within {timeout:g} s"
+        raise OrchestratorUnreachable(msg) from error
+    except (OSError, CodecError) as error:
+        msg = (
+            f"the orchestrator of {home.path} went away before it answered; what it was asked may have been taken: "
+            "ask again, with the same id or key, once it runs"
+            if asked
+            else _nobody(home, command)
+        )
+        raise OrchestratorUnreachable(msg) from error
+    else:
+        return reply
+
+
+def _nobody(home: Home, command: Command) -> str:
+    """Say that there is no orchestrator, and how to have one that can do what is wanted."""
+    own = home.journal.parent == home.path
+    where = f"the home {home.path}" if own else f"the journal {home.journal}"
+    match command:
+        case CancelRun(run_id=run_id) | PauseRun(run_id=run_id) | ResumeRun(run_id=run_id) | SignalRun(run_id=run_id):
+            pass
+        case DecideApproval(approval=approval):
+            run_id = split_approval_id(approval)[0]
+        case _:
+            run_id = ""
+    way = f"start one with {start_a_run()} or {serve()}"
+    if run_id and "/" not in run_id:  # and so no session's
+        way = f"while {go_on(run_id)} has this run go on, there is one"
+    return home.placed(f"no orchestrator is running on {where}; {way}")
+
+
+def _connect(connection: socket.socket, home: Home, timeout: float | None) -> None:
+    """Connect to a home's socket, waiting at most ``timeout`` seconds for room in its queue.
+
+    The kernel waits, not Python, whose time-outs make the socket non-blocking: a full queue would then be an error.
+
+    Raises:
+        BlockingIOError: There was no room in that time.
+        OSError: Nothing listens there.
+    """
+    if timeout is not None:
+        seconds, rest = divmod(max(timeout, 0.001), 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
+    with _address(home.socket) as address:
+        connection.connect(address)
+
+
+@contextmanager
+def _address(path: Path) -> Generator[str]:
+    """Give an address for a socket file whose path may be longer than the kernel's 107 bytes."""
+    directory: int | None = None
+    try:
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        if directory is not None:
+            with suppress(OSError):
+                os.close(directory)

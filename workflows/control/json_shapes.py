@@ -1,0 +1,67 @@
+"""Whether one JSON value has the shape of another: the same names, and values of the same kinds. Pure."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, cast
+
+from understudy.messages.core.failures import Fault
+
+_KINDS: Final[Mapping[type[Any], str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
+
+
+def misfits(asked: Any, given: Any) -> tuple[Fault, ...]:
+    """Give everything in which an edit differs in shape from what was asked about; nothing where it fits.
+
+    What was null, an empty object or an empty list says nothing of what belongs there. A member of a list has the shape
+    of one that the list has already.
+    """
+    return tuple(Fault(field=place, sentence=what) for place, what in _misfits("args", asked, given))
+
+
+def _misfits(place: str, asked: Any, given: Any) -> Iterator[tuple[str, str]]:
+    if asked is None:
+        return
+    if _kind(asked) != _kind(given):
+        yield place, f"is {_kind(given)}, and the question is about {_kind(asked)}"
+    elif isinstance(asked, dict) and asked:
+        yield from _members(place, cast("dict[str, Any]", asked), cast("dict[str, Any]", given))
+    elif isinstance(asked, list) and asked:
+        members: list[Any] = cast("Any", asked)
+        models = {_shape(model): model for model in members}
+        for number, each in enumerate(given):
+            tries = (tuple(_misfits(f"{place}.{number}", model, each)) for model in models.values())
+            yield from min(tries, key=len)
+
+
+def _members(place: str, asked: dict[str, Any], given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in asked.items():
+        if name in given:
+            yield from _misfits(f"{place}.{name}", value, given[name])
+        else:
+            yield f"{place}.{name}", "is missing"
+    for name in given:
+        if name not in asked:
+            close = get_close_matches(name, asked, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it is about {', '.join(map(repr, asked))}"
+            yield f"{place}.{name}", f"is nothing the question is about; {hint}"
+
+
+def _shape(value: Any) -> Hashable:
+    """Give what two values of one shape have in common, so that a long list is compared with few of its members."""
+    if isinstance(value, dict):
+        return frozenset((name, _shape(part)) for name, part in cast("dict[str, Any]", value).items())
+    if isinstance(value, list):
+        parts: list[Any] = cast("Any", value)
+        return _kind(value), frozenset(map(_shape, parts))
+    return _kind(value)
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else _KINDS[type(value)]

@@ -1,0 +1,214 @@
+"""Checking code against a journal: every run that has not ended is replayed with the code as it is now.
+
+It needs no orchestrator, and does not disturb one. Runs are read from the journal, program workers belong to the check
+alone, and a trial gives back nothing but what it has found out: no step is run, nothing is recorded.
+"""
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, Self, TypeAlias
+
+from understudy.journal.interface import Journal, RunRow
+from understudy.messages.core.errors import CodecError, JournalError
+from understudy.messages.core.message import Message
+from understudy.messages.frames.replay_differences import Difference
+from understudy.messages.frames.worker import Diverge, Halt, Turn
+from understudy.messages.policy import Limits
+from understudy.messages.records import RunStatus
+from understudy.supervision.jobs import Job, Pool, PoolKey
+from understudy.supervision.kernel.generation_lock import GenerationLock
+from understudy.supervision.loop.reactor import Reactor
+from understudy.supervision.tree import Tree
+from understudy.workflows.control.worker_backends import Apps, make_backend, read_apps
+from understudy.workflows.decisions.inputs import Input, NoWorkers, ProgramLost, ProgramTurn
+from understudy.workflows.queries.reader import Reads
+from understudy.workflows.replay.expectations import explained
+from understudy.workflows.runs.dependencies import PoolRef
+from understudy.workflows.runs.jobs.program import ProgramLink
+from understudy.workflows.state.run_state import RunState
+
+UNFINISHED: Final[tuple[RunStatus, ...]] = ("pending", "running", "waiting", "paused", "parked")
+AT_ONCE: Final = 16
+"""Runs that are replayed at the same time."""
+CLOSE_TIMEOUT: Final = 30.0
+"""Seconds that all processes together have to end."""
+
+
+Verdict: TypeAlias = Literal["equal", "differs", "unloadable"]
+
+
+class CheckRecord(Message):
+    """Whether code, as it is now, fits the journal of one run."""
+
+    run_id: str
+    workflow: str
+    version: int = 1
+    app: str
+    status: RunStatus
+    verdict: Verdict
+    """``unloadable``: the code could not be compared, because it does not load, or breaks its process."""
+    changed: bool = False
+    """Whether it is other code than the journal was last replayed with."""
+    reason: str = ""
+    """Why it is not equal."""
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """What a program's link needs of an orchestrator."""
+
+    mint: Callable[[], str]
+    submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
+
+
+class Checker:
+    """Replays runs in processes of its own, which end with it. Any thread but the reactor's.
+
+    Use it as a context.
+    """
+
+    def __init__(self, apps: Apps | None = None) -> None:
+        """Start what is needed to load apps, each as ``apps`` says; nothing is loaded yet."""
+        apps = apps if apps is not None else read_apps((), None, {})
+        with ExitStack() as parts:
+            folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="understudy-check-")))
+            generation = GenerationLock(folder / "workers.lock")
+            generation.acquire()
+            parts.callback(generation.release)
+            reactor = self._reactor = Reactor("understudy-check")
+            reactor.start()
+            parts.callback(reactor.stop)
+            pools = {"program": Pool(size=1)}
+            tree = self._tree = Tree(
+                reactor, lambda app, _key, pool: make_backend(app, pool, reactor.loop, generation, apps), pools=pools
+            )
+            parts.callback(lambda: reactor.submit(tree.close(0.0)).result(CLOSE_TIMEOUT))
+            self._parts = parts.pop_all()
+        counter = itertools.count(1)
+        self._workers = _Workers(lambda: f"0:{next(counter)}", tree.submit)
+
+    def __enter__(self) -> Self:
+        """Use it as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End its processes."""
+        self._parts.close()
+
+    def check(self, reads: Reads, app: str | None = None) -> list[CheckRecord]:
+        """Replay every run that has not ended.
+
+        Args:
+            reads: Where runs are read from.
+            app: Path of a file to take in place of the one that runs were recorded with, for the runs of files of that
+                name: a journal may come from another machine. None for all runs, each with the code it is recorded
+                with.
+        """
+        rows = _unfinished(reads.journal)
+        wanted = [row for row in rows if app is None or row.app == app or _file_name(row.app) == _file_name(app)]
+        return self._reactor.submit(self._check_all(reads, wanted, app)).result()
+
+    async def _check_all(self, reads: Reads, rows: Iterable[RunRow], app: str | None) -> list[CheckRecord]:
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(row: RunRow) -> CheckRecord:
+            async with room:
+                return await self._check_one(reads, row, app)
+
+        return list(await asyncio.gather(*map(one, rows)))
+
+    async def _check_one(self, reads: Reads, row: RunRow, app: str | None) -> CheckRecord:
+        loop = asyncio.get_running_loop()
+        try:
+            state = await loop.run_in_executor(None, reads.fold, row.id)
+        except (JournalError, CodecError, ValueError, LookupError) as error:
+            return CheckRecord(
+                run_id=row.id,
+                workflow=row.workflow,
+                app=row.app,
+                status=row.status,
+                verdict="unloadable",
+                reason=str(error),
+            )
+        return await self._replay(replace(state, app=app or state.app))
+
+    async def _replay(self, state: RunState) -> CheckRecord:
+        """Have a worker replay one run, and say what came of it."""
+        heard: asyncio.Future[ProgramTurn | ProgramLost | NoWorkers] = asyncio.get_running_loop().create_future()
+
+        def hear(happened: Input) -> None:
+            over = isinstance(happened, (ProgramLost, NoWorkers))
+            if over or (isinstance(happened, ProgramTurn) and not happened.turn.replaying):
+                assert isinstance(happened, (ProgramTurn, ProgramLost, NoWorkers))
+                if not heard.done():
+                    heard.set_result(happened)
+
+        if state.idle:
+            return _record(state, ProgramTurn(Turn(run_id=state.run_id)))
+        link = ProgramLink(self._workers, state.run_id, hear)
+        link.start(state, trial=True)
+        happened = await heard
+        link.end()
+        return _record(state, happened)
+
+
+def _file_name(app: str) -> str:
+    """Give what the file of an app is called, which may go by its module's name."""
+    path = Path(app)
+    return path.name if path.is_absolute() else f"{app.rpartition('.')[2]}.py"
+
+
+def _unfinished(journal: Journal) -> list[RunRow]:
+    """Give what there is to replay: runs that have not ended, and sessions that are dealing with a message.
+
+    Sessions may be many. One that waits while it deals with a message waits for a moment or for a person, and is found
+    by that.
+    """
+    busy: list[RunStatus] = [status for status in UNFINISHED if status != "waiting"]
+    asleep = {timer.run_id for timer in journal.timers()} | {mark.run_id for mark in journal.marks("approval")}
+    rows = [journal.run(id_) for id_ in sorted(asleep)]
+    return [
+        *journal.runs(status=UNFINISHED, kind="run", limit=None),
+        *journal.runs(status=busy, kind="session", limit=None),
+        *(row for row in rows if row is not None and row.kind == "session" and row.status == "waiting"),
+    ]
+
+
+def _record(state: RunState, happened: ProgramTurn | ProgramLost | NoWorkers) -> CheckRecord:
+    verdict: Verdict = "unloadable"
+    reason, difference, changed = "", None, False
+    match happened:
+        case ProgramLost(exit=gone):
+            reason = f"the process that replayed it {gone.sentence()}"
+        case NoWorkers(reason=why):
+            reason = why
+        case ProgramTurn(turn=turn):
+            match turn.commands:
+                case (Diverge() as parted, *_):
+                    reason, difference = explained(state, parted)
+                    verdict = "unloadable" if difference is None else "differs"
+                case (Halt(reason=why), *_):
+                    reason = why
+                case _:
+                    verdict = "equal"
+            changed = turn.fingerprint not in {"", state.fingerprint} or difference is not None
+    return CheckRecord(
+        run_id=state.run_id,
+        workflow=state.workflow,
+        version=state.version,
+        app=state.app,
+        status=state.status,
+        verdict=verdict,
+        changed=changed,
+        reason=reason if difference is None else difference.sentence(),
+        difference=difference,
+    )

@@ -1,0 +1,104 @@
+"""Which processes an app's workers are: the one place where backends are chosen."""
+
+import asyncio
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from understudy.actors.program.source_location import dumped_place
+from understudy.messages.core.times import seconds
+from understudy.messages.policy import WorkerKind
+from understudy.supervision.jobs import Backend, Entry, Pool
+from understudy.supervision.kernel.generation_lock import GenerationLock
+from understudy.supervision.policy.worker_environment import Given, read_given
+from understudy.supervision.process.output_sources import OutputListener
+from understudy.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
+from understudy.supervision.zygote.backend import ZygoteBackend
+from understudy.supervision.zygote.import_progress import SlowImports
+from understudy.supervision.zygote.spawn_backend import SpawnBackend
+from understudy.workflows.home.project import given_to_apps, read_project
+
+
+@dataclass(frozen=True, slots=True)
+class Apps:
+    """How apps are imported.
+
+    Attributes:
+        given: What they are given of the environment by name.
+        timeout: Seconds that an import may take.
+        slow: Where it is noted which imports take long.
+    """
+
+    given: Given
+    timeout: float
+    slow: SlowImports = field(default_factory=SlowImports)
+
+
+def make_backend(
+    app: str,
+    pool: Pool,
+    loop: asyncio.AbstractEventLoop,
+    generation: GenerationLock,
+    apps: Apps,
+    on_output: OutputListener | None = None,
+) -> Backend:
+    """Make the backend of an app; nothing runs yet. All its processes inherit the lock.
+
+    Args:
+        app: Reference of the app.
+        pool: How the first pool of it is kept.
+        loop: The reactor's loop.
+        generation: The lock.
+        apps: How apps are imported.
+        on_output: Hears what its workers write.
+    """
+    script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
+    entry = Entry(
+        preload="understudy.actors.app.loader:preload",
+        main="understudy.actors.worker.main:main",
+        path=tuple(sys.path),
+        argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
+    )
+    kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
+    return kind(
+        app,
+        entry,
+        loop,
+        generation=generation,
+        given=apps.given,
+        on_output=on_output,
+        start_timeout=apps.timeout,
+        place=dumped_place,
+        on_slow=partial(apps.slow.note, app),
+    )
+
+
+def read_apps(
+    env: Iterable[str] | Mapping[str, str], timeout: float | timedelta | None, pools: Mapping[str, Pool]
+) -> Apps:
+    """Give how apps are imported by what an orchestrator was told and what the project's ``pyproject.toml`` says.
+
+    A variable that some pools were given is kept from the others. One that all four kinds of pools were given is there
+    during the import too, which happens once for all of them.
+
+    Raises:
+        DefinitionError: The project's table is wrong.
+        TypeError: ``env`` or ``timeout`` is of another type than it has to be.
+        ValueError: ``env`` names no variables, or ``timeout`` is no time above 0.
+    """
+    limit = None if timeout is None else seconds(timeout, "import_timeout")
+    if limit == 0:
+        msg = f"import_timeout is a time above 0 s, not {timeout!r}"
+        raise ValueError(msg)
+    project = read_project()
+    given = given_to_apps(project, read_given(env))
+    for_all = frozenset[str]()
+    named = [frozenset(pool.env) for pool in pools.values()]
+    if pools.keys() >= set(get_args(WorkerKind)):
+        for_all = named[0].intersection(*named[1:])
+    reserved = frozenset[str]().union(*named) - for_all
+    return Apps(Given(given.names | for_all, given.values, reserved), limit or project.import_timeout or IMPORT_TIMEOUT)

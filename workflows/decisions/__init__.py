@@ -1,0 +1,1 @@
+"""What a run does about everything that can happen to it. Pure."""

@@ -1,0 +1,89 @@
+"""What runs have used up of their budgets, and whether that is too much. Pure: values, and sums of events."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from understudy.messages.advice import raise_budget
+from understudy.messages.events import events as ev
+from understudy.messages.events.events import AnyEvent
+from understudy.messages.policy import Budget
+
+
+@dataclass(slots=True)
+class Spending:
+    """What attempts have used up."""
+
+    usd: float = 0.0
+    tokens: float = 0.0
+    attempts: int = 0
+
+    def add_attempts(self, usages: Iterable[Mapping[str, float]]) -> None:
+        """Add attempts, each by what it used."""
+        for usage in usages:
+            self.attempts += 1
+            self._add_usage(usage)
+
+    def _add_usage(self, usage: Mapping[str, float]) -> None:
+        self.usd += usage.get("usd", 0.0)
+        self.tokens += usage.get("input_tokens", 0.0) + usage.get("output_tokens", 0.0)
+
+    def add(self, events: Iterable[AnyEvent]) -> None:
+        """Add what events tell of. What a fork shares with its origin was paid for there."""
+        for event in events:
+            match event:
+                case ev.AttemptStarted():
+                    self.attempts += 1
+                case ev.AttemptEnded(usage=usage):
+                    self._add_usage(usage)
+                case ev.RunForked():
+                    self.usd, self.tokens, self.attempts = 0.0, 0.0, 0
+                case _:
+                    pass
+
+
+@dataclass(slots=True)
+class Account:
+    """One run's budget, and what it and the runs below it have used up."""
+
+    run_id: str
+    budget: Budget
+    started_at: float
+    spending: Spending = field(default_factory=Spending)
+    lifted: bool = False
+    """Whether the run was cancelled: then its budget keeps neither it nor those below it from cleaning up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdraft:
+    """A budget that is used up."""
+
+    run_id: str
+    """Whose it is."""
+    reason: str
+    """What of it is, and how to go on."""
+    late: bool = False
+    """Whether it is its time that is over: then nothing goes on, attempts or not."""
+
+    @property
+    def subject(self) -> str:
+        """What every such reason begins with."""
+        return f"the budget of run {self.run_id} "
+
+
+def overdraft(account: Account, now: float) -> Overdraft | None:
+    """Say whether a budget is used up, None where all of it goes further."""
+    if account.lifted:
+        return None
+    budget, spent = account.budget, account.spending
+    used = {
+        "wall": (now - account.started_at, budget.wall, "{:.0f} of {:g} s"),
+        "usd": (spent.usd, budget.usd, "{:.4g} of {:g} USD"),
+        "tokens": (spent.tokens, budget.tokens, "{:.0f} of {} tokens"),
+        "attempts": (spent.attempts, budget.attempts, "{} of {} attempts"),
+    }
+    for name, (amount, limit, words) in used.items():
+        if limit is not None and amount >= limit:
+            way = f"raise it with {raise_budget(account.run_id, name, 2 * limit)} or resume(budget=...)"
+            reason = f"the budget of run {account.run_id} is used up: {words.format(amount, limit)}; {way}"
+            return Overdraft(account.run_id, reason, late=name == "wall")
+    return None

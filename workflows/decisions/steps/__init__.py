@@ -1,0 +1,1 @@
+"""Decisions about steps: attempts, retries, verdicts. Pure."""

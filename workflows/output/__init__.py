@@ -1,0 +1,1 @@
+"""The output of workers: cut into lines, kept, shown."""

@@ -1,0 +1,225 @@
+"""Output as it comes: handed to whoever wants to see it, by a thread of its own that waits where they are slow."""
+
+import logging
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from loguru import logger
+
+from understudy.messages.advice import read_logs
+from understudy.messages.core.times import moment
+from understudy.messages.records import LogLine
+from understudy.metrics.event_sentences import printable
+from understudy.workflows.output.retention import Batch
+
+WAITING_LINES: Final = 5000
+"""Lines that wait for a slow viewer; what comes besides is skipped and counted."""
+CLOSE_SECONDS: Final = 2.0
+"""Seconds that a viewer has at the end for what waits."""
+
+Viewer: TypeAlias = Callable[[LogLine], object]
+"""Called with each line, on a thread of its own. It may take its time: lines are skipped meanwhile."""
+OutputOption: TypeAlias = bool | Viewer | logging.Logger
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who wrote something."""
+
+    run_id: str
+    step: str | None
+    attempt: int | None
+    worker: str
+
+
+def viewer_of(option: object) -> "Viewer | None":
+    """Give what a person has asked for by ``Orchestrator(output=...)``.
+
+    Raises:
+        TypeError: It is nothing of the kind.
+    """
+    if option is True:
+        return Printer()
+    if option is False:
+        return None
+    if isinstance(option, logging.Logger):
+        return _logged(option)
+    if callable(option):
+        return option
+    msg = f"output is True, False, a logger of logging, or a function that takes a line, not {option!r}"
+    raise TypeError(msg)
+
+
+def _logged(target: logging.Logger) -> Viewer:
+    def view(line: LogLine) -> None:
+        level = logging.INFO if line.stream == "stdout" else logging.WARNING
+        facts = {"run_id": line.run_id, "step": line.step, "attempt": line.attempt, "worker": line.worker}
+        target.log(level, "%s %s", prefix(line, runs=True), printable(line.text), extra=facts)
+
+    return view
+
+
+def prefix(line: "LogLine | Origin", *, runs: bool, bar: str = "│") -> str:
+    """Say in a few words who wrote a line: ``search#1 │``, or with the run ``report-1 search#1 attempt 2 │``."""
+    if not line.run_id:
+        return f"{printable(line.worker)} {bar}"
+    parts = [line.run_id] if runs or line.step is None else []
+    if line.step is not None:
+        parts.append(line.step)
+    if line.attempt is not None and line.attempt > 1:
+        parts.append(f"attempt {line.attempt}")
+    return f"{printable(' '.join(parts))} {bar}"
+
+
+class Printer:
+    """Prints to ``sys.stderr``, each line after who wrote it. The run is named from the second one on, or always."""
+
+    def __init__(self, *, runs: bool = False) -> None:
+        """Print nothing yet.
+
+        Args:
+            runs: Name the run in every line.
+        """
+        self._runs = runs
+        self._only: str | None = None
+
+    def __call__(self, line: LogLine) -> None:
+        """Print a line. What a terminal would obey in it is shown instead."""
+        self.show(line, [line.text])
+
+    def show(self, origin: "LogLine | Origin", texts: Iterable[str]) -> None:
+        """Print many lines of one origin as one: in a flood this is most of the work."""
+        if origin.run_id and origin.run_id != self._only:
+            self._runs |= self._only is not None
+            self._only = origin.run_id
+        stream = sys.stderr
+        try:
+            before = prefix(origin, runs=self._runs, bar=_bar(stream.encoding))
+            stream.write("".join([f"{before} {printable(text)}\n" for text in texts]))
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # there is none, it is closed, or nobody reads it any more
+            pass
+
+
+def _bar(encoding: str | None) -> str:
+    try:
+        "│".encode(encoding or "utf-8")  # a stream in memory has none, and takes all
+    except (UnicodeEncodeError, LookupError):
+        return "|"
+    return "│"
+
+
+@dataclass(slots=True)
+class _Skipped:
+    lines: int = 0
+    runs: dict[str, None] = field(default_factory=dict[str, None])
+
+
+class Live:
+    """Hands lines to a viewer. Its thread begins with the first one."""
+
+    def __init__(self, view: Viewer, placed: Callable[[str], str]) -> None:
+        """Wait for lines; ``placed`` has commands in a text lead to where these runs are."""
+        self._view = view
+        self._placed = placed
+        self._waiting: deque[tuple[Origin, Batch]] = deque()
+        self._put = 0
+        """Lines that were put down to be shown. Written under the lock."""
+        self._shown = 0
+        """Lines that were shown. Written under the lock, too."""
+        self._skipped = _Skipped()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._complained = False
+
+    def put(self, origin: Origin, batch: Batch) -> None:
+        """Have lines shown soon, as many as there is room for. Never blocks."""
+        with self._changed:
+            room = max(0, WAITING_LINES - (self._put - self._shown))
+            lines = batch.lines
+            if len(lines) > room:
+                self._skip(origin, len(lines) - room)
+                lines = lines[:room]
+            if lines:
+                self._put += len(lines)
+                self._waiting.append((origin, Batch(batch.stream, batch.at, lines)))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="understudy-live", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def skip(self, origin: Origin, lines: int) -> None:
+        """Count lines that will not be shown."""
+        with self._changed:
+            self._skip(origin, lines)
+
+    def flush(self, timeout: float) -> None:
+        """Wait until what was put down before is shown."""
+        with self._changed:
+            goal = self._put
+            self._changed.wait_for(lambda: self._shown >= goal, timeout)
+
+    def close(self) -> None:
+        """Show what waits, for a moment, and end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+
+    def _skip(self, origin: Origin, lines: int) -> None:
+        self._skipped.lines += lines
+        self._skipped.runs[origin.run_id] = None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._waiting or self._closed):
+                    self._changed.wait()
+                if not self._waiting:
+                    return
+                waiting, self._waiting = self._waiting, deque()
+                skipped, self._skipped = self._skipped, _Skipped()
+            for origin, batch in waiting:
+                self._show(origin, batch)
+                with self._changed:
+                    self._shown += len(batch.lines)
+                    self._changed.notify_all()
+            if skipped.lines:
+                ids = [run_id for run_id in skipped.runs if run_id]
+                where = self._placed(f"; {read_logs(ids[0])} has what is kept of them") if ids else ""
+                text = f"[{skipped.lines:,} lines were not shown here, since they came too fast{where}]"
+                origin, batch = waiting[-1]
+                self._show(origin, Batch(batch.stream, batch.at, [text.encode()], skipped.lines))
+
+    def _show(self, origin: Origin, batch: Batch) -> None:
+        texts = [line.decode("utf-8", "replace") for line in batch.lines]
+        try:
+            if isinstance(self._view, Printer):
+                self._view.show(origin, texts)
+                return
+            for text in texts:
+                self._view(_log_line(origin, batch, text))
+        except Exception as error:  # noqa: BLE001  a viewer of the user's must not end the others' view
+            if not self._complained:
+                self._complained = True
+                logger.opt(exception=error).error("what was given as output= could not take a line")
+
+
+def _log_line(origin: Origin, batch: Batch, text: str) -> LogLine:
+    return LogLine(
+        offset=0,
+        run_id=origin.run_id,
+        step=origin.step,
+        attempt=origin.attempt,
+        worker=origin.worker,
+        stream=batch.stream,
+        at=moment(batch.at),
+        text=text,
+        omitted=batch.omitted,
+    )

@@ -1,0 +1,101 @@
+"""What is kept of all that one attempt writes: the first part and the last, and how much stood between. Pure."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from understudy.supervision.process.output_sources import StreamName
+
+HEAD_BYTES: Final = 896 * 1024
+TAIL_BYTES: Final = 128 * 1024
+LINE_COST: Final = 128
+"""What is counted for a line besides its text: about what its names take in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines of one stream that were read at one time."""
+
+    stream: StreamName
+    at: float
+    lines: list[bytes]
+    omitted: int = 0
+    """Lines that stood in this place; ``lines`` is then the sentence that says so."""
+
+    @property
+    def cost(self) -> int:
+        """How much is counted for it."""
+        return sum(map(len, self.lines)) + LINE_COST * len(self.lines)
+
+
+class Portion:
+    """Decides line by line. At most 1 MiB of an attempt is kept, with the names that stand before each line."""
+
+    def __init__(self) -> None:
+        """Begin with an attempt that has written nothing."""
+        self._room = HEAD_BYTES
+        self._tail: deque[Batch] = deque()
+        self._tail_cost = 0
+        self._omitted = 0
+        self._omitted_bytes = 0
+
+    def take(self, batch: Batch) -> Batch | None:
+        """Give what of a batch is kept now; the rest waits to be the last part."""
+        if self._room > 0 and batch.cost <= self._room:
+            self._room -= batch.cost
+            return batch
+        first: list[bytes] = []
+        left = batch.lines
+        if self._room > 0:
+            room, count = self._room, 0
+            while room > 0:  # the batch has more than that
+                room -= len(left[count]) + LINE_COST
+                count += 1
+            first, left, self._room = left[:count], left[count:], 0
+        if left:
+            self._keep_last(Batch(batch.stream, batch.at, left))
+        return Batch(batch.stream, batch.at, first) if first else None
+
+    def miss(self, size: int, lines: int) -> None:
+        """Count what was lost before it could be looked at: from then on only the last part is kept."""
+        self._room = 0
+        self._omitted += lines
+        self._omitted_bytes += size
+
+    def end(self) -> list[Batch]:
+        """Give the last part, with a sentence before it about what is left out; the attempt has ended."""
+        tail = list(self._tail)
+        if self._omitted or self._omitted_bytes:
+            at = tail[0].at if tail else 0.0
+            stream: StreamName = tail[0].stream if tail else "stdout"
+            text = f"[{self._omitted:,} lines of this attempt ({_size(self._omitted_bytes)}) were left out here]"
+            tail.insert(0, Batch(stream, at, [text.encode()], max(1, self._omitted)))
+        self._tail.clear()
+        self._tail_cost = self._omitted = self._omitted_bytes = 0
+        return tail
+
+    def _keep_last(self, batch: Batch) -> None:
+        cost = batch.cost
+        if cost > TAIL_BYTES:
+            lines, size = batch.lines, 0
+            first = len(lines)
+            while first > 0 and size < TAIL_BYTES:
+                first -= 1
+                size += len(lines[first]) + LINE_COST
+            self._omit(lines[:first])
+            batch = Batch(batch.stream, batch.at, lines[first:])
+            cost = size
+        self._tail.append(batch)
+        self._tail_cost += cost
+        while self._tail_cost > TAIL_BYTES and len(self._tail) > 1:
+            gone = self._tail.popleft()
+            self._tail_cost -= gone.cost
+            self._omit(gone.lines)
+
+    def _omit(self, lines: list[bytes]) -> None:
+        self._omitted += len(lines)
+        self._omitted_bytes += sum(map(len, lines)) + len(lines)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"

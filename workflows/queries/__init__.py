@@ -1,0 +1,1 @@
+"""What can be read of runs, with or without an orchestrator."""

@@ -1,0 +1,48 @@
+"""Events that are found by a mark, checked to be what the mark stands for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from understudy.journal.interface import Journal, Mark, MarkKind
+from understudy.messages.advice import reindex
+from understudy.messages.core.errors import JournalCorrupt
+from understudy.messages.events.events import (
+    AnyEvent,
+    ApprovalAsked,
+    MessageReceived,
+    MessageSent,
+    StepFailed,
+    TurnFailed,
+)
+
+
+def _letter(event: AnyEvent) -> str | None:
+    if isinstance(event, TurnFailed):
+        return str(event.number)
+    return event.key if isinstance(event, StepFailed) else None
+
+
+_NAMES: Final[Mapping[MarkKind, Callable[[Any], str | None]]] = {
+    "approval": lambda event: event.key if isinstance(event, ApprovalAsked) else None,
+    "message": lambda event: event.key if isinstance(event, MessageReceived) else None,
+    "outgoing": lambda event: event.key if isinstance(event, MessageSent) else None,
+    "dead_letter": _letter,
+}
+"""The name that a mark of each kind has for an event; None where there is no such mark for it."""
+
+
+def marked_event(journal: Journal, mark: Mark) -> Any:
+    """Give the event that a mark stands for.
+
+    Raises:
+        JournalCorrupt: The event is not what was written, or the mark stands for none.
+    """
+    if isinstance(cast("object", mark.seq), int) and mark.seq > 0:
+        for stored in journal.events(mark.run_id, after=mark.seq - 1, limit=1):
+            if _NAMES[mark.kind](stored.event) == mark.name:
+                return stored.event
+    msg = (
+        f"the mark of the {mark.kind.replace('_', ' ')} {mark.name!r} of run {mark.run_id} is damaged: "
+        f"{reindex()} makes it anew from the run's events"
+    )
+    raise JournalCorrupt(msg)

@@ -1,0 +1,149 @@
+"""Records for people, made from a run's state: what ``steps()``, the command line and every other door show."""
+
+from collections.abc import Iterable, Iterator
+
+from understudy.journal.interface import RunRow, Stored
+from understudy.messages.approvals import approval_id
+from understudy.messages.core.failures import Failure
+from understudy.messages.core.times import moment
+from understudy.messages.events.events import ApprovalAsked, ApprovalDecided, ValueEmitted
+from understudy.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
+from understudy.workflows.state.run_state import Attempt, RunState, Step
+
+
+def row_of(state: RunState) -> RunRow:
+    """Give the run index's line for a state."""
+    return RunRow(
+        id=state.run_id,
+        workflow=state.workflow,
+        app=state.app,
+        status=state.status,
+        started_at=state.started_at,
+        updated_at=state.updated_at,
+        ended_at=state.ended_at,
+        parent=state.parent,
+        reason=state.reason,
+        kind=state.kind,
+        wake_seq=state.wake_seq,
+    )
+
+
+def run_record(row: RunRow, failure: Failure | None = None) -> RunRecord:
+    """Give the record of a line of the run index, and of why the run failed where that is known."""
+    return RunRecord(
+        id=row.id,
+        workflow=row.workflow,
+        app=row.app,
+        status=row.status,
+        started_at=moment(row.started_at),
+        updated_at=moment(row.updated_at),
+        ended_at=moment(row.ended_at) if row.ended_at is not None else None,
+        parent=row.parent,
+        reason=row.reason,
+        events=row.last_seq,
+        failure=failure,
+    )
+
+
+def stream_items(events: Iterable[Stored], channel: str, after: int | None) -> Iterator[StreamItem]:
+    """Give the values among a run's events that were emitted on a channel at offsets above ``after``, None for all."""
+    for stored in events:
+        event = stored.event
+        if isinstance(event, ValueEmitted) and event.channel == channel and (after is None or event.offset > after):
+            yield StreamItem(channel=channel, offset=event.offset, value=event.value, at=moment(event.at))
+
+
+def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> ApprovalRecord:
+    """Give the record of a question."""
+    return ApprovalRecord(
+        id=approval_id(run_id, event.key),
+        run_id=run_id,
+        workflow=workflow,
+        key=event.key,
+        action=event.action,
+        args=event.args,
+        asked_at=moment(event.at),
+        step=event.step,
+        reason=event.reason,
+    )
+
+
+def decision_records(run_id: str, events: Iterable[Stored]) -> list[DecisionRecord]:
+    """Give what people have decided for a run, in order."""
+    asked: dict[str, ApprovalAsked] = {}
+    found: list[DecisionRecord] = []
+    for stored in events:
+        event = stored.event
+        if isinstance(event, ApprovalAsked):
+            asked[event.key] = event
+        elif isinstance(event, ApprovalDecided):
+            question = asked[event.key]
+            found.append(
+                DecisionRecord(
+                    id=approval_id(run_id, event.key),
+                    action=question.action,
+                    asked=question.args,
+                    decision=event.decision,
+                    args=event.args,
+                    by=event.by,
+                    comment=event.comment,
+                    decided_at=moment(event.at),
+                )
+            )
+    return found
+
+
+def step_records(state: RunState) -> list[StepRecord]:
+    """Give the steps of a run in the order in which they were asked for."""
+    return [step_record(step) for step in state.steps.values()]
+
+
+def failed_at(state: RunState) -> tuple[str | None, tuple[AttemptRecord, ...]]:
+    """Give the key of the step whose failure ended a run, with its attempts; None where no step's did.
+
+    Where a child's failure did it is that child's step, or that of a child of it.
+    """
+    step = state.steps.get(state.failed_step or "")
+    if step is not None:
+        return step.key, tuple(_attempt_record(attempt) for attempt in step.attempts)
+    for each in state.resolutions:
+        if each.key in state.failed_calls and each.child_step is not None:
+            return each.child_step, each.child_attempts
+    return state.failed_step, ()
+
+
+def step_record(step: Step) -> StepRecord:
+    """Give the record of one step."""
+    return StepRecord(
+        name=step.name,
+        key=step.key,
+        kind=step.kind,
+        status=step.status,
+        attempts=tuple(_attempt_record(attempt) for attempt in step.attempts),
+        arguments=step.arguments,
+        result=step.result,
+        evaluations=tuple(step.evaluations),
+        flagged=step.flagged,
+        scheduled_at=moment(step.scheduled_at),
+        ended_at=moment(step.ended_at) if step.ended_at is not None else None,
+        retry_at=moment(step.retry_at) if step.retry_at is not None else None,
+    )
+
+
+def _attempt_record(attempt: Attempt) -> AttemptRecord:
+    failure = attempt.failure
+    return AttemptRecord(
+        number=attempt.number,
+        worker=attempt.worker,
+        pid=attempt.pid,
+        started_at=moment(attempt.started_at),
+        ended_at=moment(attempt.ended_at) if attempt.ended_at is not None else None,
+        outcome=attempt.outcome,
+        error=failure.sentence() if failure is not None else None,
+        place=failure.place if failure is not None else "",
+        traceback=failure.report() if failure is not None else "",
+        exit=failure.exit if failure is not None else None,
+        charged=attempt.charged,
+        usage=attempt.usage,
+        progress=attempt.progress,
+    )

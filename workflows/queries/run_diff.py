@@ -1,0 +1,48 @@
+"""Where two runs part: the first step of one that the other has not, or has otherwise."""
+
+from collections.abc import Iterator
+
+from understudy.messages.core.json_text import JsonText
+from understudy.messages.core.message import Json
+from understudy.messages.records import Difference
+from understudy.workflows.state.run_state import RunState, Step
+
+
+def first_difference(a: RunState, b: RunState) -> Difference | None:
+    """Compare two runs; None where they have the same arguments, steps and result, as far as they have come.
+
+    Steps are told apart by their keys and compared in the order in which the first run asked for them. How many
+    attempts they took, and when, makes no difference.
+    """
+    return next(_differences(a, b), None)
+
+
+def _differences(a: RunState, b: RunState) -> Iterator[Difference]:
+    if a.workflow != b.workflow:
+        yield Difference(what="workflow", a=a.workflow, b=b.workflow)
+    if a.arguments != b.arguments:
+        yield Difference(what="arguments", a=JsonText.of_members(a.arguments), b=JsonText.of_members(b.arguments))
+    for key, step in a.steps.items():
+        if (other := b.steps.get(key)) is None:
+            yield Difference(what="missing", key=key, a=step.arguments)
+        elif step.arguments != other.arguments:
+            yield Difference(what="arguments", key=key, a=step.arguments, b=other.arguments)
+        elif _outcome(a, step) != _outcome(b, other):
+            yield Difference(what="result", key=key, a=_outcome(a, step), b=_outcome(b, other))
+    for key, step in b.steps.items():
+        if key not in a.steps:
+            yield Difference(what="missing", key=key, b=step.arguments)
+    if _end(a) != _end(b):
+        yield Difference(what="result", a=_end(a), b=_end(b))
+
+
+def _outcome(state: RunState, step: Step) -> Json:
+    """Give a step's result, or what it has in its stead."""
+    if step.status == "completed":
+        return step.result
+    failure = next((each.failure for each in state.resolutions if each.key == step.key), None)
+    return f"{step.status}: {failure.sentence()}" if failure is not None else step.status
+
+
+def _end(state: RunState) -> Json:
+    return state.result if state.ended == "completed" else f"{state.status}: {state.reason or ''}".removesuffix(": ")

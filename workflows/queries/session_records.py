@@ -1,0 +1,133 @@
+"""Records of sessions for people: their lines in the index, their turns, and what was set aside."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from understudy.journal.event_pages import Book
+from understudy.journal.interface import RunRow, Stored
+from understudy.messages.core.times import moment
+from understudy.messages.events.events import AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
+from understudy.messages.records import DeadLetterRecord, SessionDetail, SessionRecord, TurnRecord
+from understudy.workflows.queries.records import step_records
+from understudy.workflows.state.fold import fold
+from understudy.workflows.state.run_state import RunState
+
+LOOK_BACK: Final = 32
+"""Events that are read at once to find the message of a turn."""
+
+
+def session_record(row: RunRow) -> SessionRecord:
+    """Give the record of a session's line in the index."""
+    name, _, key = row.id.partition("/")
+    return SessionRecord(
+        name=name,
+        key=key,
+        app=row.app,
+        status=row.status,
+        opened_at=moment(row.started_at),
+        updated_at=moment(row.updated_at),
+        reason=row.reason,
+        events=row.last_seq,
+    )
+
+
+def session_detail(row: RunRow, state: RunState, last: TurnRecord | None) -> SessionDetail:
+    """Give the record of a session with what it knows and has to do."""
+    dealt_with = state.letter is not None and state.program is not None
+    return SessionDetail(
+        **session_record(row).model_dump(),
+        state=state.shared,
+        waiting=len(state.mailbox) - dealt_with,
+        closed=state.closing or state.ended is not None,
+        last_turn=last,
+    )
+
+
+def last_turn(book: Book, run_id: str, state: RunState) -> TurnRecord | None:
+    """Give the newest turn of a session that has ended, without its steps; its message is looked for backwards."""
+    if state.turn_seq == 0:
+        return None
+    (stored,) = book.events(run_id, after=state.turn_seq - 1, limit=1)
+    end = stored.event
+    assert isinstance(end, (TurnEnded, TurnFailed))
+    before = state.turn_seq - 1
+    while before > 0:
+        after = max(0, before - LOOK_BACK)
+        for earlier in reversed(book.events(run_id, after=after, limit=before - after)):
+            message = earlier.event
+            if isinstance(message, MessageReceived) and message.number == end.number:
+                return _turn_record(message, _ending(end))
+        before = after
+    return None
+
+
+def dead_letter(run_id: str, event: TurnFailed | StepFailed) -> DeadLetterRecord:
+    """Give the record of a message or a step that was set aside."""
+    at = moment(event.at)
+    if isinstance(event, TurnFailed):
+        return DeadLetterRecord(
+            run_id=run_id,
+            letter=str(event.number),
+            kind="message",
+            type=event.name,
+            value=event.value,
+            failure=event.failure,
+            at=at,
+        )
+    return DeadLetterRecord(
+        run_id=run_id, letter=event.key, kind="step", type=_name(event.key), failure=event.failure, at=at
+    )
+
+
+def _name(key: str) -> str:
+    """Give a step's name from its key: ``search`` from ``1.2/search[eu]#3``."""
+    return key.rpartition("/")[2].rpartition("#")[0].partition("[")[0]
+
+
+def turn_records(events: Iterable[Stored]) -> list[TurnRecord]:
+    """Give the messages among a session's events, in order, with what came of each."""
+    state: RunState | None = None
+    received: list[MessageReceived] = []
+    ended: dict[int, dict[str, Any]] = {}
+    for stored in events:
+        event: AnyEvent = stored.event
+        if isinstance(event, MessageReceived):
+            received.append(event)
+        elif isinstance(event, (TurnEnded, TurnFailed)):
+            assert state is not None
+            ended[event.number] = {**_ending(event), "steps": tuple(step_records(state))}
+        state = fold(state, event)
+    if state is None:
+        return []
+    current = state.letter[0] if state.letter is not None and state.program is not None else 0
+    return [
+        _turn_record(
+            message,
+            ended.get(message.number)
+            or ({"status": "running", "steps": tuple(step_records(state))} if message.number == current else _WAITING),
+        )
+        for message in received
+    ]
+
+
+_WAITING: dict[str, Any] = {"status": "waiting"}
+
+
+def _turn_record(message: MessageReceived, more: Mapping[str, Any]) -> TurnRecord:
+    """Give the record of a message and what came of it."""
+    return TurnRecord(
+        number=message.number,
+        message_type=message.name,
+        message=message.value,
+        key=message.key,
+        received_at=moment(message.at),
+        **more,
+    )
+
+
+def _ending(event: TurnEnded | TurnFailed) -> dict[str, Any]:
+    """Give what a turn's end says of it."""
+    over: dict[str, Any] = {"ended_at": moment(event.at)}
+    if isinstance(event, TurnEnded):
+        return {"status": "answered", "reply": event.reply, **over}
+    return {"status": "failed", "error": event.failure.told(), "failure": event.failure, **over}

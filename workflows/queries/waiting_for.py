@@ -1,0 +1,72 @@
+"""What a run waits for, in words. Pure: of a state and the time."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from understudy.messages.approvals import approval_id
+from understudy.workflows.state.run_state import RunState, Step
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def waits_for(state: RunState, now: float) -> list[str]:
+    """Say what a run waits for, one phrase each, what a person can do something about first.
+
+    Nothing for one that has ended, or that is paused or parked: its reason says what that waits for.
+
+    Args:
+        state: The run.
+        now: Seconds since the Unix epoch.
+    """
+    return [] if state.ended is not None or state.halted is not None else list(_phrases(state, now))
+
+
+def _phrases(state: RunState, now: float) -> Iterator[str]:
+    for key, question in state.questions.items():
+        yield f"a person, to decide {question.action!r}: approval {approval_id(state.run_id, key)}"
+    for name in state.receives.values():
+        yield f"a message: {name}"
+    for step in state.steps.values():
+        if step.open and step.status != "escalated":
+            yield _step(step, now)
+    for child in state.children.values():
+        if child.open:
+            yield f"run {child.run_id}"
+    for due in state.timers.values():
+        yield f"{moment(due)} UTC ({_until(due, now)})"
+    if state.receives and state.mailbox:
+        names = ", ".join(letter.name for letter in state.mailbox.values())
+        yield f"nothing that is in its mailbox: {names}"
+
+
+def _step(step: Step, now: float) -> str:
+    if step.retry_at is not None:
+        return (
+            f"attempt {step.next_attempt} of {step.key}, at {moment(step.retry_at)} UTC ({_until(step.retry_at, now)})"
+        )
+    if (attempt := step.running) is not None:
+        return f"{step.key}, whose attempt {attempt.number} runs on {attempt.worker} (pid {attempt.pid})"
+    if step.status == "evaluating":
+        return f"the evaluators of {step.key}"
+    return f"a worker for {step.key}"
+
+
+def _until(due: float, now: float) -> str:
+    return f"in {span(due - now)}" if due > now else "due now"
+
+
+def span(seconds: float) -> str:
+    """Give a duration in its largest unit, such as ``"29 d"`` or ``"3.5 s"``."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def moment(at: float) -> str:
+    """Write seconds since the Unix epoch for a person, in UTC and without saying so."""
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    except (ValueError, OverflowError, OSError):
+        return "the end of time"

@@ -1,0 +1,127 @@
+"""What a program is told of its journal, so that its replay can be compared with it; and what came of that.
+
+Pure: everything is made from a run's state.
+"""
+
+from typing import Final
+
+from understudy.messages.advice import fork, resume
+from understudy.messages.core.json_text import JsonText, plain, text_of
+from understudy.messages.core.message import Json
+from understudy.messages.frames.replay_differences import READ_BYTES, Difference, changes, digest
+from understudy.messages.frames.worker import Diverge
+from understudy.workflows.state.run_state import Question, RunState
+
+MOST_CHANGES: Final = 5
+STEADY: Final = (
+    "Code of a workflow runs again from its beginning, and has to ask for the same each time: go through sets in "
+    "sorted() order; take the time and random numbers from understudy.now(), random() and uuid4(), and what else may "
+    "differ from a step; use no id(), hash() or repr() that depends on an address."
+)
+SHOWN_BYTES: Final = 4096
+"""Longest arguments that are kept with a difference, which is for people to read."""
+
+
+def digests(state: RunState, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Give what was asked for under each key, in short; see ``StartProgram.digests``."""
+    return tuple(_digest(state, key) for key in keys)
+
+
+def _digest(state: RunState, key: str) -> str:
+    if key == state.diverted:
+        return ""
+    if key in state.sent:  # the message itself is in the journal alone
+        return state.sent[key]
+    return digest(_what(state, key).partition(" ")[0], _held(state, key), state.form)
+
+
+def references(state: RunState) -> dict[str, str]:
+    """Give by what reference steps will be run that have not ended: a worker of the new code has to know it."""
+    return {step.key: step.ref for step in state.steps.values() if step.open}
+
+
+def withdrawn(state: RunState) -> tuple[str, ...]:
+    """Give the keys that are awaited no longer and had no outcome."""
+    awaited = {*state.timers, *state.receives, *state.questions}
+    awaited.update(step.key for step in state.steps.values() if step.open)
+    awaited.update(key for key, child in state.children.items() if child.open)
+    awaited.update(resolution.key for resolution in state.resolutions)
+    awaited.update(state.sent)
+    return tuple(key for key in state.asked if key not in awaited)
+
+
+def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None]:
+    """Give why a run cannot be replayed, with its ways on, and the difference with what the journal holds."""
+    difference = command.difference
+    if difference is None:
+        return f"the workflow cannot be replayed: {command.detail}", None
+    held = _held(state, difference.key)
+    found: list[str] = []
+    if difference.kind == "arguments" and not difference.asked[0].too_long and len(text_of(held)) <= READ_BYTES:
+        found = changes(held, difference.asked[0].arguments)
+        step = state.steps.get(difference.key)
+        what, asked = _what(state, difference.key), difference.asked[0].what
+        if step is not None and what != asked and (step.open or not found):
+            found.insert(0, f"it was {what} and is {asked}")
+    whole = difference.model_copy(
+        update={
+            "seq": state.asked.get(difference.key),
+            "what": _what(state, difference.key),
+            "arguments": plain(held) if len(text_of(held)) <= SHOWN_BYTES else None,
+            "changes": tuple(found[:MOST_CHANGES]),
+        }
+    )
+    if difference.unchanged:
+        begin, hint = "its code does not ask for the same again", f" {STEADY}"
+    elif state.session is not None:  # whose code nobody knows when it was recorded
+        begin, hint = "its code has changed, or does not ask for the same again", f" {STEADY}"
+    else:
+        begin, hint = "its code has changed", ""
+    ways = ways_on(state, unchanged=difference.unchanged)
+    return f"{begin}, and the journal cannot be replayed: {whole.sentence()}.{hint} {ways}", whole
+
+
+def ways_on(state: RunState, *, unchanged: bool = False) -> str:
+    """Say what can be done about code that does not ask for what the journal of a run holds."""
+    again = resume(state.run_id)
+    another = (
+        f"let a new run begin with the same arguments, {fork(state.run_id)}, with --at KEY from a step before that"
+    )
+    if state.session is not None:
+        return f"Nothing was run or recorded. Mend the code and {again}"
+    if unchanged:
+        return (
+            f"Nothing was run or recorded. Mend the code so that it asks for what is recorded and {again}; or {another}"
+        )
+    return (
+        f"Nothing was run or recorded. Mend the code and {again}; or {another}; or keep the old code for the runs that "
+        f"it began, and make the new one a version beside it: @workflow(name={state.workflow!r}, "
+        f"version={state.version + 1})"
+    )
+
+
+def _held(state: RunState, key: str) -> Json:
+    if (step := state.steps.get(key)) is not None:
+        return step.arguments
+    if (child := state.children.get(key)) is not None:
+        return JsonText.of_members(child.arguments)
+    question = _question(state, key)
+    return None if question is None else JsonText.of_members({"action": question.action, "args": question.args})
+
+
+def _what(state: RunState, key: str) -> str:
+    """See ``Asked.what``."""
+    if (step := state.steps.get(key)) is not None:
+        return f"{step.kind} {step.ref}"
+    if (child := state.children.get(key)) is not None:
+        return f"child {child.workflow}"
+    if _question(state, key) is not None:
+        return "approval"
+    if key in state.sent:
+        return "message"
+    return "timer" if key in state.timer_keys else "receive"
+
+
+def _question(state: RunState, key: str) -> Question | None:
+    answer = state.answers.get(key)
+    return state.questions.get(key) if answer is None else answer.question

@@ -1,0 +1,126 @@
+"""What a supervisor needs from the orchestrator around it, handed in so that it can be run against anything else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from understudy.journal.interface import Journal
+from understudy.messages.core.errors import JournalError, UnderstudyError
+from understudy.messages.events.events import AnyEvent, TurnEnded, TurnFailed
+from understudy.messages.policy import Limits
+from understudy.supervision.jobs import Job, PoolKey, Release, Send, Withdraw
+from understudy.supervision.loop.reactor import Reactor
+from understudy.workflows.clock import Alarm
+from understudy.workflows.decisions.inputs import Confirmed, Input
+from understudy.workflows.runs.budget_accounts import Ledger
+from understudy.workflows.runs.residency import Dozing
+from understudy.workflows.state.run_state import RunState
+
+PoolOrder: TypeAlias = Release | Send | Withdraw
+
+
+class Observer(Protocol):
+    """Hears of a run's events. Any thread; never blocks."""
+
+    def __call__(self, run_id: str, workflow: str, /, *events: AnyEvent) -> None:
+        """Take events, in order."""
+        ...
+
+
+class PoolRef(Protocol):
+    """The pool that has a job. Never blocks."""
+
+    def tell(self, message: PoolOrder) -> None:
+        """Say something about the job."""
+        ...
+
+
+class Workers(Protocol):
+    """What gives work to worker processes. Reactor's thread only."""
+
+    @property
+    def mint(self) -> Callable[[], str]:
+        """Gives a token that was never given before."""
+        ...
+
+    @property
+    def submit(self) -> Callable[[PoolKey, Limits | None, Job], PoolRef]:
+        """Gives a job to its pool, and the pool to the caller."""
+        ...
+
+
+class Directory(Protocol):
+    """Where runs find each other. Reactor's thread only; never blocks."""
+
+    ledger: Ledger
+    dozing: Dozing
+    """What budgets have been used up."""
+
+    def route(self, run_id: str, happened: Input | Confirmed) -> None:
+        """Bring a message to a run's supervisor, which is rebuilt from the journal where it is not in memory."""
+        ...
+
+    def launch_child(self, parent: RunState, key: str) -> None:
+        """Start a child run, or find it; the parent hears of its end."""
+        ...
+
+    def linger(self, flush: Callable[[], None]) -> None:
+        """Call ``flush`` within moments, together with those of other supervisors."""
+        ...
+
+    def published(self, run_id: str) -> None:
+        """Note that events of a run have reached the disk."""
+        ...
+
+    def announce(self, state: RunState) -> None:
+        """Note that a run has ended or is parked, and that this is on the disk."""
+        ...
+
+    def forget(self, state: RunState, wake_at: float | None) -> None:
+        """Drop the supervisor of ``state`` from memory; it is rebuilt for its next message, or at ``wake_at``."""
+        ...
+
+
+class Post(Protocol):
+    """Brings messages from runs to runs, and replies to those who wait. Reactor's thread only; never blocks."""
+
+    def deliver(self, state: RunState, key: str) -> None:
+        """Bring a message that a run's program sent to where it goes; the run is told of its arrival."""
+        ...
+
+    def look_up(self, run_id: str, key: str, found: Callable[[int | UnderstudyError], None]) -> None:
+        """Find the number of the message of a key in a session's journal, 0 where there is none, or what is wrong."""
+        ...
+
+    def answer(self, run_id: str, event: TurnEnded | TurnFailed) -> None:
+        """Note that a session is done with a message, and that this is on the disk."""
+        ...
+
+    def stopped(self, state: RunState) -> None:
+        """Note that a session has ended or is parked: nobody should wait for its replies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The orchestrator as its supervisors see it."""
+
+    reactor: Reactor
+    journal: Journal
+    submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
+    """Gives a job to its pool, and the pool to the caller, for later words about the job. Reactor's thread only."""
+    directory: Directory
+    post: Post
+    warm: Callable[[str], object]
+    """Has an app loaded where it is not yet, so that its first job finds it ready. Reactor's thread only."""
+    mint: Callable[[], str]
+    """Gives a token that was never given before, in this life of the journal or another."""
+    clock: Callable[[], float]
+    """Seconds since the Unix epoch."""
+    call_at: Callable[[float, Callable[[], object]], Alarm]
+    """Has something called at a moment of that clock. Reactor's thread only."""
+    random: Callable[[], float]
+    fatal: Callable[[JournalError], None]
+    """The journal has failed: the orchestrator must stop."""
+    observe: Observer
+    """Hears of every event once it is on the disk."""

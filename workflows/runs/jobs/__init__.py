@@ -1,0 +1,1 @@
+"""What a run has asked pools to do: its program, its steps, its evaluations."""

@@ -1,0 +1,181 @@
+"""A supervisor's link to its program: one streaming job in a program worker, and what is still to be told to it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from understudy.messages.core.json_text import text_of
+from understudy.messages.frames.worker import EndProgram, Resolution, Resolve, SessionTurn, StartProgram, Turn
+from understudy.supervision.jobs import (
+    Answered,
+    Assigned,
+    Job,
+    JobEvent,
+    Lost,
+    PoolKey,
+    Send,
+    Unavailable,
+    Withdraw,
+)
+from understudy.workflows.decisions.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
+from understudy.workflows.replay.expectations import digests, references, withdrawn
+from understudy.workflows.runs.dependencies import PoolRef, Workers
+from understudy.workflows.state.run_state import RunState
+
+HISTORY_BYTES: Final = 4 * 1024 * 1024
+"""Recorded outcomes sent with a program's start; what goes beyond follows one by one."""
+
+
+class ProgramLink:
+    """Starts, feeds and ends the program of one run. Reactor's thread only.
+
+    Args:
+        services: Gives the program to a worker.
+        run_id: Whose program it is.
+        report: Takes what becomes of the program, as messages for the supervisor.
+    """
+
+    def __init__(self, services: Workers, run_id: str, report: Callable[[Input], None]) -> None:
+        """Begin without a program."""
+        self._services = services
+        self._run_id = run_id
+        self._report = report
+        self._sent = 0
+        """How many of the state's resolutions this program has been told."""
+        self._token: str | None = None
+        self._pool: PoolRef | None = None
+        self.worker: str | None = None
+        """Who has the program."""
+        self._unsent: list[Resolution] = []
+        """Outcomes to be told that came after the start was submitted and before a worker had it."""
+        self._unanswered = 0
+        """Turns that the program owes."""
+
+    @property
+    def busy(self) -> bool:
+        """True while the program runs or has not even begun to."""
+        return self._token is not None and self._unanswered > 0
+
+    def start(self, state: RunState, *, trial: bool = False) -> None:
+        """Give the program to its pool, with every outcome there is.
+
+        Args:
+            state: The run.
+            trial: Have it say whether it asks for what is recorded, and nothing more.
+        """
+        if self._token is not None:
+            return
+        self._token = self._services.mint()
+        self.worker = None
+        history, self._unsent = _split(state.resolutions)
+        self._sent = len(history)
+        self._unanswered = 1
+        known = state.known_keys()
+        frame = StartProgram(
+            run_id=self._run_id,
+            workflow=state.workflow,
+            version=state.version,
+            fingerprint=state.fingerprint,
+            arguments=state.arguments,
+            started_at=state.begun_at if state.session is None or state.letter is None else state.letter[1].at,
+            seed=state.seed or state.run_id,
+            turn=_turn(state),
+            shared=state.inherited,
+            later_seed=state.later_seed,
+            history=tuple(history),
+            known=known,
+            emitted=state.emitted,
+            digests=digests(state, known),
+            form=state.form,
+            references=references(state),
+            withdrawn=withdrawn(state),
+            following=len(self._unsent),
+            trial=trial,
+        )
+        job = Job(
+            token=self._token,
+            run_id=self._run_id,
+            label=state.workflow,
+            frame=frame,
+            reply=self._hear,
+            streaming=True,
+        )
+        self._pool = self._services.submit(PoolKey(state.app, "program", "program"), None, job)
+
+    def tell(self, state: RunState) -> None:
+        """Tell the program, where there is one, the outcomes that it does not know."""
+        if self._token is None:
+            return
+        new = state.resolutions[self._sent + len(self._unsent) :]
+        if self.worker is not None:
+            for resolution in new:
+                self._send(resolution)
+        else:
+            self._unsent.extend(new)
+
+    def written(self) -> None:
+        """Tell the program, where there is one, that what it has asked for is on the disk.
+
+        One that was started since then has not asked, and does not mind.
+        """
+        if self.worker is not None:
+            self._send(Resolution(key="", kind="written"), told=0)
+
+    def end(self) -> None:
+        """Have the program forgotten."""
+        if self._token is not None and self._pool is not None:
+            token = self._token
+            self._forget()
+            self._pool.tell(Withdraw(token, farewell=EndProgram(run_id=self._run_id)))
+
+    def _send(self, resolution: Resolution, told: int = 1) -> None:
+        assert self._token is not None
+        assert self._pool is not None
+        self._sent += told
+        self._unanswered += 1
+        self._pool.tell(Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
+
+    def _hear(self, event: JobEvent) -> None:
+        if event.token != self._token:
+            return
+        match event:
+            case Assigned(worker=worker, pid=pid, incarnation=life):
+                self.worker = worker
+                self._report(ProgramAssigned(worker, pid, life))
+                unsent, self._unsent = self._unsent, []
+                for resolution in unsent:
+                    self._send(resolution)
+            case Answered(message=Turn() as turn):
+                self._unanswered -= 1
+                self._report(ProgramTurn(turn))
+            case Lost(exit=gone, charged=charged):
+                self._forget()
+                self._report(ProgramLost(gone, charged))
+            case Unavailable(reason=reason, unsendable=unsendable, pool=pool):
+                self._forget()
+                self._report(NoWorkers(reason, unsendable, pool))
+            case Answered(message=message):
+                msg = f"a program answered with {message.type}"
+                raise AssertionError(msg)
+
+    def _forget(self) -> None:
+        self._token = None
+        self.worker = None
+        self._unanswered = 0
+
+
+def _turn(state: RunState) -> SessionTurn | None:
+    """Give what a session's handler is to deal with; None where the program is a workflow's."""
+    if state.session is None or state.letter is None:
+        return None
+    number, letter = state.letter
+    return SessionTurn(number=number, name=letter.name, value=letter.value, state=state.shared)
+
+
+def _split(resolutions: list[Resolution]) -> tuple[list[Resolution], list[Resolution]]:
+    """Cut a history where it grows too long for one frame."""
+    size = 0
+    for index, resolution in enumerate(resolutions):
+        size += len(resolution.model_dump_json(exclude={"value"})) + len(text_of(resolution.value))
+        if size > HISTORY_BYTES:
+            return resolutions[:index], resolutions[index:]
+    return resolutions, []

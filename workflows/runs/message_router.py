@@ -1,0 +1,328 @@
+"""The post: messages to runs and sessions, wherever they come from, and the replies that somebody waits for."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
+
+from loguru import logger
+
+from understudy.journal.event_pages import stored_events
+from understudy.journal.interface import Journal, RunRow
+from understudy.messages.commands import Accepted, RefusalCode, Refused, Reply, TurnAnswered
+from understudy.messages.core.errors import (
+    ApprovalClosed,
+    ApprovalNotFound,
+    JournalError,
+    MailboxFull,
+    RunEnded,
+    SessionClosed,
+    UnderstudyError,
+)
+from understudy.messages.events.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
+from understudy.messages.frames.replay_differences import FORM
+from understudy.messages.policy import SessionPolicy
+from understudy.workflows.decisions.inputs import Confirmed, Delivered, Input, Signal
+from understudy.workflows.ids import sent_key
+from understudy.workflows.queries.event_marks import marked_event
+from understudy.workflows.runs.registry import Runs
+from understudy.workflows.schedules.queries import is_schedule
+from understudy.workflows.size_limits import message_too_long
+from understudy.workflows.state.run_state import Outgoing, RunState
+
+T = TypeVar("T")
+
+_NO_POLICY: Final = SessionPolicy()
+RETRY: Final = 1.0
+"""Seconds after which a message is brought again to a mailbox that was full."""
+
+_REFUSALS: Final[dict[type[UnderstudyError], RefusalCode]] = {
+    MailboxFull: "full",
+    RunEnded: "ended",
+    SessionClosed: "session_closed",
+    ApprovalNotFound: "not_found",
+    ApprovalClosed: "conflict",
+}
+"""What a run or a session says no with."""
+
+Over: TypeAlias = TurnEnded | TurnFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A session, whether it has been opened or not."""
+
+    app: str
+    """Where its handler is; empty where it must have been opened already."""
+    session: str
+    key: str
+    policy: SessionPolicy = _NO_POLICY
+
+    @property
+    def run_id(self) -> str:
+        """What the journal knows it by."""
+        return f"{self.session}/{self.key}"
+
+
+class PostOffice:
+    """Brings messages to where they go. Coroutines and methods of the reactor's loop; nothing here blocks it.
+
+    Args:
+        runs: Where the receivers are.
+        journal: Read in threads of the loop's executor.
+        clock: Seconds since the Unix epoch.
+    """
+
+    def __init__(self, runs: Runs, journal: Journal, clock: Callable[[], float]) -> None:
+        """Nothing is on its way, nobody waits."""
+        self._runs = runs
+        self._journal = journal
+        self._clock = clock
+        self._waiting: dict[tuple[str, int], list[asyncio.Future[Over | Refused]]] = {}
+        """Who waits for the reply to which message of which session."""
+        self.asking = 0
+        """How many wait for a reply to what has been taken. Reactor's thread."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """Deliveries under way: a loop holds its tasks weakly."""
+
+    # ------------------------------------------------------------ from outside
+
+    async def tell_run(self, run_id: str, happened: Input) -> Accepted | Refused:
+        """Bring a message to a run and wait until what it led to is on the disk."""
+        if is_schedule(run_id) or not await self.app_of(run_id):
+            return Refused(code="not_found", message=f"there is no run {run_id!r}")
+        return await self._bring(run_id, happened)
+
+    async def tell(
+        self, address: Address, signal: Signal, waiting: "asyncio.Future[Over | Refused] | None" = None
+    ) -> Accepted | Refused:
+        """Bring a message to a session, which it opens where it is the first. What it answers is on the disk.
+
+        Args:
+            address: The session.
+            signal: The message, known to fit.
+            waiting: Is given how the session's turn with this message ends.
+        """
+        run_id = address.run_id
+        if (refused := await self._open(address)) is not None:
+            return refused
+        answer = await self._bring(run_id, signal, waiting)
+        if isinstance(answer, Refused) and answer.code == "session_closed" and signal.key is not None:
+            number = await self._read(partial(self._number, run_id, signal.key))
+            if number:  # it was taken before the session was closed
+                answer = Accepted(run_id=run_id, created=False, number=number)
+        if waiting is not None and isinstance(answer, Accepted) and not answer.created:
+            assert signal.key is not None
+            over = await self._read(partial(self._find_turn, run_id, signal.key, answer.number))
+            if over is not None and not waiting.done():
+                waiting.set_result(over)
+        return answer
+
+    async def ask(self, address: Address, signal: Signal, timeout: float | None) -> Reply:  # noqa: ASYNC109  the contract's word
+        """Bring a message to a session and wait for what comes of it."""
+        waiting: asyncio.Future[Over | Refused] = asyncio.get_running_loop().create_future()
+        telling = self._begin(self.tell(address, signal, waiting))
+        try:
+            accepted = await asyncio.shield(telling)  # the message is sent, whoever still waits for what comes of it
+        except asyncio.CancelledError:
+            waiting.cancel()
+            raise
+        if isinstance(accepted, Refused):
+            return accepted
+        place = address.run_id, accepted.number
+        if not waiting.done() and (parked := await self._parked(address.run_id)) is not None:
+            self._forget(place, waiting)
+            return parked
+        self.asking += 1
+        try:
+            async with asyncio.timeout(timeout):
+                over = await waiting
+        except TimeoutError:
+            message = (
+                f"session {address.run_id} has not answered message {accepted.number} within {timeout:g} s; the "
+                f"message stays and is answered in its turn"
+            )
+            return Refused(code="timeout", message=message)
+        finally:
+            self.asking -= 1
+            self._forget(place, waiting)
+        return over if isinstance(over, Refused) else _answered(address.run_id, over)
+
+    async def _parked(self, run_id: str) -> Refused | None:
+        """Say why a session answers nothing before a person has looked; None where it does."""
+        if (state := self._runs.state(run_id)) is not None:
+            return stopped(state) if state.halted == "parked" else None
+        row = await self.row(run_id)
+        return _refusal(run_id, row.reason) if row is not None and row.status == "parked" else None
+
+    def _forget(self, place: tuple[str, int], waiting: "asyncio.Future[Over | Refused]") -> None:
+        listed = self._waiting.get(place, [])
+        if waiting in listed:
+            listed.remove(waiting)
+        if not listed:
+            self._waiting.pop(place, None)
+
+    async def _open(self, address: Address) -> Refused | None:
+        """Have a session opened that is not; say what stands against it."""
+        app = await self.app_of(address.run_id)
+        if app and address.app in ("", app):
+            return None
+        if app:
+            message = f"session {address.run_id} was opened by {app}; send it messages from there"
+            return Refused(code="conflict", message=message)
+        if not address.app:
+            return Refused(code="not_found", message=f"there is no session {address.run_id!r}")
+        first = SessionOpened(
+            at=self._clock(),
+            run_id=address.run_id,
+            app=address.app,
+            session=address.session,
+            key=address.key,
+            seed=secrets.token_hex(16),
+            on_failure=address.policy.on_failure,
+            budget=address.policy.budget,
+            form=FORM,
+        )
+        opened: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
+        self._runs.launches.open(first, opened.set_result)
+        answer = await opened
+        return answer if isinstance(answer, Refused) else None
+
+    async def _bring(
+        self, run_id: str, happened: Input, waiting: "asyncio.Future[Over | Refused] | None" = None
+    ) -> Accepted | Refused:
+        receipt: asyncio.Future[tuple[UnderstudyError | None, int]] = asyncio.get_running_loop().create_future()
+
+        def heard(error: UnderstudyError | None, number: int) -> None:
+            if waiting is not None and not waiting.done() and error is None:
+                # before the session can have come to the end of its turn
+                self._waiting.setdefault((run_id, abs(number)), []).append(waiting)
+            receipt.set_result((error, number))
+
+        self._runs.route(run_id, Confirmed(happened, heard))
+        error, number = await receipt
+        if error is None:
+            return Accepted(run_id=run_id, created=number >= 0, number=abs(number))
+        return Refused(code=_REFUSALS.get(type(error), "closed"), message=str(error))
+
+    async def app_of(self, run_id: str) -> str:
+        """Give where the code of a run or session is; empty where there is none."""
+        if (state := self._runs.state(run_id)) is not None:
+            return state.app
+        row = await self.row(run_id)
+        return "" if row is None else row.app
+
+    async def row(self, run_id: str) -> RunRow | None:
+        """Give a run's line in the index."""
+        row: RunRow | None = await self._read(partial(self._journal.run, run_id))
+        return row
+
+    async def dead_letter(self, run_id: str, letter: str) -> TurnFailed | StepFailed | None:
+        """Give the event that set a message or a step aside; None where it is no dead letter."""
+        found: TurnFailed | StepFailed | None = await self._read(partial(self._dead_letter, run_id, letter))
+        return found
+
+    # ------------------------------------------------------------ Post: what supervisors say
+
+    def deliver(self, state: RunState, key: str) -> None:
+        """See ``Post``."""
+        self._begin(self._deliver(state.run_id, state.app, key, state.outgoing[key]))
+
+    def _begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _deliver(self, sender: str, app: str, key: str, letter: Outgoing) -> None:
+        signal = Signal(letter.name, letter.value, key=sent_key(sender, key))
+        name, slash, session_key = letter.to.partition("/")
+        while True:
+            if (long := message_too_long(letter.value)) is not None:
+                answer: Accepted | Refused = long
+            elif slash:
+                answer = await self.tell(Address(app, name, session_key, letter.policy), signal)
+            else:
+                answer = await self.tell_run(letter.to, signal)
+            if isinstance(answer, Refused) and answer.code == "closed":
+                return  # this orchestrator ends; the next one delivers it
+            if isinstance(answer, Accepted) or answer.code != "full":
+                break
+            await asyncio.sleep(RETRY)  # the receiver says nothing when it has room again
+        refused = answer.message if isinstance(answer, Refused) else None
+        if refused is not None:
+            logger.warning("run {} sent {} a message that was not taken: {}", sender, letter.to, refused)
+        self._runs.route(sender, Delivered(key, refused))
+
+    def look_up(self, run_id: str, key: str, found: Callable[[int | UnderstudyError], None]) -> None:
+        """See ``Post``."""
+
+        def looked(future: "asyncio.Future[int]") -> None:
+            if future.cancelled():
+                return  # the orchestrator is closing
+            if (error := future.exception()) is not None:
+                found(JournalError(f"the keys of session {run_id} cannot be read: {error}"))
+            else:
+                found(future.result())
+
+        reading = asyncio.get_running_loop().run_in_executor(None, self._number, run_id, key)
+        reading.add_done_callback(looked)
+
+    def answer(self, run_id: str, event: Over) -> None:
+        """See ``Post``."""
+        for waiting in self._waiting.pop((run_id, event.number), ()):
+            if not waiting.done():
+                waiting.set_result(event)
+
+    def stopped(self, state: RunState) -> None:
+        """See ``Post``."""
+        for place in [place for place in self._waiting if place[0] == state.run_id]:
+            for waiting in self._waiting.pop(place):
+                if not waiting.done():
+                    waiting.set_result(stopped(state))
+
+    # ------------------------------------------------------------ looks at the journal, in threads
+
+    async def _read(self, job: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, job)
+
+    def _number(self, run_id: str, key: str) -> int:
+        """Give the number of the message of a key, 0 where there is none."""
+        for mark in self._journal.marks("message", run_id, key):
+            received: MessageReceived = marked_event(self._journal, mark)
+            return received.number
+        return 0
+
+    def _dead_letter(self, run_id: str, letter: str) -> TurnFailed | StepFailed | None:
+        for mark in self._journal.marks("dead_letter", run_id, letter):
+            set_aside: TurnFailed | StepFailed = marked_event(self._journal, mark)
+            return set_aside
+        return None
+
+    def _find_turn(self, run_id: str, key: str, number: int) -> Over | None:
+        """Give how the turn with a message ended; None where it has not."""
+        for mark in self._journal.marks("message", run_id, key):
+            for stored in stored_events(self._journal, run_id, after=mark.seq):
+                if isinstance(stored.event, (TurnEnded, TurnFailed)) and stored.event.number == number:
+                    return stored.event
+        return None
+
+
+def _answered(run_id: str, over: Over) -> TurnAnswered:
+    if isinstance(over, TurnEnded):
+        return TurnAnswered(run_id=run_id, number=over.number, reply=over.reply)
+    sentence = over.failure.told()
+    return TurnAnswered(run_id=run_id, number=over.number, failure=sentence, step=over.step, raised=over.failure)
+
+
+def stopped(state: RunState) -> Refused:
+    """Say why a session that has ended or is parked answers nothing."""
+    if state.ended is not None:
+        return Refused(code="ended", message=f"session {state.run_id} was {state.status}: {state.reason or 'it ended'}")
+    return _refusal(state.run_id, state.reason)
+
+
+def _refusal(run_id: str, reason: str | None) -> Refused:
+    return Refused(code="parked", message=f"session {run_id} is parked: {reason}; the message waits there")

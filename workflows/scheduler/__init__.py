@@ -1,0 +1,1 @@
+"""Schedules that are alive: an actor for each, and what wakes them."""

@@ -1,0 +1,1 @@
+"""What a schedule is: its events, its decisions, when it is due. Pure."""

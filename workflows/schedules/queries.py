@@ -1,0 +1,176 @@
+"""Looking at schedules: from the journal to their state, and from that to what a person reads."""
+
+import difflib
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+from understudy.journal.interface import Journal, RunRow
+from understudy.messages.core.errors import ScheduleNotFound
+from understudy.messages.core.times import moment
+from understudy.messages.events.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
+from understudy.messages.records import ENDED, RunStatus
+from understudy.workflows.schedules.fold import fold_events
+from understudy.workflows.schedules.recurrence import moments
+
+TIMER: Final = "due"
+"""Key of the durable timer."""
+MARK: Final = "@"
+"""What the ids of schedules in the journal begin with; ids of runs hold letters, digits, ``.``, ``_`` and ``-``."""
+SHOWN: Final = 5
+"""Next moments in a record."""
+MAX_NAME: Final = 150
+"""Characters a schedule's name may have: the moment of each run comes after it in the run's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePast:
+    """A schedule as it was read from the journal."""
+
+    state: ScheduleState | None
+    """None where it was never made."""
+    seq: int
+    """Of its newest event."""
+    wake_seq: int
+    """Of the last event that was not needed."""
+
+
+def entry_of(name: str) -> str:
+    """Give the id under which the journal has a schedule."""
+    return MARK + name
+
+
+def name_of(entry: str) -> str:
+    """Give the schedule's name for such an id."""
+    return entry.removeprefix(MARK)
+
+
+def is_schedule(entry: str) -> bool:
+    """Say whether an id of the journal is a schedule's."""
+    return entry.startswith(MARK)
+
+
+def schedule_name(given: object) -> str:
+    """Check a name.
+
+    Raises:
+        ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
+    """
+    if (
+        not isinstance(given, str)
+        or not 1 <= len(given) <= MAX_NAME
+        or not all(sign.isascii() and (sign.isalnum() or sign in "._-") for sign in given)
+    ):
+        msg = f"a schedule's name is 1 to {MAX_NAME} letters, digits, '.', '_' or '-', not {given!r}"
+        raise ValueError(msg)
+    return given
+
+
+def load(journal: Journal, name: str) -> SchedulePast:
+    """Read a schedule. Blocks.
+
+    Raises:
+        JournalError: It cannot be read.
+        ValueError: Its events are none of a schedule's.
+    """
+    row = journal.run(entry_of(name))
+    if row is None:
+        return SchedulePast(None, 0, 0)
+    stored = journal.events(row.id, after=row.wake_seq)
+    return SchedulePast(fold_events(item.event for item in stored), stored[-1].seq, row.wake_seq)
+
+
+def read_schedules(journal: Journal, count: int = SHOWN) -> list[ScheduleRecord]:
+    """Give every schedule, by name, with its next ``count`` moments. Blocks."""
+    return [_record(state, count) for state in _all(journal)]
+
+
+def read_schedule(journal: Journal, name: str, count: int = SHOWN) -> ScheduleRecord:
+    """Give one schedule with its next ``count`` moments. Blocks.
+
+    Raises:
+        ScheduleNotFound: There is none of this name.
+    """
+    state = load(journal, name).state
+    if state is None or state.deleted:
+        close = difflib.get_close_matches(name, [each.name for each in _all(journal)], n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        msg = f"there is no schedule {name!r}{hint}"
+        raise ScheduleNotFound(msg)
+    return _record(state, count)
+
+
+def _all(journal: Journal) -> list[ScheduleState]:
+    rows = [row for row in journal.runs(kind="schedule", limit=None) if row.status not in ENDED]
+    states = [load(journal, name_of(row.id)).state for row in rows]
+    return sorted((state for state in states if state is not None and not state.deleted), key=lambda state: state.name)
+
+
+def _next_times(state: ScheduleState, count: int) -> list[datetime]:
+    if state.paused:
+        return []
+    found: list[datetime] = []
+    with suppress(ValueError):  # its time zone may be unknown here, and there are no moments to show then
+        found += (moment(due) for due in islice(moments(state.plan, state.anchor, state.due), count))
+    return found
+
+
+def _record(state: ScheduleState, count: int) -> ScheduleRecord:
+    plan = state.plan
+    return ScheduleRecord(
+        name=state.name,
+        workflow=plan.workflow,
+        app=plan.app,
+        arguments=plan.arguments,
+        cron=plan.cron,
+        every=plan.every,
+        timezone=plan.timezone,
+        overlap=plan.overlap,
+        catch_up=plan.catch_up,
+        status="paused" if state.paused else "active",
+        reason=state.reason,
+        created_at=moment(state.created_at),
+        updated_at=moment(state.updated_at),
+        next_times=tuple(_next_times(state, count)),
+        fired=state.fired,
+        skipped=state.skipped,
+        firings=tuple(_firing_record(firing) for firing in reversed(state.firings)),
+    )
+
+
+def _firing_record(firing: Firing) -> FiringRecord:
+    return FiringRecord(
+        due=moment(firing.due),
+        status=firing.status,
+        run_id=firing.run_id,
+        manual=firing.manual,
+        reason=firing.reason,
+        count=firing.count,
+    )
+
+
+def row_of_schedule(entry: str, state: ScheduleState, wake_seq: int) -> RunRow:
+    """Give the run index's line for a schedule."""
+    return RunRow(
+        id=entry,
+        workflow=state.plan.workflow,
+        app=state.plan.app,
+        status=_status(state),
+        started_at=state.created_at,
+        updated_at=state.updated_at,
+        ended_at=state.updated_at if state.deleted else None,
+        reason=state.reason,
+        kind="schedule",
+        wake_seq=wake_seq,
+    )
+
+
+def _status(state: ScheduleState) -> RunStatus:
+    """Say in the words of the run index whether there is anything to take up before the next moment."""
+    if state.deleted:
+        return "cancelled"
+    if state.paused:
+        return "paused"
+    return "running" if state.open or state.queued else "waiting"

@@ -1,0 +1,104 @@
+"""When a schedule is due: cron expressions by the clock of a time zone, and intervals from an anchor.
+
+Pure but for the time zone database, which ``zoneinfo`` reads from the machine. What was once found is recorded, so a
+change of that database never changes the past.
+"""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from understudy.messages.events.schedules import Plan
+
+LEAST_EVERY: Final = 1.0
+"""Seconds between two moments at least: ids of runs tell moments apart by the second."""
+MOST_EVERY: Final = 100 * 366 * 86_400.0
+"""Seconds between two moments at most."""
+
+
+def faults(plan: Plan) -> list[str]:
+    """Say what is wrong with a plan's times, one sentence per field; nothing where all is well."""
+    found: list[str] = []
+    if (plan.cron is None) == (plan.every is None):
+        found.append("give either cron, such as '0 3 * * *', or every, a number of seconds")
+    if plan.every is not None and not LEAST_EVERY <= plan.every <= MOST_EVERY:
+        found.append(f"every: {plan.every:g} is not between 1 second and 100 years")
+    if not 0 <= plan.catch_up < math.inf:
+        found.append(f"catch_up: {plan.catch_up:g} is no number of seconds from 0")
+    zone = zone_of(plan.timezone)
+    if isinstance(zone, str):
+        found.append(f"timezone: {zone}")
+    if plan.cron is not None:
+        try:
+            moments = CronSim(plan.cron, datetime(2000, 1, 1))  # noqa: DTZ001  any moment will do, of any zone
+            if next(moments, None) is None:
+                found.append(f"cron: no moment fits {plan.cron!r}")
+        except CronSimError as error:
+            sentence = str(error).lower()
+            found.append(f"cron: {plan.cron!r} has a {sentence}; there are minute, hour, day, month and weekday")
+    return found
+
+
+def zone_of(name: str) -> tzinfo | str:
+    """Give a time zone by its name, or say why there is none."""
+    if name == "UTC":
+        return UTC  # known without a database, and without daylight saving to heed
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; no name at all; a folder of zones
+        return f"{name!r} is unknown here: use a name such as 'Europe/Berlin', and install tzdata if there are none"
+
+
+def next_after(plan: Plan, anchor: float, after: float) -> float:
+    """Give the first moment of a plan later than ``after``.
+
+    A cron expression with fixed minutes and hours keeps its count of runs when the clocks change: what would fall into
+    the hour that is left out is due right after it, and what would fall into the hour that comes twice is due in the
+    first. Others, such as ``*/30 * * * *``, are due whenever the clock shows what fits.
+
+    Raises:
+        ValueError: There is none within 50 years, or the time zone is unknown.
+    """
+    if plan.every is not None:
+        return _interval(anchor, plan.every, after)
+    return next(_cron(plan, after))
+
+
+def moments(plan: Plan, anchor: float, first: float) -> Iterator[float]:
+    """Give moment after moment, beginning with ``first``, which is one."""
+    moment = first
+    while True:
+        yield moment
+        moment = next_after(plan, anchor, moment)
+
+
+def _interval(anchor: float, every: float, after: float) -> float:
+    number = max(1, math.floor((after - anchor) / every))
+    while (due := round(anchor + number * every, 3)) <= after:
+        number += 1
+    return due
+
+
+def _cron(plan: Plan, after: float) -> Iterator[float]:
+    zone = zone_of(plan.timezone)
+    if isinstance(zone, str):
+        raise ValueError(zone)  # noqa: TRY004  what is wrong is the name of the zone
+    assert plan.cron is not None
+    for moment in CronSim(plan.cron, datetime.fromtimestamp(math.floor(after), zone)):
+        # In the second pass of an hour that comes twice, the library begins with moments of the first.
+        if (due := moment.timestamp()) > after:
+            yield due
+    msg = f"no moment fits {plan.cron!r} in the next 50 years"
+    raise ValueError(msg)
+
+
+def stamp(moment: float) -> str:
+    """Write a moment as ids of runs have it: ``20261122T030000Z``, with milliseconds where there are any."""
+    milliseconds = round(moment * 1000)
+    shown = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    rest = f".{milliseconds % 1000:03d}" if milliseconds % 1000 else ""
+    return f"{shown:%Y%m%dT%H%M%S}{rest}Z"

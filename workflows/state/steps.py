@@ -1,0 +1,137 @@
+"""How events about a run's steps change its state."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from understudy.messages.events.events import (
+    AttemptEnded,
+    AttemptMoved,
+    AttemptProgressed,
+    AttemptStarted,
+    RetryScheduled,
+    StepCompleted,
+    StepEvaluated,
+    StepFailed,
+    StepScheduled,
+)
+from understudy.messages.frames.worker import Resolution
+from understudy.workflows.state import retry_and_fork
+from understudy.workflows.state.run_state import Attempt, RunState, Step
+
+
+def _step_scheduled(state: RunState, event: StepScheduled) -> None:
+    state.steps[event.key] = Step(
+        key=event.key,
+        name=event.name,
+        kind=event.kind,
+        ref=event.step,
+        arguments=event.arguments,
+        options=event.options,
+        scheduled_at=event.at,
+    )
+    retry_and_fork.unshelve(state, state.steps[event.key])
+    state.in_flight += 1
+
+
+def _attempt_started(state: RunState, event: AttemptStarted) -> None:
+    step = state.steps[event.key]
+    step.attempts.append(Attempt(event.attempt, event.token, event.worker, event.pid, event.at))
+    step.status = "running"
+    _clear_retry(state, step)
+
+
+def _attempt_moved(state: RunState, event: AttemptMoved) -> None:
+    attempt = state.steps[event.key].attempts[-1]
+    attempt.worker, attempt.pid = event.worker, event.pid
+
+
+def _attempt_progressed(state: RunState, event: AttemptProgressed) -> None:
+    state.steps[event.key].attempts[-1].progress = event.detail
+
+
+def _attempt_ended(state: RunState, event: AttemptEnded) -> None:
+    step = state.steps[event.key]
+    attempt = step.attempts[-1]
+    attempt.ended_at = event.at
+    attempt.outcome = event.outcome
+    attempt.failure = event.failure
+    attempt.charged = event.charged
+    attempt.usage = event.usage
+    if event.outcome == "ok":
+        step.result = event.result
+        step.status = "evaluating"
+    elif event.outcome == "invalid" and event.failure is not None:
+        step.feedback.append(event.failure.message)
+
+
+def _step_evaluated(state: RunState, event: StepEvaluated) -> None:
+    step = state.steps[event.key]
+    step.evaluations.extend(event.evaluations)
+    if event.verdict in {"retry", "fail"}:
+        step.attempts[-1].outcome = "rejected"
+        step.result = None
+        step.feedback.extend(
+            f"{item.name} gave {item.score:.2f} where {item.threshold:.2f} is needed: {item.reason}".rstrip(": ")
+            for item in event.evaluations
+            if not item.passed and item.score is not None
+        )
+
+
+def _retry_scheduled(state: RunState, event: RetryScheduled) -> None:
+    step = state.steps[event.key]
+    step.status = "retrying"
+    step.retry_at = event.due
+    state.retries[event.key] = event.due
+    step.solo = event.solo
+    state.wait_changes.append((f"retry:{event.key}", event.due))
+
+
+def _step_completed(state: RunState, event: StepCompleted) -> None:
+    step = state.steps[event.key]
+    step.status = "completed"
+    step.flagged = event.flagged
+    step.ended_at = event.at
+    state.in_flight -= 1
+    state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=step.result))
+
+
+def _step_failed(state: RunState, event: StepFailed) -> None:
+    step = state.steps[event.key]
+    cancelled = event.reason == "cancelled"
+    if event.reason == "quarantined":
+        state.mark_changes.append(("dead_letter", event.key, state.seq + 1))
+    step.status = "cancelled" if cancelled else "failed"
+    step.ended_at = event.at
+    state.in_flight -= 1
+    _clear_retry(state, step)
+    if not cancelled:  # a cancelled step is one that the program no longer awaits
+        state.resolutions.append(
+            Resolution(
+                key=event.key,
+                at=event.at,
+                kind="failure",
+                failure=event.failure,
+                reason=event.reason,
+                attempts=len(step.attempts),
+            )
+        )
+
+
+def _clear_retry(state: RunState, step: Step) -> None:
+    if step.retry_at is not None:
+        step.retry_at = None
+        del state.retries[step.key]
+        state.wait_changes.append((f"retry:{step.key}", None))
+
+
+FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
+    StepScheduled: _step_scheduled,
+    AttemptStarted: _attempt_started,
+    AttemptMoved: _attempt_moved,
+    AttemptProgressed: _attempt_progressed,
+    AttemptEnded: _attempt_ended,
+    StepEvaluated: _step_evaluated,
+    RetryScheduled: _retry_scheduled,
+    StepCompleted: _step_completed,
+    StepFailed: _step_failed,
+}
