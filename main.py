@@ -1,8 +1,8 @@
-"""The command line of a checkout: ``python main.py demo`` is ``understudy demo``."""
+"""The command line of a checkout: ``python main.py demo`` is ``greenroom demo``."""
 
 import sys
 
-from understudy.__main__ import main
+from greenroom.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,12 +4,12 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
-from understudy.messages.core.message import Json
-from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.core.message import Json
+from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
 
 if TYPE_CHECKING:
-    from understudy.actors.program.loop import DurableTimer
-    from understudy.actors.program.unawaited import Forgotten
+    from greenroom.actors.program.loop import DurableTimer
+    from greenroom.actors.program.unawaited import Forgotten
 
 
 class ProgramPort(Protocol):
@@ -103,5 +103,5 @@ class ProgramPort(Protocol):
         ...
 
 
-program: ContextVar[ProgramPort | None] = ContextVar("understudy_program", default=None)
+program: ContextVar[ProgramPort | None] = ContextVar("greenroom_program", default=None)
 """The program whose coroutine is running, None outside of workflows."""

@@ -15,8 +15,8 @@ from floors import interpreter, uss_mb
 from rounds import Figure, at_once, orchestrator_in
 from work import CALL, chain, conversation
 
-from understudy import Orchestrator
-from understudy.messages.events.events import StepScheduled
+from greenroom import Orchestrator
+from greenroom.messages.events.events import StepScheduled
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAIN = 200
@@ -134,14 +134,14 @@ def _ready(host: "subprocess.Popen[str]") -> float:
 
 
 def import_ms(_directory: Path) -> float:
-    """Give the CPU time of ``import understudy`` beyond that of a bare interpreter."""
+    """Give the CPU time of ``import greenroom`` beyond that of a bare interpreter."""
     path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-    return interpreter(path + "import understudy")[0] - interpreter(path)[0]
+    return interpreter(path + "import greenroom")[0] - interpreter(path)[0]
 
 
 def help_ms(_directory: Path) -> float:
-    """Give the CPU time of ``understudy --help``, interpreter included."""
-    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from understudy.__main__ import main; main(['--help'])"
+    """Give the CPU time of ``greenroom --help``, interpreter included."""
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from greenroom.__main__ import main; main(['--help'])"
     return interpreter(program)[0]
 
 
@@ -210,7 +210,7 @@ FIGURES: dict[str, Figure] = {
         restart_s,
     ),
     "import": Figure(
-        "import understudy, CPU time beyond the interpreter's",
+        "import greenroom, CPU time beyond the interpreter's",
         "ms",
         lambda _: 50.0,
         "less",
@@ -219,7 +219,7 @@ FIGURES: dict[str, Figure] = {
         import_ms,
     ),
     "help": Figure(
-        "understudy --help, CPU time",
+        "greenroom --help, CPU time",
         "ms",
         lambda _: 200.0,
         "less",

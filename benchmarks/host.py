@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout ne
 
 from work import endless
 
-from understudy import Orchestrator
-from understudy.messages.events.events import AttemptStarted
+from greenroom import Orchestrator
+from greenroom.messages.events.events import AttemptStarted
 
 RUNS = 100
 STEPS = 3

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from floors import Floors
 
-from understudy import Orchestrator
+from greenroom import Orchestrator
 
 CLIENTS = 16
 """Threads that start runs and send messages, so that these share commits as those of many clients would."""

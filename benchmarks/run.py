@@ -1,4 +1,4 @@
-"""Measure what understudy costs, beside what the machine itself costs. See ``benchmarks/README.md`` for how to read it.
+"""Measure what greenroom costs, beside what the machine itself costs. See ``benchmarks/README.md`` for how to read it.
 
 Commands:
 
@@ -23,7 +23,7 @@ import apsw
 import floors
 from figures import FIGURES, Figure
 
-from understudy.version import VERSION
+from greenroom.version import VERSION
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="where journals are written; a disk, not a memory file system")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where figures are written")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.directory, prefix="understudy-benchmark-") as directory:
+    with tempfile.TemporaryDirectory(dir=given.directory, prefix="greenroom-benchmark-") as directory:
         lines = [line_of(name, FIGURES[name], given.rounds, Path(directory)) for name in given.only or list(FIGURES)]
     show(lines)
     given.json.write_text(
@@ -90,7 +90,7 @@ def show(lines: list[dict[str, Any]]) -> None:
 def machine() -> dict[str, object]:
     """Say what was measured on what."""
     return {
-        "understudy": VERSION,
+        "greenroom": VERSION,
         "python": platform.python_version(),
         "sqlite": apsw.sqlite_lib_version(),
         "kernel": platform.release(),

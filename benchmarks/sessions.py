@@ -12,9 +12,9 @@ from floors import Floors
 from rounds import Figure, at_once, orchestrator_in
 from work import Add, counter
 
+from greenroom import Orchestrator
 from tests.acceptance import crowd
 from tests.acceptance.ageing import fill
-from understudy import Orchestrator
 
 TURNS = 200
 ASLEEP = 50

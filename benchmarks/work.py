@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from understudy import LLM, MockModel, Retry, session, tool, workflow
+from greenroom import LLM, MockModel, Retry, session, tool, workflow
 
 CALL = 0.05
 """Seconds that the measured model takes for an answer."""

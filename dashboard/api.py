@@ -5,21 +5,21 @@ from collections.abc import Collection
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from understudy.dashboard import problems
-from understudy.dashboard.access.gate import Gate
-from understudy.dashboard.access.origins import Origins
-from understudy.dashboard.access.unknown_parameters import Strict
-from understudy.dashboard.dependencies import Desk
-from understudy.dashboard.docs_page import page
-from understudy.dashboard.openapi import describe
-from understudy.dashboard.routes import actors, approvals, commands, health, logs, results, runs, schedules, sessions
-from understudy.version import VERSION
+from greenroom.dashboard import problems
+from greenroom.dashboard.access.gate import Gate
+from greenroom.dashboard.access.origins import Origins
+from greenroom.dashboard.access.unknown_parameters import Strict
+from greenroom.dashboard.dependencies import Desk
+from greenroom.dashboard.docs_page import page
+from greenroom.dashboard.openapi import describe
+from greenroom.dashboard.routes import actors, approvals, commands, health, logs, results, runs, schedules, sessions
+from greenroom.version import VERSION
 
 
 def make_app(desk: Desk, token: str, hosts: Collection[str], origins: Origins) -> ASGIApp:
     """Make the whole of what is served; see ``Gate`` for ``token``, ``hosts`` and ``origins``."""
     app = FastAPI(
-        title="understudy",
+        title="greenroom",
         version=VERSION,
         docs_url=None,  # their pages load scripts from other people's servers: ours is in ``page``
         redoc_url=None,

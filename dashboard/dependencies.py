@@ -11,13 +11,13 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from understudy.dashboard.large_responses import Outbox, Outgoing, Parcel
-from understudy.dashboard.problems import Refusal, refusal
-from understudy.messages.commands import App, Command, PutSchedule, Refused, Reply, ShowApp, StartRun
-from understudy.messages.records import WorkflowRecord
-from understudy.workflows.api.orchestrator import Orchestrator
-from understudy.workflows.api.waiting import wake
-from understudy.workflows.queries.reader import Reads
+from greenroom.dashboard.large_responses import Outbox, Outgoing, Parcel
+from greenroom.dashboard.problems import Refusal, refusal
+from greenroom.messages.commands import App, Command, PutSchedule, Refused, Reply, ShowApp, StartRun
+from greenroom.messages.records import WorkflowRecord
+from greenroom.workflows.api.orchestrator import Orchestrator
+from greenroom.workflows.api.waiting import wake
+from greenroom.workflows.queries.reader import Reads
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -30,7 +30,7 @@ STALLED: Final = 10.0
 """Seconds without reading anything after which a caller may lose its part."""
 LOOK_AGAIN: Final = 0.5
 """Seconds between two looks for callers who do not read, while somebody needs what they hold."""
-ABORT: Final = "understudy.abort"
+ABORT: Final = "greenroom.abort"
 """Name in a request's scope of what closes its connection, whatever has not been sent."""
 
 

@@ -13,10 +13,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from understudy.dashboard import problems
-from understudy.dashboard.routes.commands import every_command
-from understudy.dashboard.routes.results import StreamEnd
-from understudy.messages.commands import Command
+from greenroom.dashboard import problems
+from greenroom.dashboard.routes.commands import every_command
+from greenroom.dashboard.routes.results import StreamEnd
+from greenroom.messages.commands import Command
 
 ALWAYS: Final = (400, 401, 403, 413, 422, 503)
 """What every request may be answered with: the gate, and an orchestrator that has stopped."""
@@ -243,7 +243,7 @@ def _docs() -> dict[str, dict[str, str]]:
 
 def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for model in base.__subclasses__():
-        if model.__module__.startswith("understudy."):
+        if model.__module__.startswith("greenroom."):
             yield model
         yield from _models(model)
 
@@ -252,7 +252,7 @@ def _field_docs(model: type[BaseModel]) -> dict[str, str]:
     """Read what stands below the fields of a class and those above it, or in its docstring's list of attributes."""
     found: dict[str, str] = {}
     for each in reversed(model.__mro__):
-        if issubclass(each, BaseModel) and each.__module__.startswith("understudy."):
+        if issubclass(each, BaseModel) and each.__module__.startswith("greenroom."):
             found |= _listed(each) | _written(each)
     return found
 

@@ -7,10 +7,10 @@ from urllib.parse import quote, urlencode
 from fastapi import Query, Request
 from pydantic import BaseModel
 
-from understudy.dashboard.dependencies import Desk
-from understudy.dashboard.large_responses import Outgoing
-from understudy.messages.codec import spliced
-from understudy.messages.pages import LONGEST_CURSOR, Page, Place, read_cursor, write_cursor
+from greenroom.dashboard.dependencies import Desk
+from greenroom.dashboard.large_responses import Outgoing
+from greenroom.messages.codec import spliced
+from greenroom.messages.pages import LONGEST_CURSOR, Page, Place, read_cursor, write_cursor
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from understudy.messages.commands import Refused
-from understudy.messages.core import errors
-from understudy.messages.core.failures import Failure, Fault
-from understudy.messages.records import AttemptRecord
-from understudy.workflows.api.handles.run import REFUSED_AS
+from greenroom.messages.commands import Refused
+from greenroom.messages.core import errors
+from greenroom.messages.core.failures import Failure, Fault
+from greenroom.messages.records import AttemptRecord
+from greenroom.workflows.api.handles.run import REFUSED_AS
 
 PREFIX: Final = "/api/v1"
 """What the paths of the API begin with."""
@@ -134,7 +134,7 @@ def response(found: Problem, headers: dict[str, str] | None = None) -> Response:
 def install(app: FastAPI) -> None:
     """Have every error of an app leave as a problem."""
     app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(errors.UnderstudyError, _raised)
+    app.add_exception_handler(errors.GreenroomError, _raised)
     app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _internal)

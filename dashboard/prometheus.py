@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from understudy.messages.records import WorkerRecord
-from understudy.metrics.figures import Metrics, StepFigures, WorkflowFigures
-from understudy.metrics.percentiles import Spread
+from greenroom.messages.records import WorkerRecord
+from greenroom.metrics.figures import Metrics, StepFigures, WorkflowFigures
+from greenroom.metrics.percentiles import Spread
 
 
 def exposition(metrics: Metrics, workers: Sequence[WorkerRecord]) -> bytes:
@@ -38,11 +38,11 @@ class _Figures(Collector):
         yield from self._pools()
 
     def _runs(self) -> Iterator[Metric]:
-        runs = GaugeMetricFamily("understudy_runs", "Runs in the journal.", labels=("workflow", "status"))
+        runs = GaugeMetricFamily("greenroom_runs", "Runs in the journal.", labels=("workflow", "status"))
         crashes = CounterMetricFamily(
-            "understudy_program_crashes", "Deaths of the process that ran a workflow's own code.", labels=("workflow",)
+            "greenroom_program_crashes", "Deaths of the process that ran a workflow's own code.", labels=("workflow",)
         )
-        duration = _quantiles("understudy_run_duration_seconds", "From a run's acceptance to its end.", ("workflow",))
+        duration = _quantiles("greenroom_run_duration_seconds", "From a run's acceptance to its end.", ("workflow",))
         for flow in self.metrics.workflows:
             for status, count in flow.statuses.items():
                 runs.add_metric((flow.name, status), count)
@@ -50,7 +50,7 @@ class _Figures(Collector):
             _add(duration, (flow.name,), flow.duration)
         yield from (runs, crashes, duration)
         yield CounterMetricFamily(
-            "understudy_worker_restarts",
+            "greenroom_worker_restarts",
             "Workers that died under a step or a program and were replaced.",
             value=self.metrics.totals.restarts,
         )
@@ -61,10 +61,8 @@ class _Figures(Collector):
                 yield flow, step, (flow.name, step.name, step.kind)
 
     def _steps(self) -> Iterator[Metric]:
-        calls = CounterMetricFamily(
-            "understudy_step_calls", "Calls of steps, by how they ended.", labels=(*STEP, "end")
-        )
-        latency = _quantiles("understudy_step_latency_seconds", "From a call's first attempt to its end.", STEP)
+        calls = CounterMetricFamily("greenroom_step_calls", "Calls of steps, by how they ended.", labels=(*STEP, "end"))
+        latency = _quantiles("greenroom_step_latency_seconds", "From a call's first attempt to its end.", STEP)
         for _, step, labels in self._each():
             open_ = step.count - step.completed - step.failed
             for end, count in (("completed", step.completed), ("failed", step.failed), ("open", open_)):
@@ -73,13 +71,11 @@ class _Figures(Collector):
         yield from (calls, latency)
 
     def _attempts(self) -> Iterator[Metric]:
-        ended = CounterMetricFamily(
-            "understudy_attempts", "Attempts that ended, by outcome.", labels=(*STEP, "outcome")
-        )
-        retries = CounterMetricFamily("understudy_retries", "Attempts after the first of each call.", labels=STEP)
-        rejections = CounterMetricFamily("understudy_rejections", "Results that evaluators refused.", labels=STEP)
-        usage = CounterMetricFamily("understudy_usage", "What model calls used.", labels=(*STEP, "what"))
-        latency = _quantiles("understudy_attempt_latency_seconds", "From an attempt's start to its end.", STEP)
+        ended = CounterMetricFamily("greenroom_attempts", "Attempts that ended, by outcome.", labels=(*STEP, "outcome"))
+        retries = CounterMetricFamily("greenroom_retries", "Attempts after the first of each call.", labels=STEP)
+        rejections = CounterMetricFamily("greenroom_rejections", "Results that evaluators refused.", labels=STEP)
+        usage = CounterMetricFamily("greenroom_usage", "What model calls used.", labels=(*STEP, "what"))
+        latency = _quantiles("greenroom_attempt_latency_seconds", "From an attempt's start to its end.", STEP)
         for _, step, labels in self._each():
             for outcome, count in step.outcomes.items():
                 ended.add_metric((*labels, outcome), count)
@@ -91,10 +87,10 @@ class _Figures(Collector):
         yield from (ended, retries, rejections, usage, latency)
 
     def _workers(self) -> Iterator[Metric]:
-        alive = GaugeMetricFamily("understudy_workers", "Worker processes.", labels=("kind", "status"))
+        alive = GaugeMetricFamily("greenroom_workers", "Worker processes.", labels=("kind", "status"))
         for (kind, status), count in sorted(Counter((one.kind, one.status) for one in self.workers).items()):
             alive.add_metric((kind, status), count)
-        memory = GaugeMetricFamily("understudy_worker_resident_bytes", "Resident memory.", labels=("kind", "worker"))
+        memory = GaugeMetricFamily("greenroom_worker_resident_bytes", "Resident memory.", labels=("kind", "worker"))
         for one in self.workers:
             if one.rss_bytes is not None:
                 memory.add_metric((one.kind, one.id), one.rss_bytes)
@@ -102,9 +98,9 @@ class _Figures(Collector):
 
     def _pools(self) -> Iterator[Metric]:
         labels = ("app", "pool")
-        status = GaugeMetricFamily("understudy_pool_status", "1 for the status a pool has.", labels=(*labels, "status"))
-        escalations = CounterMetricFamily("understudy_pool_escalations", "Times a pool has given up.", labels=labels)
-        restarts = CounterMetricFamily("understudy_pool_restarts", "Lives of workers after the first.", labels=labels)
+        status = GaugeMetricFamily("greenroom_pool_status", "1 for the status a pool has.", labels=(*labels, "status"))
+        escalations = CounterMetricFamily("greenroom_pool_escalations", "Times a pool has given up.", labels=labels)
+        restarts = CounterMetricFamily("greenroom_pool_restarts", "Lives of workers after the first.", labels=labels)
         for pool in self.metrics.pools:
             for each in ("running", "short", "degraded"):
                 status.add_metric((pool.app, pool.pool, each), pool.status == each)

@@ -14,15 +14,15 @@ import uvicorn
 from loguru import logger
 from typing_extensions import override
 
-from understudy.dashboard.access.connection_limit import limit_connections
-from understudy.dashboard.access.origins import Origins
-from understudy.dashboard.access.token import Token, given_token, make_token
-from understudy.dashboard.api import make_app
-from understudy.dashboard.dependencies import Desk
-from understudy.messages.core.errors import CannotServe
-from understudy.supervision.kernel.connection_limit import REQUEST_TIMEOUT, report_exhaustion
-from understudy.supervision.kernel.descriptor_limit import share
-from understudy.workflows.api.orchestrator import Orchestrator
+from greenroom.dashboard.access.connection_limit import limit_connections
+from greenroom.dashboard.access.origins import Origins
+from greenroom.dashboard.access.token import Token, given_token, make_token
+from greenroom.dashboard.api import make_app
+from greenroom.dashboard.dependencies import Desk
+from greenroom.messages.core.errors import CannotServe
+from greenroom.supervision.kernel.connection_limit import REQUEST_TIMEOUT, report_exhaustion
+from greenroom.supervision.kernel.descriptor_limit import share
+from greenroom.workflows.api.orchestrator import Orchestrator
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 7878
@@ -48,7 +48,7 @@ class Server:
         apps: Paths of the files, or dotted names of the modules, whose workflows may be started.
         host: Address or name to listen at. One that other machines reach needs a token that exists already.
         port: 0 takes any that is free.
-        token: What callers have to show. None means ``UNDERSTUDY_TOKEN``, else the one in the home, else a new one that
+        token: What callers have to show. None means ``GREENROOM_TOKEN``, else the one in the home, else a new one that
             is left there.
         request_timeout: Seconds in which a connection has to send a whole request; it is closed otherwise.
         allow_origins: Origins whose pages may call from a browser, such as ``"https://app.example"``; they need the
@@ -81,7 +81,7 @@ class Server:
         if known is None and not _is_loopback(address):
             msg = (
                 f"at {host} other machines could reach the orchestrator, and there is no token yet: set "
-                "UNDERSTUDY_TOKEN, or serve on 127.0.0.1 first, which makes one"
+                "GREENROOM_TOKEN, or serve on 127.0.0.1 first, which makes one"
             )
             raise CannotServe(msg)
         listener = _listen(family, address, host, port)
@@ -108,9 +108,7 @@ class Server:
         )
         _log_to_ours()
         self._server = _Uvicorn(config, self.desk)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="understudy-http", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="greenroom-http", daemon=True)
         self._thread.start()
         self._server.begun.wait()
         if not self._server.started:

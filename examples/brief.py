@@ -2,11 +2,11 @@
 
     python examples/brief.py                               # the document beside this file
     python examples/brief.py REPORT.txt --out BRIEF.md     # one of yours, with paragraphs between blank lines
-    understudy run examples/brief.py:brief -i path=REPORT.txt
+    greenroom run examples/brief.py:brief -i path=REPORT.txt
 
 The model is the embedded one, made to misbehave: some answers are cut off, some hold a sentence that is in no source.
 The first kind does not fit the output type, the second is found by ``grounded``. Both are tried again, and the model is
-told what was wrong. Leave ``model`` out of the ``LLM`` to use the one that ``UNDERSTUDY_MODEL`` names.
+told what was wrong. Leave ``model`` out of the ``LLM`` to use the one that ``GREENROOM_MODEL`` names.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from understudy import LLM, MockModel, Orchestrator, Retry, Score, evaluator, tool, workflow
+from greenroom import LLM, MockModel, Orchestrator, Retry, Score, evaluator, tool, workflow
 
 QUICKLY = Retry(attempts=6, initial=0.05)
 

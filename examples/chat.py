@@ -1,12 +1,12 @@
 """A chat session that lives as long as its journal: one per person, each with its own memory.
 
     python examples/chat.py ada "what is a session?"               # ask in this process
-    understudy sessions ask examples/chat.py:chat ada '{"text": "and who are you?"}'
-    understudy sessions show chat ada                              # everything that was said
-    understudy serve examples/chat.py                              # then POST to /api/v1/sessions/chat/ada
+    greenroom sessions ask examples/chat.py:chat ada '{"text": "and who are you?"}'
+    greenroom sessions show chat ada                              # everything that was said
+    greenroom serve examples/chat.py                              # then POST to /api/v1/sessions/chat/ada
 
 Kill it at any moment, in the middle of an answer too, and ask again with the same ``--key``: every message is answered
-exactly once, in the order in which the messages were taken. The model is the embedded one; set ``UNDERSTUDY_MODEL``, or
+exactly once, in the order in which the messages were taken. The model is the embedded one; set ``GREENROOM_MODEL``, or
 leave ``model`` out of the ``LLM``, for another.
 """
 
@@ -15,7 +15,7 @@ import re
 
 from pydantic import BaseModel
 
-from understudy import LLM, MockModel, Orchestrator, Retry, emit, now, session, tool
+from greenroom import LLM, MockModel, Orchestrator, Retry, emit, now, session, tool
 
 LAST = 6
 """Lines that the model is shown of what was said before."""

@@ -3,13 +3,13 @@
 Commands:
 
     python examples/crashing.py
-    understudy run examples/crashing.py:squares -i count=8
+    greenroom run examples/crashing.py:squares -i count=8
 """
 
 import asyncio
 import ctypes
 
-from understudy import Orchestrator, Retry, current, tool, workflow
+from greenroom import Orchestrator, Retry, current, tool, workflow
 
 
 @tool

@@ -8,7 +8,7 @@ because nothing is executed again: the answer comes from the journal, ``embedded
 
 import os
 
-from understudy import Orchestrator, tool, workflow
+from greenroom import Orchestrator, tool, workflow
 
 
 @tool

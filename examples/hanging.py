@@ -1,7 +1,7 @@
 """One tool never returns, beside healthy ones. Its time limit ends it, whatever it is doing, and the run goes on.
 
     python examples/hanging.py
-    understudy run examples/hanging.py:check -i 'texts=["aaaa", "aaab"]'
+    greenroom run examples/hanging.py:check -i 'texts=["aaaa", "aaab"]'
 
 The tool matches texts against a careless pattern. For some texts the search takes longer than the age of the universe,
 inside the C code of ``re``, which holds the interpreter: no thread, signal handler or ``asyncio.timeout`` of the same
@@ -11,7 +11,7 @@ process could end it. Killing the process can.
 import asyncio
 import re
 
-from understudy import Orchestrator, Retry, StepFailed, tool, workflow
+from greenroom import Orchestrator, Retry, StepFailed, tool, workflow
 
 EVIL = "a" * 60 + "b"
 

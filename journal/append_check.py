@@ -1,8 +1,8 @@
 """What every journal does with an append before it writes: refuse one that does not follow, make JSON of its events."""
 
-from understudy.journal.interface import Append
-from understudy.messages.codec import encode_event
-from understudy.messages.core.errors import CodecError, EventUnwritable, SequenceConflict
+from greenroom.journal.interface import Append
+from greenroom.messages.codec import encode_event
+from greenroom.messages.core.errors import CodecError, EventUnwritable, SequenceConflict
 
 
 def conflict(append: Append, last_seq: int) -> SequenceConflict:

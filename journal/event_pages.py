@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from understudy.journal.interface import Stored
+from greenroom.journal.interface import Stored
 
 PAGE: Final = 1_000
 """Most events that are in memory at once."""

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
 from typing import Literal, Protocol, TypeAlias
 
-from understudy.messages.core.errors import JournalError
-from understudy.messages.core.frozen import frozen
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.records import RunStatus
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.core.frozen import frozen
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.records import RunStatus
 
 EntryKind: TypeAlias = Literal["run", "session", "schedule"]
 """What an entry of the run index is."""
@@ -192,7 +192,7 @@ class Journal(Protocol):
         ...
 
     def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:
-        """Look at the tables that runs are found by; see ``understudy.journal.integrity.quick_check``."""
+        """Look at the tables that runs are found by; see ``greenroom.journal.integrity.quick_check``."""
         ...
 
     def rebuild(self, lines: Iterable[Append]) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from understudy.journal.append_check import conflict, encode
-from understudy.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
-from understudy.journal.sqlite.group_commit import Answer, GroupCommit
-from understudy.messages.codec import decode_event
-from understudy.messages.core.errors import JournalError, OrchestratorClosed
-from understudy.messages.records import RunStatus
+from greenroom.journal.append_check import conflict, encode
+from greenroom.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.journal.sqlite.group_commit import Answer, GroupCommit
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.errors import JournalError, OrchestratorClosed
+from greenroom.messages.records import RunStatus
 
 
 class MemoryJournal:
@@ -24,7 +24,7 @@ class MemoryJournal:
         self._timers: dict[tuple[str, str], Timer] = {}
         self._marks: dict[tuple[str, MarkKind, str], Mark] = {}
         self._closed = False
-        self._group = GroupCommit(self._commit, lambda _lull: None, "understudy-journal")
+        self._group = GroupCommit(self._commit, lambda _lull: None, "greenroom-journal")
 
     def __repr__(self) -> str:
         """Say what is in it."""

@@ -1,6 +1,6 @@
 """Every command that we ever advise somebody to type, made in one place, so that tests can run them all.
 
-A command is written ```` `understudy runs resume r` ````, without saying where: what is decided and recorded does not
+A command is written ```` `greenroom runs resume r` ````, without saying where: what is decided and recorded does not
 know in which folder it will be read. Whoever shows it to somebody puts in the options that lead to the right home or
 journal (``placed``), so it can be typed as it is read. A word in capitals stands for what only the reader knows.
 """
@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-PROGRAM: Final = "understudy"
+PROGRAM: Final = "greenroom"
 BEGINNING: Final = f"`{PROGRAM} "
 """What a command of ours in a text begins with."""
 

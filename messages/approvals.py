@@ -3,7 +3,7 @@
 import re
 from typing import Final, Literal, TypeAlias
 
-from understudy.messages.core.message import Message, Shown
+from greenroom.messages.core.message import Message, Shown
 
 ApprovalDecision: TypeAlias = Literal["approve", "reject", "edit"]
 

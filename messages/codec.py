@@ -17,14 +17,14 @@ from typing import Any, Final, Generic, TypeVar, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from understudy.messages.commands import Command, Reply
-from understudy.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from understudy.messages.core.json_scanner import OddName, check_numbers, check_written, cut, kind_of, normal
-from understudy.messages.core.json_text import JsonText
-from understudy.messages.core.message import MARK, Carried, Event, Handed, Json, Message, Spliced
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.frames.envelope import MAX_FRAME_BYTES, Envelope
-from understudy.messages.frames.worker import FromWorker, ToWorker
+from greenroom.messages.commands import Command, Reply
+from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
+from greenroom.messages.core.json_scanner import OddName, check_numbers, check_written, cut, kind_of, normal
+from greenroom.messages.core.json_text import JsonText
+from greenroom.messages.core.message import MARK, Carried, Event, Handed, Json, Message, Spliced
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.frames.envelope import MAX_FRAME_BYTES, Envelope
+from greenroom.messages.frames.worker import FromWorker, ToWorker
 
 SCHEMA_VERSION: Final = 2
 HEADER: Final = struct.Struct(">IB")

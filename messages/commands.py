@@ -4,13 +4,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.core.failures import Failure, Fault
-from understudy.messages.core.fields import Limit
-from understudy.messages.core.message import Json, Message
-from understudy.messages.events.schedules import Plan, ScheduleRecord
-from understudy.messages.policy import Budget
-from understudy.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
+from greenroom.messages.approvals import ApprovalDecision
+from greenroom.messages.core.failures import Failure, Fault
+from greenroom.messages.core.fields import Limit
+from greenroom.messages.core.message import Json, Message
+from greenroom.messages.events.schedules import Plan, ScheduleRecord
+from greenroom.messages.policy import Budget
+from greenroom.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
 
 
 class StartRun(Message):

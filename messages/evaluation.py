@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from understudy.messages.core.message import Message
+from greenroom.messages.core.message import Message
 
 Verdict: TypeAlias = Literal["accept", "retry", "flag", "fail", "escalate"]
 """What the evaluators of a step decided of one result."""

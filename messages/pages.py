@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from pydantic_core import from_json, to_json
 
-from understudy.messages.core.errors import InvalidInput
+from greenroom.messages.core.errors import InvalidInput
 
 T = TypeVar("T")
 Place: TypeAlias = tuple[str | int, ...]

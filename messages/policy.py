@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from understudy.messages.core.fields import Amount, Duration, Factor, Limit, Share, VariableName
-from understudy.messages.core.message import Message
+from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, Share, VariableName
+from greenroom.messages.core.message import Message
 
 if TYPE_CHECKING:
-    from understudy.messages.core.times import Seconds
+    from greenroom.messages.core.times import Seconds
 
 StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]

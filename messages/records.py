@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.core.failures import Exit, Failure, Outcome
-from understudy.messages.core.fields import Moment
-from understudy.messages.core.message import Json, Message
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.policy import StepKind, WorkerKind
+from greenroom.messages.approvals import ApprovalDecision
+from greenroom.messages.core.failures import Exit, Failure, Outcome
+from greenroom.messages.core.fields import Moment
+from greenroom.messages.core.message import Json, Message
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.policy import StepKind, WorkerKind
 
 RunStatus: TypeAlias = Literal["pending", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled"]
 StepStatus: TypeAlias = Literal[
@@ -68,7 +68,7 @@ class StepRecord(Message):
 
 
 class RunRecord(Message):
-    """One run, as the run index and ``understudy runs list`` show it."""
+    """One run, as the run index and ``greenroom runs list`` show it."""
 
     id: str
     workflow: str
@@ -208,7 +208,7 @@ class TurnRecord(Message):
 
 
 class SessionRecord(Message):
-    """One session, as ``understudy sessions list`` shows it."""
+    """One session, as ``greenroom sessions list`` shows it."""
 
     name: str
     key: str

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.json_text import text_of
-from understudy.messages.events import events as ev
-from understudy.messages.events import schedules as sc
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.events.schedules import Plan
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.json_text import text_of
+from greenroom.messages.events import events as ev
+from greenroom.messages.events import schedules as sc
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.events.schedules import Plan
 
 LONGEST = 600
 """Characters of a sentence; what failures and models say can be of any length."""

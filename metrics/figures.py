@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from understudy.messages.core.failures import Outcome
-from understudy.messages.core.message import Message
-from understudy.messages.events.events import (
+from greenroom.messages.core.failures import Outcome
+from greenroom.messages.core.message import Message
+from greenroom.messages.events.events import (
     AnyEvent,
     ApprovalAsked,
     ApprovalDecided,
@@ -41,9 +41,9 @@ from understudy.messages.events.events import (
     TimerFired,
     TimerSet,
 )
-from understudy.messages.policy import StepKind
-from understudy.messages.records import ActorRecord, RunStatus
-from understudy.metrics.percentiles import Spread, spread
+from greenroom.messages.policy import StepKind
+from greenroom.messages.records import ActorRecord, RunStatus
+from greenroom.metrics.percentiles import Spread, spread
 
 
 class Recorded(Protocol):

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
 
 from loguru import logger
 
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.events import schedules as sc
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.secrets.redaction import Redactor, secret_values
-from understudy.metrics.event_sentences import describe, printable, shorten
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.events import schedules as sc
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.secrets.redaction import Redactor, secret_values
+from greenroom.metrics.event_sentences import describe, printable, shorten
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -69,7 +69,7 @@ _TOLD: Final = (ev.StepFailed, ev.ChildEnded)
 ROTATE_BYTES = 50 * 1024 * 1024
 KEEP_FILES = 3
 
-logger.disable("understudy")
+logger.disable("greenroom")
 
 _threshold: int | None = None  # the least level that is written; None while silent. Set by configure and silence alone
 _listener: "Callable[[str, str, AnyEvent], None] | None" = None  # who hears of every event. Set by heard alone
@@ -116,13 +116,13 @@ def configure(
         options = {"rotation": ROTATE_BYTES, "retention": KEEP_FILES, "encoding": "utf-8", "opener": _open_private}
         _add(path, _json_line, level, mask, **options)
     _threshold = NUMBERS[level]
-    logger.enable("understudy")
+    logger.enable("greenroom")
 
 
 def silence() -> None:
     """Switch the log off and let go of its file; what the application gave loguru stays."""
     global _threshold  # noqa: PLW0603  see configure
-    logger.disable("understudy")
+    logger.disable("greenroom")
     _threshold = None
     while _sinks:
         logger.remove(_sinks.pop())
@@ -235,7 +235,7 @@ def _add(sink: Any, line: Line, level: Level, mask: Callable[[str], str], **opti
 
 
 def _is_ours(record: "Record") -> bool:
-    return (record["name"] or "").startswith("understudy")
+    return (record["name"] or "").startswith("greenroom")
 
 
 def _json_line(record: "Record", mask: Callable[[str], str]) -> str:

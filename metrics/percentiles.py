@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from understudy.messages.core.message import Message
+from greenroom.messages.core.message import Message
 
 
 class Spread(Message):

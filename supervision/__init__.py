@@ -10,7 +10,7 @@ somebody watching who knows what to do next. The watching is done by a tree:
 
 Let a small thing crash. A tool kills its own worker with SIGKILL. The kernel says so, and it becomes a value:
 
-    >>> from understudy.messages.core.failures import Exit
+    >>> from greenroom.messages.core.failures import Exit
     >>> end = Exit(kind="signaled", signal="SIGKILL")
 
 Two questions follow, and they are kept apart, because a death fails a *life* while an exception fails only a *message*.
@@ -18,7 +18,7 @@ Two questions follow, and they are kept apart, because a death fails a *life* wh
 **What becomes of the process?** A strategy says who begins again. With the default, ``one_for_one``, nobody else is
 touched.
 
-    >>> from understudy.supervision.policy.restart_strategy import Child, plan
+    >>> from greenroom.supervision.policy.restart_strategy import Child, plan
     >>> workers = [Child("tool-1"), Child("tool-2"), Child("tool-3")]
     >>> plan("one_for_one", workers, dead="tool-2", exit=end).start
     ('tool-2',)
@@ -29,10 +29,10 @@ A backoff says when: at once after a healthy life, ever later when lives in a ro
 often: six deaths within a minute with nobody to blame, and restarting is no remedy any more. The pool is then degraded,
 and says so to everyone who waits, while the rest of the tree goes on.
 
-    >>> from understudy.supervision.policy.restart_backoff import restart_delay
+    >>> from greenroom.supervision.policy.restart_backoff import restart_delay
     >>> [restart_delay(streak, 0.5) for streak in range(5)]
     [0.0, 0.1, 0.2, 0.4, 0.8]
-    >>> from understudy.supervision.policy.restart_intensity import Budget
+    >>> from greenroom.supervision.policy.restart_intensity import Budget
     >>> budget = Budget(max_restarts=5, within=60.0)
     >>> for second in range(6):
     ...     budget = budget.died(now=second)
@@ -42,8 +42,8 @@ and says so to everyone who waits, while the rest of the tree goes on.
 **What becomes of the message?** The crash is charged to the message that was running, to nobody who merely shared the
 process, and to nobody at all if it was injected. The step's policy then decides, with the same words for every failure:
 
-    >>> from understudy.messages.policy import Retry, StepOptions
-    >>> from understudy.workflows.decisions.steps.retry_policy import PastAttempt, next_attempt
+    >>> from greenroom.messages.policy import Retry, StepOptions
+    >>> from greenroom.workflows.decisions.steps.retry_policy import PastAttempt, next_attempt
     >>> steady = StepOptions(retry=Retry(jitter=0.0))
     >>> crash = PastAttempt("crash")
     >>> next_attempt(steady, [crash], elapsed=0.0, unit=0.5)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.core.frozen import frozen
-from understudy.messages.frames.worker import FromWorker, ToWorker, WorkerSpec
-from understudy.messages.policy import WorkerKind
-from understudy.supervision.pool_config import Pool as Pool  # noqa: PLC0414  a part of this seam
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.frozen import frozen
+from greenroom.messages.frames.worker import FromWorker, ToWorker, WorkerSpec
+from greenroom.messages.policy import WorkerKind
+from greenroom.supervision.pool_config import Pool as Pool  # noqa: PLC0414  a part of this seam
 
 
 class PoolKey(NamedTuple):

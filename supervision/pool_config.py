@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
-from understudy.supervision.policy.restart_strategy import StrategyName
+from greenroom.supervision.policy.restart_strategy import StrategyName
 
 if TYPE_CHECKING:
-    from understudy.messages.core.times import Seconds
+    from greenroom.messages.core.times import Seconds
 
 BackendName: TypeAlias = Literal["zygote", "spawn"]
 

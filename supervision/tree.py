@@ -12,21 +12,21 @@ from typing import Final
 
 import pykka
 
-from understudy.messages.advice import list_workers
-from understudy.messages.core.errors import DefinitionError, WorkerNotFound
-from understudy.messages.policy import Limits
-from understudy.messages.records import ActorRecord, WorkerRecord
-from understudy.supervision.jobs import Backend, Job, Pool, PoolKey, Submit
-from understudy.supervision.loop.reactor import Reactor
-from understudy.supervision.policy.restart_intensity import Budget
-from understudy.supervision.pool.actor import PoolActor
-from understudy.supervision.pool.events import EventHook, WorkerEvent
-from understudy.supervision.pool.start_limiter import StartGate
-from understudy.supervision.pool.worker_ids import Names
-from understudy.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
-from understudy.supervision.pool.worker_supervisor import Means
-from understudy.supervision.zygote.import_progress import SlowImports
-from understudy.supervision.zygote.isolated_backends import Annexes, BackendFactory
+from greenroom.messages.advice import list_workers
+from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
+from greenroom.messages.policy import Limits
+from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.supervision.jobs import Backend, Job, Pool, PoolKey, Submit
+from greenroom.supervision.loop.reactor import Reactor
+from greenroom.supervision.policy.restart_intensity import Budget
+from greenroom.supervision.pool.actor import PoolActor
+from greenroom.supervision.pool.events import EventHook, WorkerEvent
+from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.worker_ids import Names
+from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
+from greenroom.supervision.pool.worker_supervisor import Means
+from greenroom.supervision.zygote.import_progress import SlowImports
+from greenroom.supervision.zygote.isolated_backends import Annexes, BackendFactory
 
 ZYGOTE_DEATHS: Final = 5
 """Deaths of an app's zygote within ``ZYGOTE_WITHIN`` after which its pools give up for as long."""

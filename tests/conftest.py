@@ -9,8 +9,8 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from greenroom.testing import plugin
 from tests.support import descendants, eventually
-from understudy.testing import plugin
 
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.register_profile(
@@ -43,8 +43,8 @@ SLOW = {
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have the plugin that users have, in a checkout that is not installed."""
-    if not config.pluginmanager.has_plugin("understudy"):
-        config.pluginmanager.register(plugin, "understudy")
+    if not config.pluginmanager.has_plugin("greenroom"):
+        config.pluginmanager.register(plugin, "greenroom")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -88,5 +88,5 @@ def _command(process: psutil.Process) -> list[str]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty home of its own to the test and to every process it starts."""
     path = tmp_path / "home"
-    monkeypatch.setenv("UNDERSTUDY_HOME", str(path))
+    monkeypatch.setenv("GREENROOM_HOME", str(path))
     return path

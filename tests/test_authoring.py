@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from understudy import (
+from greenroom import (
     LLM,
     DefinitionError,
     Fatal,
@@ -27,9 +27,9 @@ from understudy import (
     tool,
     workflow,
 )
-from understudy.actors.context import program
-from understudy.messages.core.message import Json
-from understudy.messages.policy import Limits, StepOptions
+from greenroom.actors.context import program
+from greenroom.messages.core.message import Json
+from greenroom.messages.policy import Limits, StepOptions
 
 
 class Brief(BaseModel):
@@ -379,7 +379,7 @@ def test_an_exception_class_of_a_retry_policy_is_kept_by_name() -> None:
     def steered() -> None: ...
 
     assert steered.definition.options.retry.on == ("builtins.LookupError",)
-    assert steered.definition.options.retry.never == ("understudy.messages.core.errors.Fatal",)
+    assert steered.definition.options.retry.never == ("greenroom.messages.core.errors.Fatal",)
 
 
 def test_what_becomes_of_a_rejected_result_is_one_of_four() -> None:

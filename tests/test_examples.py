@@ -29,8 +29,8 @@ def script(name: str, *arguments: str, cwd: Path) -> str:
     return run(str(EXAMPLES / name), *arguments, cwd=cwd)
 
 
-def understudy(*arguments: str, cwd: Path) -> str:
-    return run("-m", "understudy", *arguments, cwd=cwd)
+def greenroom(*arguments: str, cwd: Path) -> str:
+    return run("-m", "greenroom", *arguments, cwd=cwd)
 
 
 def test_the_brief_is_grounded_in_its_document_after_rejections_and_malformed_answers(tmp_path):
@@ -48,14 +48,14 @@ def test_the_brief_is_grounded_in_its_document_after_rejections_and_malformed_an
 def test_the_brief_takes_another_document_from_the_command_line(tmp_path):
     document = tmp_path / "ferry.txt"
     document.write_text("The Ferry\n\nThe ferry crosses the sound nine times a day. It carries forty cars.\n")
-    printed = understudy("run", f"{EXAMPLES}/brief.py:brief", "-i", f"path={document}", "-i", "out=b.md", cwd=tmp_path)
+    printed = greenroom("run", f"{EXAMPLES}/brief.py:brief", "-i", f"path={document}", "-i", "out=b.md", cwd=tmp_path)
     assert json.loads(printed)["bullets"]["The Ferry"]
     assert (tmp_path / "b.md").read_text().startswith("# Brief: The Ferry\n")
 
 
 def test_a_missing_document_fails_the_run_by_its_name(tmp_path):
     with pytest.raises(AssertionError, match=r"No such file or directory: 'nowhere\.txt'"):
-        understudy("run", f"{EXAMPLES}/brief.py:brief", "-i", "path=nowhere.txt", cwd=tmp_path)
+        greenroom("run", f"{EXAMPLES}/brief.py:brief", "-i", "path=nowhere.txt", cwd=tmp_path)
 
 
 def test_a_segmentation_fault_costs_one_attempt_of_one_step(tmp_path):
@@ -69,7 +69,7 @@ def test_a_segmentation_fault_costs_one_attempt_of_one_step(tmp_path):
 
 
 def test_the_crashing_example_runs_from_the_command_line(tmp_path):
-    printed = understudy("run", f"{EXAMPLES}/crashing.py:squares", "-i", "count=3", cwd=tmp_path)
+    printed = greenroom("run", f"{EXAMPLES}/crashing.py:squares", "-i", "count=3", cwd=tmp_path)
     assert json.loads(printed) == [0, 1, 4]
 
 
@@ -83,7 +83,7 @@ def test_a_search_without_end_is_ended_by_its_timeout_and_the_others_do_not_wait
 
 def test_the_hanging_example_runs_from_the_command_line(tmp_path):
     texts = json.dumps({"texts": ["aaaa", "aaab"]})
-    printed = understudy("run", f"{EXAMPLES}/hanging.py:check", "--input", texts, cwd=tmp_path)
+    printed = greenroom("run", f"{EXAMPLES}/hanging.py:check", "--input", texts, cwd=tmp_path)
     assert json.loads(printed) == ["yes", "no"]
 
 
@@ -98,7 +98,7 @@ def test_a_plain_script_finds_its_finished_run_the_second_time(tmp_path):
 
 
 def test_the_embedded_example_runs_from_the_command_line(tmp_path):
-    printed = understudy("run", f"{EXAMPLES}/embedded.py:welcome", "--input", '{"names": ["Ada"]}', cwd=tmp_path)
+    printed = greenroom("run", f"{EXAMPLES}/embedded.py:welcome", "--input", '{"names": ["Ada"]}', cwd=tmp_path)
     assert json.loads(printed)[0].startswith("Hello, Ada! This is process ")
     assert not (tmp_path / "embedded.db").exists()
 
@@ -114,6 +114,6 @@ def test_the_chat_remembers_from_one_start_to_the_next_and_answers_on_the_comman
     assert second.startswith("turn 2: ")
     assert second.endswith("topics so far: about, otters, rivers\n")
     asked = ("sessions", "ask", f"{EXAMPLES}/chat.py:chat", "ada")
-    assert json.loads(understudy(*asked, '{"text": "more"}', cwd=tmp_path))["turn"] == 3
-    assert json.loads(understudy(*asked, '{"forget": true}', cwd=tmp_path))["topics"] == []
-    assert "about otters" in understudy("sessions", "show", "chat", "ada", cwd=tmp_path)
+    assert json.loads(greenroom(*asked, '{"text": "more"}', cwd=tmp_path))["turn"] == 3
+    assert json.loads(greenroom(*asked, '{"forget": true}', cwd=tmp_path))["topics"] == []
+    assert "about otters" in greenroom("sessions", "show", "chat", "ada", cwd=tmp_path)

@@ -16,11 +16,11 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = {
     name: folder
     for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()
-    if name != "understudy"  # the one package that stands where its name says
+    if name != "greenroom"  # the one package that stands where its name says
 }
 MODULES = sorted(
     Path(directory) / name
-    for folder in [*FOLDERS.values(), "understudy"]
+    for folder in [*FOLDERS.values(), "greenroom"]
     for directory, _, names in os.walk(ROOT / folder)  # which does not follow links
     for name in names
     if name.endswith(".py")
@@ -34,7 +34,7 @@ def module_name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("package", sorted(FOLDERS))
-def test_every_package_is_a_folder_at_the_top_and_a_link_under_understudy(package: str) -> None:
+def test_every_package_is_a_folder_at_the_top_and_a_link_under_greenroom(package: str) -> None:
     link = ROOT / Path(*package.split("."))
     assert link.is_symlink()
     assert not link.readlink().is_absolute()
@@ -43,7 +43,7 @@ def test_every_package_is_a_folder_at_the_top_and_a_link_under_understudy(packag
 
 
 def test_there_is_no_link_that_the_build_does_not_know() -> None:
-    links = {f"understudy.{path.name}" for path in (ROOT / "understudy").iterdir() if path.is_symlink()}
+    links = {f"greenroom.{path.name}" for path in (ROOT / "greenroom").iterdir() if path.is_symlink()}
     assert links == set(FOLDERS)
 
 

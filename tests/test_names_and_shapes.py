@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from greenroom import DefinitionError, Orchestrator, run, session, tool, workflow
 from tests.acceptance.apps import shapes
-from understudy import DefinitionError, Orchestrator, run, session, tool, workflow
 
 # ---------------------------------------------------------------- names
 

@@ -1,4 +1,4 @@
-"""What ``import understudy`` costs and gives, and what type checkers see of a user's script."""
+"""What ``import greenroom`` costs and gives, and what type checkers see of a user's script."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-import understudy
-from understudy.messages.core.errors import UnderstudyError
+import greenroom
+from greenroom.messages.core.errors import GreenroomError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,7 +22,7 @@ from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel
 
-from understudy import (
+from greenroom import (
     LLM,
     AsyncClient,
     AsyncOrchestrator,
@@ -220,65 +220,65 @@ def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str
 
 
 def test_every_public_name_is_there() -> None:
-    for name in understudy.__all__:
-        assert getattr(understudy, name) is not None, name
-    assert sorted(understudy.__all__) == sorted(set(understudy.__all__))
-    assert set(understudy.__all__) <= set(dir(understudy))
+    for name in greenroom.__all__:
+        assert getattr(greenroom, name) is not None, name
+    assert sorted(greenroom.__all__) == sorted(set(greenroom.__all__))
+    assert set(greenroom.__all__) <= set(dir(greenroom))
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'understudy' has no attribute 'nothing'"):
-        _ = understudy.nothing
+    with pytest.raises(AttributeError, match="module 'greenroom' has no attribute 'nothing'"):
+        _ = greenroom.nothing
 
 
 def test_every_error_that_a_user_can_catch_has_one_root() -> None:
     errors = [
         value
-        for value in (getattr(understudy, name) for name in understudy.__all__)
+        for value in (getattr(greenroom, name) for name in greenroom.__all__)
         if isinstance(value, type) and issubclass(value, BaseException)
     ]
     assert len(errors) > 15
-    assert all(issubclass(error, UnderstudyError) for error in errors)
+    assert all(issubclass(error, GreenroomError) for error in errors)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     done = python(
         "-c",
-        "import time; start = time.process_time(); import understudy; seconds = time.process_time() - start; "
+        "import time; start = time.process_time(); import greenroom; seconds = time.process_time() - start; "
         "import sys, json; print(json.dumps([seconds, [name for name in sys.modules]]))",
     )
     assert done.returncode == 0, done.stderr
     seconds, modules = json.loads(done.stdout)
     heavy = {"pydantic", "pykka", "apsw", "loguru", "psutil", "asyncio", "click", "rich"}
     assert not heavy & set(modules)
-    assert [name for name in modules if name.startswith("understudy")] == [
-        "understudy.version",
-        "understudy",
+    assert [name for name in modules if name.startswith("greenroom")] == [
+        "greenroom.version",
+        "greenroom",
     ] or seconds < 0.05
     assert seconds < 0.05
 
 
 def test_writing_a_workflow_loads_nothing_of_the_orchestrator() -> None:
-    done = python("-c", "import sys; from understudy import LLM, tool, workflow; print(*sys.modules)")
+    done = python("-c", "import sys; from greenroom import LLM, tool, workflow; print(*sys.modules)")
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert not {"understudy.workflows.api.orchestrator", "understudy.supervision", "apsw", "loguru", "psutil"} & loaded
+    assert not {"greenroom.workflows.api.orchestrator", "greenroom.supervision", "apsw", "loguru", "psutil"} & loaded
 
 
 def test_the_package_works_in_a_checkout_without_links(tmp_path: Path) -> None:
     for folder in ("actors", "dashboard", "journal", "messages", "metrics", "supervision", "workflows"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    (tmp_path / "understudy").mkdir()
+    (tmp_path / "greenroom").mkdir()
     for name in ("__init__.py", "version.py"):
-        (tmp_path / "understudy" / name).write_bytes((ROOT / "understudy" / name).read_bytes())
+        (tmp_path / "greenroom" / name).write_bytes((ROOT / "greenroom" / name).read_bytes())
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    code = "import understudy; from understudy import tool, Retry; print(understudy.__file__, tool.__module__)"
+    code = "import greenroom; from greenroom import tool, Retry; print(greenroom.__file__, tool.__module__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [
-        str(tmp_path / "understudy" / "__init__.py"),
-        "understudy.workflows.authoring.decorators",
+        str(tmp_path / "greenroom" / "__init__.py"),
+        "greenroom.workflows.authoring.decorators",
     ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy.workflows.home.project import read_project
+from greenroom.workflows.home.project import read_project
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,7 +78,7 @@ def test_the_first_program_gives_the_same_when_it_is_run_again(tmp_path):
 @pytest.mark.parametrize("name", names("tests"))
 def test_tests_pass_where_pytest_has_the_plugin(name, tmp_path):
     (tmp_path / name).write_text(block("tests", name), encoding="utf-8")
-    options = ["-W", "error", "--strict-markers", "-p", "no:cacheprovider", "-p", "understudy.testing.plugin"]
+    options = ["-W", "error", "--strict-markers", "-p", "no:cacheprovider", "-p", "greenroom.testing.plugin"]
     done = run("-m", "pytest", *options, name, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -130,8 +130,8 @@ def test_the_command_line_does_what_the_readme_types(tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for line in block("shell", "look").splitlines():
         program, *arguments = line.split()
-        assert program == "understudy"
-        done = run("-m", "understudy", *arguments, cwd=tmp_path)
+        assert program == "greenroom"
+        done = run("-m", "greenroom", *arguments, cwd=tmp_path)
         assert done.returncode == 0, line + done.stderr
         if "json" in arguments:
             assert json.loads(done.stdout)
@@ -142,9 +142,9 @@ def served(tmp_path):
     """Give the url of what the README serves, from a folder as it has it, on a port of the test's own."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     program, *arguments = block("serve", "crashing").split()
-    assert program == "understudy"
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "UNDERSTUDY_HOME": str(tmp_path / ".understudy")}
-    command = [sys.executable, "-m", "understudy", *arguments, "--port", "0"]
+    assert program == "greenroom"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "GREENROOM_HOME": str(tmp_path / ".greenroom")}
+    command = [sys.executable, "-m", "greenroom", *arguments, "--port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         yield server.stdout.readline().split()[-1]
@@ -161,7 +161,7 @@ def test_what_is_served_is_reached_with_curl(served, tmp_path):
 
 
 def test_what_is_served_is_reached_with_the_client(served, tmp_path, monkeypatch):
-    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / ".understudy"))
+    monkeypatch.setenv("GREENROOM_HOME", str(tmp_path / ".greenroom"))
     (name,) = names("client")
     (tmp_path / name).write_text(block("client", name), encoding="utf-8")
     done = run(name, cwd=tmp_path)
@@ -174,9 +174,9 @@ def test_every_verb_is_one_of_the_command_line():
     assert len(verbs) > 10
     for verb in verbs:
         words = verb if verb[0] in {"runs", "actors", "approvals"} else verb[:1]
-        done = run("-m", "understudy", *words, "--help", cwd=ROOT)
+        done = run("-m", "greenroom", *words, "--help", cwd=ROOT)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(f"Usage: understudy {' '.join(words)}")
+        assert done.stdout.startswith(f"Usage: greenroom {' '.join(words)}")
 
 
 def code(text: str) -> list[str]:

@@ -66,7 +66,7 @@ def test_a_wheel_holds_every_file_of_every_package_and_nothing_else(
     wheels: dict[str, Path], checkout: Path, source: str
 ) -> None:
     expected = set()
-    for package, folder in [*FOLDERS.items(), ("understudy", "understudy")]:
+    for package, folder in [*FOLDERS.items(), ("greenroom", "greenroom")]:
         for directory, _, names in os.walk(checkout / folder):
             inside = Path(*package.split(".")) / Path(directory).relative_to(checkout / folder)
             expected |= {str(inside / name) for name in names if Path(name).suffix in SHIPPED}
@@ -95,4 +95,4 @@ def test_an_installed_wheel_imports_whole_and_answers(wheels: dict[str, Path], t
         "    assert module.__file__.startswith(sys.prefix), module.__file__\n"
     )
     run(python, "-W", "error", "-c", script, *modules, cwd=tmp_path, PYTHONPATH="")
-    assert "understudy" in run(python, "-m", "understudy", "version", cwd=tmp_path, PYTHONPATH="")
+    assert "greenroom" in run(python, "-m", "greenroom", "version", cwd=tmp_path, PYTHONPATH="")

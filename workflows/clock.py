@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from understudy.supervision.loop.reactor import Reactor
+from greenroom.supervision.loop.reactor import Reactor
 
 
 class Alarm(Protocol):

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from understudy.messages.commands import Refused
-from understudy.messages.core.errors import CodecError
-from understudy.messages.core.json_text import JsonText, text_of
-from understudy.messages.core.message import Json
-from understudy.messages.frames.envelope import MAX_FRAME_BYTES
+from greenroom.messages.commands import Refused
+from greenroom.messages.core.errors import CodecError
+from greenroom.messages.core.json_text import JsonText, text_of
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
 
 LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
 """Bytes of a message to a run or session as JSON; as many are left for the state that goes with it."""

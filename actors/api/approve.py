@@ -2,17 +2,17 @@
 
 import asyncio
 
-from understudy.actors.context import program
-from understudy.actors.definitions.approval_edits import WRITTEN, form_of
-from understudy.messages.approvals import Approval
-from understudy.messages.core.json_text import plain
-from understudy.messages.core.times import Seconds, limit
+from greenroom.actors.context import program
+from greenroom.actors.definitions.approval_edits import WRITTEN, form_of
+from greenroom.messages.approvals import Approval
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.times import Seconds, limit
 
 
 async def approve(action: str, args: object = None, timeout: Seconds | None = None) -> Approval:  # noqa: ASYNC109  the contract's name
     """Ask a person, and wait for what they decide.
 
-    The question stands in ``understudy approvals list`` and ``Orchestrator.approvals`` until it is answered. Nothing is
+    The question stands in ``greenroom approvals list`` and ``Orchestrator.approvals`` until it is answered. Nothing is
     held while the run waits, and the question outlives every process. A wait that is cancelled takes it back.
 
     Args:

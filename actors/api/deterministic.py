@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Final
 
-from understudy.actors.context import program
+from greenroom.actors.context import program
 
 _FRACTION_BITS: Final = 53
 """As many as a float holds."""

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from understudy.actors.context import program
-from understudy.actors.values.conversion import Form
-from understudy.messages.core.errors import NotSerializable
-from understudy.messages.core.json_text import text_of
+from greenroom.actors.context import program
+from greenroom.actors.values.conversion import Form
+from greenroom.messages.core.errors import NotSerializable
+from greenroom.messages.core.json_text import text_of
 
 MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
 """Half of what a message between processes may hold."""
@@ -16,7 +16,7 @@ _VALUE: Final = Form(Any, "an emitted value", returns=False)
 
 
 async def emit(value: object, channel: str = "default") -> None:
-    """Add a value to one of the run's streams, which ``Run.stream`` and ``understudy runs stream`` read.
+    """Add a value to one of the run's streams, which ``Run.stream`` and ``greenroom runs stream`` read.
 
     Each channel is a stream of its own, only ever added to, with offsets 0, 1, 2 and so on. A call adds its value once:
     a replay does not add it again. Values are on the disk in the order of the calls, soon after the call and without it

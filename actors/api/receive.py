@@ -5,15 +5,15 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from understudy.actors.context import ProgramPort, program
-from understudy.actors.values.conversion import faults, read_model, sentence
-from understudy.messages.core.times import Seconds, limit
+from greenroom.actors.context import ProgramPort, program
+from greenroom.actors.values.conversion import faults, read_model, sentence
+from greenroom.messages.core.times import Seconds, limit
 
 M = TypeVar("M", bound=BaseModel)
 
 
 async def receive(model: type[M], timeout: Seconds | None = None) -> M:  # noqa: ASYNC109  the contract's name
-    """Wait for the next message of a type, as ``Run.signal`` and ``understudy send`` put it into the run's mailbox.
+    """Wait for the next message of a type, as ``Run.signal`` and ``greenroom send`` put it into the run's mailbox.
 
     Messages of one type are taken in the order in which they came, also those that came before anybody asked. Nothing
     is held while the run waits. A message that does not fit the model is recorded as refused, with every field at

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from understudy.actors.context import program
-from understudy.actors.values.conversion import Form
+from greenroom.actors.context import program
+from greenroom.actors.values.conversion import Form
 
 
 async def signal(run_id: str, message: BaseModel) -> None:

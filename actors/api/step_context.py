@@ -5,9 +5,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from understudy.actors.values.conversion import Form
-from understudy.messages.core.json_text import plain, text_of
-from understudy.messages.frames.worker import Execute, Progress
+from greenroom.actors.values.conversion import Form
+from greenroom.messages.core.json_text import plain, text_of
+from greenroom.messages.frames.worker import Execute, Progress
 
 _DETAIL: Final = Form(Any, "what a step reports of its progress", returns=False)
 LONGEST_DETAIL: Final = 64 * 1024
@@ -50,7 +50,7 @@ class StepContext:
         self._send(Progress(token=self.token, detail=written))
 
 
-running: ContextVar[StepContext | None] = ContextVar("understudy_step", default=None)
+running: ContextVar[StepContext | None] = ContextVar("greenroom_step", default=None)
 """The attempt that this code is part of, None outside of steps."""
 
 

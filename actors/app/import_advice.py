@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from understudy.actors.failures.description import missing_variable
+from greenroom.actors.failures.description import missing_variable
 
 
 def advice(error: BaseException, app: str) -> str:

@@ -10,20 +10,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from understudy.actors.app.import_advice import advice
-from understudy.actors.app.terminal import refuse_questions
-from understudy.actors.app.warmup import warm_up
-from understudy.actors.definitions.definition_site import module_of
-from understudy.actors.definitions.definitions import Definition as Prepared
-from understudy.actors.definitions.definitions import all_definitions
-from understudy.actors.failures.description import describe_exception, explain
-from understudy.actors.failures.tracebacks import last_lines
-from understudy.actors.program.deterministic_order import put_in_order
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.failures import HEADER
-from understudy.messages.frames.worker import Definition
+from greenroom.actors.app.import_advice import advice
+from greenroom.actors.app.terminal import refuse_questions
+from greenroom.actors.app.warmup import warm_up
+from greenroom.actors.definitions.definition_site import module_of
+from greenroom.actors.definitions.definitions import Definition as Prepared
+from greenroom.actors.definitions.definitions import all_definitions
+from greenroom.actors.failures.description import describe_exception, explain
+from greenroom.actors.failures.tracebacks import last_lines
+from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.failures import HEADER
+from greenroom.messages.frames.worker import Definition
 
-_TAKEN: Final = sys.stdlib_module_names | {"understudy"}
+_TAKEN: Final = sys.stdlib_module_names | {"greenroom"}
 
 loading: bool = False
 """True while an app is imported here. Who would start an orchestrator then raises ``ImportEnded`` instead."""

@@ -2,16 +2,16 @@
 
 from typing import TypeAlias
 
-from understudy.actors.app.loader import describe
-from understudy.actors.definitions.approval_edits import check_edit
-from understudy.actors.definitions.definitions import check_arguments, check_result
-from understudy.actors.definitions.json_schema import with_schemas
-from understudy.actors.definitions.message_check import check_signal
-from understudy.actors.definitions.sessions import check_message
-from understudy.actors.failures.description import describe_exception, explain
-from understudy.messages.core.errors import UnderstudyError
-from understudy.messages.core.failures import Fault
-from understudy.messages.frames.worker import (
+from greenroom.actors.app.loader import describe
+from greenroom.actors.definitions.approval_edits import check_edit
+from greenroom.actors.definitions.definitions import check_arguments, check_result
+from greenroom.actors.definitions.json_schema import with_schemas
+from greenroom.actors.definitions.message_check import check_signal
+from greenroom.actors.definitions.sessions import check_message
+from greenroom.actors.failures.description import describe_exception, explain
+from greenroom.messages.core.errors import GreenroomError
+from greenroom.messages.core.failures import Fault
+from greenroom.messages.frames.worker import (
     AppDescribed,
     ArgumentsChecked,
     CheckArguments,
@@ -51,7 +51,7 @@ def answer(question: Question) -> Answer:
 
 def fault(question: Question, error: BaseException) -> Answer:
     """Answer a question whose answer raised: the app cannot say whether a value fits, or JSON cannot carry it."""
-    if isinstance(error, UnderstudyError):
+    if isinstance(error, GreenroomError):
         sentence = describe_exception(error).message
     else:
         sentence = f"the app's own code raised {explain(error)}"

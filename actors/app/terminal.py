@@ -10,10 +10,10 @@ import sysconfig
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from understudy.actors.api.step_context import running
-from understudy.actors.context import program
-from understudy.actors.failures.tracebacks import is_foreign
-from understudy.messages.core.errors import Fatal
+from greenroom.actors.api.step_context import running
+from greenroom.actors.context import program
+from greenroom.actors.failures.tracebacks import is_foreign
+from greenroom.messages.core.errors import Fatal
 
 _LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 _DEBUGGERS: Final = ("pdb.py", "bdb.py", "cmd.py")

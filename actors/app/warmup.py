@@ -4,11 +4,11 @@ import asyncio
 import importlib
 from typing import Final
 
-from understudy.actors.failures.description import describe_exception
-from understudy.messages.codec import FROM_WORKER, HEADER, TO_WORKER
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import (
+from greenroom.actors.failures.description import describe_exception
+from greenroom.messages.codec import FROM_WORKER, HEADER, TO_WORKER
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import (
     Completed,
     Evaluate,
     Execute,
@@ -26,7 +26,7 @@ from understudy.messages.frames.worker import (
     ToWorker,
     Turn,
 )
-from understudy.messages.policy import StepOptions
+from greenroom.messages.policy import StepOptions
 
 _MODULES: Final = (
     "worker.main",
@@ -43,7 +43,7 @@ _ARGUMENTS: Final[Json] = {"args": ["a", 1, 1.5, None], "kwargs": {"b": [True, {
 def warm_up() -> None:
     """Import what workers are made of and use it once. Starts no thread and leaves no descriptor open."""
     for module in _MODULES:
-        importlib.import_module(f"understudy.actors.{module}")
+        importlib.import_module(f"greenroom.actors.{module}")
     failure = _failure()
     for sent in _to_worker():
         TO_WORKER.decode(TO_WORKER.encode(sent)[HEADER.size :])

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from understudy.actors.definitions.message_check import app_models
-from understudy.actors.values.conversion import Form, faults, read_model
-from understudy.actors.values.unknown_fields import extra_fields
-from understudy.messages.core.failures import Fault
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import ResultChecked
+from greenroom.actors.definitions.message_check import app_models
+from greenroom.actors.values.conversion import Form, faults, read_model
+from greenroom.actors.values.unknown_fields import extra_fields
+from greenroom.messages.core.failures import Fault
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import ResultChecked
 
 WRITTEN: Final = Form(Any, "what is asked about", returns=False)
 """How what a workflow asks about is written as JSON."""

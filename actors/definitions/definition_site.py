@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType, FunctionType
 from typing import Any, Final
 
-from understudy.messages.core.errors import DefinitionError
+from greenroom.messages.core.errors import DefinitionError
 
-_OURS: Final = ("understudy.actors.", "understudy.workflows.")
+_OURS: Final = ("greenroom.actors.", "greenroom.workflows.")
 _LOADERS: Final = frozenset({"_call_with_frames_removed", "exec_module"})
 """Functions that run a module's code: the import system's own, and those of other loaders."""
 IN_FUNCTION: Final = "inside a function"

@@ -12,16 +12,16 @@ from typing import Any, Final, Literal, TypeAlias, TypeGuard, TypeVar
 
 from pydantic import BaseModel
 
-from understudy.actors.context import program
-from understudy.actors.definitions.definition_site import Site
-from understudy.actors.definitions.fingerprint import fingerprint
-from understudy.actors.definitions.signature import Signature
-from understudy.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
-from understudy.messages.core.failures import Fault
-from understudy.messages.core.message import Json, Shown
-from understudy.messages.frames.worker import ArgumentsChecked, ResultChecked, StartProgram
-from understudy.messages.frames.worker import Definition as DefinitionRecord
-from understudy.messages.policy import Budget, StepKind, StepOptions
+from greenroom.actors.context import program
+from greenroom.actors.definitions.definition_site import Site
+from greenroom.actors.definitions.fingerprint import fingerprint
+from greenroom.actors.definitions.signature import Signature
+from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
+from greenroom.messages.core.failures import Fault
+from greenroom.messages.core.message import Json, Shown
+from greenroom.messages.frames.worker import ArgumentsChecked, ResultChecked, StartProgram
+from greenroom.messages.frames.worker import Definition as DefinitionRecord
+from greenroom.messages.policy import Budget, StepKind, StepOptions
 
 Kind: TypeAlias = Literal["workflow", "session", "tool", "llm", "evaluator"]
 _WORDS: Final[dict[Kind, str]] = {

@@ -18,10 +18,10 @@ from typing import Any, Final, TypeAlias, cast
 from pydantic import PydanticUserError
 from pydantic_core import to_json
 
-from understudy.actors.definitions.signature import Signature
-from understudy.actors.definitions.source_code import Chain, Module, chains, module_of, normal
-from understudy.actors.values.conversion import Form, type_name
-from understudy.messages.core.errors import DefinitionError
+from greenroom.actors.definitions.signature import Signature
+from greenroom.actors.definitions.source_code import Chain, Module, chains, module_of, normal
+from greenroom.actors.values.conversion import Form, type_name
+from greenroom.messages.core.errors import DefinitionError
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 

@@ -12,13 +12,13 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
-from understudy.actors.definitions.definitions import Definition, WorkflowDefinition, lookup
-from understudy.actors.definitions.sessions import SessionDefinition
-from understudy.actors.definitions.signature import Signature
-from understudy.actors.values.conversion import Form
-from understudy.messages.core.json_text import plain
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import Definition as DefinitionRecord
+from greenroom.actors.definitions.definitions import Definition, WorkflowDefinition, lookup
+from greenroom.actors.definitions.sessions import SessionDefinition
+from greenroom.actors.definitions.signature import Signature
+from greenroom.actors.values.conversion import Form
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import Definition as DefinitionRecord
 
 Mode = Literal["validation", "serialization"]
 _SECTION: Final = re.compile(r"[A-Z][A-Za-z ]+:")

@@ -12,14 +12,14 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from understudy.actors.definitions.definitions import all_definitions, suggestion
-from understudy.actors.values.conversion import Faults, faults, read_model
-from understudy.actors.values.unknown_fields import extra_fields
-from understudy.messages.core.failures import Fault
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import MessageChecked
+from greenroom.actors.definitions.definitions import all_definitions, suggestion
+from greenroom.actors.values.conversion import Faults, faults, read_model
+from greenroom.actors.values.unknown_fields import extra_fields
+from greenroom.messages.core.failures import Fault
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import MessageChecked
 
-_NOT_OF_APPS: Final = ("understudy.", "pydantic.", "pydantic_core.")
+_NOT_OF_APPS: Final = ("greenroom.", "pydantic.", "pydantic_core.")
 _WORD: Final = re.compile(r"\w+")
 
 

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from understudy.actors.definitions.definition_site import Site
-from understudy.actors.definitions.definitions import Definition, all_definitions, check_defaults, is_model, suggestion
-from understudy.actors.values.conversion import Faults, Form, faults, sentence
-from understudy.actors.values.unknown_fields import extra_fields
-from understudy.messages.core.errors import DefinitionError, InvalidInput
-from understudy.messages.core.failures import Fault
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import Definition as DefinitionRecord
-from understudy.messages.frames.worker import MessageChecked, StartProgram
-from understudy.messages.policy import SessionPolicy
+from greenroom.actors.definitions.definition_site import Site
+from greenroom.actors.definitions.definitions import Definition, all_definitions, check_defaults, is_model, suggestion
+from greenroom.actors.values.conversion import Faults, Form, faults, sentence
+from greenroom.actors.values.unknown_fields import extra_fields
+from greenroom.messages.core.errors import DefinitionError, InvalidInput
+from greenroom.messages.core.failures import Fault
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import Definition as DefinitionRecord
+from greenroom.messages.frames.worker import MessageChecked, StartProgram
+from greenroom.messages.policy import SessionPolicy
 
 
 class SessionDefinition(Definition):

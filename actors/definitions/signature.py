@@ -20,12 +20,12 @@ from typing import Any, Final, NoReturn, Optional, get_args, get_origin, get_typ
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from understudy.actors.context import program
-from understudy.actors.values.canonical import in_order
-from understudy.actors.values.conversion import Faults, Form, faults, sentence
-from understudy.messages.core.errors import DefinitionError, InvalidInput
-from understudy.messages.core.json_text import JsonText, plain, text_of
-from understudy.messages.core.message import Json
+from greenroom.actors.context import program
+from greenroom.actors.values.canonical import in_order
+from greenroom.actors.values.conversion import Faults, Form, faults, sentence
+from greenroom.messages.core.errors import DefinitionError, InvalidInput
+from greenroom.messages.core.json_text import JsonText, plain, text_of
+from greenroom.messages.core.message import Json
 
 
 class Signature:

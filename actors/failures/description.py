@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from pydantic import JsonValue
 
-from understudy.actors.failures.inspection import (
+from greenroom.actors.failures.inspection import (
     attribute,
     bounded,
     members_of,
@@ -19,21 +19,21 @@ from understudy.actors.failures.inspection import (
     notes_of,
     reason_of,
 )
-from understudy.actors.failures.tracebacks import is_foreign, place, report
-from understudy.messages.core.errors import (
+from greenroom.actors.failures.tracebacks import is_foreign, place, report
+from greenroom.messages.core.errors import (
     DefinitionError,
     Fatal,
+    GreenroomError,
     InvalidInput,
     NotSerializable,
     RetryAfter,
     RunCancelled,
     RunFailed,
     StepFailed,
-    UnderstudyError,
 )
-from understudy.messages.core.failures import Failure, Outcome
-from understudy.messages.policy import class_name
-from understudy.messages.secrets.withheld_hints import hint
+from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.policy import class_name
+from greenroom.messages.secrets.withheld_hints import hint
 
 _CAUSES: Final = 5
 """Exceptions behind an exception that are looked at for a missing variable."""
@@ -157,7 +157,7 @@ def _fields(error: BaseException) -> dict[str, JsonValue]:
     for name, value in found.items():
         if type(name) is not str or name.startswith("_") or not name.isidentifier() or value is None:
             continue
-        if not (name in _OWN and isinstance(error, UnderstudyError)):
+        if not (name in _OWN and isinstance(error, GreenroomError)):
             try:
                 plain, size = _data(value)
             except ValueError:

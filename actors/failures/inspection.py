@@ -5,7 +5,7 @@ An exception is an object of the user's: its class may have put properties that 
 
 from typing import Any, Final, cast
 
-from understudy.actors.failures.redaction import redact
+from greenroom.actors.failures.redaction import redact
 
 TEXT_LIMIT: Final = 16 * 1024
 """Characters of one text; what exceptions say can be of any length."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import MemberDescriptorType, ModuleType, new_class
 from typing import Any, Final, TypeVar, cast
 
-from understudy.actors.failures.inspection import attribute, class_attribute, mro_of
-from understudy.messages.core import errors
-from understudy.messages.core.errors import (
+from greenroom.actors.failures.inspection import attribute, class_attribute, mro_of
+from greenroom.messages.core import errors
+from greenroom.messages.core.errors import (
     RemoteError,
     RemoteTraceback,
     RunCancelled,
@@ -22,8 +22,8 @@ from understudy.messages.core.errors import (
     StepFailed,
     TurnFailed,
 )
-from understudy.messages.core.failures import Failure
-from understudy.messages.policy import class_name
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.policy import class_name
 
 E = TypeVar("E", bound="StepFailed | RunFailed | TurnFailed")
 

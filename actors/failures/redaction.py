@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from understudy.messages.secrets.redaction import NOTHING, Redactor, secret_values
+from greenroom.messages.secrets.redaction import NOTHING, Redactor, secret_values
 
 _environ: tuple[dict[str, str], frozenset[str]] = ({}, frozenset())
 """Set once, before the worker's actor starts."""

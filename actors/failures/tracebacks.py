@@ -1,7 +1,7 @@
 """Where an exception comes from, as Python prints it, with the frames of its author's code alone.
 
 A person looks for a line of theirs. What this package, asyncio and the import system do between two of those lines is
-left out, unless the environment variable ``UNDERSTUDY_TRACEBACK`` is set.
+left out, unless the environment variable ``GREENROOM_TRACEBACK`` is set.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, cast
 
-from understudy.actors.failures.inspection import (
+from greenroom.actors.failures.inspection import (
     TEXT_LIMIT,
     attribute,
     bounded,
@@ -25,15 +25,15 @@ from understudy.actors.failures.inspection import (
     name_of,
     notes_of,
 )
-from understudy.actors.failures.redaction import redact
-from understudy.messages.core.errors import RemoteTraceback, RunFailed, StepFailed, UnderstudyError
-from understudy.messages.core.failures import HEADER
+from greenroom.actors.failures.redaction import redact
+from greenroom.messages.core.errors import GreenroomError, RemoteTraceback, RunFailed, StepFailed
+from greenroom.messages.core.failures import HEADER
 
-VARIABLE: Final = "UNDERSTUDY_TRACEBACK"
+VARIABLE: Final = "GREENROOM_TRACEBACK"
 """Environment variable: set to anything, it has every frame shown."""
 
 _ROOTS: Final = {Path(__file__).parents[2], Path(__file__).resolve().parents[2]}  # a checkout has links to itself
-_PARTS: Final = ("actors", "dashboard", "journal", "messages", "metrics", "supervision", "understudy", "workflows")
+_PARTS: Final = ("actors", "dashboard", "journal", "messages", "metrics", "supervision", "greenroom", "workflows")
 _FOREIGN: Final = (
     "<frozen importlib",
     str(Path(asyncio.__file__).parent) + os.sep,
@@ -178,8 +178,8 @@ def _title(cls: type) -> str:
     module = cls.__dict__.get("__module__")
     if not isinstance(module, str) or module in {"builtins", "__main__"}:
         return name_of(cls)
-    if UnderstudyError in mro_of(cls) and module.startswith("understudy."):
-        return f"understudy.{name_of(cls)}"
+    if GreenroomError in mro_of(cls) and module.startswith("greenroom."):
+        return f"greenroom.{name_of(cls)}"
     return bounded(f"{module}.{class_attribute(cls, '__qualname__')}")
 
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.message import Shown
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.message import Shown
 
 PROVIDERS: Final = ("mock",)
 """Every name that a model can be given by."""
-DEFAULT_VARIABLE: Final = "UNDERSTUDY_MODEL"
+DEFAULT_VARIABLE: Final = "GREENROOM_MODEL"
 """Environment variable that names the model of an ``LLM`` without one. Read in the worker."""
 
 
@@ -97,7 +97,7 @@ def resolve_model(model: str | Model | None, owner: str) -> Model:
         model = name
     if isinstance(model, str):
         check_model(model, owner)
-        from understudy.actors.models.mock import MockModel  # noqa: PLC0415  built on this module
+        from greenroom.actors.models.mock import MockModel  # noqa: PLC0415  built on this module
 
         return MockModel()
     return model

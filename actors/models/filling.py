@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from understudy.actors.models.extract import Material, keywords, rank, shorten, words
-from understudy.messages.core.message import Shown
+from greenroom.actors.models.extract import Material, keywords, rank, shorten, words
+from greenroom.messages.core.message import Shown
 
 _NUMBER: Final = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 _DATE: Final = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")

@@ -14,13 +14,13 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from understudy.actors.models import ModelReply, ModelRequest
-from understudy.actors.models.extract import Material, rank, read_prompt
-from understudy.actors.models.filling import Filler
-from understudy.messages.core import times
-from understudy.messages.core.errors import RetryAfter
-from understudy.messages.core.message import Shown
-from understudy.messages.core.times import Seconds
+from greenroom.actors.models import ModelReply, ModelRequest
+from greenroom.actors.models.extract import Material, rank, read_prompt
+from greenroom.actors.models.filling import Filler
+from greenroom.messages.core import times
+from greenroom.messages.core.errors import RetryAfter
+from greenroom.messages.core.message import Shown
+from greenroom.messages.core.times import Seconds
 
 _SUMMARY_SENTENCES: Final = 3
 _LIST_LENGTH: Final = 4

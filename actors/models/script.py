@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from understudy.actors.models import ModelReply, ModelRequest
-from understudy.messages.core import errors
-from understudy.messages.core.errors import Fatal, RetryAfter
-from understudy.messages.core.message import Shown
+from greenroom.actors.models import ModelReply, ModelRequest
+from greenroom.messages.core import errors
+from greenroom.messages.core.errors import Fatal, RetryAfter
+from greenroom.messages.core.message import Shown
 
-VARIABLE: Final = "UNDERSTUDY_SCRIPTS"
+VARIABLE: Final = "GREENROOM_SCRIPTS"
 """Environment variable that names the folder. Read in the worker."""
 _PROMPT: Final = 200
 """Characters of a prompt by which a person knows it again."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from functools import wraps
 from typing import Any
 
-from understudy.actors.context import program
-from understudy.actors.program.scope import scope
-from understudy.actors.program.tasks import Future
+from greenroom.actors.context import program
+from greenroom.actors.program.scope import scope
+from greenroom.actors.program.tasks import Future
 
 _as_completed = asyncio.as_completed
 _all_tasks = asyncio.all_tasks

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
-from understudy.actors.failures.description import describe_exception, failed_calls, raising_call
-from understudy.messages.core.errors import StepFailed
-from understudy.messages.core.failures import Failure
-from understudy.messages.frames.worker import Halt, Raise
+from greenroom.actors.failures.description import describe_exception, failed_calls, raising_call
+from greenroom.messages.core.errors import StepFailed
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.frames.worker import Halt, Raise
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs  # not there at run time

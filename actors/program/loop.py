@@ -14,11 +14,11 @@ from typing import Any
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
-from understudy.actors.context import ProgramPort, program
-from understudy.actors.program.loop_guard import SealedLoop, owned
-from understudy.actors.program.scope import scope
-from understudy.actors.program.tasks import Future, ProgramTask
-from understudy.messages.core.times import seconds
+from greenroom.actors.context import ProgramPort, program
+from greenroom.actors.program.loop_guard import SealedLoop, owned
+from greenroom.actors.program.scope import scope
+from greenroom.actors.program.tasks import Future, ProgramTask
+from greenroom.messages.core.times import seconds
 
 Ts = TypeVarTuple("Ts")
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
-from understudy.actors.context import ProgramPort, program
-from understudy.actors.failures.description import describe_exception, mention
-from understudy.actors.program.scope import scope
-from understudy.actors.program.tasks import maker
+from greenroom.actors.context import ProgramPort, program
+from greenroom.actors.failures.description import describe_exception, mention
+from greenroom.actors.program.scope import scope
+from greenroom.actors.program.tasks import maker
 
 Ts = TypeVarTuple("Ts")
 

@@ -14,21 +14,21 @@ from zlib import crc32
 
 from pydantic import BaseModel
 
-from understudy.actors.context import program
-from understudy.actors.definitions.definitions import WorkflowDefinition
-from understudy.actors.definitions.sessions import SessionDefinition
-from understudy.actors.failures.description import describe_exception
-from understudy.actors.failures.reconstruction import failed
-from understudy.actors.program.emit_backpressure import Valve
-from understudy.actors.program.endings import INTRUDED, NOTHING_LEFT, raised, stuck, throw_away
-from understudy.actors.program.loop import DurableTimer, ProgramLoop
-from understudy.actors.program.replay_comparison import Comparison
-from understudy.actors.program.scope import Scope, scope
-from understudy.actors.program.source_location import waiting_place
-from understudy.actors.program.tasks import PlainFuture, ProgramTask
-from understudy.actors.program.unawaited import Forgotten, never_awaited
-from understudy.actors.values.conversion import state_text, write_state
-from understudy.messages.core.errors import (
+from greenroom.actors.context import program
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.actors.definitions.sessions import SessionDefinition
+from greenroom.actors.failures.description import describe_exception
+from greenroom.actors.failures.reconstruction import failed
+from greenroom.actors.program.emit_backpressure import Valve
+from greenroom.actors.program.endings import INTRUDED, NOTHING_LEFT, raised, stuck, throw_away
+from greenroom.actors.program.loop import DurableTimer, ProgramLoop
+from greenroom.actors.program.replay_comparison import Comparison
+from greenroom.actors.program.scope import Scope, scope
+from greenroom.actors.program.source_location import waiting_place
+from greenroom.actors.program.tasks import PlainFuture, ProgramTask
+from greenroom.actors.program.unawaited import Forgotten, never_awaited
+from greenroom.actors.values.conversion import state_text, write_state
+from greenroom.messages.core.errors import (
     OutcomeUnknown,
     RunCancelled,
     RunFailed,
@@ -36,10 +36,10 @@ from understudy.messages.core.errors import (
     StepQuarantined,
     StepRejected,
 )
-from understudy.messages.core.json_text import plain
-from understudy.messages.core.message import Json
-from understudy.messages.frames.replay_differences import Difference
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.replay_differences import Difference
+from greenroom.messages.frames.worker import (
     AwaitWriting,
     Diverge,
     EmitValue,
@@ -58,7 +58,7 @@ from understudy.messages.frames.worker import (
     Turn,
     Withdraw,
 )
-from understudy.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
 
 
 class Program:

@@ -17,10 +17,10 @@ from itertools import repeat
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from understudy.actors.program.source_location import user_place
-from understudy.messages.core.json_text import JsonText, plain, text_of
-from understudy.messages.frames.replay_differences import Asked, Difference, Kind, digest
-from understudy.messages.frames.worker import (
+from greenroom.actors.program.source_location import user_place
+from greenroom.messages.core.json_text import JsonText, plain, text_of
+from greenroom.messages.frames.replay_differences import Asked, Difference, Kind, digest
+from greenroom.messages.frames.worker import (
     ScheduleApproval,
     ScheduleChild,
     ScheduleReceive,

@@ -62,5 +62,5 @@ class Scope:
         return f"{self.path}/{name}" if self.path else name, self._calls[name]
 
 
-scope: ContextVar[Scope | None] = ContextVar("understudy_scope", default=None)
+scope: ContextVar[Scope | None] = ContextVar("greenroom_scope", default=None)
 """The scope of the running task, None outside of programs."""

@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Any, Final
 
-from understudy.actors.failures.tracebacks import LIBRARIES, is_foreign
+from greenroom.actors.failures.tracebacks import LIBRARIES, is_foreign
 
 _RUN: Final = asyncio.Handle._run.__code__  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 """What the loop runs everything in; the frames beyond it are of whoever runs the loop."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from understudy.actors.context import ProgramPort, program
-from understudy.actors.program.scope import Scope, scope
+from greenroom.actors.context import ProgramPort, program
+from greenroom.actors.program.scope import Scope, scope
 
 PlainFuture = asyncio.Future
 """asyncio's own, whatever ``asyncio.Future`` stands for since."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any, Final
 
-from understudy.actors.context import program
-from understudy.actors.failures.inspection import bounded
-from understudy.actors.failures.tracebacks import is_foreign
-from understudy.messages.core.failures import HEADER, Failure
+from greenroom.actors.context import program
+from greenroom.actors.failures.inspection import bounded
+from greenroom.actors.failures.tracebacks import is_foreign
+from greenroom.messages.core.failures import HEADER, Failure
 
 TYPE: Final = "NeverAwaited"
 """What stands in the place of an exception's class."""

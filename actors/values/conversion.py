@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import PydanticSerializationError, from_json
 
-from understudy.actors.values.round_trip import certain, difference, models, unfit
-from understudy.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
-from understudy.messages.core.json_scanner import WRAPPING, check_written
-from understudy.messages.core.json_text import JsonText, text_of
-from understudy.messages.core.message import Json, Shown
-from understudy.messages.evaluation import Score
+from greenroom.actors.values.round_trip import certain, difference, models, unfit
+from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
+from greenroom.messages.core.json_scanner import WRAPPING, check_written
+from greenroom.messages.core.json_text import JsonText, text_of
+from greenroom.messages.core.message import Json, Shown
+from greenroom.messages.evaluation import Score
 
 M = TypeVar("M", bound=BaseModel)
 Faults = tuple[tuple[str, str], ...]

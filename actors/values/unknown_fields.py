@@ -13,8 +13,8 @@ from typing import Final, cast
 from pydantic import AliasChoices, AliasPath, BaseModel, JsonValue, RootModel
 from pydantic.fields import FieldInfo
 
-from understudy.actors.values.conversion import Faults
-from understudy.messages.core.json_text import Value, plain
+from greenroom.actors.values.conversion import Faults
+from greenroom.messages.core.json_text import Value, plain
 
 _EARLY: Final = {"before", "wrap"}
 """Validators that may make something else of what they are given."""

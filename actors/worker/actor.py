@@ -8,8 +8,8 @@ import pykka
 from pykka._envelope import Envelope
 from typing_extensions import override
 
-from understudy.actors.worker.channel import Channel
-from understudy.messages.frames.worker import Abort, Ready, Stop, ToWorker, WorkerSpec
+from greenroom.actors.worker.channel import Channel
+from greenroom.messages.frames.worker import Abort, Ready, Stop, ToWorker, WorkerSpec
 
 
 class Inbox:

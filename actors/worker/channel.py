@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
-from understudy.messages.core.errors import CodecError
-from understudy.messages.frames.worker import FromWorker, Heartbeat, Progress, ToWorker
+from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from greenroom.messages.core.errors import CodecError
+from greenroom.messages.frames.worker import FromWorker, Heartbeat, Progress, ToWorker
 
 _READ_BYTES: Final = 64 * 1024  # below malloc's threshold for a mapping of its own, which each read would pay for
 _PROTOCOL_EXIT: Final = 76

@@ -5,15 +5,15 @@ import time
 
 from typing_extensions import override
 
-from understudy.actors.api.step_context import StepContext, running
-from understudy.actors.definitions.definitions import StepDefinition, lookup
-from understudy.actors.values.conversion import as_score
-from understudy.actors.worker.tool import ToolActor
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.json_text import plain
-from understudy.messages.core.message import Json
-from understudy.messages.evaluation import Score
-from understudy.messages.frames.worker import Evaluate, Execute, Judged, ToWorker
+from greenroom.actors.api.step_context import StepContext, running
+from greenroom.actors.definitions.definitions import StepDefinition, lookup
+from greenroom.actors.values.conversion import as_score
+from greenroom.actors.worker.tool import ToolActor
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.message import Json
+from greenroom.messages.evaluation import Score
+from greenroom.messages.frames.worker import Evaluate, Execute, Judged, ToWorker
 
 
 class EvaluatorActor(ToolActor):

@@ -13,18 +13,18 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from typing_extensions import override
 
-from understudy.actors.api.step_context import context_of, running
-from understudy.actors.definitions.definitions import ModelDefinition, lookup
-from understudy.actors.failures.description import describe_exception
-from understudy.actors.models import Model, ModelReply, ModelRequest, resolve_model
-from understudy.actors.models.script import scripted_reply
-from understudy.actors.values.conversion import Form, faults, sentence, type_name
-from understudy.actors.worker.actor import WorkerActor
-from understudy.actors.worker.channel import Channel
-from understudy.actors.worker.output import finish, share
-from understudy.messages.core.errors import CodecError, NotSerializable, StepFailed
-from understudy.messages.core.failures import Failure
-from understudy.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
+from greenroom.actors.api.step_context import context_of, running
+from greenroom.actors.definitions.definitions import ModelDefinition, lookup
+from greenroom.actors.failures.description import describe_exception
+from greenroom.actors.models import Model, ModelReply, ModelRequest, resolve_model
+from greenroom.actors.models.script import scripted_reply
+from greenroom.actors.values.conversion import Form, faults, sentence, type_name
+from greenroom.actors.worker.actor import WorkerActor
+from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.output import finish, share
+from greenroom.messages.core.errors import CodecError, NotSerializable, StepFailed
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
 
 _RAW_CHARACTERS: Final = 2000
 """How much of an answer that did not fit is kept, from its start and its end."""

@@ -3,10 +3,10 @@
 import os
 import socket
 
-from understudy.actors.failures.redaction import remember
-from understudy.actors.worker.actor import WorkerActor
-from understudy.actors.worker.channel import Channel
-from understudy.messages.frames.worker import WorkerSpec
+from greenroom.actors.failures.redaction import remember
+from greenroom.actors.worker.actor import WorkerActor
+from greenroom.actors.worker.channel import Channel
+from greenroom.messages.frames.worker import WorkerSpec
 
 
 def main(connection: socket.socket, spec: WorkerSpec) -> None:
@@ -17,7 +17,7 @@ def main(connection: socket.socket, spec: WorkerSpec) -> None:
     """
     remember(os.environ, spec.limits.env)
     if spec.kind == "program":
-        from understudy.actors.worker.program_host import serve  # noqa: PLC0415  each worker imports the actor it becomes
+        from greenroom.actors.worker.program_host import serve  # noqa: PLC0415  each worker imports the actor it becomes
 
         serve(connection, spec)
     else:
@@ -28,14 +28,14 @@ def actor_class(spec: WorkerSpec) -> type[WorkerActor]:
     """Give the actor for a kind of worker."""
     match spec.kind:
         case "llm":
-            from understudy.actors.worker.llm import ModelActor  # noqa: PLC0415  see above
+            from greenroom.actors.worker.llm import ModelActor  # noqa: PLC0415  see above
 
             return ModelActor
         case "evaluator":
-            from understudy.actors.worker.evaluator import EvaluatorActor  # noqa: PLC0415  see above
+            from greenroom.actors.worker.evaluator import EvaluatorActor  # noqa: PLC0415  see above
 
             return EvaluatorActor
         case _:
-            from understudy.actors.worker.tool import ToolActor  # noqa: PLC0415  see above
+            from greenroom.actors.worker.tool import ToolActor  # noqa: PLC0415  see above
 
             return ToolActor

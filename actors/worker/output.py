@@ -15,9 +15,9 @@ import sys
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from understudy.actors.api.step_context import running
-from understudy.actors.context import program
-from understudy.messages.frames.output_marks import LONGEST_LABEL, marked
+from greenroom.actors.api.step_context import running
+from greenroom.actors.context import program
+from greenroom.messages.frames.output_marks import LONGEST_LABEL, marked
 
 _WAITING_BYTES: Final = 8 * 1024
 """So much of a line that has not ended waits for its end, as Python's own buffer does."""

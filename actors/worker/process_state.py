@@ -28,7 +28,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final, NamedTuple, cast
 
-from understudy.messages.frames.worker import WorkerSpec
+from greenroom.messages.frames.worker import WorkerSpec
 
 THREADS_END: Final = 0.1
 """Seconds for which threads that are about to end are waited for."""

@@ -9,19 +9,19 @@ import socket
 import time
 from collections import deque
 
-from understudy.actors.app.queries import Question, answer, fault
-from understudy.actors.context import ProgramPort
-from understudy.actors.definitions.definitions import find_workflow
-from understudy.actors.definitions.sessions import find_session
-from understudy.actors.failures.description import describe_exception, explain
-from understudy.actors.program.loop import ProgramLoop
-from understudy.actors.program.loop_guard import refuse_threads
-from understudy.actors.program.program import Program
-from understudy.actors.program.unawaited import listen
-from understudy.actors.worker.channel import Channel
-from understudy.actors.worker.output import finish, share
-from understudy.messages.core.errors import DefinitionError, InvalidInput
-from understudy.messages.frames.worker import (
+from greenroom.actors.app.queries import Question, answer, fault
+from greenroom.actors.context import ProgramPort
+from greenroom.actors.definitions.definitions import find_workflow
+from greenroom.actors.definitions.sessions import find_session
+from greenroom.actors.failures.description import describe_exception, explain
+from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.loop_guard import refuse_threads
+from greenroom.actors.program.program import Program
+from greenroom.actors.program.unawaited import listen
+from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.output import finish, share
+from greenroom.messages.core.errors import DefinitionError, InvalidInput
+from greenroom.messages.frames.worker import (
     CheckArguments,
     CheckEdit,
     CheckMessage,

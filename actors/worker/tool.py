@@ -12,21 +12,21 @@ from typing import Any, Final, TypeAlias, cast
 
 from typing_extensions import override
 
-from understudy.actors.api.step_context import context_of, running
-from understudy.actors.definitions.definitions import StepDefinition, lookup
-from understudy.actors.definitions.signature import every_item
-from understudy.actors.failures.description import describe_exception
-from understudy.actors.program.endings import throw_away
-from understudy.actors.worker.actor import WorkerActor
-from understudy.actors.worker.channel import Channel
-from understudy.actors.worker.descendants import kill_descendants
-from understudy.actors.worker.output import standard_streams
-from understudy.actors.worker.process_state import Surroundings
-from understudy.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
-from understudy.messages.core.errors import CodecError, NotSerializable
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import Completed, Execute, Failed, Judged, ToWorker, WorkerSpec
+from greenroom.actors.api.step_context import context_of, running
+from greenroom.actors.definitions.definitions import StepDefinition, lookup
+from greenroom.actors.definitions.signature import every_item
+from greenroom.actors.failures.description import describe_exception
+from greenroom.actors.program.endings import throw_away
+from greenroom.actors.worker.actor import WorkerActor
+from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.descendants import kill_descendants
+from greenroom.actors.worker.output import standard_streams
+from greenroom.actors.worker.process_state import Surroundings
+from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
+from greenroom.messages.core.errors import CodecError, NotSerializable
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import Completed, Execute, Failed, Judged, ToWorker, WorkerSpec
 
 Answer: TypeAlias = Completed | Failed | Judged
 

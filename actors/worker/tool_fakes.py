@@ -10,11 +10,11 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import Execute
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import Execute
 
-VARIABLE: Final = "UNDERSTUDY_FAKES"
+VARIABLE: Final = "GREENROOM_FAKES"
 """Environment variable that names the socket. Read in the worker."""
 NO_FAKE: Final = object()
 """Stands for the result of a tool that nobody has replaced."""

@@ -6,9 +6,9 @@ from typing import Any, Final
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from understudy.dashboard.large_responses import ABORT
-from understudy.supervision.kernel.connection_limit import ConnectionLimit
-from understudy.supervision.kernel.descriptor_limit import share
+from greenroom.dashboard.large_responses import ABORT
+from greenroom.supervision.kernel.connection_limit import ConnectionLimit
+from greenroom.supervision.kernel.descriptor_limit import share
 
 MOST: Final = 512
 PARTS: Final = 4

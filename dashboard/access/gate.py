@@ -11,11 +11,11 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from understudy.dashboard import problems
-from understudy.dashboard.access.origins import Origins, Pairs
-from understudy.dashboard.docs_page.page import SECURITY, is_page
-from understudy.dashboard.paths import routed_path
-from understudy.messages.core.failures import Fault
+from greenroom.dashboard import problems
+from greenroom.dashboard.access.origins import Origins, Pairs
+from greenroom.dashboard.docs_page.page import SECURITY, is_page
+from greenroom.dashboard.paths import routed_path
+from greenroom.messages.core.failures import Fault
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 OPEN_PATHS: Final = frozenset({"/healthz"})

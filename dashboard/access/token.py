@@ -5,9 +5,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from understudy.messages.core.errors import CannotServe, JournalError
-from understudy.workflows.home.home import TOKEN_VARIABLE, Home
-from understudy.workflows.home.private_files import write_private
+from greenroom.messages.core.errors import CannotServe, JournalError
+from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
+from greenroom.workflows.home.private_files import write_private
 
 LEAST: Final = 16
 """Characters that a token has at least, where somebody else has made it up."""

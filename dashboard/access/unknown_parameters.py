@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import Depends, Request
 
-from understudy.dashboard.problems import Refusal
-from understudy.messages.core.failures import Fault, one_line
+from greenroom.dashboard.problems import Refusal
+from greenroom.messages.core.failures import Fault, one_line
 
 
 def refuse_unknown(request: Request) -> None:

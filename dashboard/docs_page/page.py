@@ -36,7 +36,7 @@ def is_page(path: str) -> bool:
 
 @cache
 def _read(name: str) -> bytes:
-    return resources.files("understudy.dashboard.docs_page").joinpath(name).read_bytes()
+    return resources.files("greenroom.dashboard.docs_page").joinpath(name).read_bytes()
 
 
 def _giver(name: str, kind: str) -> Callable[[], Response]:

@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from understudy.dashboard.dependencies import AtDesk
-from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
-from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
-from understudy.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
+from greenroom.dashboard.dependencies import AtDesk
+from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
+from greenroom.messages.commands import ListWorkers, ShowTree, Tree, Workers
+from greenroom.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
 
 router = APIRouter(tags=["actors"])
 workflows = APIRouter(tags=["workflows"])

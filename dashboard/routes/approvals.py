@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from understudy.dashboard.dependencies import AtDesk
-from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
-from understudy.messages.core.times import iso
-from understudy.messages.pages import Page
-from understudy.messages.records import ApprovalRecord
+from greenroom.dashboard.dependencies import AtDesk
+from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
+from greenroom.messages.core.times import iso
+from greenroom.messages.pages import Page
+from greenroom.messages.records import ApprovalRecord
 
 router = APIRouter(tags=["approvals"])
 

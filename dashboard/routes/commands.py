@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final, cast, get_args
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
-from understudy.dashboard import problems
-from understudy.dashboard.dependencies import AtDesk, Desk
-from understudy.dashboard.paths import Segment
-from understudy.messages import commands as c
-from understudy.messages.core.message import Message
+from greenroom.dashboard import problems
+from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.paths import Segment
+from greenroom.messages import commands as c
+from greenroom.messages.core.message import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
-from understudy.dashboard.access.unknown_parameters import Strict
-from understudy.dashboard.dependencies import AtDesk, Desk
-from understudy.dashboard.prometheus import exposition
-from understudy.messages.commands import ListWorkers, ShowTree, Tree, Workers
-from understudy.metrics.figures import Metrics, pool_figures
+from greenroom.dashboard.access.unknown_parameters import Strict
+from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.prometheus import exposition
+from greenroom.messages.commands import ListWorkers, ShowTree, Tree, Workers
+from greenroom.metrics.figures import Metrics, pool_figures
 
 router = APIRouter(tags=["health"])
 figures = APIRouter(tags=["health"])

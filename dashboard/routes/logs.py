@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from understudy.dashboard.dependencies import AtDesk
-from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, behind, paged
-from understudy.dashboard.paths import Segment
-from understudy.messages.pages import Page, write_cursor
-from understudy.messages.records import LogLine
+from greenroom.dashboard.dependencies import AtDesk
+from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, behind, paged
+from greenroom.dashboard.paths import Segment
+from greenroom.messages.pages import Page, write_cursor
+from greenroom.messages.records import LogLine
 
 router = APIRouter(tags=["runs"])
 

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import KEEPALIVE_COMMENT
 from pydantic import BaseModel, Field
 
-from understudy.dashboard.dependencies import AtDesk, Desk
-from understudy.dashboard.large_responses import Outgoing, Parcel
-from understudy.dashboard.paths import Segment
-from understudy.dashboard.routes.runs import as_object, event_json, read_page
-from understudy.journal.interface import Stored
-from understudy.messages.core.message import Json
-from understudy.messages.records import ENDED, RunRecord, RunStatus
-from understudy.workflows.api.waiting import is_over
+from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.large_responses import Outgoing, Parcel
+from greenroom.dashboard.paths import Segment
+from greenroom.dashboard.routes.runs import as_object, event_json, read_page
+from greenroom.journal.interface import Stored
+from greenroom.messages.core.message import Json
+from greenroom.messages.records import ENDED, RunRecord, RunStatus
+from greenroom.workflows.api.waiting import is_over
 
 router = APIRouter(tags=["runs"])
 

@@ -8,21 +8,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.dashboard.dependencies import AtDesk, Desk
-from understudy.dashboard.large_responses import Outgoing, Parcel
-from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, behind, next_link, numbered, paged
-from understudy.dashboard.paths import Segment
-from understudy.dashboard.problems import Refusal
-from understudy.journal.event_pages import PAGE_BYTES
-from understudy.journal.interface import Stored
-from understudy.messages.codec import spliced
-from understudy.messages.commands import Accepted, StartRun
-from understudy.messages.core.message import Json
-from understudy.messages.core.times import iso, moment
-from understudy.messages.pages import write_cursor
-from understudy.messages.policy import Budget
-from understudy.messages.records import RunRecord, RunStatus, StepRecord
-from understudy.workflows.ids import run_id as check_id
+from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.large_responses import Outgoing, Parcel
+from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, behind, next_link, numbered, paged
+from greenroom.dashboard.paths import Segment
+from greenroom.dashboard.problems import Refusal
+from greenroom.journal.event_pages import PAGE_BYTES
+from greenroom.journal.interface import Stored
+from greenroom.messages.codec import spliced
+from greenroom.messages.commands import Accepted, StartRun
+from greenroom.messages.core.message import Json
+from greenroom.messages.core.times import iso, moment
+from greenroom.messages.pages import write_cursor
+from greenroom.messages.policy import Budget
+from greenroom.messages.records import RunRecord, RunStatus, StepRecord
+from greenroom.workflows.ids import run_id as check_id
 
 router = APIRouter(tags=["runs"])
 

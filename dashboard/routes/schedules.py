@@ -4,11 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from understudy.dashboard.dependencies import AtDesk
-from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
-from understudy.dashboard.paths import Segment
-from understudy.messages.commands import ListSchedules, Schedules
-from understudy.messages.events.schedules import ScheduleRecord
+from greenroom.dashboard.dependencies import AtDesk
+from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
+from greenroom.dashboard.paths import Segment
+from greenroom.messages.commands import ListSchedules, Schedules
+from greenroom.messages.events.schedules import ScheduleRecord
 
 router = APIRouter(tags=["schedules"])
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.dashboard.dependencies import AtDesk
-from understudy.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
-from understudy.dashboard.paths import Segment
-from understudy.dashboard.problems import Refusal
-from understudy.dashboard.routes.runs import as_object
-from understudy.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
-from understudy.messages.core.message import Json
-from understudy.messages.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
+from greenroom.dashboard.dependencies import AtDesk
+from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
+from greenroom.dashboard.paths import Segment
+from greenroom.dashboard.problems import Refusal
+from greenroom.dashboard.routes.runs import as_object
+from greenroom.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
+from greenroom.messages.core.message import Json
+from greenroom.messages.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
 
 router = APIRouter(tags=["sessions"])
 letters = APIRouter(tags=["dead letters"])

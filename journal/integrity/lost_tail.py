@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from understudy.journal.database import Database
-from understudy.journal.integrity.reach import NO_HASH, Reach, reach_path
-from understudy.messages.advice import accept_loss
-from understudy.messages.core.errors import JournalCorrupt
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.reach import NO_HASH, Reach, reach_path
+from greenroom.messages.advice import accept_loss
+from greenroom.messages.core.errors import JournalCorrupt
 
 
 def newest(connection: Database) -> tuple[int, bytes]:

@@ -1,20 +1,20 @@
 """A quick look at what no chain protects, when a journal is opened: the run index, the timers, the marks.
 
 Recovery chooses runs by these tables, so a line that is lost or changed would leave a run asleep for ever. Everything
-in them follows from the events, so they can be made anew (``understudy db reindex``).
+in them follows from the events, so they can be made anew (``greenroom db reindex``).
 """
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, get_args
 
-from understudy.journal.database import Database
-from understudy.journal.integrity.checksums import seal_of
-from understudy.journal.integrity.lost_tail import newest
-from understudy.journal.integrity.row_sums import KEYS, MARKS, TIMERS, sums_of
-from understudy.journal.interface import EntryKind, Fault, FaultKind, RunRow
-from understudy.messages.advice import reindex
-from understudy.messages.records import RunStatus
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.checksums import seal_of
+from greenroom.journal.integrity.lost_tail import newest
+from greenroom.journal.integrity.row_sums import KEYS, MARKS, TIMERS, sums_of
+from greenroom.journal.interface import EntryKind, Fault, FaultKind, RunRow
+from greenroom.messages.advice import reindex
+from greenroom.messages.records import RunStatus
 
 RAW_LINES: Final = (
     "SELECT CAST(id AS BLOB), CAST(workflow AS BLOB), CAST(app AS BLOB), CAST(status AS BLOB), started_at, updated_at, "

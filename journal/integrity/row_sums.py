@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from understudy.journal.database import Database
-from understudy.journal.integrity.checksums import SUM, seal_of, weight_of
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.checksums import SUM, seal_of, weight_of
 
 LINES: Final = (
     "SELECT id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, kind, wake_seq, "

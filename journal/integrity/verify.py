@@ -5,13 +5,13 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Any
 
-from understudy.journal.database import Database
-from understudy.journal.integrity.hash_chain import genesis, link
-from understudy.journal.integrity.lost_tail import newest
-from understudy.journal.integrity.quick_check import RAW_LINES, faulty_lines, lines_of, wrong_sums
-from understudy.journal.interface import Fault
-from understudy.messages.codec import decode_event
-from understudy.messages.core.errors import JournalCorrupt, UnknownMessage
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.hash_chain import genesis, link
+from greenroom.journal.integrity.lost_tail import newest
+from greenroom.journal.integrity.quick_check import RAW_LINES, faulty_lines, lines_of, wrong_sums
+from greenroom.journal.interface import Fault
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.errors import JournalCorrupt, UnknownMessage
 
 
 def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fault]:

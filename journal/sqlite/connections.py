@@ -9,13 +9,13 @@ from urllib.parse import quote
 
 import apsw
 
-from understudy.journal.database import Database
-from understudy.journal.integrity.lost_tail import newest, place_of, refuse_shorter
-from understudy.journal.integrity.reach import NO_HASH, Reach, ReachFile, read_reach
-from understudy.journal.sqlite.errors import translate
-from understudy.journal.sqlite.file import make_file, refuse_network, refuse_strangers, sync_directory
-from understudy.journal.sqlite.schema import Migrations, check, epoch_of, migrations, open_epoch
-from understudy.messages.core.errors import JournalError
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.lost_tail import newest, place_of, refuse_shorter
+from greenroom.journal.integrity.reach import NO_HASH, Reach, ReachFile, read_reach
+from greenroom.journal.sqlite.errors import translate
+from greenroom.journal.sqlite.file import make_file, refuse_network, refuse_strangers, sync_directory
+from greenroom.journal.sqlite.schema import Migrations, check, epoch_of, migrations, open_epoch
+from greenroom.messages.core.errors import JournalError
 
 Durability: TypeAlias = Literal["full", "process"]
 
@@ -104,7 +104,7 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
         if version := check(connection, path, known):
             if version < (latest := (known or migrations())[-1][0]):
                 msg = (
-                    f"the journal {path} was written by an older understudy (schema version {version}, this one's is "
+                    f"the journal {path} was written by an older greenroom (schema version {version}, this one's is "
                     f"{latest}): start an orchestrator there once, which brings it up to date and loses nothing"
                 )
                 raise JournalError(msg)

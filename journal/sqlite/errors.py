@@ -6,8 +6,8 @@ from pathlib import Path
 
 import apsw
 
-from understudy.messages.advice import reindex, verify
-from understudy.messages.core.errors import JournalCorrupt, JournalError, JournalFull
+from greenroom.messages.advice import reindex, verify
+from greenroom.messages.core.errors import JournalCorrupt, JournalError, JournalFull
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_WRITING = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})

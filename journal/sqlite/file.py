@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from understudy.messages.core.errors import JournalError
-from understudy.messages.secrets.file_trust import objection
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.secrets.file_trust import objection
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "davfs"}

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Literal, TypeAlias, TypeVar
 
-from understudy.journal.interface import Append
-from understudy.messages.core.errors import JournalError, OrchestratorClosed
+from greenroom.journal.interface import Append
+from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 
 T = TypeVar("T")
 

@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from understudy.journal.integrity.quick_check import quick_faults
-from understudy.journal.integrity.verify import faults
-from understudy.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
-from understudy.journal.sqlite.connections import Durability, close_untouched, open_reader, open_writer
-from understudy.journal.sqlite.group_commit import GroupCommit
-from understudy.journal.sqlite.reader import Reader
-from understudy.journal.sqlite.writer import Writer
-from understudy.messages.core.errors import JournalError
-from understudy.messages.records import RunStatus
+from greenroom.journal.integrity.quick_check import quick_faults
+from greenroom.journal.integrity.verify import faults
+from greenroom.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.journal.sqlite.connections import Durability, close_untouched, open_reader, open_writer
+from greenroom.journal.sqlite.group_commit import GroupCommit
+from greenroom.journal.sqlite.reader import Reader
+from greenroom.journal.sqlite.writer import Writer
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.records import RunStatus
 
 
 class SqliteJournal:
@@ -54,7 +54,7 @@ class SqliteJournal:
             return
         connection, self._epoch = open_writer(self.path, durability, accept_loss=accept_loss)
         self._writer = Writer(connection, self.path, self._epoch, synced=durability == "full")
-        self._group = GroupCommit(self._writer.commit, self._writer.rest, "understudy-journal")
+        self._group = GroupCommit(self._writer.commit, self._writer.rest, "greenroom-journal")
 
     def __repr__(self) -> str:
         """Say which file, how it is open and whether it still takes appends."""

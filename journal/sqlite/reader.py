@@ -8,16 +8,16 @@ from typing import Any, TypeAlias
 
 import apsw
 
-from understudy.journal.database import Database
-from understudy.journal.integrity.checksums import seal_of
-from understudy.journal.integrity.hash_chain import genesis, link
-from understudy.journal.integrity.quick_check import RAW_LINES, damaged_row, lines_of
-from understudy.journal.integrity.row_sums import LINES
-from understudy.journal.interface import EntryKind, Mark, MarkKind, RunRow, Stored, Timer
-from understudy.journal.sqlite.errors import damaged_event, damaged_line, translate
-from understudy.messages.codec import decode_event
-from understudy.messages.core.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
-from understudy.messages.records import RunStatus
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.checksums import seal_of
+from greenroom.journal.integrity.hash_chain import genesis, link
+from greenroom.journal.integrity.quick_check import RAW_LINES, damaged_row, lines_of
+from greenroom.journal.integrity.row_sums import LINES
+from greenroom.journal.interface import EntryKind, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.journal.sqlite.errors import damaged_event, damaged_line, translate
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
+from greenroom.messages.records import RunStatus
 
 CONNECTIONS = 4
 """Readers at work at once; more wait their turn. Actors come and go with their threads, so none keeps a connection."""
@@ -141,7 +141,7 @@ class Reader:
         except UnknownMessage as error:
             msg = (
                 f"event {seq} of run {run_id} in the journal {self._path} is whole but of no form this version knows "
-                f"({error}): upgrade understudy"
+                f"({error}): upgrade greenroom"
             )
             raise JournalTooNew(msg) from error
 

@@ -6,10 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
 
-from understudy.journal.database import Database
-from understudy.journal.integrity.row_sums import SEALED, seal_all
-from understudy.journal.sqlite.errors import repair
-from understudy.messages.core.errors import JournalCorrupt, JournalTooNew
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.row_sums import SEALED, seal_all
+from greenroom.journal.sqlite.errors import repair
+from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
 
 APPLICATION_ID = 0x756E6473
 """Marks a file as ours in SQLite's own header: "unds"."""
@@ -21,7 +21,7 @@ Migrations: TypeAlias = Sequence[tuple[int, str]]
 @cache
 def migrations() -> Migrations:
     """Give the steps that this version of the package knows, from the numbered files of its ``migrations`` folder."""
-    folder = resources.files("understudy.journal.sqlite").joinpath("migrations")
+    folder = resources.files("greenroom.journal.sqlite").joinpath("migrations")
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     return tuple((int(file.name.split("_", 1)[0]), file.read_text(encoding="utf-8")) for file in files)
 
@@ -46,8 +46,8 @@ def check(connection: Database, path: Path, known: Migrations | None = None) -> 
         raise JournalCorrupt(msg)
     if version > latest:
         msg = (
-            f"the journal {path} has schema version {version}, written by a newer understudy; this one knows versions "
-            f"up to {latest}: upgrade understudy, or choose another path; the file was left as it is"
+            f"the journal {path} has schema version {version}, written by a newer greenroom; this one knows versions "
+            f"up to {latest}: upgrade greenroom, or choose another path; the file was left as it is"
         )
         raise JournalTooNew(msg)
     return version

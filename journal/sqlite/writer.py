@@ -11,20 +11,20 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
-from understudy.journal.append_check import conflict, encode
-from understudy.journal.database import Database
-from understudy.journal.integrity.checksums import SUM, seal_of, weight_of
-from understudy.journal.integrity.hash_chain import genesis, link
-from understudy.journal.integrity.lost_tail import closing, newest
-from understudy.journal.integrity.reach import ReachFile
-from understudy.journal.integrity.row_sums import is_key
-from understudy.journal.interface import Append, RunRow
-from understudy.journal.sqlite.connections import BUSY_MS, close_untouched
-from understudy.journal.sqlite.errors import translate
-from understudy.journal.sqlite.file import Presence
-from understudy.journal.sqlite.group_commit import Answer, Lull
-from understudy.journal.sqlite.schema import epoch_of
-from understudy.messages.core.errors import EventUnwritable, JournalError
+from greenroom.journal.append_check import conflict, encode
+from greenroom.journal.database import Database
+from greenroom.journal.integrity.checksums import SUM, seal_of, weight_of
+from greenroom.journal.integrity.hash_chain import genesis, link
+from greenroom.journal.integrity.lost_tail import closing, newest
+from greenroom.journal.integrity.reach import ReachFile
+from greenroom.journal.integrity.row_sums import is_key
+from greenroom.journal.interface import Append, RunRow
+from greenroom.journal.sqlite.connections import BUSY_MS, close_untouched
+from greenroom.journal.sqlite.errors import translate
+from greenroom.journal.sqlite.file import Presence
+from greenroom.journal.sqlite.group_commit import Answer, Lull
+from greenroom.journal.sqlite.schema import epoch_of
+from greenroom.messages.core.errors import EventUnwritable, JournalError
 
 T = TypeVar("T")
 K = TypeVar("K", bound=tuple[str, ...])

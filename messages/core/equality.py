@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from understudy.messages.core.json_text import JsonText, Value
+from greenroom.messages.core.json_text import JsonText, Value
 
 Comparable: TypeAlias = Value | Mapping[str, Value]
 

@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from understudy.messages.core import times
+from greenroom.messages.core import times
 
 
-class UnderstudyError(Exception):
+class GreenroomError(Exception):
     """Root of everything this package raises on purpose."""
 
 
 # Raised by steps, to steer their own retries.
 
 
-class Fatal(UnderstudyError):  # noqa: N818  the contract's name: it reads as an order, not as a description
+class Fatal(GreenroomError):  # noqa: N818  the contract's name: it reads as an order, not as a description
     """Raise it in a step to say that trying again is useless: the step fails at once."""
 
 
-class RetryAfter(UnderstudyError):  # noqa: N818  the contract's name
+class RetryAfter(GreenroomError):  # noqa: N818  the contract's name
     """Raise it in a step to ask for another attempt no sooner than in ``seconds``."""
 
     def __init__(self, seconds: times.Seconds, message: str = "") -> None:
@@ -28,13 +28,13 @@ class RetryAfter(UnderstudyError):  # noqa: N818  the contract's name
 # Raised in a workflow, to be handled there.
 
 
-class StepFailed(UnderstudyError):  # noqa: N818  the contract's name
+class StepFailed(GreenroomError):  # noqa: N818  the contract's name
     """A step has no attempts left, or must not be tried again.
 
     Attributes:
         step: The step's key in its run.
         attempts: How many attempts were made.
-        outcome: How the last attempt ended (see ``understudy.messages.Outcome``).
+        outcome: How the last attempt ended (see ``greenroom.messages.Outcome``).
         error: Name of the exception class the last attempt raised, or empty.
         cause: The exception that the last attempt raised: of its own class where this process has loaded that, else a
             ``RemoteError``. None where it raised none, as in a crash.
@@ -73,7 +73,7 @@ class StepRejected(StepFailed):
 # What stands for an exception of another process.
 
 
-class RemoteError(UnderstudyError):
+class RemoteError(GreenroomError):
     """An exception of another process whose class this process does not have.
 
     Attributes:
@@ -92,7 +92,7 @@ class RemoteError(UnderstudyError):
         self.fields = fields or {}
 
 
-class RemoteTraceback(UnderstudyError):  # noqa: N818  what it is
+class RemoteTraceback(GreenroomError):  # noqa: N818  what it is
     """The cause of what is raised for a failure of another process: printed, it is the traceback from there.
 
     Attributes:
@@ -114,14 +114,14 @@ class RemoteTraceback(UnderstudyError):  # noqa: N818  what it is
 # Raised to those who start and await runs.
 
 
-class RunFailed(UnderstudyError):  # noqa: N818  the contract's name
+class RunFailed(GreenroomError):  # noqa: N818  the contract's name
     """A run ended in failure.
 
     Attributes:
         run_id: The run.
         step: Key of the step whose failure ended it, or None where the workflow's own code raised. Where it was a
             child's failure, the step of that child.
-        attempts: That step's attempts, as records (see ``understudy.messages.AttemptRecord``).
+        attempts: That step's attempts, as records (see ``greenroom.messages.AttemptRecord``).
         cause: What the workflow raised: of its own class where this process has loaded that, else a ``RemoteError``.
         fields: Those of its attributes that are JSON and short.
 
@@ -138,31 +138,31 @@ class RunFailed(UnderstudyError):  # noqa: N818  the contract's name
         self.attempts = list(attempts)
         self.fields: dict[str, Any] = {}
         self.failure: Any = None
-        """What the workflow raised, as a record (see ``understudy.messages.Failure``); None where that is not known."""
+        """What the workflow raised, as a record (see ``greenroom.messages.Failure``); None where that is not known."""
         self.call = ""
         """In a workflow: key of its call of the child that failed."""
 
 
-class RunCancelled(UnderstudyError):  # noqa: N818  the contract's name
+class RunCancelled(GreenroomError):  # noqa: N818  the contract's name
     """A run was cancelled before it ended by itself."""
 
     call = ""
     """In a workflow: key of its call of the child that was cancelled."""
 
 
-class RunParked(UnderstudyError):  # noqa: N818  reads like its siblings
+class RunParked(GreenroomError):  # noqa: N818  reads like its siblings
     """A run stopped where a person must look; nothing is lost, and it can be resumed."""
 
 
-class MailboxFull(UnderstudyError):  # noqa: N818  the contract's name
+class MailboxFull(GreenroomError):  # noqa: N818  the contract's name
     """The run has as many messages waiting as it may have; this one was not taken. Send it again later."""
 
 
-class RunEnded(UnderstudyError):  # noqa: N818  reads like its siblings
+class RunEnded(GreenroomError):  # noqa: N818  reads like its siblings
     """The run has come to its end and takes no messages."""
 
 
-class RetryRefused(UnderstudyError):  # noqa: N818  reads like its siblings
+class RetryRefused(GreenroomError):  # noqa: N818  reads like its siblings
     """The run cannot be retried: it has not failed, or the step it would go on from may not run twice."""
 
 
@@ -170,7 +170,7 @@ class SessionClosed(RunEnded):
     """The session was closed: it has answered what it took, and takes nothing more."""
 
 
-class TurnFailed(UnderstudyError):  # noqa: N818  the field's name
+class TurnFailed(GreenroomError):  # noqa: N818  the field's name
     """A session's handler could not deal with a message, which is a dead letter now.
 
     Attributes:
@@ -194,35 +194,35 @@ class TurnFailed(UnderstudyError):  # noqa: N818  the field's name
         self.step = step
 
 
-class RunNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+class RunNotFound(GreenroomError):  # noqa: N818  reads like its siblings
     """No run with this id is in the journal."""
 
 
-class ApprovalNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+class ApprovalNotFound(GreenroomError):  # noqa: N818  reads like its siblings
     """No run has asked for an approval of this id."""
 
 
-class ApprovalClosed(UnderstudyError):  # noqa: N818  reads like its siblings
+class ApprovalClosed(GreenroomError):  # noqa: N818  reads like its siblings
     """The approval is not open: it has been decided otherwise, or nobody waits for it any more."""
 
 
-class ScheduleNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+class ScheduleNotFound(GreenroomError):  # noqa: N818  reads like its siblings
     """No schedule with this name is in the journal."""
 
 
-class ScheduleBusy(UnderstudyError):  # noqa: N818  reads like its siblings
+class ScheduleBusy(GreenroomError):  # noqa: N818  reads like its siblings
     """A schedule starts no run at a person's wish now, because an earlier one goes on or too many wait."""
 
 
-class WorkerNotFound(UnderstudyError):  # noqa: N818  reads like its siblings
+class WorkerNotFound(GreenroomError):  # noqa: N818  reads like its siblings
     """No worker with this id is alive."""
 
 
-class IdConflict(UnderstudyError):  # noqa: N818  reads like its siblings
+class IdConflict(GreenroomError):  # noqa: N818  reads like its siblings
     """A run with this id exists and was started with another workflow or other arguments."""
 
 
-class InvalidInput(UnderstudyError, ValueError):  # noqa: N818  reads like its siblings
+class InvalidInput(GreenroomError, ValueError):  # noqa: N818  reads like its siblings
     """Arguments do not fit a workflow's signature; every field at fault is named.
 
     Attributes:
@@ -235,42 +235,42 @@ class InvalidInput(UnderstudyError, ValueError):  # noqa: N818  reads like its s
         self.errors = errors
 
 
-class DefinitionError(UnderstudyError):
+class DefinitionError(GreenroomError):
     """A workflow, step or app is defined in a way that cannot run; the message says which and how to mend it."""
 
 
-class NotSerializable(UnderstudyError, TypeError):  # noqa: N818  reads like its siblings
+class NotSerializable(GreenroomError, TypeError):  # noqa: N818  reads like its siblings
     """A value cannot be written as JSON, so it can be neither journaled nor sent to a process."""
 
 
 # Raised where the orchestrator itself cannot go on.
 
 
-class HomeInUse(UnderstudyError):  # noqa: N818  reads like its siblings
+class HomeInUse(GreenroomError):  # noqa: N818  reads like its siblings
     """Another orchestrator that is alive owns this journal or home."""
 
 
-class OrchestratorUnreachable(UnderstudyError):  # noqa: N818  reads like its siblings
+class OrchestratorUnreachable(GreenroomError):  # noqa: N818  reads like its siblings
     """A command needs a running orchestrator and none answers."""
 
 
-class OrchestratorClosed(UnderstudyError):  # noqa: N818  reads like its siblings
+class OrchestratorClosed(GreenroomError):  # noqa: N818  reads like its siblings
     """The orchestrator was closed, or stopped itself because its journal failed."""
 
 
-class CannotServe(UnderstudyError):  # noqa: N818  reads like its siblings
+class CannotServe(GreenroomError):  # noqa: N818  reads like its siblings
     """HTTP cannot be served as asked for: the address is taken, or it is not safe there."""
 
 
-class NotAuthorized(UnderstudyError):  # noqa: N818  reads like its siblings
+class NotAuthorized(GreenroomError):  # noqa: N818  reads like its siblings
     """An orchestrator was reached over HTTP and did not accept the token."""
 
 
-class WorkersUnavailable(UnderstudyError):  # noqa: N818  reads like its siblings
+class WorkersUnavailable(GreenroomError):  # noqa: N818  reads like its siblings
     """A pool gave up restarting its workers; the message says how the last one ended."""
 
 
-class JournalError(UnderstudyError):
+class JournalError(GreenroomError):
     """The journal cannot be read or written; nothing is acknowledged after this."""
 
 
@@ -294,7 +294,7 @@ class EventUnwritable(JournalError):  # noqa: N818  reads like its siblings
     """An append holds what cannot be written as JSON: nothing of that append was written, and the journal goes on."""
 
 
-class CodecError(UnderstudyError, ValueError):
+class CodecError(GreenroomError, ValueError):
     """Bytes are no message of ours: truncated, oversize, of another version, or of no known type."""
 
 

@@ -5,7 +5,7 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
 
-from understudy.messages.core.message import Message, Shown
+from greenroom.messages.core.message import Message, Shown
 
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "rejected", "cancelled"]
 """How an attempt ended. The names are part of the public contract."""
@@ -15,7 +15,7 @@ HEADER: Final = "Traceback (most recent call last):\n"
 _FATAL: Final = "Fatal Python error"
 """How faulthandler begins, which writes its frames newest first."""
 _OURS: Final = re.compile(
-    r'  File "[^"]*/(understudy/(actors|messages|supervision|workflows)|asyncio|concurrent/futures|importlib)/[^"]*"'
+    r'  File "[^"]*/(greenroom/(actors|messages|supervision|workflows)|asyncio|concurrent/futures|importlib)/[^"]*"'
 )
 _LIBRARY: Final = re.compile(r"/lib(64)?/python3\.\d+/")
 _FRAME: Final = re.compile(r'  File "([^"]+)", line (\d+)')

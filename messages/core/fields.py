@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, AwareDatetime, Field, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
-from understudy.messages.core.times import LONGEST, iso, milliseconds
+from greenroom.messages.core.times import LONGEST, iso, milliseconds
 
 
 class _Looked:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from understudy.messages.core.json_text import JsonText, refuse_infinite
+from greenroom.messages.core.json_text import JsonText, refuse_infinite
 
 WRAPPING: Final = 20
 """Levels that messages and events may add to those of a value. Readers stop at 200."""

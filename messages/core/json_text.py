@@ -2,7 +2,7 @@
 
 A value in Python is ten to a hundred times as large as its text, and making it holds the interpreter for as long. So
 whoever only hands a value on, and that is everybody between the worker that wrote it and the one that reads it, keeps
-the text. A message's fields for such values are annotated with ``Json`` (see ``understudy.messages.core.message``).
+the text. A message's fields for such values are annotated with ``Json`` (see ``greenroom.messages.core.message``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 from pydantic import BaseModel, JsonValue
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from understudy.messages.core.errors import CodecError
+from greenroom.messages.core.errors import CodecError
 
 _SHOWN: Final = 200
 """Bytes of a text that its ``repr`` shows."""

@@ -6,13 +6,13 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from understudy.messages.core.json_text import JsonText, Value, plain, refuse_infinite, sealed
+from greenroom.messages.core.json_text import JsonText, Value, plain, refuse_infinite, sealed
 
 
 class Handed(list[JsonText]):
     """The values of one message, apart from it. In the message a number says which of them stands in a field.
 
-    The context of writing and reading messages (see ``understudy.messages.codec``).
+    The context of writing and reading messages (see ``greenroom.messages.codec``).
     """
 
 

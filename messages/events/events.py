@@ -8,10 +8,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.core.message import Event, Json
-from understudy.messages.events.schedules import (
+from greenroom.messages.approvals import ApprovalDecision
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.core.message import Event, Json
+from greenroom.messages.events.schedules import (
     ScheduleChanged,
     ScheduleCreated,
     ScheduleDeleted,
@@ -25,11 +25,11 @@ from understudy.messages.events.schedules import (
     ScheduleRunStarted,
     ScheduleSkipped,
 )
-from understudy.messages.events.sessions import *
-from understudy.messages.events.steps import *
-from understudy.messages.frames.replay_differences import Difference
-from understudy.messages.policy import Budget
-from understudy.messages.records import AttemptRecord
+from greenroom.messages.events.sessions import *
+from greenroom.messages.events.steps import *
+from greenroom.messages.frames.replay_differences import Difference
+from greenroom.messages.policy import Budget
+from greenroom.messages.records import AttemptRecord
 
 
 class RunStarted(Event):

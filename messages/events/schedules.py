@@ -6,9 +6,9 @@ people, where they are datetimes in UTC.
 
 from typing import Literal, TypeAlias
 
-from understudy.messages.core.fields import Interval, Moment, Span
-from understudy.messages.core.message import Event, Json, Message
-from understudy.messages.policy import Budget
+from greenroom.messages.core.fields import Interval, Moment, Span
+from greenroom.messages.core.message import Event, Json, Message
+from greenroom.messages.policy import Budget
 
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel"]
 """What becomes of a run that is due while an earlier one of its schedule goes on."""
@@ -214,7 +214,7 @@ class FiringRecord(Message):
 
 
 class ScheduleRecord(Message):
-    """One schedule, as ``understudy schedules`` shows it."""
+    """One schedule, as ``greenroom schedules`` shows it."""
 
     name: str
     workflow: str

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.message import Event, Json
-from understudy.messages.policy import Budget, OnFailure
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.message import Event, Json
+from greenroom.messages.policy import Budget, OnFailure
 
 __all__ = [
     "CloseRequested",

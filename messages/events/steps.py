@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from understudy.messages.core.failures import Failure, Outcome
-from understudy.messages.core.message import Event, Json
-from understudy.messages.evaluation import Evaluation, Verdict
-from understudy.messages.policy import StepKind, StepOptions
+from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.core.message import Event, Json
+from greenroom.messages.evaluation import Evaluation, Verdict
+from greenroom.messages.policy import StepKind, StepOptions
 
 __all__ = [
     "AttemptEnded",

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from understudy.messages.core.failures import Fault
-from understudy.messages.core.message import Frame, Json
-from understudy.messages.policy import Budget, Limits, SessionPolicy
+from greenroom.messages.core.failures import Fault
+from greenroom.messages.core.message import Frame, Json
+from greenroom.messages.policy import Budget, Limits, SessionPolicy
 
 __all__ = [
     "AppDescribed",

@@ -2,7 +2,7 @@
 
 from typing import Final, Generic, TypeVar
 
-from understudy.messages.core.message import Message
+from greenroom.messages.core.message import Message
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Longest frame that crosses a process boundary."""

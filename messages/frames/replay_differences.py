@@ -6,8 +6,8 @@ from typing import Final, Literal, TypeAlias
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
-from understudy.messages.core.json_text import plain, text_of
-from understudy.messages.core.message import Json, Message, Shown
+from greenroom.messages.core.json_text import plain, text_of
+from greenroom.messages.core.message import Json, Message, Shown
 
 READ_BYTES: Final = 256 * 1024
 """Longest arguments that are read to be compared."""

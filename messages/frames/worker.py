@@ -4,11 +4,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.message import Frame, Json
-from understudy.messages.frames.app import *
-from understudy.messages.frames.program import *
-from understudy.messages.policy import Limits, WorkerKind
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.message import Frame, Json
+from greenroom.messages.frames.app import *
+from greenroom.messages.frames.program import *
+from greenroom.messages.policy import Limits, WorkerKind
 
 # ---------------------------------------------------------------- orchestrator to worker
 

@@ -4,7 +4,7 @@ import stat
 from os import stat_result
 from typing import Final, Literal
 
-from understudy.messages.advice import set_mode
+from greenroom.messages.advice import set_mode
 
 _ROOT: Final = 0
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH

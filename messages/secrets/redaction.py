@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
-from understudy.messages.secrets.detection import looks_secret, url_secrets
+from greenroom.messages.secrets.detection import looks_secret, url_secrets
 
 MASK: Final = "***"
 LEAST: Final = 8

@@ -55,6 +55,6 @@ def sentence(names: Collection[str]) -> str:
     are, them = ("is", "it") if len(names) == 1 else ("are", "them")
     return (
         f"{' and '.join(names)} {are} {_KEPT}: give {them} to the app with `{options}`, "
-        f"`Orchestrator(env=[{listed}])` or `env = [{listed}]` under [tool.understudy] in pyproject.toml, or to some "
+        f"`Orchestrator(env=[{listed}])` or `env = [{listed}]` under [tool.greenroom] in pyproject.toml, or to some "
         f"workers alone with `@tool(env=[{listed}])` or `Pool(env=({listed},))`"
     )

@@ -8,7 +8,7 @@ that attach from outside, and writes no core dump.
 import threading
 from typing import Final
 
-from understudy.supervision.kernel import linux
+from greenroom.supervision.kernel import linux
 
 _lock: Final = threading.Lock()
 _open = 0  # how many orchestrators are open in this process

@@ -11,8 +11,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from loguru import logger
 
-from understudy.messages.advice import raise_files
-from understudy.supervision.kernel.descriptor_limit import EXHAUSTED
+from greenroom.messages.advice import raise_files
+from greenroom.supervision.kernel.descriptor_limit import EXHAUSTED
 
 C = TypeVar("C")
 

@@ -5,7 +5,7 @@ from typing import Final
 
 BOOTSTRAP: Final = (
     "import sys; sys.path[:] = sys.argv.pop().split(chr(10)); "
-    "from understudy.supervision.zygote.{module} import main; main()"
+    "from greenroom.supervision.zygote.{module} import main; main()"
 )
 """Program text for ``python -c``: the import path is the last argument, one entry per line."""
 EXECUTED: Final = ("reaper", "exec_worker")

@@ -9,8 +9,8 @@ import errno
 import os
 from contextlib import suppress
 
-from understudy.messages.core.errors import JournalError
-from understudy.messages.secrets.file_trust import objection
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.secrets.file_trust import objection
 
 _open: set[int] = set()
 """Closed in every child that ``os.fork`` makes. Programs that are executed get what they are handed, and no others."""

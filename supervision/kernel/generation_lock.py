@@ -15,9 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from understudy.messages.core.errors import JournalError
-from understudy.supervision.kernel import orphans
-from understudy.supervision.kernel.fork_safe_files import close_unshared, open_unshared
+from greenroom.messages.core.errors import JournalError
+from greenroom.supervision.kernel import orphans
+from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
 
 _WRITTEN: Final = re.compile(rb"[0-9a-f]{32}")
 _READ_BYTES: Final = 64

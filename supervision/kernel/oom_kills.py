@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from understudy.supervision.kernel import linux
+from greenroom.supervision.kernel import linux
 
 SETTLED: Final = 1.0
 """Seconds after which a sign of life was surely read: a kill that was counted by then was not the end of its worker."""

@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from understudy.supervision.kernel import linux
-from understudy.supervision.kernel.exec_command import BOOTSTRAP, EXECUTED
+from greenroom.supervision.kernel import linux
+from greenroom.supervision.kernel.exec_command import BOOTSTRAP, EXECUTED
 
-VARIABLE: Final = "UNDERSTUDY_LINEAGE"
+VARIABLE: Final = "GREENROOM_LINEAGE"
 """Environment variable that carries the mark into everything workers start."""
 _LIFE: Final = re.compile(rb"[0-9a-f]{16}")
 _PROGRAMS: Final = frozenset(BOOTSTRAP.format(module=module).encode() for module in EXECUTED)

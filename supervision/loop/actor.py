@@ -15,7 +15,7 @@ from pykka import messages
 from pykka._envelope import Envelope
 from typing_extensions import override
 
-from understudy.supervision.loop.reactor import Reactor
+from greenroom.supervision.loop.reactor import Reactor
 
 A = TypeVar("A", bound=pykka.Actor)
 

@@ -27,7 +27,7 @@ def run(work: Callable[[], None]) -> None:
         _waiting.append(work)
         if len(_working) >= THREADS:
             return
-        thread = threading.Thread(target=_work, name="understudy-aside", daemon=True)
+        thread = threading.Thread(target=_work, name="greenroom-aside", daemon=True)
         _working.add(thread)
     try:
         thread.start()

@@ -65,7 +65,7 @@ class _Loop(asyncio.SelectorEventLoop):
 class Reactor:
     """Owns the loop and its thread. Started once, stopped once."""
 
-    def __init__(self, name: str = "understudy-reactor") -> None:
+    def __init__(self, name: str = "greenroom-reactor") -> None:
         """Make the loop; it runs once ``start`` is called."""
         self._selector = _Selector()
         self.loop: asyncio.SelectorEventLoop = _Loop(self._selector, self._hear)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from understudy.messages.core.failures import Exit, ExitKind
+from greenroom.messages.core.failures import Exit, ExitKind
 
 NOBODYS_FAULT: Final[frozenset[ExitKind]] = frozenset({"stopped", "backend_lost", "orchestrator_lost"})
 """Ends that blame no code of the user's."""

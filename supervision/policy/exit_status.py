@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import Final
 
-from understudy.messages.core.failures import Exit
+from greenroom.messages.core.failures import Exit
 
 STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _ORNAMENT: Final = re.compile(r"[\s^~|+\-=.]*")

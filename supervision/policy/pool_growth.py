@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from understudy.supervision.policy.restart_backoff import restart_delay
+from greenroom.supervision.policy.restart_backoff import restart_delay
 
 
 @dataclass(frozen=True, slots=True)

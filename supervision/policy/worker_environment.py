@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from understudy.messages.secrets.detection import looks_secret
-from understudy.messages.secrets.redaction import PLAIN
+from greenroom.messages.secrets.detection import looks_secret
+from greenroom.messages.secrets.redaction import PLAIN
 
 OURS: Final = frozenset({"PYTHONHASHSEED", "PYTHONINSPECT", "PYTHONSTARTUP"})
 """Variables that no worker inherits. The first is the same for all workers, or a replay would go through sets in

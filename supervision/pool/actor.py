@@ -6,19 +6,19 @@ from typing import Any
 
 from typing_extensions import override
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.policy import Limits
-from understudy.messages.records import ActorRecord, WorkerRecord
-from understudy.supervision.jobs import Backend, KillWorker, Pool, PoolKey, Release, Send, Submit, Withdraw
-from understudy.supervision.loop.actor import LoopActor
-from understudy.supervision.loop.reactor import Reactor
-from understudy.supervision.pool.dispatcher import Dispatcher
-from understudy.supervision.pool.events import EventHook
-from understudy.supervision.pool.records import pool_record, worker_record
-from understudy.supervision.pool.start_limiter import StartGate
-from understudy.supervision.pool.worker_ids import Names
-from understudy.supervision.pool.worker_slot import STOP_GRACE
-from understudy.supervision.pool.worker_supervisor import Means
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.policy import Limits
+from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.supervision.jobs import Backend, KillWorker, Pool, PoolKey, Release, Send, Submit, Withdraw
+from greenroom.supervision.loop.actor import LoopActor
+from greenroom.supervision.loop.reactor import Reactor
+from greenroom.supervision.pool.dispatcher import Dispatcher
+from greenroom.supervision.pool.events import EventHook
+from greenroom.supervision.pool.records import pool_record, worker_record
+from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.worker_ids import Names
+from greenroom.supervision.pool.worker_slot import STOP_GRACE
+from greenroom.supervision.pool.worker_supervisor import Means
 
 
 class PoolActor(LoopActor):

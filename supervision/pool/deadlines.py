@@ -7,7 +7,7 @@ deadline there was when it was set; only when it goes off is it looked whose tim
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 
-from understudy.supervision.pool.pending_job import Flight
+from greenroom.supervision.pool.pending_job import Flight
 
 
 class Deadlines:

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 from loguru import logger
 
-from understudy.messages.core.errors import CodecError
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.errors import CodecError
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import (
     Abort,
     Completed,
     EndProgram,
@@ -22,8 +22,8 @@ from understudy.messages.frames.worker import (
     Progress,
     Resolve,
 )
-from understudy.messages.policy import Limits
-from understudy.supervision.jobs import (
+from greenroom.messages.policy import Limits
+from greenroom.supervision.jobs import (
     Answered,
     Assigned,
     Backend,
@@ -36,14 +36,14 @@ from understudy.supervision.jobs import (
     Unavailable,
     Withdraw,
 )
-from understudy.supervision.policy.crash_attribution import Blame, blame, blame_for_backend
-from understudy.supervision.policy.recycling import worn_out
-from understudy.supervision.pool.deadlines import Deadlines
-from understudy.supervision.pool.job_queues import Queues
-from understudy.supervision.pool.pending_job import Flight, name_in
-from understudy.supervision.pool.suspects import ALONE_AFTER, Suspicion
-from understudy.supervision.pool.worker_slot import Obituary, Slot
-from understudy.supervision.pool.worker_supervisor import Means, Roster
+from greenroom.supervision.policy.crash_attribution import Blame, blame, blame_for_backend
+from greenroom.supervision.policy.recycling import worn_out
+from greenroom.supervision.pool.deadlines import Deadlines
+from greenroom.supervision.pool.job_queues import Queues
+from greenroom.supervision.pool.pending_job import Flight, name_in
+from greenroom.supervision.pool.suspects import ALONE_AFTER, Suspicion
+from greenroom.supervision.pool.worker_slot import Obituary, Slot
+from greenroom.supervision.pool.worker_supervisor import Means, Roster
 
 ABORT_GRACE: Final = 1.0
 """Seconds that code in a shared worker has to stop by itself once its time is over."""

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from understudy.messages.core.failures import Exit
-from understudy.supervision.jobs import PoolKey
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.jobs import PoolKey
 
 Happening: TypeAlias = Literal[
     "started", "ready", "exited", "restarting", "replaced", "short", "degraded", "reopened", "recovered"

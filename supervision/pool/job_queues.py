@@ -2,8 +2,8 @@
 
 from collections import OrderedDict
 
-from understudy.supervision.pool.pending_job import Flight
-from understudy.supervision.pool.worker_slot import Slot
+from greenroom.supervision.pool.pending_job import Flight
+from greenroom.supervision.pool.worker_slot import Slot
 
 
 class Queues:

@@ -4,13 +4,13 @@ from asyncio import Handle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames import worker as frames
-from understudy.messages.frames.worker import FromWorker
-from understudy.supervision.jobs import Job
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames import worker as frames
+from greenroom.messages.frames.worker import FromWorker
+from greenroom.supervision.jobs import Job
 
 if TYPE_CHECKING:
-    from understudy.supervision.pool.worker_slot import Slot
+    from greenroom.supervision.pool.worker_slot import Slot
 
 _NAME_OF_WORK: Final[dict[type[Any], str]] = {
     frames.Execute: "token",

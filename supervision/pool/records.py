@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from understudy.messages.records import ActorRecord, WorkerRecord
-from understudy.supervision.jobs import PoolKey
-from understudy.supervision.kernel.proc_stats import resident_bytes
-from understudy.supervision.pool.worker_slot import Slot
-from understudy.supervision.pool.worker_supervisor import Roster
+from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.supervision.jobs import PoolKey
+from greenroom.supervision.kernel.proc_stats import resident_bytes
+from greenroom.supervision.pool.worker_slot import Slot
+from greenroom.supervision.pool.worker_supervisor import Roster
 
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:

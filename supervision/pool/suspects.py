@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
-from understudy.supervision.jobs import Job
+from greenroom.supervision.jobs import Job
 
 ALONE_AFTER: Final = 2
 """Deaths as one suspect of several, after which a job runs alone."""

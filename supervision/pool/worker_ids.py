@@ -2,7 +2,7 @@
 
 import itertools
 
-from understudy.supervision.jobs import PoolKey
+from greenroom.supervision.jobs import PoolKey
 
 
 class Names:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import FromWorker, Heartbeat, Ready, Stop, ToWorker, WorkerSpec
-from understudy.supervision.jobs import Backend, WorkerProcess
-from understudy.supervision.policy.liveness import Signs
-from understudy.supervision.policy.recycling import Wear
-from understudy.supervision.policy.restart_strategy import Restart, is_normal
-from understudy.supervision.pool.pending_job import Flight
-from understudy.supervision.pool.start_limiter import Permit, StartGate
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import FromWorker, Heartbeat, Ready, Stop, ToWorker, WorkerSpec
+from greenroom.supervision.jobs import Backend, WorkerProcess
+from greenroom.supervision.policy.liveness import Signs
+from greenroom.supervision.policy.recycling import Wear
+from greenroom.supervision.policy.restart_strategy import Restart, is_normal
+from greenroom.supervision.pool.pending_job import Flight
+from greenroom.supervision.pool.start_limiter import Permit, StartGate
 
 START_TIMEOUT: Final = 30.0
 """Seconds from the order to begin to being ready."""

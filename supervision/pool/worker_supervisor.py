@@ -9,23 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import FromWorker, WorkerSpec
-from understudy.messages.policy import Limits, WorkerKind
-from understudy.supervision.jobs import Backend, Pool, PoolKey
-from understudy.supervision.kernel.proc_stats import look_at, resident_bytes
-from understudy.supervision.policy.crash_attribution import Blame
-from understudy.supervision.policy.exit_status import last_words
-from understudy.supervision.policy.liveness import BLOCKED_AFTER
-from understudy.supervision.policy.pool_growth import Growth
-from understudy.supervision.policy.restart_backoff import next_streak, restart_delay
-from understudy.supervision.policy.restart_intensity import Budget
-from understudy.supervision.policy.restart_strategy import Child, Restart, plan
-from understudy.supervision.pool.events import EventHook, Happening, WorkerEvent
-from understudy.supervision.pool.start_limiter import StartGate
-from understudy.supervision.pool.worker_ids import Names
-from understudy.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
-from understudy.supervision.zygote.isolated_backends import Annexes
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import FromWorker, WorkerSpec
+from greenroom.messages.policy import Limits, WorkerKind
+from greenroom.supervision.jobs import Backend, Pool, PoolKey
+from greenroom.supervision.kernel.proc_stats import look_at, resident_bytes
+from greenroom.supervision.policy.crash_attribution import Blame
+from greenroom.supervision.policy.exit_status import last_words
+from greenroom.supervision.policy.liveness import BLOCKED_AFTER
+from greenroom.supervision.policy.pool_growth import Growth
+from greenroom.supervision.policy.restart_backoff import next_streak, restart_delay
+from greenroom.supervision.policy.restart_intensity import Budget
+from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
+from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
+from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.worker_ids import Names
+from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
+from greenroom.supervision.zygote.isolated_backends import Annexes
 
 MIB: Final = 1024 * 1024
 TICK: Final = 1.0

@@ -12,10 +12,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from understudy.messages.codec import HEADER, TO_WORKER
-from understudy.messages.frames.worker import Environment, WorkerSpec
-from understudy.supervision.kernel import linux
-from understudy.supervision.process import resource_limits
+from greenroom.messages.codec import HEADER, TO_WORKER
+from greenroom.messages.frames.worker import Environment, WorkerSpec
+from greenroom.supervision.kernel import linux
+from greenroom.supervision.process import resource_limits
 
 SHRUGGED_OFF: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that must not end a worker: Ctrl+C is the orchestrator's to handle, and Python reports the two others as
@@ -45,7 +45,7 @@ def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: s
     resource_limits.volunteer_for_oom_kill()
     resource_limits.apply_limits(spec.limits)
     linux.forbid_new_privileges()
-    linux.set_name(f"us:{spec.worker}")
+    linux.set_name(f"gr:{spec.worker}")
 
 
 def take_environment(connection: int) -> None:

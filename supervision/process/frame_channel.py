@@ -14,11 +14,11 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
-from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
-from understudy.messages.core.errors import CodecError
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import FromWorker, ToWorker
-from understudy.supervision.loop import offload
+from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from greenroom.messages.core.errors import CodecError
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import FromWorker, ToWorker
+from greenroom.supervision.loop import offload
 
 READ_BYTES: Final = 64 * 1024
 """Kept below the size from which the allocator maps and unmaps memory for each read, which costs more than the read."""

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from understudy.messages.frames.output_marks import unmarked
-from understudy.messages.secrets.redaction import NOTHING, Redactor
-from understudy.supervision.kernel.linux import unread_bytes
+from greenroom.messages.frames.output_marks import unmarked
+from greenroom.messages.secrets.redaction import NOTHING, Redactor
+from greenroom.supervision.kernel.linux import unread_bytes
 
 TAIL_BYTES: Final = 64 * 1024
 _READ_BYTES: Final = 64 * 1024

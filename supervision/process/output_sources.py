@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from understudy.messages.secrets.redaction import Redactor
+from greenroom.messages.secrets.redaction import Redactor
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.messages.policy import Limits
+from greenroom.messages.policy import Limits
 
 MIB: Final = 1024 * 1024
 MOST_STACKS: Final = 1024

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import (
     Completed,
     Diverge,
     Environment,
@@ -34,14 +34,14 @@ from understudy.messages.frames.worker import (
     Turn,
     WorkerSpec,
 )
-from understudy.messages.secrets.redaction import Redactor
-from understudy.supervision.jobs import WorkerListener
-from understudy.supervision.kernel import linux
-from understudy.supervision.kernel.oom_kills import LEDGER, OomWatch
-from understudy.supervision.policy.exit_status import STOPPING, Evidence, describe
-from understudy.supervision.process.frame_channel import Channel
-from understudy.supervision.process.output_capture import Capture
-from understudy.supervision.process.output_sources import OutputListener, Source, StreamName
+from greenroom.messages.secrets.redaction import Redactor
+from greenroom.supervision.jobs import WorkerListener
+from greenroom.supervision.kernel import linux
+from greenroom.supervision.kernel.oom_kills import LEDGER, OomWatch
+from greenroom.supervision.policy.exit_status import STOPPING, Evidence, describe
+from greenroom.supervision.process.frame_channel import Channel
+from greenroom.supervision.process.output_capture import Capture
+from greenroom.supervision.process.output_sources import OutputListener, Source, StreamName
 
 TERM_GRACE: Final = 0.5
 """Seconds from SIGTERM to SIGKILL, and from the end of a socket to SIGKILL."""

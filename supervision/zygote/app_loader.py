@@ -9,9 +9,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.secrets.withheld_hints import note_withheld
-from understudy.supervision.zygote.messages import Boot
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.secrets.withheld_hints import note_withheld
+from greenroom.supervision.zygote.messages import Boot
 
 EVERY: Final = 2.0
 """Seconds after which an import says where it stands, and then again and again."""

@@ -8,20 +8,20 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import WorkerSpec
-from understudy.messages.secrets.redaction import redactor_of, secret_values
-from understudy.supervision.jobs import Entry, WorkerListener
-from understudy.supervision.kernel import orphans
-from understudy.supervision.kernel.generation_lock import GenerationLock
-from understudy.supervision.policy import worker_environment
-from understudy.supervision.policy.worker_environment import NOTHING, Given
-from understudy.supervision.process.output_sources import OutputListener
-from understudy.supervision.process.worker_process import Worker
-from understudy.supervision.zygote.handle import Household
-from understudy.supervision.zygote.import_progress import Place, SlowImport, nowhere, unheard
-from understudy.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import WorkerSpec
+from greenroom.messages.secrets.redaction import redactor_of, secret_values
+from greenroom.supervision.jobs import Entry, WorkerListener
+from greenroom.supervision.kernel import orphans
+from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.policy import worker_environment
+from greenroom.supervision.policy.worker_environment import NOTHING, Given
+from greenroom.supervision.process.output_sources import OutputListener
+from greenroom.supervision.process.worker_process import Worker
+from greenroom.supervision.zygote.handle import Household
+from greenroom.supervision.zygote.import_progress import Place, SlowImport, nowhere, unheard
+from greenroom.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
 
 START_TIMEOUT: Final = 60.0
 """Seconds an app may take to be imported."""

@@ -10,13 +10,13 @@ import signal
 import sys
 from typing import Final, NoReturn
 
-from understudy.messages.core.message import Message
-from understudy.messages.frames.worker import WorkerSpec
-from understudy.supervision.kernel import exec_command, linux
-from understudy.supervision.policy.exit_status import signal_name
-from understudy.supervision.process.child_setup import flush_and_exit, reset_signals, run_worker, take_environment
-from understudy.supervision.zygote.app_loader import load_app, resolve
-from understudy.supervision.zygote.messages import MAX_TEXT, Boot
+from greenroom.messages.core.message import Message
+from greenroom.messages.frames.worker import WorkerSpec
+from greenroom.supervision.kernel import exec_command, linux
+from greenroom.supervision.policy.exit_status import signal_name
+from greenroom.supervision.process.child_setup import flush_and_exit, reset_signals, run_worker, take_environment
+from greenroom.supervision.zygote.app_loader import load_app, resolve
+from greenroom.supervision.zygote.messages import MAX_TEXT, Boot
 
 PIPE_BYTES: Final = 64 * 1024
 """What a pipe holds while nobody reads: more than the longest text that is written to one here."""

@@ -21,12 +21,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from understudy.messages.core.message import Message
-from understudy.supervision.kernel import linux
-from understudy.supervision.process.child_setup import become_worker, run_worker, take_environment
-from understudy.supervision.zygote import exec_worker
-from understudy.supervision.zygote.app_loader import load_app, resolve
-from understudy.supervision.zygote.messages import (
+from greenroom.messages.core.message import Message
+from greenroom.supervision.kernel import linux
+from greenroom.supervision.process.child_setup import become_worker, run_worker, take_environment
+from greenroom.supervision.zygote import exec_worker
+from greenroom.supervision.zygote.app_loader import load_app, resolve
+from greenroom.supervision.zygote.messages import (
     FROM_ZYGOTE,
     MAX_PACKET_BYTES,
     MAX_TEXT,
@@ -54,7 +54,7 @@ def serve(control: int, keeper: int, lock: int, stack: int) -> NoReturn:
         stack: Descriptor of the pipe on which the import says where it stands.
     """
     linux.adopt_orphans()
-    linux.set_name("understudy-zyg")
+    linux.set_name("greenroom-zyg")
     channel = socket.socket(fileno=control)
     boot = TO_ZYGOTE.validate_json(channel.recv(MAX_PACKET_BYTES))
     zygote = Zygote(channel, keeper, lock, boot)

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.secrets.redaction import Redactor
-from understudy.supervision.kernel import exec_command
-from understudy.supervision.process.output_capture import Capture
-from understudy.supervision.zygote.app_loader import users_stack
-from understudy.supervision.zygote.import_progress import Place, SlowImport, Watchdog
-from understudy.supervision.zygote.messages import (
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.secrets.redaction import Redactor
+from greenroom.supervision.kernel import exec_command
+from greenroom.supervision.process.output_capture import Capture
+from greenroom.supervision.zygote.app_loader import users_stack
+from greenroom.supervision.zygote.import_progress import Place, SlowImport, Watchdog
+from greenroom.supervision.zygote.messages import (
     FROM_ZYGOTE,
     MAX_PACKET_BYTES,
     TO_ZYGOTE,
@@ -293,7 +293,7 @@ class Household:
         return (
             f"{boot.app} cannot be loaded: its import had not ended after {boot.timeout:g} s{at}. What takes longer "
             "than that is given more time with `--import-timeout SECONDS`, with `import_timeout` under "
-            "`[tool.understudy]` in pyproject.toml or with `Orchestrator(import_timeout=SECONDS)`"
+            "`[tool.greenroom]` in pyproject.toml or with `Orchestrator(import_timeout=SECONDS)`"
             + (f"\nIt stood here:\n{self._redactor.text(stood)[:QUOTED_CHARACTERS]}" if stood else "")
         )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from understudy.supervision.zygote.app_loader import interval
+from greenroom.supervision.zygote.app_loader import interval
 
 LATE: Final = 4.0
 """Seconds after its first word was due in which an import is taken to be slow without one: its code may have stopped

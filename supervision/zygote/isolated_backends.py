@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from understudy.supervision.jobs import Backend, Pool, PoolKey
+from greenroom.supervision.jobs import Backend, Pool, PoolKey
 
 BackendFactory: TypeAlias = Callable[[str, PoolKey, Pool], Backend]
 """Makes the backend for an app; called with the first pool that needs it."""

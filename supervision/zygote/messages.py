@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from understudy.messages.core.message import Message
-from understudy.messages.frames.worker import WorkerSpec
+from greenroom.messages.core.message import Message
+from greenroom.messages.frames.worker import WorkerSpec
 
 MAX_PACKET_BYTES: Final = 64 * 1024
 """A packet is cut to this size by its receiver; texts in packets are kept far below it."""

@@ -18,7 +18,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from understudy.supervision.kernel import linux
+from greenroom.supervision.kernel import linux
 
 
 def main() -> NoReturn:
@@ -35,11 +35,11 @@ def main() -> NoReturn:
     if zygote == 0:
         linux.die_with_parent(keeper)
         os.close(orchestrator)
-        from understudy.supervision.zygote.fork_server import serve  # noqa: PLC0415  the keeper stays small
+        from greenroom.supervision.zygote.fork_server import serve  # noqa: PLC0415  the keeper stays small
 
         serve(control, ourselves, lock, stack)
     os.close(stack)
-    linux.set_name("understudy-keep")
+    linux.set_name("greenroom-keep")
     watched = select.poll()
     watched.register(control, 0)  # packets are the zygote's to read; this is told of the socket's end alone
     for descriptor in (orchestrator, os.pidfd_open(zygote)):

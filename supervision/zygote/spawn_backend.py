@@ -1,6 +1,6 @@
 """The process backend for apps that cannot be forked: each worker is an interpreter of its own that imports the app."""
 
-from understudy.supervision.zygote.backend import ZygoteBackend
+from greenroom.supervision.zygote.backend import ZygoteBackend
 
 
 class SpawnBackend(ZygoteBackend):

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.actors.values.conversion import write_state
-from understudy.journal.interface import Append, Journal, Mark
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.errors import JournalError
-from understudy.messages.events.events import AnyEvent, MessageReceived, ProgramStarted, SessionOpened, TurnEnded
-from understudy.messages.frames.replay_differences import FORM
-from understudy.workflows.authoring.session import Handler
-from understudy.workflows.queries.records import row_of
-from understudy.workflows.state.fold import fold
+from greenroom.actors.values.conversion import write_state
+from greenroom.journal.interface import Append, Journal, Mark
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.events.events import AnyEvent, MessageReceived, ProgramStarted, SessionOpened, TurnEnded
+from greenroom.messages.frames.replay_differences import FORM
+from greenroom.workflows.authoring.session import Handler
+from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.state.fold import fold
 
 SINCE: Final = 1_700_000_000.0
 """When everything happened."""

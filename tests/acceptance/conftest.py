@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from greenroom import Orchestrator
 from tests.acceptance.harness import MARK, census, describe, pools
 from tests.support import eventually
-from understudy import Orchestrator
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # a chec
 
 import psutil
 
+from greenroom import Orchestrator
 from tests.acceptance.apps import talk
 from tests.support import eventually
-from understudy import Orchestrator
 
 CLIENTS = 16
 ROUNDS, ASKED = 3, 100

@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # a checkout need not be installed
 
+from greenroom import Orchestrator
+from greenroom.dashboard.server import Server
 from tests.acceptance.harness import pools
-from understudy import Orchestrator
-from understudy.dashboard.server import Server
 
 APPS = [str(Path(__file__).resolve().parent / "apps" / name) for name in ("flooding.py", "ticking.py")]
 

@@ -210,6 +210,6 @@ def _broken_effects(runs: dict[str, RunLog], effects: list[dict[str, Any]]) -> l
 
 def pools(**changes: Any) -> dict[str, Any]:
     """Give pools of every kind whose workers carry the mark."""
-    from understudy import Pool  # noqa: PLC0415  the harness is also imported where nothing of the engine is wanted
+    from greenroom import Pool  # noqa: PLC0415  the harness is also imported where nothing of the engine is wanted
 
     return {kind: Pool(env=(MARK,), **changes.get(kind, {})) for kind in KINDS}

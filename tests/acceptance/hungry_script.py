@@ -10,10 +10,10 @@ import signal
 import sys
 from pathlib import Path
 
+from greenroom import Orchestrator, Pool, Run
+from greenroom.supervision.kernel import linux
 from tests.acceptance.apps import hungry
 from tests.support import eventually
-from understudy import Orchestrator, Pool, Run
-from understudy.supervision.kernel import linux
 
 
 def main(group: str, home: str, folder: str, megabytes: str) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psutil  # noqa: F401  before it may be where this user cannot read
 
+from greenroom import Orchestrator, RunFailed
+from greenroom.journal.sqlite.schema import migrations
+from greenroom.metrics import log
+from greenroom.metrics.samples import sample
+from greenroom.supervision.jobs import Pool
+from greenroom.supervision.kernel import linux
 from tests.acceptance.apps import secretive
-from understudy import Orchestrator, RunFailed
-from understudy.journal.sqlite.schema import migrations
-from understudy.metrics import log
-from understudy.metrics.samples import sample
-from understudy.supervision.jobs import Pool
-from understudy.supervision.kernel import linux
 
 NOBODY = 65534
 

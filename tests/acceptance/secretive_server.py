@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from greenroom import Orchestrator, RunFailed
+from greenroom.dashboard.server import Server
+from greenroom.metrics import log
+from greenroom.supervision.jobs import Pool
 from tests.acceptance.apps import secretive
-from understudy import Orchestrator, RunFailed
-from understudy.dashboard.server import Server
-from understudy.metrics import log
-from understudy.supervision.jobs import Pool
 
 
 def main(home: str, backend: str) -> None:

@@ -42,14 +42,14 @@ class Screen:
 
 
 class Terminal:
-    """Bash in a pseudo-terminal. ``understudy`` and ``python`` are this checkout's."""
+    """Bash in a pseudo-terminal. ``greenroom`` and ``python`` are this checkout's."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
         programs.mkdir()
-        for name, words in (("understudy", "-m understudy"), ("python", "")):
+        for name, words in (("greenroom", "-m greenroom"), ("python", "")):
             (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
             (programs / name).chmod(0o755)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERSTUDY")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GREENROOM")}
         environment |= {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),

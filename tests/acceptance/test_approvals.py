@@ -11,10 +11,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.acceptance import harness
-from tests.acceptance.apps import asking
-from tests.support import eventually
-from understudy import (
+from greenroom import (
     Approval,
     ApprovalClosed,
     ApprovalNotFound,
@@ -23,8 +20,11 @@ from understudy import (
     RunNotFound,
     approve,
 )
-from understudy.messages.records import ApprovalRecord
-from understudy.testing import assert_state_is_fold
+from greenroom.messages.records import ApprovalRecord
+from greenroom.testing import assert_state_is_fold
+from tests.acceptance import harness
+from tests.acceptance.apps import asking
+from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
@@ -138,7 +138,7 @@ def test_a_decision_while_the_run_is_paused_is_heard_when_it_goes_on(orchestrato
 HOST = """
 import sys
 from tests.acceptance.apps import asking
-from understudy import Orchestrator
+from greenroom import Orchestrator
 with Orchestrator(sys.argv[1]) as orchestrator:
     if sys.argv[3] == "release":
         run = orchestrator.start(asking.release, "7", sys.argv[2], id="r")
@@ -256,8 +256,8 @@ def test_what_cannot_be_asked_says_so(orchestrator):
     assert Approval(decision="approve").args is None
 
 
-def understudy(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "understudy", "--home", str(home), *arguments]
+def greenroom(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "greenroom", "--home", str(home), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -265,27 +265,27 @@ def test_the_command_line_lists_and_decides_and_its_exit_codes_tell(home, mark, 
     place = tmp_path / "home of its own"
     target = f"{ROOT / 'tests/acceptance/apps/asking.py'}:release"
     inputs = ("-i", "version=7", "-i", f"log={tmp_path / 'log'}")
-    waited = understudy(place, "run", target, *inputs, "--id", "r", "--timeout", "3")
+    waited = greenroom(place, "run", target, *inputs, "--id", "r", "--timeout", "3")
     assert waited.returncode == 6, waited.stderr
     assert "waits for a person: release 7 (r~~approve~.1)" in waited.stderr
-    assert understudy(place, "runs", "result", "r").returncode == 6
-    assert understudy(place, "approvals", "approve", "r~~approve~.1").returncode == 4, "nobody is there to hear it"
-    assert understudy(place, "approvals", "approve", "s~~approve~.1").returncode == 3
-    (record,) = json.loads(understudy(place, "approvals", "list", "-o", "json").stdout)
+    assert greenroom(place, "runs", "result", "r").returncode == 6
+    assert greenroom(place, "approvals", "approve", "r~~approve~.1").returncode == 4, "nobody is there to hear it"
+    assert greenroom(place, "approvals", "approve", "s~~approve~.1").returncode == 3
+    (record,) = json.loads(greenroom(place, "approvals", "list", "-o", "json").stdout)
     assert (record["id"], record["action"]) == ("r~~approve~.1", "release 7")
     with Orchestrator(home=place, pools=harness.pools()):
-        assert "r~~approve~.1" in understudy(place, "approvals", "list", "--run", "r").stdout
-        assert understudy(place, "approvals", "edit", "r~~approve~.1").returncode == 2
-        assert understudy(place, "approvals", "edit", "r~~approve~.1", "--args", "{").returncode == 2
+        assert "r~~approve~.1" in greenroom(place, "approvals", "list", "--run", "r").stdout
+        assert greenroom(place, "approvals", "edit", "r~~approve~.1").returncode == 2
+        assert greenroom(place, "approvals", "edit", "r~~approve~.1", "--args", "{").returncode == 2
         edit = ("approvals", "edit", "r~~approve~.1", "--by", "ada", "--comment", "safer", "--args")
-        done = understudy(place, *edit, '{"version": "7", "to": "test"}')
+        done = greenroom(place, *edit, '{"version": "7", "to": "test"}')
         assert (done.returncode, done.stdout) == (0, "approval r~~approve~.1 is edited\n"), done.stderr
-        again = understudy(place, "approvals", "reject", "r~~approve~.1")
+        again = greenroom(place, "approvals", "reject", "r~~approve~.1")
         assert again.returncode == 2
         assert "approval r~~approve~.1 has been decided already: it was edited by ada" in again.stderr
-        assert understudy(place, "approvals", "approve", "r:approve#2").returncode == 3
+        assert greenroom(place, "approvals", "approve", "r:approve#2").returncode == 3
         assert (
-            json.loads(understudy(place, "runs", "result", "r", "--timeout", "30").stdout)
+            json.loads(greenroom(place, "runs", "result", "r", "--timeout", "30").stdout)
             == "released to test, said ada"
         )
-    assert "has approval of something else by ada (approve#1): safer" in understudy(place, "runs", "events", "r").stdout
+    assert "has approval of something else by ada (approve#1): safer" in greenroom(place, "runs", "events", "r").stdout

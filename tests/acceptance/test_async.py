@@ -15,10 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance import harness
-from tests.acceptance.apps import authoring, compensating, running, talk, telling
-from tests.support import eventually
-from understudy import (
+from greenroom import (
     AsyncOrchestrator,
     Client,
     HomeInUse,
@@ -29,8 +26,11 @@ from understudy import (
     RunNotFound,
     TurnFailed,
 )
-from understudy.dashboard.server import Server
-from understudy.messages.commands import ListWorkers, Workers
+from greenroom.dashboard.server import Server
+from greenroom.messages.commands import ListWorkers, Workers
+from tests.acceptance import harness
+from tests.acceptance.apps import authoring, compensating, running, talk, telling
+from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("home", "mark")]
@@ -337,7 +337,7 @@ def test_ctrl_c_ends_a_program_and_all_its_processes(tmp_path, mark):
             import asyncio
             import sys
             from tests.acceptance.apps import running
-            from understudy import Orchestrator
+            from greenroom import Orchestrator
 
             async def main():
                 async with Orchestrator("runs.db", home="home") as orchestrator:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Budget, Orchestrator, RunCancelled, RunParked
+from greenroom.testing import VirtualClock, assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import compensating
 from tests.acceptance.harness import reached
 from tests.support import eventually
-from understudy import Budget, Orchestrator, RunCancelled, RunParked
-from understudy.testing import VirtualClock, assert_state_is_fold
 
 pytestmark = pytest.mark.timeout(120)
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,7 +22,7 @@ STORY = ["book flight", "book hotel", "undo hotel", "undo flight"]
 HOST = """
 import sys
 from tests.acceptance.apps import compensating
-from understudy import Orchestrator
+from greenroom import Orchestrator
 with Orchestrator(sys.argv[1]) as orchestrator:
     run = orchestrator.start(compensating.trip, sys.argv[2], id="trip")
     print("open", flush=True)

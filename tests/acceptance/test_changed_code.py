@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from greenroom import Orchestrator, RunParked
+from greenroom.messages.events.events import CodeAdopted, RunStarted
+from greenroom.messages.events.events import RunParked as Parked
 from tests.acceptance import harness
 from tests.support import eventually
-from understudy import Orchestrator, RunParked
-from understudy.messages.events.events import CodeAdopted, RunStarted
-from understudy.messages.events.events import RunParked as Parked
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -18,7 +18,7 @@ APP = '''
 from pathlib import Path
 
 from pydantic import BaseModel
-from understudy import receive, tool, workflow
+from greenroom import receive, tool, workflow
 
 
 class Go(BaseModel):

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from greenroom import Client, OrchestratorUnreachable
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.json_text import plain
+from greenroom.workflows.queries.reader import Reads
 from tests.support import eventually
-from understudy import Client, OrchestratorUnreachable
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.json_text import plain
-from understudy.workflows.queries.reader import Reads
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHAT = ROOT / "examples" / "chat.py"
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 class Served:
-    """``understudy serve examples/chat.py`` on one home, killed and started again."""
+    """``greenroom serve examples/chat.py`` on one home, killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from greenroom import InvalidInput, Orchestrator, Pool
+from greenroom.messages.commands import Accepted, Refused, Reply, StartRun, TellSession
 from tests.acceptance.apps import checked
-from understudy import InvalidInput, Orchestrator, Pool
-from understudy.messages.commands import Accepted, Refused, Reply, StartRun, TellSession
 
 APP = checked.plain.definition.app
 pytestmark = pytest.mark.timeout(180)

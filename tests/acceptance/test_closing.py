@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator
 from tests.acceptance.apps import closing
 from tests.acceptance.harness import pools, read_journal
 from tests.support import eventually
-from understudy import Orchestrator
 
 pytestmark = pytest.mark.timeout(90)
 

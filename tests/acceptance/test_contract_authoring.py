@@ -11,11 +11,11 @@ from uuid import UUID
 import psutil
 import pytest
 
+from greenroom import Orchestrator, Run, RunCancelled, RunFailed, run
 from tests.acceptance import harness
 from tests.acceptance.apps import authoring, judged
 from tests.acceptance.apps.effects import effects
 from tests.support import eventually
-from understudy import Orchestrator, Run, RunCancelled, RunFailed, run
 
 pytestmark = pytest.mark.timeout(90)
 

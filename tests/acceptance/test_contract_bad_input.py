@@ -12,12 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance import harness
-from tests.acceptance.apps import running
-from tests.acceptance.harness import MARK
-from tests.support import eventually
-from understudy import (
+from greenroom import (
     DefinitionError,
+    GreenroomError,
     HomeInUse,
     InvalidInput,
     JournalError,
@@ -26,11 +23,14 @@ from understudy import (
     RunFailed,
     RunNotFound,
     RunParked,
-    UnderstudyError,
     tool,
     workflow,
 )
-from understudy.messages.core.errors import JournalCorrupt, JournalTooNew
+from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
+from tests.acceptance import harness
+from tests.acceptance.apps import running
+from tests.acceptance.harness import MARK
+from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(90)
 APPS = Path(__file__).parent / "apps"
@@ -78,7 +78,7 @@ def test_arguments_of_an_app_that_only_workers_import_are_checked_there(orchestr
         orchestrator.start_app(app, "research", {"subject": "otters"})
     with pytest.raises(RunNotFound, match="research"):
         orchestrator.start_app(app, "reserch", {"topic": "otters"})
-    with pytest.raises(UnderstudyError, match="nowhere.py"):
+    with pytest.raises(GreenroomError, match="nowhere.py"):
         orchestrator.start_app("/nowhere.py", "research", {})
     assert orchestrator.runs() == []
     assert "title" in orchestrator.start_app(app, "research", {"topic": "otters"}).result(30)
@@ -86,8 +86,8 @@ def test_arguments_of_an_app_that_only_workers_import_are_checked_there(orchestr
 
 def test_an_app_that_cannot_be_imported_is_refused_with_its_own_traceback(orchestrator, tmp_path):
     broken = tmp_path / "broken.py"
-    broken.write_text("import understudy\n\nraise ZeroDivisionError('at import')\n")
-    with pytest.raises(UnderstudyError, match="ZeroDivisionError: at import") as refused:
+    broken.write_text("import greenroom\n\nraise ZeroDivisionError('at import')\n")
+    with pytest.raises(GreenroomError, match="ZeroDivisionError: at import") as refused:
         orchestrator.start_app(str(broken), "anything", {})
     assert "line 3" in str(refused.value)
     assert orchestrator.runs() == []
@@ -125,7 +125,9 @@ def test_a_definition_inside_a_function_is_refused_with_the_remedy(orchestrator)
 def test_a_second_orchestrator_on_a_journal_in_use_is_refused(orchestrator, tmp_path, mark):
     with pytest.raises(HomeInUse, match=str(os.getpid())):
         Orchestrator(tmp_path / "runs.db")
-    code = f"from understudy import Orchestrator; Orchestrator({str(tmp_path / 'runs.db')!r}, home={str(tmp_path / 'h')!r})"
+    code = (
+        f"from greenroom import Orchestrator; Orchestrator({str(tmp_path / 'runs.db')!r}, home={str(tmp_path / 'h')!r})"
+    )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert other.returncode != 0
     assert f"pid {os.getpid()}" in other.stderr
@@ -186,7 +188,7 @@ def test_a_changed_event_is_found_where_it_is_read_and_does_not_stop_other_runs(
 APP = """
 import threading, time
 from pathlib import Path
-from understudy import tool, workflow
+from greenroom import tool, workflow
 
 {extra}
 
@@ -227,7 +229,7 @@ def test_an_app_that_starts_threads_is_refused_with_the_remedy_and_the_remedy_wo
     (tmp_path / "gate").touch()
     with (
         Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as forked,
-        pytest.raises(UnderstudyError, match='thread.*backend="spawn"'),
+        pytest.raises(GreenroomError, match='thread.*backend="spawn"'),
     ):
         forked.start_app(str(app), "gated", {"folder": str(tmp_path)})
     spawned = {kind: dataclasses.replace(pool, backend="spawn") for kind, pool in harness.pools().items()}
@@ -282,7 +284,7 @@ def test_a_full_disk_stops_everything_and_loses_nothing_that_was_accepted(small_
     with Orchestrator(disk / "runs.db", pools=harness.pools()) as orchestrator:
         failure = _fill_up(orchestrator, accepted, done)
         assert "journal" in str(failure)
-        with pytest.raises(UnderstudyError, match="journal"):
+        with pytest.raises(GreenroomError, match="journal"):
             orchestrator.start(running.halving, 2)
     subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
     with Orchestrator(disk / "runs.db", pools=harness.pools()) as again:
@@ -293,14 +295,14 @@ def test_a_full_disk_stops_everything_and_loses_nothing_that_was_accepted(small_
     assert harness.broken_invariants(harness.read_journal(disk / "runs.db"), []) == []
 
 
-def _fill_up(orchestrator, accepted: list[str], done: dict[str, int]) -> UnderstudyError:
+def _fill_up(orchestrator, accepted: list[str], done: dict[str, int]) -> GreenroomError:
     """Start runs with large results until the journal takes no more; give what was raised then."""
     for number in range(200):
         try:
             run = orchestrator.start(running.bulky, 200, 8, id=f"bulky-{number}")
             accepted.append(run.id)
             done[run.id] = run.result(30)
-        except UnderstudyError as error:
+        except GreenroomError as error:
             return error
     pytest.fail("the disk never was full")
 
@@ -310,7 +312,7 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.acceptance.apps import running
-from understudy import Orchestrator, UnderstudyError
+from greenroom import Orchestrator, GreenroomError
 
 folder = Path({folder!r})
 accepted = []
@@ -325,7 +327,7 @@ with Orchestrator(folder / "runs.db", home=folder / "home") as orchestrator:
             for _ in range(20):
                 orchestrator.start(running.two_fields, number, "x" * 20_000)
             run.result(30)
-    except UnderstudyError as error:
+    except GreenroomError as error:
         print("stopped:", error)
 print("accepted:", *accepted)
 """

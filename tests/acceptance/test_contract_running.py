@@ -13,11 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance import harness
-from tests.acceptance.apps import authoring, running
-from tests.acceptance.harness import reached
-from tests.support import eventually
-from understudy import (
+from greenroom import (
     IdConflict,
     Orchestrator,
     OrchestratorClosed,
@@ -27,6 +23,10 @@ from understudy import (
     RunParked,
     WorkerNotFound,
 )
+from tests.acceptance import harness
+from tests.acceptance.apps import authoring, running
+from tests.acceptance.harness import reached
+from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(90)
 APPS = Path(__file__).parent / "apps"

@@ -2,13 +2,13 @@
 
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.testing import VirtualClock, assert_state_is_fold
+from greenroom.workflows.runs import registry, residency
+from greenroom.workflows.runs.residency import Dozing
 from tests.acceptance import harness
 from tests.acceptance.apps import compensating
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.testing import VirtualClock, assert_state_is_fold
-from understudy.workflows.runs import registry, residency
-from understudy.workflows.runs.residency import Dozing
 
 LOAD = "load"
 """What reads a run, by its name in the module that calls it."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator
 from tests.acceptance import harness
 from tests.acceptance.apps.effects import effects
 from tests.support import eventually
-from understudy import Orchestrator
 
 pytestmark = pytest.mark.timeout(90)
 APPS = Path(__file__).parent / "apps"

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from greenroom import Orchestrator, Run, TurnFailed
 from tests.acceptance.apps import endings
 from tests.support import eventually
-from understudy import Orchestrator, Run, TurnFailed
 
-SEED = int(os.environ.get("UNDERSTUDY_SEED", "1"))
+SEED = int(os.environ.get("GREENROOM_SEED", "1"))
 OVER = {"completed", "failed", "cancelled", "parked"}
 PATIENCE = 60.0
 """Seconds for all programs of a test together, on a machine with other things to do."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, Pool, RunFailed
 from tests.acceptance.apps import surrounded
-from understudy import Orchestrator, Pool, RunFailed
 
 NAMES = ["PLAIN_SETTING", "APP_TOKEN", "OWN_TOKEN", "APP_DATABASE"]
 

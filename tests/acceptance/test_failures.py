@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, RunFailed, StepFailed, TurnFailed
 from tests.acceptance.apps import failing
 from tests.support import eventually
-from understudy import Orchestrator, RunFailed, StepFailed, TurnFailed
 
 APP = Path(failing.__file__)
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -213,7 +213,7 @@ def test_what_was_closed_or_cancelled_on_purpose_is_not_forgotten(orchestrator, 
 SCRIPT = """
 import sys
 
-from understudy import Orchestrator, tool, workflow
+from greenroom import Orchestrator, tool, workflow
 
 class Quota(Exception):
     pass
@@ -228,7 +228,7 @@ async def flow(name: str):
 
 @workflow
 async def steps(name: str):
-    await paint.options(retry=__import__("understudy").Retry(attempts=1))(name)
+    await paint.options(retry=__import__("greenroom").Retry(attempts=1))(name)
 
 if __name__ == "__main__":
     paint("forgotten")  # never awaited
@@ -258,7 +258,7 @@ def test_a_script_that_lets_a_failure_pass_ends_with_the_authors_line(tmp_path, 
 
 def test_every_frame_is_shown_where_that_is_asked_for(orchestrator, monkeypatch, tmp_path):
     assert "/actors/" not in str(failure_of(orchestrator, failing.own).__cause__)
-    monkeypatch.setenv("UNDERSTUDY_TRACEBACK", "full")
+    monkeypatch.setenv("GREENROOM_TRACEBACK", "full")
     with Orchestrator(tmp_path / "other.db") as full:
         error = failure_of(full, failing.own)
     assert "/actors/" in str(error.__cause__)

@@ -17,11 +17,11 @@ from typing import Any
 import httpx
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.messages.events.events import ProgramEnded
+from greenroom.supervision.process import frame_channel
 from tests.acceptance.apps import flooding
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.messages.events.events import ProgramEnded
-from understudy.supervision.process import frame_channel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SCRIPT = Path(__file__).with_name("flooded.py")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import IdConflict, InvalidInput, NotSerializable, Orchestrator, RunFailed
+from greenroom.messages.commands import ForkRun
 from tests.acceptance import harness
 from tests.acceptance.apps import retrying
-from understudy import IdConflict, InvalidInput, NotSerializable, Orchestrator, RunFailed
-from understudy.messages.commands import ForkRun
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from greenroom import Orchestrator
 from tests.acceptance import harness
 from tests.acceptance.apps import durable
 from tests.acceptance.apps.effects import effects
 from tests.support import eventually
-from understudy import Orchestrator
 
 Logs = dict[str, harness.RunLog]
 Effects = list[dict[str, Any]]

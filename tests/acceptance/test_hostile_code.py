@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, RunFailed
 from tests.acceptance import harness
 from tests.acceptance.apps import hostile
 from tests.support import eventually
-from understudy import Orchestrator, RunFailed
 
 pytestmark = pytest.mark.timeout(100)
 

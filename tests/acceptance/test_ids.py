@@ -2,16 +2,16 @@
 
 import pytest
 
+from greenroom import InvalidInput, Orchestrator, RunFailed
+from greenroom.journal.interface import Append
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages import commands as c
+from greenroom.messages.events import events as ev
+from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.state.fold import fold
 from tests.acceptance import harness
 from tests.acceptance.apps import compensating, running
 from tests.support import eventually
-from understudy import InvalidInput, Orchestrator, RunFailed
-from understudy.journal.interface import Append
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages import commands as c
-from understudy.messages.events import events as ev
-from understudy.workflows.queries.records import row_of
-from understudy.workflows.state.fold import fold
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from greenroom import Orchestrator
 from tests.acceptance import harness
 from tests.acceptance.apps import faulty
-from understudy import Orchestrator
 
 NEIGHBOURS = 50
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from greenroom import Orchestrator, Pool, RunFailed
 from tests.acceptance.apps import limited
 from tests.support import eventually
-from understudy import Orchestrator, Pool, RunFailed
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, RunEnded, RunFailed, RunNotFound, receive
+from greenroom.messages.commands import Accepted, Refused, SignalRun
+from greenroom.messages.events.events import MessageRefused
 from tests.acceptance import harness
 from tests.acceptance.apps import mail
 from tests.support import eventually
-from understudy import Orchestrator, RunEnded, RunFailed, RunNotFound, receive
-from understudy.messages.commands import Accepted, Refused, SignalRun
-from understudy.messages.events.events import MessageRefused
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
@@ -109,7 +109,7 @@ def test_an_acknowledged_message_survives_the_kill_of_everything(home: Path, mar
     script.write_text(
         "import sys\n"
         "from tests.acceptance.apps import mail\n"
-        "from understudy import Orchestrator\n"
+        "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1]) as orchestrator:\n"
         "    run = orchestrator.start(mail.noting, sys.argv[2], 1000, id='noting')\n"
         "    for n in range(1000):\n"

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from greenroom import RunFailed
 from tests.acceptance.apps import compensating
 from tests.support import eventually
-from understudy import RunFailed
 
 pytestmark = pytest.mark.timeout(120)
 WAYS = ["sleep", "asyncio.sleep", "receive", "approve", "timeout"]

@@ -22,7 +22,7 @@ def group() -> Iterator[Path]:
     """Give a memory control group with a limit; skip where none can be made."""
     made = None
     try:
-        made = _make_group(f"understudy-{os.getpid()}")
+        made = _make_group(f"greenroom-{os.getpid()}")
     except OSError as error:
         pytest.skip(f"no memory control group can be made here: {error}")
     yield made

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from greenroom import Orchestrator, RunFailed
 from tests.acceptance import harness
 from tests.acceptance.apps import parricide
 from tests.support import eventually
-from understudy import Orchestrator, RunFailed
 
 NEIGHBOURS = 6
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ SCRIPT = """
 import sys
 from tests.acceptance.apps import parricide
 from tests.acceptance.test_parricide import assert_found, crowd
-from understudy import Orchestrator, Pool, RunFailed
+from greenroom import Orchestrator, Pool, RunFailed
 
 with Orchestrator(sys.argv[1], pools={"tool": Pool(size=8)}) as orchestrator:
     run = crowd(orchestrator, parricide.killer, "kill_all")

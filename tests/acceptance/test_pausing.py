@@ -4,11 +4,11 @@ import time
 
 import pytest
 
+from greenroom import Orchestrator, RunCancelled
 from tests.acceptance import harness
 from tests.acceptance.apps import pausing, running
 from tests.acceptance.harness import reached
 from tests.support import eventually
-from understudy import Orchestrator, RunCancelled
 
 pytestmark = pytest.mark.timeout(90)
 

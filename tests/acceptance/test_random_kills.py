@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from greenroom import Orchestrator, Run, WorkerNotFound
 from tests.acceptance import harness
 from tests.acceptance.apps import branchy
 from tests.acceptance.apps.effects import effects
-from understudy import Orchestrator, Run, WorkerNotFound
 
 SEED = int(os.environ.get("ACCEPTANCE_SEED", "2026"))
 DURATION = float(os.environ.get("ACCEPTANCE_SECONDS", "12"))
@@ -66,7 +66,7 @@ class Nemesis(threading.Thread):
         """Kill the process that forks the workers, or its keeper: all workers go with it."""
         workers = {worker.pid for worker in self.orchestrator.workers()}
         others = [process for process in psutil.Process().children(recursive=True) if process.pid not in workers]
-        backends = [process for process in others if _name(process).startswith("understudy-")]
+        backends = [process for process in others if _name(process).startswith("greenroom-")]
         if backends:
             victim = self.chance.choice(backends)
             self.faults[f"{_name(victim)} SIGKILL"] += 1

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.testing import VirtualClock
 from tests.acceptance import harness
 from tests.acceptance.apps import orders
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.testing import VirtualClock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)
@@ -20,7 +20,7 @@ STEADY = ["abort", "done_set", "pending_set", "finished_tasks", "future_set", "e
 SCRIPT = """
 import sys, threading
 from tests.acceptance.apps import orders
-from understudy import Orchestrator, Pool
+from greenroom import Orchestrator, Pool
 pools = {"program": Pool(backend=sys.argv[3], env=("PYTHONHASHSEED",))}
 with Orchestrator(sys.argv[1], pools=pools) as orchestrator:
     for name in sys.argv[4:]:

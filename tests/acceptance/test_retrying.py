@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, RetryRefused, RunCancelled, RunFailed
+from greenroom.messages.commands import RedriveDeadLetter, Refused, RetryRun
 from tests.acceptance import harness
 from tests.acceptance.apps import retrying
 from tests.support import eventually
-from understudy import Orchestrator, RetryRefused, RunCancelled, RunFailed
-from understudy.messages.commands import RedriveDeadLetter, Refused, RetryRun
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
@@ -132,7 +132,7 @@ def test_a_retry_that_was_acknowledged_survives_the_kill_of_everything(home: Pat
         "import os, sys\n"
         "from tests.acceptance.apps import retrying\n"
         "from tests.acceptance import harness\n"
-        "from understudy import Orchestrator, RunFailed\n"
+        "from greenroom import Orchestrator, RunFailed\n"
         "with Orchestrator(sys.argv[1], pools=harness.pools()) as orchestrator:\n"
         "    run = orchestrator.start(retrying.family, sys.argv[2], id='family')\n"
         "    try:\n"
@@ -161,7 +161,7 @@ def test_a_quarantined_step_is_a_dead_letter_until_its_run_is_retried(orchestrat
     assert (letter.run_id, letter.letter, letter.kind, letter.type) == (run.id, "deadly#1", "step", "deadly")
     refused = orchestrator.send(RedriveDeadLetter(run_id=run.id, letter="deadly#1"))
     assert isinstance(refused, Refused)
-    assert f"understudy runs retry {run.id}" in refused.message
+    assert f"greenroom runs retry {run.id}" in refused.message
     (tmp_path / "antidote").touch()
     run.retry()
     assert run.result(30) == "antidote"

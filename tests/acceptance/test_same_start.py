@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom import IdConflict, Orchestrator
+from greenroom.actors.values.canonical import in_order
+from greenroom.messages import commands as c
+from greenroom.messages.core.equality import same
 from tests.acceptance import harness
 from tests.acceptance.apps import gathered
-from understudy import IdConflict, Orchestrator
-from understudy.actors.values.canonical import in_order
-from understudy.messages import commands as c
-from understudy.messages.core.equality import same
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIND = """
@@ -46,7 +46,7 @@ def test_a_start_with_sets_finds_its_run_from_every_process_and_through_every_do
     script = (
         "import sys\n"
         "from tests.acceptance.apps import gathered\n"
-        "from understudy import Orchestrator\n"
+        "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1]) as o:\n"
         "    print(o.start(gathered.sorts, *gathered.arguments(), id='one').result())\n"
         "    o.schedule('daily', gathered.sorts, *gathered.arguments(), cron='0 3 * * *')\n"

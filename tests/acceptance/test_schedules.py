@@ -11,12 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance import harness
-from tests.acceptance.apps import scheduled
-from tests.acceptance.apps.effects import effects
-from tests.acceptance.harness import reached
-from tests.support import eventually
-from understudy import (
+from greenroom import (
     Budget,
     InvalidInput,
     Orchestrator,
@@ -26,11 +21,16 @@ from understudy import (
     ScheduleBusy,
     ScheduleNotFound,
 )
-from understudy.journal.interface import Append, RunRow
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.commands import PutSchedule
-from understudy.messages.core.times import iso
-from understudy.messages.events.schedules import FiringRecord, Plan, ScheduleCreated, ScheduleFired, ScheduleQueued
+from greenroom.journal.interface import Append, RunRow
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.commands import PutSchedule
+from greenroom.messages.core.times import iso
+from greenroom.messages.events.schedules import FiringRecord, Plan, ScheduleCreated, ScheduleFired, ScheduleQueued
+from tests.acceptance import harness
+from tests.acceptance.apps import scheduled
+from tests.acceptance.apps.effects import effects
+from tests.acceptance.harness import reached
+from tests.support import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -172,7 +172,7 @@ def test_cancel_ends_the_earlier_run_and_then_starts_the_next(orchestrator, tmp_
 
 
 GREET = """
-from understudy import workflow
+from greenroom import workflow
 
 
 @workflow

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.journal.sqlite.journal import SqliteJournal
 from tests.acceptance import crowd
 from tests.acceptance.ageing import fill, shape
 from tests.acceptance.apps import talk
 from tests.acceptance.harness import pools
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.journal.sqlite.journal import SqliteJournal
 
 IDLE = 10_000
 STORED = 100_000

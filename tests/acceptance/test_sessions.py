@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from tests.acceptance import harness
-from tests.acceptance.apps import talk
-from tests.support import eventually
-from understudy import (
+from greenroom import (
     DefinitionError,
     InvalidInput,
     MailboxFull,
@@ -26,7 +23,7 @@ from understudy import (
     TurnFailed,
     session,
 )
-from understudy.messages.commands import (
+from greenroom.messages.commands import (
     Accepted,
     DropDeadLetter,
     RedriveDeadLetter,
@@ -35,8 +32,11 @@ from understudy.messages.commands import (
     TellSession,
     TurnAnswered,
 )
-from understudy.workflows.decisions.messages import mailbox
-from understudy.workflows.runs.message_router import PostOffice
+from greenroom.workflows.decisions.messages import mailbox
+from greenroom.workflows.runs.message_router import PostOffice
+from tests.acceptance import harness
+from tests.acceptance.apps import talk
+from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)
@@ -341,7 +341,7 @@ SPEAKER = """
 import sys
 from tests.acceptance.apps import talk
 from tests.acceptance.apps.effects import append
-from understudy import Orchestrator
+from greenroom import Orchestrator
 folder, count = sys.argv[1], int(sys.argv[2])
 with Orchestrator(f"{folder}/runs.db", home=f"{folder}/home") as orchestrator:
     scribe = orchestrator.session(talk.scribe, "s")
@@ -382,8 +382,8 @@ def test_a_message_recorded_as_sent_arrives_though_its_sender_was_killed_at_once
     script.write_text(
         "import sys, os, signal\n"
         "from tests.acceptance.apps import talk\n"
-        "from understudy import Orchestrator\n"
-        "from understudy.workflows import post\n"
+        "from greenroom import Orchestrator\n"
+        "from greenroom.workflows import post\n"
         "post.PostOffice.deliver = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "with Orchestrator(sys.argv[1]) as orchestrator:\n"
         "    orchestrator.session(talk.gossip, 'ann').ask(talk.Say(text='x'))\n"
@@ -402,7 +402,7 @@ def test_a_message_recorded_as_sent_arrives_though_its_sender_was_killed_at_once
 
 FIRST = """
 from pydantic import BaseModel
-from understudy import session
+from greenroom import session
 
 class Count(BaseModel):
     n: int = 0
@@ -419,7 +419,7 @@ async def counter(state: Count, message: Add) -> str:
 
 
 def add(orchestrator: Orchestrator, app: Path, n: int) -> str:
-    from understudy.messages.commands import AskSession  # noqa: PLC0415  beside its only use
+    from greenroom.messages.commands import AskSession  # noqa: PLC0415  beside its only use
 
     command = AskSession(app=str(app), session="counter", session_key="c", value={"n": n}, timeout=30)
     answer = orchestrator.send(command)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from greenroom import Budget, DefinitionError, Orchestrator, RunFailed, RunParked, session
 from tests.acceptance import harness
 from tests.acceptance.apps import spending
 from tests.support import eventually
-from understudy import Budget, DefinitionError, Orchestrator, RunFailed, RunParked, session
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -16,7 +16,7 @@ def log(folder):
 
 def test_a_run_is_parked_where_its_budget_is_used_up_and_goes_on_with_more(orchestrator, tmp_path):
     run = orchestrator.start(spending.spender.options(budget=Budget(attempts=3)), str(tmp_path), 5)
-    with pytest.raises(RunParked, match=r"3 of 3 attempts; raise it with `understudy runs resume"):
+    with pytest.raises(RunParked, match=r"3 of 3 attempts; raise it with `greenroom runs resume"):
         run.result(30)
     assert log(tmp_path) == ["0", "1", "2"]
     run.resume(budget=Budget(attempts=4))
@@ -72,7 +72,7 @@ def test_the_turns_of_a_session_draw_on_one_budget_whatever_orchestrator_has_it(
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as first:
         clerk = first.session(spending.clerk, "anna")
         assert clerk.ask(spending.Job(folder=str(tmp_path), count=2), 30) == 2
-        with pytest.raises(RunParked, match=r"3 of 3 attempts; raise it with `understudy runs resume clerk/anna"):
+        with pytest.raises(RunParked, match=r"3 of 3 attempts; raise it with `greenroom runs resume clerk/anna"):
             clerk.ask(spending.Job(folder=str(tmp_path), count=2), 30)
         first.get("clerk/anna").resume(budget=Budget(attempts=5))
         eventually(lambda: clerk.state.done == 4)

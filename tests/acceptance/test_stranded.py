@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from greenroom import Orchestrator
 from tests.acceptance import harness
 from tests.acceptance.apps import stranded
 from tests.support import eventually
-from understudy import Orchestrator
 
 
 def opened(tmp_path: Path, within: float) -> Orchestrator:

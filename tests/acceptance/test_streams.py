@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, RunNotFound, emit
+from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import telling
 from tests.acceptance.harness import reached
 from tests.support import eventually
-from understudy import Orchestrator, RunNotFound, emit
-from understudy.testing import assert_state_is_fold
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(90)
@@ -59,7 +59,7 @@ def test_values_are_emitted_once_though_everything_is_killed_in_between(home: Pa
     script.write_text(
         "import sys, time\n"
         "from tests.acceptance.apps import telling\n"
-        "from understudy import Orchestrator\n"
+        "from greenroom import Orchestrator\n"
         "with Orchestrator(sys.argv[1]) as orchestrator:\n"
         "    run = orchestrator.start(telling.noting, sys.argv[2], 60, id='noting')\n"
         "    for item in run.stream(follow=True):\n"
@@ -108,7 +108,7 @@ def test_what_cannot_be_emitted_is_an_error_that_the_workflow_can_handle(orchest
 
 def test_the_command_line_prints_what_a_run_in_another_process_emits(orchestrator, home, tmp_path):
     def stream(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "understudy", "--home", str(place), "runs", "stream", run.id, *arguments]
+        command = [sys.executable, "-m", "greenroom", "--home", str(place), "runs", "stream", run.id, *arguments]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     place = tmp_path / "home of its own"

@@ -2,11 +2,11 @@
 
 import pytest
 
+from greenroom import InvalidInput, RunFailed
+from greenroom.messages import commands as c
+from greenroom.workflows.size_limits import LONGEST_ARGUMENTS
 from tests.acceptance.apps import compensating
 from tests.support import eventually
-from understudy import InvalidInput, RunFailed
-from understudy.messages import commands as c
-from understudy.workflows.size_limits import LONGEST_ARGUMENTS
 
 pytestmark = pytest.mark.timeout(120)
 HUGE = "x" * (17 * 1024 * 1024)

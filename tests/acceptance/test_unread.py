@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
+from greenroom import Orchestrator
 from tests.acceptance import harness
 from tests.acceptance.apps import unread
 from tests.support import eventually
-from understudy import Orchestrator
 
 ROUNDS = 40
 KINDS: dict[str, tuple[str, Any]] = {

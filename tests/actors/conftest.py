@@ -7,9 +7,9 @@ from textwrap import dedent
 
 import pytest
 
+from greenroom.actors.definitions import definitions
+from greenroom.messages.policy import WorkerKind
 from tests.actors.worker import Worker
-from understudy.actors.definitions import definitions
-from understudy.messages.policy import WorkerKind
 
 
 @pytest.fixture

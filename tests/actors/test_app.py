@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from understudy.actors.app import loader
-from understudy.actors.definitions import definitions
-from understudy.messages.core.errors import DefinitionError
+from greenroom.actors.app import loader
+from greenroom.actors.definitions import definitions
+from greenroom.messages.core.errors import DefinitionError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]
@@ -21,11 +21,11 @@ def refs() -> set[str]:
 
 
 def test_a_file_is_imported_with_the_files_beside_it(write_app: WriteApp) -> None:
-    write_app("from understudy import tool\n@tool\ndef help_out() -> int:\n    return 1\n", "beside.py")
+    write_app("from greenroom import tool\n@tool\ndef help_out() -> int:\n    return 1\n", "beside.py")
     path = write_app("""
         from dataclasses import dataclass
         from beside import help_out
-        from understudy import tool
+        from greenroom import tool
 
         @dataclass
         class Thing:
@@ -41,7 +41,7 @@ def test_a_file_is_imported_with_the_files_beside_it(write_app: WriteApp) -> Non
 
 
 def test_a_file_may_have_the_name_of_a_module_that_others_use(write_app: WriteApp) -> None:
-    text = "from understudy import tool\n@tool\ndef f() -> int:\n    return 1\n"
+    text = "from greenroom import tool\n@tool\ndef f() -> int:\n    return 1\n"
     for name in ("json.py", "click.py", "my-app.py"):
         loader.preload(str(write_app(text, name)))
     assert refs() == {"json:f", "click:f", "my-app:f"}
@@ -51,7 +51,7 @@ def test_a_file_may_have_the_name_of_a_module_that_others_use(write_app: WriteAp
 
 def test_a_dotted_name_is_imported_as_a_module(write_app: WriteApp, monkeypatch: pytest.MonkeyPatch) -> None:
     write_app("", "shop/__init__.py")
-    path = write_app("from understudy import tool\n@tool\ndef f() -> int:\n    return 1\n", "shop/tools.py")
+    path = write_app("from greenroom import tool\n@tool\ndef f() -> int:\n    return 1\n", "shop/tools.py")
     monkeypatch.syspath_prepend(str(path.parent.parent))
     loader.preload("shop.tools")
     assert refs() == {"shop.tools:f"}
@@ -59,7 +59,7 @@ def test_a_dotted_name_is_imported_as_a_module(write_app: WriteApp, monkeypatch:
 
 def test_a_script_that_starts_an_orchestrator_is_imported_up_to_there(write_app: WriteApp, tmp_path: Path) -> None:
     path = write_app("""
-        from understudy import Orchestrator, workflow
+        from greenroom import Orchestrator, workflow
 
         @workflow
         async def first() -> int:
@@ -80,7 +80,7 @@ def test_a_script_that_starts_an_orchestrator_is_imported_up_to_there(write_app:
 def test_the_end_of_an_import_passes_through_exception_handlers_and_loops(write_app: WriteApp) -> None:
     path = write_app("""
         import asyncio
-        from understudy import Orchestrator, tool
+        from greenroom import Orchestrator, tool
 
         @tool
         def f() -> int:
@@ -144,7 +144,7 @@ def test_a_file_that_is_no_python_is_told(write_app: WriteApp) -> None:
 
 def test_two_workflows_of_one_name_are_refused(write_app: WriteApp) -> None:
     path = write_app("""
-        from understudy import workflow
+        from greenroom import workflow
 
         @workflow
         async def one() -> None: ...
@@ -158,7 +158,7 @@ def test_two_workflows_of_one_name_are_refused(write_app: WriteApp) -> None:
 
 def test_everything_that_cannot_run_is_told_at_once(write_app: WriteApp) -> None:
     path = write_app("""
-        from understudy import tool
+        from greenroom import tool
 
         class Opaque: ...
 
@@ -177,11 +177,11 @@ def test_everything_that_cannot_run_is_told_at_once(write_app: WriteApp) -> None
 
 
 def test_preloading_leaves_one_thread_and_no_descriptor(write_app: WriteApp) -> None:
-    path = write_app("from understudy import LLM, tool\nwriter = LLM('writer', output=list[int])\n")
+    path = write_app("from greenroom import LLM, tool\nwriter = LLM('writer', output=list[int])\n")
     text = f"""
         import os
-        from understudy.actors.app import loader
-        from understudy.actors.worker import main as host
+        from greenroom.actors.app import loader
+        from greenroom.actors.worker import main as host
         before = os.listdir("/proc/self/fd")
         app.preload({str(path)!r})
         assert len(os.listdir("/proc/self/task")) == 1

@@ -28,9 +28,9 @@ from pydantic import (
     field_serializer,
 )
 
-from understudy.actors.values.conversion import Form, write_state
-from understudy.actors.values.round_trip import difference
-from understudy.messages.core.errors import DefinitionError, NotSerializable
+from greenroom.actors.values.conversion import Form, write_state
+from greenroom.actors.values.round_trip import difference
+from greenroom.messages.core.errors import DefinitionError, NotSerializable
 
 T = TypeVar("T")
 

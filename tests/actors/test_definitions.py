@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from understudy.actors.app import loader
-from understudy.actors.definitions import definitions
-from understudy.actors.definitions.definitions import check_arguments, find_workflow, lookup
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.failures import Fault
-from understudy.workflows.authoring.decorators import LLM, evaluator, tool, workflow
+from greenroom.actors.app import loader
+from greenroom.actors.definitions import definitions
+from greenroom.actors.definitions.definitions import check_arguments, find_workflow, lookup
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.failures import Fault
+from greenroom.workflows.authoring.decorators import LLM, evaluator, tool, workflow
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]
 
 APP = """
     from pydantic import BaseModel
-    from understudy import LLM, evaluator, tool, workflow
+    from greenroom import LLM, evaluator, tool, workflow
 
     class Progress(BaseModel):
         done: int = 0
@@ -53,14 +53,14 @@ def test_a_script_and_a_worker_know_a_definition_by_the_same_reference_and_app(w
     script = subprocess.run(
         [sys.executable, str(path)], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
-    load = f"from understudy.actors.app.loader import load; load({str(path)!r})"
+    load = f"from greenroom.actors.app.loader import load; load({str(path)!r})"
     worker = subprocess.run([sys.executable, "-c", load], cwd=ROOT, capture_output=True, text=True, check=True)
     assert script.stdout == worker.stdout == f"app:search {path} app:LLM.writer\n"
 
 
 def test_a_module_in_a_package_goes_by_its_dotted_name(write_app: WriteApp) -> None:
     write_app("", "package/__init__.py")
-    text = "from understudy import tool\n@tool\ndef f() -> None: ...\nprint(f.definition.ref, f.definition.app)"
+    text = "from greenroom import tool\n@tool\ndef f() -> None: ...\nprint(f.definition.ref, f.definition.app)"
     root = write_app(text, "package/steps.py").parent.parent
     for command in (["-c", "import package.steps"], ["-m", "package.steps"]):
         done = subprocess.run(
@@ -85,7 +85,7 @@ def test_a_definition_inside_a_function_says_so_only_when_a_worker_would_need_it
 
 
 def test_a_definition_at_a_prompt_says_so() -> None:
-    text = "from understudy import tool\n@tool\ndef f() -> None: ...\nf.definition.app"
+    text = "from greenroom import tool\n@tool\ndef f() -> None: ...\nf.definition.app"
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "tool `f` is defined at an interactive prompt" in done.stderr
 
@@ -93,7 +93,7 @@ def test_a_definition_at_a_prompt_says_so() -> None:
 @pytest.mark.usefixtures("fresh")
 def test_two_definitions_of_one_name_in_one_file_are_refused(write_app: WriteApp) -> None:
     path = write_app("""
-        from understudy import LLM
+        from greenroom import LLM
         first = LLM("writer")
         second = LLM("writer", output=int)
     """)

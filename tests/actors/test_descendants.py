@@ -5,12 +5,12 @@ import os
 import subprocess
 import sys
 
-from understudy.supervision.kernel import linux
+from greenroom.supervision.kernel import linux
 
 SCRIPT = """
 import json, os, signal, subprocess, sys, threading, time
-from understudy.actors.worker.descendants import kill_descendants
-from understudy.supervision.kernel import linux
+from greenroom.actors.worker.descendants import kill_descendants
+from greenroom.supervision.kernel import linux
 
 linux.adopt_orphans()
 reading, writing = os.pipe()

@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from understudy.actors.failures.description import describe_exception, explain, failed_calls, mention
-from understudy.actors.program import endings
-from understudy.actors.program.endings import NOTHING_LEFT, raised, stuck, throw_away
-from understudy.messages.codec import FROM_WORKER
-from understudy.messages.core.errors import Fatal, RetryAfter, RunFailed, StepFailed
-from understudy.messages.frames.worker import Halt, Raise, Turn
+from greenroom.actors.failures.description import describe_exception, explain, failed_calls, mention
+from greenroom.actors.program import endings
+from greenroom.actors.program.endings import NOTHING_LEFT, raised, stuck, throw_away
+from greenroom.messages.codec import FROM_WORKER
+from greenroom.messages.core.errors import Fatal, RetryAfter, RunFailed, StepFailed
+from greenroom.messages.frames.worker import Halt, Raise, Turn
 
 
 class OddError(BaseException):

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from understudy.actors.definitions import definitions
+from greenroom.actors.definitions import definitions
 
 APP = '''
 from pydantic import BaseModel
-from understudy import LLM, tool, workflow
+from greenroom import LLM, tool, workflow
 import helpers
 
 PROMPT = "Say"
@@ -139,7 +139,7 @@ def test_a_file_that_is_gone_leaves_what_the_function_does() -> None:
     space: dict[str, Any] = {"__name__": "gone"}
     source = "async def one():\n    return 1\nasync def two():\n    return 2\nasync def again():\n    return 1\n"
     exec(compile(source, "/nowhere/gone.py", "exec"), space)
-    from understudy.actors.definitions.fingerprint import fingerprint as of  # noqa: PLC0415  the fixture has its name here
+    from greenroom.actors.definitions.fingerprint import fingerprint as of  # noqa: PLC0415  the fixture has its name here
 
     found = [of(space[name], lambda _value: None) for name in ("one", "two", "again")]
     assert found[0] == found[2] != found[1]

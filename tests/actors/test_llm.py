@@ -10,15 +10,15 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
+from greenroom.actors.models import Model, ModelReply, ModelRequest, check_model, resolve_model
+from greenroom.actors.models.mock import MockModel
+from greenroom.actors.values.conversion import Form
+from greenroom.actors.worker.llm import InvalidAnswer, ask, read_answer, request_of
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.frames.worker import Completed, Failed, Ready
+from greenroom.workflows.authoring.decorators import LLM
 from tests.actors.worker import STOP, Worker, abort, execute
-from understudy.actors.models import Model, ModelReply, ModelRequest, check_model, resolve_model
-from understudy.actors.models.mock import MockModel
-from understudy.actors.values.conversion import Form
-from understudy.actors.worker.llm import InvalidAnswer, ask, read_answer, request_of
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.json_text import plain
-from understudy.messages.frames.worker import Completed, Failed, Ready
-from understudy.workflows.authoring.decorators import LLM
 
 
 class Brief(BaseModel):
@@ -110,12 +110,12 @@ def test_a_model_of_an_unknown_name_is_refused_with_those_that_are_known() -> No
 
 
 def test_the_default_model_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("UNDERSTUDY_MODEL", raising=False)
+    monkeypatch.delenv("GREENROOM_MODEL", raising=False)
     model: Model = resolve_model(None, "LLM `w`")
     assert isinstance(model, MockModel)
-    monkeypatch.setenv("UNDERSTUDY_MODEL", "nobody:nothing")
+    monkeypatch.setenv("GREENROOM_MODEL", "nobody:nothing")
     with pytest.raises(
-        DefinitionError, match=r"LLM `w` \(through UNDERSTUDY_MODEL\) asks for the model 'nobody:nothing'"
+        DefinitionError, match=r"LLM `w` \(through GREENROOM_MODEL\) asks for the model 'nobody:nothing'"
     ):
         resolve_model(None, "LLM `w`")
 
@@ -125,7 +125,7 @@ def test_the_default_model_is_named_by_the_environment(monkeypatch: pytest.Monke
 APP = """
     import asyncio
     from pydantic import BaseModel
-    from understudy import LLM, Fatal, MockModel, RetryAfter, current
+    from greenroom import LLM, Fatal, MockModel, RetryAfter, current
 
     class Brief(BaseModel):
         title: str
@@ -138,7 +138,7 @@ APP = """
 
     class Context:
         async def complete(self, request):
-            from understudy.actors.models import ModelReply
+            from greenroom.actors.models import ModelReply
             return ModelReply(f"{current().attempt} {request.attempt} {request.idempotency_key} {list(request.feedback)}")
 
     writer = LLM("writer", output=Brief, model=MockModel(latency=0))

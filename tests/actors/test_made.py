@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from understudy.actors.app import loader
-from understudy.actors.definitions import definitions
-from understudy.actors.definitions.definition_site import module_of
-from understudy.messages.core.errors import DefinitionError
+from greenroom.actors.app import loader
+from greenroom.actors.definitions import definitions
+from greenroom.actors.definitions.definition_site import module_of
+from greenroom.messages.core.errors import DefinitionError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]
@@ -18,7 +18,7 @@ WriteApp = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("fresh")
 
 MAKERS = """
-    from understudy import LLM, evaluator, tool, workflow
+    from greenroom import LLM, evaluator, tool, workflow
 
     def llm(name, **options):
         return LLM(name, **options)
@@ -47,7 +47,7 @@ def test_what_functions_make_at_the_top_level_goes_by_the_file_and_the_names_it_
     write_app(MAKERS, "makers.py")
     path = write_app("""
         from makers import a_flow, a_judge, a_tool, llm
-        from understudy import LLM
+        from greenroom import LLM
 
         def here(name):
             return LLM(name)
@@ -77,7 +77,7 @@ def test_one_function_may_be_several_steps_with_names_of_their_own(write_app: Wr
     write_app("def look(x: int) -> int:\n    return x\n\nasync def go() -> int:\n    return 1\n", "library.py")
     path = write_app("""
         from library import go, look
-        from understudy import tool, workflow
+        from greenroom import tool, workflow
 
         plain = tool(look)
         fast, slow = (tool(name=name, timeout=limit)(look) for name, limit in (("fast", 1), ("slow", 9)))
@@ -107,7 +107,7 @@ def test_one_function_may_be_several_steps_with_names_of_their_own(write_app: Wr
 )
 def test_two_of_one_name_in_one_line_are_refused_where_they_are_made(write_app: WriteApp, line: str) -> None:
     path = write_app(f"""
-        from understudy import LLM, tool
+        from greenroom import LLM, tool
 
         def make():
             @tool
@@ -122,7 +122,7 @@ def test_two_of_one_name_in_one_line_are_refused_where_they_are_made(write_app: 
 
 
 def test_a_module_that_is_imported_again_defines_the_same_again(write_app: WriteApp) -> None:
-    write_app('from understudy import LLM\nmodels = [LLM(name) for name in "ab"]\n', "again.py")
+    write_app('from greenroom import LLM\nmodels = [LLM(name) for name in "ab"]\n', "again.py")
     path = write_app("import importlib, again\nimportlib.reload(again)\nimportlib.reload(again)\n")
     loader.preload(str(path))
     assert refs() == {"again:LLM.a", "again:LLM.b"}
@@ -130,7 +130,7 @@ def test_a_module_that_is_imported_again_defines_the_same_again(write_app: Write
 
 def test_what_a_function_makes_later_is_not_to_be_found(write_app: WriteApp) -> None:
     path = write_app("""
-        from understudy import LLM, workflow
+        from greenroom import LLM, workflow
 
         def late():
             @workflow
@@ -148,7 +148,7 @@ SCRIPT = """
 import asyncio
 
 from makers import a_flow, a_tool
-from understudy import LLM, DefinitionError, workflow
+from greenroom import LLM, DefinitionError, workflow
 
 flow = a_flow("flow", a_tool("red"))
 
@@ -206,10 +206,10 @@ def test_the_name_of_a_file_follows_from_its_packages(tmp_path: Path) -> None:
 
 def test_a_file_of_a_package_is_imported_as_its_module_once(write_app: WriteApp) -> None:
     write_app("from .flows import a\n", "bundle/__init__.py")
-    write_app("from understudy import tool\n@tool\ndef b() -> int:\n    return 1\n", "bundle/inner/more.py")
+    write_app("from greenroom import tool\n@tool\ndef b() -> int:\n    return 1\n", "bundle/inner/more.py")
     write_app("", "bundle/inner/__init__.py")
     path = write_app(
-        "from .inner.more import b\nfrom understudy import tool\n@tool\ndef a() -> int:\n    return 1\n",
+        "from .inner.more import b\nfrom greenroom import tool\n@tool\ndef a() -> int:\n    return 1\n",
         "bundle/flows.py",
     )
     loader.preload(str(path))
@@ -221,7 +221,7 @@ def test_a_file_of_a_package_is_imported_as_its_module_once(write_app: WriteApp)
 def test_a_package_may_have_the_name_of_a_module_that_others_use(write_app: WriteApp) -> None:
     write_app("", "email/__init__.py")
     write_app("ONE = 1\n", "email/helper_of_mine.py")
-    text = "import helper_of_mine\nfrom understudy import tool\n@tool\ndef a() -> int:\n    return 1\n"
+    text = "import helper_of_mine\nfrom greenroom import tool\n@tool\ndef a() -> int:\n    return 1\n"
     loader.preload(str(write_app(text, "email/flows.py")))
     assert refs() == {"email.flows:a"}
     assert "flows" in sys.modules

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from understudy.actors.models import ModelReply, ModelRequest
-from understudy.actors.models.extract import read_prompt, shorten
-from understudy.actors.models.mock import MockModel
-from understudy.actors.values.conversion import Form
-from understudy.messages.core.errors import RetryAfter
+from greenroom.actors.models import ModelReply, ModelRequest
+from greenroom.actors.models.extract import read_prompt, shorten
+from greenroom.actors.models.mock import MockModel
+from greenroom.actors.values.conversion import Form
+from greenroom.messages.core.errors import RetryAfter
 
 SOURCE = """# The sea otter
 

@@ -7,9 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.actors.worker import Worker, evaluate, execute
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import (
     Abort,
     AppDescribed,
     ArgumentsChecked,
@@ -41,7 +40,8 @@ from understudy.messages.frames.worker import (
     ToWorker,
     Turn,
 )
-from understudy.messages.policy import WorkerKind
+from greenroom.messages.policy import WorkerKind
+from tests.actors.worker import Worker, evaluate, execute
 
 APP = """
     import asyncio
@@ -49,7 +49,7 @@ APP = """
     from typing import Annotated, Any
 
     from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
-    from understudy import Score, evaluator, session, tool, workflow
+    from greenroom import Score, evaluator, session, tool, workflow
 
     class Odd(BaseException):
         def __str__(self):
@@ -272,7 +272,7 @@ def test_an_app_that_cannot_be_described_is_answered(app: Path) -> None:
             """
             from typing import Annotated, Any
             from pydantic import BeforeValidator
-            from understudy import workflow
+            from greenroom import workflow
 
             def define(value):
                 async def first() -> None: ...

@@ -14,9 +14,9 @@ from typing import Any, NoReturn, Self
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from understudy.actors.failures.description import describe_exception
-from understudy.actors.failures.reconstruction import failed
-from understudy.messages.core.errors import (
+from greenroom.actors.failures.description import describe_exception
+from greenroom.actors.failures.reconstruction import failed
+from greenroom.messages.core.errors import (
     Fatal,
     OutcomeUnknown,
     RemoteError,
@@ -25,7 +25,7 @@ from understudy.messages.core.errors import (
     RunFailed,
     StepFailed,
 )
-from understudy.messages.core.failures import Failure
+from greenroom.messages.core.failures import Failure
 
 BUILTINS = [
     cls

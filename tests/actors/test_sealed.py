@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from understudy.actors.definitions.definitions import WorkflowDefinition
-from understudy.actors.program.deterministic_order import put_in_order
-from understudy.actors.program.loop import ProgramLoop
-from understudy.actors.program.loop_guard import OPEN
-from understudy.actors.program.program import Program
-from understudy.messages.frames.worker import Halt, Resolution, Return, ScheduleTimer, StartProgram, Turn
-from understudy.workflows.authoring.decorators import workflow
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.loop_guard import OPEN
+from greenroom.actors.program.program import Program
+from greenroom.messages.frames.worker import Halt, Resolution, Return, ScheduleTimer, StartProgram, Turn
+from greenroom.workflows.authoring.decorators import workflow
 
 put_in_order()  # as in every worker
 

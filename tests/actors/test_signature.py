@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from understudy.actors.definitions.signature import Signature
-from understudy.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
-from understudy.messages.core.json_text import JsonText
-from understudy.messages.core.message import Json
+from greenroom.actors.definitions.signature import Signature
+from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
+from greenroom.messages.core.json_text import JsonText
+from greenroom.messages.core.message import Json
 
 
 class Item(BaseModel):

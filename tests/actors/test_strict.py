@@ -7,12 +7,12 @@ import pytest
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, RootModel, model_validator
 from typing_extensions import TypedDict
 
-from understudy import session
-from understudy.actors.definitions.message_check import signal_faults
-from understudy.actors.definitions.sessions import SessionDefinition
-from understudy.actors.values.conversion import read_model
-from understudy.actors.values.unknown_fields import extra_fields
-from understudy.messages.core.errors import InvalidInput
+from greenroom import session
+from greenroom.actors.definitions.message_check import signal_faults
+from greenroom.actors.definitions.sessions import SessionDefinition
+from greenroom.actors.values.conversion import read_model
+from greenroom.actors.values.unknown_fields import extra_fields
+from greenroom.messages.core.errors import InvalidInput
 
 
 class Count(BaseModel):

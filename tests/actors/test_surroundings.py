@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
+from greenroom.messages.frames.worker import Completed, Failed, Ready
+from greenroom.messages.policy import Limits
 from tests.actors.worker import Worker
-from understudy.messages.frames.worker import Completed, Failed, Ready
-from understudy.messages.policy import Limits
 
 APP = """
 import asyncio, decimal, faulthandler, gc, locale, os, random, resource, signal, socket, subprocess, sys, threading
 import time, warnings
 from pathlib import Path
 
-from understudy import tool
+from greenroom import tool
 
 HERE = Path(__file__).parent
 kept = []

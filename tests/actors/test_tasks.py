@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from understudy.actors.program.deterministic_order import put_in_order
-from understudy.actors.program.scope import Scope, scope
-from understudy.actors.program.tasks import Future, PlainFuture, ProgramTask
-from understudy.actors.worker.program_host import collect_garbage
+from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.scope import Scope, scope
+from greenroom.actors.program.tasks import Future, PlainFuture, ProgramTask
+from greenroom.actors.worker.program_host import collect_garbage
 
 put_in_order()  # as in every worker
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from understudy.actors.failures import redaction
-from understudy.actors.failures.description import describe_exception
-from understudy.actors.failures.reconstruction import failed
-from understudy.actors.failures.tracebacks import place, report
-from understudy.messages.core.errors import StepFailed
+from greenroom.actors.failures import redaction
+from greenroom.actors.failures.description import describe_exception
+from greenroom.actors.failures.reconstruction import failed
+from greenroom.actors.failures.tracebacks import place, report
+from greenroom.messages.core.errors import StepFailed
 
 
 def caught(fn: Callable[[], object]) -> Exception:
@@ -82,11 +82,11 @@ def test_frames_between_those_of_the_author_are_left_out(monkeypatch: pytest.Mon
     assert "/asyncio/" not in report(error)
     assert "in threaded" in report(error)
     assert "in plain" in report(error)
-    monkeypatch.setenv("UNDERSTUDY_TRACEBACK", "full")
+    monkeypatch.setenv("GREENROOM_TRACEBACK", "full")
     assert "/asyncio/" in report(error)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(plain)
-        monkeypatch.delenv("UNDERSTUDY_TRACEBACK")
+        monkeypatch.delenv("GREENROOM_TRACEBACK")
         assert "/concurrent/" not in report(caught(future.result))
 
 
@@ -120,7 +120,7 @@ def test_the_traceback_of_a_failed_step_is_a_part_of_the_workflows() -> None:
     error = caught(lambda: (_ for _ in ()).throw(failed(StepFailed("step a#1 failed", step="a#1"), failure)))
     text = report(error)
     assert text.startswith(failure.report())
-    assert text.rstrip().endswith("understudy.StepFailed: step a#1 failed")
+    assert text.rstrip().endswith("greenroom.StepFailed: step a#1 failed")
     assert place(error) == failure.place
     assert failure.notes == ()
     assert "a note" in text

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from understudy.actors.values.conversion import Form, as_score, check_json, read_model, write_state
-from understudy.messages.codec import FROM_WORKER
-from understudy.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
-from understudy.messages.core.json_text import JsonText
-from understudy.messages.core.message import Json
-from understudy.messages.evaluation import Score
-from understudy.messages.frames.worker import Completed
+from greenroom.actors.values.conversion import Form, as_score, check_json, read_model, write_state
+from greenroom.messages.codec import FROM_WORKER
+from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
+from greenroom.messages.core.json_text import JsonText
+from greenroom.messages.core.message import Json
+from greenroom.messages.evaluation import Score
+from greenroom.messages.frames.worker import Completed
 
 
 class Colour(Enum):

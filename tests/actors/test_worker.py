@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
+from greenroom.messages.codec import HEADER, SCHEMA_VERSION, TO_WORKER
+from greenroom.messages.frames.worker import Completed, Failed, Judged, Progress, Ready
 from tests.actors.worker import STOP, Worker, abort, evaluate, execute
 from tests.support import eventually
-from understudy.messages.codec import HEADER, SCHEMA_VERSION, TO_WORKER
-from understudy.messages.frames.worker import Completed, Failed, Judged, Progress, Ready
 
 APP = """
 import asyncio
@@ -29,7 +29,7 @@ from datetime import date
 
 from pydantic import BaseModel
 
-from understudy import Fatal, RetryAfter, Score, current, evaluator, tool
+from greenroom import Fatal, RetryAfter, Score, current, evaluator, tool
 
 
 class Item(BaseModel):

@@ -8,10 +8,10 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import (
+from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import (
     Abort,
     Evaluate,
     Execute,
@@ -21,15 +21,15 @@ from understudy.messages.frames.worker import (
     ToWorker,
     WorkerSpec,
 )
-from understudy.messages.policy import WorkerKind
+from greenroom.messages.policy import WorkerKind
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAIN = """
 import json, os, socket, sys
-from understudy.actors.app.loader import preload
-from understudy.actors.worker.main import main
-from understudy.messages.frames.worker import WorkerSpec
-from understudy.supervision.process.child_setup import exit_code, flush_and_exit
+from greenroom.actors.app.loader import preload
+from greenroom.actors.worker.main import main
+from greenroom.messages.frames.worker import WorkerSpec
+from greenroom.supervision.process.child_setup import exit_code, flush_and_exit
 preload(sys.argv[1])
 connection, spec = socket.socket(fileno=int(sys.argv[2])), WorkerSpec.model_validate_json(sys.argv[3])
 flush_and_exit(exit_code(lambda: main(connection, spec)))

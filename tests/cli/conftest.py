@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from understudy import Retry, receive, tool, workflow
+from greenroom import Retry, receive, tool, workflow
 
 ONCE = Retry(attempts=1)
 
@@ -86,7 +86,7 @@ async def broken() -> None:
 
 @dataclass
 class CommandLine:
-    """Runs ``understudy`` in ``folder``; every answer is checked for what no answer may hold."""
+    """Runs ``greenroom`` in ``folder``; every answer is checked for what no answer may hold."""
 
     folder: Path
     home: Path
@@ -94,7 +94,7 @@ class CommandLine:
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         command = [sys.executable, str(ROOT / "main.py"), *arguments]
-        environment = os.environ | {"UNDERSTUDY_HOME": str(self.home)}
+        environment = os.environ | {"GREENROOM_HOME": str(self.home)}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(command, cwd=self.folder, env=environment, text=True, **pipes | options)
         self.started.append(process)
@@ -129,7 +129,7 @@ class Answer:
 
 
 @pytest.fixture
-def understudy(tmp_path: Path) -> Iterator[CommandLine]:
+def greenroom(tmp_path: Path) -> Iterator[CommandLine]:
     line = CommandLine(tmp_path, tmp_path / "home")
     (tmp_path / "app.py").write_text(APP)
     yield line
@@ -148,8 +148,8 @@ def understudy(tmp_path: Path) -> Iterator[CommandLine]:
 
 
 @pytest.fixture
-def gate(understudy: CommandLine) -> "Gate":
-    return Gate(understudy.folder / "open", understudy.folder / "effects")
+def gate(greenroom: CommandLine) -> "Gate":
+    return Gate(greenroom.folder / "open", greenroom.folder / "effects")
 
 
 @dataclass

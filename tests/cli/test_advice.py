@@ -20,17 +20,17 @@ from typing import Any
 import apsw
 import pytest
 
+from greenroom.messages import advice
+from greenroom.messages.advice import ADVICE, placed
 from tests.cli.conftest import ROOT
 from tests.support import eventually
-from understudy.messages import advice
-from understudy.messages.advice import ADVICE, placed
 
 APP = """
 import os
 import time
 from pathlib import Path
 
-from understudy import Budget, Retry, approve, tool, workflow
+from greenroom import Budget, Retry, approve, tool, workflow
 
 
 @tool(retry=Retry(attempts=1))
@@ -118,7 +118,7 @@ SCRIPT = (
 
 import sys
 
-from understudy import Orchestrator, RunParked
+from greenroom import Orchestrator, RunParked
 
 with Orchestrator("my runs.db") as orchestrator:
     run = orchestrator.start(globals()[sys.argv[1]], id=sys.argv[2])
@@ -128,7 +128,7 @@ with Orchestrator("my runs.db") as orchestrator:
         print(error)
 """
 )
-COMMAND = re.compile(r"`((?:understudy|chmod|ulimit|pip) [^`]+)`")
+COMMAND = re.compile(r"`((?:greenroom|chmod|ulimit|pip) [^`]+)`")
 
 
 def advised(text: str, beginning: str) -> str:
@@ -192,13 +192,13 @@ class Reader:
         return done.stdout
 
     def serve(self, *options: str) -> "subprocess.Popen[str]":
-        server = self.start(shlex.join(["understudy", "serve", "app.py", "--port", "0", *options]))
+        server = self.start(shlex.join(["greenroom", "serve", "app.py", "--port", "0", *options]))
         assert server.stdout is not None
         assert server.stdout.readline().startswith("serving on "), server.stderr and server.stderr.read()
         return server
 
     def status(self, run_id: str, *options: str) -> str:
-        shown = self.start(shlex.join(["understudy", "runs", "show", run_id, "-o", "json", *options]))
+        shown = self.start(shlex.join(["greenroom", "runs", "show", run_id, "-o", "json", *options]))
         out, err = shown.communicate(timeout=60)
         assert shown.returncode == 0, err
         return str(json.loads(out)["status"])
@@ -222,13 +222,13 @@ class Reader:
 def reader(tmp_path: Path) -> Iterator[Reader]:
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "understudy").write_text(f'#!/bin/sh\nexec {sys.executable} -m understudy "$@"\n')
-    (programs / "understudy").chmod(0o755)
+    (programs / "greenroom").write_text(f'#!/bin/sh\nexec {sys.executable} -m greenroom "$@"\n')
+    (programs / "greenroom").chmod(0o755)
     folder = tmp_path / "a folder"
     folder.mkdir()
     (folder / "app.py").write_text(APP)
     (folder / "script.py").write_text(SCRIPT)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("UNDERSTUDY")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GREENROOM")}
     environment |= {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     found = Reader(folder, environment)
     yield found
@@ -264,30 +264,30 @@ def test_every_situation_is_one_of_a_piece_of_advice() -> None:
 
 @situation
 def start_a_run(reader: Reader) -> None:
-    told = reader.type("understudy runs list --journal 'my runs.db'")
-    command = advised(told, "understudy run ").replace("FILE.py:NAME", "app.py:one")
+    told = reader.type("greenroom runs list --journal 'my runs.db'")
+    command = advised(told, "greenroom run ").replace("FILE.py:NAME", "app.py:one")
     assert '"one"' in reader.type(command)
-    assert "completed" in reader.type("understudy runs list --journal 'my runs.db'")
+    assert "completed" in reader.type("greenroom runs list --journal 'my runs.db'")
 
 
 @situation
 def read_logs(reader: Reader) -> None:
     """Lines that nobody takes are not all shown, and those that are kept can be read."""
-    flooded = reader.start("understudy run app.py:floods --id x")
+    flooded = reader.start("greenroom run app.py:floods --id x")
     eventually(lambda: reader.lines() == ["flooded"], 60, what="the end of the flood")
     told = flooded.communicate(timeout=60)[1]
-    assert "line 0 of" in reader.type(advised(told, "understudy runs logs"))
+    assert "line 0 of" in reader.type(advised(told, "greenroom runs logs"))
 
 
 @situation
 def go_on(reader: Reader) -> None:
     """A script's run is parked in a journal of its own; nothing of it may be repeated anywhere else."""
     told = reader.script("limited", "x")
-    command = advised(told, "understudy run --id")
+    command = advised(told, "greenroom run --id")
     assert "--journal" in command
     reader.edit("attempts=2", "attempts=9", "script.py")
     assert "is parked" in reader.type(command, code=6), "its budget is on record, whatever the code says now"
-    reader.type(advised(told, "understudy runs resume x --budget"))
+    reader.type(advised(told, "greenroom runs resume x --budget"))
     assert reader.type(command).startswith("3\n")
     assert reader.lines() == ["0", "1", "2"]
     elsewhere = command.partition(" --journal")[0]
@@ -298,28 +298,28 @@ def go_on(reader: Reader) -> None:
 @situation
 def resume(reader: Reader) -> None:
     """The code of a parked run is mended, and nobody has the run."""
-    host = reader.start("understudy run app.py:two --id x --home 'a home'")
+    host = reader.start("greenroom run app.py:two --id x --home 'a home'")
     eventually(lambda: reader.lines() == ["first"], 30)
     reader.stop(host)
     reader.edit('await note("first")', 'await note("other")')
-    told = reader.type("understudy run --id x --home 'a home'", code=6)
+    told = reader.type("greenroom run --id x --home 'a home'", code=6)
     reader.edit('await note("other")', 'await note("first")')
     (reader.folder / "gate").touch()
-    said = reader.type(advised(told, "understudy runs resume x"))
+    said = reader.type(advised(told, "greenroom runs resume x"))
     assert "run x goes on" in said
-    assert '"second"' in reader.type(advised(said, "understudy run --id x"))
+    assert '"second"' in reader.type(advised(said, "greenroom run --id x"))
     assert reader.lines() == ["first", "second"]
 
 
 @situation
 def resume_all(reader: Reader) -> None:
-    host = reader.start("understudy run app.py:two --id x")
+    host = reader.start("greenroom run app.py:two --id x")
     eventually(lambda: reader.lines() == ["first"], 30)
-    reader.type("understudy run app.py:two --id y --detach")
+    reader.type("greenroom run app.py:two --id y --detach")
     eventually(lambda: reader.lines() == ["first", "first"], 30)
     host.kill()
     host.wait(20)
-    reader.type(advised(reader.type("understudy runs list"), "understudy runs resume --all"))
+    reader.type(advised(reader.type("greenroom runs list"), "greenroom runs resume --all"))
     (reader.folder / "gate").touch()
     eventually(lambda: reader.status("x") == reader.status("y") == "completed", 40)
     assert reader.lines() == ["first", "first", "second", "second"]
@@ -327,50 +327,50 @@ def resume_all(reader: Reader) -> None:
 
 @situation
 def raise_budget(reader: Reader) -> None:
-    told = reader.type("understudy run app.py:limited --id x", code=6)
-    said = reader.type(advised(told, "understudy runs resume x --budget"))
-    assert reader.type(advised(said, "understudy run --id x")).startswith("3\n")
+    told = reader.type("greenroom run app.py:limited --id x", code=6)
+    said = reader.type(advised(told, "greenroom runs resume x --budget"))
+    assert reader.type(advised(said, "greenroom run --id x")).startswith("3\n")
 
 
 @situation
 def fork(reader: Reader) -> None:
-    host = reader.start("understudy run app.py:two --id x")
+    host = reader.start("greenroom run app.py:two --id x")
     eventually(lambda: reader.lines() == ["first"], 30)
     reader.stop(host)
     reader.edit('await note("first")', 'await note("other")')
     (reader.folder / "gate").touch()
-    told = reader.type("understudy run --id x", code=6)
+    told = reader.type("greenroom run --id x", code=6)
     reader.serve()
-    said = reader.type(advised(told, "understudy runs fork x"))
+    said = reader.type(advised(told, "greenroom runs fork x"))
     new = re.search(r"run (\S+) goes on from run x", said)
     assert new is not None
-    assert reader.type(f"understudy run --id {new[1]}").startswith('"second"')
+    assert reader.type(f"greenroom run --id {new[1]}").startswith('"second"')
     assert reader.lines() == ["first", "other", "second"]
 
 
 @situation
 def retry(reader: Reader) -> None:
     reader.serve()
-    reader.type("understudy run app.py:dying --id x", code=1)
-    (letter,) = re.findall(r"^x +(\S+)", reader.type("understudy dead-letters list"), re.MULTILINE)
-    told = reader.type(f"understudy dead-letters redrive x '{letter}'", code=2)
+    reader.type("greenroom run app.py:dying --id x", code=1)
+    (letter,) = re.findall(r"^x +(\S+)", reader.type("greenroom dead-letters list"), re.MULTILINE)
+    told = reader.type(f"greenroom dead-letters redrive x '{letter}'", code=2)
     (reader.folder / "address").write_text("here")
-    reader.type(advised(told, "understudy runs retry x"))
-    assert reader.type("understudy run --id x").startswith('"here"')
+    reader.type(advised(told, "greenroom runs retry x"))
+    assert reader.type("greenroom run --id x").startswith('"here"')
 
 
 @situation
 def end_now(reader: Reader) -> None:
     """A run was cancelled, and is parked before it has cleaned up."""
-    host = reader.start("understudy run app.py:tidy --id x")
+    host = reader.start("greenroom run app.py:tidy --id x")
     eventually(lambda: reader.lines() == ["made"], 30)
-    reader.type("understudy runs cancel x")
+    reader.type("greenroom runs cancel x")
     eventually(lambda: reader.lines() == ["made", "tidied"], 30)
     reader.stop(host)
     reader.edit('await note("made")', 'await note("other")')
-    told = reader.type("understudy run --id x", code=6)
+    told = reader.type("greenroom run --id x", code=6)
     reader.serve()
-    reader.type(advised(told, "understudy runs cancel x"))
+    reader.type(advised(told, "greenroom runs cancel x"))
     eventually(lambda: reader.status("x") == "cancelled", 30)
     assert reader.lines() == ["made", "tidied"]
 
@@ -378,21 +378,21 @@ def end_now(reader: Reader) -> None:
 @situation
 def show_run(reader: Reader) -> None:
     server = reader.serve()
-    reader.type("understudy run app.py:fetched --id x", code=1)
+    reader.type("greenroom run app.py:fetched --id x", code=1)
     told = reader.stop(server)
-    assert "FileNotFoundError" in reader.type(advised(told, "understudy runs show x"))
+    assert "FileNotFoundError" in reader.type(advised(told, "greenroom runs show x"))
 
 
 @situation
 def show_session(reader: Reader) -> None:
     (reader.folder / "talk.py").write_text(
-        "from pydantic import BaseModel\nfrom understudy import session\n\n\nclass State(BaseModel):\n    said: int = 0\n"
+        "from pydantic import BaseModel\nfrom greenroom import session\n\n\nclass State(BaseModel):\n    said: int = 0\n"
         "\n\nclass Say(BaseModel):\n    text: str\n\n\n@session\nasync def talk(state: State, message: Say) -> str:\n"
         "    state.said += 1\n    return message.text\n"
     )
-    reader.type("""understudy sessions ask talk.py:talk 'a b' '{"text": "hello"}'""")
-    told = reader.type("understudy run --id 'talk/a b'", code=2)
-    assert "hello" in reader.type(advised(told, "understudy sessions show"))
+    reader.type("""greenroom sessions ask talk.py:talk 'a b' '{"text": "hello"}'""")
+    told = reader.type("greenroom run --id 'talk/a b'", code=2)
+    assert "hello" in reader.type(advised(told, "greenroom sessions show"))
 
 
 # ---------------------------------------------------------------- people, processes
@@ -400,57 +400,57 @@ def show_session(reader: Reader) -> None:
 
 def asked(reader: Reader) -> str:
     """Have a run ask and be left alone; give what is said then."""
-    told = reader.type("understudy run app.py:release --id x --timeout 3 --journal 'my runs.db'", code=6)
-    following = reader.start(advised(told, "understudy run --id x"))
+    told = reader.type("greenroom run app.py:release --id x --timeout 3 --journal 'my runs.db'", code=6)
+    following = reader.start(advised(told, "greenroom run --id x"))
     assert following.stderr is not None
     following.stderr.readline()
-    eventually(lambda: "root" in reader.type("understudy actors tree --journal 'my runs.db' || true"), 20)
+    eventually(lambda: "root" in reader.type("greenroom actors tree --journal 'my runs.db' || true"), 20)
     return told
 
 
 @situation
 def approve(reader: Reader) -> None:
-    reader.type(advised(asked(reader), "understudy approvals approve"))
+    reader.type(advised(asked(reader), "greenroom approvals approve"))
     assert reader.started[1].communicate(timeout=30)[0] == '"approve"\n'
 
 
 @situation
 def reject(reader: Reader) -> None:
-    reader.type(advised(asked(reader), "understudy approvals reject"))
+    reader.type(advised(asked(reader), "greenroom approvals reject"))
     assert reader.started[1].communicate(timeout=30)[0] == '"reject"\n'
 
 
 @situation
 def list_approvals(reader: Reader) -> None:
-    reader.type("understudy run app.py:release --id x --timeout 3", code=6)
-    told = reader.type("understudy approvals approve nothing", code=3)
-    assert "x~~approve~.1" in reader.type(advised(told, "understudy approvals list"))
+    reader.type("greenroom run app.py:release --id x --timeout 3", code=6)
+    told = reader.type("greenroom approvals approve nothing", code=3)
+    assert "x~~approve~.1" in reader.type(advised(told, "greenroom approvals list"))
 
 
 @situation
 def list_workers(reader: Reader) -> None:
     reader.serve()
-    reader.type("understudy run app.py:one")
-    told = reader.type("understudy actors kill nobody", code=3)
-    assert "tool" in reader.type(advised(told, "understudy actors list"))
+    reader.type("greenroom run app.py:one")
+    told = reader.type("greenroom actors kill nobody", code=3)
+    assert "tool" in reader.type(advised(told, "greenroom actors list"))
 
 
 @situation
 def serve(reader: Reader) -> None:
-    told = reader.type("understudy actors tree --journal 'my runs.db'", code=4)
-    server = reader.start(advised(told, "understudy serve").replace("FILE.py", "app.py") + " --port 0")
+    told = reader.type("greenroom actors tree --journal 'my runs.db'", code=4)
+    server = reader.start(advised(told, "greenroom serve").replace("FILE.py", "app.py") + " --port 0")
     assert server.stdout is not None
     assert server.stdout.readline().startswith("serving on ")
-    assert "root" in reader.type("understudy actors tree --journal 'my runs.db'")
+    assert "root" in reader.type("greenroom actors tree --journal 'my runs.db'")
     reader.stop(server)
-    told = reader.python("from understudy import Client; Client()")
-    assert advised(told, "understudy serve") == "understudy serve FILE.py"
+    told = reader.python("from greenroom import Client; Client()")
+    assert advised(told, "greenroom serve") == "greenroom serve FILE.py"
 
 
 @situation
 def explain(reader: Reader) -> None:
-    told = reader.type("understudy runs show", code=2)
-    assert "Usage: understudy runs show" in reader.type(advised(told, "understudy runs show --help"))
+    told = reader.type("greenroom runs show", code=2)
+    assert "Usage: greenroom runs show" in reader.type(advised(told, "greenroom runs show --help"))
 
 
 # ---------------------------------------------------------------- journals
@@ -458,8 +458,8 @@ def explain(reader: Reader) -> None:
 
 def damage(reader: Reader, sql: str) -> Path:
     """Have a journal with one run, and damage it."""
-    reader.type("understudy run app.py:one --id x")
-    path = reader.folder / ".understudy" / "journal.db"
+    reader.type("greenroom run app.py:one --id x")
+    path = reader.folder / ".greenroom" / "journal.db"
     connection = apsw.Connection(str(path))
     connection.execute(sql)
     connection.close()
@@ -469,8 +469,8 @@ def damage(reader: Reader, sql: str) -> Path:
 @situation
 def verify(reader: Reader) -> None:
     path = damage(reader, "UPDATE events SET hash = x'00' WHERE seq = 2")
-    told = reader.type("understudy runs events x", code=1)
-    command = advised(told, "understudy db verify")
+    told = reader.type("greenroom runs events x", code=1)
+    command = advised(told, "greenroom db verify")
     assert str(path) in shlex.split(command)
     assert "event" in reader.type(command, code=1)
 
@@ -478,21 +478,21 @@ def verify(reader: Reader) -> None:
 @situation
 def reindex(reader: Reader) -> None:
     damage(reader, "UPDATE runs SET status = 'running'")
-    told = reader.type("understudy runs list")
-    assert "index" in reader.type(advised(told, "understudy db verify"), code=1)
-    reader.type(advised(told, "understudy db reindex"))
-    assert "is whole" in reader.type("understudy db verify")
+    told = reader.type("greenroom runs list")
+    assert "index" in reader.type(advised(told, "greenroom db verify"), code=1)
+    reader.type(advised(told, "greenroom db reindex"))
+    assert "is whole" in reader.type("greenroom db verify")
     assert reader.status("x") == "completed"
 
 
 @situation
 def accept_loss(reader: Reader) -> None:
     damage(reader, "DELETE FROM events WHERE run_id = 'x'; DELETE FROM runs WHERE id = 'x'")
-    told = reader.type("understudy run app.py:one --id z", code=1)
-    said = reader.type(advised(told, "understudy db accept-loss"))
-    reader.type("understudy db reindex")
-    assert "is whole" in reader.type(advised(said, "understudy db verify"))
-    assert '"one"' in reader.type("understudy run app.py:one --id z")
+    told = reader.type("greenroom run app.py:one --id z", code=1)
+    said = reader.type(advised(told, "greenroom db accept-loss"))
+    reader.type("greenroom db reindex")
+    assert "is whole" in reader.type(advised(said, "greenroom db verify"))
+    assert '"one"' in reader.type("greenroom run app.py:one --id z")
 
 
 # ---------------------------------------------------------------- other programs
@@ -500,49 +500,49 @@ def accept_loss(reader: Reader) -> None:
 
 @situation
 def set_mode(reader: Reader) -> None:
-    home = reader.folder / ".understudy"
-    reader.type("understudy run app.py:one --id x")
+    home = reader.folder / ".greenroom"
+    reader.type("greenroom run app.py:one --id x")
     home.chmod(0o777)
-    reader.type(advised(reader.type("understudy runs list", code=1), "chmod"))
+    reader.type(advised(reader.type("greenroom runs list", code=1), "chmod"))
     assert reader.status("x") == "completed"
     home.chmod(0o755)
-    reader.type(advised(reader.type("understudy doctor"), "chmod"))
+    reader.type(advised(reader.type("greenroom doctor"), "chmod"))
     assert home.stat().st_mode & 0o777 == 0o700
     reader.folder.chmod(0o777)
-    reader.type(advised(reader.type("understudy runs list --journal ./sub/x.db || true"), "chmod"))
+    reader.type(advised(reader.type("greenroom runs list --journal ./sub/x.db || true"), "chmod"))
 
 
 @situation
 def raise_files(reader: Reader) -> None:
-    told = reader.type("ulimit -Sn 512; understudy doctor")
+    told = reader.type("ulimit -Sn 512; greenroom doctor")
     command = advised(told, "ulimit")
-    assert "ulimit" not in reader.type(f"ulimit -Sn 512; {command} && understudy doctor")
+    assert "ulimit" not in reader.type(f"ulimit -Sn 512; {command} && greenroom doctor")
 
 
 @situation
 def install(reader: Reader) -> None:
     """What is installed is one of the extras of the package, and holds what was missing."""
-    hidden = "import sys; sys.modules['{}'] = None; from understudy.__main__ import main; main({})"
+    hidden = "import sys; sys.modules['{}'] = None; from greenroom.__main__ import main; main({})"
     told = {
         "uvicorn": reader.python(hidden.format("uvicorn", "['serve', 'app.py']")),
-        "httpx": reader.python("import sys; sys.modules['httpx'] = None; from understudy import Client"),
+        "httpx": reader.python("import sys; sys.modules['httpx'] = None; from greenroom import Client"),
     }
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for module, text in told.items():
-        extra = re.fullmatch(r"understudy\[(\w+)\]", shlex.split(advised(text, "pip install"))[2])
+        extra = re.fullmatch(r"greenroom\[(\w+)\]", shlex.split(advised(text, "pip install"))[2])
         assert extra is not None
         assert re.search(rf'^{extra[1]} = \[[^\]]*"{module}', project, re.MULTILINE)
 
 
 # ---------------------------------------------------------------- no advice anywhere else
 
-PACKAGES = ["actors", "dashboard", "journal", "messages", "metrics", "supervision", "workflows", "understudy/cli"]
-WRITTEN = re.compile(r"`(?:understudy|chmod|ulimit|pip|uv|python3?|kill|export|rm) [^`]*")
+PACKAGES = ["actors", "dashboard", "journal", "messages", "metrics", "supervision", "workflows", "greenroom/cli"]
+WRITTEN = re.compile(r"`(?:greenroom|chmod|ulimit|pip|uv|python3?|kill|export|rm) [^`]*")
 EXCEPT = {"messages/advice.py"}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    for folder in [*PACKAGES, "understudy/testing"]:
+    for folder in [*PACKAGES, "greenroom/testing"]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
 
@@ -562,30 +562,30 @@ def test_no_message_holds_a_command_that_is_not_made_where_all_are() -> None:
         for known in [docstrings(tree)]
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in known
-        if WRITTEN.search(node.value) or re.search(r"\bunderstudy (?:run|runs|serve|db|send|actors)\b", node.value)
+        if WRITTEN.search(node.value) or re.search(r"\bgreenroom (?:run|runs|serve|db|send|actors)\b", node.value)
     ]
     assert found == []
 
 
-VERB = re.compile(r"understudy(?: [a-z][a-z-]*){1,2}")
+VERB = re.compile(r"greenroom(?: [a-z][a-z-]*){1,2}")
 MENTIONS = {
-    "understudy VERB": "understudy version",
-    "understudy approvals approve|edit|reject ID": "understudy approvals reject x~~approve~.1",
-    "understudy run examples/brief.py:brief -i path=REPORT.txt": "understudy run examples/brief.py:brief -i path=REPORT.txt",
-    "understudy run examples/crashing.py:squares -i count=4 --id squares-4": None,
-    "understudy run examples/crashing.py:squares -i count=8": None,
-    'understudy run examples/hanging.py:check -i \'texts=["aaaa", "aaab"]\'': None,
-    "understudy runs diff A B": "understudy runs diff x y",
-    "understudy runs logs ID": "understudy runs logs x",
-    "understudy runs events RUN_ID": "understudy runs events x",
-    "understudy runs events squares-4 -o json": None,
-    "understudy runs show squares-4": None,
-    "understudy runs resume search --budget attempts=4 --journal runs.db": "understudy runs resume y --budget attempts=4",
-    "understudy runs retry": "understudy runs retry bad",
-    "understudy serve examples/chat.py": "understudy serve examples/chat.py --port 0",
-    "understudy serve examples/crashing.py": "understudy serve examples/crashing.py --port 0",
-    'understudy sessions ask examples/chat.py:chat ada \'{"text": "and who are you?"}\'': None,
-    "understudy sessions show chat ada": None,
+    "greenroom VERB": "greenroom version",
+    "greenroom approvals approve|edit|reject ID": "greenroom approvals reject x~~approve~.1",
+    "greenroom run examples/brief.py:brief -i path=REPORT.txt": "greenroom run examples/brief.py:brief -i path=REPORT.txt",
+    "greenroom run examples/crashing.py:squares -i count=4 --id squares-4": None,
+    "greenroom run examples/crashing.py:squares -i count=8": None,
+    'greenroom run examples/hanging.py:check -i \'texts=["aaaa", "aaab"]\'': None,
+    "greenroom runs diff A B": "greenroom runs diff x y",
+    "greenroom runs logs ID": "greenroom runs logs x",
+    "greenroom runs events RUN_ID": "greenroom runs events x",
+    "greenroom runs events squares-4 -o json": None,
+    "greenroom runs show squares-4": None,
+    "greenroom runs resume search --budget attempts=4 --journal runs.db": "greenroom runs resume y --budget attempts=4",
+    "greenroom runs retry": "greenroom runs retry bad",
+    "greenroom serve examples/chat.py": "greenroom serve examples/chat.py --port 0",
+    "greenroom serve examples/crashing.py": "greenroom serve examples/crashing.py --port 0",
+    'greenroom sessions ask examples/chat.py:chat ada \'{"text": "and who are you?"}\'': None,
+    "greenroom sessions show chat ada": None,
 }
 """Commands in documents and docstrings that are more than a verb's name, each with what is typed for it; None: itself."""
 
@@ -593,17 +593,17 @@ MENTIONS = {
 def mentioned() -> set[str]:
     """Give every command in what people read: documents, the docstrings of public names, the help."""
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/ARCHITECTURE.md")]
-    found = {command for text in texts for command in re.findall(r"`(understudy [^`\n]+)`", text)}
+    found = {command for text in texts for command in re.findall(r"`(greenroom [^`\n]+)`", text)}
     for text in texts:
         for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-            found |= {line for line in block.splitlines() if line.startswith("understudy ")}
+            found |= {line for line in block.splitlines() if line.startswith("greenroom ")}
     trees = [tree for name, tree in sources() if name not in EXCEPT]
     trees += [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "examples").glob("*.py")]
     for tree in trees:
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= set(re.findall(r"`(understudy [a-z][^`]*)`", node.value))
-                found |= set(re.findall(r"^ {4}(understudy [a-z].*?)(?:  +#.*)?$", node.value, re.MULTILINE))
+                found |= set(re.findall(r"`(greenroom [a-z][^`]*)`", node.value))
+                found |= set(re.findall(r"^ {4}(greenroom [a-z].*?)(?:  +#.*)?$", node.value, re.MULTILINE))
     return found
 
 
@@ -618,10 +618,10 @@ def test_every_command_in_documents_and_docstrings_is_run(reader: Reader) -> Non
     for verb in sorted(verbs):
         assert f"Usage: {verb}" in reader.type(f"{verb} --help")
     server = reader.serve()
-    reader.type("understudy run app.py:release --id x --detach")
-    reader.type("understudy run app.py:one --id y")
-    reader.type("understudy run app.py:fetched --id bad", code=1)
-    eventually(lambda: "x~~approve~.1" in reader.type("understudy approvals list"), 20)
+    reader.type("greenroom run app.py:release --id x --detach")
+    reader.type("greenroom run app.py:one --id y")
+    reader.type("greenroom run app.py:fetched --id bad", code=1)
+    eventually(lambda: "x~~approve~.1" in reader.type("greenroom approvals list"), 20)
     typed = {line or command: command for command, line in MENTIONS.items()}
     order = sorted(typed, key=lambda line: ("runs show" in line or "events" in line or "sessions show" in line, line))
     for line in order:
@@ -642,21 +642,21 @@ def test_options_are_put_into_commands_once_and_quoted() -> None:
     text = f"{advice.go_on('r')} or {advice.verify('/x/my runs.db')} or {advice.explain('runs')} or `other {{}}`"
     once = placed(text, ("--journal", "my runs.db"))
     assert once == (
-        "`understudy run --id r --journal 'my runs.db'` or `understudy db verify '/x/my runs.db'` or "
-        "`understudy runs --help` or `other {}`"
+        "`greenroom run --id r --journal 'my runs.db'` or `greenroom db verify '/x/my runs.db'` or "
+        "`greenroom runs --help` or `other {}`"
     )
     assert placed(once, ("--home", "h")) == once
-    assert "`understudy run --id r --home h`" in placed(once, ("--home", "h"), anew=True)
+    assert "`greenroom run --id r --home h`" in placed(once, ("--home", "h"), anew=True)
     assert placed(text, ()) == text
-    assert advice.approve("r:approve#1") == "`understudy approvals approve 'r:approve#1'`"
+    assert advice.approve("r:approve#1") == "`greenroom approvals approve 'r:approve#1'`"
 
 
 def test_whoever_asks_over_http_is_told_commands_for_any_folder(reader: Reader) -> None:
     reader.serve("--journal", "my runs.db")
-    reader.type("understudy run app.py:limited --id x --journal 'my runs.db'", code=6)
+    reader.type("greenroom run app.py:limited --id x --journal 'my runs.db'", code=6)
     code = (
-        "import sys\nfrom understudy import Client\n"
-        "with Client(home='.understudy') as client:\n"
+        "import sys\nfrom greenroom import Client\n"
+        "with Client(home='.greenroom') as client:\n"
         "    run = client.get('x')\n    print(run.record.reason)\n"
         "    try:\n        run.result(5)\n    except Exception as error:\n        print(error)\n"
     )

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from understudy.cli.commands.run import find_app
+from greenroom.cli.commands.run import find_app
 
 PACKAGED = {
     "shop/__init__.py": "",
@@ -17,7 +17,7 @@ PACKAGED = {
 
         import beside
         from . import prices
-        from understudy import receive, session, tool, workflow
+        from greenroom import receive, session, tool, workflow
         from pydantic import BaseModel
 
 
@@ -56,10 +56,10 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def shop(understudy):
+def shop(greenroom):
     """Give a command line in the folder above a package, which imports another one that lies beside it."""
-    write(understudy.folder, PACKAGED)
-    return understudy
+    write(greenroom.folder, PACKAGED)
+    return greenroom
 
 
 # ---------------------------------------------------------------- what is typed
@@ -92,14 +92,14 @@ def test_the_files_beside_a_file_are_found_from_wherever_it_is_called(shop) -> N
     assert shop.result_of("run", "deep/app.py:buy", "-i", "thing=pen") == 103
 
 
-def test_a_module_is_called_as_it_is_imported(understudy) -> None:
-    assert understudy.result_of("run", "app:total", "-i", "a=1") == 2
-    write(understudy.folder, {"whole/__init__.py": "from app import total\n"})
-    assert understudy.result_of("run", "whole:total", "-i", "a=1") == 2
+def test_a_module_is_called_as_it_is_imported(greenroom) -> None:
+    assert greenroom.result_of("run", "app:total", "-i", "a=1") == 2
+    write(greenroom.folder, {"whole/__init__.py": "from app import total\n"})
+    assert greenroom.result_of("run", "whole:total", "-i", "a=1") == 2
 
 
-def test_what_is_nowhere_is_told_with_what_it_may_have_meant(understudy) -> None:
-    answer = understudy("run", "ap:total", code=2)
+def test_what_is_nowhere_is_told_with_what_it_may_have_meant(greenroom) -> None:
+    answer = greenroom("run", "ap:total", code=2)
     assert "there is no file 'ap'" in answer.err
 
 
@@ -116,7 +116,7 @@ def test_a_dotted_name_that_is_no_file_of_the_folder_stays_what_it_is(tmp_path, 
 KEYED = """
 import os
 
-from understudy import tool, workflow
+from greenroom import tool, workflow
 
 KEY = os.environ["SHOP_API_KEY"]
 
@@ -133,12 +133,12 @@ async def seen(name: str) -> str | None:
 
 
 @pytest.fixture
-def keyed(understudy, monkeypatch):
+def keyed(greenroom, monkeypatch):
     """Give a command line where an app needs a key to be imported, which is set."""
-    (understudy.folder / "keyed.py").write_text(KEYED)
+    (greenroom.folder / "keyed.py").write_text(KEYED)
     monkeypatch.setenv("SHOP_API_KEY", "shop-key-value")
     monkeypatch.setenv("PLAIN_SETTING", "plain")
-    return understudy
+    return greenroom
 
 
 def test_an_import_that_misses_a_key_says_how_to_give_it_and_does_with_that(keyed) -> None:
@@ -150,7 +150,7 @@ def test_an_import_that_misses_a_key_says_how_to_give_it_and_does_with_that(keye
 
 
 def test_a_project_gives_it_to_every_command_below_it(keyed) -> None:
-    (keyed.folder / "pyproject.toml").write_text('[tool.understudy]\nenv = ["SHOP_API_KEY"]\n')
+    (keyed.folder / "pyproject.toml").write_text('[tool.greenroom]\nenv = ["SHOP_API_KEY"]\n')
     (keyed.folder / "below").mkdir()
     keyed.folder = keyed.folder / "below"
     assert keyed.result_of("run", "../keyed.py:seen", "-i", "name=SHOP_API_KEY") == "shop-key-value"
@@ -176,14 +176,14 @@ def test_the_doctor_names_what_is_kept_from_workers(keyed) -> None:
     found = {one["check"]: one for one in keyed.result_of("doctor", "-o", "json")}["environment"]
     assert "SHOP_API_KEY" in found["found"]
     assert "PLAIN_SETTING" not in found["found"]
-    (keyed.folder / "pyproject.toml").write_text('[tool.understudy]\nenv = ["SHOP_API_KEY"]\n')
+    (keyed.folder / "pyproject.toml").write_text('[tool.greenroom]\nenv = ["SHOP_API_KEY"]\n')
     found = {one["check"]: one for one in keyed.result_of("doctor", "-o", "json")}["environment"]
     assert "SHOP_API_KEY" not in found["found"]
 
 
 SLOW = """
 import os
-from understudy import workflow
+from greenroom import workflow
 
 with open(os.environ["GATE"]) as gate:
     gate.read()
@@ -196,12 +196,12 @@ async def late() -> int:
 
 
 @pytest.fixture
-def slow(understudy, monkeypatch):
+def slow(greenroom, monkeypatch):
     """Give a command line where the import of an app does not end before something is written to a gate."""
-    (understudy.folder / "slow.py").write_text(SLOW)
-    os.mkfifo(understudy.folder / "gate")
-    monkeypatch.setenv("GATE", str(understudy.folder / "gate"))
-    return understudy
+    (greenroom.folder / "slow.py").write_text(SLOW)
+    os.mkfifo(greenroom.folder / "gate")
+    monkeypatch.setenv("GATE", str(greenroom.folder / "gate"))
+    return greenroom
 
 
 def test_a_slow_import_says_so_and_where_it_is(slow) -> None:
@@ -222,7 +222,7 @@ def test_an_import_that_takes_longer_than_it_may_is_told_with_its_line(slow) -> 
     assert "its import had not ended after 3 s, and was at " in answer.err
     assert "slow.py:5" in answer.err
     assert "--import-timeout" in answer.err
-    (slow.folder / "pyproject.toml").write_text("[tool.understudy]\nimport_timeout = 2.5\n")
+    (slow.folder / "pyproject.toml").write_text("[tool.greenroom]\nimport_timeout = 2.5\n")
     assert "had not ended after 2.5 s" in slow("run", "slow.py:late", code=2).err
 
 
@@ -239,12 +239,12 @@ def test_an_import_that_takes_longer_than_it_may_is_told_with_its_line(slow) -> 
         ({"loose/flows.py": "import os\nos.getenv('SHOP_API_KEY').strip()\n"}, "`--env SHOP_API_KEY`"),
     ],
 )
-def test_an_import_that_fails_says_what_can_be_done(understudy, monkeypatch, files, sentence) -> None:
+def test_an_import_that_fails_says_what_can_be_done(greenroom, monkeypatch, files, sentence) -> None:
     monkeypatch.setenv("SHOP_API_KEY", "shop-key-value")
-    write(understudy.folder, files)
-    assert sentence in understudy("run", "loose/flows.py:any", code=2).err
+    write(greenroom.folder, files)
+    assert sentence in greenroom("run", "loose/flows.py:any", code=2).err
 
 
-def test_an_import_that_asks_a_person_says_that_there_is_none(understudy) -> None:
-    (understudy.folder / "asking.py").write_text("name = input('who? ')\n")
-    assert "an app is imported without a terminal" in understudy("run", "asking.py:any", code=2).err
+def test_an_import_that_asks_a_person_says_that_there_is_none(greenroom) -> None:
+    (greenroom.folder / "asking.py").write_text("name = input('who? ')\n")
+    assert "an app is imported without a terminal" in greenroom("run", "asking.py:any", code=2).err

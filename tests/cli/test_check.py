@@ -1,4 +1,4 @@
-"""``understudy check`` replays what has not ended with the code as it is now, and changes nothing."""
+"""``greenroom check`` replays what has not ended with the code as it is now, and changes nothing."""
 
 import hashlib
 import os
@@ -13,80 +13,80 @@ from tests.cli.conftest import ROOT, CommandLine, Gate
 
 
 @pytest.fixture
-def waiting(understudy: CommandLine, gate: Gate) -> Path:
+def waiting(greenroom: CommandLine, gate: Gate) -> Path:
     """Leave one run of ``gate`` behind that was cut off in its second step, and one of ``taught`` that waits."""
-    process = understudy.start("run", *gate.inputs, "--id", "g-1")
+    process = greenroom.start("run", *gate.inputs, "--id", "g-1")
     gate.reached()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    understudy("run", "app.py:taught", "--id", "t-1", "--timeout", "2", code=124)
-    return understudy.folder / "app.py"
+    greenroom("run", "app.py:taught", "--id", "t-1", "--timeout", "2", code=124)
+    return greenroom.folder / "app.py"
 
 
-def stored(understudy: CommandLine) -> str:
-    return hashlib.sha256((understudy.home / "journal.db").read_bytes()).hexdigest()
+def stored(greenroom: CommandLine) -> str:
+    return hashlib.sha256((greenroom.home / "journal.db").read_bytes()).hexdigest()
 
 
-def test_nothing_to_check_is_well(understudy: CommandLine) -> None:
-    answer = understudy("check", "-o", "json")
+def test_nothing_to_check_is_well(greenroom: CommandLine) -> None:
+    answer = greenroom("check", "-o", "json")
     assert answer.out == "[]\n"
     assert "no runs" in answer.err
 
 
 def test_code_that_fits_is_equal_and_code_that_does_not_is_named(
-    understudy: CommandLine, gate: Gate, waiting: Path
+    greenroom: CommandLine, gate: Gate, waiting: Path
 ) -> None:
-    before = stored(understudy)
-    found = {record["run_id"]: record for record in understudy.result_of("check", "-o", "json")}
+    before = stored(greenroom)
+    found = {record["run_id"]: record for record in greenroom.result_of("check", "-o", "json")}
     assert {key: (record["verdict"], record["changed"]) for key, record in found.items()} == {
         "g-1": ("equal", False),
         "t-1": ("equal", False),
     }
     code = waiting.read_text()
     waiting.write_text(code.replace('await note(effects, "before")', 'await note(effects, "soon")'))
-    found = {record["run_id"]: record for record in understudy.result_of("check", "-o", "json", code=1)}
+    found = {record["run_id"]: record for record in greenroom.result_of("check", "-o", "json", code=1)}
     assert found["t-1"]["verdict"] == "equal"
     assert found["g-1"]["verdict"] == "differs"
     difference = found["g-1"]["difference"]
     assert (difference["kind"], difference["key"], difference["seq"]) == ("arguments", "note#1", 3)
     assert difference["changes"] == ['args[1] was "before" and is "soon"']
     assert difference["asked"][0]["place"].startswith(f"{waiting}:")
-    assert 'args[1] was "before" and is "soon"' in understudy("check", code=1).out
+    assert 'args[1] was "before" and is "soon"' in greenroom("check", code=1).out
     waiting.write_text(code.replace('await note(effects, "after")', 'await note(effects, "at last")'))
-    found = {record["run_id"]: record for record in understudy.result_of("check", "-o", "json")}
+    found = {record["run_id"]: record for record in greenroom.result_of("check", "-o", "json")}
     assert (found["g-1"]["verdict"], found["g-1"]["changed"]) == ("equal", True)
     assert gate.lines() == ["before"]
-    assert stored(understudy) == before
+    assert stored(greenroom) == before
 
 
-def test_code_that_does_not_load_is_said_to(understudy: CommandLine, waiting: Path) -> None:
+def test_code_that_does_not_load_is_said_to(greenroom: CommandLine, waiting: Path) -> None:
     waiting.write_text("import nothing_of_that_name\n")
-    found = understudy.result_of("check", "-o", "json", code=1)
+    found = greenroom.result_of("check", "-o", "json", code=1)
     assert {record["verdict"] for record in found} == {"unloadable"}
     assert all("nothing_of_that_name" in record["reason"] for record in found)
-    waiting.write_text("from understudy import workflow\n")
-    found = understudy.result_of("check", "-o", "json", code=1)
+    waiting.write_text("from greenroom import workflow\n")
+    found = greenroom.result_of("check", "-o", "json", code=1)
     assert {record["verdict"] for record in found} == {"unloadable"}
-    assert "cannot be loaded" in understudy("check", code=1).out
+    assert "cannot be loaded" in greenroom("check", code=1).out
 
 
-def test_a_file_elsewhere_takes_the_place_of_the_recorded_one(understudy: CommandLine, waiting: Path) -> None:
-    elsewhere = understudy.folder / "next"
+def test_a_file_elsewhere_takes_the_place_of_the_recorded_one(greenroom: CommandLine, waiting: Path) -> None:
+    elsewhere = greenroom.folder / "next"
     elsewhere.mkdir()
     copy = elsewhere / "app.py"
     copy.write_text(waiting.read_text().replace('await note(effects, "before")', "await add(1, 2)"))
-    found = understudy.result_of("check", str(copy), "-o", "json", code=1)
+    found = greenroom.result_of("check", str(copy), "-o", "json", code=1)
     assert sorted(record["verdict"] for record in found) == ["differs", "equal"]
-    assert understudy.result_of("check", str(waiting), "-o", "json")
+    assert greenroom.result_of("check", str(waiting), "-o", "json")
     other = elsewhere / "other.py"
     other.write_text("")
-    assert understudy.result_of("check", str(other), "-o", "json") == []
+    assert greenroom.result_of("check", str(other), "-o", "json") == []
 
 
-def test_it_works_beside_a_running_orchestrator(understudy: CommandLine, gate: Gate) -> None:
-    process = understudy.start("run", *gate.inputs, "--id", "g-1")
+def test_it_works_beside_a_running_orchestrator(greenroom: CommandLine, gate: Gate) -> None:
+    process = greenroom.start("run", *gate.inputs, "--id", "g-1")
     gate.reached()
-    (record,) = understudy.result_of("check", "-o", "json")
+    (record,) = greenroom.result_of("check", "-o", "json")
     assert (record["run_id"], record["status"], record["verdict"]) == ("g-1", "running", "equal")
     gate.open()
     out, _ = process.communicate(timeout=30)
@@ -96,7 +96,7 @@ def test_it_works_beside_a_running_orchestrator(understudy: CommandLine, gate: G
 SESSION = """
 from pydantic import BaseModel
 
-from understudy import approve, session, tool
+from greenroom import approve, session, tool
 
 
 class Total(BaseModel):
@@ -123,8 +123,8 @@ async def adder(state: Total, message: Add) -> int:
 ASKING = """
 import sys
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.messages.commands import AskSession, TellSession
+from greenroom import Orchestrator
+from greenroom.messages.commands import AskSession, TellSession
 
 with Orchestrator() as orchestrator:
     orchestrator.send(AskSession(app=sys.argv[1], session="adder", session_key="idle", value={"n": 1}))
@@ -133,13 +133,13 @@ with Orchestrator() as orchestrator:
 """
 
 
-def test_a_session_is_replayed_where_it_is_dealing_with_a_message(understudy: CommandLine) -> None:
-    app = understudy.folder / "adding.py"
+def test_a_session_is_replayed_where_it_is_dealing_with_a_message(greenroom: CommandLine) -> None:
+    app = greenroom.folder / "adding.py"
     app.write_text(SESSION)
-    environment = os.environ | {"UNDERSTUDY_HOME": str(understudy.home), "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", ASKING, str(app)], cwd=understudy.folder, env=environment, check=True)
-    (record,) = understudy.result_of("check", "-o", "json")
+    environment = os.environ | {"GREENROOM_HOME": str(greenroom.home), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", ASKING, str(app)], cwd=greenroom.folder, env=environment, check=True)
+    (record,) = greenroom.result_of("check", "-o", "json")
     assert (record["run_id"], record["verdict"]) == ("adder/asking", "equal")
     app.write_text(SESSION.replace("double(message.n)", "double(message.n + 1)"))
-    (record,) = understudy.result_of("check", "-o", "json", code=1)
+    (record,) = greenroom.result_of("check", "-o", "json", code=1)
     assert record["difference"]["changes"] == ["args[0] was 11 and is 12"]

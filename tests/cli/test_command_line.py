@@ -28,12 +28,12 @@ def test_help_costs_at_most_200_ms_of_cpu() -> None:
 
 
 def test_importing_the_package_costs_at_most_50_ms_more_than_python_itself() -> None:
-    assert cpu("-c", "import understudy") - cpu("-c", "pass") < 0.05
+    assert cpu("-c", "import greenroom") - cpu("-c", "pass") < 0.05
 
 
 def test_help_loads_neither_models_nor_tables() -> None:
     script = (
-        "import sys; from understudy.__main__ import main; code = main(['--help']);"
+        "import sys; from greenroom.__main__ import main; code = main(['--help']);"
         "print(sorted({'pydantic', 'rich', 'pykka', 'apsw', 'loguru'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
@@ -42,32 +42,32 @@ def test_help_loads_neither_models_nor_tables() -> None:
 
 
 @pytest.mark.parametrize("verb", ["demo", "run", "runs", "actors", "metrics", "doctor", "version"])
-def test_every_verb_explains_itself(understudy: CommandLine, verb: str) -> None:
-    assert verb in understudy("--help").out
-    assert "Usage: understudy " + verb in understudy(verb, "--help").out
+def test_every_verb_explains_itself(greenroom: CommandLine, verb: str) -> None:
+    assert verb in greenroom("--help").out
+    assert "Usage: greenroom " + verb in greenroom(verb, "--help").out
 
 
 @pytest.mark.parametrize("arguments", [("-o", "json", "version"), ("version", "-o", "json")])
-def test_common_options_stand_before_or_after_the_verb(understudy: CommandLine, arguments: tuple[str, ...]) -> None:
-    assert set(json.loads(understudy(*arguments).out)) == {"understudy", "python", "sqlite"}
+def test_common_options_stand_before_or_after_the_verb(greenroom: CommandLine, arguments: tuple[str, ...]) -> None:
+    assert set(json.loads(greenroom(*arguments).out)) == {"greenroom", "python", "sqlite"}
 
 
-def test_the_home_of_an_option_wins_over_the_environments(understudy: CommandLine, tmp_path: Path) -> None:
-    answer = understudy("runs", "list", "--home", str(tmp_path / "other"))
+def test_the_home_of_an_option_wins_over_the_environments(greenroom: CommandLine, tmp_path: Path) -> None:
+    answer = greenroom("runs", "list", "--home", str(tmp_path / "other"))
     assert str(tmp_path / "other") in answer.err
 
 
-def test_a_mistyped_verb_is_answered_with_the_one_that_was_meant(understudy: CommandLine) -> None:
-    assert "did you mean 'doctor'?" in understudy("docter", code=2).err
-    assert "did you mean 'events'?" in understudy("runs", "event", code=2).err
+def test_a_mistyped_verb_is_answered_with_the_one_that_was_meant(greenroom: CommandLine) -> None:
+    assert "did you mean 'doctor'?" in greenroom("docter", code=2).err
+    assert "did you mean 'events'?" in greenroom("runs", "event", code=2).err
 
 
-def test_an_unknown_option_is_a_usage_error(understudy: CommandLine) -> None:
-    assert "--frob" in understudy("version", "--frob", code=2).err
+def test_an_unknown_option_is_a_usage_error(greenroom: CommandLine) -> None:
+    assert "--frob" in greenroom("version", "--frob", code=2).err
 
 
-def test_a_reader_that_leaves_early_is_no_error(understudy: CommandLine) -> None:
-    process = understudy.start("--help")
+def test_a_reader_that_leaves_early_is_no_error(greenroom: CommandLine) -> None:
+    process = greenroom.start("--help")
     assert process.stdout is not None
     process.stdout.close()
     process.wait(20)
@@ -77,11 +77,11 @@ def test_a_reader_that_leaves_early_is_no_error(understudy: CommandLine) -> None
 
 
 def test_an_error_of_our_own_is_one_sentence_and_its_traceback_an_option(
-    understudy: CommandLine, tmp_path: Path
+    greenroom: CommandLine, tmp_path: Path
 ) -> None:
-    assert "cannot be created" in understudy("--home", "/dev/null/home", "run", "app.py:total", "-i", "a=1", code=1).err
+    assert "cannot be created" in greenroom("--home", "/dev/null/home", "run", "app.py:total", "-i", "a=1", code=1).err
 
 
 @pytest.mark.skipif(os.environ.get("NO_COLOR") is not None, reason="asks for the default")
-def test_a_pipe_gets_plain_lines(understudy: CommandLine) -> None:
-    assert "\x1b" not in understudy("doctor").out
+def test_a_pipe_gets_plain_lines(greenroom: CommandLine) -> None:
+    assert "\x1b" not in greenroom("doctor").out

@@ -1,4 +1,4 @@
-"""``understudy db``: what is wrong with a journal, and how to go on with it."""
+"""``greenroom db``: what is wrong with a journal, and how to go on with it."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.cli.app import main
+from greenroom.journal.sqlite.journal import SqliteJournal
 from tests.journal.appends import Client, changed, row, started
-from understudy import Orchestrator
-from understudy.cli.app import main
-from understudy.journal.sqlite.journal import SqliteJournal
 
 
 @pytest.fixture
@@ -113,5 +113,5 @@ def test_lists_say_on_stderr_that_the_journal_is_damaged(tmp_path, path, capfd):
     assert main(["--home", str(home), "runs", "list", "-o", "json"]) == 0
     captured = capfd.readouterr()
     assert {each["id"]: each["status"] for each in json.loads(captured.out)} == {"r": "pending", "s": "parked"}
-    command = f"understudy db verify --journal {path} --home {home}"
-    assert f"understudy: the journal is damaged, see `{command}`: run s: its line" in captured.err
+    command = f"greenroom db verify --journal {path} --home {home}"
+    assert f"greenroom: the journal is damaged, see `{command}`: run s: its line" in captured.err

@@ -6,19 +6,19 @@ import time
 from tests.cli.conftest import CommandLine
 
 
-def test_the_demo_survives_a_kill_a_hang_and_a_broken_answer(understudy: CommandLine) -> None:
+def test_the_demo_survives_a_kill_a_hang_and_a_broken_answer(greenroom: CommandLine) -> None:
     started = time.monotonic()
-    answer = understudy("demo")
+    answer = greenroom("demo")
     assert time.monotonic() - started < 15
     assert "kill -9" in answer.out
     last = answer.out.splitlines()[-1]
     assert "3 faults injected, 3 recovered, 0 steps lost, 0 effects repeated" in last
 
 
-def test_the_demos_faults_are_three_different_outcomes_in_the_journal(understudy: CommandLine) -> None:
-    outcome = understudy.result_of("demo", "-o", "json", "--seed", "11")
-    home = str(understudy.home / "demo")
-    shown = understudy.result_of("--home", home, "runs", "show", outcome["run_id"], "-o", "json")
+def test_the_demos_faults_are_three_different_outcomes_in_the_journal(greenroom: CommandLine) -> None:
+    outcome = greenroom.result_of("demo", "-o", "json", "--seed", "11")
+    home = str(greenroom.home / "demo")
+    shown = greenroom.result_of("--home", home, "runs", "show", outcome["run_id"], "-o", "json")
     attempts = [attempt for step in shown["steps"] for attempt in step["attempts"]]
     assert len(attempts) == outcome["attempts"]
     assert sorted(attempt["outcome"] for attempt in attempts if attempt["outcome"] != "ok") == [
@@ -31,10 +31,10 @@ def test_the_demos_faults_are_three_different_outcomes_in_the_journal(understudy
     assert killed["exit"]["injected"]
 
 
-def test_the_demo_survives_the_kill_of_its_orchestrator(understudy: CommandLine) -> None:
-    answer = understudy("demo", "--kill-orchestrator", "-o", "json")
+def test_the_demo_survives_the_kill_of_its_orchestrator(greenroom: CommandLine) -> None:
+    answer = greenroom("demo", "--kill-orchestrator", "-o", "json")
     outcome = json.loads(answer.out)
     assert outcome["lost"] == outcome["repeated"] == 0
     assert outcome["faults"] == outcome["recovered"] > 0
     assert "0 ran again" in answer.err
-    assert "Traceback" not in (understudy.home / "demo" / f"{outcome['run_id']}.log").read_text()
+    assert "Traceback" not in (greenroom.home / "demo" / f"{outcome['run_id']}.log").read_text()

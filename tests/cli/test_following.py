@@ -17,7 +17,7 @@ from tests.support import eventually
 SCRIPT = """
 import sys
 
-from understudy import Orchestrator
+from greenroom import Orchestrator
 
 with Orchestrator(sys.argv[1]):
     print("open", flush=True)
@@ -29,8 +29,8 @@ def gated(gate: Gate, name: str) -> Gate:
     return Gate(gate.path.with_name(f"{name}-open"), gate.effects.with_name(f"{name}-effects"))
 
 
-def pid_of_host(understudy: CommandLine) -> int:
-    host = understudy.host()
+def pid_of_host(greenroom: CommandLine) -> int:
+    host = greenroom.host()
     assert host is not None
     return host.pid
 
@@ -42,35 +42,35 @@ def ended(process: "subprocess.Popen[str]", seconds: float = 40) -> tuple[int, s
 
 
 @pytest.fixture
-def leader(understudy: CommandLine, gate: Gate) -> "subprocess.Popen[str]":
+def leader(greenroom: CommandLine, gate: Gate) -> "subprocess.Popen[str]":
     """Give the ``run`` that is the orchestrator; its own run waits at the gate."""
-    process = understudy.start("run", *gate.inputs, "--id", "first")
+    process = greenroom.start("run", *gate.inputs, "--id", "first")
     gate.reached()
     return process
 
 
 def test_a_second_run_is_the_first_ones_and_is_followed_to_its_result(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
 ) -> None:
-    answer = understudy("run", "app.py:total", "-i", "a=2", "-i", "b=40", "--id", "second")
+    answer = greenroom("run", "app.py:total", "-i", "a=2", "-i", "b=40", "--id", "second")
     assert json.loads(answer.out) == 42
     assert "add#1 completed" in answer.err, "progress is shown as of a run of one's own"
-    assert pid_of_host(understudy) == leader.pid
+    assert pid_of_host(greenroom) == leader.pid
     gate.open()
     assert ended(leader)[:2] == (0, '"through"\n')
 
 
 def test_a_submitted_run_of_an_app_that_the_orchestrator_has_never_seen_is_loaded_by_its_path(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]", tmp_path: Path
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "beside.py").write_text("WORD = 'found'\n")
     (folder / "other.py").write_text(
-        "from beside import WORD\nfrom understudy import tool, workflow\n\n\n@tool\ndef look() -> str:\n    return WORD\n"
+        "from beside import WORD\nfrom greenroom import tool, workflow\n\n\n@tool\ndef look() -> str:\n    return WORD\n"
         "\n\n@workflow\nasync def search() -> str:\n    return await look()\n"
     )
-    assert understudy.result_of("run", "elsewhere/other.py:search") == "found"
+    assert greenroom.result_of("run", "elsewhere/other.py:search") == "found"
     gate.open()
     assert ended(leader)[0] == 0
 
@@ -83,67 +83,67 @@ def test_a_submitted_run_of_an_app_that_the_orchestrator_has_never_seen_is_loade
         (("app.py:totl",), 3, "did you mean 'total'?"),
         (("--id", "nobody"), 3, "there is no run 'nobody'"),
         (("app.py:total", "-i", "a=1", "--id", "first"), 2, "first"),
-        (("app.py:taught", "--timeout", "0.5"), 124, "come back to it with: `understudy run --id taught-"),
+        (("app.py:taught", "--timeout", "0.5"), 124, "come back to it with: `greenroom run --id taught-"),
     ],
 )
 def test_what_comes_of_a_submitted_run_has_the_exit_code_of_any_other(
-    understudy: CommandLine,
+    greenroom: CommandLine,
     leader: "subprocess.Popen[str]",
     arguments: tuple[str, ...],
     code: int,
     words: str,
 ) -> None:
-    assert words in understudy("run", *arguments, code=code).err
+    assert words in greenroom("run", *arguments, code=code).err
     assert leader.poll() is None
 
 
 def test_a_run_is_attached_to_whatever_its_state(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
 ) -> None:
-    follower = understudy.start("run", "--id", "first")
-    understudy("runs", "pause", "first")
-    paused = understudy.start("run", "app.py:gate", "--id", "first")  # whoever asks for it wants it to go on
-    eventually(lambda: understudy.result_of("runs", "show", "first", "-o", "json")["status"] != "paused", 20)
+    follower = greenroom.start("run", "--id", "first")
+    greenroom("runs", "pause", "first")
+    paused = greenroom.start("run", "app.py:gate", "--id", "first")  # whoever asks for it wants it to go on
+    eventually(lambda: greenroom.result_of("runs", "show", "first", "-o", "json")["status"] != "paused", 20)
     assert (
         "other arguments"
-        in understudy("run", "app.py:gate", "-i", "path=x", "-i", "effects=y", "--id", "first", code=2).err
+        in greenroom("run", "app.py:gate", "-i", "path=x", "-i", "effects=y", "--id", "first", code=2).err
     )
-    assert "workflow 'gate'" in understudy("run", "app.py:taught", "--id", "first", code=2).err
-    understudy("run", "app.py:broken", "--id", "bad", code=1)
-    assert "no luck" in understudy("run", "--id", "bad", code=1).err
-    understudy("run", "app.py:total", "-i", "a=1", "--id", "good")
-    assert understudy.result_of("run", "--id", "good") == 2
-    understudy("run", "app.py:taught", "--id", "given-up", "--detach")
-    understudy("runs", "cancel", "given-up")
-    assert understudy("run", "--id", "given-up", code=5).out == ""
+    assert "workflow 'gate'" in greenroom("run", "app.py:taught", "--id", "first", code=2).err
+    greenroom("run", "app.py:broken", "--id", "bad", code=1)
+    assert "no luck" in greenroom("run", "--id", "bad", code=1).err
+    greenroom("run", "app.py:total", "-i", "a=1", "--id", "good")
+    assert greenroom.result_of("run", "--id", "good") == 2
+    greenroom("run", "app.py:taught", "--id", "given-up", "--detach")
+    greenroom("runs", "cancel", "given-up")
+    assert greenroom("run", "--id", "given-up", code=5).out == ""
     gate.open()
     assert [ended(each)[:2] for each in (follower, paused, leader)] == [(0, '"through"\n')] * 3
     assert gate.lines() == ["before", "after"]
 
 
 def test_a_follower_that_is_interrupted_leaves_the_run_going_and_says_how_to_come_back(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
 ) -> None:
     second = gated(gate, "second")
-    follower = understudy.start("run", *second.inputs, "--id", "second")
+    follower = greenroom.start("run", *second.inputs, "--id", "second")
     second.reached()
     follower.send_signal(signal.SIGINT)
     code, out, err = ended(follower)
     assert (code, out) == (130, "")
     assert f"run second goes on in the orchestrator with pid {leader.pid}" in err
-    (command,) = re.findall(r"come back to it with `understudy ([^`]+)`", err)
+    (command,) = re.findall(r"come back to it with `greenroom ([^`]+)`", err)
     second.open()
-    assert understudy.result_of(*command.split()) == "through"
+    assert greenroom.result_of(*command.split()) == "through"
     assert second.lines() == ["before", "after"]
 
 
 def test_the_first_stays_until_what_others_submitted_is_done_and_has_told_its_result_before(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
 ) -> None:
     second, third = gated(gate, "second"), gated(gate, "third")
-    follower = understudy.start("run", *second.inputs, "--id", "second")
+    follower = greenroom.start("run", *second.inputs, "--id", "second")
     second.reached()
-    assert understudy("run", *third.inputs, "--id", "third", "--detach").out == "third\n"
+    assert greenroom("run", *third.inputs, "--id", "third", "--detach").out == "third\n"
     third.reached()
     gate.open()
     assert leader.stdout is not None
@@ -160,85 +160,85 @@ def test_the_first_stays_until_what_others_submitted_is_done_and_has_told_its_re
     assert leader.poll() is None
     third.open()
     assert ended(leader)[0] == 0
-    assert understudy.result_of("runs", "result", "third") == "through"
+    assert greenroom.result_of("runs", "result", "third") == "through"
 
 
 def test_the_first_that_is_interrupted_names_every_run_that_stops_with_it_and_its_follower_says_so_too(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
 ) -> None:
     second = gated(gate, "second")
-    follower = understudy.start("run", *second.inputs, "--id", "second")
+    follower = greenroom.start("run", *second.inputs, "--id", "second")
     second.reached()
     leader.send_signal(signal.SIGINT)
     code, _, err = ended(leader)
     assert code == 130
-    assert "go on with: `understudy run --id first`" in err
-    assert "go on with: `understudy run --id second`" in err
+    assert "go on with: `greenroom run --id first`" in err
+    assert "go on with: `greenroom run --id second`" in err
     code, _, err = ended(follower)
     assert code == 4
-    assert "`understudy run --id second` goes on with it" in err
+    assert "`greenroom run --id second` goes on with it" in err
 
 
 def test_a_follower_whose_orchestrator_is_killed_says_how_to_go_on_and_nothing_is_done_twice(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
 ) -> None:
     second = gated(gate, "second")
-    follower = understudy.start("run", *second.inputs, "--id", "second")
+    follower = greenroom.start("run", *second.inputs, "--id", "second")
     second.reached()
     leader.kill()
     code, out, err = ended(follower)
     assert (code, out) == (4, "")
-    (command,) = re.findall(r"`understudy ([^`]+)` goes on with it", err)
+    (command,) = re.findall(r"`greenroom ([^`]+)` goes on with it", err)
     second.open()
-    assert understudy.result_of(*command.split()) == "through"
+    assert greenroom.result_of(*command.split()) == "through"
     assert second.lines() == ["before", "after"]
-    assert "run first has not ended, and no orchestrator has it" in understudy("runs", "list").err
+    assert "run first has not ended, and no orchestrator has it" in greenroom("runs", "list").err
 
 
 @pytest.mark.parametrize("_again", range(3))
 def test_of_several_that_begin_at_once_one_is_the_orchestrator_and_all_have_their_results(
-    understudy: CommandLine, _again: int
+    greenroom: CommandLine, _again: int
 ) -> None:
-    runs = [understudy.start("run", "app.py:total", "-i", f"a={number}") for number in range(4)]
+    runs = [greenroom.start("run", "app.py:total", "-i", f"a={number}") for number in range(4)]
     for number, process in enumerate(runs):
         code, out, err = ended(process, 90)
         assert (code, out) == (0, f"{number + 1}\n"), err
-    assert understudy.host() is None
-    assert len(understudy.result_of("runs", "list", "-o", "json")) == 4
+    assert greenroom.host() is None
+    assert len(greenroom.result_of("runs", "list", "-o", "json")) == 4
 
 
-def test_of_several_of_one_id_all_have_the_one_result(understudy: CommandLine, gate: Gate) -> None:
+def test_of_several_of_one_id_all_have_the_one_result(greenroom: CommandLine, gate: Gate) -> None:
     gate.open()
-    runs = [understudy.start("run", *gate.inputs, "--id", "one") for _ in range(3)]
+    runs = [greenroom.start("run", *gate.inputs, "--id", "one") for _ in range(3)]
     assert [ended(process, 90)[:2] for process in runs] == [(0, '"through"\n')] * 3
     assert gate.lines() == ["before", "after"]
 
 
 def test_a_detached_run_goes_on_in_the_background_and_is_followed_as_it_says(
-    understudy: CommandLine, gate: Gate
+    greenroom: CommandLine, gate: Gate
 ) -> None:
-    answer = understudy("run", *gate.inputs, "--id", "one", "--detach")
+    answer = greenroom("run", *gate.inputs, "--id", "one", "--detach")
     assert answer.out == "one\n"
-    (command,) = re.findall(r"follow it with `understudy ([^`]+)`", answer.err)
+    (command,) = re.findall(r"follow it with `greenroom ([^`]+)`", answer.err)
     gate.reached()
-    assert f"pid {pid_of_host(understudy)}" in answer.err
+    assert f"pid {pid_of_host(greenroom)}" in answer.err
     second = gated(gate, "second")
-    assert understudy("run", *second.inputs, "--id", "two", "--detach").out == "two\n"
+    assert greenroom("run", *second.inputs, "--id", "two", "--detach").out == "two\n"
     gate.open()
-    assert understudy.result_of(*command.split()) == "through"
+    assert greenroom.result_of(*command.split()) == "through"
     second.reached()
-    assert understudy.host() is not None, "it serves until all are done"
+    assert greenroom.host() is not None, "it serves until all are done"
     second.open()
-    assert understudy.result_of("runs", "result", "two", "--timeout", "30") == "through"
-    eventually(lambda: understudy.host() is None, 30)
+    assert greenroom.result_of("runs", "result", "two", "--timeout", "30") == "through"
+    eventually(lambda: greenroom.host() is None, 30)
 
 
-def test_a_shell_catches_the_id_of_a_detached_run(understudy: CommandLine) -> None:
+def test_a_shell_catches_the_id_of_a_detached_run(greenroom: CommandLine) -> None:
     script = f'id=$({sys.executable} {ROOT / "main.py"} run app.py:total -i a=1 --detach) && echo "[$id]"'
-    environment = os.environ | {"UNDERSTUDY_HOME": str(understudy.home)}
+    environment = os.environ | {"GREENROOM_HOME": str(greenroom.home)}
     done = subprocess.run(
         ["bash", "-c", script],
-        cwd=understudy.folder,
+        cwd=greenroom.folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -248,40 +248,40 @@ def test_a_shell_catches_the_id_of_a_detached_run(understudy: CommandLine) -> No
     assert re.fullmatch(r"\[total-\w{12}\]\n", done.stdout)
 
 
-def test_detached_runs_are_not_waited_for(understudy: CommandLine) -> None:
-    assert "--detach" in understudy("run", "app.py:total", "-i", "a=1", "--detach", "--timeout", "3", code=2).err
-    assert "FILE.py:NAME" in understudy("run", code=2).err
-    assert "FILE.py:NAME" in understudy("run", "-i", "a=1", "--id", "x", code=2).err
+def test_detached_runs_are_not_waited_for(greenroom: CommandLine) -> None:
+    assert "--detach" in greenroom("run", "app.py:total", "-i", "a=1", "--detach", "--timeout", "3", code=2).err
+    assert "FILE.py:NAME" in greenroom("run", code=2).err
+    assert "FILE.py:NAME" in greenroom("run", "-i", "a=1", "--id", "x", code=2).err
 
 
-def test_a_server_and_a_script_take_runs_too(understudy: CommandLine, tmp_path: Path) -> None:
-    server = understudy.start("serve", "app.py", "--port", "0")
+def test_a_server_and_a_script_take_runs_too(greenroom: CommandLine, tmp_path: Path) -> None:
+    server = greenroom.start("serve", "app.py", "--port", "0")
     assert server.stdout is not None
     assert "serving" in server.stdout.readline()
-    assert understudy.result_of("run", "app.py:total", "-i", "a=4", "--id", "four") == 5
-    assert pid_of_host(understudy) == server.pid
-    understudy("run", "app.py:broken", "--id", "bad", code=1)
+    assert greenroom.result_of("run", "app.py:total", "-i", "a=4", "--id", "four") == 5
+    assert pid_of_host(greenroom) == server.pid
+    greenroom("run", "app.py:broken", "--id", "bad", code=1)
     server.send_signal(signal.SIGINT)
     _, _, err = ended(server)
     lines = err.splitlines()
     for words in ("run four started: workflow total", "run four completed", "run bad failed"):
         assert [line for line in lines if words in line], (words, lines)
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "runs.db")]
-    environment = os.environ | {"UNDERSTUDY_HOME": str(understudy.home), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"GREENROOM_HOME": str(greenroom.home), "PYTHONPATH": str(ROOT)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as script:
         assert script.stdout is not None
         assert script.stdout.readline() == "open\n"
-        assert understudy.result_of("run", "app.py:total", "-i", "a=5", "--journal", "runs.db", "--id", "five") == 6
-        assert understudy.result_of("run", "--journal", str(tmp_path / "runs.db"), "--id", "five") == 6
-        assert pid_of_host(understudy) == script.pid
+        assert greenroom.result_of("run", "app.py:total", "-i", "a=5", "--journal", "runs.db", "--id", "five") == 6
+        assert greenroom.result_of("run", "--journal", str(tmp_path / "runs.db"), "--id", "five") == 6
+        assert pid_of_host(greenroom) == script.pid
         script.communicate()
 
 
 def test_nobody_is_left_behind_by_followers(
-    understudy: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
+    greenroom: CommandLine, gate: Gate, leader: "subprocess.Popen[str]"
 ) -> None:
-    understudy("run", "app.py:total", "-i", "a=1")
+    greenroom("run", "app.py:total", "-i", "a=1")
     below = psutil.Process(leader.pid).children(recursive=True)
     gate.open()
     assert ended(leader)[0] == 0
@@ -291,61 +291,61 @@ def test_nobody_is_left_behind_by_followers(
 # ---------------------------------------------------------------- small things beside
 
 
-def test_the_version_is_an_option_too(understudy: CommandLine) -> None:
-    assert re.fullmatch(r"understudy \d+\.\d+\.\S+\n", understudy("--version").out)
-    (first, *_) = understudy("version").out.split(",")
-    assert understudy("--version").out.strip() == first
+def test_the_version_is_an_option_too(greenroom: CommandLine) -> None:
+    assert re.fullmatch(r"greenroom \d+\.\d+\.\S+\n", greenroom("--version").out)
+    (first, *_) = greenroom("version").out.split(",")
+    assert greenroom("--version").out.strip() == first
 
 
 def test_several_unfinished_runs_that_nobody_has_are_said_to_be_and_go_on_as_it_says(
-    understudy: CommandLine, gate: Gate
+    greenroom: CommandLine, gate: Gate
 ) -> None:
     second = gated(gate, "second")
-    host = understudy.start("run", *gate.inputs, "--id", "one")
+    host = greenroom.start("run", *gate.inputs, "--id", "one")
     gate.reached()
-    understudy("run", *second.inputs, "--id", "two", "--detach")
+    greenroom("run", *second.inputs, "--id", "two", "--detach")
     second.reached()
     host.kill()
     host.wait(20)
-    err = understudy("runs", "list").err
+    err = greenroom("runs", "list").err
     assert "2 runs have not ended, and no orchestrator has them" in err
-    (command,) = re.findall(r"with `understudy ([^`]+)` they go on", err)
-    said = understudy(*command.split())
+    (command,) = re.findall(r"with `greenroom ([^`]+)` they go on", err)
+    said = greenroom(*command.split())
     assert set(said.out.splitlines()) == {"run one goes on", "run two goes on"}
     gate.open()
     second.open()
     for run_id in ("one", "two"):
-        assert understudy.result_of("run", "--id", run_id) == "through"
-    eventually(lambda: understudy.host() is None, 30)
+        assert greenroom.result_of("run", "--id", run_id) == "through"
+    eventually(lambda: greenroom.host() is None, 30)
     assert gate.lines() == second.lines() == ["before", "after"]
-    assert "no orchestrator" not in understudy("runs", "list").err
+    assert "no orchestrator" not in greenroom("runs", "list").err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_shell_is_given_what_completes_verbs_and_options(understudy: CommandLine, shell: str) -> None:
+def test_the_shell_is_given_what_completes_verbs_and_options(greenroom: CommandLine, shell: str) -> None:
     source = subprocess.run(
         [sys.executable, str(ROOT / "main.py")],
-        env=os.environ | {"_UNDERSTUDY_COMPLETE": f"{shell}_source"},
+        env=os.environ | {"_GREENROOM_COMPLETE": f"{shell}_source"},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert f"_UNDERSTUDY_COMPLETE={shell}_complete" in source.stdout, source.stderr
-    assert f"_UNDERSTUDY_COMPLETE={shell}_source" in understudy("--help").out
+    assert f"_GREENROOM_COMPLETE={shell}_complete" in source.stdout, source.stderr
+    assert f"_GREENROOM_COMPLETE={shell}_source" in greenroom("--help").out
 
 
-def test_bash_completes_what_is_typed(understudy: CommandLine) -> None:
-    program = understudy.folder / "understudy"
+def test_bash_completes_what_is_typed(greenroom: CommandLine) -> None:
+    program = greenroom.folder / "greenroom"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "main.py"} "$@"\n')
     program.chmod(0o755)
     script = (
-        'eval "$(_UNDERSTUDY_COMPLETE=bash_source understudy)"\n'
-        'complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _understudy_completion understudy; '
+        'eval "$(_GREENROOM_COMPLETE=bash_source greenroom)"\n'
+        'complete_words() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _greenroom_completion greenroom; '
         'echo "${COMPREPLY[@]}"; }\n'
-        "complete_words understudy ru\ncomplete_words understudy runs re\ncomplete_words understudy run --det\n"
+        "complete_words greenroom ru\ncomplete_words greenroom runs re\ncomplete_words greenroom run --det\n"
     )
-    environment = os.environ | {"PATH": f"{understudy.folder}:{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{greenroom.folder}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
     )

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from understudy.cli.display.values import emit, facts, note, say, table
-from understudy.journal.interface import Stored
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.events.schedules import Plan, ScheduleCreated
-from understudy.messages.policy import StepOptions
-from understudy.workflows.home.home import Home
-from understudy.workflows.queries.reindex import line_of
+from greenroom.cli.display.values import emit, facts, note, say, table
+from greenroom.journal.interface import Stored
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.events.schedules import Plan, ScheduleCreated
+from greenroom.messages.policy import StepOptions
+from greenroom.workflows.home.home import Home
+from greenroom.workflows.queries.reindex import line_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTROLS = "".join(map(chr, (*range(1, 32), 0x7F, *range(0x80, 0xA0))))
@@ -52,7 +52,7 @@ VERBS: tuple[tuple[str, ...], ...] = (
 )
 SCRIPT = """
 import json, sys
-from understudy.cli.app import main
+from greenroom.cli.app import main
 for arguments in json.loads(sys.argv[1]):
     print("=====", flush=True)
     main(arguments)
@@ -177,7 +177,7 @@ def test_lines_of_people_and_of_the_log_hold_one_line_each(capsys):
     note("first\nFORGED")
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 1 + 1 + 2
-    assert captured.err == "understudy: first\n    FORGED\n"
+    assert captured.err == "greenroom: first\n    FORGED\n"
     assert not FORBIDDEN & set(captured.out)
 
 
@@ -187,7 +187,7 @@ SPEAKING = {"print", "echo", "secho", "Console", "style", "prompt", "confirm", "
 def test_no_verb_writes_past_the_printer():
     """Apart from its own files: ``show`` is the printer, ``demo_app`` an app like any user's, ``background`` a pipe."""
     found: list[str] = []
-    for file in sorted((ROOT / "understudy" / "cli").glob("*.py")):
+    for file in sorted((ROOT / "greenroom" / "cli").glob("*.py")):
         if file.name in {"show.py", "demo_app.py"}:
             continue
         for node in ast.walk(ast.parse(file.read_text())):

@@ -11,14 +11,14 @@ import httpx
 import psutil
 import pytest
 
+from greenroom import Client
 from tests.cli.conftest import ROOT, Answer, CommandLine
 from tests.support import eventually
-from understudy import Client
 
 APP = """
 import os, sys, time
 from pathlib import Path
-from understudy import Orchestrator, tool, workflow
+from greenroom import Orchestrator, tool, workflow
 
 @tool
 def search(topic: str) -> str:
@@ -61,14 +61,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def app(understudy: CommandLine) -> Path:
-    path = understudy.folder / "printing.py"
+def app(greenroom: CommandLine) -> Path:
+    path = greenroom.folder / "printing.py"
     path.write_text(APP)
     return path
 
 
-def start(understudy: CommandLine, *more: str) -> Answer:
-    return understudy("run", "printing.py:report", "-i", "topic=otters", "--id", "r", *more)
+def start(greenroom: CommandLine, *more: str) -> Answer:
+    return greenroom("run", "printing.py:report", "-i", "topic=otters", "--id", "r", *more)
 
 
 def printed(text: str) -> list[str]:
@@ -77,53 +77,51 @@ def printed(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("form", [(), ("-o", "json")])
-def test_run_shows_them_on_stderr_and_the_result_alone_on_stdout(
-    understudy: CommandLine, form: tuple[str, ...]
-) -> None:
-    answer = start(understudy, *form)
+def test_run_shows_them_on_stderr_and_the_result_alone_on_stdout(greenroom: CommandLine, form: tuple[str, ...]) -> None:
+    answer = start(greenroom, *form)
     assert json.loads(answer.out) == "otters"
     assert printed(answer.err) == sorted(LINES + LAST)
 
 
-def test_run_keeps_still_when_it_is_told_to(understudy: CommandLine) -> None:
-    answer = start(understudy, "--quiet")
+def test_run_keeps_still_when_it_is_told_to(greenroom: CommandLine) -> None:
+    answer = start(greenroom, "--quiet")
     assert printed(answer.err) == []
-    assert printed(understudy("runs", "logs", "r").out) == sorted(LINES + LAST)
+    assert printed(greenroom("runs", "logs", "r").out) == sorted(LINES + LAST)
 
 
-def test_logs_are_read_by_step_from_the_end_with_times_and_as_json(understudy: CommandLine) -> None:
-    start(understudy, "-q")
-    assert understudy("runs", "logs", "r", "--step", "gate").out.splitlines() == [LINES[3], LAST[0]]
-    assert understudy("runs", "logs", "r", "--tail", "1").out.splitlines() == LAST[1:]
-    (stamped,) = understudy("runs", "logs", "r", "-n", "1", "-t").out.splitlines()
+def test_logs_are_read_by_step_from_the_end_with_times_and_as_json(greenroom: CommandLine) -> None:
+    start(greenroom, "-q")
+    assert greenroom("runs", "logs", "r", "--step", "gate").out.splitlines() == [LINES[3], LAST[0]]
+    assert greenroom("runs", "logs", "r", "--tail", "1").out.splitlines() == LAST[1:]
+    (stamped,) = greenroom("runs", "logs", "r", "-n", "1", "-t").out.splitlines()
     assert stamped.split(" ", 1)[1] == LAST[1]
-    found = json.loads(understudy("runs", "logs", "r", "-o", "json").out)
+    found = json.loads(greenroom("runs", "logs", "r", "-o", "json").out)
     assert [line["text"] for line in found if line["step"] == "gate#1"] == ["at the gate", "and on without an end"]
     assert {line["run_id"] for line in found} == {"r"}
-    followed = understudy("runs", "logs", "r", "-f", "-o", "json").out.splitlines()
+    followed = greenroom("runs", "logs", "r", "-f", "-o", "json").out.splitlines()
     assert [json.loads(line) for line in followed] == found
 
 
-def test_a_step_or_a_run_that_is_not_there_is_named_with_the_one_that_was_meant(understudy: CommandLine) -> None:
-    start(understudy, "-q")
-    assert "did you mean 'search#1'?" in understudy("runs", "logs", "r", "--step", "serch#1", code=2).err
-    assert "there is no run 'rr'" in understudy("runs", "logs", "rr", code=3).err
+def test_a_step_or_a_run_that_is_not_there_is_named_with_the_one_that_was_meant(greenroom: CommandLine) -> None:
+    start(greenroom, "-q")
+    assert "did you mean 'search#1'?" in greenroom("runs", "logs", "r", "--step", "serch#1", code=2).err
+    assert "there is no run 'rr'" in greenroom("runs", "logs", "rr", code=3).err
 
 
-def test_nothing_that_is_printed_can_drive_a_terminal_or_pass_for_a_line_of_ours(understudy: CommandLine) -> None:
-    answer = understudy("run", "printing.py:painted", "--id", "r")
-    for text in (answer.err, understudy("runs", "logs", "r").out):
+def test_nothing_that_is_printed_can_drive_a_terminal_or_pass_for_a_line_of_ours(greenroom: CommandLine) -> None:
+    answer = greenroom("run", "printing.py:painted", "--id", "r")
+    for text in (answer.err, greenroom("runs", "logs", "r").out):
         assert "\x1b" not in text
         assert "paint#1 │ \\x1b[2J\\x1b]0;title\\x07red" in text
         assert "paint#1 │     0.00 s  completed" in text
 
 
-def test_a_script_shows_them_on_its_stderr(understudy: CommandLine, app: Path) -> None:
+def test_a_script_shows_them_on_its_stderr(greenroom: CommandLine, app: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "UNDERSTUDY_HOME": str(understudy.home)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "GREENROOM_HOME": str(greenroom.home)}
         command = [sys.executable, str(app), *arguments]
         return subprocess.run(
-            command, cwd=understudy.folder, env=environment, text=True, capture_output=True, timeout=50, check=True
+            command, cwd=greenroom.folder, env=environment, text=True, capture_output=True, timeout=50, check=True
         )
 
     done = run()
@@ -134,34 +132,34 @@ def test_a_script_shows_them_on_its_stderr(understudy: CommandLine, app: Path) -
 
 
 def test_they_are_kept_where_the_orchestrator_is_killed_and_not_said_twice_by_the_next(
-    understudy: CommandLine,
+    greenroom: CommandLine,
 ) -> None:
-    gate = understudy.folder / "open"
+    gate = greenroom.folder / "open"
     inputs = ("-i", "topic=otters", "-i", f"path={gate}", "--id", "r")
-    process = understudy.start("run", "printing.py:report", *inputs)
-    eventually(lambda: _known(understudy) and "at the gate" in understudy("runs", "logs", "r").out, 30)
+    process = greenroom.start("run", "printing.py:report", *inputs)
+    eventually(lambda: _known(greenroom) and "at the gate" in greenroom("runs", "logs", "r").out, 30)
     process.kill()
     process.communicate()
-    eventually(lambda: understudy.host() is None)
-    kept = understudy("runs", "logs", "r").out
+    eventually(lambda: greenroom.host() is None)
+    kept = greenroom("runs", "logs", "r").out
     assert set(LINES) <= set(kept.splitlines())
     gate.touch()
-    again = understudy("run", "printing.py:report", "--id", "r")
+    again = greenroom("run", "printing.py:report", "--id", "r")
     assert [line for line in printed(again.err) if line.startswith("r │")] == ["r │ ends"]
-    everything = understudy("runs", "logs", "r").out.splitlines()
+    everything = greenroom("runs", "logs", "r").out.splitlines()
     assert everything.count("r │ begins") == everything.count("search#1 │ looking for otters") == 1
     assert "gate#1 attempt 2 │ at the gate" in everything
 
 
-def _known(understudy: CommandLine) -> bool:
-    return (understudy.home / "journal.db.output" / "r.jsonl").exists()
+def _known(greenroom: CommandLine) -> bool:
+    return (greenroom.home / "journal.db.output" / "r.jsonl").exists()
 
 
-def test_serve_shows_them_with_their_run_and_gives_them_by_http(understudy: CommandLine) -> None:
-    process = understudy.start("serve", "printing.py", "--port", "0")
+def test_serve_shows_them_with_their_run_and_gives_them_by_http(greenroom: CommandLine) -> None:
+    process = greenroom.start("serve", "printing.py", "--port", "0")
     assert process.stdout is not None
     url = process.stdout.readline().split()[2]
-    token = (understudy.home / "token").read_text().strip()
+    token = (greenroom.home / "token").read_text().strip()
     with (
         Client(url, token) as client,
         httpx.Client(base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}) as http,
@@ -188,13 +186,13 @@ def test_serve_shows_them_with_their_run_and_gives_them_by_http(understudy: Comm
     assert "r │ ends" in err.splitlines()
 
 
-def test_logs_are_followed_from_another_terminal(understudy: CommandLine) -> None:
-    gate = understudy.folder / "open"
-    hosting = understudy.start(
+def test_logs_are_followed_from_another_terminal(greenroom: CommandLine) -> None:
+    gate = greenroom.folder / "open"
+    hosting = greenroom.start(
         "run", "printing.py:report", "-i", "topic=otters", "-i", f"path={gate}", "--id", "r", "-q"
     )
-    eventually(lambda: _known(understudy), 30)
-    following = understudy.start("runs", "logs", "r", "--follow")
+    eventually(lambda: _known(greenroom), 30)
+    following = greenroom.start("runs", "logs", "r", "--follow")
     assert following.stdout is not None
     seen = [following.stdout.readline().rstrip()]
     while seen[-1] != "gate#1 │ and on without an end":
@@ -205,11 +203,11 @@ def test_logs_are_followed_from_another_terminal(understudy: CommandLine) -> Non
     assert hosting.wait(20) == 0
 
 
-def test_a_worker_that_is_killed_from_outside_loses_nothing_that_it_wrote(understudy: CommandLine) -> None:
-    gate = understudy.folder / "open"
-    hosting = understudy.start("run", "printing.py:report", "-i", "topic=otters", "-i", f"path={gate}", "--id", "r")
-    eventually(lambda: _known(understudy) and "at the gate" in understudy("runs", "logs", "r").out, 30)
-    workers = understudy.result_of("actors", "list", "-o", "json")
+def test_a_worker_that_is_killed_from_outside_loses_nothing_that_it_wrote(greenroom: CommandLine) -> None:
+    gate = greenroom.folder / "open"
+    hosting = greenroom.start("run", "printing.py:report", "-i", "topic=otters", "-i", f"path={gate}", "--id", "r")
+    eventually(lambda: _known(greenroom) and "at the gate" in greenroom("runs", "logs", "r").out, 30)
+    workers = greenroom.result_of("actors", "list", "-o", "json")
     (pid,) = [worker["pid"] for worker in workers if worker["kind"] == "tool" and worker["status"] == "busy"]
     psutil.Process(pid).kill()
     gate.touch()

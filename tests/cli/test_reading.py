@@ -10,21 +10,21 @@ from typing import Any
 import apsw
 import pytest
 
+from greenroom.cli.display.values import emit
+from greenroom.messages.codec import encode_event
+from greenroom.messages.core.times import moment
+from greenroom.messages.events.events import ChildEnded
+from greenroom.messages.records import AttemptRecord
 from tests.cli.conftest import CommandLine
-from understudy.cli.display.values import emit
-from understudy.messages.codec import encode_event
-from understudy.messages.core.times import moment
-from understudy.messages.events.events import ChildEnded
-from understudy.messages.records import AttemptRecord
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 
 
 @pytest.fixture
-def ended(understudy: CommandLine) -> CommandLine:
-    understudy("run", "app.py:total", "-i", "a=2", "--id", "good")
-    understudy("run", "app.py:broken", "--id", "bad", code=1)
-    return understudy
+def ended(greenroom: CommandLine) -> CommandLine:
+    greenroom("run", "app.py:total", "-i", "a=2", "--id", "good")
+    greenroom("run", "app.py:broken", "--id", "bad", code=1)
+    return greenroom
 
 
 def test_runs_are_listed_newest_first_and_by_status_and_name(ended: CommandLine) -> None:
@@ -108,22 +108,22 @@ def test_an_unknown_run_is_answered_with_the_one_that_was_meant(ended: CommandLi
 
 
 @pytest.mark.parametrize("arguments", [("actors", "list"), ("actors", "tree"), ("actors", "kill", "tool-1")])
-def test_what_needs_an_orchestrator_says_that_none_runs(understudy: CommandLine, arguments: tuple[str, ...]) -> None:
-    assert "no orchestrator" in understudy(*arguments, code=4).err
+def test_what_needs_an_orchestrator_says_that_none_runs(greenroom: CommandLine, arguments: tuple[str, ...]) -> None:
+    assert "no orchestrator" in greenroom(*arguments, code=4).err
 
 
-def test_a_home_without_runs_is_an_empty_list_and_a_hint(understudy: CommandLine) -> None:
-    answer = understudy("runs", "list", "-o", "json")
+def test_a_home_without_runs_is_an_empty_list_and_a_hint(greenroom: CommandLine) -> None:
+    answer = greenroom("runs", "list", "-o", "json")
     assert json.loads(answer.out) == []
-    assert "understudy run" in answer.err
-    assert not understudy.home.exists()
+    assert "greenroom run" in answer.err
+    assert not greenroom.home.exists()
 
 
-def test_a_file_that_is_no_journal_is_one_sentence(understudy: CommandLine) -> None:
-    understudy.home.mkdir(mode=0o700)
-    (understudy.home / "journal.db").write_bytes(b"this is no journal at all\n" * 400)
+def test_a_file_that_is_no_journal_is_one_sentence(greenroom: CommandLine) -> None:
+    greenroom.home.mkdir(mode=0o700)
+    (greenroom.home / "journal.db").write_bytes(b"this is no journal at all\n" * 400)
     for arguments in [("runs", "list"), ("run", "app.py:total", "-i", "a=1")]:
-        assert "journal" in understudy(*arguments, code=1).err
+        assert "journal" in greenroom(*arguments, code=1).err
 
 
 def test_a_journal_of_a_newer_version_is_left_as_it_is(ended: CommandLine) -> None:
@@ -137,12 +137,12 @@ def test_a_journal_of_a_newer_version_is_left_as_it_is(ended: CommandLine) -> No
     assert journal.read_bytes() == before
 
 
-def test_a_disk_without_room_is_one_sentence(understudy: CommandLine) -> None:
+def test_a_disk_without_room_is_one_sentence(greenroom: CommandLine) -> None:
     def no_room() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 
-    process = understudy.start("run", "app.py:total", "-i", "a=1", preexec_fn=no_room)
+    process = greenroom.start("run", "app.py:total", "-i", "a=1", preexec_fn=no_room)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "no room" in err
@@ -162,21 +162,21 @@ def test_metrics_count_what_the_journal_holds(ended: CommandLine) -> None:
     assert "explode" in ended("metrics").out
 
 
-def test_doctor_finds_this_machine_fit_and_starts_a_real_worker(understudy: CommandLine) -> None:
-    answer = understudy("doctor", "-o", "json")
+def test_doctor_finds_this_machine_fit_and_starts_a_real_worker(greenroom: CommandLine) -> None:
+    answer = greenroom("doctor", "-o", "json")
     findings = {finding["check"]: finding for finding in json.loads(answer.out)}
     assert {"python", "pidfd", "death signal", "sqlite", "home", "worker", "keys"} <= set(findings)
     assert all(finding["state"] != "bad" for finding in findings.values())
     assert "ms" in findings["worker"]["found"]
 
 
-def test_doctor_names_keys_and_never_shows_them(understudy: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_keys_and_never_shows_them(greenroom: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-secret")
-    answer = understudy("doctor")
+    answer = greenroom("doctor")
     assert "OPENAI_API_KEY" in answer.out
     assert "planted" not in answer.out + answer.err
 
 
-def test_doctor_refuses_a_home_that_cannot_be_made(understudy: CommandLine, tmp_path: Path) -> None:
+def test_doctor_refuses_a_home_that_cannot_be_made(greenroom: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "bad" in understudy("doctor", "--home", str(tmp_path / "file" / "home"), code=1).out
+    assert "bad" in greenroom("doctor", "--home", str(tmp_path / "file" / "home"), code=1).out

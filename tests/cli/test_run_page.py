@@ -9,7 +9,7 @@ from tests.cli.conftest import CommandLine
 from tests.support import eventually
 
 APP = """
-from understudy import Retry, approve, current, tool, workflow
+from greenroom import Retry, approve, current, tool, workflow
 
 
 @tool(retry=Retry(attempts=2, initial=0.05))
@@ -29,12 +29,12 @@ async def report(place: str) -> str:
 
 
 @pytest.fixture
-def waiting(understudy: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+def waiting(greenroom: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     monkeypatch.setenv("COLUMNS", "80")
-    (understudy.folder / "reports.py").write_text(APP)
-    understudy("run", "reports.py:report", "-i", "place=Oslo", "--id", "r", "--detach")
-    eventually(lambda: understudy.result_of("approvals", "list", "-o", "json"), 30, what="the run's question")
-    return understudy
+    (greenroom.folder / "reports.py").write_text(APP)
+    greenroom("run", "reports.py:report", "-i", "place=Oslo", "--id", "r", "--detach")
+    eventually(lambda: greenroom.result_of("approvals", "list", "-o", "json"), 30, what="the run's question")
+    return greenroom
 
 
 def test_the_page_of_a_run_says_all_of_it_in_80_columns(waiting: CommandLine) -> None:

@@ -13,11 +13,11 @@ YEARLY = ("--cron", "0 0 1 1 *")
 
 
 @pytest.fixture
-def served(understudy: CommandLine, gate: Gate) -> Iterator[CommandLine]:
+def served(greenroom: CommandLine, gate: Gate) -> Iterator[CommandLine]:
     """Give a command line whose home has an orchestrator, which ends with the run it follows."""
-    process = understudy.start("run", *gate.inputs)
+    process = greenroom.start("run", *gate.inputs)
     gate.reached()
-    yield understudy
+    yield greenroom
     gate.open()
     assert process.wait(30) == 0
 
@@ -67,6 +67,6 @@ def test_what_cannot_be_a_schedule_is_refused_with_the_reason(served: CommandLin
     assert "there is no schedule" in refused("show", "x", code=3)
 
 
-def test_looking_needs_no_orchestrator_and_changing_does(understudy: CommandLine) -> None:
-    assert json.loads(understudy("schedules", "list", "-o", "json").out) == []
-    assert "no orchestrator is running" in understudy("schedules", "create", "x", *TOTAL, *YEARLY, code=4).err
+def test_looking_needs_no_orchestrator_and_changing_does(greenroom: CommandLine) -> None:
+    assert json.loads(greenroom("schedules", "list", "-o", "json").out) == []
+    assert "no orchestrator is running" in greenroom("schedules", "create", "x", *TOTAL, *YEARLY, code=4).err

@@ -1,4 +1,4 @@
-"""``understudy serve``, as a process: what it prints, whom it lets in, and how it ends."""
+"""``greenroom serve``, as a process: what it prints, whom it lets in, and how it ends."""
 
 import json
 import re
@@ -14,14 +14,14 @@ import httpx
 import psutil
 import pytest
 
+from greenroom import Client, GreenroomError
 from tests.support import descendants, eventually
-from understudy import Client, UnderstudyError
 
 NOSY = """
 import os
 from pathlib import Path
 
-from understudy import tool, workflow
+from greenroom import tool, workflow
 
 
 @tool
@@ -39,9 +39,9 @@ ENDS_WITHIN = 2.0 + 3.0
 what the end of all processes takes on a busy machine (less than a second on an idle one)."""
 
 
-def serving(understudy, *arguments: str, **options):
+def serving(greenroom, *arguments: str, **options):
     """Start a server and give its process, its url and the token where it told one."""
-    process = understudy.start("serve", "app.py", "--port", "0", *arguments, **options)
+    process = greenroom.start("serve", "app.py", "--port", "0", *arguments, **options)
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("serving on http://"), (line, process.stderr.read() if process.poll() else "")
@@ -55,9 +55,9 @@ def ended(process, number: int = signal.SIGINT) -> tuple[str, str, float]:
     return out, err, time.monotonic() - begin
 
 
-def test_the_token_is_shown_once_and_kept_for_its_owner_alone(understudy):
-    process, url = serving(understudy)
-    home = understudy.home
+def test_the_token_is_shown_once_and_kept_for_its_owner_alone(greenroom):
+    process, url = serving(greenroom)
+    home = greenroom.home
     token = (home / "token").read_text().strip()
     assert stat.S_IMODE((home / "token").stat().st_mode) == 0o600
     assert stat.S_IMODE((home / "orchestrator.json").stat().st_mode) == 0o600
@@ -70,7 +70,7 @@ def test_the_token_is_shown_once_and_kept_for_its_owner_alone(understudy):
     out, err, _ = ended(process)
     assert process.returncode == 0
     assert "url" not in json.loads((home / "orchestrator.json").read_text())
-    again, url = serving(understudy)
+    again, url = serving(greenroom)
     with Client(url, token) as client:
         assert len(client.runs()) == 1
     assert again.returncode is None
@@ -83,9 +83,9 @@ def test_the_token_is_shown_once_and_kept_for_its_owner_alone(understudy):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_within_moments_with_streams_open_and_leaves_no_process(understudy, number):
-    process, url = serving(understudy)
-    token = (understudy.home / "token").read_text().strip()
+def test_it_ends_within_moments_with_streams_open_and_leaves_no_process(greenroom, number):
+    process, url = serving(greenroom)
+    token = (greenroom.home / "token").read_text().strip()
     headers = {"Authorization": f"Bearer {token}"}
     with Client(url, token) as client:
         run = client.start_app("app.py", "taught", {}, id="taught")
@@ -126,25 +126,25 @@ def test_it_ends_within_moments_with_streams_open_and_leaves_no_process(understu
     assert not descendants()
 
 
-def test_a_port_that_is_taken_is_said_in_a_sentence(understudy):
+def test_a_port_that_is_taken_is_said_in_a_sentence(greenroom):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        answer = understudy("serve", "app.py", "--port", str(taken.getsockname()[1]), code=2)
-    assert re.fullmatch(r"understudy: cannot listen at 127\.0\.0\.1 port \d+: another program .*--port.*\n", answer.err)
-    assert not (understudy.home / "token").exists()
-    answer = understudy("serve", "app.py", "--host", "192.0.2.1", code=2)
+        answer = greenroom("serve", "app.py", "--port", str(taken.getsockname()[1]), code=2)
+    assert re.fullmatch(r"greenroom: cannot listen at 127\.0\.0\.1 port \d+: another program .*--port.*\n", answer.err)
+    assert not (greenroom.home / "token").exists()
+    answer = greenroom("serve", "app.py", "--host", "192.0.2.1", code=2)
     assert "no token yet" in answer.err
-    assert "there is no host" in understudy("serve", "app.py", "--host", "no such host", code=2).err
+    assert "there is no host" in greenroom("serve", "app.py", "--host", "no such host", code=2).err
 
 
-def test_other_machines_are_let_in_with_a_token_that_somebody_chose(understudy, monkeypatch):
-    answer = understudy("serve", "app.py", "--host", "0.0.0.0", "--port", "0", code=2)
-    assert "UNDERSTUDY_TOKEN" in answer.err
-    monkeypatch.setenv("UNDERSTUDY_TOKEN", "short")
-    assert "at least 16" in understudy("serve", "app.py", "--port", "0", code=2).err
+def test_other_machines_are_let_in_with_a_token_that_somebody_chose(greenroom, monkeypatch):
+    answer = greenroom("serve", "app.py", "--host", "0.0.0.0", "--port", "0", code=2)
+    assert "GREENROOM_TOKEN" in answer.err
+    monkeypatch.setenv("GREENROOM_TOKEN", "short")
+    assert "at least 16" in greenroom("serve", "app.py", "--port", "0", code=2).err
     token = "a-token-that-somebody-chose"
-    monkeypatch.setenv("UNDERSTUDY_TOKEN", token)
-    (understudy.folder / "app.py").write_text(NOSY)
-    process, url = serving(understudy, "--host", "0.0.0.0")
+    monkeypatch.setenv("GREENROOM_TOKEN", token)
+    (greenroom.folder / "app.py").write_text(NOSY)
+    process, url = serving(greenroom, "--host", "0.0.0.0")
     with Client(url, token) as client:
         assert client.start_app("app.py", "nosy", {}).result(30) == [], "workers do not hear of the token"
     port = url.rsplit(":", 1)[1]
@@ -154,28 +154,28 @@ def test_other_machines_are_let_in_with_a_token_that_somebody_chose(understudy, 
         assert http.get(f"http://127.0.0.1:{port}/api/v1/runs", headers={"Host": "evil.example"}).status_code == 403
     out, err, _ = ended(process)
     assert token not in out + err
-    assert not (understudy.home / "token").exists()
+    assert not (greenroom.home / "token").exists()
 
 
-def test_a_token_that_others_may_have_read_is_not_used(understudy):
-    understudy.home.mkdir()
-    token = understudy.home / "token"
+def test_a_token_that_others_may_have_read_is_not_used(greenroom):
+    greenroom.home.mkdir()
+    token = greenroom.home / "token"
     token.write_text("x" * 40)
     token.chmod(0o644)
-    assert f"chmod 600 {token}" in understudy("serve", "app.py", "--port", "0", code=2).err
+    assert f"chmod 600 {token}" in greenroom("serve", "app.py", "--port", "0", code=2).err
 
 
-def test_what_cannot_be_served_is_said_at_once(understudy):
-    assert "there is no file 'missing.py'" in understudy("serve", "missing.py", code=2).err
-    (understudy.folder / "torn.py").write_text("def torn(:\n")
-    assert "SyntaxError" in understudy("serve", "torn.py", "--port", "0", code=2).err
-    process, _ = serving(understudy)
-    assert "in use by another orchestrator" in understudy("serve", "app.py", "--port", "0", code=2).err
+def test_what_cannot_be_served_is_said_at_once(greenroom):
+    assert "there is no file 'missing.py'" in greenroom("serve", "missing.py", code=2).err
+    (greenroom.folder / "torn.py").write_text("def torn(:\n")
+    assert "SyntaxError" in greenroom("serve", "torn.py", "--port", "0", code=2).err
+    process, _ = serving(greenroom)
+    assert "in use by another orchestrator" in greenroom("serve", "app.py", "--port", "0", code=2).err
     ended(process)
 
 
-def test_programs_are_told_where_it_is(understudy):
-    process = understudy.start("serve", "app.py", "--port", "0", "-o", "json")
+def test_programs_are_told_where_it_is(greenroom):
+    process = greenroom.start("serve", "app.py", "--port", "0", "-o", "json")
     lines = []
     while not lines or lines[-1] != "}\n":
         lines.append(process.stdout.readline())
@@ -186,19 +186,19 @@ def test_programs_are_told_where_it_is(understudy):
     ended(process)
 
 
-def test_commands_reach_it_through_the_home_as_before(understudy):
-    process, url = serving(understudy)
-    with Client(url, home=understudy.home) as client:
+def test_commands_reach_it_through_the_home_as_before(greenroom):
+    process, url = serving(greenroom)
+    with Client(url, home=greenroom.home) as client:
         run = client.start_app("app.py", "taught", {}, id="taught")
-        understudy("send", "taught", "Lesson", '{"word": "so"}')
+        greenroom("send", "taught", "Lesson", '{"word": "so"}')
         assert run.result(30) == "so"
-        assert understudy.result_of("actors", "tree", "-o", "json")["kind"] == "supervisor"
+        assert greenroom.result_of("actors", "tree", "-o", "json")["kind"] == "supervisor"
     ended(process)
 
 
-def test_a_journal_that_fails_ends_it(understudy):
-    process, _ = serving(understudy, preexec_fn=limit_files)
-    with Client(home=understudy.home) as client, pytest.raises(UnderstudyError):
+def test_a_journal_that_fails_ends_it(greenroom):
+    process, _ = serving(greenroom, preexec_fn=limit_files)
+    with Client(home=greenroom.home) as client, pytest.raises(GreenroomError):
         fill(client)
     assert process.wait(30) == 1
     err = process.stderr.read()

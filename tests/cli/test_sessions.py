@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 TALK = """
 from pydantic import BaseModel
 
-from understudy import session
+from greenroom import session
 
 
 class Memory(BaseModel):
@@ -42,43 +42,43 @@ async def talk(state: Memory, message: Say | Count) -> str:
 
 
 @pytest.fixture
-def talk(understudy: CommandLine) -> str:
-    (understudy.folder / "talk.py").write_text(TALK)
+def talk(greenroom: CommandLine) -> str:
+    (greenroom.folder / "talk.py").write_text(TALK)
     return "talk.py:talk"
 
 
-def test_a_question_is_answered_in_json_and_remembered(understudy: CommandLine, talk: str) -> None:
-    assert understudy.result_of("sessions", "ask", talk, "ada", '{"text": "a"}') == "1: a"
-    assert understudy.result_of("sessions", "ask", talk, "ada", '{"text": "b"}') == "2: b"
-    assert understudy.result_of("sessions", "ask", talk, "bob", '{"n": 3}') == "xxx"
-    (understudy.folder / "message.json").write_text('{"text": "c"}')
-    assert understudy.result_of("sessions", "ask", talk, "ada", "@message.json", "--type", "Say") == "3: c"
-    listed = understudy.result_of("sessions", "list", "-o", "json")
+def test_a_question_is_answered_in_json_and_remembered(greenroom: CommandLine, talk: str) -> None:
+    assert greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "a"}') == "1: a"
+    assert greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "b"}') == "2: b"
+    assert greenroom.result_of("sessions", "ask", talk, "bob", '{"n": 3}') == "xxx"
+    (greenroom.folder / "message.json").write_text('{"text": "c"}')
+    assert greenroom.result_of("sessions", "ask", talk, "ada", "@message.json", "--type", "Say") == "3: c"
+    listed = greenroom.result_of("sessions", "list", "-o", "json")
     assert [(each["name"], each["key"], each["status"]) for each in listed] == [
         ("talk", "bob", "waiting"),
         ("talk", "ada", "waiting"),
     ]
-    shown = understudy.result_of("sessions", "show", "talk", "ada", "-o", "json")
+    shown = greenroom.result_of("sessions", "show", "talk", "ada", "-o", "json")
     assert shown["state"] == {"said": ["a", "b", "c"]}
     assert [(turn["number"], turn["status"], turn["reply"]) for turn in shown["turns"]] == [
         (1, "answered", "1: a"),
         (2, "answered", "2: b"),
         (3, "answered", "3: c"),
     ]
-    table = understudy("sessions", "show", talk, "ada").out
+    table = greenroom("sessions", "show", talk, "ada").out
     assert '{"said": ["a", "b", "c"]}' in table
-    assert understudy.result_of("runs", "list", "-o", "json") == []
+    assert greenroom.result_of("runs", "list", "-o", "json") == []
 
 
-def test_a_key_makes_a_repeated_question_the_same(understudy: CommandLine, talk: str) -> None:
-    first = understudy.result_of("sessions", "ask", talk, "ada", '{"text": "a"}', "--key", "k")
-    assert understudy.result_of("sessions", "ask", talk, "ada", '{"text": "a"}', "--key", "k") == first == "1: a"
+def test_a_key_makes_a_repeated_question_the_same(greenroom: CommandLine, talk: str) -> None:
+    first = greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "a"}', "--key", "k")
+    assert greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "a"}', "--key", "k") == first == "1: a"
 
 
-def test_what_is_told_is_on_the_disk_and_dealt_with_by_whoever_comes_next(understudy: CommandLine, talk: str) -> None:
-    told = understudy.result_of("sessions", "tell", talk, "ada", '{"text": "a"}', "-o", "json")
+def test_what_is_told_is_on_the_disk_and_dealt_with_by_whoever_comes_next(greenroom: CommandLine, talk: str) -> None:
+    told = greenroom.result_of("sessions", "tell", talk, "ada", '{"text": "a"}', "-o", "json")
     assert told == {"session": "talk/ada", "message": 1}
-    assert understudy.result_of("sessions", "ask", talk, "ada", '{"text": "b"}') == "2: b"
+    assert greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "b"}') == "2: b"
 
 
 @pytest.mark.parametrize(
@@ -96,54 +96,54 @@ def test_what_is_told_is_on_the_disk_and_dealt_with_by_whoever_comes_next(unders
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence_with_its_exit_code(
-    understudy: CommandLine, talk: str, arguments: tuple[str, ...], code: int, sentence: str
+    greenroom: CommandLine, talk: str, arguments: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    understudy("sessions", "ask", talk, "first", '{"n": 1}')
-    done = understudy("sessions", *arguments, code=code)
+    greenroom("sessions", "ask", talk, "first", '{"n": 1}')
+    done = greenroom("sessions", *arguments, code=code)
     assert sentence in done.err
     assert "Traceback" not in done.err
 
 
-def test_closing_and_settling_need_an_orchestrator(understudy: CommandLine, talk: str) -> None:
-    understudy("sessions", "ask", talk, "ada", '{"text": "fail"}', code=1)
-    assert "no orchestrator is running" in understudy("sessions", "close", "talk", "ada", code=4).err
-    assert "no orchestrator is running" in understudy("dead-letters", "drop", "talk/ada", "1", code=4).err
+def test_closing_and_settling_need_an_orchestrator(greenroom: CommandLine, talk: str) -> None:
+    greenroom("sessions", "ask", talk, "ada", '{"text": "fail"}', code=1)
+    assert "no orchestrator is running" in greenroom("sessions", "close", "talk", "ada", code=4).err
+    assert "no orchestrator is running" in greenroom("dead-letters", "drop", "talk/ada", "1", code=4).err
 
 
-def test_dead_letters_are_listed_sent_again_and_dropped(understudy: CommandLine, talk: str) -> None:
-    assert understudy.result_of("dead-letters", "list", "-o", "json") == []
-    understudy("sessions", "ask", talk, "ada", '{"text": "fail"}', code=1)
-    (letter,) = understudy.result_of("dead-letters", "list", "-o", "json")
+def test_dead_letters_are_listed_sent_again_and_dropped(greenroom: CommandLine, talk: str) -> None:
+    assert greenroom.result_of("dead-letters", "list", "-o", "json") == []
+    greenroom("sessions", "ask", talk, "ada", '{"text": "fail"}', code=1)
+    (letter,) = greenroom.result_of("dead-letters", "list", "-o", "json")
     assert (letter["run_id"], letter["letter"], letter["value"]) == ("talk/ada", "1", {"text": "fail"})
-    assert "ValueError: not this" in understudy("dead-letters", "list").out
+    assert "ValueError: not this" in greenroom("dead-letters", "list").out
     script = (
         "import sys\n"
-        "from understudy import Orchestrator\n"
+        "from greenroom import Orchestrator\n"
         "with Orchestrator(home=sys.argv[1]):\n"
         "    print('open', flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    command = [sys.executable, "-c", script, str(understudy.home)]
+    command = [sys.executable, "-c", script, str(greenroom.home)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=understudy.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, **pipes) as host:
+    with subprocess.Popen(command, cwd=greenroom.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, **pipes) as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "open\n"
-        assert "sent again" in understudy("dead-letters", "redrive", "talk/ada", "1").out
+        assert "sent again" in greenroom("dead-letters", "redrive", "talk/ada", "1").out
 
         def letters() -> list[str]:
-            return [each["letter"] for each in understudy.result_of("dead-letters", "list", "-o", "json")]
+            return [each["letter"] for each in greenroom.result_of("dead-letters", "list", "-o", "json")]
 
         eventually(lambda: letters() == ["2"], 30)
-        assert "was dropped" in understudy("dead-letters", "drop", "talk/ada", "2").out
-        assert "there is no dead letter '2'" in understudy("dead-letters", "drop", "talk/ada", "2", code=3).err
-        assert understudy.result_of("sessions", "ask", talk, "ada", '{"text": "a"}') == "1: a"
-        understudy("sessions", "close", talk, "ada")
-        assert "is closed" in understudy("sessions", "ask", talk, "ada", '{"text": "b"}', code=2).err
+        assert "was dropped" in greenroom("dead-letters", "drop", "talk/ada", "2").out
+        assert "there is no dead letter '2'" in greenroom("dead-letters", "drop", "talk/ada", "2", code=3).err
+        assert greenroom.result_of("sessions", "ask", talk, "ada", '{"text": "a"}') == "1: a"
+        greenroom("sessions", "close", talk, "ada")
+        assert "is closed" in greenroom("sessions", "ask", talk, "ada", '{"text": "b"}', code=2).err
         assert host.stdin is not None
         host.stdin.close()
 
 
-def test_the_help_of_every_verb_is_there(understudy: CommandLine) -> None:
+def test_the_help_of_every_verb_is_there(greenroom: CommandLine) -> None:
     for group in ("sessions", "dead-letters"):
-        assert understudy(group, "--help").out.startswith("Usage:")
-    assert json.loads(understudy("sessions", "list", "-o", "json").out) == []
+        assert greenroom(group, "--help").out.startswith("Usage:")
+    assert json.loads(greenroom("sessions", "list", "-o", "json").out) == []

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.timeout(120)
 
 APP = """
 from pydantic import BaseModel
-from understudy import Retry, session, tool, workflow
+from greenroom import Retry, session, tool, workflow
 
 @tool(retry=Retry(attempts=1))
 def paint(name: str) -> str:
@@ -44,9 +44,9 @@ async def talk(state: Memory, message: Say) -> str:
 
 
 @pytest.fixture
-def theirs(understudy: CommandLine) -> CommandLine:
-    (understudy.folder / "theirs.py").write_text(APP)
-    return understudy
+def theirs(greenroom: CommandLine) -> CommandLine:
+    (greenroom.folder / "theirs.py").write_text(APP)
+    return greenroom
 
 
 def line(comment: str) -> int:
@@ -124,7 +124,7 @@ def test_dead_letters_and_who_asked_lead_to_the_line(theirs: CommandLine) -> Non
     ("text", "wanted"),
     [
         ("x = (\n1 +\n", "line 1"),
-        ("import understudy\n\nimport nowhere_to_be_found\n", "line 3, in <module>"),
+        ("import greenroom\n\nimport nowhere_to_be_found\n", "line 3, in <module>"),
         (
             "def f():\n    return {}['x']\n\ntry:\n    f()\nexcept KeyError as e:\n    raise ValueError('y') from e\n",
             "line 2, in f",

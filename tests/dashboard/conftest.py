@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from understudy import Client, Orchestrator, Run
-from understudy.dashboard.server import Server
+from greenroom import Client, Orchestrator, Run
+from greenroom.dashboard.server import Server
 
 APP = Path(__file__).parent / "apps" / "offered.py"
 

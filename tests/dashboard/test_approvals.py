@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from greenroom import InvalidInput
+from greenroom.messages.commands import DecideApproval
 from tests.dashboard.conftest import start
 from tests.support import eventually
-from understudy import InvalidInput
-from understudy.messages.commands import DecideApproval
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)

@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.dashboard.access.origins import read_origin
+from greenroom.dashboard.server import Server
+from greenroom.messages.core.errors import CannotServe
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.dashboard.access.origins import read_origin
-from understudy.dashboard.server import Server
-from understudy.messages.core.errors import CannotServe
 
 PAGE = "https://app.example"
 DASHBOARD = Path(__file__).parents[2] / "dashboard"
@@ -140,7 +140,7 @@ def test_a_stream_names_its_events_and_ends_with_one(api, orchestrator):
 
 
 def test_a_silent_stream_says_that_it_is_there(api, orchestrator, monkeypatch):
-    monkeypatch.setattr("understudy.dashboard.routes.results.PING", 0.05)
+    monkeypatch.setattr("greenroom.dashboard.routes.results.PING", 0.05)
     run = start(orchestrator, "words", "words")
     eventually(lambda: run.status == "waiting")
     with api.stream("GET", "/runs/words/stream") as answer:

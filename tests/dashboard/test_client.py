@@ -10,13 +10,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.dashboard.apps.offered import Word, total
-from tests.dashboard.conftest import APP, start
-from tests.support import eventually
-from understudy import (
+from greenroom import (
     ApprovalClosed,
     ApprovalNotFound,
     Client,
+    GreenroomError,
     IdConflict,
     InvalidInput,
     NotAuthorized,
@@ -26,11 +24,13 @@ from understudy import (
     RunEnded,
     RunFailed,
     RunNotFound,
-    UnderstudyError,
     WorkerNotFound,
 )
-from understudy.dashboard.server import Server
-from understudy.messages.commands import Refused, SignalRun, StartRun
+from greenroom.dashboard.server import Server
+from greenroom.messages.commands import Refused, SignalRun, StartRun
+from tests.dashboard.apps.offered import Word, total
+from tests.dashboard.conftest import APP, start
+from tests.support import eventually
 
 OWN = {
     "announce",
@@ -177,7 +177,7 @@ def test_workers_are_seen_and_killed(client, tmp_path: Path):
 
 
 def test_a_long_history_comes_whole(client, orchestrator, monkeypatch):
-    monkeypatch.setattr("understudy.workflows.api.client.client.PAGE", 3)
+    monkeypatch.setattr("greenroom.workflows.api.client.client.PAGE", 3)
     run = start(client, "total", "total", a=1)
     run.result(30)
     here = list(orchestrator.get("total").events())
@@ -186,16 +186,16 @@ def test_a_long_history_comes_whole(client, orchestrator, monkeypatch):
 
 
 def test_without_a_server_or_a_token_it_says_what_to_do(home: Path, orchestrator, monkeypatch):
-    with pytest.raises(OrchestratorUnreachable, match="understudy serve"):
+    with pytest.raises(OrchestratorUnreachable, match="greenroom serve"):
         Client()
-    with pytest.raises(NotAuthorized, match="UNDERSTUDY_TOKEN"):
+    with pytest.raises(NotAuthorized, match="GREENROOM_TOKEN"):
         Client("http://127.0.0.1:1")
     with pytest.raises(OrchestratorUnreachable, match="cannot be reached"):
         Client("http://127.0.0.1:1", "x" * 20).runs()
     with Server(orchestrator, [str(APP)], port=0) as server:
         with pytest.raises(NotAuthorized, match="token"):
             Client(server.url, "x" * 20).runs()
-        monkeypatch.setenv("UNDERSTUDY_TOKEN", server.token.value)
+        monkeypatch.setenv("GREENROOM_TOKEN", server.token.value)
         assert Client(server.url).runs() == []
         assert server.token.value not in repr(Client())
     with pytest.raises(OrchestratorUnreachable):
@@ -203,12 +203,12 @@ def test_without_a_server_or_a_token_it_says_what_to_do(home: Path, orchestrator
 
 
 def test_a_wait_for_a_server_that_ends_says_so(orchestrator):
-    failed: list[UnderstudyError] = []
+    failed: list[GreenroomError] = []
 
     def wait(act) -> None:
         try:
             act()
-        except UnderstudyError as error:
+        except GreenroomError as error:
             failed.append(error)
 
     with Server(orchestrator, [str(APP)], port=0) as server, Client() as client:

@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from understudy import Orchestrator
-from understudy.dashboard.access.gate import MAX_BODY_BYTES
-from understudy.dashboard.server import Server
+from greenroom import Orchestrator
+from greenroom.dashboard.access.gate import MAX_BODY_BYTES
+from greenroom.dashboard.server import Server
 
 APP = Path(__file__).parent / "apps" / "sleeping.py"
 ROOT = Path(__file__).parents[2]
@@ -130,7 +130,7 @@ def test_more_idle_connections_than_descriptors_stop_nobody(home, tmp_path, desc
     said = tmp_path / "stderr"
     serve = [sys.executable, "main.py", "serve", str(APP), "--port", "0"]
     limited = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *serve]
-    environment = os.environ | {"UNDERSTUDY_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"GREENROOM_HOME": str(home), "PYTHONPATH": str(ROOT)}
     with ExitStack() as open_, said.open("wb") as stderr:
         process = open_.enter_context(
             subprocess.Popen(limited, cwd=ROOT, env=environment, stderr=stderr, stdout=subprocess.DEVNULL)

@@ -6,10 +6,10 @@ import socket
 import httpx
 import pytest
 
+from greenroom.messages.commands import PauseRun
 from tests.dashboard.apps import offered
 from tests.dashboard.conftest import start
 from tests.support import eventually
-from understudy.messages.commands import PauseRun
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.dashboard.problems import KINDS
+from greenroom.dashboard.server import Server
 from tests.dashboard.apps.described import Brief, Memory, Reset, Say
-from understudy import Orchestrator
-from understudy.dashboard.problems import KINDS
-from understudy.dashboard.server import Server
 
 APP = Path(__file__).parent / "apps" / "described.py"
 

@@ -14,13 +14,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from greenroom import Client, Orchestrator, Run, Schedule, ScheduleNotFound
+from greenroom.dashboard.routes.commands import WAYS, every_command
+from greenroom.messages import commands as c
+from greenroom.messages.core.message import Message
+from greenroom.messages.events.schedules import Plan
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
-from understudy import Client, Orchestrator, Run, Schedule, ScheduleNotFound
-from understudy.dashboard.routes.commands import WAYS, every_command
-from understudy.messages import commands as c
-from understudy.messages.core.message import Message
-from understudy.messages.events.schedules import Plan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)
@@ -242,7 +242,7 @@ ROWS = (
         nothing,
         lambda scene: c.StartRun(run_id=scene[1], app=str(APP), workflow="total", arguments={"a": "3"}),
         started,
-        None,  # `understudy run` is an orchestrator of its own
+        None,  # `greenroom run` is an orchestrator of its own
     ),
     Row(
         c.CancelRun,

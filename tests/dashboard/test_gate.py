@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from understudy.dashboard.access.gate import MAX_BODY_BYTES, host_of, is_address
-from understudy.dashboard.server import Server
-from understudy.messages.core.errors import CannotServe
+from greenroom.dashboard.access.gate import MAX_BODY_BYTES, host_of, is_address
+from greenroom.dashboard.server import Server
+from greenroom.messages.core.errors import CannotServe
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 PATHS = ("/metrics", "/openapi.json", "/api/v1/runs", "/api/v1/messages", "/api/v1/runs/x/stream", "/nothing", "/")

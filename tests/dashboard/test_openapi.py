@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from greenroom.dashboard.problems import KINDS
+from greenroom.messages.commands import Refused
+from greenroom.workflows.api.handles.run import REFUSED_AS
 from tests.dashboard.conftest import start
-from understudy.dashboard.problems import KINDS
-from understudy.messages.commands import Refused
-from understudy.workflows.api.handles.run import REFUSED_AS
 
 EXAMPLES = 12
 """Requests of each kind to each route."""

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.dashboard import large_responses
+from greenroom.dashboard.server import Server
 from tests.dashboard.apps.offered import Word
 from tests.dashboard.conftest import start
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.dashboard import large_responses
-from understudy.dashboard.server import Server
 
 LENGTH = 7_000_000
 """More than all buffers between the server and who does not read."""

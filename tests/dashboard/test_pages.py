@@ -10,13 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from greenroom import InvalidInput
+from greenroom.messages.commands import PutSchedule
+from greenroom.messages.events.schedules import Plan
+from greenroom.messages.pages import read_cursor, write_cursor
 from tests.dashboard.apps import offered
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
-from understudy import InvalidInput
-from understudy.messages.commands import PutSchedule
-from understudy.messages.events.schedules import Plan
-from understudy.messages.pages import read_cursor, write_cursor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = pytest.mark.timeout(120)
@@ -111,7 +111,7 @@ def test_what_is_no_cursor_of_the_list_is_refused_with_a_sentence(api, filled):
 
 
 def test_the_client_and_the_orchestrator_go_on_in_the_same_way(client, orchestrator, filled, monkeypatch):
-    monkeypatch.setattr("understudy.workflows.api.client.client.MOST", 2)
+    monkeypatch.setattr("greenroom.workflows.api.client.client.MOST", 2)
     assert client.runs() == orchestrator.runs()
     assert client.approvals() == orchestrator.approvals()
     assert client.dead_letters() == orchestrator.dead_letters()

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from greenroom.dashboard.dependencies import is_called
+from greenroom.dashboard.routes.runs import id_of_key
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
-from understudy.dashboard.dependencies import is_called
-from understudy.dashboard.routes.runs import id_of_key
 
 
 def events_of(answer: httpx.Response) -> list[dict]:
@@ -173,9 +173,9 @@ def test_prometheus_reads_the_figures(http, api, orchestrator):
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
-    assert samples["understudy_runs", "total", "completed"] == 1
-    assert samples["understudy_attempts_total", "total", "ok"] == 1
-    assert samples["understudy_workers", None, "idle"] >= 1
+    assert samples["greenroom_runs", "total", "completed"] == 1
+    assert samples["greenroom_attempts_total", "total", "ok"] == 1
+    assert samples["greenroom_workers", None, "idle"] >= 1
     assert api.get("/metrics").json()["totals"]["runs"] == 1
 
 

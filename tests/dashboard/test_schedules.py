@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import ScheduleNotFound
+from greenroom.messages.commands import PutSchedule, Refused
+from greenroom.messages.events.schedules import Plan
 from tests.dashboard.conftest import APP
 from tests.support import eventually
-from understudy import ScheduleNotFound
-from understudy.messages.commands import PutSchedule, Refused
-from understudy.messages.events.schedules import Plan
 
 PLAN = {"app": APP.name, "workflow": "total", "arguments": {"a": 3, "b": 4}, "cron": "0 0 1 1 *"}
 

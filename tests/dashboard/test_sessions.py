@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
+from greenroom import Client, InvalidInput, Orchestrator, RunNotFound, SessionClosed, TurnFailed
 from tests.dashboard.apps import offered
 from tests.support import eventually
-from understudy import Client, InvalidInput, Orchestrator, RunNotFound, SessionClosed, TurnFailed
 
 
 def test_a_message_opens_a_session_and_its_reply_comes_back(api):

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from greenroom import Client, Orchestrator, Pool
 from tests.acceptance.apps import stranded
 from tests.support import eventually
-from understudy import Client, Orchestrator, Pool
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,7 +26,7 @@ def orchestrator(home: Path) -> Iterator[Orchestrator]:
 
 def command(*arguments: str) -> Any:
     return subprocess.run(
-        [sys.executable, "-m", "understudy", *arguments],
+        [sys.executable, "-m", "greenroom", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -50,8 +50,8 @@ def test_a_degraded_pool_is_in_health_figures_and_tree(http: httpx.Client, orche
     assert http.get("/healthz").json() == {"status": "degraded", "pools": {"tool": "degraded"}}
     text = http.get("/metrics").text
     app = next(pool.app for pool in orchestrator.metrics().pools)
-    assert f'understudy_pool_status{{app="{app}",pool="tool",status="degraded"}} 1.0' in text
-    assert f'understudy_pool_escalations_total{{app="{app}",pool="tool"}} 1.0' in text
+    assert f'greenroom_pool_status{{app="{app}",pool="tool",status="degraded"}} 1.0' in text
+    assert f'greenroom_pool_escalations_total{{app="{app}",pool="tool"}} 1.0' in text
     with Client() as client:
         assert [pool.status for pool in client.metrics().pools if pool.pool == "tool"] == ["degraded"]
     listed = command("actors", "list", "--home", str(home))

@@ -2,8 +2,8 @@
 
 import pytest
 
+from greenroom import RunFailed
 from tests.dashboard.conftest import APP, start
-from understudy import RunFailed
 
 LINE = next(number for number, text in enumerate(APP.read_text().splitlines(), 1) if "raise ValueError(why)" in text)
 FRAME = f'File "{APP}", line {LINE}, in explode'

@@ -3,10 +3,10 @@
 from queue import SimpleQueue
 from typing import Any
 
-from understudy.journal.interface import Append, Journal, RunRow
-from understudy.messages.core.errors import JournalError
-from understudy.messages.events.events import AnyEvent, RunStarted, StateChanged
-from understudy.messages.records import RunStatus
+from greenroom.journal.interface import Append, Journal, RunRow
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.events.events import AnyEvent, RunStarted, StateChanged
+from greenroom.messages.records import RunStatus
 
 WAIT = 30.0
 """Seconds after which a missing answer is a failure."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from greenroom.journal.interface import Journal
+from greenroom.journal.memory import MemoryJournal
+from greenroom.journal.sqlite.journal import SqliteJournal
 from tests.journal.appends import Client
-from understudy.journal.interface import Journal
-from understudy.journal.memory import MemoryJournal
-from understudy.journal.sqlite.journal import SqliteJournal
 
 
 @pytest.fixture(params=["memory", "sqlite-full", "sqlite-process"])

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from greenroom.journal.interface import Mark, Timer
+from greenroom.journal.sqlite.journal import SqliteJournal
 from tests.journal.appends import Client, changed, row, started
-from understudy.journal.interface import Mark, Timer
-from understudy.journal.sqlite.journal import SqliteJournal
 
 RUNS = ("alpha", "beta", "gamma", "chat/anna", "@nightly", "delta")
 

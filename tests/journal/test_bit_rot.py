@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import pytest
 
+from greenroom.journal.interface import MarkKind
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.errors import JournalError
 from tests.journal.rotting import RUNS
-from understudy.journal.interface import MarkKind
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.errors import JournalError
 
 pytestmark = pytest.mark.timeout(300)
 

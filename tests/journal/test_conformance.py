@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from greenroom.journal.interface import Append, Journal, Mark, RunRow, Stored, Timer
+from greenroom.journal.sqlite.group_commit import GroupCommit
+from greenroom.messages.core.errors import EventUnwritable, JournalError, OrchestratorClosed, SequenceConflict
+from greenroom.messages.core.json_text import plain
 from tests.journal.appends import WAIT, Client, changed, row, started
-from understudy.journal.interface import Append, Journal, Mark, RunRow, Stored, Timer
-from understudy.journal.sqlite.group_commit import GroupCommit
-from understudy.messages.core.errors import EventUnwritable, JournalError, OrchestratorClosed, SequenceConflict
-from understudy.messages.core.json_text import plain
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -287,7 +287,7 @@ def test_closing_twice_is_closing_once(journal: Journal) -> None:
 
 
 def test_closing_ends_the_writers_thread(journal: Journal) -> None:
-    writers = [thread for thread in threading.enumerate() if thread.name == "understudy-journal"]
+    writers = [thread for thread in threading.enumerate() if thread.name == "greenroom-journal"]
     assert writers
     journal.close()
     assert not any(thread.is_alive() for thread in writers)

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from greenroom.journal.interface import Mark, Timer
+from greenroom.journal.memory import MemoryJournal
+from greenroom.journal.sqlite.journal import SqliteJournal
 from tests.journal.appends import Client, changed, row
-from understudy.journal.interface import Mark, Timer
-from understudy.journal.memory import MemoryJournal
-from understudy.journal.sqlite.journal import SqliteJournal
 
 RUN_IDS = st.sampled_from(["a", "b", "ü", "a b"])
 KINDS = st.sampled_from(["run", "session"])
@@ -33,7 +33,7 @@ class Journals(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.home = Path(tempfile.mkdtemp(prefix="understudy-model-"))
+        self.home = Path(tempfile.mkdtemp(prefix="greenroom-model-"))
         self.epoch = 1
         self.memory = MemoryJournal()
         self.sqlite = SqliteJournal(self.home / "journal.db", durability="process")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.errors import JournalFull
 from tests.journal.appends import Client
 from tests.journal.writing import RUNS, content
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.errors import JournalFull
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -70,7 +70,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path, durabil
 
 
 def test_a_kill_while_the_file_is_made_leaves_something_that_opens(tmp_path):
-    script = "import sys; print(flush=True)\nfrom understudy.journal.sqlite.journal import SqliteJournal\nSqliteJournal(sys.argv[1])"
+    script = "import sys; print(flush=True)\nfrom greenroom.journal.sqlite.journal import SqliteJournal\nSqliteJournal(sys.argv[1])"
     for number in range(10):
         path = tmp_path / f"{number}" / "journal.db"
         with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as process:
@@ -106,7 +106,7 @@ def test_a_full_disk_ends_the_journal_and_loses_nothing(tmp_path, durability, li
 def test_a_disk_that_is_full_from_the_start_is_refused_with_a_sentence(tmp_path):
     script = (
         "import resource, sys\n"
-        "from understudy.journal.sqlite.journal import SqliteJournal\n"
+        "from greenroom.journal.sqlite.journal import SqliteJournal\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "try:\n    SqliteJournal(sys.argv[1])\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"

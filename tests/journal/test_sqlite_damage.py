@@ -7,12 +7,12 @@ from pathlib import Path
 import apsw
 import pytest
 
+from greenroom.journal.database import Database
+from greenroom.journal.interface import Append, Mark, Timer
+from greenroom.journal.sqlite.reader import FIRST
+from greenroom.messages.codec import encode_event
+from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
 from tests.journal.appends import Client, changed, started
-from understudy.journal.database import Database
-from understudy.journal.interface import Append, Mark, Timer
-from understudy.journal.sqlite.reader import FIRST
-from understudy.messages.codec import encode_event
-from understudy.messages.core.errors import JournalCorrupt, JournalTooNew
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ SWAP = """
 def test_a_read_names_the_damaged_event_and_the_remedy_and_verify_finds_it_too(opened, path, sql, seq):
     edit(path, sql)
     journal = opened()
-    with pytest.raises(JournalCorrupt, match=rf"event {seq} of run r in the journal .*understudy db verify"):
+    with pytest.raises(JournalCorrupt, match=rf"event {seq} of run r in the journal .*greenroom db verify"):
         journal.events("r")
     assert any("run r" in sentence for sentence in journal.verify())
 
@@ -152,10 +152,10 @@ def test_flipped_bits_anywhere_never_change_what_is_read(opened, path):
 
 
 def test_a_whole_event_of_an_unknown_form_asks_for_an_upgrade(opened, monkeypatch):
-    monkeypatch.setattr("understudy.journal.append_check.encode_event", lambda _event: b'{"type":"moon.rose","at":1.0}')
+    monkeypatch.setattr("greenroom.journal.append_check.encode_event", lambda _event: b'{"type":"moon.rose","at":1.0}')
     journal = opened()
     assert Client(journal).append("r", 0, changed(1)) is None
-    with pytest.raises(JournalTooNew, match=r"event 1 of run r .*whole but of no form.*upgrade understudy"):
+    with pytest.raises(JournalTooNew, match=r"event 1 of run r .*whole but of no form.*upgrade greenroom"):
         journal.events("r")
 
 
@@ -246,9 +246,9 @@ def test_one_damaged_line_does_not_break_a_list_and_is_an_error_where_it_is_aske
     assert not found["other"].damaged
     assert found["r"].damaged
     assert found["r"].status == "parked"
-    assert "understudy db reindex" in (found["r"].reason or "")
+    assert "greenroom db reindex" in (found["r"].reason or "")
     assert journal.run("other") is not None
-    with pytest.raises(JournalCorrupt, match=r"line of run r in the index.*understudy db reindex"):
+    with pytest.raises(JournalCorrupt, match=r"line of run r in the index.*greenroom db reindex"):
         journal.run("r")
     assert len(journal.events("r")) == 6
 

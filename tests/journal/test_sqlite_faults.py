@@ -7,9 +7,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.errors import JournalError, JournalFull
 from tests.journal.appends import Client, changed
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.errors import JournalError, JournalFull
 
 APPENDS = 8
 
@@ -65,7 +65,7 @@ class Files(apsw.VFS):
 @pytest.fixture
 def disk(monkeypatch) -> Iterator[Disk]:
     """Put a disk that can fail under every connection, and make checkpoints frequent."""
-    monkeypatch.setattr("understudy.journal.sqlite.writer.CHECKPOINT_PAGES", 12)
+    monkeypatch.setattr("greenroom.journal.sqlite.writer.CHECKPOINT_PAGES", 12)
     disk = Disk()
     files = Files(disk)
     yield disk

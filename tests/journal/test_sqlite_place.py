@@ -10,16 +10,16 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.journal.appends import Client, changed
-from understudy.journal.interface import Stored
-from understudy.journal.sqlite.file import file_system, refuse_network
-from understudy.messages.core.errors import (
+from greenroom.journal.interface import Stored
+from greenroom.journal.sqlite.file import file_system, refuse_network
+from greenroom.messages.core.errors import (
     JournalCorrupt,
     JournalError,
     JournalFull,
     JournalTooNew,
     OrchestratorClosed,
 )
+from tests.journal.appends import Client, changed
 
 
 def mode(path: Path) -> int:
@@ -97,7 +97,7 @@ def test_a_newer_schema_is_refused_with_both_versions_and_the_remedy(opened):
     newer.close()
     before = journal.path.read_bytes()
     for read_only in (False, True):
-        with pytest.raises(JournalTooNew, match=r"version 99.*up to 3: upgrade understudy"):
+        with pytest.raises(JournalTooNew, match=r"version 99.*up to 3: upgrade greenroom"):
             opened(read_only=read_only)
     assert journal.path.read_bytes() == before
 
@@ -109,7 +109,7 @@ def test_a_truncated_journal_is_refused_and_left_alone(opened):
     whole = journal.path.read_bytes()
     journal.path.write_bytes(whole[: len(whole) // 2])
     for read_only in (False, True):
-        with pytest.raises(JournalCorrupt, match=r"journal\.db is damaged.*understudy db verify"):
+        with pytest.raises(JournalCorrupt, match=r"journal\.db is damaged.*greenroom db verify"):
             opened(read_only=read_only)
     assert journal.path.read_bytes() == whole[: len(whole) // 2]
 
@@ -223,9 +223,9 @@ def test_network_file_systems_are_refused_by_type_and_local_ones_are_not(tmp_pat
 
 AS_NOBODY = """
 import os, sys
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.journal.sqlite.schema import migrations
-from understudy.messages.core.errors import JournalError
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.journal.sqlite.schema import migrations
+from greenroom.messages.core.errors import JournalError
 migrations()  # the package itself may lie where this user cannot read
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
@@ -278,7 +278,7 @@ def test_a_reader_sees_what_a_killed_writer_left_in_its_log(opened, tmp_path):
     script = (
         "import os, sys\n"
         "from tests.journal.appends import Client, changed\n"
-        "from understudy.journal.sqlite.journal import SqliteJournal\n"
+        "from greenroom.journal.sqlite.journal import SqliteJournal\n"
         "assert Client(SqliteJournal(sys.argv[1])).append('r', 0, changed(1)) is None\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -297,7 +297,7 @@ def test_a_reader_in_another_process_follows_a_living_writer(opened):
     client.append("r", 0, changed(0))
     script = (
         "import sys\n"
-        "from understudy.journal.sqlite.journal import SqliteJournal\n"
+        "from greenroom.journal.sqlite.journal import SqliteJournal\n"
         "journal = SqliteJournal(sys.argv[1], read_only=True)\n"
         "for line in sys.stdin:\n"
         "    print(len(journal.events('r')), journal.verify(), flush=True)\n"

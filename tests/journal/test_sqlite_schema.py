@@ -3,10 +3,10 @@
 import apsw
 import pytest
 
+from greenroom.journal.sqlite.connections import open_reader, open_writer
+from greenroom.journal.sqlite.schema import migrations
+from greenroom.messages.core.errors import JournalError
 from tests.journal.appends import Client, changed
-from understudy.journal.sqlite.connections import open_reader, open_writer
-from understudy.journal.sqlite.schema import migrations
-from understudy.messages.core.errors import JournalError
 
 LATEST = migrations()[-1][0]
 NEXT = (LATEST + 1, "ALTER TABLE runs ADD COLUMN mood TEXT; CREATE TABLE moods (name TEXT);")
@@ -49,7 +49,7 @@ def test_an_older_file_gets_the_steps_it_lacks_and_keeps_its_events(opened):
 def test_an_older_file_is_not_read_by_somebody_who_cannot_bring_it_up_to_date(opened):
     journal = opened()
     journal.close()
-    with pytest.raises(JournalError, match="written by an older understudy.*start an orchestrator there once"):
+    with pytest.raises(JournalError, match="written by an older greenroom.*start an orchestrator there once"):
         open_reader(journal.path, (*migrations(), NEXT))
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import apsw
 import pytest
 
+from greenroom.journal.integrity.reach import ReachFile, reach_path, read_reach
+from greenroom.messages.core.errors import JournalCorrupt
 from tests.journal.appends import Client, changed, started
 from tests.journal.test_sqlite_crash import acknowledged, check, write
 from tests.support import eventually
-from understudy.journal.integrity.reach import ReachFile, reach_path, read_reach
-from understudy.messages.core.errors import JournalCorrupt
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -62,7 +62,7 @@ def test_a_flipped_bit_in_the_log_of_a_killed_writer_never_loses_what_was_acknow
         try:
             journal = opened(killed.path, read_only=read_only)
         except JournalCorrupt as error:
-            assert "understudy db accept-loss" in str(error)  # noqa: PT017  most are refused, some are harmless
+            assert "greenroom db accept-loss" in str(error)  # noqa: PT017  most are refused, some are harmless
             refused += 1
             continue
         check(journal, killed.newest)
@@ -206,13 +206,13 @@ def test_a_quiet_journal_does_not_live_in_its_log(opened, tmp_path):
 def test_after_a_restart_of_the_machine_only_what_was_synced_has_to_be_there(tmp_path, monkeypatch):
     """With durability "process" the note may reach the disk before the commit that it tells of."""
     boot = bytes(range(16))
-    monkeypatch.setattr("understudy.journal.integrity.reach.this_boot", lambda: boot)
+    monkeypatch.setattr("greenroom.journal.integrity.reach.this_boot", lambda: boot)
     note = ReachFile(tmp_path / "journal.db")
     note.write(2, 50, b"n" * 32, 40, b"s" * 32)
     found = read_reach(tmp_path / "journal.db")
     assert found is not None
     assert (found.events, found.head) == (50, b"n" * 32)
-    monkeypatch.setattr("understudy.journal.integrity.reach.this_boot", lambda: bytes(16))
+    monkeypatch.setattr("greenroom.journal.integrity.reach.this_boot", lambda: bytes(16))
     found = read_reach(tmp_path / "journal.db")
     assert found is not None
     assert (found.events, found.head) == (40, b"s" * 32)

@@ -12,11 +12,11 @@ import sys
 import threading
 from pathlib import Path
 
+from greenroom.journal.interface import Append
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.events.events import StateChanged
 from tests.journal.appends import changed, row
-from understudy.journal.interface import Append
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.errors import JournalError
-from understudy.messages.events.events import StateChanged
 
 RUNS = 5
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from understudy.messages.core.fields import VariableName
-from understudy.messages.core.json_text import Value
-from understudy.messages.core.message import Json
+from greenroom.messages.core.fields import VariableName
+from greenroom.messages.core.json_text import Value
+from greenroom.messages.core.message import Json
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tests.messages.drawing import members, messages
-from understudy.messages.codec import (
+from greenroom.messages.codec import (
     COMMANDS,
     FROM_WORKER,
     HEADER,
@@ -22,11 +21,12 @@ from understudy.messages.codec import (
     decode_event,
     encode_event,
 )
-from understudy.messages.commands import CancelRun, Command, Reply, StartRun
-from understudy.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from understudy.messages.events.events import AnyEvent, RunCompleted, StepScheduled
-from understudy.messages.frames.envelope import MAX_FRAME_BYTES
-from understudy.messages.frames.worker import Completed, FromWorker, Heartbeat, ToWorker
+from greenroom.messages.commands import CancelRun, Command, Reply, StartRun
+from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
+from greenroom.messages.events.events import AnyEvent, RunCompleted, StepScheduled
+from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
+from greenroom.messages.frames.worker import Completed, FromWorker, Heartbeat, ToWorker
+from tests.messages.drawing import members, messages
 
 UNIONS = [(COMMANDS, Command), (REPLIES, Reply), (TO_WORKER, ToWorker), (FROM_WORKER, FromWorker)]
 ON_THE_WIRE = [pytest.param(codec, model, id=model.__name__) for codec, union in UNIONS for model in members(union)]

@@ -8,13 +8,13 @@ from typing import Any, get_type_hints
 
 import pytest
 
-import understudy
-from understudy import LLM, Budget, MockModel, Pool, Retry, RetryAfter, evaluator, testing, tool
-from understudy.messages.commands import AskSession, CancelRun
-from understudy.messages.core.times import limit, seconds
-from understudy.messages.events.schedules import Plan
-from understudy.testing import VirtualClock
-from understudy.workflows.api.schedules import Scheduling
+import greenroom
+from greenroom import LLM, Budget, MockModel, Pool, Retry, RetryAfter, evaluator, testing, tool
+from greenroom.messages.commands import AskSession, CancelRun
+from greenroom.messages.core.times import limit, seconds
+from greenroom.messages.events.schedules import Plan
+from greenroom.testing import VirtualClock
+from greenroom.workflows.api.schedules import Scheduling
 
 GIVEN = 90.5
 
@@ -83,7 +83,7 @@ def test_a_timedelta_is_taken_for_its_seconds(name: str) -> None:
 def _callables() -> dict[str, Any]:
     """Give everything public that can be called, by name."""
     found: dict[str, Any] = {}
-    for module in (understudy, testing):
+    for module in (greenroom, testing):
         for name in module.__all__:
             value = getattr(module, name)
             if callable(value):

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, decode_event, encode_event
+from greenroom.messages.core.errors import UnknownMessage
+from greenroom.messages.core.json_scanner import normal
+from greenroom.messages.core.json_text import JsonText, plain, shown
+from greenroom.messages.events.events import AttemptEnded, RunCompleted, RunStarted, TurnEnded
+from greenroom.messages.frames.worker import Completed
 from tests.messages.drawing import JSON
-from understudy.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, decode_event, encode_event
-from understudy.messages.core.errors import UnknownMessage
-from understudy.messages.core.json_scanner import normal
-from understudy.messages.core.json_text import JsonText, plain, shown
-from understudy.messages.events.events import AttemptEnded, RunCompleted, RunStarted, TurnEnded
-from understudy.messages.frames.worker import Completed
 
 LONG = " " * 20_000
 """Makes a text too long to be read for a check."""

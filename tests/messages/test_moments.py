@@ -6,10 +6,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from understudy.messages import records
-from understudy.messages.core.times import moment
-from understudy.messages.events import schedules
-from understudy.messages.records import AttemptRecord, RunRecord
+from greenroom.messages import records
+from greenroom.messages.core.times import moment
+from greenroom.messages.events import schedules
+from greenroom.messages.records import AttemptRecord, RunRecord
 
 AT = 1_764_356_886.123_456
 TEXT = "2025-11-28T19:08:06.123+00:00"

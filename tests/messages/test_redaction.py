@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages.secrets.redaction import LEAST, MASK, NOTHING, Redactor, secret_values
+from greenroom.messages.secrets.redaction import LEAST, MASK, NOTHING, Redactor, secret_values
 
 SECRETS = st.text(min_size=LEAST, max_size=40).filter(lambda text: MASK not in text)
 

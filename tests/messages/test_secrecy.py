@@ -2,9 +2,9 @@
 
 import pytest
 
-from understudy.messages.secrets.detection import looks_secret, url_secrets
-from understudy.messages.secrets.redaction import secret_values
-from understudy.messages.secrets.withheld_hints import missing_names
+from greenroom.messages.secrets.detection import looks_secret, url_secrets
+from greenroom.messages.secrets.redaction import secret_values
+from greenroom.messages.secrets.withheld_hints import missing_names
 
 PLAIN_VALUE = "Xy7-plain"
 
@@ -48,7 +48,7 @@ def test_what_it_holds_gives_a_secret_away_whatever_it_is_called(value: str) -> 
         *((name, "/run/x") for name in ("API_KEY_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "SSL_KEY_PATH", "SSH_ASKPASS")),
         *((name, "pk_x") for name in ("STRIPE_PUBLISHABLE_KEY", "SSH_PUBLIC_KEY")),
         *(("HTTPS_PROXY", "http://proxy:3128"), ("DATABASE_URL", "postgresql://me@db/app"), ("GIT", "ssh://git@h/x")),
-        *(("API_KEY", ""), ("LANG", "C.UTF-8"), ("TZ", "Europe/Berlin"), ("UNDERSTUDY_MODEL", "openai:gpt-5")),
+        *(("API_KEY", ""), ("LANG", "C.UTF-8"), ("TZ", "Europe/Berlin"), ("GREENROOM_MODEL", "openai:gpt-5")),
         *(("PYTEST_CURRENT_TEST", "tests/test_x.py::test_token (call)"), ("PS1", r"\u@\h:\w\$ "), ("AUTHOR", "me")),
     ],
 )

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from understudy import Budget, DefinitionError, Retry, RetryAfter, tool
-from understudy.messages.commands import AskSession, CancelRun
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.times import LONGEST, limit, seconds
-from understudy.messages.events.events import RunStarted
-from understudy.messages.events.schedules import Plan
-from understudy.messages.policy import StepOptions
-from understudy.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
-from understudy.workflows.schedules.recurrence import faults
-from understudy.workflows.state.fold import fold
+from greenroom import Budget, DefinitionError, Retry, RetryAfter, tool
+from greenroom.messages.commands import AskSession, CancelRun
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.times import LONGEST, limit, seconds
+from greenroom.messages.events.events import RunStarted
+from greenroom.messages.events.schedules import Plan
+from greenroom.messages.policy import StepOptions
+from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
+from greenroom.workflows.schedules.recurrence import faults
+from greenroom.workflows.state.fold import fold
 
 INF, NAN = math.inf, math.nan
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import events as ev
-from understudy.messages.policy import StepOptions
-from understudy.metrics.figures import Metrics, figures
-from understudy.metrics.percentiles import Spread, percentile, spread
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events import events as ev
+from greenroom.messages.policy import StepOptions
+from greenroom.metrics.figures import Metrics, figures
+from greenroom.metrics.percentiles import Spread, percentile, spread
 
 DURATIONS = st.lists(st.floats(0, 1e6), min_size=1, max_size=300)
 

@@ -12,15 +12,15 @@ from typing import get_args
 import pytest
 from loguru import logger
 
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import events as ev
-from understudy.messages.events import schedules as sc
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.events.schedules import Plan
-from understudy.messages.policy import StepOptions
-from understudy.metrics.event_sentences import _HAPPENED, LONGEST, printable
-from understudy.metrics.log import configure, describe, record, record_worker, silence
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events import events as ev
+from greenroom.messages.events import schedules as sc
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.events.schedules import Plan
+from greenroom.messages.policy import StepOptions
+from greenroom.metrics.event_sentences import _HAPPENED, LONGEST, printable
+from greenroom.metrics.log import configure, describe, record, record_worker, silence
 
 KEY = "search#1"
 KILLED = Failure(outcome="crash", exit=Exit(kind="signaled", signal="SIGKILL"))
@@ -264,7 +264,7 @@ def test_machines_get_one_object_per_line(stream):
         "pid": 7,
         "incarnation": 2,
         "message": "run r step search#1 attempt 1 started on tool-1 (pid 7, life 2)",
-        "logger": "understudy.metrics.log",
+        "logger": "greenroom.metrics.log",
     }
     assert (second["level"], second["outcome"]) == ("WARNING", "crash")
 
@@ -346,7 +346,7 @@ def engine_fault(text):
     try:
         float(text)
     except ValueError as error:
-        ours = logger.patch(lambda line: line.update({"name": "understudy.workflows.runs.actor"}))
+        ours = logger.patch(lambda line: line.update({"name": "greenroom.workflows.runs.actor"}))
         ours.opt(exception=error).error("run {} stopped", "r")
     assert local_key
 
@@ -367,8 +367,8 @@ def test_an_application_that_embeds_the_package_hears_nothing_until_it_asks():
     script = (
         "import sys\n"
         "from loguru import logger\n"
-        "from understudy.metrics.log import configure, record, silence\n"
-        "from understudy.messages.events.events import RunCompleted\n"
+        "from greenroom.metrics.log import configure, record, silence\n"
+        "from greenroom.messages.events.events import RunCompleted\n"
         "record('r', 'w', RunCompleted(at=1.0))\n"
         "logger.info('the application speaks')\n"
         "configure()\n"

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from understudy.metrics.samples import sample
+from greenroom.metrics.samples import sample
 
 HOLDS_MEMORY = "import sys; held = bytearray(64 * 1024 * 1024); sum(range(10**6)); print(flush=True); sys.stdin.read()"
 

@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 import psutil
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.core.json_text import plain
-from understudy.messages.frames.worker import Completed, Execute, FromWorker, Ready, WorkerSpec
-from understudy.messages.policy import Limits
-from understudy.supervision.jobs import Entry
-from understudy.supervision.kernel import linux
-from understudy.supervision.process.worker_process import Worker
-from understudy.supervision.zygote.backend import ZygoteBackend
-from understudy.supervision.zygote.spawn_backend import SpawnBackend
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.frames.worker import Completed, Execute, FromWorker, Ready, WorkerSpec
+from greenroom.messages.policy import Limits
+from greenroom.supervision.jobs import Entry
+from greenroom.supervision.kernel import linux
+from greenroom.supervision.process.worker_process import Worker
+from greenroom.supervision.zygote.backend import ZygoteBackend
+from greenroom.supervision.zygote.spawn_backend import SpawnBackend
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import (
     Completed,
     EndProgram,
     Execute,
@@ -25,8 +25,8 @@ from understudy.messages.frames.worker import (
     Turn,
     WorkerSpec,
 )
-from understudy.messages.policy import WorkerKind
-from understudy.supervision.jobs import (
+from greenroom.messages.policy import WorkerKind
+from greenroom.supervision.jobs import (
     Answered,
     Assigned,
     Job,
@@ -37,12 +37,12 @@ from understudy.supervision.jobs import (
     Submit,
     Unavailable,
 )
-from understudy.supervision.loop.reactor import Reactor
-from understudy.supervision.pool.actor import PoolActor
-from understudy.supervision.pool.events import WorkerEvent
-from understudy.supervision.pool.start_limiter import StartGate
-from understudy.supervision.pool.worker_ids import Names
-from understudy.supervision.pool.worker_supervisor import Means
+from greenroom.supervision.loop.reactor import Reactor
+from greenroom.supervision.pool.actor import PoolActor
+from greenroom.supervision.pool.events import WorkerEvent
+from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.worker_ids import Names
+from greenroom.supervision.pool.worker_supervisor import Means
 
 KILLED = Exit(kind="signaled", signal="SIGKILL")
 

@@ -10,8 +10,8 @@ import sys
 
 import psutil
 
+from greenroom.supervision.kernel.generation_lock import GenerationLock
 from tests.supervision.harness import BACKENDS, born, entry
-from understudy.supervision.kernel.generation_lock import GenerationLock
 
 
 def say(pids: list[int]) -> None:

@@ -8,8 +8,8 @@ import pykka
 import pytest
 from typing_extensions import override
 
-from understudy.supervision.loop.actor import LoopActor
-from understudy.supervision.loop.reactor import Reactor
+from greenroom.supervision.loop.actor import LoopActor
+from greenroom.supervision.loop.reactor import Reactor
 
 
 class Echo(LoopActor):

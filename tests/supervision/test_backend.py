@@ -11,16 +11,16 @@ from typing import Any
 import psutil
 import pytest
 
+from greenroom.messages.codec import FROM_WORKER, HEADER
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.frames.worker import Completed, Ready, Stop
+from greenroom.messages.policy import Limits
+from greenroom.supervision.process import frame_channel
+from greenroom.supervision.process.output_capture import TAIL_BYTES
+from greenroom.supervision.process.output_sources import Source, StreamName
 from tests.supervision.harness import BACKENDS, Life, Scene, born
 from tests.support import eventually
-from understudy.messages.codec import FROM_WORKER, HEADER
-from understudy.messages.core.failures import Exit
-from understudy.messages.core.json_text import plain
-from understudy.messages.frames.worker import Completed, Ready, Stop
-from understudy.messages.policy import Limits
-from understudy.supervision.process import frame_channel
-from understudy.supervision.process.output_capture import TAIL_BYTES
-from understudy.supervision.process.output_sources import Source, StreamName
 
 TIMEOUT = Exit(kind="timeout", detail="a step overran")
 

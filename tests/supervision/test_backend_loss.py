@@ -15,12 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.kernel import linux, orphans
+from greenroom.supervision.kernel.generation_lock import GenerationLock
 from tests.supervision.harness import HERE, Life, Scene, born
 from tests.support import eventually
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.failures import Exit
-from understudy.supervision.kernel import linux, orphans
-from understudy.supervision.kernel.generation_lock import GenerationLock
 
 KINDS = ["zygote", "spawn"]
 
@@ -56,7 +56,7 @@ def test_an_app_that_cannot_be_loaded_says_why_in_the_users_words(
         scene.run(scene.backend.start())
     message = str(caught.value)
     assert all(word in message for word in words), message
-    assert app == "crashing" or "understudy/supervision" not in message  # no frames of our own, but in a crash's dump
+    assert app == "crashing" or "greenroom/supervision" not in message  # no frames of our own, but in a crash's dump
     assert len(message) < 10_000
 
     async def story() -> None:

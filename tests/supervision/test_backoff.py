@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.supervision.policy.restart_backoff import HEALTHY_AFTER, LARGEST, SMALLEST, next_streak, restart_delay
+from greenroom.supervision.policy.restart_backoff import HEALTHY_AFTER, LARGEST, SMALLEST, next_streak, restart_delay
 
 UNITS = st.floats(0, 1, exclude_max=True)
 

@@ -5,8 +5,8 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages.core.failures import Exit, ExitKind
-from understudy.supervision.policy.crash_attribution import NOBODYS_FAULT, Blame, blame, blame_for_backend
+from greenroom.messages.core.failures import Exit, ExitKind
+from greenroom.supervision.policy.crash_attribution import NOBODYS_FAULT, Blame, blame, blame_for_backend
 
 TOKENS = st.lists(st.sampled_from("abcde"), unique=True)
 EXITS = st.builds(Exit, kind=st.sampled_from(get_args(ExitKind)), injected=st.booleans())

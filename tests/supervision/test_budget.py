@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.supervision.policy.restart_intensity import Budget
+from greenroom.supervision.policy.restart_intensity import Budget
 
 MOMENTS = st.lists(st.floats(0, 300), max_size=40).map(sorted)
 

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.supervision.pool.deadlines import Deadlines
 from tests.supervision.memory import JumpingLoop
-from understudy.supervision.pool.deadlines import Deadlines
 
 STEPS = st.lists(
     st.tuples(

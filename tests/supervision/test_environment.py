@@ -2,7 +2,7 @@
 
 import pytest
 
-from understudy.supervision.policy.worker_environment import Given, inherited, read_given, set_outside, withheld
+from greenroom.supervision.policy.worker_environment import Given, inherited, read_given, set_outside, withheld
 
 OUTSIDE = {
     "HOME": "/home/me",

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages.core.failures import Exit
-from understudy.supervision.policy.exit_status import Evidence, describe, last_words, signal_name
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.policy.exit_status import Evidence, describe, last_words, signal_name
 
 
 def exited(code: int) -> int:

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from greenroom.messages.core.errors import JournalError
+from greenroom.supervision.kernel import orphans
+from greenroom.supervision.kernel.generation_lock import GenerationLock
 from tests.support import eventually
-from understudy.messages.core.errors import JournalError
-from understudy.supervision.kernel import orphans
-from understudy.supervision.kernel.generation_lock import GenerationLock
 
 LIFE = "0123456789abcdef"
 NOBODY = 65534
@@ -108,7 +108,7 @@ def test_a_process_spares_itself_and_those_it_descends_from(path: Path) -> None:
     lock.release()
     code = (
         "import sys; sys.path[:] = sys.argv[2].split(':')\n"
-        "from understudy.supervision.kernel.generation_lock import GenerationLock\n"
+        "from greenroom.supervision.kernel.generation_lock import GenerationLock\n"
         "print(GenerationLock(sys.argv[1]).acquire())"
     )
     environ = {**os.environ, orphans.VARIABLE: f"{lock.token}:{LIFE}"}
@@ -241,7 +241,7 @@ def test_another_users_process_that_carries_the_mark_is_left_alone_and_stops_nob
 def test_a_lock_that_another_users_process_holds_is_a_sentence_and_not_a_wait_for_ever(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("understudy.supervision.kernel.generation_lock._TIMEOUT", 0.3)
+    monkeypatch.setattr("greenroom.supervision.kernel.generation_lock._TIMEOUT", 0.3)
     first = GenerationLock(path)
     first.acquire()
     holder = sleeper(pass_fds=[first.fileno()], user=NOBODY, group=NOBODY, extra_groups=[])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.supervision.policy.liveness import BLOCKED_AFTER, HUNG_AFTER, Signs, Verdict
+from greenroom.supervision.policy.liveness import BLOCKED_AFTER, HUNG_AFTER, Signs, Verdict
 
 
 def watched(until: float, *, cpu_per_second: float, stopped: bool = False) -> Signs:

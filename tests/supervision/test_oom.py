@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.supervision.kernel.oom_kills import Ledger, OomWatch
+from greenroom.supervision.kernel.oom_kills import Ledger, OomWatch
 
 
 class Kernel:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.policy.restart_intensity import Budget
+from greenroom.supervision.policy.restart_strategy import Child, is_restarted, plan
 from tests.supervision.memory import MemoryWorker, World, asleep
-from understudy.messages.core.failures import Exit
-from understudy.supervision.policy.restart_intensity import Budget
-from understudy.supervision.policy.restart_strategy import Child, is_restarted, plan
 
 CRASH = Exit(kind="signaled", signal="SIGSEGV")
 NORMAL = Exit(kind="exited", code=0)

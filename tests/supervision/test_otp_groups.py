@@ -18,11 +18,11 @@ from typing import Any, get_args
 
 import pytest
 
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import Stop, WorkerSpec
+from greenroom.supervision.jobs import Lost
+from greenroom.supervision.policy.restart_strategy import StrategyName
 from tests.supervision.memory import MemoryWorker, World, asleep
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import Stop, WorkerSpec
-from understudy.supervision.jobs import Lost
-from understudy.supervision.policy.restart_strategy import StrategyName
 
 CRASH = Exit(kind="signaled", signal="SIGSEGV")
 NORMAL = Exit(kind="exited", code=0)

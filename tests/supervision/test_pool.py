@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.supervision.memory import MemoryWorker, World, asleep, execute, farewell, resolve, start, turn
-from understudy.messages.core.errors import FrameTooLarge
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.errors import FrameTooLarge
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import (
     Abort,
     AppDescribed,
     Completed,
@@ -21,7 +20,7 @@ from understudy.messages.frames.worker import (
     Ready,
     Stop,
 )
-from understudy.supervision.jobs import (
+from greenroom.supervision.jobs import (
     Answered,
     Assigned,
     JobEvent,
@@ -33,6 +32,7 @@ from understudy.supervision.jobs import (
     Submit,
     Withdraw,
 )
+from tests.supervision.memory import MemoryWorker, World, asleep, execute, farewell, resolve, start, turn
 
 SEGFAULT = Exit(kind="signaled", signal="SIGSEGV")
 TIMEOUT = "timeout"

@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.jobs import Assigned, KillWorker, Release, Submit, Withdraw
 from tests.supervision.memory import MemoryWorker, World, asleep
-from understudy.messages.core.failures import Exit
-from understudy.supervision.jobs import Assigned, KillWorker, Release, Submit, Withdraw
 
 ENDS = st.sampled_from(
     [

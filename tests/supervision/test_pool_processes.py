@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 import pytest
 
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.frames.worker import Completed, Execute, Progress
+from greenroom.supervision.jobs import Answered, Assigned, JobEvent, Lost, Pool, PoolKey, Withdraw
+from greenroom.supervision.pool.events import WorkerEvent
+from greenroom.supervision.tree import Tree
 from tests.supervision.harness import PATIENCE, Scene
 from tests.supervision.memory import LoopReactor, Owner
-from understudy.messages.core.json_text import plain
-from understudy.messages.frames.worker import Completed, Execute, Progress
-from understudy.supervision.jobs import Answered, Assigned, JobEvent, Lost, Pool, PoolKey, Withdraw
-from understudy.supervision.pool.events import WorkerEvent
-from understudy.supervision.tree import Tree
 
 TOOL = PoolKey("plain", "tool", "tool")
 

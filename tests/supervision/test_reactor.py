@@ -10,8 +10,8 @@ import pykka
 import pytest
 from typing_extensions import override
 
-from understudy.supervision.loop.actor import LoopActor, tell_living
-from understudy.supervision.loop.reactor import BURST, Reactor
+from greenroom.supervision.loop.actor import LoopActor, tell_living
+from greenroom.supervision.loop.reactor import BURST, Reactor
 
 
 @pytest.fixture

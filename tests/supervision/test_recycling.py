@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.frames.worker import Completed, Failed
+from greenroom.supervision.jobs import Answered
+from greenroom.supervision.policy.recycling import Wear, worn_out
 from tests.supervision.memory import World, asleep
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.frames.worker import Completed, Failed
-from understudy.supervision.jobs import Answered
-from understudy.supervision.policy.recycling import Wear, worn_out
 
 SEGFAULT = Exit(kind="signaled", signal="SIGSEGV")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from understudy.messages.core.failures import Failure, Outcome
-from understudy.messages.policy import Retry, StepOptions
-from understudy.workflows.decisions.steps.retry_policy import Again, GiveUp, PastAttempt, next_attempt
+from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.policy import Retry, StepOptions
+from greenroom.workflows.decisions.steps.retry_policy import Again, GiveUp, PastAttempt, next_attempt
 
 UNITS = st.floats(0, 1, exclude_max=True)
 STEADY = Retry(attempts=4, initial=1.0, factor=2.0, max_delay=60.0, jitter=0.0)

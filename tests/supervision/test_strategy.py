@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages.core.failures import Exit
-from understudy.supervision.policy.restart_strategy import Child, Plan, Restart, StrategyName, is_restarted, plan
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.policy.restart_strategy import Child, Plan, Restart, StrategyName, is_restarted, plan
 
 KILLED = Exit(kind="signaled", signal="SIGKILL")
 DONE = Exit(kind="exited", code=0)

@@ -6,6 +6,14 @@ from typing import Any
 
 import pytest
 
+from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
+from greenroom.messages.core.failures import Exit
+from greenroom.messages.frames.worker import Stop
+from greenroom.messages.policy import Limits, WorkerKind
+from greenroom.messages.records import ActorRecord
+from greenroom.supervision.jobs import Pool, PoolKey, Release, Withdraw
+from greenroom.supervision.pool.events import WorkerEvent
+from greenroom.supervision.tree import Tree
 from tests.supervision.memory import (
     KILLED,
     JumpingLoop,
@@ -16,14 +24,6 @@ from tests.supervision.memory import (
     asleep,
     settle,
 )
-from understudy.messages.core.errors import DefinitionError, WorkerNotFound
-from understudy.messages.core.failures import Exit
-from understudy.messages.frames.worker import Stop
-from understudy.messages.policy import Limits, WorkerKind
-from understudy.messages.records import ActorRecord
-from understudy.supervision.jobs import Pool, PoolKey, Release, Withdraw
-from understudy.supervision.pool.events import WorkerEvent
-from understudy.supervision.tree import Tree
 
 
 def _as_it_is(_backend: MemoryBackend) -> None:
@@ -217,7 +217,7 @@ def test_kill_finds_the_worker_in_any_pool(forest: Forest) -> None:
 
 def test_killing_an_unknown_worker_names_those_called_alike(forest: Forest) -> None:
     tree = forest.tree()
-    with pytest.raises(WorkerNotFound, match=r'There is no worker "tool-1"\. `understudy actors list` shows'):
+    with pytest.raises(WorkerNotFound, match=r'There is no worker "tool-1"\. `greenroom actors list` shows'):
         tree.kill("tool-1")
     forest.submit(tree, "a", key())
     forest.submit(tree, "b", key("llm", "llm"))

@@ -7,10 +7,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from greenroom import Fatal, Orchestrator, RetryAfter, RunFailed
+from greenroom.testing import VirtualClock, WaitFailed, assert_state_is_fold, kill, wait_for, where_it_stands
 from tests.testing.apps import asking, idle
 from tests.testing.apps.idle import DAY, Word
-from understudy import Fatal, Orchestrator, RetryAfter, RunFailed
-from understudy.testing import VirtualClock, WaitFailed, assert_state_is_fold, kill, wait_for, where_it_stands
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 APP = """
-from understudy import sleep, workflow
+from greenroom import sleep, workflow
 
 @workflow
 async def sleeps(days: int) -> str:
@@ -23,9 +23,9 @@ async def sleeps(days: int) -> str:
 def project(tmp_path: Path) -> Path:
     """Give a folder of a user's, and beside it what installing the package would leave: metadata and a way to it."""
     site = tmp_path / "site"
-    info = site / "understudy-0.dist-info"
+    info = site / "greenroom-0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: understudy\nVersion: 0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greenroom\nVersion: 0\n")
     points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
     lines = [f"{name} = {value}" for name, value in points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines, ""]))
@@ -68,8 +68,8 @@ def test_options_come_from_a_mark_before_the_overridden_fixture_before_the_defau
 from datetime import UTC, datetime
 import pytest
 from app import sleeps
-from understudy import Pool
-from understudy.testing import VirtualClock
+from greenroom import Pool
+from greenroom.testing import VirtualClock
 
 @pytest.fixture
 def virtual_clock():
@@ -99,7 +99,7 @@ class TestMarked:
 
 def test_models_are_scripted_by_a_fixture(project: Path) -> None:
     tests = """
-from understudy import LLM, workflow
+from greenroom import LLM, workflow
 
 namer = LLM("namer")
 
@@ -148,20 +148,20 @@ def test_who_does_not_use_it_pays_for_one_small_module(project: Path) -> None:
 import sys
 
 def test_nothing_is_loaded():
-    ours = {name for name in sys.modules if name.partition(".")[0] == "understudy"}
-    assert ours == {"understudy", "understudy.version", "understudy.testing", "understudy.testing.plugin"}
+    ours = {name for name in sys.modules if name.partition(".")[0] == "greenroom"}
+    assert ours == {"greenroom", "greenroom.version", "greenroom.testing", "greenroom.testing.plugin"}
     assert not {"pydantic", "pykka", "apsw", "loguru", "psutil"} & set(sys.modules)
 """
     assert passed(run_pytest(project, tests), 1)
 
 
 def test_it_can_be_left_out(project: Path) -> None:
-    done = run_pytest(project, "def test_it(orchestrator):\n    pass\n", "-p", "no:understudy")
+    done = run_pytest(project, "def test_it(orchestrator):\n    pass\n", "-p", "no:greenroom")
     assert "fixture 'orchestrator' not found" in done.stdout
 
 
 def test_the_report_of_a_failed_run_shows_the_authors_line_and_none_of_ours(project: Path) -> None:
-    code = "from understudy import workflow\n\n@workflow\nasync def own() -> int:\n    return {}['colour']\n"
+    code = "from greenroom import workflow\n\n@workflow\nasync def own() -> int:\n    return {}['colour']\n"
     (project / "wrong.py").write_text(code)
     tests = """
 from wrong import own

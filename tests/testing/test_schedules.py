@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.testing import VirtualClock
 from tests.testing.apps.idle import DAY, sleeps
-from understudy import Orchestrator
-from understudy.testing import VirtualClock
 
 HOUR = 3600.0
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, RunCancelled
+from greenroom.testing import VirtualClock
 from tests.support import eventually
 from tests.testing.apps import idle
 from tests.testing.apps.idle import DAY, Word
-from understudy import Orchestrator, RunCancelled
-from understudy.testing import VirtualClock
 
 
 def test_a_workflow_that_sleeps_30_days_takes_less_than_a_second(orchestrator, virtual_clock, record_property) -> None:

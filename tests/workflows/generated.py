@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from itertools import count
 from typing import Any
 
-from understudy import emit
-from understudy.workflows.authoring.decorators import sleep, tool, workflow
+from greenroom import emit
+from greenroom.workflows.authoring.decorators import sleep, tool, workflow
 
 
 class BoomError(Exception):

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from understudy.actors.definitions.definitions import WorkflowDefinition
-from understudy.actors.program.loop import ProgramLoop
-from understudy.actors.program.program import Program
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.frames.worker import Resolution, Resolve, StartProgram, Turn
-from understudy.supervision.jobs import Assigned, Job, Send
-from understudy.workflows.runs.jobs.program import ProgramLink
-from understudy.workflows.state.fold import fold_all
-from understudy.workflows.state.run_state import RunState
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.program import Program
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.frames.worker import Resolution, Resolve, StartProgram, Turn
+from greenroom.supervision.jobs import Assigned, Job, Send
+from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.state.fold import fold_all
+from greenroom.workflows.state.run_state import RunState
 
 
 class Pool:

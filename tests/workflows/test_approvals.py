@@ -10,17 +10,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from greenroom import StepRejected, approve, evaluator, sleep, tool, workflow
+from greenroom.messages.approvals import approval_id, split_approval_id
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.events.events import ApprovalDecided, StepFailed
+from greenroom.messages.frames.worker import Return, ScheduleApproval, Turn, Withdraw
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision
 from tests.workflows.test_decide import Case, evaluation, types
 from tests.workflows.world import World
-from understudy import StepRejected, approve, evaluator, sleep, tool, workflow
-from understudy.messages.approvals import approval_id, split_approval_id
-from understudy.messages.codec import decode_event
-from understudy.messages.core.errors import ApprovalClosed, ApprovalNotFound
-from understudy.messages.core.json_text import plain
-from understudy.messages.events.events import ApprovalDecided, StepFailed
-from understudy.messages.frames.worker import Return, ScheduleApproval, Turn, Withdraw
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision
 
 
 @tool

@@ -2,18 +2,18 @@
 
 import pytest
 
+from greenroom import Budget
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames.worker import Completed, Return, ScheduleChild, ScheduleTimer
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
+from greenroom.workflows.decisions.decide import decide
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.runs.budget_accounts import Ledger
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import WALL_KEY, RunState
 from tests.workflows.test_decide import NOW, Case, schedule, types
-from understudy import Budget
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.frames.worker import Completed, Return, ScheduleChild, ScheduleTimer
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
-from understudy.workflows.decisions.decide import decide
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.runs.budget_accounts import Ledger
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import WALL_KEY, RunState
 
 
 class Limited(Case):
@@ -68,7 +68,7 @@ def test_a_budget_is_used_up_once_any_part_of_it_is(
     assert (found is None) == (says is None)
     if found is not None and says is not None:
         assert says in found.reason
-        assert "understudy runs resume r --budget" in found.reason
+        assert "greenroom runs resume r --budget" in found.reason
         assert found.late == (budget.wall is not None)
 
 

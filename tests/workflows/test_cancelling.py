@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.workflows.test_budgets import Limited
-from tests.workflows.test_decide import ERROR, Case, schedule, types
-from understudy import Budget
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.frames.worker import (
+from greenroom import Budget
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames.worker import (
     Diverge,
     ProgramCommand,
     Raise,
@@ -20,10 +18,12 @@ from understudy.messages.frames.worker import (
     Turn,
     Withdraw,
 )
-from understudy.messages.policy import Retry
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision
-from understudy.workflows.state.fold import fold
+from greenroom.messages.policy import Retry
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.state.fold import fold
+from tests.workflows.test_budgets import Limited
+from tests.workflows.test_decide import ERROR, Case, schedule, types
 
 CANCELLED = Raise(failure=Failure(outcome="cancelled", message="cancelled"), cancelled=True)
 
@@ -175,7 +175,7 @@ def test_a_run_whose_code_does_not_fit_is_parked_again_and_says_how_it_can_clean
     assert case.state.status == "parked"
     assert case.state.reason is not None
     assert "has not cleaned up" in case.state.reason
-    assert "understudy runs cancel r --within 0" in case.state.reason
+    assert "greenroom runs cancel r --within 0" in case.state.reason
     case.happen(do.Resume())
     answers(case, Withdraw(key="a#1"), CANCELLED)
     assert (case.state.status, case.state.reason) == ("cancelled", "enough")

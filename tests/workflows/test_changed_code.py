@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from greenroom.actors.api.receive import receive
+from greenroom.actors.api.signal import signal
+from greenroom.messages.codec import decode_event
+from greenroom.messages.events.events import AnyEvent, CodeAdopted, RunParked, RunStarted
+from greenroom.messages.frames.replay_differences import Difference, digest
+from greenroom.messages.frames.worker import Diverge, ScheduleStep, Turn, Withdraw
+from greenroom.workflows.authoring.decorators import sleep, tool, workflow
+from greenroom.workflows.runs.jobs import program
 from tests.workflows.replaying import replay
 from tests.workflows.test_decide import Case
 from tests.workflows.world import World
-from understudy.actors.api.receive import receive
-from understudy.actors.api.signal import signal
-from understudy.messages.codec import decode_event
-from understudy.messages.events.events import AnyEvent, CodeAdopted, RunParked, RunStarted
-from understudy.messages.frames.replay_differences import Difference, digest
-from understudy.messages.frames.worker import Diverge, ScheduleStep, Turn, Withdraw
-from understudy.workflows.authoring.decorators import sleep, tool, workflow
-from understudy.workflows.runs.jobs import program
 
 
 class Go(BaseModel):
@@ -264,10 +264,10 @@ def test_code_that_is_the_same_and_asks_for_something_else_is_told_what_to_do_ab
         f"{__file__}:{lines()[0]}",
         "args[0] was 2 and is 3",
         "sorted()",
-        "understudy.now()",
+        "greenroom.now()",
         "from a step",
-        "understudy runs resume r",
-        "understudy runs fork r",
+        "greenroom runs resume r",
+        "greenroom runs fork r",
     ):
         assert told in parked.reason
     assert "version" not in parked.reason
@@ -310,8 +310,8 @@ def test_a_run_is_parked_with_event_and_arguments_and_the_ways_on() -> None:
         'the code now asks for 2/double#1 with {"args":[3],"kwargs":{}}',
         f"{__file__}:{lines()[0]}",
         "args[0] was 2 and is 3",
-        "understudy runs resume r",
-        "understudy runs fork r",
+        "greenroom runs resume r",
+        "greenroom runs fork r",
         "version=2",
     ):
         assert told in parked.reason

@@ -10,10 +10,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from greenroom import Orchestrator
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.errors import JournalCorrupt, JournalError
 from tests.support import eventually
-from understudy import Orchestrator
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.core.errors import JournalCorrupt, JournalError
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -21,7 +21,7 @@ SCRIPT = """
 import sys
 import time
 
-from understudy import Orchestrator, receive, sleep, tool, workflow
+from greenroom import Orchestrator, receive, sleep, tool, workflow
 from pydantic import BaseModel
 
 class Word(BaseModel):
@@ -161,7 +161,7 @@ def test_flipped_bits_in_the_log_of_a_killed_orchestrator_never_change_a_result(
         try:
             found = stands(path, tmp_path / f"home-{number}")
         except JournalCorrupt as error:
-            assert "understudy db accept-loss" in str(error)  # noqa: PT017  most are refused, some are harmless
+            assert "greenroom db accept-loss" in str(error)  # noqa: PT017  most are refused, some are harmless
             refused += 1
             continue
         assert found.pop("taken up")

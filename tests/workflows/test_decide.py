@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import events as ev
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames.worker import (
     Completed,
     Diverge,
     Failed,
@@ -20,12 +20,12 @@ from understudy.messages.frames.worker import (
     Turn,
     Withdraw,
 )
-from understudy.messages.policy import Retry, StepOptions
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decide import decide
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.policy import Retry, StepOptions
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decide import decide
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import RunState
 
 NOW = 1000.0
 

@@ -4,19 +4,19 @@ import random
 
 import pytest
 
+from greenroom.messages.codec import decode_event, encode_event
+from greenroom.messages.commands import ForkRun
+from greenroom.messages.core.errors import InvalidInput
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.queries.run_diff import first_difference
+from greenroom.workflows.replay.fork_events import forked
+from greenroom.workflows.state.fold import fold_all
+from greenroom.workflows.state.run_state import RunState
 from tests.workflows.test_decide import evaluation, schedule
 from tests.workflows.test_retry import FAIL, Past, Word, careful, check_journal, expected, raising
 from tests.workflows.world import World
-from understudy.messages.codec import decode_event, encode_event
-from understudy.messages.commands import ForkRun
-from understudy.messages.core.errors import InvalidInput
-from understudy.messages.events import events as ev
-from understudy.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.queries.run_diff import first_difference
-from understudy.workflows.replay.fork_events import forked
-from understudy.workflows.state.fold import fold_all
-from understudy.workflows.state.run_state import RunState
 
 
 @pytest.mark.parametrize("block", range(4))

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from understudy import HomeInUse, JournalError, Orchestrator
-from understudy.messages.commands import ListWorkers, Workers
-from understudy.messages.core.errors import OrchestratorUnreachable
-from understudy.workflows.control.control_socket import ask, is_open
-from understudy.workflows.home.home import Home, OwnerLock
+from greenroom import HomeInUse, JournalError, Orchestrator
+from greenroom.messages.commands import ListWorkers, Workers
+from greenroom.messages.core.errors import OrchestratorUnreachable
+from greenroom.workflows.control.control_socket import ask, is_open
+from greenroom.workflows.home.home import Home, OwnerLock
 
 
 def test_the_home_is_the_given_one_else_that_of_the_environment_else_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("UNDERSTUDY_HOME", raising=False)
-    assert Home().path == tmp_path / ".understudy"
-    monkeypatch.setenv("UNDERSTUDY_HOME", str(tmp_path / "env"))
+    monkeypatch.delenv("GREENROOM_HOME", raising=False)
+    assert Home().path == tmp_path / ".greenroom"
+    monkeypatch.setenv("GREENROOM_HOME", str(tmp_path / "env"))
     assert Home().path == tmp_path / "env"
     assert Home(tmp_path / "given").path == tmp_path / "given"
 
@@ -39,7 +39,7 @@ def test_a_lock_is_held_by_one_owner_and_the_other_is_told_which(tmp_path: Path)
 
 def test_a_killed_owner_holds_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from understudy.workflows.home.home import OwnerLock\n"
+        "import sys, time; from pathlib import Path; from greenroom.workflows.home.home import OwnerLock\n"
         "OwnerLock(Path(sys.argv[1])).acquire('it'); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE) as owner:
@@ -59,7 +59,7 @@ def test_what_a_killed_owner_has_open_for_a_moment_longer_is_waited_for(tmp_path
     """A process that is dying closes its files one by one; here another one that has them too stands for the delay."""
     (tmp_path / "lock").touch(0o600)
     code = (
-        "import os, subprocess, sys; from pathlib import Path; from understudy.workflows.home.home import OwnerLock\n"
+        "import os, subprocess, sys; from pathlib import Path; from greenroom.workflows.home.home import OwnerLock\n"
         "lock = OwnerLock(Path(sys.argv[1]), signed=sys.argv[2] == 'True'); lock.acquire('it')\n"
         "keeps = subprocess.Popen([sys.executable, '-c', 'print(1, flush=True); input()'], pass_fds=[lock._fd])\n"
         "input()"
@@ -120,7 +120,7 @@ def test_a_home_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> Non
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for variable in ("UNDERSTUDY_HOME", "UNDERSTUDY_JOURNAL"):
+    for variable in ("GREENROOM_HOME", "GREENROOM_JOURNAL"):
         monkeypatch.delenv(variable, raising=False)
     return tmp_path
 
@@ -134,7 +134,7 @@ def test_a_journal_leads_to_the_home_of_its_last_orchestrator_alive_or_not(folde
     assert Home.find(journal=str(folder / "runs.db")).path == folder / "somewhere"
     with pytest.raises(OrchestratorUnreachable, match=r"the journal .*runs\.db; .*--journal runs\.db"):
         ask(found, ListWorkers())
-    assert Home.find(journal="new.db").path == folder / ".understudy"
+    assert Home.find(journal="new.db").path == folder / ".greenroom"
 
 
 def test_an_orchestrator_of_another_journal_is_not_taken_for_the_one_that_is_meant(folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_an_orchestrator_of_another_journal_is_not_taken_for_the_one_that_is_mea
     with Orchestrator("second.db"):
         assert ask(Home.find(), ListWorkers()) == Workers(workers=())
         assert ask(Home.find(journal="second.db"), ListWorkers()) == Workers(workers=())
-        assert Home.find(journal="first.db").path == folder / ".understudy"
+        assert Home.find(journal="first.db").path == folder / ".greenroom"
         assert not is_open(Home.find(journal="first.db"))
         with pytest.raises(OrchestratorUnreachable, match=r"first\.db"):
             ask(Home.find(journal="first.db"), ListWorkers())
@@ -151,14 +151,14 @@ def test_an_orchestrator_of_another_journal_is_not_taken_for_the_one_that_is_mea
 
 def test_two_orchestrators_of_one_folder_are_both_reached_by_their_journals(folder: Path) -> None:
     with Orchestrator("first.db") as first, Orchestrator("second.db") as second:
-        assert (first.home.path, second.home.path) == (folder / ".understudy", folder / "second.db.home")
+        assert (first.home.path, second.home.path) == (folder / ".greenroom", folder / "second.db.home")
         for journal in ("first.db", "second.db"):
             assert ask(Home.find(journal=journal), ListWorkers()) == Workers(workers=())
     assert not is_open(Home.find(journal="second.db"))
 
 
 def test_the_environment_names_a_journal_where_nothing_else_does(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNDERSTUDY_JOURNAL", "named.db")
+    monkeypatch.setenv("GREENROOM_JOURNAL", "named.db")
     with Orchestrator() as orchestrator:
         assert orchestrator.home.journal == Home.find().journal == folder / "named.db"
     with Orchestrator("typed.db", home="h"):
@@ -171,7 +171,7 @@ def test_the_environment_names_a_journal_where_nothing_else_does(folder: Path, m
 @pytest.mark.parametrize(
     ("home", "journal", "options", "anywhere"),
     [
-        (None, None, (), ("--home", "{}/.understudy")),
+        (None, None, (), ("--home", "{}/.greenroom")),
         ("h", None, ("--home", "h"), ("--home", "{}/h")),
         (None, "runs.db", ("--journal", "runs.db"), ("--journal", "{}/runs.db")),
         ("h", "my runs.db", ("--journal", "my runs.db"), ("--journal", "{}/my runs.db")),
@@ -193,6 +193,6 @@ def test_a_home_that_was_moved_with_its_journal_is_found_by_the_default(folder: 
     with Orchestrator("old/runs.db", home="old/home"):
         pass
     (folder / "old").rename(folder / "new")
-    assert Home.find(journal="new/runs.db").path == folder / ".understudy"
+    assert Home.find(journal="new/runs.db").path == folder / ".greenroom"
     with Orchestrator("new/runs.db"):
         assert ask(Home.find(journal="new/runs.db"), ListWorkers()) == Workers(workers=())

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workflows.test_decide import Case
-from understudy.messages.commands import StartRun
-from understudy.messages.events import events as ev
-from understudy.messages.frames.worker import ScheduleChild, SendMessage
-from understudy.workflows.ids import (
+from greenroom.messages.commands import StartRun
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames.worker import ScheduleChild, SendMessage
+from greenroom.workflows.ids import (
     child_id,
     id_fault,
     message_key_fault,
@@ -19,8 +18,9 @@ from understudy.workflows.ids import (
     sent_key,
     turn_child_id,
 )
-from understudy.workflows.runs.start import _attach, _opened
-from understudy.workflows.state.fold import fold
+from greenroom.workflows.runs.start import _attach, _opened
+from greenroom.workflows.state.fold import fold
+from tests.workflows.test_decide import Case
 
 CHOSEN = st.from_regex(re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII), fullmatch=True)
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.messages.core.errors import JournalError
-from understudy.messages.frames.output_marks import ATOMIC_BYTES, Splitter, marked, unmarked
-from understudy.messages.secrets.redaction import NOTHING, Redactor
-from understudy.workflows.output import log_files
-from understudy.workflows.output.line_splitter import LINE_BYTES, PARTIAL_SECONDS, REDRAWN_SECONDS, Lines
-from understudy.workflows.output.log_files import LogFiles, read_lines
-from understudy.workflows.output.retention import HEAD_BYTES, LINE_COST, TAIL_BYTES, Batch, Portion
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.frames.output_marks import ATOMIC_BYTES, Splitter, marked, unmarked
+from greenroom.messages.secrets.redaction import NOTHING, Redactor
+from greenroom.workflows.output import log_files
+from greenroom.workflows.output.line_splitter import LINE_BYTES, PARTIAL_SECONDS, REDRAWN_SECONDS, Lines
+from greenroom.workflows.output.log_files import LogFiles, read_lines
+from greenroom.workflows.output.retention import HEAD_BYTES, LINE_COST, TAIL_BYTES, Batch, Portion
 
 PIECES = st.lists(st.tuples(st.sampled_from([None, b"a", b"bc"]), st.binary(min_size=1, max_size=6000)), max_size=6)
 

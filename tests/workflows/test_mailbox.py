@@ -5,14 +5,14 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 
+from greenroom import receive, workflow
+from greenroom.messages.core.errors import MailboxFull, RunEnded
+from greenroom.messages.frames.worker import RefuseMessage, Return, ScheduleReceive, Turn, Withdraw
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.messages import mailbox
 from tests.workflows.test_decide import Case, types
 from tests.workflows.world import World
-from understudy import receive, workflow
-from understudy.messages.core.errors import MailboxFull, RunEnded
-from understudy.messages.frames.worker import RefuseMessage, Return, ScheduleReceive, Turn, Withdraw
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision
-from understudy.workflows.decisions.messages import mailbox
 
 
 class Left(BaseModel):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, Pool, RunCancelled
 from tests.support import eventually
 from tests.workflows.apps.family import crowd, nap, parent
-from understudy import Orchestrator, Pool, RunCancelled
 
 
 def live(orchestrator: Orchestrator) -> int:

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
+from greenroom import Orchestrator, run
+from greenroom.messages.core.errors import JournalError
 from tests.workflows.apps.family import Card, add, card, child
 from tests.workflows.test_scripts import run_script
-from understudy import Orchestrator, run
-from understudy.messages.core.errors import JournalError
 
 FORKS = """
 import os
 import sys
 
-from understudy import Orchestrator, OrchestratorClosed, tool, workflow
+from greenroom import Orchestrator, OrchestratorClosed, tool, workflow
 
 place, how = sys.argv[1:]
 
@@ -65,7 +65,7 @@ FORK_LIVES_ON = """
 import os
 import sys
 
-from understudy import Orchestrator, tool, workflow
+from greenroom import Orchestrator, tool, workflow
 
 place, = sys.argv[1:]
 

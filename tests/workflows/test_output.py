@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from greenroom import LogLine, Orchestrator, Pool, RunFailed, RunNotFound
+from greenroom.workflows.output import log_files as files
 from tests.support import eventually
 from tests.workflows.apps.printing import choir, judging, oddly, replayed, speaking, stumbling
-from understudy import LogLine, Orchestrator, Pool, RunFailed, RunNotFound
-from understudy.workflows.output import log_files as files
 
 TOOL_WAYS = ["print", "part", "bytes", "descriptor", "child", "fork", "error", "handled", "last resort"]
 
@@ -295,7 +295,7 @@ def test_a_run_that_writes_nothing_leaves_nothing(orchestrator: Orchestrator, tm
     run = oddly_run(orchestrator, "nothing")
     assert list(run.logs()) == []
     assert not (tmp_path / "runs.db.output").exists()
-    assert not {"understudy-output", "understudy-live"} & {thread.name for thread in threading.enumerate()}
+    assert not {"greenroom-output", "greenroom-live"} & {thread.name for thread in threading.enumerate()}
 
 
 def test_what_is_kept_is_its_owners_alone_and_outlives_the_orchestrator(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from understudy import DefinitionError, Orchestrator
-from understudy.supervision.policy.worker_environment import read_given
-from understudy.workflows.home.project import given_to_apps, read_project
+from greenroom import DefinitionError, Orchestrator
+from greenroom.supervision.policy.worker_environment import read_given
+from greenroom.workflows.home.project import given_to_apps, read_project
 
 
 def write(folder: Path, text: str) -> None:
@@ -16,7 +16,7 @@ def write(folder: Path, text: str) -> None:
 
 
 def test_the_nearest_table_upwards_counts(tmp_path: Path) -> None:
-    write(tmp_path, '[tool.understudy]\nenv = ["APP_KEY", "MODE=fast"]\nimport_timeout = 90\n')
+    write(tmp_path, '[tool.greenroom]\nenv = ["APP_KEY", "MODE=fast"]\nimport_timeout = 90\n')
     write(tmp_path / "inner", '[project]\nname = "inner"\n')
     below = tmp_path / "inner" / "deep"
     below.mkdir()
@@ -26,7 +26,7 @@ def test_the_nearest_table_upwards_counts(tmp_path: Path) -> None:
 
 
 def test_whoever_makes_an_orchestrator_has_the_last_word(tmp_path: Path) -> None:
-    write(tmp_path, '[tool.understudy]\nenv = ["APP_KEY", "MODE=fast"]\n')
+    write(tmp_path, '[tool.greenroom]\nenv = ["APP_KEY", "MODE=fast"]\n')
     given = given_to_apps(read_project(tmp_path), read_given(["MODE=slow", "OTHER"]))
     assert given.names == {"APP_KEY", "MODE", "OTHER"}
     assert given.values == {"MODE": "slow"}
@@ -35,7 +35,7 @@ def test_whoever_makes_an_orchestrator_has_the_last_word(tmp_path: Path) -> None
 def test_a_file_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
-    write(tmp_path, '[tool.understudy]\nenv = ["LD_PRELOAD=/tmp/theirs.so"]\n')
+    write(tmp_path, '[tool.greenroom]\nenv = ["LD_PRELOAD=/tmp/theirs.so"]\n')
     ours = tmp_path / "ours"
     ours.mkdir()
     os.chown(tmp_path / "pyproject.toml", 65534, 65534)
@@ -45,7 +45,7 @@ def test_a_file_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_that_says_nothing_of_us_is_passed_over(tmp_path: Path) -> None:
-    write(tmp_path, '[tool.understudy]\nenv = ["APP_KEY"]\n')
+    write(tmp_path, '[tool.greenroom]\nenv = ["APP_KEY"]\n')
     write(tmp_path / "inner", "[project\n")
     assert read_project(tmp_path / "inner").env == ["APP_KEY"]
 
@@ -63,7 +63,7 @@ def test_a_broken_file_that_says_nothing_of_us_is_passed_over(tmp_path: Path) ->
 def test_a_wrong_table_says_where_it_stands_and_what_is_wrong(
     table: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path, f"[tool.understudy]\n{table}\n")
+    write(tmp_path, f"[tool.greenroom]\n{table}\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DefinitionError) as caught:
         Orchestrator(":memory:", home=tmp_path / "home")

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import emit
+from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.program import Program
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.errors import StepFailed
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.message import Json
+from greenroom.messages.events.events import TimerSet, ValueEmitted
+from greenroom.messages.frames.worker import Diverge, Resolution, Return, StartProgram, Turn
+from greenroom.workflows.authoring.decorators import sleep, tool, workflow
+from greenroom.workflows.runs.jobs import program as link
 from tests.workflows.generated import generated
 from tests.workflows.replaying import replay
 from tests.workflows.world import World
-from understudy import emit
-from understudy.actors.program.loop import ProgramLoop
-from understudy.actors.program.program import Program
-from understudy.messages.codec import decode_event
-from understudy.messages.core.errors import StepFailed
-from understudy.messages.core.json_text import plain
-from understudy.messages.core.message import Json
-from understudy.messages.events.events import TimerSet, ValueEmitted
-from understudy.messages.frames.worker import Diverge, Resolution, Return, StartProgram, Turn
-from understudy.workflows.authoring.decorators import sleep, tool, workflow
-from understudy.workflows.runs.jobs import program as link
 
 
 @tool

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from greenroom import Orchestrator, now, random, uuid4, workflow
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.json_text import plain
 from tests.support import eventually
 from tests.workflows.apps.chance import draw, drawing
 from tests.workflows.test_replay import double
 from tests.workflows.world import World
-from understudy import Orchestrator, now, random, uuid4, workflow
-from understudy.messages.codec import decode_event
-from understudy.messages.core.json_text import plain
 
 
 @workflow

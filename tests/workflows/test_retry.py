@@ -6,15 +6,13 @@ from collections import defaultdict
 import pytest
 from pydantic import BaseModel
 
-from tests.workflows.test_decide import NOW, Case, schedule, types
-from tests.workflows.world import World
-from understudy import emit, receive
-from understudy.actors.failures.description import failed_calls
-from understudy.messages.codec import decode_event
-from understudy.messages.core.errors import StepFailed
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.frames.worker import (
+from greenroom import emit, receive
+from greenroom.actors.failures.description import failed_calls
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.errors import StepFailed
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames.worker import (
     Completed,
     Failed,
     Raise,
@@ -25,12 +23,14 @@ from understudy.messages.frames.worker import (
     ScheduleTimer,
     Withdraw,
 )
-from understudy.workflows.authoring.decorators import sleep, tool, workflow
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision
-from understudy.workflows.decisions.steps.retried_steps import idempotency_key
-from understudy.workflows.replay.retry_point import retried
-from understudy.workflows.state.fold import fold, fold_all
+from greenroom.workflows.authoring.decorators import sleep, tool, workflow
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
+from greenroom.workflows.replay.retry_point import retried
+from greenroom.workflows.state.fold import fold, fold_all
+from tests.workflows.test_decide import NOW, Case, schedule, types
+from tests.workflows.world import World
 
 
 class Word(BaseModel):

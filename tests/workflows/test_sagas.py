@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from greenroom import StepFailed, tool, workflow
 from tests.workflows.world import World
-from understudy import StepFailed, tool, workflow
 
 
 @tool

@@ -10,14 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from understudy.messages.core.errors import ScheduleBusy, ScheduleNotFound
-from understudy.messages.events import schedules as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.events.schedules import Plan, ScheduleState
-from understudy.workflows.schedules import decide as do
-from understudy.workflows.schedules.decide import AT_ONCE, ON_TIME, QUEUED, decide_schedule
-from understudy.workflows.schedules.fold import RECENT, fold_events, fold_schedule
-from understudy.workflows.schedules.recurrence import faults, moments, next_after, stamp
+from greenroom.messages.core.errors import ScheduleBusy, ScheduleNotFound
+from greenroom.messages.events import schedules as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.events.schedules import Plan, ScheduleState
+from greenroom.workflows.schedules import decide as do
+from greenroom.workflows.schedules.decide import AT_ONCE, ON_TIME, QUEUED, decide_schedule
+from greenroom.workflows.schedules.fold import RECENT, fold_events, fold_schedule
+from greenroom.workflows.schedules.recurrence import faults, moments, next_after, stamp
 
 YEAR = 366 * 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

@@ -13,7 +13,7 @@ SCRIPT = """
 import os
 import sys
 
-from understudy import Orchestrator, tool, workflow
+from greenroom import Orchestrator, tool, workflow
 
 place, word = sys.argv[1:]  # read on the way to the definitions, in workers too
 
@@ -67,9 +67,9 @@ def test_sets_are_gone_through_in_the_same_order_by_every_process_of_every_orche
 
 def test_an_app_that_cannot_be_imported_is_told_with_the_users_own_traceback_alone(tmp_path: Path) -> None:
     broken = tmp_path / "app.py"
-    broken.write_text("from understudy import workflow\n\n@workflow\nasync def w() -> int: ...\n\n1 / 0\n")
+    broken.write_text("from greenroom import workflow\n\n@workflow\nasync def w() -> int: ...\n\n1 / 0\n")
     code = (
-        "import sys; from understudy import Orchestrator, InvalidInput\n"
+        "import sys; from greenroom import Orchestrator, InvalidInput\n"
         f"with Orchestrator({str(tmp_path / 'runs.db')!r}) as o:\n"
         "    try: o.start_app(sys.argv[1], 'w', {})\n"
         "    except InvalidInput as error: print(error)\n"
@@ -85,7 +85,7 @@ def test_an_app_that_cannot_be_imported_is_told_with_the_users_own_traceback_alo
     ).stdout
     assert "cannot be imported: ZeroDivisionError" in told
     assert 'app.py", line 6' in told
-    assert "understudy/" not in told
+    assert "greenroom/" not in told
 
 
 UNTIDY = """
@@ -95,7 +95,7 @@ import sys
 import tempfile
 import time
 
-from understudy import Orchestrator, Pool, Retry, tool, workflow
+from greenroom import Orchestrator, Pool, Retry, tool, workflow
 
 place, how = sys.argv[1:]
 
@@ -148,7 +148,7 @@ TALKING = """
 import os
 import sys
 
-from understudy import Orchestrator, Pool, Retry, tool, workflow
+from greenroom import Orchestrator, Pool, Retry, tool, workflow
 
 place, = sys.argv[1:]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import apsw
 
+from greenroom import Orchestrator
 from tests.support import eventually
 from tests.workflows.apps.pace import pace
-from understudy import Orchestrator
 
 
 def test_nothing_follows_from_an_outcome_that_is_not_on_the_disk(tmp_path: Path) -> None:

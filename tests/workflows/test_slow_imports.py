@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import Orchestrator, Pool
 from tests.support import eventually
 from tests.workflows.apps import blocked
-from understudy import Orchestrator, Pool
 
 SENTENCE = r"waits for its app to be imported, since \d+ s, at \S+blocked\.py:9"
 

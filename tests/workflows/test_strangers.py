@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from greenroom import HomeInUse, JournalError, Orchestrator, tool, workflow
+from greenroom.dashboard.access.token import given_token, make_token
+from greenroom.messages.commands import ListWorkers
+from greenroom.messages.core.errors import CannotServe, NotAuthorized
+from greenroom.workflows.api.client.client import Client
+from greenroom.workflows.control.control_socket import ask
+from greenroom.workflows.home.home import Home
+from greenroom.workflows.home.private_files import real_path
+from greenroom.workflows.queries.reader import Reads
 from tests.support import eventually
-from understudy import HomeInUse, JournalError, Orchestrator, tool, workflow
-from understudy.dashboard.access.token import given_token, make_token
-from understudy.messages.commands import ListWorkers
-from understudy.messages.core.errors import CannotServe, NotAuthorized
-from understudy.workflows.api.client.client import Client
-from understudy.workflows.control.control_socket import ask
-from understudy.workflows.home.home import Home
-from understudy.workflows.home.private_files import real_path
-from understudy.workflows.queries.reader import Reads
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -107,14 +107,14 @@ def test_the_default_home_in_a_shared_folder_is_refused_where_somebody_else_was_
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    (shared / ".understudy").mkdir()
-    give_away(shared / ".understudy")
+    (shared / ".greenroom").mkdir()
+    give_away(shared / ".greenroom")
     monkeypatch.chdir(shared)
-    monkeypatch.delenv("UNDERSTUDY_HOME", raising=False)
+    monkeypatch.delenv("GREENROOM_HOME", raising=False)
     for journal in (None, ":memory:", "runs.db"):
         with pytest.raises(JournalError, match="belongs to"):
             Orchestrator(journal)
-    assert not list((shared / ".understudy").iterdir())
+    assert not list((shared / ".greenroom").iterdir())
 
 
 @as_root
@@ -219,7 +219,7 @@ def test_a_token_or_a_record_that_is_not_ours_alone_is_not_believed(
     if how == "foreign" and os.geteuid() != 0:
         pytest.skip("only root can give a file to another user")
     monkeypatch.chdir(place)
-    monkeypatch.delenv("UNDERSTUDY_TOKEN", raising=False)
+    monkeypatch.delenv("GREENROOM_TOKEN", raising=False)
     home, (plant, words) = Home(place), PLANTED[how]
     for path in (home.token, home.record):
         path.unlink()
@@ -300,7 +300,7 @@ def test_a_journal_that_a_mount_leads_to_is_in_use_there_too(tmp_path: Path) -> 
     script = (
         "import subprocess, sys\n"
         "from pathlib import Path\n"
-        "from understudy import HomeInUse, Orchestrator\n"
+        "from greenroom import HomeInUse, Orchestrator\n"
         "place = Path(sys.argv[1])\n"
         "with Orchestrator(place / 'one' / 'runs.db', home=place / 'home') as first:\n"
         "    subprocess.run(['mount', '--bind', place / 'one' / 'runs.db', place / 'two' / 'runs.db'], check=True)\n"
@@ -341,11 +341,11 @@ async def trap(path: str) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from understudy import Orchestrator, JournalError
-from understudy.workflows.api.client.client import Client
-from understudy.workflows.home.home import Home
-import understudy.journal.sqlite.journal, understudy.workflows.control.engine
-from understudy.journal.sqlite.schema import migrations
+from greenroom import Orchestrator, JournalError
+from greenroom.workflows.api.client.client import Client
+from greenroom.workflows.home.home import Home
+import greenroom.journal.sqlite.journal, greenroom.workflows.control.engine
+from greenroom.journal.sqlite.schema import migrations
 migrations()
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 for home in sys.argv[1:]:

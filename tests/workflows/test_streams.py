@@ -6,15 +6,15 @@ from collections import defaultdict
 
 import pytest
 
+from greenroom import emit, sleep, tool, workflow
+from greenroom.actors.program import emit_backpressure
+from greenroom.messages.codec import decode_event
+from greenroom.messages.events.events import ValueEmitted
+from greenroom.messages.frames.worker import AwaitWriting, EmitValue
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision
 from tests.workflows.test_decide import Case, types
 from tests.workflows.world import World, as_json
-from understudy import emit, sleep, tool, workflow
-from understudy.actors.program import emit_backpressure
-from understudy.messages.codec import decode_event
-from understudy.messages.events.events import ValueEmitted
-from understudy.messages.frames.worker import AwaitWriting, EmitValue
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision
 
 
 @tool

@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from tests.workflows.test_decide import types
-from tests.workflows.world import World
-from understudy import StepFailed, emit, now, random, session, sleep, tool
-from understudy.messages.codec import decode_event
-from understudy.messages.core.errors import MailboxFull, SessionClosed
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.core.json_text import plain
-from understudy.messages.events.events import (
+from greenroom import StepFailed, emit, now, random, session, sleep, tool
+from greenroom.messages.codec import decode_event
+from greenroom.messages.core.errors import MailboxFull, SessionClosed
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.events.events import (
     AnyEvent,
     MessageReceived,
     MessageSent,
@@ -22,14 +20,16 @@ from understudy.messages.events.events import (
     TurnFailed,
     ValueEmitted,
 )
-from understudy.messages.frames.worker import Return, ScheduleStep, SendMessage, Turn
-from understudy.messages.policy import StepOptions
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decide import PROGRAM_CRASHES, decide
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.decisions.messages import mailbox
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.frames.worker import Return, ScheduleStep, SendMessage, Turn
+from greenroom.messages.policy import StepOptions
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decide import PROGRAM_CRASHES, decide
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.messages import mailbox
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import RunState
+from tests.workflows.test_decide import types
+from tests.workflows.world import World
 
 
 class Sum(BaseModel):
@@ -260,7 +260,7 @@ def test_a_message_that_was_sent_is_delivered_until_somebody_says_it_has_arrived
 
 
 def test_keys_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.workflows.state.turns.REMEMBERED", 3)
+    monkeypatch.setattr("greenroom.workflows.state.turns.REMEMBERED", 3)
     case = Case()
     for n in range(10):
         case.send(n, key=f"k{n}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from understudy import (
+from greenroom import (
     AsyncClient,
     AsyncOrchestrator,
     AsyncRun,
@@ -22,8 +22,8 @@ from understudy import (
     Schedule,
     Session,
 )
-from understudy.workflows.api.handles.run import Items
-from understudy.workflows.api.threads import MOST, Threads, in_thread, warn_on_loop
+from greenroom.workflows.api.handles.run import Items
+from greenroom.workflows.api.threads import MOST, Threads, in_thread, warn_on_loop
 
 PAIRS = [
     (Orchestrator, AsyncOrchestrator),
@@ -123,10 +123,10 @@ def test_calls_have_few_threads_and_none_once_they_are_let_go() -> None:
 
     names = asyncio.run(many())
     assert 1 < len(set(names[:-1])) <= MOST
-    assert all(name.startswith("understudy-call") for name in names[:-1])
+    assert all(name.startswith("greenroom-call") for name in names[:-1])
     assert names[-1].startswith("asyncio")
     for thread in threading.enumerate():
-        if thread.name.startswith("understudy-call"):
+        if thread.name.startswith("greenroom-call"):
             thread.join(10)
             assert not thread.is_alive()
 

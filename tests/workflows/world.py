@@ -9,29 +9,29 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from understudy.actors.definitions.definitions import WorkflowDefinition
-from understudy.actors.definitions.sessions import SessionDefinition
-from understudy.actors.program.deterministic_order import put_in_order
-from understudy.actors.program.loop import ProgramLoop
-from understudy.actors.program.program import Program
-from understudy.journal.interface import Stored
-from understudy.messages.codec import decode_event, encode_event
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.core.json_text import JsonText, plain
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.events.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
-from understudy.messages.frames.replay_differences import FORM
-from understudy.messages.frames.worker import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
-from understudy.messages.policy import Limits
-from understudy.supervision.jobs import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decide import decide
-from understudy.workflows.decisions.decision import Moment
-from understudy.workflows.replay.retry_point import retried
-from understudy.workflows.runs.dependencies import PoolOrder
-from understudy.workflows.runs.jobs.program import ProgramLink
-from understudy.workflows.state.fold import fold, fold_all, recall
-from understudy.workflows.state.run_state import RunState
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.actors.definitions.sessions import SessionDefinition
+from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.program import Program
+from greenroom.journal.interface import Stored
+from greenroom.messages.codec import decode_event, encode_event
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.core.json_text import JsonText, plain
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
+from greenroom.messages.frames.replay_differences import FORM
+from greenroom.messages.frames.worker import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
+from greenroom.messages.policy import Limits
+from greenroom.supervision.jobs import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decide import decide
+from greenroom.workflows.decisions.decision import Moment
+from greenroom.workflows.replay.retry_point import retried
+from greenroom.workflows.runs.dependencies import PoolOrder
+from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.state.fold import fold, fold_all, recall
+from greenroom.workflows.state.run_state import RunState
 
 SENDING = 0.1
 """Share of actions that send a message, while there are any."""

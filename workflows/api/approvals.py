@@ -1,8 +1,8 @@
 """What becomes of a person's decision, for whoever has sent it."""
 
-from understudy.messages.commands import Refused, Reply
-from understudy.messages.core.errors import ApprovalClosed, ApprovalNotFound, UnderstudyError
-from understudy.workflows.api.handles.run import check
+from greenroom.messages.commands import Refused, Reply
+from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound, GreenroomError
+from greenroom.workflows.api.handles.run import check
 
 
 def check_decision(reply: Reply) -> None:
@@ -13,7 +13,7 @@ def check_decision(reply: Reply) -> None:
         ApprovalClosed: It has been decided otherwise, or nobody waits for it any more.
         InvalidInput: The edit does not fit; every field at fault is named.
     """
-    kinds: dict[str, type[UnderstudyError]] = {"not_found": ApprovalNotFound, "conflict": ApprovalClosed}
+    kinds: dict[str, type[GreenroomError]] = {"not_found": ApprovalNotFound, "conflict": ApprovalClosed}
     if isinstance(reply, Refused) and reply.code in kinds:
         raise kinds[reply.code](reply.message)
     check(reply)

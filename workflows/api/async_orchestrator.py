@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.message import Json
-from understudy.workflows.api.base import Helm
-from understudy.workflows.api.handles.async_run import AsyncRun
-from understudy.workflows.api.handles.async_schedule import AsyncSchedule
-from understudy.workflows.api.handles.async_session import AsyncSession
-from understudy.workflows.api.threads import in_thread
-from understudy.workflows.control.engine import GRACE
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.message import Json
+from greenroom.workflows.api.base import Helm
+from greenroom.workflows.api.handles.async_run import AsyncRun
+from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
+from greenroom.workflows.api.handles.async_session import AsyncSession
+from greenroom.workflows.api.threads import in_thread
+from greenroom.workflows.control.engine import GRACE
 
 if TYPE_CHECKING:
-    from understudy.messages.approvals import ApprovalDecision
-    from understudy.messages.commands import Command, Reply
-    from understudy.messages.core.times import Seconds
-    from understudy.messages.events.schedules import Overlap, ScheduleRecord
-    from understudy.messages.pages import Page
-    from understudy.messages.policy import Budget
-    from understudy.messages.records import (
+    from greenroom.messages.approvals import ApprovalDecision
+    from greenroom.messages.commands import Command, Reply
+    from greenroom.messages.core.times import Seconds
+    from greenroom.messages.events.schedules import Overlap, ScheduleRecord
+    from greenroom.messages.pages import Page
+    from greenroom.messages.policy import Budget
+    from greenroom.messages.records import (
         ActorRecord,
         ApprovalRecord,
         DeadLetterRecord,
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
         SessionRecord,
         WorkerRecord,
     )
-    from understudy.metrics.figures import Metrics
-    from understudy.workflows.api.client.client import Client
-    from understudy.workflows.api.handles.run import Run
-    from understudy.workflows.api.handles.schedule import Schedule
-    from understudy.workflows.api.orchestrator import Orchestrator
-    from understudy.workflows.authoring.session import Handler
-    from understudy.workflows.authoring.workflow import Workflow
+    from greenroom.metrics.figures import Metrics
+    from greenroom.workflows.api.client.client import Client
+    from greenroom.workflows.api.handles.run import Run
+    from greenroom.workflows.api.handles.schedule import Schedule
+    from greenroom.workflows.api.orchestrator import Orchestrator
+    from greenroom.workflows.authoring.session import Handler
+    from greenroom.workflows.authoring.workflow import Workflow
 
 R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
@@ -222,7 +222,7 @@ class AsyncOrchestrator(AsyncHelm):
 
         Who is cancelled meanwhile leaves the steps no more time, and still returns only once all is closed.
         """
-        closing = in_thread("understudy-closing", partial(self.plain.close, grace))
+        closing = in_thread("greenroom-closing", partial(self.plain.close, grace))
         try:
             await asyncio.shield(asyncio.wrap_future(closing))
         except asyncio.CancelledError:
@@ -249,4 +249,4 @@ class AsyncClient(AsyncHelm):
 
     async def close(self) -> None:
         """Let go of all connections; see ``Client.close``."""
-        await asyncio.shield(asyncio.wrap_future(in_thread("understudy-closing", self.plain.close)))
+        await asyncio.shield(asyncio.wrap_future(in_thread("greenroom-closing", self.plain.close)))

@@ -10,12 +10,12 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel
 from typing_extensions import override
 
-from understudy.actors.definitions.definitions import WorkflowDefinition, known_workflow
-from understudy.actors.definitions.sessions import SessionDefinition
-from understudy.actors.values.conversion import read_model
-from understudy.journal.interface import Stored
-from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.commands import (
+from greenroom.actors.definitions.definitions import WorkflowDefinition, known_workflow
+from greenroom.actors.definitions.sessions import SessionDefinition
+from greenroom.actors.values.conversion import read_model
+from greenroom.journal.interface import Stored
+from greenroom.messages.approvals import ApprovalDecision
+from greenroom.messages.commands import (
     AskSession,
     Command,
     DecideApproval,
@@ -32,13 +32,13 @@ from understudy.messages.commands import (
     Tree,
     Workers,
 )
-from understudy.messages.core.errors import WorkerNotFound
-from understudy.messages.core.json_text import plain, shown
-from understudy.messages.core.message import Json
-from understudy.messages.events.events import RunStarted
-from understudy.messages.pages import Page
-from understudy.messages.policy import Budget, SessionPolicy
-from understudy.messages.records import (
+from greenroom.messages.core.errors import WorkerNotFound
+from greenroom.messages.core.json_text import plain, shown
+from greenroom.messages.core.message import Json
+from greenroom.messages.events.events import RunStarted
+from greenroom.messages.pages import Page
+from greenroom.messages.policy import Budget, SessionPolicy
+from greenroom.messages.records import (
     ActorRecord,
     ApprovalRecord,
     DeadLetterRecord,
@@ -47,18 +47,18 @@ from understudy.messages.records import (
     SessionRecord,
     WorkerRecord,
 )
-from understudy.metrics.figures import Metrics, pool_figures
-from understudy.workflows.api.approvals import check_decision
-from understudy.workflows.api.handles.async_run import AsyncRun
-from understudy.workflows.api.handles.async_session import AsyncSession
-from understudy.workflows.api.handles.run import Run, check
-from understudy.workflows.api.handles.session import Session
-from understudy.workflows.api.schedules import Scheduling
-from understudy.workflows.api.threads import Threads
-from understudy.workflows.authoring.session import Handler, check_handler, key_fault
-from understudy.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
-from understudy.workflows.ids import run_id
-from understudy.workflows.queries.interface import Looks
+from greenroom.metrics.figures import Metrics, pool_figures
+from greenroom.workflows.api.approvals import check_decision
+from greenroom.workflows.api.handles.async_run import AsyncRun
+from greenroom.workflows.api.handles.async_session import AsyncSession
+from greenroom.workflows.api.handles.run import Run, check
+from greenroom.workflows.api.handles.session import Session
+from greenroom.workflows.api.schedules import Scheduling
+from greenroom.workflows.api.threads import Threads
+from greenroom.workflows.authoring.session import Handler, check_handler, key_fault
+from greenroom.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
+from greenroom.workflows.ids import run_id
+from greenroom.workflows.queries.interface import Looks
 
 R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
@@ -75,7 +75,7 @@ class Helm(Scheduling, ABC):
 
     @abstractmethod
     def send(self, command: Command) -> Reply:
-        """Carry out any command of ``understudy.messages.commands``; what the reply says is on the disk.
+        """Carry out any command of ``greenroom.messages.commands``; what the reply says is on the disk.
 
         Raises:
             OrchestratorClosed: The orchestrator has stopped.

@@ -13,26 +13,26 @@ from typing import Self, get_args
 
 from typing_extensions import override
 
-from understudy.actors.app import loader as apps
-from understudy.journal.interface import Stored
-from understudy.messages.commands import AskSession, Command, PutSchedule, Reply, StartRun, TellSession
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.message import Json
-from understudy.messages.core.times import Seconds, seconds
-from understudy.messages.policy import SessionPolicy, WorkerKind
-from understudy.supervision.jobs import Pool
-from understudy.workflows.api import waiting
-from understudy.workflows.api.async_orchestrator import AsyncOrchestrator
-from understudy.workflows.api.base import Helm
-from understudy.workflows.api.threads import in_thread, on_loop
-from understudy.workflows.clock import Clock, WallClock
-from understudy.workflows.control.engine import GRACE, Durability, Engine
-from understudy.workflows.control.worker_backends import read_apps
-from understudy.workflows.home.home import JOURNAL_VARIABLE, Home
-from understudy.workflows.output.live_view import OutputOption, viewer_of
-from understudy.workflows.queries.reader import Reads
-from understudy.workflows.runs.watching.snapshot import Peek
-from understudy.workflows.runs.watching.subscription import Watch
+from greenroom.actors.app import loader as apps
+from greenroom.journal.interface import Stored
+from greenroom.messages.commands import AskSession, Command, PutSchedule, Reply, StartRun, TellSession
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.message import Json
+from greenroom.messages.core.times import Seconds, seconds
+from greenroom.messages.policy import SessionPolicy, WorkerKind
+from greenroom.supervision.jobs import Pool
+from greenroom.workflows.api import waiting
+from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
+from greenroom.workflows.api.base import Helm
+from greenroom.workflows.api.threads import in_thread, on_loop
+from greenroom.workflows.clock import Clock, WallClock
+from greenroom.workflows.control.engine import GRACE, Durability, Engine
+from greenroom.workflows.control.worker_backends import read_apps
+from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
+from greenroom.workflows.output.live_view import OutputOption, viewer_of
+from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.runs.watching.snapshot import Peek
+from greenroom.workflows.runs.watching.subscription import Watch
 
 
 class Orchestrator(Helm):
@@ -47,9 +47,9 @@ class Orchestrator(Helm):
     raised below is raised by the first that uses it, such as the ``with``.
 
     Args:
-        journal: Path of the journal; None means ``journal.db`` in the home, or ``UNDERSTUDY_JOURNAL`` where no home is
+        journal: Path of the journal; None means ``journal.db`` in the home, or ``GREENROOM_JOURNAL`` where no home is
             given either; ``":memory:"`` one that ends with the process.
-        home: Folder where other processes find this orchestrator; None means ``UNDERSTUDY_HOME`` or ``.understudy``.
+        home: Folder where other processes find this orchestrator; None means ``GREENROOM_HOME`` or ``.greenroom``.
             Where that is the home of an orchestrator of another journal, it is a folder beside the journal, named after
             it. The command line finds either by ``--journal``.
         pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``, ``"evaluator"``).
@@ -57,14 +57,14 @@ class Orchestrator(Helm):
             may lose the last moments on power loss.
         recover: Take up the runs and schedules that the journal says are not over.
         clock: Whose time timers, backoff and schedules go by; None means the machine's. Tests give a
-            ``understudy.testing.VirtualClock``.
+            ``greenroom.testing.VirtualClock``.
         output: Who sees at once what code in workers prints, logs and warns: True prints it to ``sys.stderr``, each
             line after the step that it comes from; a logger of ``logging`` takes stdout as INFO and stderr as WARNING;
             a function is called with each ``LogLine``, on a thread of its own; False is for nobody. Lines are skipped
             and counted where they come faster than they are taken. ``Run.logs`` has them in any case.
         env: Variables that look like secrets and are passed on all the same, to the import of the app and to all its
             workers: ``NAME``, or ``NAME=VALUE`` for another value than the one in this process; a mapping gives values
-            as well. Those that ``[tool.understudy]`` in ``pyproject.toml`` names are passed on besides. Everything that
+            as well. Those that ``[tool.greenroom]`` in ``pyproject.toml`` names are passed on besides. Everything that
             does not look like a secret is inherited as it is when a worker starts.
         import_timeout: Seconds that an app may take to be imported; None means what ``pyproject.toml`` says, or 60.
 
@@ -118,7 +118,7 @@ class Orchestrator(Helm):
         self._opening: Future[Engine] = Future()
         """Done once everything works, or does not."""
         if on_loop():
-            self._opening = in_thread("understudy-opening", start)
+            self._opening = in_thread("greenroom-opening", start)
         else:
             self._opening.set_result(start())
 
@@ -212,7 +212,7 @@ class Orchestrator(Helm):
     @property
     @override
     def reads(self) -> Reads:
-        """Looks at runs; see ``understudy.workflows.queries.reader``."""
+        """Looks at runs; see ``greenroom.workflows.queries.reader``."""
         return self._engine.reads
 
     @override

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from understudy.actors.context import program
-from understudy.workflows.authoring.workflow import Workflow, check_workflow
+from greenroom.actors.context import program
+from greenroom.workflows.authoring.workflow import Workflow, check_workflow
 
 
 def run(workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -28,7 +28,7 @@ def run(workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     check_workflow(workflow)
     if program.get() is not None:
         return workflow(*args, **kwargs)
-    from understudy.workflows.api.orchestrator import Orchestrator  # noqa: PLC0415  programs never need it
+    from greenroom.workflows.api.orchestrator import Orchestrator  # noqa: PLC0415  programs never need it
 
     __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
     names = {parameter.name for parameter in workflow.definition.signature.parameters}

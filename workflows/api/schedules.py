@@ -6,20 +6,20 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from understudy.actors.definitions.definitions import WorkflowDefinition
-from understudy.messages.commands import Command, ListSchedules, PutSchedule, Reply, Schedules
-from understudy.messages.core.errors import InvalidInput
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.message import Json
-from understudy.messages.core.times import Seconds
-from understudy.messages.events.schedules import Overlap, Plan, ScheduleRecord
-from understudy.messages.policy import Budget
-from understudy.workflows.api.handles.async_schedule import AsyncSchedule
-from understudy.workflows.api.handles.run import Run
-from understudy.workflows.api.handles.schedule import Schedule, check_schedule
-from understudy.workflows.api.threads import Threads
-from understudy.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
-from understudy.workflows.schedules.queries import schedule_name
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.messages.commands import Command, ListSchedules, PutSchedule, Reply, Schedules
+from greenroom.messages.core.errors import InvalidInput
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.message import Json
+from greenroom.messages.core.times import Seconds
+from greenroom.messages.events.schedules import Overlap, Plan, ScheduleRecord
+from greenroom.messages.policy import Budget
+from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
+from greenroom.workflows.api.handles.run import Run
+from greenroom.workflows.api.handles.schedule import Schedule, check_schedule
+from greenroom.workflows.api.threads import Threads
+from greenroom.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
+from greenroom.workflows.schedules.queries import schedule_name
 
 R = TypeVar("R")
 

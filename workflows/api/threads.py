@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 MOST: Final = 32
 """Threads for short calls at once. Those that find none wait for one; who waits for a run or a reply needs none."""
-OURS: Final = "understudy"
+OURS: Final = "greenroom"
 
 
 class Threads:
@@ -26,7 +26,7 @@ class Threads:
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._pool = ThreadPoolExecutor(MOST, thread_name_prefix="understudy-call")
+        self._pool = ThreadPoolExecutor(MOST, thread_name_prefix="greenroom-call")
         self._closed = False
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

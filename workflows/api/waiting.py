@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
-from understudy.journal.event_pages import PAGE, PAGE_BYTES, Book, stored_events
-from understudy.journal.interface import Stored
-from understudy.messages.core.errors import JournalError
-from understudy.messages.core.message import Json
-from understudy.messages.records import ENDED, LogLine
-from understudy.workflows.api.threads import Threads
-from understudy.workflows.queries.interface import Looks
-from understudy.workflows.runs.watching.subscription import Watch
+from greenroom.journal.event_pages import PAGE, PAGE_BYTES, Book, stored_events
+from greenroom.journal.interface import Stored
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.core.message import Json
+from greenroom.messages.records import ENDED, LogLine
+from greenroom.workflows.api.threads import Threads
+from greenroom.workflows.queries.interface import Looks
+from greenroom.workflows.runs.watching.subscription import Watch
 
 T = TypeVar("T")
 POLL: Final = 0.1

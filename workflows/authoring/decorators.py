@@ -7,22 +7,22 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overlo
 
 from pydantic import BaseModel
 
-from understudy.actors.definitions.definition_site import caller_site, function_site
-from understudy.actors.definitions.definitions import (
+from greenroom.actors.definitions.definition_site import caller_site, function_site
+from greenroom.actors.definitions.definitions import (
     ModelDefinition,
     StepDefinition,
     WorkflowDefinition,
     check_defaults,
     is_model,
 )
-from understudy.actors.models import Model, check_model
-from understudy.messages.core import times
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.message import Shown
-from understudy.messages.core.times import Seconds
-from understudy.messages.evaluation import Score
-from understudy.messages.policy import Budget, OnEvaluatorError, OnReject, Retry
-from understudy.workflows.authoring.step import (
+from greenroom.actors.models import Model, check_model
+from greenroom.messages.core import times
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.message import Shown
+from greenroom.messages.core.times import Seconds
+from greenroom.messages.evaluation import Score
+from greenroom.messages.policy import Budget, OnEvaluatorError, OnReject, Retry
+from greenroom.workflows.authoring.step import (
     DEFAULT_RETRY,
     DEFAULT_TIMEOUT,
     Call,
@@ -31,7 +31,7 @@ from understudy.workflows.authoring.step import (
     check_coroutine,
     step_options,
 )
-from understudy.workflows.authoring.workflow import Workflow, check_budget
+from greenroom.workflows.authoring.workflow import Workflow, check_budget
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -277,7 +277,7 @@ class LLM(Step[[str], T], Generic[T]):
         Args:
             name: What the step is called.
             output: Type of the answer: ``str`` for plain text, anything else is asked for and checked as JSON.
-            model: A provider string, a ``MockModel``, or None for the value of ``UNDERSTUDY_MODEL`` (``"mock"``).
+            model: A provider string, a ``MockModel``, or None for the value of ``GREENROOM_MODEL`` (``"mock"``).
             instructions: What the model is told before every prompt.
             accept: Evaluators that must accept the answer.
             threshold: Score from which each of them accepts it.
@@ -305,7 +305,7 @@ class LLM(Step[[str], T], Generic[T]):
         }
 
         async def ask(prompt: str) -> Any:
-            from understudy.actors.worker.llm import ask_in_place  # noqa: PLC0415  only workers and this rare path need it
+            from greenroom.actors.worker.llm import ask_in_place  # noqa: PLC0415  only workers and this rare path need it
 
             return await ask_in_place(definition, prompt)
 

@@ -6,13 +6,13 @@ from typing import Any, Final, Generic, Protocol, TypeVar, get_args, overload
 
 from pydantic import BaseModel
 
-from understudy.actors.context import program
-from understudy.actors.definitions.definition_site import function_site
-from understudy.actors.definitions.sessions import SessionDefinition
-from understudy.messages.core.errors import DefinitionError, InvalidInput
-from understudy.messages.policy import Budget, OnFailure, SessionPolicy
-from understudy.workflows.authoring.step import Call, author_name, check_coroutine, present
-from understudy.workflows.authoring.workflow import check_budget
+from greenroom.actors.context import program
+from greenroom.actors.definitions.definition_site import function_site
+from greenroom.actors.definitions.sessions import SessionDefinition
+from greenroom.messages.core.errors import DefinitionError, InvalidInput
+from greenroom.messages.policy import Budget, OnFailure, SessionPolicy
+from greenroom.workflows.authoring.step import Call, author_name, check_coroutine, present
+from greenroom.workflows.authoring.workflow import check_budget
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)

@@ -9,16 +9,16 @@ from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, T
 
 from pydantic import ValidationError
 
-from understudy.actors.context import ProgramPort, program
-from understudy.actors.definitions.definitions import Definition, StepDefinition
-from understudy.actors.definitions.signature import every_item
-from understudy.actors.values.conversion import as_score, faults
-from understudy.actors.worker import tool_fakes
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.message import Json
-from understudy.messages.core.times import Seconds
-from understudy.messages.evaluation import Score
-from understudy.messages.policy import Retry, StepOptions
+from greenroom.actors.context import ProgramPort, program
+from greenroom.actors.definitions.definitions import Definition, StepDefinition
+from greenroom.actors.definitions.signature import every_item
+from greenroom.actors.values.conversion import as_score, faults
+from greenroom.actors.worker import tool_fakes
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.message import Json
+from greenroom.messages.core.times import Seconds
+from greenroom.messages.evaluation import Score
+from greenroom.messages.policy import Retry, StepOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,12 +6,12 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
-from understudy.actors.context import ProgramPort, program
-from understudy.actors.definitions.definitions import WorkflowDefinition
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.message import Json
-from understudy.messages.policy import Budget
-from understudy.workflows.authoring.step import Call, Step, present
+from greenroom.actors.context import ProgramPort, program
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.message import Json
+from greenroom.messages.policy import Budget
+from greenroom.workflows.authoring.step import Call, Step, present
 
 P = ParamSpec("P")
 R = TypeVar("R")

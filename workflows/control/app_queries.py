@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from understudy.actors.program.source_location import dumped_place
-from understudy.messages.core.failures import ExitKind
-from understudy.messages.frames.worker import FromWorker, ToWorker
-from understudy.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
-from understudy.supervision.policy.liveness import BLOCKED_AFTER
-from understudy.supervision.tree import Tree
+from greenroom.actors.program.source_location import dumped_place
+from greenroom.messages.core.failures import ExitKind
+from greenroom.messages.frames.worker import FromWorker, ToWorker
+from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
+from greenroom.supervision.policy.liveness import BLOCKED_AFTER
+from greenroom.supervision.tree import Tree
 
 ASKED: Final = 3
 """Workers that an answer may cost which die for another reason than taking too long."""

@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from understudy.messages.commands import DecideApproval, Refused
-from understudy.messages.core.errors import ApprovalNotFound
-from understudy.messages.core.failures import one_line
-from understudy.messages.core.json_text import plain
-from understudy.messages.core.message import Json
-from understudy.messages.events.events import ApprovalAsked
-from understudy.messages.frames.worker import CheckEdit, CheckResult, FromWorker, ResultChecked
-from understudy.workflows.control.json_shapes import misfits
-from understudy.workflows.decisions.inputs import Decide
-from understudy.workflows.queries.approvals import Asked
+from greenroom.messages.commands import DecideApproval, Refused
+from greenroom.messages.core.errors import ApprovalNotFound
+from greenroom.messages.core.failures import one_line
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.message import Json
+from greenroom.messages.events.events import ApprovalAsked
+from greenroom.messages.frames.worker import CheckEdit, CheckResult, FromWorker, ResultChecked
+from greenroom.workflows.control.json_shapes import misfits
+from greenroom.workflows.decisions.inputs import Decide
+from greenroom.workflows.queries.approvals import Asked
 
 if TYPE_CHECKING:
-    from understudy.workflows.control.app_queries import Ask
+    from greenroom.workflows.control.app_queries import Ask
 
 
 Find = Callable[[str], Asked]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import assert_never
 
-from understudy.messages.advice import retry
-from understudy.messages.commands import (
+from greenroom.messages.advice import retry
+from greenroom.messages.commands import (
     Accepted,
     App,
     AskSession,
@@ -43,13 +43,13 @@ from understudy.messages.commands import (
     TriggerSchedule,
     Workers,
 )
-from understudy.messages.core.equality import same
-from understudy.messages.core.errors import UnderstudyError, WorkerNotFound
-from understudy.messages.core.failures import one_line
-from understudy.messages.core.json_text import JsonText, plain
-from understudy.messages.core.message import Json
-from understudy.messages.events.events import RunStarted, StepFailed
-from understudy.messages.frames.worker import (
+from greenroom.messages.core.equality import same
+from greenroom.messages.core.errors import GreenroomError, WorkerNotFound
+from greenroom.messages.core.failures import one_line
+from greenroom.messages.core.json_text import JsonText, plain
+from greenroom.messages.core.message import Json
+from greenroom.messages.events.events import RunStarted, StepFailed
+from greenroom.messages.frames.worker import (
     AppDescribed,
     ArgumentsChecked,
     CheckArguments,
@@ -58,21 +58,21 @@ from understudy.messages.frames.worker import (
     DescribeApp,
     MessageChecked,
 )
-from understudy.messages.policy import SessionPolicy
-from understudy.messages.records import HandlerRecord, WorkflowRecord
-from understudy.supervision.tree import Tree as SupervisionTree
-from understudy.workflows.authoring.session import key_fault
-from understudy.workflows.control.app_queries import Questions
-from understudy.workflows.control.approvals import Find, prepare_decision
-from understudy.workflows.decisions.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
-from understudy.workflows.ids import REDRIVE, id_fault, message_key_fault, run_id
-from understudy.workflows.runs.message_router import Address, PostOffice
-from understudy.workflows.runs.registry import Runs
-from understudy.workflows.scheduler.command_handler import ScheduleClerk
-from understudy.workflows.scheduler.registry import Schedules
-from understudy.workflows.size_limits import arguments_too_long, message_too_long
-from understudy.workflows.state.fold import fold_all
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.records import HandlerRecord, WorkflowRecord
+from greenroom.supervision.tree import Tree as SupervisionTree
+from greenroom.workflows.authoring.session import key_fault
+from greenroom.workflows.control.app_queries import Questions
+from greenroom.workflows.control.approvals import Find, prepare_decision
+from greenroom.workflows.decisions.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
+from greenroom.workflows.ids import REDRIVE, id_fault, message_key_fault, run_id
+from greenroom.workflows.runs.message_router import Address, PostOffice
+from greenroom.workflows.runs.registry import Runs
+from greenroom.workflows.scheduler.command_handler import ScheduleClerk
+from greenroom.workflows.scheduler.registry import Schedules
+from greenroom.workflows.size_limits import arguments_too_long, message_too_long
+from greenroom.workflows.state.fold import fold_all
+from greenroom.workflows.state.run_state import RunState
 
 LONGEST_ORIGIN = 180
 """Characters of a run's id that the id of its fork begins with."""
@@ -333,7 +333,7 @@ class Clerk:
         self._runs.read(lambda: fold_all(self._runs.events(run_id)), found.set_result, found.set_exception)
         try:
             return set((await found).receives.values())
-        except (UnderstudyError, ValueError, LookupError):  # who takes the message will say so
+        except (GreenroomError, ValueError, LookupError):  # who takes the message will say so
             return set()
 
     # ------------------------------------------------------------ sessions

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from understudy.messages.advice import go_on, serve, start_a_run
-from understudy.messages.approvals import split_approval_id
-from understudy.messages.codec import COMMANDS, HEADER, REPLIES
-from understudy.messages.commands import (
+from greenroom.messages.advice import go_on, serve, start_a_run
+from greenroom.messages.approvals import split_approval_id
+from greenroom.messages.codec import COMMANDS, HEADER, REPLIES
+from greenroom.messages.commands import (
     CancelRun,
     Command,
     DecideApproval,
@@ -22,10 +22,10 @@ from understudy.messages.commands import (
     ResumeRun,
     SignalRun,
 )
-from understudy.messages.core.errors import CodecError, OrchestratorUnreachable
-from understudy.supervision.kernel.connection_limit import ConnectionLimit
-from understudy.supervision.kernel.descriptor_limit import share
-from understudy.workflows.home.home import Home
+from greenroom.messages.core.errors import CodecError, OrchestratorUnreachable
+from greenroom.supervision.kernel.connection_limit import ConnectionLimit
+from greenroom.supervision.kernel.descriptor_limit import share
+from greenroom.workflows.home.home import Home
 
 ASK_TIMEOUT: Final = 70.0
 """Seconds a command may take; a start has to load the app first."""

@@ -17,47 +17,47 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from loguru import logger
 
-from understudy.journal.interface import Journal
-from understudy.journal.memory import MemoryJournal
-from understudy.journal.sqlite.errors import translate
-from understudy.journal.sqlite.file import make_file, refuse_network
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.commands import Accepted, Command, PutSchedule, Refused, Reply, StartRun, TellSession
-from understudy.messages.core.errors import HomeInUse, JournalError, OrchestratorClosed
-from understudy.messages.events.events import RunStarted
-from understudy.messages.policy import SessionPolicy
-from understudy.messages.records import ENDED
-from understudy.metrics import log
-from understudy.supervision.jobs import Backend, Pool, PoolKey
-from understudy.supervision.kernel import linux
-from understudy.supervision.kernel.concealment import conceal, reveal
-from understudy.supervision.kernel.connection_limit import report_exhaustion
-from understudy.supervision.kernel.descriptor_limit import raise_limit, restore_limit
-from understudy.supervision.kernel.generation_lock import GenerationLock
-from understudy.supervision.loop.reactor import Reactor
-from understudy.supervision.pool.events import OF_POOLS, WorkerEvent
-from understudy.supervision.pool.worker_slot import START_TIMEOUT
-from understudy.supervision.tree import Tree
-from understudy.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
-from understudy.workflows.clock import Clock
-from understudy.workflows.control.command_handler import Clerk
-from understudy.workflows.control.control_socket import Door
-from understudy.workflows.control.idle import Lull
-from understudy.workflows.control.visitors import Guests
-from understudy.workflows.control.worker_backends import Apps, make_backend
-from understudy.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, lock_path
-from understudy.workflows.home.private_files import make_folder, real_path
-from understudy.workflows.output.collector import Output
-from understudy.workflows.output.live_view import Viewer
-from understudy.workflows.output.log_files import folder_of
-from understudy.workflows.queries.reader import Reads
-from understudy.workflows.queries.reindex import mend
-from understudy.workflows.runs.dependencies import Services
-from understudy.workflows.runs.message_router import PostOffice
-from understudy.workflows.runs.parked import Stranded
-from understudy.workflows.runs.registry import Runs
-from understudy.workflows.runs.watching.snapshot import Peek
-from understudy.workflows.scheduler.registry import Schedules
+from greenroom.journal.interface import Journal
+from greenroom.journal.memory import MemoryJournal
+from greenroom.journal.sqlite.errors import translate
+from greenroom.journal.sqlite.file import make_file, refuse_network
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.commands import Accepted, Command, PutSchedule, Refused, Reply, StartRun, TellSession
+from greenroom.messages.core.errors import HomeInUse, JournalError, OrchestratorClosed
+from greenroom.messages.events.events import RunStarted
+from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.records import ENDED
+from greenroom.metrics import log
+from greenroom.supervision.jobs import Backend, Pool, PoolKey
+from greenroom.supervision.kernel import linux
+from greenroom.supervision.kernel.concealment import conceal, reveal
+from greenroom.supervision.kernel.connection_limit import report_exhaustion
+from greenroom.supervision.kernel.descriptor_limit import raise_limit, restore_limit
+from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.loop.reactor import Reactor
+from greenroom.supervision.pool.events import OF_POOLS, WorkerEvent
+from greenroom.supervision.pool.worker_slot import START_TIMEOUT
+from greenroom.supervision.tree import Tree
+from greenroom.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
+from greenroom.workflows.clock import Clock
+from greenroom.workflows.control.command_handler import Clerk
+from greenroom.workflows.control.control_socket import Door
+from greenroom.workflows.control.idle import Lull
+from greenroom.workflows.control.visitors import Guests
+from greenroom.workflows.control.worker_backends import Apps, make_backend
+from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, lock_path
+from greenroom.workflows.home.private_files import make_folder, real_path
+from greenroom.workflows.output.collector import Output
+from greenroom.workflows.output.live_view import Viewer
+from greenroom.workflows.output.log_files import folder_of
+from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.queries.reindex import mend
+from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.runs.message_router import PostOffice
+from greenroom.workflows.runs.parked import Stranded
+from greenroom.workflows.runs.registry import Runs
+from greenroom.workflows.runs.watching.snapshot import Peek
+from greenroom.workflows.scheduler.registry import Schedules
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
@@ -262,7 +262,7 @@ class Engine:
         elsewhere, where another file lies beside it.
         """
         if self.place == MEMORY:
-            folder = tempfile.TemporaryDirectory(prefix="understudy-")
+            folder = tempfile.TemporaryDirectory(prefix="greenroom-")
             self._closers.append(folder.cleanup)
             return Path(folder.name) / "workers.lock"
         place = Path(self.place)
@@ -420,7 +420,7 @@ class Engine:
 
     @property
     def reads(self) -> Reads:
-        """Looks at runs; see ``understudy.workflows.queries.reader``.
+        """Looks at runs; see ``greenroom.workflows.queries.reader``.
 
         Raises:
             OrchestratorClosed: This process is a fork of the one that it belongs to.

@@ -3,15 +3,15 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from understudy.messages.commands import Reply
-from understudy.messages.core.message import Message
-from understudy.supervision.loop.reactor import Reactor
-from understudy.supervision.tree import Tree
-from understudy.workflows.clock import Clock, Surroundings
-from understudy.workflows.runs.message_router import PostOffice
-from understudy.workflows.runs.registry import Runs
-from understudy.workflows.runs.watching.subscription import Resting, Watch
-from understudy.workflows.scheduler.registry import Schedules
+from greenroom.messages.commands import Reply
+from greenroom.messages.core.message import Message
+from greenroom.supervision.loop.reactor import Reactor
+from greenroom.supervision.tree import Tree
+from greenroom.workflows.clock import Clock, Surroundings
+from greenroom.workflows.runs.message_router import PostOffice
+from greenroom.workflows.runs.registry import Runs
+from greenroom.workflows.runs.watching.subscription import Resting, Watch
+from greenroom.workflows.scheduler.registry import Schedules
 
 C = TypeVar("C", bound=Message)
 

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, cast
 
-from understudy.messages.core.failures import Fault
+from greenroom.messages.core.failures import Fault
 
 _KINDS: Final[Mapping[type[Any], str]] = {
     dict: "an object",

@@ -14,24 +14,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
-from understudy.journal.interface import Journal, RunRow
-from understudy.messages.core.errors import CodecError, JournalError
-from understudy.messages.core.message import Message
-from understudy.messages.frames.replay_differences import Difference
-from understudy.messages.frames.worker import Diverge, Halt, Turn
-from understudy.messages.policy import Limits
-from understudy.messages.records import RunStatus
-from understudy.supervision.jobs import Job, Pool, PoolKey
-from understudy.supervision.kernel.generation_lock import GenerationLock
-from understudy.supervision.loop.reactor import Reactor
-from understudy.supervision.tree import Tree
-from understudy.workflows.control.worker_backends import Apps, make_backend, read_apps
-from understudy.workflows.decisions.inputs import Input, NoWorkers, ProgramLost, ProgramTurn
-from understudy.workflows.queries.reader import Reads
-from understudy.workflows.replay.expectations import explained
-from understudy.workflows.runs.dependencies import PoolRef
-from understudy.workflows.runs.jobs.program import ProgramLink
-from understudy.workflows.state.run_state import RunState
+from greenroom.journal.interface import Journal, RunRow
+from greenroom.messages.core.errors import CodecError, JournalError
+from greenroom.messages.core.message import Message
+from greenroom.messages.frames.replay_differences import Difference
+from greenroom.messages.frames.worker import Diverge, Halt, Turn
+from greenroom.messages.policy import Limits
+from greenroom.messages.records import RunStatus
+from greenroom.supervision.jobs import Job, Pool, PoolKey
+from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.loop.reactor import Reactor
+from greenroom.supervision.tree import Tree
+from greenroom.workflows.control.worker_backends import Apps, make_backend, read_apps
+from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramLost, ProgramTurn
+from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.replay.expectations import explained
+from greenroom.workflows.runs.dependencies import PoolRef
+from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.state.run_state import RunState
 
 UNFINISHED: Final[tuple[RunStatus, ...]] = ("pending", "running", "waiting", "paused", "parked")
 AT_ONCE: Final = 16
@@ -78,11 +78,11 @@ class Checker:
         """Start what is needed to load apps, each as ``apps`` says; nothing is loaded yet."""
         apps = apps if apps is not None else read_apps((), None, {})
         with ExitStack() as parts:
-            folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="understudy-check-")))
+            folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-check-")))
             generation = GenerationLock(folder / "workers.lock")
             generation.acquire()
             parts.callback(generation.release)
-            reactor = self._reactor = Reactor("understudy-check")
+            reactor = self._reactor = Reactor("greenroom-check")
             reactor.start()
             parts.callback(reactor.stop)
             pools = {"program": Pool(size=1)}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from understudy.messages.commands import (
+from greenroom.messages.commands import (
     Accepted,
     Command,
     ForkRun,

@@ -9,18 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from understudy.actors.program.source_location import dumped_place
-from understudy.messages.core.times import seconds
-from understudy.messages.policy import WorkerKind
-from understudy.supervision.jobs import Backend, Entry, Pool
-from understudy.supervision.kernel.generation_lock import GenerationLock
-from understudy.supervision.policy.worker_environment import Given, read_given
-from understudy.supervision.process.output_sources import OutputListener
-from understudy.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
-from understudy.supervision.zygote.backend import ZygoteBackend
-from understudy.supervision.zygote.import_progress import SlowImports
-from understudy.supervision.zygote.spawn_backend import SpawnBackend
-from understudy.workflows.home.project import given_to_apps, read_project
+from greenroom.actors.program.source_location import dumped_place
+from greenroom.messages.core.times import seconds
+from greenroom.messages.policy import WorkerKind
+from greenroom.supervision.jobs import Backend, Entry, Pool
+from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.policy.worker_environment import Given, read_given
+from greenroom.supervision.process.output_sources import OutputListener
+from greenroom.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
+from greenroom.supervision.zygote.backend import ZygoteBackend
+from greenroom.supervision.zygote.import_progress import SlowImports
+from greenroom.supervision.zygote.spawn_backend import SpawnBackend
+from greenroom.workflows.home.project import given_to_apps, read_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ def make_backend(
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
     entry = Entry(
-        preload="understudy.actors.app.loader:preload",
-        main="understudy.actors.worker.main:main",
+        preload="greenroom.actors.app.loader:preload",
+        main="greenroom.actors.worker.main:main",
         path=tuple(sys.path),
         argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
     )

@@ -4,16 +4,16 @@ Pure like the rest of it. A question comes from the workflow's code, which hears
 step whose result the evaluators rejected, which it completes or fails.
 """
 
-from understudy.messages.approvals import approval_id
-from understudy.messages.core.equality import same
-from understudy.messages.core.errors import ApprovalClosed, ApprovalNotFound
-from understudy.messages.core.failures import Failure
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.state.run_state import RunState, Step
+from greenroom.messages.approvals import approval_id
+from greenroom.messages.core.equality import same
+from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.state.run_state import RunState, Step
 
 
 def approval_asked(state: RunState, command: worker.ScheduleApproval, moment: Moment, out: Decision) -> None:

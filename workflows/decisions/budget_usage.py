@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from understudy.messages.advice import raise_budget
-from understudy.messages.events import events as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.policy import Budget
+from greenroom.messages.advice import raise_budget
+from greenroom.messages.events import events as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.policy import Budget
 
 
 @dataclass(slots=True)

@@ -5,11 +5,11 @@ Pure like the rest of it. Whether a budget is used up is part of the moment (see
 
 from typing import Final
 
-from understudy.messages.events import events as ev
-from understudy.messages.policy import Budget
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.events import events as ev
+from greenroom.messages.policy import Budget
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.state.run_state import RunState
 
 _HALTS: Final = (ev.RunCompleted, ev.RunFailed, ev.RunCancelled, ev.RunParked, ev.RunPaused)
 

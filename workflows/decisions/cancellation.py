@@ -5,12 +5,12 @@ as long as somebody gave it. Between the request and the program's answer no att
 knows yet which steps the program still awaits: what a pause has held back must not begin because its run is cancelled.
 """
 
-from understudy.messages.advice import end_now, resume
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker as frames
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.state.run_state import CANCEL_KEY, RunState
+from greenroom.messages.advice import end_now, resume
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker as frames
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
 
 
 def request(state: RunState, happened: do.Cancel, moment: Moment, out: Decision) -> None:

@@ -3,13 +3,13 @@
 Pure like the rest of it.
 """
 
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.ids import child_id, turn_child_id
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.ids import child_id, turn_child_id
+from greenroom.workflows.state.run_state import RunState
 
 
 def schedule_child(state: RunState, command: worker.ScheduleChild, moment: Moment, out: Decision) -> None:

@@ -7,19 +7,19 @@ be carried out at once; ``Decision.then`` only after the events are on the disk,
 from collections.abc import Callable
 from typing import Any, Final
 
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker as frames
-from understudy.messages.frames.replay_differences import Difference
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.approvals import (
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker as frames
+from greenroom.messages.frames.replay_differences import Difference
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.approvals import (
     approval_asked,
     approval_decided,
     approval_withdrawn,
     decided_too_late,
 )
-from understudy.workflows.decisions.budgets import keep_within, overdrawn, raised_budget, remind
-from understudy.workflows.decisions.cancellation import (
+from greenroom.workflows.decisions.budgets import keep_within, overdrawn, raised_budget, remind
+from greenroom.workflows.decisions.cancellation import (
     heard,
     hold_back,
     nothing_to_clean_up,
@@ -27,10 +27,10 @@ from understudy.workflows.decisions.cancellation import (
     time_is_over,
     why_parked,
 )
-from understudy.workflows.decisions.children import abandon_child, child_finished, schedule_child, withdraw_child
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.decisions.inputs import Input
-from understudy.workflows.decisions.messages.mailbox import (
+from greenroom.workflows.decisions.children import abandon_child, child_finished, schedule_child, withdraw_child
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.inputs import Input
+from greenroom.workflows.decisions.messages.mailbox import (
     hand_out,
     message_arrived,
     message_refused,
@@ -38,10 +38,10 @@ from understudy.workflows.decisions.messages.mailbox import (
     receive_asked,
     receive_withdrawn,
 )
-from understudy.workflows.decisions.messages.outbox import deliver_again, message_delivered, message_sent
-from understudy.workflows.decisions.messages.streams import value_emitted
-from understudy.workflows.decisions.messages.turns import close, settle, turn_failed, turn_returned
-from understudy.workflows.decisions.steps.attempts import (
+from greenroom.workflows.decisions.messages.outbox import deliver_again, message_delivered, message_sent
+from greenroom.workflows.decisions.messages.streams import value_emitted
+from greenroom.workflows.decisions.messages.turns import close, settle, turn_failed, turn_returned
+from greenroom.workflows.decisions.steps.attempts import (
     attempt_lost,
     cancel_step,
     step_answered,
@@ -50,9 +50,9 @@ from understudy.workflows.decisions.steps.attempts import (
     step_lost,
     step_progressed,
 )
-from understudy.workflows.decisions.steps.retried_steps import asked_again, give_up_unknown, may_not_begin_again
-from understudy.workflows.replay.expectations import explained
-from understudy.workflows.state.run_state import RunState
+from greenroom.workflows.decisions.steps.retried_steps import asked_again, give_up_unknown, may_not_begin_again
+from greenroom.workflows.replay.expectations import explained
+from greenroom.workflows.state.run_state import RunState
 
 PROGRAM_CRASHES: Final = 3
 """Deaths of program workers charged to a run that end it."""

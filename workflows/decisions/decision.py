@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from understudy.messages.core.errors import UnderstudyError
-from understudy.messages.core.frozen import frozen
-from understudy.messages.events.events import AnyEvent
-from understudy.workflows.decisions.budget_usage import Overdraft
-from understudy.workflows.decisions.inputs import Effect
+from greenroom.messages.core.errors import GreenroomError
+from greenroom.messages.core.frozen import frozen
+from greenroom.messages.events.events import AnyEvent
+from greenroom.workflows.decisions.budget_usage import Overdraft
+from greenroom.workflows.decisions.inputs import Effect
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Decision:
     """Only after."""
     receipt: int = 0
     """Number of the message that this is about; below 0 where it came before."""
-    refused: UnderstudyError | None = None
+    refused: GreenroomError | None = None
     """Why what was asked for is refused, and nothing follows."""
 
 

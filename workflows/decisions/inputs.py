@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from understudy.messages.approvals import ApprovalDecision
-from understudy.messages.core.errors import UnderstudyError
-from understudy.messages.core.failures import Exit, Failure
-from understudy.messages.core.frozen import frozen
-from understudy.messages.core.message import Json
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.events.events import TurnEnded, TurnFailed
-from understudy.messages.frames.worker import Completed, Failed, Turn
-from understudy.messages.policy import Budget
-from understudy.messages.records import AttemptRecord
+from greenroom.messages.approvals import ApprovalDecision
+from greenroom.messages.core.errors import GreenroomError
+from greenroom.messages.core.failures import Exit, Failure
+from greenroom.messages.core.frozen import frozen
+from greenroom.messages.core.message import Json
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events.events import TurnEnded, TurnFailed
+from greenroom.messages.frames.worker import Completed, Failed, Turn
+from greenroom.messages.policy import Budget
+from greenroom.messages.records import AttemptRecord
 
 # ---------------------------------------------------------------- what happens
 
@@ -246,7 +246,7 @@ class Confirmed:
     """A message whose sender wants to know when what it led to is on the disk."""
 
     happened: Input
-    reply: Callable[[UnderstudyError | None, int], None]
+    reply: Callable[[GreenroomError | None, int], None]
     """Called on the reactor's thread, with what stood against it and, for a message, with its number: above 0 where it
     is new, below 0 where it is an earlier one's repetition."""
 

@@ -8,22 +8,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
-from understudy.messages.advice import BEGINNING, placed
-from understudy.messages.core.errors import HomeInUse, JournalError
-from understudy.supervision.kernel import linux
-from understudy.supervision.kernel.fork_safe_files import close_unshared, open_unshared
-from understudy.workflows.home.private_files import check_folder, make_folder, read_private, real_path, write_private
+from greenroom.messages.advice import BEGINNING, placed
+from greenroom.messages.core.errors import HomeInUse, JournalError
+from greenroom.supervision.kernel import linux
+from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
+from greenroom.workflows.home.private_files import check_folder, make_folder, read_private, real_path, write_private
 
-DEFAULT: Final = ".understudy"
-HOME_VARIABLE: Final = "UNDERSTUDY_HOME"
+DEFAULT: Final = ".greenroom"
+HOME_VARIABLE: Final = "GREENROOM_HOME"
 """Environment variable that names the home, where nothing else does."""
-JOURNAL_VARIABLE: Final = "UNDERSTUDY_JOURNAL"
+JOURNAL_VARIABLE: Final = "GREENROOM_JOURNAL"
 """Environment variable that names the journal, where neither a journal nor a home is named otherwise."""
 MEMORY: Final = ":memory:"
 """The place of a journal that ends with its process."""
 OWN_HOME: Final = ".home"
 """What the name of a journal ends in to name a home of its own, where the one it would have is another's."""
-TOKEN_VARIABLE: Final = "UNDERSTUDY_TOKEN"  # noqa: S105  a name, not a token
+TOKEN_VARIABLE: Final = "GREENROOM_TOKEN"  # noqa: S105  a name, not a token
 """Environment variable that goes before the token in a home."""
 
 
@@ -31,7 +31,7 @@ class Home:
     """Paths and locks of one home. Nothing is created before it is needed.
 
     Args:
-        path: The folder; None means ``UNDERSTUDY_HOME``, or ``.understudy`` in the current one.
+        path: The folder; None means ``GREENROOM_HOME``, or ``.greenroom`` in the current one.
         journal: The journal that is meant; None means the one that the home's last orchestrator used. An orchestrator
             of this home that has another one is not the one that is meant.
     """

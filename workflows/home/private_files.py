@@ -9,10 +9,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from understudy.messages.advice import set_mode
-from understudy.messages.core.errors import JournalError
-from understudy.messages.secrets.file_trust import objection
-from understudy.supervision.kernel.fork_safe_files import close_unshared, open_unshared
+from greenroom.messages.advice import set_mode
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.secrets.file_trust import objection
+from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
 
 _MOST_LINKS: Final = 40
 _ROOT: Final = 0

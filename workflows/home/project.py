@@ -1,4 +1,4 @@
-"""What a project says of itself in the table ``[tool.understudy]`` of its ``pyproject.toml``."""
+"""What a project says of itself in the table ``[tool.greenroom]`` of its ``pyproject.toml``."""
 
 import os
 import tomllib
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from understudy.messages.core.errors import DefinitionError
-from understudy.messages.core.fields import Limit
-from understudy.supervision.policy.worker_environment import Given, read_given
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.fields import Limit
+from greenroom.supervision.policy.worker_environment import Given, read_given
 
 FILE: Final = "pyproject.toml"
 
@@ -72,11 +72,11 @@ def _table(path: Path, trusted: Collection[int]) -> object:
     try:
         tool = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError as error:
-        if "understudy" not in text:  # whoever it belongs to will hear of it from others
+        if "greenroom" not in text:  # whoever it belongs to will hear of it from others
             return None
         msg = f"{path} cannot be read: {error}"
         raise DefinitionError(msg) from error
-    return tool.get("understudy") if isinstance(tool, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return tool.get("greenroom") if isinstance(tool, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def _checked(table: object, path: Path) -> Project:
@@ -85,10 +85,10 @@ def _checked(table: object, path: Path) -> Project:
         read_given(project.env)
     except ValidationError as error:
         faults = "; ".join(_sentence(fault) for fault in error.errors())
-        msg = f"[tool.understudy] in {path} is wrong: {faults}"
+        msg = f"[tool.greenroom] in {path} is wrong: {faults}"
         raise DefinitionError(msg) from None
     except ValueError as error:
-        msg = f"[tool.understudy] in {path} is wrong: {error}"
+        msg = f"[tool.greenroom] in {path} is wrong: {error}"
         raise DefinitionError(msg) from None
     return project
 

@@ -16,13 +16,13 @@ from typing import Final
 
 from loguru import logger
 
-from understudy.messages.core.errors import JournalError
-from understudy.messages.frames.output_marks import Splitter
-from understudy.supervision.process.output_sources import Source, StreamName
-from understudy.workflows.output.line_splitter import Lines
-from understudy.workflows.output.live_view import Live, Origin, Viewer
-from understudy.workflows.output.log_files import LogFiles
-from understudy.workflows.output.retention import Batch, Portion
+from greenroom.messages.core.errors import JournalError
+from greenroom.messages.frames.output_marks import Splitter
+from greenroom.supervision.process.output_sources import Source, StreamName
+from greenroom.workflows.output.line_splitter import Lines
+from greenroom.workflows.output.live_view import Live, Origin, Viewer
+from greenroom.workflows.output.log_files import LogFiles
+from greenroom.workflows.output.retention import Batch, Portion
 
 QUEUED_BYTES: Final = 16 * 1024 * 1024
 """What may wait for the thread."""
@@ -103,7 +103,7 @@ class Output:
         lost = self._lost.pop(source, _NONE) if self._lost else _NONE
         self._queue.put(_Written(source, stream, time.time(), data, lost))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="understudy-output", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="greenroom-output", daemon=True)
             self._thread.start()
 
     def flush(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from understudy.messages.secrets.redaction import Redactor
+from greenroom.messages.secrets.redaction import Redactor
 
 LINE_BYTES: Final = 8 * 1024
 """A longer line is given in pieces."""

@@ -10,11 +10,11 @@ from typing import Final, TypeAlias
 
 from loguru import logger
 
-from understudy.messages.advice import read_logs
-from understudy.messages.core.times import moment
-from understudy.messages.records import LogLine
-from understudy.metrics.event_sentences import printable
-from understudy.workflows.output.retention import Batch
+from greenroom.messages.advice import read_logs
+from greenroom.messages.core.times import moment
+from greenroom.messages.records import LogLine
+from greenroom.metrics.event_sentences import printable
+from greenroom.workflows.output.retention import Batch
 
 WAITING_LINES: Final = 5000
 """Lines that wait for a slow viewer; what comes besides is skipped and counted."""
@@ -149,7 +149,7 @@ class Live:
                 self._put += len(lines)
                 self._waiting.append((origin, Batch(batch.stream, batch.at, lines)))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="understudy-live", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="greenroom-live", daemon=True)
                 self._thread.start()
             self._changed.notify()
 

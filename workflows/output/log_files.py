@@ -16,11 +16,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from understudy.messages.core.times import moment
-from understudy.messages.records import LogLine
-from understudy.supervision.kernel.fork_safe_files import close_unshared, open_unshared
-from understudy.workflows.home.private_files import make_folder
-from understudy.workflows.output.retention import Batch
+from greenroom.messages.core.times import moment
+from greenroom.messages.records import LogLine
+from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
+from greenroom.workflows.home.private_files import make_folder
+from greenroom.workflows.output.retention import Batch
 
 RUN_BYTES: Final = 16 * 1024 * 1024
 """Most bytes that are kept of a run."""

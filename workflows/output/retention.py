@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from understudy.supervision.process.output_sources import StreamName
+from greenroom.supervision.process.output_sources import StreamName
 
 HEAD_BYTES: Final = 896 * 1024
 TAIL_BYTES: Final = 128 * 1024

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from understudy.messages.events.events import ApprovalAsked
+from greenroom.messages.events.events import ApprovalAsked
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from understudy.journal.interface import Journal, Mark, MarkKind
-from understudy.messages.advice import reindex
-from understudy.messages.core.errors import JournalCorrupt
-from understudy.messages.events.events import (
+from greenroom.journal.interface import Journal, Mark, MarkKind
+from greenroom.messages.advice import reindex
+from greenroom.messages.core.errors import JournalCorrupt
+from greenroom.messages.events.events import (
     AnyEvent,
     ApprovalAsked,
     MessageReceived,

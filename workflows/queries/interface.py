@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from understudy.journal.interface import Stored
-from understudy.messages.core.message import Json
-from understudy.messages.pages import Page
-from understudy.messages.records import (
+from greenroom.journal.interface import Stored
+from greenroom.messages.core.message import Json
+from greenroom.messages.pages import Page
+from greenroom.messages.records import (
     ApprovalRecord,
     DeadLetterRecord,
     LogLine,
@@ -16,7 +16,7 @@ from understudy.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from understudy.metrics.figures import Metrics
+from greenroom.metrics.figures import Metrics
 
 
 class Looks(Protocol):

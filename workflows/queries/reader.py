@@ -10,14 +10,14 @@ from typing import Self
 
 from loguru import logger
 
-from understudy.actors.failures.reconstruction import pointed
-from understudy.journal.event_pages import stored_events
-from understudy.journal.interface import EntryKind, Journal, Mark, RunRow, Stored
-from understudy.journal.sqlite.file import refuse_strangers
-from understudy.journal.sqlite.journal import SqliteJournal
-from understudy.messages.advice import go_on, list_approvals, start_a_run, verify
-from understudy.messages.approvals import split_approval_id
-from understudy.messages.core.errors import (
+from greenroom.actors.failures.reconstruction import pointed
+from greenroom.journal.event_pages import stored_events
+from greenroom.journal.interface import EntryKind, Journal, Mark, RunRow, Stored
+from greenroom.journal.sqlite.file import refuse_strangers
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.advice import go_on, list_approvals, start_a_run, verify
+from greenroom.messages.approvals import split_approval_id
+from greenroom.messages.core.errors import (
     ApprovalNotFound,
     JournalCorrupt,
     RunCancelled,
@@ -25,12 +25,12 @@ from understudy.messages.core.errors import (
     RunNotFound,
     RunParked,
 )
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.message import Json
-from understudy.messages.events.events import ApprovalAsked, RunCompleted
-from understudy.messages.events.events import RunFailed as RunHasFailed
-from understudy.messages.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
-from understudy.messages.records import (
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.message import Json
+from greenroom.messages.events.events import ApprovalAsked, RunCompleted
+from greenroom.messages.events.events import RunFailed as RunHasFailed
+from greenroom.messages.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
+from greenroom.messages.records import (
     ALIVE,
     AT_WORK,
     ApprovalRecord,
@@ -45,23 +45,23 @@ from understudy.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from understudy.metrics.figures import Metrics, figures
-from understudy.workflows.home.home import Home
-from understudy.workflows.output.log_files import folder_of, read_lines
-from understudy.workflows.queries.approvals import Asked
-from understudy.workflows.queries.event_marks import marked_event
-from understudy.workflows.queries.records import approval_record, decision_records, failed_at, run_record, step_records
-from understudy.workflows.queries.run_diff import first_difference
-from understudy.workflows.queries.session_records import (
+from greenroom.metrics.figures import Metrics, figures
+from greenroom.workflows.home.home import Home
+from greenroom.workflows.output.log_files import folder_of, read_lines
+from greenroom.workflows.queries.approvals import Asked
+from greenroom.workflows.queries.event_marks import marked_event
+from greenroom.workflows.queries.records import approval_record, decision_records, failed_at, run_record, step_records
+from greenroom.workflows.queries.run_diff import first_difference
+from greenroom.workflows.queries.session_records import (
     dead_letter,
     last_turn,
     session_detail,
     session_record,
     turn_records,
 )
-from understudy.workflows.schedules.queries import is_schedule
-from understudy.workflows.state.fold import fold_all, recall
-from understudy.workflows.state.run_state import RunState
+from greenroom.workflows.schedules.queries import is_schedule
+from greenroom.workflows.state.fold import fold_all, recall
+from greenroom.workflows.state.run_state import RunState
 
 
 def load(journal: Journal, run_id: str) -> RunState:
@@ -134,7 +134,7 @@ class Reads:
             JournalError: The journal cannot be read.
         """
         path = home.journal
-        refuse_strangers(path)  # it names code, which `understudy check` runs
+        refuse_strangers(path)  # it names code, which `greenroom check` runs
         if not Path(path).exists():
             what = f"the home {home.path} has no journal yet" if path.parent == home.path else f"there is no {path}"
             raise RunNotFound(home.placed(f"there are no runs: {what}; start one with {start_a_run()}"))

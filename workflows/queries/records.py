@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-from understudy.journal.interface import RunRow, Stored
-from understudy.messages.approvals import approval_id
-from understudy.messages.core.failures import Failure
-from understudy.messages.core.times import moment
-from understudy.messages.events.events import ApprovalAsked, ApprovalDecided, ValueEmitted
-from understudy.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
-from understudy.workflows.state.run_state import Attempt, RunState, Step
+from greenroom.journal.interface import RunRow, Stored
+from greenroom.messages.approvals import approval_id
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.times import moment
+from greenroom.messages.events.events import ApprovalAsked, ApprovalDecided, ValueEmitted
+from greenroom.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
+from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 
 def row_of(state: RunState) -> RunRow:

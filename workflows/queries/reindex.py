@@ -6,15 +6,15 @@ from typing import Final
 
 from loguru import logger
 
-from understudy.journal.interface import Append, EntryKind, Fault, Journal, Mark, MarkKind, RunRow, Stored, Timer
-from understudy.messages.core.errors import JournalCorrupt
-from understudy.messages.events.events import RunStarted, SessionOpened
-from understudy.messages.records import ALIVE
-from understudy.workflows.queries.records import row_of
-from understudy.workflows.schedules.fold import fold_events
-from understudy.workflows.schedules.queries import TIMER, is_schedule, row_of_schedule
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import RunState
+from greenroom.journal.interface import Append, EntryKind, Fault, Journal, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.messages.core.errors import JournalCorrupt
+from greenroom.messages.events.events import RunStarted, SessionOpened
+from greenroom.messages.records import ALIVE
+from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.schedules.fold import fold_events
+from greenroom.workflows.schedules.queries import TIMER, is_schedule, row_of_schedule
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import RunState
 
 READINGS: Final = 5
 """How often a run is looked at before it counts as damaged."""

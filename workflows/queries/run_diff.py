@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from understudy.messages.core.json_text import JsonText
-from understudy.messages.core.message import Json
-from understudy.messages.records import Difference
-from understudy.workflows.state.run_state import RunState, Step
+from greenroom.messages.core.json_text import JsonText
+from greenroom.messages.core.message import Json
+from greenroom.messages.records import Difference
+from greenroom.workflows.state.run_state import RunState, Step
 
 
 def first_difference(a: RunState, b: RunState) -> Difference | None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from understudy.journal.event_pages import Book
-from understudy.journal.interface import RunRow, Stored
-from understudy.messages.core.times import moment
-from understudy.messages.events.events import AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
-from understudy.messages.records import DeadLetterRecord, SessionDetail, SessionRecord, TurnRecord
-from understudy.workflows.queries.records import step_records
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import RunState
+from greenroom.journal.event_pages import Book
+from greenroom.journal.interface import RunRow, Stored
+from greenroom.messages.core.times import moment
+from greenroom.messages.events.events import AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
+from greenroom.messages.records import DeadLetterRecord, SessionDetail, SessionRecord, TurnRecord
+from greenroom.workflows.queries.records import step_records
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import RunState
 
 LOOK_BACK: Final = 32
 """Events that are read at once to find the message of a turn."""

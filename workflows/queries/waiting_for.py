@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from understudy.messages.approvals import approval_id
-from understudy.workflows.state.run_state import RunState, Step
+from greenroom.messages.approvals import approval_id
+from greenroom.workflows.state.run_state import RunState, Step
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 

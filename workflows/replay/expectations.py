@@ -5,17 +5,17 @@ Pure: everything is made from a run's state.
 
 from typing import Final
 
-from understudy.messages.advice import fork, resume
-from understudy.messages.core.json_text import JsonText, plain, text_of
-from understudy.messages.core.message import Json
-from understudy.messages.frames.replay_differences import READ_BYTES, Difference, changes, digest
-from understudy.messages.frames.worker import Diverge
-from understudy.workflows.state.run_state import Question, RunState
+from greenroom.messages.advice import fork, resume
+from greenroom.messages.core.json_text import JsonText, plain, text_of
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.replay_differences import READ_BYTES, Difference, changes, digest
+from greenroom.messages.frames.worker import Diverge
+from greenroom.workflows.state.run_state import Question, RunState
 
 MOST_CHANGES: Final = 5
 STEADY: Final = (
     "Code of a workflow runs again from its beginning, and has to ask for the same each time: go through sets in "
-    "sorted() order; take the time and random numbers from understudy.now(), random() and uuid4(), and what else may "
+    "sorted() order; take the time and random numbers from greenroom.now(), random() and uuid4(), and what else may "
     "differ from a step; use no id(), hash() or repr() that depends on an address."
 )
 SHOWN_BYTES: Final = 4096

@@ -12,15 +12,15 @@ import difflib
 from collections import Counter
 from collections.abc import Sequence
 
-from understudy.messages.commands import ForkRun
-from understudy.messages.core.errors import InvalidInput
-from understudy.messages.core.json_text import JsonText, plain, text_of
-from understudy.messages.core.message import Json
-from understudy.messages.events import events as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.workflows.ids import child_id
-from understudy.workflows.replay.history import History, PastCall
-from understudy.workflows.replay.retry_point import rewound
+from greenroom.messages.commands import ForkRun
+from greenroom.messages.core.errors import InvalidInput
+from greenroom.messages.core.json_text import JsonText, plain, text_of
+from greenroom.messages.core.message import Json
+from greenroom.messages.events import events as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.workflows.ids import child_id
+from greenroom.workflows.replay.history import History, PastCall
+from greenroom.workflows.replay.retry_point import rewound
 
 
 def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float, seed: str) -> list[AnyEvent]:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from understudy.messages.core.message import Json
-from understudy.messages.events import events as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.workflows.state.run_state import CANCEL_KEY
+from greenroom.messages.core.message import Json
+from greenroom.messages.events import events as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.workflows.state.run_state import CANCEL_KEY
 
 End: TypeAlias = ev.RunCompleted | ev.RunFailed | ev.RunCancelled
 

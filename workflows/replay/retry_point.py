@@ -10,11 +10,11 @@ Pure, like all that decides.
 
 from collections.abc import Iterable
 
-from understudy.messages.core.errors import RetryRefused
-from understudy.messages.events import events as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.workflows.replay.history import History, PastCall
-from understudy.workflows.state.run_state import CANCEL_KEY
+from greenroom.messages.core.errors import RetryRefused
+from greenroom.messages.events import events as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.workflows.replay.history import History, PastCall
+from greenroom.workflows.state.run_state import CANCEL_KEY
 
 
 def retried(run_id: str, events: Iterable[AnyEvent], now: float, by: str | None = None) -> ev.RunRetried:

@@ -14,24 +14,24 @@ from typing import Any, Final, assert_never
 from loguru import logger
 from typing_extensions import override
 
-from understudy.journal.interface import Append, Mark, MarkKind, Timer
-from understudy.messages.core.errors import EventUnwritable, JournalError, SequenceConflict, UnderstudyError
-from understudy.messages.events.events import AnyEvent, RunParked
-from understudy.supervision.loop.actor import LoopActor, tell_living
-from understudy.workflows.clock import Alarm
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.cancellation import why_parked
-from understudy.workflows.decisions.decide import decide
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.decisions.inputs import Confirmed, Effect, Input
-from understudy.workflows.queries.records import row_of
-from understudy.workflows.runs.dependencies import Services
-from understudy.workflows.runs.jobs.evaluations import Panel
-from understudy.workflows.runs.jobs.program import ProgramLink
-from understudy.workflows.runs.jobs.steps import StepJobs
-from understudy.workflows.state.budgets import wall
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import RunState, Step
+from greenroom.journal.interface import Append, Mark, MarkKind, Timer
+from greenroom.messages.core.errors import EventUnwritable, GreenroomError, JournalError, SequenceConflict
+from greenroom.messages.events.events import AnyEvent, RunParked
+from greenroom.supervision.loop.actor import LoopActor, tell_living
+from greenroom.workflows.clock import Alarm
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.cancellation import why_parked
+from greenroom.workflows.decisions.decide import decide
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.inputs import Confirmed, Effect, Input
+from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.runs.jobs.evaluations import Panel
+from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.runs.jobs.steps import StepJobs
+from greenroom.workflows.state.budgets import wall
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import RunState, Step
 
 PASSIVATE_AFTER: Final = 30.0
 """A run that waits for nothing but a moment further away than this is dropped from memory until then."""
@@ -120,13 +120,13 @@ class RunSupervisor(LoopActor):
         unknown = key is not None and signal.known is None and key not in self.state.message_keys
         return unknown and self.state.session is not None and self.state.turns > 0
 
-    def _look_up(self, signal: do.Signal, reply: Callable[[UnderstudyError | None, int], None] | None) -> None:
+    def _look_up(self, signal: do.Signal, reply: Callable[[GreenroomError | None, int], None] | None) -> None:
         assert signal.key is not None
         self._looking += 1
 
-        def found(number: int | UnderstudyError) -> None:
+        def found(number: int | GreenroomError) -> None:
             self._looking -= 1
-            if isinstance(number, UnderstudyError):  # to take it could be to take it twice
+            if isinstance(number, GreenroomError):  # to take it could be to take it twice
                 if reply is not None:
                     reply(number, 0)
                 return
@@ -148,9 +148,7 @@ class RunSupervisor(LoopActor):
 
     # ------------------------------------------------------------ record and apply
 
-    def _carry_out(
-        self, decision: Decision, reply: Callable[[UnderstudyError | None, int], None] | None = None
-    ) -> None:
+    def _carry_out(self, decision: Decision, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         events, then = decision.events, decision.then
         for event in events:
             fold(self.state, event)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from understudy.messages.events import events as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
-from understudy.workflows.state.fold import fold_all
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.events import events as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
+from greenroom.workflows.state.fold import fold_all
+from greenroom.workflows.state.run_state import RunState
 
 
 class Ledger:

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from understudy.journal.interface import Journal
-from understudy.messages.core.errors import JournalError, UnderstudyError
-from understudy.messages.events.events import AnyEvent, TurnEnded, TurnFailed
-from understudy.messages.policy import Limits
-from understudy.supervision.jobs import Job, PoolKey, Release, Send, Withdraw
-from understudy.supervision.loop.reactor import Reactor
-from understudy.workflows.clock import Alarm
-from understudy.workflows.decisions.inputs import Confirmed, Input
-from understudy.workflows.runs.budget_accounts import Ledger
-from understudy.workflows.runs.residency import Dozing
-from understudy.workflows.state.run_state import RunState
+from greenroom.journal.interface import Journal
+from greenroom.messages.core.errors import GreenroomError, JournalError
+from greenroom.messages.events.events import AnyEvent, TurnEnded, TurnFailed
+from greenroom.messages.policy import Limits
+from greenroom.supervision.jobs import Job, PoolKey, Release, Send, Withdraw
+from greenroom.supervision.loop.reactor import Reactor
+from greenroom.workflows.clock import Alarm
+from greenroom.workflows.decisions.inputs import Confirmed, Input
+from greenroom.workflows.runs.budget_accounts import Ledger
+from greenroom.workflows.runs.residency import Dozing
+from greenroom.workflows.state.run_state import RunState
 
 PoolOrder: TypeAlias = Release | Send | Withdraw
 
@@ -88,7 +88,7 @@ class Post(Protocol):
         """Bring a message that a run's program sent to where it goes; the run is told of its arrival."""
         ...
 
-    def look_up(self, run_id: str, key: str, found: Callable[[int | UnderstudyError], None]) -> None:
+    def look_up(self, run_id: str, key: str, found: Callable[[int | GreenroomError], None]) -> None:
         """Find the number of the message of a key in a session's journal, 0 where there is none, or what is wrong."""
         ...
 

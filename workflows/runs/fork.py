@@ -5,18 +5,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from understudy.journal.interface import Append, Mark, MarkKind, Timer
-from understudy.messages.commands import Accepted, ForkRun, Refused
-from understudy.messages.core.errors import InvalidInput, JournalError, SequenceConflict
-from understudy.messages.events.events import AnyEvent
-from understudy.workflows.decisions.inputs import Recover
-from understudy.workflows.queries.records import row_of
-from understudy.workflows.replay.fork_events import forked
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import RunState
+from greenroom.journal.interface import Append, Mark, MarkKind, Timer
+from greenroom.messages.commands import Accepted, ForkRun, Refused
+from greenroom.messages.core.errors import InvalidInput, JournalError, SequenceConflict
+from greenroom.messages.events.events import AnyEvent
+from greenroom.workflows.decisions.inputs import Recover
+from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.replay.fork_events import forked
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
-    from understudy.workflows.runs.registry import Runs
+    from greenroom.workflows.runs.registry import Runs
 
 Reply: TypeAlias = Callable[[Accepted | Refused], None]
 

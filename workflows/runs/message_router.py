@@ -9,28 +9,28 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from loguru import logger
 
-from understudy.journal.event_pages import stored_events
-from understudy.journal.interface import Journal, RunRow
-from understudy.messages.commands import Accepted, RefusalCode, Refused, Reply, TurnAnswered
-from understudy.messages.core.errors import (
+from greenroom.journal.event_pages import stored_events
+from greenroom.journal.interface import Journal, RunRow
+from greenroom.messages.commands import Accepted, RefusalCode, Refused, Reply, TurnAnswered
+from greenroom.messages.core.errors import (
     ApprovalClosed,
     ApprovalNotFound,
+    GreenroomError,
     JournalError,
     MailboxFull,
     RunEnded,
     SessionClosed,
-    UnderstudyError,
 )
-from understudy.messages.events.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
-from understudy.messages.frames.replay_differences import FORM
-from understudy.messages.policy import SessionPolicy
-from understudy.workflows.decisions.inputs import Confirmed, Delivered, Input, Signal
-from understudy.workflows.ids import sent_key
-from understudy.workflows.queries.event_marks import marked_event
-from understudy.workflows.runs.registry import Runs
-from understudy.workflows.schedules.queries import is_schedule
-from understudy.workflows.size_limits import message_too_long
-from understudy.workflows.state.run_state import Outgoing, RunState
+from greenroom.messages.events.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
+from greenroom.messages.frames.replay_differences import FORM
+from greenroom.messages.policy import SessionPolicy
+from greenroom.workflows.decisions.inputs import Confirmed, Delivered, Input, Signal
+from greenroom.workflows.ids import sent_key
+from greenroom.workflows.queries.event_marks import marked_event
+from greenroom.workflows.runs.registry import Runs
+from greenroom.workflows.schedules.queries import is_schedule
+from greenroom.workflows.size_limits import message_too_long
+from greenroom.workflows.state.run_state import Outgoing, RunState
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ _NO_POLICY: Final = SessionPolicy()
 RETRY: Final = 1.0
 """Seconds after which a message is brought again to a mailbox that was full."""
 
-_REFUSALS: Final[dict[type[UnderstudyError], RefusalCode]] = {
+_REFUSALS: Final[dict[type[GreenroomError], RefusalCode]] = {
     MailboxFull: "full",
     RunEnded: "ended",
     SessionClosed: "session_closed",
@@ -193,9 +193,9 @@ class PostOffice:
     async def _bring(
         self, run_id: str, happened: Input, waiting: "asyncio.Future[Over | Refused] | None" = None
     ) -> Accepted | Refused:
-        receipt: asyncio.Future[tuple[UnderstudyError | None, int]] = asyncio.get_running_loop().create_future()
+        receipt: asyncio.Future[tuple[GreenroomError | None, int]] = asyncio.get_running_loop().create_future()
 
-        def heard(error: UnderstudyError | None, number: int) -> None:
+        def heard(error: GreenroomError | None, number: int) -> None:
             if waiting is not None and not waiting.done() and error is None:
                 # before the session can have come to the end of its turn
                 self._waiting.setdefault((run_id, abs(number)), []).append(waiting)
@@ -256,7 +256,7 @@ class PostOffice:
             logger.warning("run {} sent {} a message that was not taken: {}", sender, letter.to, refused)
         self._runs.route(sender, Delivered(key, refused))
 
-    def look_up(self, run_id: str, key: str, found: Callable[[int | UnderstudyError], None]) -> None:
+    def look_up(self, run_id: str, key: str, found: Callable[[int | GreenroomError], None]) -> None:
         """See ``Post``."""
 
         def looked(future: "asyncio.Future[int]") -> None:

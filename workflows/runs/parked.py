@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
-from understudy.supervision.jobs import PoolKey
-from understudy.supervision.pool.events import WorkerEvent
-from understudy.workflows.decisions.inputs import Resume
-from understudy.workflows.runs.registry import Runs
+from greenroom.supervision.jobs import PoolKey
+from greenroom.supervision.pool.events import WorkerEvent
+from greenroom.workflows.decisions.inputs import Resume
+from greenroom.workflows.runs.registry import Runs
 
 LONGEST_PAUSE: Final = 1800.0
 """Seconds at most between two runs that try whether a pool works again."""

@@ -8,32 +8,32 @@ from typing import Final, Literal, TypeVar
 
 from loguru import logger
 
-from understudy.journal.interface import Append, RunRow
-from understudy.messages.commands import Accepted, Refused, StartRun
-from understudy.messages.core.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
-from understudy.messages.core.failures import Failure
-from understudy.messages.events.events import AnyEvent, RunRetried
-from understudy.messages.records import ALIVE
-from understudy.supervision.jobs import PoolKey
-from understudy.supervision.loop.actor import LoopRef, actor_of
-from understudy.workflows.clock import Alarm
-from understudy.workflows.decisions.decide import decide
-from understudy.workflows.decisions.decision import Moment
-from understudy.workflows.decisions.inputs import ChildFinished, Confirmed, Input, Recover
-from understudy.workflows.queries.reader import load
-from understudy.workflows.queries.records import failed_at
-from understudy.workflows.runs.actor import RunSupervisor
-from understudy.workflows.runs.budget_accounts import Ledger
-from understudy.workflows.runs.dependencies import Services
-from understudy.workflows.runs.fork import Forks
-from understudy.workflows.runs.residency import Dozing
-from understudy.workflows.runs.retry import Retries
-from understudy.workflows.runs.start import Launches
-from understudy.workflows.runs.watching.snapshot import Peek, peek_at
-from understudy.workflows.runs.watching.subscribers import Watchers
-from understudy.workflows.schedules.queries import is_schedule
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import CANCEL_KEY, RunState
+from greenroom.journal.interface import Append, RunRow
+from greenroom.messages.commands import Accepted, Refused, StartRun
+from greenroom.messages.core.errors import CodecError, JournalError, OrchestratorClosed, SequenceConflict
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events.events import AnyEvent, RunRetried
+from greenroom.messages.records import ALIVE
+from greenroom.supervision.jobs import PoolKey
+from greenroom.supervision.loop.actor import LoopRef, actor_of
+from greenroom.workflows.clock import Alarm
+from greenroom.workflows.decisions.decide import decide
+from greenroom.workflows.decisions.decision import Moment
+from greenroom.workflows.decisions.inputs import ChildFinished, Confirmed, Input, Recover
+from greenroom.workflows.queries.reader import load
+from greenroom.workflows.queries.records import failed_at
+from greenroom.workflows.runs.actor import RunSupervisor
+from greenroom.workflows.runs.budget_accounts import Ledger
+from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.runs.fork import Forks
+from greenroom.workflows.runs.residency import Dozing
+from greenroom.workflows.runs.retry import Retries
+from greenroom.workflows.runs.start import Launches
+from greenroom.workflows.runs.watching.snapshot import Peek, peek_at
+from greenroom.workflows.runs.watching.subscribers import Watchers
+from greenroom.workflows.schedules.queries import is_schedule
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
 
 CLOSED: Final = "the orchestrator is closed; open the journal again to go on with its runs"
 """Answer to whoever still asks for something."""
@@ -63,7 +63,7 @@ class Runs:
         self._reading = 0
         """Reads under way, these and others."""
         self._alarms: dict[str, Alarm] = {}
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="understudy-reader")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="greenroom-reader")
         self._leaving: dict[str, list[Callable[[], None]]] = {}
         """What to do once the supervisor of a run that has ended has left."""
         self.ledger = Ledger()

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from understudy.messages.commands import Accepted, Refused
-from understudy.messages.core.errors import JournalError, RetryRefused, SequenceConflict
-from understudy.messages.events.events import AnyEvent, RunRetried
-from understudy.workflows.replay.retry_point import retried
-from understudy.workflows.state.fold import fold_all
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.commands import Accepted, Refused
+from greenroom.messages.core.errors import JournalError, RetryRefused, SequenceConflict
+from greenroom.messages.events.events import AnyEvent, RunRetried
+from greenroom.workflows.replay.retry_point import retried
+from greenroom.workflows.state.fold import fold_all
+from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
-    from understudy.workflows.runs.registry import Runs
+    from greenroom.workflows.runs.registry import Runs
 
 Reply: TypeAlias = Callable[[Accepted | Refused], None]
 Past: TypeAlias = tuple[RunState, RunRetried | RetryRefused]

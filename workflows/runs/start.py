@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from understudy.messages.commands import Accepted, Refused, StartRun
-from understudy.messages.core.equality import same
-from understudy.messages.core.errors import JournalError, SequenceConflict
-from understudy.messages.events.events import RunStarted, SessionOpened
-from understudy.messages.frames.replay_differences import FORM
-from understudy.supervision.loop.actor import LoopRef
-from understudy.workflows.decisions.inputs import Begin, Confirmed, Input
-from understudy.workflows.runs.actor import RunSupervisor
-from understudy.workflows.runs.dependencies import Services
-from understudy.workflows.size_limits import arguments_too_long
-from understudy.workflows.state.fold import fold
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.commands import Accepted, Refused, StartRun
+from greenroom.messages.core.equality import same
+from greenroom.messages.core.errors import JournalError, SequenceConflict
+from greenroom.messages.events.events import RunStarted, SessionOpened
+from greenroom.messages.frames.replay_differences import FORM
+from greenroom.supervision.loop.actor import LoopRef
+from greenroom.workflows.decisions.inputs import Begin, Confirmed, Input
+from greenroom.workflows.runs.actor import RunSupervisor
+from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.size_limits import arguments_too_long
+from greenroom.workflows.state.fold import fold
+from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
-    from understudy.workflows.runs.registry import Runs
+    from greenroom.workflows.runs.registry import Runs
 
 Reply: TypeAlias = Callable[[Accepted | Refused], None]
 Attach: TypeAlias = Callable[[RunState], Accepted | Refused]

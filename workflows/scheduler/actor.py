@@ -9,11 +9,11 @@ from typing import Final, Protocol, assert_never
 from loguru import logger
 from typing_extensions import override
 
-from understudy.journal.interface import Append, Timer
-from understudy.messages.commands import Accepted, Refused, Reply
-from understudy.messages.core.errors import JournalError, ScheduleNotFound, SequenceConflict, UnderstudyError
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.events.schedules import (
+from greenroom.journal.interface import Append, Timer
+from greenroom.messages.commands import Accepted, Refused, Reply
+from greenroom.messages.core.errors import GreenroomError, JournalError, ScheduleNotFound, SequenceConflict
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.events.schedules import (
     Plan,
     ScheduleKept,
     SchedulePaused,
@@ -21,11 +21,11 @@ from understudy.messages.events.schedules import (
     ScheduleRunStarted,
     ScheduleState,
 )
-from understudy.supervision.loop.actor import LoopActor
-from understudy.workflows.runs.dependencies import Services
-from understudy.workflows.schedules import decide as do
-from understudy.workflows.schedules.decide import Happening, Order, Verdict, decide_schedule
-from understudy.workflows.schedules.queries import TIMER, SchedulePast, entry_of, row_of_schedule
+from greenroom.supervision.loop.actor import LoopActor
+from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.schedules import decide as do
+from greenroom.workflows.schedules.decide import Happening, Order, Verdict, decide_schedule
+from greenroom.workflows.schedules.queries import TIMER, SchedulePast, entry_of, row_of_schedule
 
 KEEP_AFTER: Final = 200
 """Events after which the state is written down whole, so that a schedule of any age is read in a moment."""
@@ -241,5 +241,5 @@ class ScheduleActor(LoopActor):
         self.stop()
 
 
-def _refused(error: UnderstudyError) -> Refused:
+def _refused(error: GreenroomError) -> Refused:
     return Refused(code="not_found" if isinstance(error, ScheduleNotFound) else "busy", message=str(error))

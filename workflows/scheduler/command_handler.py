@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, assert_never
 
-from understudy.messages.commands import (
+from greenroom.messages.commands import (
     DeleteSchedule,
     ListSchedules,
     PauseSchedule,
@@ -16,11 +16,11 @@ from understudy.messages.commands import (
     Schedules,
     TriggerSchedule,
 )
-from understudy.messages.core.errors import JournalError, OrchestratorClosed, ScheduleNotFound
-from understudy.messages.core.message import Json
-from understudy.workflows.scheduler.registry import Schedules as Directory
-from understudy.workflows.schedules import decide as do
-from understudy.workflows.schedules.queries import read_schedule, read_schedules
+from greenroom.messages.core.errors import JournalError, OrchestratorClosed, ScheduleNotFound
+from greenroom.messages.core.message import Json
+from greenroom.workflows.scheduler.registry import Schedules as Directory
+from greenroom.workflows.schedules import decide as do
+from greenroom.workflows.schedules.queries import read_schedule, read_schedules
 
 Check: TypeAlias = Callable[[str, str, dict[str, Json]], Awaitable[dict[str, Json] | Refused]]
 

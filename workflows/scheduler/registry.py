@@ -12,23 +12,23 @@ from typing import Final, TypeAlias, TypeVar
 
 from loguru import logger
 
-from understudy.journal.interface import Journal, RunRow
-from understudy.messages.commands import Accepted, PutSchedule, Refused, Reply, StartRun
-from understudy.messages.core.errors import CodecError, JournalError
-from understudy.messages.events.schedules import Plan, ScheduleState
-from understudy.messages.records import ENDED
-from understudy.supervision.loop.actor import LoopRef, actor_of
-from understudy.workflows.clock import Alarm
-from understudy.workflows.decisions.inputs import Cancel
-from understudy.workflows.runs.dependencies import Services
-from understudy.workflows.runs.registry import CLOSED, Runs
-from understudy.workflows.scheduler.actor import Asked, ScheduleActor
-from understudy.workflows.schedules import decide as do
-from understudy.workflows.schedules.decide import Happening
-from understudy.workflows.schedules.queries import SchedulePast, load, name_of, schedule_name
-from understudy.workflows.schedules.recurrence import faults
-from understudy.workflows.size_limits import arguments_too_long
-from understudy.workflows.state.run_state import RunState
+from greenroom.journal.interface import Journal, RunRow
+from greenroom.messages.commands import Accepted, PutSchedule, Refused, Reply, StartRun
+from greenroom.messages.core.errors import CodecError, JournalError
+from greenroom.messages.events.schedules import Plan, ScheduleState
+from greenroom.messages.records import ENDED
+from greenroom.supervision.loop.actor import LoopRef, actor_of
+from greenroom.workflows.clock import Alarm
+from greenroom.workflows.decisions.inputs import Cancel
+from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.runs.registry import CLOSED, Runs
+from greenroom.workflows.scheduler.actor import Asked, ScheduleActor
+from greenroom.workflows.schedules import decide as do
+from greenroom.workflows.schedules.decide import Happening
+from greenroom.workflows.schedules.queries import SchedulePast, load, name_of, schedule_name
+from greenroom.workflows.schedules.recurrence import faults
+from greenroom.workflows.size_limits import arguments_too_long
+from greenroom.workflows.state.run_state import RunState
 
 LOOK: Final = 30.0
 """Seconds after which the wall clock is looked at again: it may have been set, or the machine may have slept."""

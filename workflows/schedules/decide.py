@@ -8,14 +8,14 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, assert_never
 
-from understudy.messages.core.equality import same
-from understudy.messages.core.errors import ScheduleBusy, ScheduleNotFound, UnderstudyError
-from understudy.messages.events import schedules as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.events.schedules import Plan, ScheduleState
-from understudy.workflows.ids import scheduled_id
-from understudy.workflows.schedules.fold import fold_schedule
-from understudy.workflows.schedules.recurrence import moments, next_after, stamp
+from greenroom.messages.core.equality import same
+from greenroom.messages.core.errors import GreenroomError, ScheduleBusy, ScheduleNotFound
+from greenroom.messages.events import schedules as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.events.schedules import Plan, ScheduleState
+from greenroom.workflows.ids import scheduled_id
+from greenroom.workflows.schedules.fold import fold_schedule
+from greenroom.workflows.schedules.recurrence import moments, next_after, stamp
 
 ON_TIME: Final = 5.0
 """A moment that is seen within so many seconds is not late, whatever ``catch_up`` says: the machine may be busy."""
@@ -130,7 +130,7 @@ class Verdict:
     _state: ScheduleState | None = field(init=False)
     events: list[AnyEvent] = field(default_factory=list[AnyEvent])
     orders: list[Order] = field(default_factory=list[Order])
-    refused: UnderstudyError | None = None
+    refused: GreenroomError | None = None
     """Why what was asked for is refused, and nothing follows."""
     run_id: str = ""
     """The run that was asked for."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from understudy.messages.events import schedules as ev
-from understudy.messages.events.events import AnyEvent
-from understudy.messages.events.schedules import Firing, FiringStatus, ScheduleState
+from greenroom.messages.events import schedules as ev
+from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.events.schedules import Firing, FiringStatus, ScheduleState
 
 RECENT: Final = 20
 """Moments that are over and still shown."""

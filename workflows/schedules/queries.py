@@ -7,13 +7,13 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from understudy.journal.interface import Journal, RunRow
-from understudy.messages.core.errors import ScheduleNotFound
-from understudy.messages.core.times import moment
-from understudy.messages.events.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
-from understudy.messages.records import ENDED, RunStatus
-from understudy.workflows.schedules.fold import fold_events
-from understudy.workflows.schedules.recurrence import moments
+from greenroom.journal.interface import Journal, RunRow
+from greenroom.messages.core.errors import ScheduleNotFound
+from greenroom.messages.core.times import moment
+from greenroom.messages.events.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
+from greenroom.messages.records import ENDED, RunStatus
+from greenroom.workflows.schedules.fold import fold_events
+from greenroom.workflows.schedules.recurrence import moments
 
 TIMER: Final = "due"
 """Key of the durable timer."""

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from understudy.messages.events.schedules import Plan
+from greenroom.messages.events.schedules import Plan
 
 LEAST_EVERY: Final = 1.0
 """Seconds between two moments at least: ids of runs tell moments apart by the second."""

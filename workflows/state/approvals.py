@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from understudy.messages.approvals import Approval
-from understudy.messages.core.json_text import JsonText, plain
-from understudy.messages.events.events import ApprovalAsked, ApprovalDecided, ApprovalWithdrawn
-from understudy.messages.frames.worker import Resolution
-from understudy.workflows.state.run_state import Answer, Question, RunState
+from greenroom.messages.approvals import Approval
+from greenroom.messages.core.json_text import JsonText, plain
+from greenroom.messages.events.events import ApprovalAsked, ApprovalDecided, ApprovalWithdrawn
+from greenroom.messages.frames.worker import Resolution
+from greenroom.workflows.state.run_state import Answer, Question, RunState
 
 
 def _asked(state: RunState, event: ApprovalAsked) -> None:

@@ -1,8 +1,8 @@
 """How a run's state changes with its budget."""
 
-from understudy.messages.core.times import LONGEST
-from understudy.messages.events.events import RunResumed
-from understudy.workflows.state.run_state import WALL_KEY, RunState
+from greenroom.messages.core.times import LONGEST
+from greenroom.messages.events.events import RunResumed
+from greenroom.workflows.state.run_state import WALL_KEY, RunState
 
 
 def wall(state: RunState) -> float | None:

@@ -7,8 +7,8 @@ run is the same whoever folds its journal, and however often.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from understudy.journal.interface import Stored
-from understudy.messages.events.events import (
+from greenroom.journal.interface import Stored
+from greenroom.messages.events.events import (
     AnyEvent,
     ApprovalAsked,
     CancelHeard,
@@ -32,13 +32,13 @@ from understudy.messages.events.events import (
     StepScheduled,
     TimerSet,
 )
-from understudy.messages.frames.worker import Resolution
-from understudy.messages.records import RunStatus
-from understudy.workflows.state import approvals, budgets, retry_and_fork, timers_and_children, turns
-from understudy.workflows.state import messages as fold_messages
-from understudy.workflows.state import steps as fold_steps
-from understudy.workflows.state.run_state import CANCEL_KEY, RunState
-from understudy.workflows.state.turns import needed, open_session
+from greenroom.messages.frames.worker import Resolution
+from greenroom.messages.records import RunStatus
+from greenroom.workflows.state import approvals, budgets, retry_and_fork, timers_and_children, turns
+from greenroom.workflows.state import messages as fold_messages
+from greenroom.workflows.state import steps as fold_steps
+from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
+from greenroom.workflows.state.turns import needed, open_session
 
 _ASKING: Final = (StepScheduled, TimerSet, ChildScheduled, ReceiveAsked, ApprovalAsked, MessageSent)
 """Events that the program has asked for, each under a key of its own."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any, Final
 
-from understudy.messages.events.events import (
+from greenroom.messages.events.events import (
     MessageReceived,
     MessageRefused,
     MessageTaken,
@@ -12,8 +12,8 @@ from understudy.messages.events.events import (
     ReceiveWithdrawn,
     ValueEmitted,
 )
-from understudy.messages.frames.worker import Resolution
-from understudy.workflows.state.run_state import Letter, RunState
+from greenroom.messages.frames.worker import Resolution
+from greenroom.workflows.state.run_state import Letter, RunState
 
 
 def _message_received(state: RunState, event: MessageReceived) -> None:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from understudy.messages.events.events import RunForked, RunRetried
-from understudy.messages.frames.worker import Resolution
-from understudy.workflows.state import budgets
-from understudy.workflows.state.run_state import CANCEL_KEY, RunState, Step
+from greenroom.messages.events.events import RunForked, RunRetried
+from greenroom.messages.frames.worker import Resolution
+from greenroom.workflows.state import budgets
+from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, Step
 
 
 def _run_retried(state: RunState, event: RunRetried) -> None:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from understudy.journal.interface import EntryKind, MarkKind
-from understudy.messages.approvals import Approval
-from understudy.messages.core.failures import Failure, Outcome
-from understudy.messages.core.message import Json
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.frames.worker import Resolution
-from understudy.messages.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
-from understudy.messages.records import RunStatus, StepStatus
+from greenroom.journal.interface import EntryKind, MarkKind
+from greenroom.messages.approvals import Approval
+from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.core.message import Json
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.frames.worker import Resolution
+from greenroom.messages.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.records import RunStatus, StepStatus
 
 WALL_KEY: Final = "budget:wall"
 """Key of the durable moment at which a run's time is over."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from understudy.messages.events.events import (
+from greenroom.messages.events.events import (
     AttemptEnded,
     AttemptMoved,
     AttemptProgressed,
@@ -14,9 +14,9 @@ from understudy.messages.events.events import (
     StepFailed,
     StepScheduled,
 )
-from understudy.messages.frames.worker import Resolution
-from understudy.workflows.state import retry_and_fork
-from understudy.workflows.state.run_state import Attempt, RunState, Step
+from greenroom.messages.frames.worker import Resolution
+from greenroom.workflows.state import retry_and_fork
+from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 
 def _step_scheduled(state: RunState, event: StepScheduled) -> None:

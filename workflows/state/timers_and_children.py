@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from understudy.messages.events.events import (
+from greenroom.messages.events.events import (
     ChildEnded,
     ChildScheduled,
     TimerCancelled,
     TimerFired,
     TimerSet,
 )
-from understudy.messages.frames.worker import Resolution
-from understudy.workflows.state.run_state import Child, RunState
+from greenroom.messages.frames.worker import Resolution
+from greenroom.workflows.state.run_state import Child, RunState
 
 
 def _timer_set(state: RunState, event: TimerSet) -> None:

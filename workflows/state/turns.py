@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from understudy.journal.interface import Stored
-from understudy.messages.core.json_text import JsonText
-from understudy.messages.events.events import (
+from greenroom.journal.interface import Stored
+from greenroom.messages.core.json_text import JsonText
+from greenroom.messages.events.events import (
     AnyEvent,
     CloseRequested,
     DeadLetterSettled,
@@ -17,9 +17,9 @@ from understudy.messages.events.events import (
     TurnEnded,
     TurnFailed,
 )
-from understudy.messages.frames.replay_differences import FORM, digest
-from understudy.messages.policy import SessionPolicy
-from understudy.workflows.state.run_state import Outgoing, RunState
+from greenroom.messages.frames.replay_differences import FORM, digest
+from greenroom.messages.policy import SessionPolicy
+from greenroom.workflows.state.run_state import Outgoing, RunState
 
 REMEMBERED: Final = 10_000
 """Keys of messages that a session keeps in memory. The journal knows all of them; these are the ones that may have come

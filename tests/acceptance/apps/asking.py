@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from greenroom import LLM, MockModel, Score, StepRejected, approve, evaluator, workflow
 from tests.acceptance.apps.running import note
-from understudy import LLM, MockModel, Score, StepRejected, approve, evaluator, workflow
 
 
 class Brief(BaseModel):

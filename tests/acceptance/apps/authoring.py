@@ -15,8 +15,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from tests.acceptance.apps.effects import append, effect
-from understudy import (
+from greenroom import (
     Fatal,
     OutcomeUnknown,
     Retry,
@@ -29,6 +28,7 @@ from understudy import (
     tool,
     workflow,
 )
+from tests.acceptance.apps.effects import append, effect
 
 ONCE_ONLY = Retry(attempts=1)
 QUICK = Retry(attempts=4, initial=0.05, jitter=0.0)

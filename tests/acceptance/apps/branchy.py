@@ -5,8 +5,8 @@ import time
 
 from pydantic import BaseModel
 
+from greenroom import LLM, MockModel, Retry, Score, evaluator, sleep, tool, workflow
 from tests.acceptance.apps.effects import effect
-from understudy import LLM, MockModel, Retry, Score, evaluator, sleep, tool, workflow
 
 TIRELESS = Retry(attempts=10_000, initial=0.01, max_delay=0.2)
 

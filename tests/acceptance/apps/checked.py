@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator
 
-from understudy import receive, session, workflow
+from greenroom import receive, session, workflow
 
 
 def look(value: Any) -> Any:

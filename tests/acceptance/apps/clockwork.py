@@ -6,10 +6,10 @@ Usage: python -m tests.acceptance.apps.clockwork FOLDER
 import sys
 from pathlib import Path
 
+from greenroom import Orchestrator
 from tests.acceptance.apps import scheduled
 from tests.acceptance.apps.effects import append
 from tests.acceptance.harness import pools
-from understudy import Orchestrator
 
 
 def main(folder: Path) -> None:

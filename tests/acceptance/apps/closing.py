@@ -4,8 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
+from greenroom import current, tool, workflow
 from tests.acceptance.apps.effects import append
-from understudy import current, tool, workflow
 
 
 @tool

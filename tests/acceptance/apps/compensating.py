@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from greenroom import Retry, StepFailed, approve, receive, run, session, sleep, tool, workflow
 from tests.acceptance.apps.effects import append
-from understudy import Retry, StepFailed, approve, receive, run, session, sleep, tool, workflow
 
 
 class Go(BaseModel):

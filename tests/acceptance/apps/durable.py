@@ -3,9 +3,9 @@
 import asyncio
 import time
 
+from greenroom import LLM, MockModel, OutcomeUnknown, Retry, sleep, tool, workflow
+from greenroom.actors.models import ModelReply, ModelRequest
 from tests.acceptance.apps.effects import effect
-from understudy import LLM, MockModel, OutcomeUnknown, Retry, sleep, tool, workflow
-from understudy.actors.models import ModelReply, ModelRequest
 
 PATIENT = Retry(attempts=50, initial=0.05, max_delay=0.2, jitter=0.0)
 

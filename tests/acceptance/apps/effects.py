@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from understudy import current
+from greenroom import current
 
 
 def effect(path: str | Path, what: str, **facts: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
-from understudy import Retry, session, sleep, tool, workflow
+from greenroom import Retry, session, sleep, tool, workflow
 
 Ending = Callable[[], Awaitable[Any]]
 

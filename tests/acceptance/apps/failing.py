@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from understudy import Retry, RunFailed, StepFailed, approve, emit, receive, session, sleep, tool, workflow
+from greenroom import Retry, RunFailed, StepFailed, approve, emit, receive, session, sleep, tool, workflow
 
 
 class Base(Exception):

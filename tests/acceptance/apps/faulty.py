@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from understudy import Retry, tool, workflow
+from greenroom import Retry, tool, workflow
 
 QUICK = Retry(attempts=4, initial=0.05, jitter=0.0)
 

@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from understudy import receive, tool, workflow
+from greenroom import receive, tool, workflow
 
 
 class Go(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from understudy import workflow
+from greenroom import workflow
 
 WORDS = [f"word-{number}" for number in range(30)]
 

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from greenroom import LLM, MockModel, Retry, Score, StepFailed, evaluator, sleep, tool, workflow
 from tests.acceptance.apps.effects import append
-from understudy import LLM, MockModel, Retry, Score, StepFailed, evaluator, sleep, tool, workflow
 
 QUICK = Retry(attempts=4, initial=0.02, jitter=0.0)
 ONCE_ONLY = Retry(attempts=1)

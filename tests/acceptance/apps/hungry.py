@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from greenroom import Retry, tool, workflow
 from tests.acceptance.apps.hostile import first_time
-from understudy import Retry, tool, workflow
 
 QUICK = Retry(attempts=2, initial=0.02, jitter=0.0)
 

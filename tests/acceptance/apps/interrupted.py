@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from understudy import Orchestrator, tool, workflow
+from greenroom import Orchestrator, tool, workflow
 
 
 @tool

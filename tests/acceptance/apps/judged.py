@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from understudy import LLM, MockModel, Retry, Score, evaluator, tool, workflow
+from greenroom import LLM, MockModel, Retry, Score, evaluator, tool, workflow
 
 QUICK = Retry(attempts=4, initial=0.01, jitter=0.0)
 
@@ -103,7 +103,7 @@ def even(number: int) -> float:
 
 @tool(accept=[even], retry=QUICK)
 def count_up(start: int) -> int:
-    from understudy import current  # noqa: PLC0415  tools may import where they please
+    from greenroom import current  # noqa: PLC0415  tools may import where they please
 
     return start + current().attempt
 

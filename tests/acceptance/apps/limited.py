@@ -4,7 +4,7 @@ import resource
 import threading
 from pathlib import Path
 
-from understudy import Retry, tool, workflow
+from greenroom import Retry, tool, workflow
 
 ONCE = Retry(attempts=1)
 

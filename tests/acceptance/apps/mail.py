@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, create_model
 
+from greenroom import receive, workflow
 from tests.acceptance.apps.running import note
-from understudy import receive, workflow
 
 
 class Go(BaseModel):

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from greenroom import Retry, StepFailed, receive, sleep, tool, workflow
 from tests.acceptance.apps.effects import append
-from understudy import Retry, StepFailed, receive, sleep, tool, workflow
 
 MANY = 6
 HALF = 3

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from greenroom import Orchestrator
 from tests.acceptance.apps import branchy, durable
 from tests.acceptance.apps.effects import append
 from tests.acceptance.harness import pools
-from understudy import Orchestrator
 
 APPS = {
     "durable": (durable.several, durable.expected),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from understudy import LLM, MockModel, Retry, Score, evaluator, tool, workflow
+from greenroom import LLM, MockModel, Retry, Score, evaluator, tool, workflow
 
 
 def zygote() -> int:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from greenroom import workflow
 from tests.acceptance.apps.running import gate, note
-from understudy import workflow
 
 
 @workflow

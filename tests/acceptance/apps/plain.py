@@ -3,7 +3,7 @@
 import os
 import sys
 
-from understudy import Orchestrator, tool, workflow
+from greenroom import Orchestrator, tool, workflow
 
 
 @tool

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from understudy import Retry, tool, workflow
-from understudy.actors.api.step_context import running
-from understudy.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
-from understudy.messages.frames.worker import Completed, Execute, Stop
+from greenroom import Retry, tool, workflow
+from greenroom.actors.api.step_context import running
+from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from greenroom.messages.frames.worker import Completed, Execute, Stop
 
 ONCE = Retry(attempts=1)
 kept: list[object] = []

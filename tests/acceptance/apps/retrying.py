@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from greenroom import Retry, StepFailed, current, sleep, tool, uuid4, workflow
 from tests.acceptance.apps.effects import append
-from understudy import Retry, StepFailed, current, sleep, tool, uuid4, workflow
 
 TWICE = Retry(attempts=2, initial=0.01)
 

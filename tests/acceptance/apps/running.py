@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from greenroom import Retry, sleep, tool, workflow
 from tests.acceptance.apps.effects import append
-from understudy import Retry, sleep, tool, workflow
 
 
 class Progress(BaseModel):

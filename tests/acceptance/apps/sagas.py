@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from greenroom import Fatal, StepFailed, tool, workflow
 from tests.acceptance.apps.effects import append
-from understudy import Fatal, StepFailed, tool, workflow
 
 
 @tool(timeout=60)

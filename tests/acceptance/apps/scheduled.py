@@ -1,8 +1,8 @@
 """What schedules start: a note of each run, and a run that goes on until it is let through."""
 
+from greenroom import tool, workflow
 from tests.acceptance.apps.effects import effect
 from tests.acceptance.apps.running import gate
-from understudy import tool, workflow
 
 
 @tool

@@ -9,9 +9,9 @@ import re
 import sys
 from pathlib import Path
 
-from understudy import LLM, Retry, evaluator, tool, workflow
-from understudy.actors.models import ModelReply, ModelRequest
-from understudy.supervision.kernel import linux
+from greenroom import LLM, Retry, evaluator, tool, workflow
+from greenroom.actors.models import ModelReply, ModelRequest
+from greenroom.supervision.kernel import linux
 
 PREFIX = ("sk-plan", "ted-")
 ONCE = Retry(attempts=1)

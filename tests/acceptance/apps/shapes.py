@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from understudy import Retry, run, session, tool, workflow
+from greenroom import Retry, run, session, tool, workflow
 
 ONCE = Retry(attempts=1)
 

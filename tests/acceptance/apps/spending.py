@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from greenroom import LLM, Budget, MockModel, Retry, current, evaluator, session, sleep, tool, workflow
 from tests.acceptance.apps.effects import append
-from understudy import LLM, Budget, MockModel, Retry, current, evaluator, session, sleep, tool, workflow
 
 writer = LLM("writer", model=MockModel(replies=["one", "two", "three"]))
 

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from understudy import session, tool, workflow
+from greenroom import session, tool, workflow
 
 
 class Said(BaseModel):

@@ -2,7 +2,7 @@
 
 import os
 
-from understudy import Retry, tool, workflow
+from greenroom import Retry, tool, workflow
 
 ONCE = Retry(attempts=1)
 AT_IMPORT = dict(os.environ)

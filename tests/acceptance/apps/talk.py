@@ -5,9 +5,9 @@ import signal as signals
 
 from pydantic import BaseModel
 
+from greenroom import approve, emit, receive, run, session, signal, sleep, tool, workflow
 from tests.acceptance.apps.effects import append
 from tests.acceptance.apps.running import gate
-from understudy import approve, emit, receive, run, session, signal, sleep, tool, workflow
 
 
 class Memory(BaseModel):

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
+from greenroom import NotSerializable, emit, workflow
 from tests.acceptance.apps.running import gate, note
-from understudy import NotSerializable, emit, workflow
 
 
 class Word(BaseModel):

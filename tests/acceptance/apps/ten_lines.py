@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from understudy import LLM, Orchestrator, Retry, Score, evaluator, tool, workflow
+from greenroom import LLM, Orchestrator, Retry, Score, evaluator, tool, workflow
 
 
 class Brief(BaseModel):

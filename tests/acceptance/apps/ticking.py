@@ -1,6 +1,6 @@
 """A neighbour that takes one short step after another until it is cancelled. It is an app of its own."""
 
-from understudy import tool, workflow
+from greenroom import tool, workflow
 
 
 @tool

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from understudy import LLM, MockModel, Retry, Score, evaluator, tool, workflow
+from greenroom import LLM, MockModel, Retry, Score, evaluator, tool, workflow
 
 ALONE = Retry(attempts=1)
 

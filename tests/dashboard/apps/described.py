@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, GetJsonSchemaHandler
 
-from understudy import session, workflow
+from greenroom import session, workflow
 
 
 class Topic(BaseModel):

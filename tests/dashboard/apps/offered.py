@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from understudy import Retry, approve, receive, session, tool, workflow
+from greenroom import Retry, approve, receive, session, tool, workflow
 
 ONCE = Retry(attempts=1)
 

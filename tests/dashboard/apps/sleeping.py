@@ -1,6 +1,6 @@
 """A run that leaves memory while it sleeps, and needs a process to go on."""
 
-from understudy import sleep, tool, workflow
+from greenroom import sleep, tool, workflow
 
 
 @tool

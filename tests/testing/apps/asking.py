@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from understudy import LLM, Retry, workflow
+from greenroom import LLM, Retry, workflow
 
 
 class Brief(BaseModel):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from understudy import Retry, now, receive, run, sleep, tool, workflow
+from greenroom import Retry, now, receive, run, sleep, tool, workflow
 
 DAY = 86_400.0
 

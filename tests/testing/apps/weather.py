@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from understudy import Fatal, Retry, tool, workflow
+from greenroom import Fatal, Retry, tool, workflow
 
 
 class Sky(BaseModel):

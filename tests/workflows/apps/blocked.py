@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from understudy import workflow
+from greenroom import workflow
 
 if "BLOCKED_GATE" in os.environ:
     Path(os.environ["BLOCKED_GATE"]).read_text()

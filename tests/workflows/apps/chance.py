@@ -4,7 +4,7 @@ import os
 
 from pydantic import BaseModel
 
-from understudy import now, random, tool, uuid4, workflow
+from greenroom import now, random, tool, uuid4, workflow
 
 
 class Draw(BaseModel):

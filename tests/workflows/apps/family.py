@@ -4,7 +4,7 @@ import asyncio
 
 from pydantic import BaseModel
 
-from understudy import sleep, tool, workflow
+from greenroom import sleep, tool, workflow
 
 
 @tool

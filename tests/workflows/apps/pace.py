@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from understudy import tool, workflow
+from greenroom import tool, workflow
 
 
 def say(log: str, what: str) -> None:

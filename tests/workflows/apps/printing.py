@@ -17,8 +17,8 @@ from pathlib import Path
 from loguru import logger
 from pydantic import BaseModel
 
-from understudy import LLM, Retry, Score, current, evaluator, sleep, tool, workflow
-from understudy.actors.models import ModelReply, ModelRequest
+from greenroom import LLM, Retry, Score, current, evaluator, sleep, tool, workflow
+from greenroom.actors.models import ModelReply, ModelRequest
 
 ONCE = Retry(attempts=1)
 log = logging.getLogger("printing")

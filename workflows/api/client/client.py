@@ -13,16 +13,16 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 from typing_extensions import override
 
-from understudy.journal.interface import Stored
-from understudy.messages.advice import serve
-from understudy.messages.codec import decode_event
-from understudy.messages.commands import AskSession, Command, Refused, Reply
-from understudy.messages.core.errors import JournalError, NotAuthorized, OrchestratorUnreachable
-from understudy.messages.core.failures import Fault
-from understudy.messages.core.message import Json, Shown
-from understudy.messages.pages import Page, check_limit
-from understudy.messages.policy import SessionPolicy
-from understudy.messages.records import (
+from greenroom.journal.interface import Stored
+from greenroom.messages.advice import serve
+from greenroom.messages.codec import decode_event
+from greenroom.messages.commands import AskSession, Command, Refused, Reply
+from greenroom.messages.core.errors import JournalError, NotAuthorized, OrchestratorUnreachable
+from greenroom.messages.core.failures import Fault
+from greenroom.messages.core.message import Json, Shown
+from greenroom.messages.pages import Page, check_limit
+from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.records import (
     ENDED,
     ApprovalRecord,
     DeadLetterRecord,
@@ -34,13 +34,13 @@ from understudy.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from understudy.metrics.figures import Metrics
-from understudy.workflows.api.async_orchestrator import AsyncClient
-from understudy.workflows.api.base import Helm
-from understudy.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, next_cursor, problem_of
-from understudy.workflows.api.waiting import is_over, not_in_time
-from understudy.workflows.home.home import TOKEN_VARIABLE, Home
-from understudy.workflows.queries.interface import Looks
+from greenroom.metrics.figures import Metrics
+from greenroom.workflows.api.async_orchestrator import AsyncClient
+from greenroom.workflows.api.base import Helm
+from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, next_cursor, problem_of
+from greenroom.workflows.api.waiting import is_over, not_in_time
+from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
+from greenroom.workflows.queries.interface import Looks
 
 if TYPE_CHECKING:
     import httpx
@@ -77,15 +77,15 @@ _REFUSALS: Final = frozenset(get_args(Refused.model_fields["code"].annotation))
 
 
 class Client(Helm):
-    """Starts runs, looks at them and steers them in an orchestrator that ``understudy serve`` runs.
+    """Starts runs, looks at them and steers them in an orchestrator that ``greenroom serve`` runs.
 
     It has the methods of ``Orchestrator``. Handles of runs work the same, and so do errors; all of them may raise
     ``OrchestratorUnreachable`` and ``NotAuthorized`` besides. May be used from any thread. Needs the extra ``client``.
 
     Args:
         url: Where it is served; None means where the orchestrator of the home says that it is.
-        token: What it asks for; None means ``UNDERSTUDY_TOKEN``, else the one in the home.
-        home: The home that is meant; None means ``UNDERSTUDY_HOME`` or ``.understudy``.
+        token: What it asks for; None means ``GREENROOM_TOKEN``, else the one in the home.
+        home: The home that is meant; None means ``GREENROOM_HOME`` or ``.greenroom``.
 
     Raises:
         OrchestratorUnreachable: No ``url`` is given, and no orchestrator is served on the home.

@@ -10,12 +10,12 @@ from typing import Any, Final, cast
 from pydantic import TypeAdapter
 from typing_extensions import override
 
-from understudy.actors.failures.reconstruction import pointed
-from understudy.messages.advice import install, serve
-from understudy.messages.core import errors
-from understudy.messages.core.failures import Failure
-from understudy.messages.records import AttemptRecord
-from understudy.workflows.api.handles.run import REFUSED_AS
+from greenroom.actors.failures.reconstruction import pointed
+from greenroom.messages.advice import install, serve
+from greenroom.messages.core import errors
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.records import AttemptRecord
+from greenroom.workflows.api.handles.run import REFUSED_AS
 
 try:
     import httpx
@@ -39,7 +39,7 @@ ERRORS: Final[dict[str, type[Exception]]] = {
     "forbidden_host": errors.NotAuthorized,
     "forbidden_origin": errors.NotAuthorized,
 }
-"""What each code of a problem is raised as; any other is an ``UnderstudyError``."""
+"""What each code of a problem is raised as; any other is an ``GreenroomError``."""
 
 _ATTEMPTS: Final = TypeAdapter(tuple[AttemptRecord, ...])
 
@@ -77,7 +77,7 @@ class Wire:
         """Give what is at a path.
 
         Raises:
-            UnderstudyError: What the server's problem stands for; see ``ERRORS``.
+            GreenroomError: What the server's problem stands for; see ``ERRORS``.
             OrchestratorUnreachable: No server answers.
         """
         return self.answer("GET", path, params={k: v for k, v in params.items() if v is not None}).content
@@ -113,7 +113,7 @@ def good(response: httpx.Response) -> httpx.Response:
         error = errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
         failure = found.get("failure")
         raise error if failure is None else pointed(error, Failure.model_validate_json(json.dumps(failure)))
-    kind: Callable[[str], Exception] = ERRORS.get(code, errors.UnderstudyError)
+    kind: Callable[[str], Exception] = ERRORS.get(code, errors.GreenroomError)
     raise kind(detail)
 
 

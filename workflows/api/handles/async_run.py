@@ -6,21 +6,21 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from understudy.actors.api.emit import check_channel
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.times import limit
-from understudy.messages.records import ENDED
-from understudy.workflows.api.handles.run import Run, shown_event
-from understudy.workflows.api.waiting import POLL, is_over, not_in_time, pages
-from understudy.workflows.queries.records import stream_items
+from greenroom.actors.api.emit import check_channel
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.times import limit
+from greenroom.messages.records import ENDED
+from greenroom.workflows.api.handles.run import Run, shown_event
+from greenroom.workflows.api.waiting import POLL, is_over, not_in_time, pages
+from greenroom.workflows.queries.records import stream_items
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from understudy.journal.interface import Stored
-    from understudy.messages.core.times import Seconds
-    from understudy.messages.policy import Budget
-    from understudy.messages.records import ApprovalRecord, LogLine, RunRecord, RunStatus, StepRecord, StreamItem
+    from greenroom.journal.interface import Stored
+    from greenroom.messages.core.times import Seconds
+    from greenroom.messages.policy import Budget
+    from greenroom.messages.records import ApprovalRecord, LogLine, RunRecord, RunStatus, StepRecord, StreamItem
 
 R = TypeVar("R")
 T = TypeVar("T")

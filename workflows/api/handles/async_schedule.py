@@ -3,14 +3,14 @@
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from understudy.workflows.api.handles.async_run import AsyncRun
-from understudy.workflows.api.handles.schedule import Schedule
+from greenroom.workflows.api.handles.async_run import AsyncRun
+from greenroom.workflows.api.handles.schedule import Schedule
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from understudy.messages.events.schedules import FiringRecord, ScheduleRecord
-    from understudy.workflows.api.threads import Threads
+    from greenroom.messages.events.schedules import FiringRecord, ScheduleRecord
+    from greenroom.workflows.api.threads import Threads
 
 R = TypeVar("R")
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from understudy.workflows.api.handles.session import Session, SessionHost, Turn, question, reply_of
+from greenroom.workflows.api.handles.session import Session, SessionHost, Turn, question, reply_of
 
 if TYPE_CHECKING:
-    from understudy.actors.definitions.sessions import SessionDefinition
-    from understudy.messages.core.times import Seconds
-    from understudy.messages.records import RunStatus, SessionRecord
+    from greenroom.actors.definitions.sessions import SessionDefinition
+    from greenroom.messages.core.times import Seconds
+    from greenroom.messages.records import RunStatus, SessionRecord
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)

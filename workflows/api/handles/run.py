@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from understudy.actors.api.emit import check_channel
-from understudy.actors.failures.tracebacks import outside
-from understudy.actors.values.conversion import Form
-from understudy.journal.event_pages import stored_events
-from understudy.journal.interface import Stored
-from understudy.messages.commands import (
+from greenroom.actors.api.emit import check_channel
+from greenroom.actors.failures.tracebacks import outside
+from greenroom.actors.values.conversion import Form
+from greenroom.journal.event_pages import stored_events
+from greenroom.journal.interface import Stored
+from greenroom.messages.commands import (
     Accepted,
     CancelRun,
     Command,
@@ -24,7 +24,8 @@ from understudy.messages.commands import (
     RetryRun,
     SignalRun,
 )
-from understudy.messages.core.errors import (
+from greenroom.messages.core.errors import (
+    GreenroomError,
     IdConflict,
     InvalidInput,
     MailboxFull,
@@ -36,21 +37,20 @@ from understudy.messages.core.errors import (
     RunParked,
     ScheduleBusy,
     SessionClosed,
-    UnderstudyError,
 )
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.message import Json
-from understudy.messages.core.times import Seconds, limit
-from understudy.messages.policy import Budget
-from understudy.messages.records import LogLine, RunStatus, StepRecord, StreamItem
-from understudy.workflows.api.threads import Threads, warn_on_loop
-from understudy.workflows.api.waiting import follow_logs
-from understudy.workflows.queries.interface import Looks
-from understudy.workflows.queries.records import stream_items
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.message import Json
+from greenroom.messages.core.times import Seconds, limit
+from greenroom.messages.policy import Budget
+from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem
+from greenroom.workflows.api.threads import Threads, warn_on_loop
+from greenroom.workflows.api.waiting import follow_logs
+from greenroom.workflows.queries.interface import Looks
+from greenroom.workflows.queries.records import stream_items
 
 if TYPE_CHECKING:
-    from understudy.messages.records import ApprovalRecord, RunRecord
-    from understudy.workflows.api.handles.async_run import AsyncRun
+    from greenroom.messages.records import ApprovalRecord, RunRecord
+    from greenroom.workflows.api.handles.async_run import AsyncRun
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -142,7 +142,7 @@ class Run(Generic[R]):
         """Say where the run stands."""
         try:
             return f"<Run {self.id}: {self.status}>"
-        except UnderstudyError as error:  # a closed or broken journal must not break who only wants to print it
+        except GreenroomError as error:  # a closed or broken journal must not break who only wants to print it
             return f"<Run {self.id}: {error}>"
 
     @property
@@ -197,7 +197,7 @@ class Run(Generic[R]):
         patience = limit(timeout, "the timeout of result()")
         try:
             result = self._host.wait_result(self.id, patience)
-        except UnderstudyError as error:
+        except GreenroomError as error:
             raise outside(error)  # noqa: B904  the same error
         return self._decode(result)
 
@@ -209,7 +209,7 @@ class Run(Generic[R]):
         __tracebackhide__ = True
         try:
             result = await self._host.until_result(self.id)
-        except UnderstudyError as error:
+        except GreenroomError as error:
             raise outside(error)  # noqa: B904  the same error
         return self._decode(result)
 
@@ -380,7 +380,7 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "timeout": TimeoutError,
     "busy": ScheduleBusy,
 }
-"""What each code of a refusal is raised as; any other is an ``UnderstudyError``."""
+"""What each code of a refusal is raised as; any other is an ``GreenroomError``."""
 
 
 def shown_event(stored: Stored) -> Stored:
@@ -408,4 +408,4 @@ def check(reply: Reply) -> Reply:
         return reply
     if reply.code == "invalid":
         raise InvalidInput(reply.message, tuple((fault.field, fault.sentence) for fault in reply.faults))
-    raise REFUSED_AS.get(reply.code, UnderstudyError)(reply.message)
+    raise REFUSED_AS.get(reply.code, GreenroomError)(reply.message)

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from understudy.actors.definitions.definitions import WorkflowDefinition, known_workflow
-from understudy.messages.commands import (
+from greenroom.actors.definitions.definitions import WorkflowDefinition, known_workflow
+from greenroom.messages.commands import (
     Accepted,
     Command,
     DeleteSchedule,
@@ -16,18 +16,18 @@ from understudy.messages.commands import (
     Schedules,
     TriggerSchedule,
 )
-from understudy.messages.core.errors import (
+from greenroom.messages.core.errors import (
+    GreenroomError,
     ScheduleNotFound,
-    UnderstudyError,
 )
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.times import iso
-from understudy.messages.events.schedules import FiringRecord, ScheduleRecord
-from understudy.workflows.api.handles.run import Run, check
-from understudy.workflows.api.threads import Threads
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.times import iso
+from greenroom.messages.events.schedules import FiringRecord, ScheduleRecord
+from greenroom.workflows.api.handles.run import Run, check
+from greenroom.workflows.api.threads import Threads
 
 if TYPE_CHECKING:
-    from understudy.workflows.api.handles.async_schedule import AsyncSchedule
+    from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
 
 R = TypeVar("R")
 
@@ -66,7 +66,7 @@ class Schedule(Generic[R]):
         """Say whether it is active, and when it is due."""
         try:
             record = self.record
-        except UnderstudyError as error:  # a closed or broken journal must not break who only wants to print it
+        except GreenroomError as error:  # a closed or broken journal must not break who only wants to print it
             return f"<Schedule {self.name}: {error}>"
         due = f", next at {iso(record.next_times[0])}" if record.next_times else ""
         return f"<Schedule {self.name}: {record.status}{due}>"

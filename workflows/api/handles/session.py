@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from understudy.actors.definitions.sessions import SessionDefinition
-from understudy.actors.failures.reconstruction import pointed
-from understudy.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
-from understudy.messages.core.errors import TurnFailed
-from understudy.messages.core.json_text import shown
-from understudy.messages.core.times import Seconds, limit
-from understudy.messages.policy import SessionPolicy
-from understudy.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
-from understudy.workflows.api.handles.run import check
-from understudy.workflows.api.threads import Threads, warn_on_loop
-from understudy.workflows.queries.interface import Looks
+from greenroom.actors.definitions.sessions import SessionDefinition
+from greenroom.actors.failures.reconstruction import pointed
+from greenroom.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
+from greenroom.messages.core.errors import TurnFailed
+from greenroom.messages.core.json_text import shown
+from greenroom.messages.core.times import Seconds, limit
+from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
+from greenroom.workflows.api.handles.run import check
+from greenroom.workflows.api.threads import Threads, warn_on_loop
+from greenroom.workflows.queries.interface import Looks
 
 if TYPE_CHECKING:
-    from understudy.workflows.api.handles.async_session import AsyncSession
+    from greenroom.workflows.api.handles.async_session import AsyncSession
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)

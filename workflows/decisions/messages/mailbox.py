@@ -7,13 +7,13 @@ type in the order in which they asked.
 from collections.abc import Iterable
 from typing import Final
 
-from understudy.messages.core.errors import MailboxFull, RunEnded
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.decisions.messages.turns import message_waits, refuses
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.core.errors import MailboxFull, RunEnded
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.messages.turns import message_waits, refuses
+from greenroom.workflows.state.run_state import RunState
 
 CAPACITY: Final = 10_000
 """Messages that may wait."""

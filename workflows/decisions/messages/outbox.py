@@ -3,11 +3,11 @@
 Pure like the rest of ``decide``. The receiver tells repetitions by key, so each arrives once.
 """
 
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.state.run_state import RunState
 
 
 def message_sent(state: RunState, command: worker.SendMessage, moment: Moment, out: Decision) -> None:

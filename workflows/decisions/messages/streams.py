@@ -3,10 +3,10 @@
 Pure like the rest of it. A value is in the journal and nowhere else: the state counts, and holds none of them.
 """
 
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.state.run_state import RunState
 
 
 def value_emitted(state: RunState, command: worker.EmitValue, moment: Moment, out: Decision) -> None:

@@ -4,15 +4,15 @@ Pure like the rest of it. A session is a run whose program deals with one messag
 outside goes into the journal together with its new state and its reply, or not at all.
 """
 
-from understudy.messages.core.errors import SessionClosed
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker
-from understudy.messages.frames.replay_differences import FORM
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.decisions.steps.attempts import cancel_step
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.core.errors import SessionClosed
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker
+from greenroom.messages.frames.replay_differences import FORM
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.steps.attempts import cancel_step
+from greenroom.workflows.state.run_state import RunState
 
 
 def refuses(state: RunState, out: Decision) -> bool:

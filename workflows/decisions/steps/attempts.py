@@ -6,16 +6,16 @@ Pure like the rest of it: the state is only read, and everything decided is writ
 from collections.abc import Sequence
 from typing import Any
 
-from understudy.messages.core.failures import Exit, Failure, Outcome
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.events import events as ev
-from understudy.messages.frames import worker as frames
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.approvals import escalate, step_withdrawn
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
-from understudy.workflows.decisions.steps.verdict import verdict
-from understudy.workflows.state.run_state import Attempt, RunState, Step
+from greenroom.messages.core.failures import Exit, Failure, Outcome
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames import worker as frames
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.approvals import escalate, step_withdrawn
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
+from greenroom.workflows.decisions.steps.verdict import verdict
+from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 
 def _current(state: RunState, key: str, token: str) -> tuple[Step, Attempt] | None:

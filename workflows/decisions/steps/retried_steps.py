@@ -1,11 +1,11 @@
 """Steps that were begun before their run was retried: which may begin again, and under which key."""
 
-from understudy.messages.core.failures import Failure
-from understudy.messages.events import events as ev
-from understudy.messages.frames.program import ScheduleStep
-from understudy.workflows.decisions import inputs as do
-from understudy.workflows.decisions.decision import Decision, Moment
-from understudy.workflows.state.run_state import RunState, Step
+from greenroom.messages.core.failures import Failure
+from greenroom.messages.events import events as ev
+from greenroom.messages.frames.program import ScheduleStep
+from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.state.run_state import RunState, Step
 
 
 def may_not_begin_again(step: Step) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from understudy.messages.core.failures import Failure, Outcome
-from understudy.messages.core.times import LONGEST
-from understudy.messages.policy import Retry, StepOptions
+from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.core.times import LONGEST
+from greenroom.messages.policy import Retry, StepOptions
 
 SOLO_AFTER: Final = 2
 """Charged crashes after which a step runs alone in a fresh worker, so that the next death has one suspect only."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from understudy.messages.evaluation import Evaluation, Verdict
-from understudy.messages.policy import OnEvaluatorError, OnReject
+from greenroom.messages.evaluation import Evaluation, Verdict
+from greenroom.messages.policy import OnEvaluatorError, OnReject
 
 
 def verdict(

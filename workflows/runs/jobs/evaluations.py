@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
-from understudy.messages.evaluation import Evaluation
-from understudy.messages.frames.worker import Evaluate, Judged, Progress
-from understudy.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
-from understudy.workflows.decisions.inputs import NoWorkers
-from understudy.workflows.runs.dependencies import PoolRef, Services
-from understudy.workflows.state.run_state import RunState, Step
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.frames.worker import Evaluate, Judged, Progress
+from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
+from greenroom.workflows.decisions.inputs import NoWorkers
+from greenroom.workflows.runs.dependencies import PoolRef, Services
+from greenroom.workflows.state.run_state import RunState, Step
 
 TRIES: Final = 3
 """How often an evaluator whose process dies is asked before it counts as broken."""

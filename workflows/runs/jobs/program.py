@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
-from understudy.messages.core.json_text import text_of
-from understudy.messages.frames.worker import EndProgram, Resolution, Resolve, SessionTurn, StartProgram, Turn
-from understudy.supervision.jobs import (
+from greenroom.messages.core.json_text import text_of
+from greenroom.messages.frames.worker import EndProgram, Resolution, Resolve, SessionTurn, StartProgram, Turn
+from greenroom.supervision.jobs import (
     Answered,
     Assigned,
     Job,
@@ -16,10 +16,10 @@ from understudy.supervision.jobs import (
     Unavailable,
     Withdraw,
 )
-from understudy.workflows.decisions.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
-from understudy.workflows.replay.expectations import digests, references, withdrawn
-from understudy.workflows.runs.dependencies import PoolRef, Workers
-from understudy.workflows.state.run_state import RunState
+from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
+from greenroom.workflows.replay.expectations import digests, references, withdrawn
+from greenroom.workflows.runs.dependencies import PoolRef, Workers
+from greenroom.workflows.state.run_state import RunState
 
 HISTORY_BYTES: Final = 4 * 1024 * 1024
 """Recorded outcomes sent with a program's start; what goes beyond follows one by one."""

@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from understudy.messages.core.message import Json
-from understudy.messages.frames.worker import Completed, Execute, Failed, Progress
-from understudy.supervision.jobs import (
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.worker import Completed, Execute, Failed, Progress
+from greenroom.supervision.jobs import (
     Answered,
     Assigned,
     Job,
@@ -16,14 +16,14 @@ from understudy.supervision.jobs import (
     Release,
     Unavailable,
 )
-from understudy.supervision.jobs import (
+from greenroom.supervision.jobs import (
     Withdraw as WithdrawJob,
 )
-from understudy.workflows.decisions.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost, StepProgressed
-from understudy.workflows.decisions.steps.attempts import held, zygotes_lost
-from understudy.workflows.decisions.steps.retried_steps import idempotency_key
-from understudy.workflows.runs.dependencies import PoolRef, Services
-from understudy.workflows.state.run_state import RunState, Step
+from greenroom.workflows.decisions.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost, StepProgressed
+from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
+from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
+from greenroom.workflows.runs.dependencies import PoolRef, Services
+from greenroom.workflows.state.run_state import RunState, Step
 
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself once nobody waits for it."""

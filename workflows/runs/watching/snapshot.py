@@ -3,8 +3,8 @@
 from copy import deepcopy
 from dataclasses import dataclass
 
-from understudy.workflows.runs.actor import RunSupervisor
-from understudy.workflows.state.run_state import RunState
+from greenroom.workflows.runs.actor import RunSupervisor
+from greenroom.workflows.state.run_state import RunState
 
 
 @dataclass(frozen=True, slots=True)

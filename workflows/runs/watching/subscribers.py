@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from understudy.messages.records import ENDED
-from understudy.workflows.state.run_state import RunState
+from greenroom.messages.records import ENDED
+from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
-    from understudy.journal.interface import RunRow
-    from understudy.workflows.runs.registry import Runs
+    from greenroom.journal.interface import RunRow
+    from greenroom.workflows.runs.registry import Runs
 
 
 class Watchers:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from understudy.supervision.loop.reactor import Reactor
+from greenroom.supervision.loop.reactor import Reactor
 
 
 class Watchable(Protocol):

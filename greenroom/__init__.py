@@ -1,0 +1,194 @@
+"""AI agents as a distributed system: workflows whose steps run in supervised processes and survive their death.
+
+Every public name is here and is loaded when it is first used, so importing this package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from greenroom.version import VERSION
+
+if TYPE_CHECKING:
+    from greenroom.actors.api.approve import approve
+    from greenroom.actors.api.deterministic import now, random, uuid4
+    from greenroom.actors.api.emit import emit
+    from greenroom.actors.api.receive import receive
+    from greenroom.actors.api.signal import signal
+    from greenroom.actors.api.step_context import current
+    from greenroom.actors.models.mock import MockModel
+    from greenroom.messages.approvals import Approval
+    from greenroom.messages.core.errors import (
+        ApprovalClosed,
+        ApprovalNotFound,
+        DefinitionError,
+        Fatal,
+        GreenroomError,
+        HomeInUse,
+        IdConflict,
+        InvalidInput,
+        JournalError,
+        MailboxFull,
+        NotAuthorized,
+        NotSerializable,
+        OrchestratorClosed,
+        OrchestratorUnreachable,
+        OutcomeUnknown,
+        RetryAfter,
+        RetryRefused,
+        RunCancelled,
+        RunEnded,
+        RunFailed,
+        RunNotFound,
+        RunParked,
+        ScheduleBusy,
+        ScheduleNotFound,
+        SessionClosed,
+        StepFailed,
+        StepQuarantined,
+        StepRejected,
+        TurnFailed,
+        WorkerNotFound,
+        WorkersUnavailable,
+    )
+    from greenroom.messages.evaluation import Score
+    from greenroom.messages.policy import Budget, Retry
+    from greenroom.messages.records import LogLine
+    from greenroom.supervision.jobs import Pool
+    from greenroom.workflows.api.async_orchestrator import AsyncClient, AsyncOrchestrator
+    from greenroom.workflows.api.client.client import Client
+    from greenroom.workflows.api.handles.async_run import AsyncRun
+    from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
+    from greenroom.workflows.api.handles.async_session import AsyncSession
+    from greenroom.workflows.api.handles.run import Run
+    from greenroom.workflows.api.handles.schedule import Schedule
+    from greenroom.workflows.api.handles.session import Session
+    from greenroom.workflows.api.orchestrator import Orchestrator
+    from greenroom.workflows.api.run import run
+    from greenroom.workflows.authoring.decorators import LLM, evaluator, sleep, tool, workflow
+    from greenroom.workflows.authoring.session import session
+    from greenroom.workflows.authoring.step import Step
+    from greenroom.workflows.authoring.workflow import Workflow
+
+__version__ = VERSION
+
+__all__ = [
+    "LLM",
+    "Approval",
+    "ApprovalClosed",
+    "ApprovalNotFound",
+    "AsyncClient",
+    "AsyncOrchestrator",
+    "AsyncRun",
+    "AsyncSchedule",
+    "AsyncSession",
+    "Budget",
+    "Client",
+    "DefinitionError",
+    "Fatal",
+    "GreenroomError",
+    "HomeInUse",
+    "IdConflict",
+    "InvalidInput",
+    "JournalError",
+    "LogLine",
+    "MailboxFull",
+    "MockModel",
+    "NotAuthorized",
+    "NotSerializable",
+    "Orchestrator",
+    "OrchestratorClosed",
+    "OrchestratorUnreachable",
+    "OutcomeUnknown",
+    "Pool",
+    "Retry",
+    "RetryAfter",
+    "RetryRefused",
+    "Run",
+    "RunCancelled",
+    "RunEnded",
+    "RunFailed",
+    "RunNotFound",
+    "RunParked",
+    "Schedule",
+    "ScheduleBusy",
+    "ScheduleNotFound",
+    "Score",
+    "Session",
+    "SessionClosed",
+    "Step",
+    "StepFailed",
+    "StepQuarantined",
+    "StepRejected",
+    "TurnFailed",
+    "WorkerNotFound",
+    "WorkersUnavailable",
+    "Workflow",
+    "__version__",
+    "approve",
+    "current",
+    "emit",
+    "evaluator",
+    "now",
+    "random",
+    "receive",
+    "run",
+    "session",
+    "signal",
+    "sleep",
+    "tool",
+    "uuid4",
+    "workflow",
+]
+
+_HOMES = {
+    "AsyncClient": "workflows.api.async_orchestrator",
+    "AsyncOrchestrator": "workflows.api.async_orchestrator",
+    "AsyncRun": "workflows.api.handles.async_run",
+    "AsyncSchedule": "workflows.api.handles.async_schedule",
+    "AsyncSession": "workflows.api.handles.async_session",
+    "Budget": "messages.policy",
+    "Client": "workflows.api.client.client",
+    "LLM": "workflows.authoring.decorators",
+    "LogLine": "messages.records",
+    "Approval": "messages.approvals",
+    "approve": "actors.api.approve",
+    "MockModel": "actors.models.mock",
+    "Orchestrator": "workflows.api.orchestrator",
+    "Pool": "supervision.jobs",
+    "Retry": "messages.policy",
+    "Run": "workflows.api.handles.run",
+    "Session": "workflows.api.handles.session",
+    "Schedule": "workflows.api.handles.schedule",
+    "Score": "messages.evaluation",
+    "Step": "workflows.authoring.step",
+    "Workflow": "workflows.authoring.workflow",
+    "current": "actors.api.step_context",
+    "emit": "actors.api.emit",
+    "evaluator": "workflows.authoring.decorators",
+    "now": "actors.api.deterministic",
+    "random": "actors.api.deterministic",
+    "receive": "actors.api.receive",
+    "run": "workflows.api.run",
+    "session": "workflows.authoring.session",
+    "signal": "actors.api.signal",
+    "sleep": "workflows.authoring.decorators",
+    "tool": "workflows.authoring.decorators",
+    "uuid4": "actors.api.deterministic",
+    "workflow": "workflows.authoring.decorators",
+}
+"""The module of each public name that is no error."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'messages.core.errors')}"), name)
+    globals()[name] = value  # so that this function is asked once
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,144 @@
+"""The ``greenroom`` command: its verbs, and the one door by which every error leaves."""
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import ClassVar
+
+import click
+
+from greenroom.cli.command_group import Verbs, common
+from greenroom.cli.settings import Settings, typed
+from greenroom.version import VERSION
+
+NAME = "greenroom"
+
+
+class Root(Verbs):
+    """All verbs. None is imported before it is typed."""
+
+    lazy: ClassVar[dict[str, tuple[str, str]]] = {
+        "demo": (
+            "greenroom.cli.commands.demo.demo:demo",
+            "The show: real faults, recovery, a scored result. No key, no network.",
+        ),
+        "run": (
+            "greenroom.cli.commands.run:run",
+            "Start a workflow, or go on with a run, and follow it to its result.",
+        ),
+        "serve": ("greenroom.cli.commands.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
+        "runs": (
+            "greenroom.cli.commands.runs:runs",
+            "Look at runs and steer them: list, show, events, result, pause, resume ...",
+        ),
+        "schedules": (
+            "greenroom.cli.commands.schedules:schedules",
+            "Have workflows started again and again: list, show, create, pause, resume, trigger, delete.",
+        ),
+        "send": ("greenroom.cli.commands.send:send", "Send a run a message."),
+        "sessions": (
+            "greenroom.cli.commands.sessions:sessions",
+            "Durable actors with a key: list, show, ask, tell, close.",
+        ),
+        "dead-letters": (
+            "greenroom.cli.commands.dead_letters:dead_letters",
+            "What was set aside: list, redrive, drop.",
+        ),
+        "approvals": (
+            "greenroom.cli.commands.approvals:approvals",
+            "What runs ask people: list, approve, reject, edit.",
+        ),
+        "actors": (
+            "greenroom.cli.commands.actors:actors",
+            "The processes of a running orchestrator: tree, list, kill, restart.",
+        ),
+        "metrics": (
+            "greenroom.cli.commands.metrics:metrics",
+            "Latencies, retries, crashes and success rates from the journal.",
+        ),
+        "check": (
+            "greenroom.cli.commands.maintenance.check:check",
+            "Replay unfinished runs with the present code: which does it not fit?",
+        ),
+        "db": ("greenroom.cli.commands.maintenance.db:db", "The journal itself: verify, reindex, accept-loss."),
+        "doctor": ("greenroom.cli.commands.maintenance.doctor:doctor", "Check that this machine has what is needed."),
+        "version": ("greenroom.cli.commands.version:version", "Versions of this package and of what it rests on."),
+    }
+
+
+COMPLETION = f"""\b
+Your shell completes verbs and options once it has read one of these, best from its startup file:
+  bash: eval "$(_GREENROOM_COMPLETE=bash_source {NAME})"
+  zsh:  eval "$(_GREENROOM_COMPLETE=zsh_source {NAME})"
+  fish: _GREENROOM_COMPLETE=fish_source {NAME} | source"""
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]}, epilog=COMPLETION)
+@click.version_option(VERSION, message="%(prog)s %(version)s")
+@common
+def root() -> None:
+    """Run AI agents as supervised processes: kill any of them, and the run finishes anyway."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code.
+
+    Args:
+        arguments: What was typed after the command's name; None means the process's own arguments.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not fail an answer
+    typed[:] = [settings := Settings()]
+    try:
+        code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # The reader of a pipe has had enough; click says so with SystemExit where it was writing itself. Python would
+        # complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the one door, which says what it was
+        return complain(error)
+    return code if isinstance(code, int) else 0
+
+
+def complain(error: BaseException) -> int:
+    """Tell a person of an error, and give its exit code."""
+    from greenroom.cli.display.values import note
+
+    code, sentence = failure(error)
+    if os.environ.get("GREENROOM_TRACEBACK"):
+        sentence = "".join(traceback.format_exception(error)).rstrip()
+    note(sentence)
+    return code
+
+
+def failure(error: BaseException) -> tuple[int, str]:
+    """Give the exit code for an error and what to tell a person of it, in one sentence with its remedy."""
+    if isinstance(error, click.ClickException):
+        from greenroom.messages.advice import explain
+
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        more = f"\nSee {explain(*context.command_path.split()[1:])}." if context is not None else ""
+        return error.exit_code, error.format_message() + more
+    from greenroom.cli.display.values import quoted
+    from greenroom.cli.exit_codes import EXITS, INTERRUPTED, code_of
+    from greenroom.messages.core.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
+    from greenroom.metrics.event_sentences import printable
+
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, (DefinitionError, WorkersUnavailable)):  # may quote several lines of an app that cannot load
+        return code_of(error), str(error)
+    first, _, rest = str(error).rstrip().partition("\n")  # several lines where it quotes an app that cannot be imported
+    said = printable(first) + (quoted(rest) if rest else "")
+    if isinstance(error, tuple(EXITS)):
+        trace = error.__cause__
+        more = quoted(trace.text) if isinstance(trace, RemoteTraceback) else ""
+        return code_of(error), (said or type(error).__name__) + more
+    return code_of(error), (
+        f"an error of {NAME} itself: {type(error).__name__}: {said}\nWith GREENROOM_TRACEBACK=full it shows where."
+    )

@@ -1,0 +1,49 @@
+"""``greenroom check``: does the code, as it is now, still fit the runs that have not ended?"""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from greenroom.cli.command_group import common, pass_settings
+from greenroom.cli.commands.run import find_app
+from greenroom.cli.display.values import emit, look, note, table
+from greenroom.cli.exit_codes import RUN_FAILED
+from greenroom.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from greenroom.workflows.control.replay_check import CheckRecord
+
+WORDS = {"equal": "equal", "differs": "differs", "unloadable": "cannot be loaded"}
+
+
+@click.command()
+@click.argument("file", metavar="[FILE.py]", required=False)
+@common
+@pass_settings
+def check(settings: Settings, file: str | None) -> int:
+    """Replay the unfinished runs of the home with the present code, and say which it does not fit.
+
+    No step is run and nothing is written, with an orchestrator running or not. With FILE.py only runs of files of that
+    name are replayed, with the code of this one: so a journal from elsewhere can be checked before the code goes there.
+    The exit code is 0 where all are equal, 1 where some are not.
+    """
+    from greenroom.messages.core.errors import RunNotFound
+    from greenroom.workflows.control.replay_check import Checker
+
+    app = find_app(file, "FILE.py") if file is not None else None
+    found: list[CheckRecord] = []
+    try:
+        with look(settings.home) as reads, Checker() as checker:
+            found = checker.check(reads, app)
+    except RunNotFound as error:  # no journal yet: nothing that could differ
+        note(str(error))
+    if settings.json:
+        emit(found)
+    else:
+        table(("run", "workflow", "version", "status", "code", "why"), map(_row, found))
+    return RUN_FAILED if any(record.verdict != "equal" for record in found) else 0
+
+
+def _row(record: "CheckRecord") -> tuple[object, ...]:
+    code = WORDS[record.verdict] + (", changed" if record.changed and record.verdict == "equal" else "")
+    return (record.run_id, record.workflow, record.version, record.status, code, record.reason)

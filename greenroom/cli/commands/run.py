@@ -1,0 +1,184 @@
+"""``greenroom run``: start a workflow, or go on with a run, and follow it to its result."""
+
+import difflib
+import json
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from greenroom.cli.command_group import Imports, budget_of, common, imports, pass_settings, quiet
+from greenroom.cli.display.values import emit, note, say
+from greenroom.cli.settings import Settings
+
+
+@click.command()
+@click.argument("target", metavar="[FILE.py:NAME]", required=False)
+@click.option("-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One input. May be repeated; wins over --input.")
+@click.option(
+    "--input", "document", metavar="JSON|@FILE|-", help="All inputs as a JSON object, a file of one, or stdin."
+)
+@click.option(
+    "--budget",
+    "limits",
+    metavar="NAME=N",
+    multiple=True,
+    help="What the run may use up: usd, tokens, wall (seconds) or attempts; may be repeated.",
+)
+@click.option("--id", "run_id", metavar="ID", help="Identity of the run. One that exists goes on and is followed.")
+@click.option("--detach", is_flag=True, help="Do not follow it: print its id once it is durable. It goes on.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Seconds to wait; then exit 124, or 6 where it waits for a person. The run is kept.",
+)
+@quiet
+@imports
+@common
+@pass_settings
+def run(  # noqa: PLR0913, PLR0917  the verb's options
+    settings: Settings,
+    target: str | None,
+    pairs: tuple[str, ...],
+    document: str | None,
+    limits: tuple[str, ...],
+    run_id: str | None,
+    timeout: float | None,
+    detach: bool,  # noqa: FBT001  click hands flags over by name
+    quiet: bool,  # noqa: FBT001  the same
+    imports: Imports,
+) -> int:
+    """Start the workflow NAME of FILE.py and follow it; its result is printed as JSON.
+
+    Where an orchestrator lives on the home, the run is that one's; elsewhere this process is the orchestrator until the
+    run is done, and those that others have submitted to it.
+
+    What its code prints goes to stderr, each line after the step that it comes from; `runs logs ID` has it afterwards.
+
+    With the --id of a run that exists, that run goes on where it stood, also where it was parked or paused; inputs may
+    be left out. Without FILE.py:NAME nothing is ever started: there has to be a run of this id.
+    """
+    from greenroom.cli.hosting.following import Order, carry_out, detached
+
+    if target is None and run_id is None:
+        msg = "say what to start, FILE.py:NAME, or with which run to go on, --id ID"
+        raise click.UsageError(msg)
+    if detach and timeout is not None:
+        msg = "--timeout says how long to wait for the result, and with --detach nobody does: leave one of them out"
+        raise click.UsageError(msg)
+    inputs = parse_inputs(pairs, document)
+    if target is None and inputs is not None:
+        msg = "inputs are for what is started: name FILE.py:NAME too, or leave them out"
+        raise click.UsageError(msg)
+    app, workflow = (None, None) if target is None else parse_target(target)
+    asked = Order.of(settings.home, app, workflow, inputs, run_id, timeout)
+    order = replace(asked, quiet=quiet, imports=imports, budget=budget_of(limits))
+    if not detach:
+        return carry_out(settings, order)
+    durable, where = detached(settings, order)
+    if settings.json:
+        emit({"run_id": durable})
+    else:
+        say(durable)
+    note(where)
+    return 0
+
+
+def parse_target(target: str) -> tuple[str, str]:
+    """Split ``FILE.py:NAME``."""
+    file, colon, workflow = target.rpartition(":")
+    if not colon or not workflow:
+        msg = f"{target!r} names no workflow; write FILE.py:NAME"
+        raise click.BadParameter(msg, param_hint="FILE.py:NAME")
+    return find_app(file, "FILE.py:NAME"), workflow
+
+
+def find_app(file: str, hint: str) -> str:
+    """Give the app that was typed. A path is made absolute, since workers do not share our folder.
+
+    ``package.module`` is taken too: the path of its file where that is found from the working folder, so that an app is
+    the same one however it is called, and else as it is, for apps that are installed.
+
+    Args:
+        file: What was typed.
+        hint: The argument's name, for the error.
+    """
+    path = Path(file)
+    if path.is_dir() and (path / "__init__.py").is_file():
+        path = path / "__init__.py"
+    if path.suffix != ".py" and not path.is_file() and all(part.isidentifier() for part in file.split(".")):
+        found = _module_file(file)
+        if found is not None:
+            return str(found.resolve())
+        if "." in file or _is_installed(file):
+            return file
+    if not path.is_file():
+        close = difflib.get_close_matches(path.name, [near.name for near in path.parent.glob("*.py")], n=1)
+        near = f"; did you mean {str(path.with_name(close[0]))!r}?" if close else f" in {Path.cwd()}"
+        msg = f"there is no file {file!r}{near}"
+        raise click.BadParameter(msg, param_hint=hint)
+    if path.suffix != ".py":
+        msg = f"{file!r} is no Python file; its name has to end in .py"
+        raise click.BadParameter(msg, param_hint=hint)
+    return str(path.resolve())
+
+
+def _module_file(name: str) -> Path | None:
+    """Give the file of a module of the working folder that goes by just this name, None where there is none."""
+    from greenroom.actors.definitions.definition_site import module_of
+
+    place = Path.cwd().joinpath(*name.split("."))
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file() and module_of(file) == (Path.cwd(), name):
+            return file
+    return None
+
+
+def _is_installed(name: str) -> bool:
+    """Say whether a module without dots can be imported, without importing it."""
+    from importlib.util import find_spec
+
+    with suppress(ValueError, ImportError):
+        return find_spec(name) is not None
+    return False
+
+
+def parse_inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any] | None:
+    """Put the inputs together. Values of ``-i`` stay words: the worker reads them by the workflow's signature."""
+    if not pairs and document is None:
+        return None
+    inputs: dict[str, Any] = {}
+    if document is not None:
+        text = _text(document)
+        try:
+            parsed: Any = json.loads(text)
+        except ValueError as error:
+            msg = f"it is no JSON: {error}"
+            raise click.BadParameter(msg, param_hint="--input") from error
+        if not isinstance(parsed, dict):
+            msg = f"it has to be a JSON object of inputs by name, not {text.strip()[:40]!r}"
+            raise click.BadParameter(msg, param_hint="--input")
+        inputs = cast("dict[str, Any]", parsed)
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            msg = f"{pair!r} is not KEY=VALUE"
+            raise click.BadParameter(msg, param_hint="-i")
+        inputs[key] = value
+    return inputs
+
+
+def _text(document: str) -> str:
+    if document == "-":
+        return sys.stdin.read()
+    if not document.startswith("@"):
+        return document
+    try:
+        return Path(document[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{document[1:]!r} cannot be read: {error}"
+        raise click.BadParameter(msg, param_hint="--input") from error

@@ -1,0 +1,219 @@
+"""``greenroom schedules``: workflows that are started again and again."""
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from greenroom.cli.command_group import Verbs, common, pass_settings
+from greenroom.cli.display.values import blank, emit, facts, look, note, say, table
+from greenroom.cli.settings import Settings
+from greenroom.messages.events.schedules import Overlap
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from greenroom.messages.commands import DeleteSchedule, PauseSchedule, ResumeSchedule
+    from greenroom.messages.events.schedules import FiringRecord, ScheduleRecord
+
+
+@click.group(cls=Verbs)
+@common
+def schedules() -> None:
+    """Have workflows started again and again. They are due where an orchestrator runs; looking needs none."""
+
+
+@schedules.command("list")
+@common
+@pass_settings
+def list_schedules(settings: Settings) -> None:
+    """List all schedules."""
+    from greenroom.messages.core.errors import RunNotFound
+    from greenroom.workflows.schedules.queries import read_schedules
+
+    found: list[ScheduleRecord] = []
+    try:
+        with look(settings.home) as reads:
+            found = read_schedules(reads.journal)
+    except RunNotFound as error:  # no journal yet: an empty list is the answer, and how to fill it the hint
+        note(str(error))
+    if settings.json:
+        emit(found)
+        return
+    rows = [
+        (each.name, each.workflow, _when(each), each.status, _first(each.next_times), each.fired, _last(each))
+        for each in found
+    ]
+    table(("schedule", "workflow", "when", "status", "next", "runs", "last"), rows)
+
+
+@schedules.command()
+@click.argument("name")
+@click.option("--next", "count", type=click.IntRange(0, 1000), default=5, show_default=True, help="Moments to show.")
+@common
+@pass_settings
+def show(settings: Settings, name: str, count: int) -> None:
+    """Show a schedule, its next moments, and what became of the last ones."""
+    from greenroom.workflows.schedules.queries import read_schedule
+
+    with look(settings.home) as reads:
+        found = read_schedule(reads.journal, name, count)
+    if settings.json:
+        emit(found)
+        return
+    facts(
+        [
+            ("schedule", found.name),
+            ("workflow", f"{found.workflow} in {found.app}"),
+            ("when", _when(found)),
+            ("overlap", found.overlap),
+            ("catch up", f"{found.catch_up:g} s"),
+            ("status", found.status),
+            ("reason", found.reason),
+            ("runs", found.fired),
+            ("skipped", found.skipped),
+            *(("next", moment) for moment in found.next_times),
+        ]
+    )
+    blank()
+    table(("due", "status", "run", "what happened"), [_moment(firing) for firing in found.firings])
+
+
+def _when(record: "ScheduleRecord") -> str:
+    return f"{record.cron} {record.timezone}" if record.cron is not None else f"every {record.every:g} s"
+
+
+def _first(moments: "tuple[datetime, ...]") -> "datetime | None":
+    return moments[0] if moments else None
+
+
+def _last(record: "ScheduleRecord") -> str:
+    return record.firings[0].status if record.firings else ""
+
+
+def _moment(firing: "FiringRecord") -> tuple[Any, ...]:
+    what = f"{firing.count} moments, {firing.reason}" if firing.count > 1 else firing.reason
+    return firing.due, firing.status, firing.run_id, what or ("by hand" if firing.manual else "")
+
+
+@schedules.command()
+@click.argument("name")
+@click.argument("target", metavar="FILE.py:NAME")
+@click.option("--cron", metavar="FIELDS", help="Minute, hour, day, month, weekday; or six fields with seconds first.")
+@click.option("--every", type=float, metavar="S", help="Seconds from one run to the next, at least 1.")
+@click.option("--timezone", default="UTC", show_default=True, help="Whose clock --cron is read by.")
+@click.option(
+    "--overlap",
+    type=click.Choice(get_args(Overlap)),
+    default="skip",
+    show_default=True,
+    help="What to do with a run that is due while an earlier one goes on.",
+)
+@click.option("--catch-up", type=float, default=60.0, show_default=True, metavar="S", help="How late a run may start.")
+@click.option("-i", "pairs", metavar="KEY=VALUE", multiple=True, help="One input. May be repeated; wins over --input.")
+@click.option(
+    "--input", "document", metavar="JSON|@FILE|-", help="All inputs as a JSON object, a file of one, or stdin."
+)
+@common
+@pass_settings
+def create(  # noqa: PLR0913, PLR0917  as many as there are options
+    settings: Settings,
+    name: str,
+    target: str,
+    cron: str | None,
+    every: float | None,
+    timezone: str,
+    overlap: Overlap,
+    catch_up: float,
+    pairs: tuple[str, ...],
+    document: str | None,
+) -> None:
+    """Have the workflow NAME of FILE.py started again and again.
+
+    The same schedule again changes nothing, so this may stand in a script; with other values the schedule is changed.
+    """
+    from greenroom.cli.commands.run import parse_inputs, parse_target
+    from greenroom.messages.commands import Accepted, PutSchedule
+    from greenroom.messages.events.schedules import Plan
+    from greenroom.workflows.api.handles.run import check
+    from greenroom.workflows.control.control_socket import ask
+
+    app, workflow = parse_target(target)
+    plan = Plan(
+        app=app,
+        workflow=workflow,
+        arguments=parse_inputs(pairs, document) or {},
+        cron=cron,
+        every=every,
+        timezone=timezone,
+        overlap=overlap,
+        catch_up=catch_up,
+    )
+    reply = check(ask(settings.home, PutSchedule(name=name, plan=plan)))
+    assert isinstance(reply, Accepted)
+    if settings.json:
+        emit({"name": name, "created": reply.created})
+    else:
+        say(f"schedule {name} {'is made' if reply.created else 'was there, and is as you want it'}")
+
+
+@schedules.command()
+@click.argument("name")
+@click.option("--reason", help="Why; it is kept with the schedule.")
+@common
+@pass_settings
+def pause(settings: Settings, name: str, reason: str | None) -> None:
+    """Have a schedule start nothing until it is resumed."""
+    from greenroom.messages.commands import PauseSchedule
+
+    _steer(settings, PauseSchedule(name=name, reason=reason), "is paused")
+
+
+@schedules.command()
+@click.argument("name")
+@common
+@pass_settings
+def resume(settings: Settings, name: str) -> None:
+    """Let a paused schedule go on."""
+    from greenroom.messages.commands import ResumeSchedule
+
+    _steer(settings, ResumeSchedule(name=name), "goes on")
+
+
+@schedules.command()
+@click.argument("name")
+@common
+@pass_settings
+def delete(settings: Settings, name: str) -> None:
+    """Delete a schedule. Its runs are not touched."""
+    from greenroom.messages.commands import DeleteSchedule
+
+    _steer(settings, DeleteSchedule(name=name), "is deleted")
+
+
+def _steer(settings: Settings, command: "PauseSchedule | ResumeSchedule | DeleteSchedule", done: str) -> None:
+    from greenroom.workflows.api.handles.schedule import check_schedule
+    from greenroom.workflows.control.control_socket import ask
+
+    check_schedule(ask(settings.home, command))
+    if settings.json:
+        emit({"name": command.name, "done": command.type})
+    else:
+        say(f"schedule {command.name} {done}")
+
+
+@schedules.command()
+@click.argument("name")
+@common
+@pass_settings
+def trigger(settings: Settings, name: str) -> None:
+    """Have a schedule start a run now; prints the run's id."""
+    from greenroom.messages.commands import Accepted, TriggerSchedule
+    from greenroom.workflows.api.handles.schedule import check_schedule
+    from greenroom.workflows.control.control_socket import ask
+
+    reply = check_schedule(ask(settings.home, TriggerSchedule(name=name)))
+    assert isinstance(reply, Accepted)
+    if settings.json:
+        emit({"name": name, "run_id": reply.run_id})
+    else:
+        say(reply.run_id)

@@ -1,0 +1,127 @@
+"""``greenroom serve``: an orchestrator and its HTTP API until Ctrl+C."""
+
+import signal
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import click
+
+from greenroom.cli.command_group import Imports, common, imports, pass_settings, quiet
+from greenroom.cli.commands.run import find_app
+from greenroom.cli.display.values import emit, note, say
+from greenroom.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from greenroom.dashboard.server import Server
+    from greenroom.workflows.api.orchestrator import Orchestrator
+    from greenroom.workflows.home.home import Home
+
+
+@click.command()
+@click.argument("files", metavar="FILE.py...", nargs=-1, required=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen. Others than this need a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7878, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--allow-origin",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="Let pages of this origin call from a browser, such as https://app.example; may be repeated.",
+)
+@quiet
+@imports
+@common
+@pass_settings
+def serve(
+    settings: Settings,
+    files: tuple[str, ...],
+    host: str,
+    port: int,
+    origins: tuple[str, ...],
+    imports: Imports,
+    quiet: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
+
+    The page /docs of its address shows what the API can do, and /openapi.json says it to programs.
+
+    Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
+    GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end it with exit code 0: what was going on is taken up by the
+    next orchestrator of the home. In the meantime a line on stderr says which runs start, end, or wait for a person.
+
+    What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` has it afterwards.
+    """
+    apps = [find_app(file, "FILE.py") for file in files]
+    try:
+        from greenroom.dashboard.server import Server
+    except ModuleNotFoundError as error:
+        from greenroom.messages.advice import install
+
+        msg = f"serving needs {error.name}: {install('server')}"
+        raise click.ClickException(msg) from error
+    from greenroom.dashboard.access.origins import read_origin
+
+    for origin in origins:
+        try:
+            read_origin(origin)
+        except ValueError as error:  # said before anything is started
+            raise click.BadParameter(str(error), param_hint="--allow-origin") from error
+    from greenroom.cli.display.progress import tell_of_slow_imports
+    from greenroom.cli.display.serve_news import told
+    from greenroom.cli.hosting.following import open_orchestrator
+    from greenroom.cli.hosting.log_file import log_to_home
+    from greenroom.messages.commands import ShowApp
+    from greenroom.workflows.api.handles.run import check
+    from greenroom.workflows.output.live_view import Printer
+
+    ends: SimpleQueue[None] = SimpleQueue()
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # whoever asks twice does not want to wait
+        ends.put(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    with (
+        told(),
+        open_orchestrator(settings, output=False if quiet else Printer(runs=True), imports=imports) as orchestrator,
+    ):
+        tell_of_slow_imports(orchestrator)
+        for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
+            check(orchestrator.send(ShowApp(app=app)))
+        with Server(orchestrator, apps, host=host, port=port, allow_origins=origins) as server:
+            log_to_home(orchestrator.home, secrets=[server.token.value, *imports.secrets()])
+            _say(settings, orchestrator.home, server)
+            _wait(orchestrator, ends)
+        note(
+            "stopping; steps that run have a moment to end (Ctrl+C: at once), and the runs that go on are taken up "
+            "next time"
+        )
+
+
+def _wait(orchestrator: "Orchestrator", ends: "SimpleQueue[None]") -> None:
+    """Wait for a signal, or for the orchestrator's own end.
+
+    A queue, because its ``put`` may be called by a signal handler whatever this thread is doing. No run has an empty
+    id: who watches that hears of nothing but the end of everything.
+
+    Raises:
+        OrchestratorClosed: Its journal failed.
+    """
+    unwatch = orchestrator.watch("", lambda: ends.put(None), end_only=True)
+    ends.get()  # to watch is to be called once at the start
+    ends.get()
+    unwatch()
+    orchestrator.check_alive()
+
+
+def _say(settings: Settings, home: "Home", server: "Server") -> None:
+    kept = str(home.token) if home.token.exists() else None
+    if settings.json:
+        facts = {"url": server.url, "token_file": kept}
+        emit({**facts, "token": server.token.value} if server.token.made else facts)
+        return
+    say(f"serving on {server.url}")
+    if server.token.made:
+        say(f"the token, shown this once and kept in {kept}:")
+        say(server.token.value)

@@ -1,0 +1,156 @@
+"""Live progress of one run: a table that redraws itself on a terminal, one line per event in a pipe. On stderr."""
+
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from greenroom.cli.display.values import STATUS_STYLE, between, console, note, say, seconds
+from greenroom.messages.events import events
+from greenroom.metrics.event_sentences import describe, printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from greenroom.journal.interface import Stored
+    from greenroom.messages.records import StepRecord
+    from greenroom.workflows.api.orchestrator import Orchestrator
+    from greenroom.workflows.state.run_state import RunState
+
+QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged, events.ValueEmitted)
+"""Events that the next one already implies, or that have a verb of their own."""
+SHOWN_STEPS = 20
+"""Steps that a terminal shows at once, the newest."""
+
+
+class Followed(Protocol):
+    """A run whose events can be followed, of whichever process it is."""
+
+    @property
+    def id(self) -> str:
+        """Which run."""
+        ...
+
+    def events(self, after: int = 0, *, follow: bool = False) -> "Iterator[Stored]":
+        """Give the events; with ``follow``, go on until nothing follows any more."""
+        ...
+
+
+class Teller:
+    """Tells the events of one run as plain lines, each with the seconds since its start."""
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._start: events.RunStarted | None = None
+
+    def line(self, event: events.AnyEvent) -> str:
+        """Give the line for an event, empty where the next one says as much."""
+        if isinstance(event, events.RunStarted):
+            self._start = event
+        if self._start is None or isinstance(event, QUIET) or getattr(event, "outcome", "") == "ok":
+            return ""
+        run = self._start
+        words = describe(run.run_id, run.workflow, event).removeprefix(f"run {run.run_id} ").removeprefix("step ")
+        return f"{event.at - run.at:8.2f} s  {words}"
+
+
+class Progress:
+    """What is known of a run so far. Written by the follower's thread, drawn by rich's."""
+
+    def __init__(self, run_id: str) -> None:
+        """Know nothing yet."""
+        self.run_id = run_id
+        self._lock = threading.Lock()
+        self._state: RunState | None = None
+
+    def learn(self, event: Any) -> None:
+        """Fold one more event."""
+        from greenroom.workflows.state.fold import fold
+
+        with self._lock:
+            self._state = fold(self._state, event)
+
+    def __rich__(self) -> "RenderableType":
+        """Draw the newest steps."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        from greenroom.workflows.queries.records import step_records
+        from greenroom.workflows.queries.waiting_for import waits_for
+
+        with self._lock:
+            steps = step_records(self._state) if self._state is not None else []
+            status = self._state.status if self._state is not None else "pending"
+            waits = waits_for(self._state, time.time()) if self._state is not None and status == "waiting" else []
+        shown = Table.grid(padding=(0, 2))
+        for step in steps[-SHOWN_STEPS:]:
+            shown.add_row(*map(_cell, _row(step)))
+        done = sum(step.status == "completed" for step in steps)
+        headline = Text.assemble(
+            (f"{printable(self.run_id)} ", "bold"),
+            (status, STATUS_STYLE.get(status, "")),
+            f"  {done} of {len(steps)} steps done",
+        )
+        return Group(headline, shown, *(Text(printable(f"waits for {phrase}"), "yellow") for phrase in waits))
+
+
+def _cell(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(printable(text), STATUS_STYLE.get(text, ""))
+
+
+def _row(step: "StepRecord") -> tuple[str, ...]:
+    last = step.attempts[-1] if step.attempts else None
+    trail = " ".join(attempt.outcome or "running" for attempt in step.attempts)
+    return (
+        step.key,
+        step.status,
+        trail,
+        f"{last.worker} pid {last.pid}" if last and last.outcome is None else "",
+        seconds(between(step.scheduled_at, step.ended_at)),
+    )
+
+
+@contextmanager
+def follow(run: Followed) -> Generator[None]:
+    """Show the progress of ``run`` on stderr while the block runs; at its end the last events are shown too.
+
+    Where the block ends because of an error, nothing more is waited for.
+    """
+    live = sys.stderr.isatty()
+    progress = Progress(run.id)
+    started = threading.Thread(target=_follow, args=(run, progress, live), name="progress", daemon=True)
+    if not live:
+        started.start()
+        yield
+        started.join(5.0)
+        return
+    from rich.live import Live
+
+    with Live(progress, console=console(sys.stderr), refresh_per_second=8, transient=False):
+        started.start()
+        yield
+        started.join(5.0)
+
+
+def tell_of_slow_imports(orchestrator: "Orchestrator") -> None:
+    """Say on stderr when an app takes long to be imported, and where it stands: until then nothing else happens."""
+    orchestrator.on_slow_import(lambda app, what: note(f"{app} {what}"))
+
+
+def _follow(run: Followed, progress: Progress, live: bool) -> None:  # noqa: FBT001  called in one place
+    from greenroom.messages.core.errors import GreenroomError
+
+    teller = Teller()
+    try:
+        for stored in run.events(follow=True):
+            progress.learn(stored.event)
+            line = teller.line(stored.event)
+            if line and not live:
+                say(line, sys.stderr)
+    except GreenroomError:
+        return  # the orchestrator was closed under us; whoever closed it says why

@@ -1,0 +1,141 @@
+"""The page of one run, as ``greenroom runs show`` prints it: 80 columns hold it, and every text is harmless."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from greenroom.cli.display.values import between, blank, column_width, facts, say, seconds, trace
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.core.times import iso
+from greenroom.metrics.event_sentences import printable
+
+if TYPE_CHECKING:
+    from greenroom.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord
+    from greenroom.workflows.state.run_state import RunState
+
+NAME: Final = 20
+"""Columns of the names on the left."""
+KEY: Final = 38
+"""Columns of a step's key; a longer one has a line of its own."""
+
+
+def show_run(
+    run: "RunRecord",
+    state: "RunState",
+    steps: "Sequence[StepRecord]",
+    waits: Sequence[str],
+    asked: "Sequence[ApprovalRecord]",
+    decided: "Sequence[DecisionRecord]",
+) -> None:
+    """Print everything that a person wants to know of a run first."""
+    facts(
+        [
+            ("run", run.id),
+            ("workflow", run.workflow),
+            ("app", run.app),
+            ("status", run.status),
+            ("reason", run.reason),
+            ("waits for", "; ".join(waits)),
+            ("input", _value(state.arguments)),
+            ("started", run.started_at),
+            ("duration", seconds(between(run.started_at, run.ended_at))),
+            ("parent", run.parent),
+            ("state", None if state.shared is None else _value(state.shared)),
+            ("result", _value(state.result) if run.status == "completed" else None),
+        ],
+        wrapped=True,
+    )
+    for step in steps:
+        blank()
+        _show_step(step)
+    if asked or decided:
+        blank()
+    for question in asked:
+        _line(f"asks a person: {question.action}", question.args, f"decide with its id: {question.id}")
+    for decision in decided:
+        who = f" by {decision.by}" if decision.by else ""
+        comment = f": {decision.comment}" if decision.comment else ""
+        said = {"approve": "approved", "reject": "rejected", "edit": "approved with changes"}[decision.decision]
+        _line(f"{said}{who}: {decision.action}", decision.args, f"{iso(decision.decided_at)}{comment}")
+    show_traces(run, steps)
+
+
+def show_traces(run: "RunRecord", steps: "Sequence[StepRecord]" = ()) -> None:
+    """Show where the code failed: the run's, and of steps without a result the last attempt's, where it says more."""
+    whole = run.failure.report() if run.failure is not None else ""
+    trace(f"run {run.id} failed:", whole)
+    for step in steps:
+        last = next((each for each in reversed(step.attempts) if each.outcome is not None), None)
+        if last is not None and step.status != "completed" and _bare(last.traceback) not in _bare(whole):
+            trace(f"step {step.key} attempt {last.number} failed:", last.traceback)
+
+
+def _bare(text: str) -> str:
+    """Give a traceback without the margins that it has as a part of a group's."""
+    return "\n".join(line.lstrip(" |") for line in text.splitlines())
+
+
+def _show_step(step: "StepRecord") -> None:
+    took = seconds(between(step.scheduled_at, step.ended_at))
+    flag = "  flagged for review" if step.flagged else ""
+    key = printable(step.key)
+    if len(key) > KEY:
+        say(key)
+        key = ""
+    say(f"{key:<{KEY}}  {step.status:<10}  {took}{flag}".rstrip())
+    _wrapped(_call(step), 2)
+    for attempt in step.attempts:
+        _show_attempt(attempt)
+    for one in step.evaluations:
+        score = "failed" if one.score is None else f"{one.score:.2f} of {one.threshold:.2f}"
+        _wrapped(", ".join([f"{one.name}: {score}", *filter(None, (one.reason, one.error))]), 4)
+
+
+def _show_attempt(attempt: "AttemptRecord") -> None:
+    took = seconds(between(attempt.started_at, attempt.ended_at))
+    say(f"  {attempt.number:>3}  {attempt.outcome or 'running':<9}  {took:>8}  {attempt.worker} (pid {attempt.pid})")
+    if attempt.progress is not None:
+        _wrapped(f"progress: {_value(attempt.progress)}", 7)
+    if attempt.error:
+        place = f" ({attempt.place})" if attempt.place else ""
+        for line in f"{attempt.error}{place}".split("\n"):
+            _wrapped(line, 7)
+
+
+def _call(step: "StepRecord") -> str:
+    """Write a step as the call that it was, and what it gave."""
+    given: Any = plain(step.arguments) or {}
+    words = [_value(each) for each in given.get("args", ())]
+    words += [f"{name}={_value(each)}" for name, each in given.get("kwargs", {}).items()]
+    gave = f" -> {_value(step.result)}" if step.status == "completed" else ""
+    return f"({', '.join(words)}){gave}"
+
+
+def _line(what: str, args: Any, more: str) -> None:
+    say(printable(what))
+    _wrapped(_value(args), 2)
+    _wrapped(more, 2)
+
+
+def _value(value: Any) -> str:
+    """Write a value as JSON, cut where it would fill more than some lines."""
+    text = json.dumps(_read(value), ensure_ascii=False)
+    most = 3 * column_width()
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters; all of it with -o json)"
+
+
+def _read(value: Any) -> Any:
+    """Give a value as Python has it, with the values of users inside."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in cast("dict[str, Any]", value).items()}
+    return plain(value)
+
+
+def _wrapped(text: str, indent: int) -> None:
+    for line in _lines(printable(text), column_width() - indent):
+        say(" " * indent + line)
+
+
+def _lines(text: str, width: int) -> Iterable[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False) or [""]

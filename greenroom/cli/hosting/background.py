@@ -1,0 +1,90 @@
+"""Hosting runs in a process of its own that outlives the command line."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from greenroom.cli.display.values import note
+from greenroom.messages.core.errors import HomeInUse
+
+if TYPE_CHECKING:
+    from greenroom.workflows.home.home import Home
+
+
+class NotStarted(click.ClickException):
+    """The process in the background could not start the run; carries its words and its exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """Keep what it said."""
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares a default for all of the class
+
+
+def host_in_background(home: "Home", host: Callable[[Callable[[list[str]], None]], int]) -> list[str]:
+    """Fork a process that runs ``host``, and give the ids of its runs once they are durable.
+
+    The fork comes before any thread of ours exists. The child leads a session of its own, so that it hears neither the
+    terminal's Ctrl+C nor its end; its output goes to ``orchestrator.log`` in the home.
+
+    Args:
+        home: The home whose log is written.
+        host: Hosts runs to their end; it is given the function to call with their ids.
+
+    Raises:
+        HomeInUse: Another orchestrator was quicker.
+        NotStarted: There is no such run: the process in the background has ended, with the same words and exit code.
+    """
+    home.create()
+    log = os.open(home.path / "orchestrator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    ours, theirs = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if not os.fork():
+        os.close(ours)
+        _become_background(log)
+        os._exit(_run_and_report(host, theirs))
+    os.close(log)
+    os.close(theirs)
+    with os.fdopen(ours, encoding="utf-8") as pipe:
+        said = pipe.readline()
+    report: dict[str, Any] = json.loads(said) if said else {}
+    if "run_ids" not in report:
+        died = f"the process in the background died before the run was durable; see {home.path / 'orchestrator.log'}"
+        if report.get("in_use"):
+            raise HomeInUse(report["error"])
+        raise NotStarted(str(report.get("error", died)), int(report.get("code", 1)))
+    return list(report["run_ids"])
+
+
+def _become_background(log: int) -> None:
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for fd, standard in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(fd, standard)
+    os.close(null)
+    os.close(log)
+
+
+def _run_and_report(host: Callable[[Callable[[list[str]], None]], int], pipe: int) -> int:
+    """Run ``host`` and say down the pipe how it started, whichever way that was. Gives the exit code."""
+    from greenroom.cli.app import failure
+
+    def report(**facts: object) -> None:
+        with suppress(OSError):  # the pipe is closed after the first report, or by a parent that was interrupted
+            os.write(pipe, json.dumps(facts).encode() + b"\n")
+            os.close(pipe)
+
+    try:
+        return host(lambda run_ids: report(run_ids=run_ids))
+    except BaseException as error:  # noqa: BLE001  nothing is above us: this process ends here, whatever came up
+        code, sentence = failure(error)
+        report(error=sentence, code=code, in_use=isinstance(error, HomeInUse))
+        note(sentence)
+        return code

@@ -1,0 +1,19 @@
+"""Where the structured log goes while a verb hosts an orchestrator."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from greenroom.workflows.home.home import Home
+
+
+def log_to_home(home: "Home", secrets: Iterable[str] = ()) -> None:
+    """Log to ``log.jsonl`` in the home, one JSON line per event: stderr belongs to progress and errors.
+
+    Args:
+        home: The home.
+        secrets: Values that are masked wherever they stand in a line.
+    """
+    from greenroom.metrics.log import configure
+
+    configure(path=home.path / "log.jsonl", secrets=secrets, place=lambda text: home.placed(text, anywhere=True))

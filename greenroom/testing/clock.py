@@ -1,0 +1,237 @@
+"""A clock for tests that leaves out the time in which nothing happens."""
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from greenroom.messages.core import times
+from greenroom.messages.core.times import Seconds
+from greenroom.workflows.clock import Surroundings
+
+ADVANCE_TIMEOUT: Final = 30.0
+"""Real seconds that what becomes due may take."""
+ROUNDING: Final = 1e-6
+"""Seconds by which sums of the same durations may differ: an alarm so near is not ahead."""
+
+
+@dataclass(order=True, slots=True)
+class _Alarm:
+    """A call that is still to come; ordered by moment, then by when it was asked for."""
+
+    moment: float
+    number: int
+    callback: Callable[[], object] | None = field(compare=False)
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+@dataclass(slots=True)
+class _Journey:
+    """Somebody's wish to come to a moment, through everything that is due before it."""
+
+    target: float
+    arrived: threading.Event
+
+
+class VirtualClock:
+    """Stands still while something happens, and jumps over the time in which nothing does.
+
+    All times of an orchestrator that is given this clock are its times: durable timers (``sleep``,
+    ``asyncio.timeout``, ``receive(timeout=...)``), retries and their delays, schedules, limits of cleanup,
+    ``now()`` in workflows, and the times in the journal. When nothing is under way any more, no step, no program, no
+    write to the journal, it jumps to the next moment for which anything is set.
+
+    It does so only while somebody waits: for a result, for the next event of ``run.events(follow=True)``, in
+    ``wait_for`` or in ``advance``. Between such calls a test can look and act at its leisure.
+
+    Processes are real, and so is their time: deadlines of steps and heartbeats are not touched. A step that really
+    takes longer than the time to the next alarm takes the clock along to that alarm, so that a timeout around a step
+    that hangs ends here as it would in production.
+
+    Nothing else is different: a run whose wait is long leaves memory, as it does in production, and is replayed when
+    the clock has come there. So a test of a wait is a test of the replay, too.
+
+    It serves one orchestrator at a time, and any number of them one after the other; with none it stands still.
+
+    Args:
+        start: What it shows first; a datetime without a zone is UTC. None means the time of the machine, in whole
+            seconds.
+    """
+
+    virtual: Final = True
+
+    def __init__(self, start: datetime | float | None = None) -> None:
+        """Set it."""
+        if isinstance(start, datetime):
+            start = (start if start.tzinfo is not None else start.replace(tzinfo=UTC)).timestamp()
+        self._time = float(int(time.time())) if start is None else float(start)
+        """Written by the reactor's thread while an orchestrator is served, read by all."""
+        self._around: Surroundings | None = None
+        self._numbers = itertools.count()
+        self._alarms: list[_Alarm] = []
+        """A heap. Reactor's thread only, as everything below."""
+        self._journeys: list[_Journey] = []
+        self._overtake: tuple[_Alarm, Callable[[], None]] | None = None
+        """The alarm that rings once the time to it has really passed, and what takes that back."""
+
+    def __repr__(self) -> str:
+        """Say what it shows, and for whom it goes."""
+        return f"<VirtualClock at {self.now().isoformat()}, {'in use' if self._around is not None else 'not in use'}>"
+
+    # ------------------------------------------------------------ for tests; any thread but the reactor's
+
+    def now(self) -> datetime:
+        """Give the time it shows, in UTC."""
+        return datetime.fromtimestamp(self._time, UTC)
+
+    def advance(self, seconds: Seconds, *, timeout: Seconds = ADVANCE_TIMEOUT) -> None:
+        """Let time pass: go from one alarm to the next, each after everything that the one before led to is done.
+
+        Returns once all is quiet and the clock shows ``seconds`` more than when it was asked; ``advance(0)`` waits for
+        nothing but that quiet. Without an orchestrator it is only set forward, as if everything had been down.
+
+        Args:
+            seconds: How far to go.
+            timeout: Real seconds that all of it may take.
+
+        Raises:
+            TimeoutError: Something is still under way then. A step that hangs is such a thing: see ``jump``.
+            ValueError: The time would go backwards.
+        """
+        self._travel(seconds, self._depart, timeout)
+
+    def jump(self, seconds: Seconds) -> None:
+        """Set the clock forward at once, whatever is under way. All that is due by then comes at that moment.
+
+        Raises:
+            ValueError: The time would go backwards.
+        """
+        self._travel(seconds, self._jump, ADVANCE_TIMEOUT)
+
+    def _travel(self, given: Seconds, begin: Callable[[float, threading.Event], None], timeout: Seconds) -> None:
+        seconds = given.total_seconds() if isinstance(given, timedelta) else given
+        if not seconds >= 0:
+            msg = f"time goes forward: give seconds from 0, not {given!r}"
+            raise ValueError(msg)
+        patience = times.seconds(timeout, "the timeout of a virtual clock")
+        around = self._around
+        if around is None:
+            self._time += seconds
+            return
+        arrived = threading.Event()
+        around.reactor.call(begin, seconds, arrived)
+        if not arrived.wait(min(patience, threading.TIMEOUT_MAX)):
+            around.reactor.call(self._give_up, arrived)
+            msg = f"after {patience:g} real seconds something is still under way, and the clock shows {self.now()}"
+            raise TimeoutError(msg)
+
+    # ------------------------------------------------------------ Clock
+
+    def attach(self, around: Surroundings) -> None:
+        """See ``Clock``.
+
+        Raises:
+            ValueError: It serves an orchestrator that is open.
+        """
+        if self._around is not None:
+            msg = "this clock serves another orchestrator: close that one first, or give this one a clock of its own"
+            raise ValueError(msg)
+        self._around = around
+        around.reactor.call(around.reactor.on_idle, self._on_idle)
+
+    def detach(self) -> None:
+        """See ``Clock``."""
+        around, self._around = self._around, None
+        if around is not None:
+            around.reactor.on_idle(None)
+        self._alarms.clear()
+        self._set_overtaking()
+        for journey in self._journeys:
+            journey.arrived.set()
+        self._journeys.clear()
+
+    def time(self) -> float:
+        """See ``Clock``."""
+        return self._time
+
+    def call_at(self, moment: float, callback: Callable[[], object]) -> _Alarm:
+        """See ``Clock``."""
+        alarm = _Alarm(moment, next(self._numbers), callback)
+        if self._around is not None:
+            heapq.heappush(self._alarms, alarm)
+            self._set_overtaking()
+        return alarm
+
+    # ------------------------------------------------------------ reactor's thread
+
+    def _next(self) -> _Alarm | None:
+        while self._alarms and self._alarms[0].callback is None:
+            heapq.heappop(self._alarms)
+        return self._alarms[0] if self._alarms else None
+
+    def _on_idle(self) -> bool:
+        """Nothing is ready on the reactor: go on, where somebody wants that and nothing is under way elsewhere."""
+        around, alarm = self._around, self._next()
+        journey = min(self._journeys, key=lambda journey: journey.target, default=None)
+        if around is None or (journey is None and (alarm is None or not around.awaited())) or not around.idle():
+            return False
+        if journey is not None and (alarm is None or journey.target + ROUNDING < alarm.moment):
+            self._journeys.remove(journey)
+            self._time = max(self._time, journey.target)
+            journey.arrived.set()
+            self._set_overtaking()
+        else:
+            around.reactor.loop.call_soon(self._ring)
+        return True
+
+    def _ring(self) -> None:
+        """Go to the next alarm."""
+        alarm = self._next()
+        if alarm is None:
+            return
+        heapq.heappop(self._alarms)
+        callback, alarm.callback = alarm.callback, None
+        self._time = max(self._time, alarm.moment)
+        self._set_overtaking()
+        assert callback is not None
+        callback()
+
+    def _set_overtaking(self) -> None:
+        """Have the next alarm ring once what is under way has really taken as long as the time to it."""
+        alarm = self._next()
+        if self._overtake is not None:
+            if self._overtake[0] is alarm:
+                return
+            self._overtake[1]()
+            self._overtake = None
+        if alarm is not None and self._around is not None:
+            delay = max(0.0, alarm.moment - self._time)
+            self._overtake = (alarm, self._around.reactor.loop.call_later(delay, self._overtaken).cancel)
+
+    def _overtaken(self) -> None:
+        alarm, _ = self._overtake or (None, None)
+        self._overtake = None
+        if self._around is None or alarm is not self._next():
+            self._set_overtaking()
+        elif alarm is not None and (alarm.moment <= self._time or not self._around.idle()):
+            self._ring()
+        else:
+            self._set_overtaking()  # nothing was under way: that time is not the runs'
+
+    def _depart(self, seconds: float, arrived: threading.Event) -> None:
+        self._journeys.append(_Journey(self._time + seconds, arrived))
+
+    def _jump(self, seconds: float, arrived: threading.Event) -> None:
+        self._time += seconds
+        while (alarm := self._next()) is not None and alarm.moment <= self._time + ROUNDING:
+            self._ring()
+        arrived.set()
+
+    def _give_up(self, arrived: threading.Event) -> None:
+        self._journeys = [journey for journey in self._journeys if journey.arrived is not arrived]

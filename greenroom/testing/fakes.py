@@ -1,0 +1,155 @@
+"""Fakes of tools: a function of the test answers in place of a tool, whichever process has the attempt."""
+
+import asyncio
+import inspect
+import json
+import shutil
+import socketserver
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from greenroom.actors.api.step_context import context_of, running
+from greenroom.actors.failures.description import describe_exception
+from greenroom.actors.worker import tool_fakes as faking
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.frames.worker import Execute
+from greenroom.workflows.authoring.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class FakeCall:
+    """One attempt that a fake was given."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    run_id: str
+    """Empty where the tool was called in place."""
+    attempt: int
+
+
+class ToolFakes:
+    """Fakes of one test.
+
+    Attempts of replaced tools still begin in their worker processes, with their retries and timeouts; what they do
+    there is to ask the test's process, where the fake is called in a thread of its own.
+
+    Workers know where by the environment variable ``GREENROOM_FAKES``, which has to be set before an orchestrator
+    starts the first of them. The fixture ``tool_fakes`` sees to that.
+    """
+
+    variable = faking.VARIABLE
+
+    def __init__(self) -> None:
+        """Begin to listen; no tool is replaced yet. ``close`` ends it."""
+        self._folder = Path(tempfile.mkdtemp(prefix="greenroom-"))  # a socket's path has to be short
+        self.path = self._folder / "fakes"
+        """The socket."""
+        self._fakes: dict[str, tuple[Step[..., Any], Callable[..., Any]]] = {}
+        self._calls: dict[str, list[FakeCall]] = {}
+        self._server = _Server(str(self.path), self._answer)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="tool-fakes", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        """Say which tools are replaced."""
+        names = ", ".join(step.name for step, _ in self._fakes.values())
+        return f"<ToolFakes of {names or 'no tool'}>"
+
+    def replace(self, tool: object, fake: Callable[..., Any]) -> None:
+        """Have a function called in place of a tool, in every attempt from now on.
+
+        It is called with the attempt's arguments, read by the tool's annotations, and may be any callable of the
+        test's: a closure, a ``unittest.mock.Mock``, an ``async`` function. What it returns has to fit the tool's
+        annotation. What it raises meets the tool's retry policy as if the tool had raised it. ``current()`` is known
+        in it.
+
+        Args:
+            tool: A function decorated with ``@tool``.
+            fake: What is called instead.
+
+        Raises:
+            TypeError: It is no tool, or the fake cannot be called. For an ``LLM`` there is ``model_scripts``.
+        """
+        definition = getattr(tool, "definition", None)
+        if definition is None or definition.kind != "tool":
+            msg = f"only a function decorated with @tool is replaced by a fake, not {tool!r:.200}"
+            if getattr(definition, "kind", "") == "llm":
+                msg += "; what an LLM answers is written down with the fixture model_scripts"
+            raise TypeError(msg)
+        if not callable(cast("object", fake)):
+            msg = f"a fake of {definition.title} is called with the tool's arguments; {fake!r:.200} cannot be called"
+            raise TypeError(msg)
+        assert isinstance(tool, Step)
+        self._fakes[definition.ref] = (tool, fake)
+        faking.in_place[definition.ref] = self._in_place(definition.ref)
+
+    def calls(self, tool: Step[..., Any]) -> Sequence[FakeCall]:
+        """Give the calls of a replaced tool so far, one for each attempt, in order."""
+        return tuple(self._calls.get(tool.definition.ref, ()))
+
+    def close(self) -> None:
+        """Let every tool be itself again. Attempts that are asking are not waited for."""
+        for ref in self._fakes:
+            faking.in_place.pop(ref, None)
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _in_place(self, ref: str) -> Callable[..., Any]:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            return self._call(ref, args, kwargs, run_id="", attempt=1)
+
+        return called
+
+    def _call(self, ref: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, run_id: str, attempt: int) -> Any:
+        self._calls.setdefault(ref, []).append(FakeCall(args, kwargs, run_id, attempt))
+        value = self._fakes[ref][1](*args, **kwargs)
+        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+
+    def _answer(self, request: bytes) -> dict[str, Any]:
+        """Answer a worker. A thread of the server's."""
+        message = Execute.model_validate_json(request)
+        if message.step not in self._fakes:
+            return {}
+        definition = self._fakes[message.step][0].definition
+        running.set(context_of(message, lambda _progress: None))
+        try:
+            args, kwargs = definition.signature.decode_call(message.arguments)
+            value = self._call(message.step, tuple(args), kwargs, run_id=message.run_id, attempt=message.attempt)
+            return {"result": plain(definition.encode_result(value))}
+        except Exception as error:  # noqa: BLE001  whatever the fake raises is the attempt's outcome
+            return {"failure": json.loads(describe_exception(error).model_dump_json())}
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Answers each connection in a thread: fakes of attempts that run at once are called at once."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, path: str, answer: Callable[[bytes], dict[str, Any]]) -> None:
+        super().__init__(path, _Handler)
+        self.answer = answer
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  it is used by this server alone
+
+    def handle(self) -> None:
+        if request := self.rfile.readline():
+            answer = copy_context().run(self.server.answer, request)
+            try:
+                self.wfile.write(json.dumps(answer).encode() + b"\n")
+            except OSError:  # the attempt was cut off meanwhile
+                return

@@ -1,0 +1,138 @@
+"""The one rule that everything rests on, as an assertion: state is the fold of the journal."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Final, TypeAlias, get_args
+
+from greenroom.journal.interface import MarkKind, RunRow, Stored
+from greenroom.messages.core.errors import JournalCorrupt
+from greenroom.messages.events.events import RunRetried
+from greenroom.testing.standing import orchestrator_of
+from greenroom.testing.waits import TIMEOUT, until
+from greenroom.workflows.api.handles.run import Run
+from greenroom.workflows.api.orchestrator import Orchestrator
+from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.state.fold import fold, fold_all
+from greenroom.workflows.state.run_state import RunState
+
+PREFIXES: Final = 50
+"""Prefixes of a long journal that are folded anew; all of a shorter one are."""
+Marks: TypeAlias = dict[tuple[MarkKind, str], int]
+OF_THE_DISK: Final = frozenset({"wait_changes", "mark_changes"})
+"""Fields of a state that only say what is still to be written."""
+
+
+def assert_state_is_fold(what: Orchestrator | Run[Any]) -> None:
+    """Assert that what is known of runs is what their journal says, no more and no less. May be called at any moment.
+
+    Checked are: the journal as a whole, with every hash chain; that events are numbered without a gap; that folding
+    any prefix of them anew gives the state that folding on gave; that nothing but a retry follows a run's end; that
+    the run index, the timers and the marks are what the events lead to; and that what a supervisor has in memory,
+    which may be ahead of the disk, is the fold of as many events once they are there.
+
+    Args:
+        what: An orchestrator, for all of its runs, or one run.
+
+    Raises:
+        AssertionError: Something of that does not hold; the message says all that does not.
+    """
+    if isinstance(what, Orchestrator):
+        orchestrator, ids = what, [row.id for row in what.reads.journal.runs(limit=None)]
+    else:
+        orchestrator, ids = orchestrator_of(what), [what.id]
+    faults = [f"the journal: {fault}" for fault in orchestrator.reads.journal.verify()]
+    for run_id in ids:
+        try:
+            faults += [f"run {run_id}: {fault}" for fault in _faults_in_memory(orchestrator, run_id)]
+            faults += [f"run {run_id}: {fault}" for fault in _faults_on_disk(orchestrator, run_id)]
+        except JournalCorrupt as error:
+            faults.append(f"run {run_id}: {error}")
+    assert not faults, "state is not the fold of the journal:\n" + "\n".join(f"  {fault}" for fault in faults)
+
+
+def _faults_in_memory(orchestrator: Orchestrator, run_id: str) -> Iterator[str]:
+    peek = orchestrator.peek(run_id)
+    if peek is None:
+        return
+    seq = peek.state.seq
+
+    def written() -> list[Stored] | None:
+        stored = orchestrator.reads.events(run_id)
+        return stored[:seq] if len(stored) >= seq else None
+
+    events = until(orchestrator.get(run_id), written, f"event {seq} on the disk", TIMEOUT, let_pass=False)
+    yield from _differences(peek.state, fold_all(stored.event for stored in events), f"in memory, after event {seq},")
+
+
+def _faults_on_disk(orchestrator: Orchestrator, run_id: str) -> Iterator[str]:
+    row, events, timers, marks = _consistent(orchestrator, run_id)
+    yield from _faults_in_order(events, row)
+    state: RunState | None = None
+    due: dict[str, float] = {}
+    marked: Marks = {}
+    stride = max(1, len(events) // PREFIXES)
+    for count, stored in enumerate(events, 1):
+        if state is not None and state.ended is not None and not isinstance(stored.event, RunRetried):
+            yield f"event {stored.seq}, {stored.type}, follows its end"
+        state = fold(state, stored.event)
+        _apply(state, due, marked)
+        if count % stride == 0 or count == len(events):
+            anew = fold_all(item.event for item in events[:count])
+            yield from _differences(state, anew, f"folded on to event {count},")
+    if state is None:
+        yield "it has no events"
+        return
+    expected = row_of(state)
+    for field in fields(RunRow):
+        if field.name != "last_seq" and getattr(row, field.name) != getattr(expected, field.name):
+            found, right = getattr(row, field.name), getattr(expected, field.name)
+            yield f"the index has {field.name} {found!r}, its events lead to {right!r}"
+    if timers != due:
+        yield f"the timers are {timers}, its events lead to {due}"
+    if marks != marked:
+        yield f"the marks are {marks}, its events lead to {marked}"
+
+
+def _consistent(orchestrator: Orchestrator, run_id: str) -> tuple[RunRow, list[Stored], dict[str, float], Marks]:
+    """Read all that the journal has of a run, again where something was written in between."""
+    journal = orchestrator.reads.journal
+    while True:
+        row = journal.run(run_id)
+        assert row is not None
+        events = journal.events(run_id)
+        timers = {timer.key: timer.due for timer in journal.timers() if timer.run_id == run_id}
+        kinds: tuple[MarkKind, ...] = get_args(MarkKind)
+        marks: Marks = {(mark.kind, mark.name): mark.seq for kind in kinds for mark in journal.marks(kind, run_id)}
+        if journal.run(run_id) == row and len(events) == row.last_seq:
+            return row, events, timers, marks
+
+
+def _faults_in_order(events: list[Stored], row: RunRow) -> Iterator[str]:
+    numbers = [stored.seq for stored in events]
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield f"its events are numbered {numbers}"
+    if row.last_seq != len(events):
+        yield f"it has {len(events)} events, the index says {row.last_seq}"
+
+
+def _apply(state: RunState, due: dict[str, float], marked: Marks) -> None:
+    """Do to these tables what an append would do to the journal's."""
+    for key, moment in state.wait_changes:
+        if moment is None:
+            due.pop(key, None)
+        else:
+            due[key] = moment
+    for kind, name, seq in state.mark_changes:
+        if seq is None:
+            marked.pop((kind, name), None)
+        else:
+            marked[kind, name] = seq
+    state.wait_changes.clear()
+    state.mark_changes.clear()
+
+
+def _differences(found: RunState, right: RunState, where: str) -> Iterator[str]:
+    for field in fields(RunState):
+        mine, theirs = getattr(found, field.name), getattr(right, field.name)
+        if field.name not in OF_THE_DISK and mine != theirs:
+            yield f"{where} {field.name} is {mine!r}, and the fold of its events has {theirs!r}"

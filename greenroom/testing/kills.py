@@ -1,0 +1,100 @@
+"""Killing what works for a run, for real and at the right moment."""
+
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, overload
+
+from greenroom.messages.core.errors import WorkerNotFound
+from greenroom.messages.core.times import Seconds
+from greenroom.messages.records import AttemptRecord
+from greenroom.testing.standing import orchestrator_of, where_it_stands
+from greenroom.testing.waits import TIMEOUT, WaitFailed, steps_named, until
+from greenroom.workflows.api.handles.run import Run
+from greenroom.workflows.api.waiting import is_over
+
+SIGKILL: Final = 9
+
+
+@overload
+def kill(run: Run[Any], step: None = None, *, timeout: Seconds = TIMEOUT) -> bool: ...
+@overload
+def kill(run: Run[Any], step: str, *, timeout: Seconds = TIMEOUT) -> AttemptRecord: ...
+def kill(run: Run[Any], step: str | None = None, *, timeout: Seconds = TIMEOUT) -> AttemptRecord | bool:
+    """Send SIGKILL to the worker that runs a step of a run, or to the one that has its program; wait until it is dead.
+
+    The kill is an injected fault, as by ``Orchestrator.kill``: it is not counted against the step or the run. Workers
+    of programs and models do many things at once, and those die too.
+
+    A step is killed as soon as it runs; on a virtual clock time goes on until then. It must be slow enough to be met:
+    have it wait for something that the test does afterwards, such as making a file. A program is killed as soon as a
+    worker has it, so right after ``start`` this meets its beginning, and no time goes by. A run that waits for long is
+    in no process, and nothing there can be killed.
+
+    Args:
+        run: A run of an orchestrator of this process.
+        step: Name or key of a step; None for the program.
+        timeout: Real seconds to wait at most.
+
+    Returns:
+        For a step the attempt that was killed; for a program whether it was in a process that could be killed.
+
+    Raises:
+        WaitFailed: There was nothing to kill in time, or it had ended by itself before the signal came.
+    """
+    return _kill_attempt(run, step, timeout) if step is not None else _kill_program(run, timeout)
+
+
+def _kill_attempt(run: Run[Any], step: str, timeout: Seconds) -> AttemptRecord:
+    key, met = until(run, lambda: _running(run, step), f"a running attempt of step {step}", timeout)
+    number = met.number
+    what = f"the end of attempt {number} of step {key}"
+    while True:
+        with suppress(WorkerNotFound):  # it has ended meanwhile: what came of the attempt is on record, or will be
+            orchestrator_of(run).kill(met.worker, SIGKILL)
+        ended = until(run, partial(_ended_or_moved, run, key, met), what, timeout, let_pass=False)
+        if ended.outcome is not None:
+            break
+        met = ended  # the worker was dead before it had read of the attempt, and another one has it
+    if ended.outcome != "crash":
+        msg = (
+            f"attempt {number} of step {key} ended ({ended.outcome}) before it could be killed: have it wait for "
+            f"something that the test does after the kill\n{where_it_stands(run)}"
+        )
+        raise WaitFailed(msg)
+    return ended
+
+
+def _running(run: Run[Any], step: str) -> tuple[str, AttemptRecord] | None:
+    for found in steps_named(run, step):
+        if found.status == "running" and found.attempts and found.attempts[-1].outcome is None:
+            return found.key, found.attempts[-1]
+    return None
+
+
+def _ended_or_moved(run: Run[Any], key: str, met: AttemptRecord) -> AttemptRecord | None:
+    (step,) = steps_named(run, key)
+    attempt = step.attempts[met.number - 1]
+    return attempt if attempt.outcome is not None or attempt.pid != met.pid else None
+
+
+def _kill_program(run: Run[Any], timeout: Seconds) -> bool:
+    orchestrator = orchestrator_of(run)
+
+    def place() -> tuple[str | None, int] | None:
+        """Say who has the program, and as of which event; None as the worker where no process has the run."""
+        peek = orchestrator.peek(run.id)
+        if peek is None:
+            return None if is_over(orchestrator.reads, run.id) else (None, 0)
+        if peek.dozing:
+            return None, 0
+        return (peek.worker, peek.state.seq) if peek.worker is not None else None
+
+    worker, seq = until(run, place, "a worker that has its program", timeout, let_pass=False)
+    if worker is None:
+        return False
+    orchestrator.kill(worker, SIGKILL)
+
+    def lost() -> bool:
+        return any(stored.type == "program.ended" for stored in run.events(after=seq))
+
+    return until(run, lost, "the end of its program", timeout, let_pass=False)

@@ -1,0 +1,91 @@
+"""Scripting language models: what they answer is written down in the test and given in the workers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from greenroom.actors.models import ModelRequest
+from greenroom.actors.models.script import VARIABLE, Scripted, exception_class, script_path, taken_path
+from greenroom.messages.core.errors import RetryAfter
+from greenroom.workflows.authoring.decorators import LLM
+
+Reply: TypeAlias = Any
+"""Text is given as it is, a model or other value as JSON, an exception is raised."""
+
+
+class ModelScripts:
+    """The scripts of one test, in a folder that workers read.
+
+    Workers know of the folder by the environment variable ``GREENROOM_SCRIPTS``, which has to be set before an
+    orchestrator starts the first of them. The fixture ``model_scripts`` sees to that.
+
+    Args:
+        folder: Where they lie. It is made where it does not exist.
+    """
+
+    variable = VARIABLE
+
+    def __init__(self, folder: Path) -> None:
+        """Begin without any."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._replies: dict[str, list[Scripted]] = {}
+
+    def __repr__(self) -> str:
+        """Say who is scripted."""
+        return f"<ModelScripts of {', '.join(self._replies) or 'no LLM'} in {self.folder}>"
+
+    def reply(self, llm: LLM[Any] | str, *replies: Reply, when: str | None = None) -> None:
+        """Add replies for an ``LLM``; from the first on, no model is asked for it any more.
+
+        Every attempt takes the next one: an answer that does not fit, or an exception, is followed by the one after it.
+        An attempt that is killed in the middle has taken its reply along. One that finds none left fails for good.
+
+        Args:
+            llm: The step, or its name.
+            replies: Text is given as it is, a pydantic model or other value as JSON, an exception is raised.
+            when: Only for prompts that hold this text, whoever asks first; that is what concurrent calls need.
+
+        Raises:
+            TypeError: An exception is of a class that workers do not know: only Python's own and this package's are.
+        """
+        name = llm if isinstance(llm, str) else llm.definition.name
+        script = self._replies.setdefault(name, [])
+        script += [_scripted(reply, when) for reply in replies]
+        path = script_path(self.folder, name)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps([asdict(reply) for reply in script]), "utf-8")
+        fresh.replace(path)  # a worker reads the old script or the new one, never half of one
+
+    def requests(self, llm: LLM[Any] | str) -> Sequence[ModelRequest]:
+        """Give what was asked of a scripted ``LLM``, in order, one request per attempt."""
+        path = taken_path(self.folder, llm if isinstance(llm, str) else llm.definition.name)
+        if not path.exists():
+            return []
+        found: list[ModelRequest] = []
+        for line in path.read_text("utf-8").splitlines():
+            noted: dict[str, Any] = json.loads(line)
+            del noted["reply"]
+            noted["feedback"] = tuple(noted["feedback"])
+            found.append(ModelRequest(**noted))
+        return found
+
+
+def _scripted(reply: Reply, when: str | None) -> Scripted:
+    if isinstance(reply, str):
+        return Scripted(text=reply, when=when)
+    if isinstance(reply, BaseModel):
+        return Scripted(text=reply.model_dump_json(), when=when)
+    if isinstance(reply, BaseException):
+        name = type(reply).__name__
+        if exception_class(name) is not type(reply):
+            msg = f"a worker cannot raise {reply!r}: script an exception of Python's own or of greenroom"
+            raise TypeError(msg)
+        delay = reply.seconds if isinstance(reply, RetryAfter) else 0.0
+        return Scripted(text=str(reply), raises=name, delay=delay, when=when)
+    return Scripted(text=to_json(reply).decode(), when=when)

@@ -1,0 +1,142 @@
+"""Waiting for what a run does, by the events of its journal and not by the time that it takes."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, overload
+
+from greenroom.journal.interface import Stored
+from greenroom.messages.core.times import Seconds, seconds
+from greenroom.messages.records import RunRecord, RunStatus, StepRecord, StepStatus
+from greenroom.testing.standing import orchestrator_of, where_it_stands
+from greenroom.workflows.api.handles.run import Run
+from greenroom.workflows.api.waiting import is_over
+
+T = TypeVar("T")
+
+TIMEOUT: Final = 10.0
+"""Real seconds."""
+
+
+class WaitFailed(AssertionError):  # noqa: N818  a test's failure, whose name says what failed
+    """What was waited for has not come, or cannot come any more. The message says where the run stands."""
+
+
+@overload
+def wait_for(run: Run[Any], condition: Callable[[Run[Any]], T], /, *, timeout: Seconds = TIMEOUT) -> T: ...
+@overload
+def wait_for(run: Run[Any], /, *, status: RunStatus, timeout: Seconds = TIMEOUT) -> RunRecord: ...
+@overload
+def wait_for(
+    run: Run[Any], /, *, step: str, status: StepStatus | None = None, timeout: Seconds = TIMEOUT
+) -> StepRecord: ...
+@overload
+def wait_for(run: Run[Any], /, *, event: str, after: int = 0, timeout: Seconds = TIMEOUT) -> Stored: ...
+def wait_for(
+    run: Run[Any],
+    condition: Callable[[Run[Any]], Any] | None = None,
+    /,
+    *,
+    status: RunStatus | StepStatus | None = None,
+    step: str | None = None,
+    event: str | None = None,
+    after: int = 0,
+    timeout: Seconds = TIMEOUT,
+) -> Any:
+    """Wait until a run has come somewhere, and give what was found there.
+
+    On a virtual clock time goes on meanwhile, and stops where the wait is over: what the run waits for then, it still
+    waits for when this returns.
+
+    Args:
+        run: A run of an orchestrator of this process.
+        condition: Called with the run whenever something of it has been recorded, in the caller's thread, until what
+            it gives is true.
+        status: The run's status, or with ``step`` that step's.
+        step: Name or key of a step. Without ``status``: one of whose attempts has begun.
+        event: Type of an event, such as ``"timer.set"``.
+        after: Only events with sequence numbers above this one.
+        timeout: Real seconds to wait at most.
+
+    Returns:
+        What the condition gave; the run's record, the step's, or the stored event.
+
+    Raises:
+        WaitFailed: It has not come in time; or the run is over and it will not come at all.
+        ValueError: Nothing to wait for was given, or several things.
+    """
+    wanted = [value for value in (condition, step or status, event) if value is not None]
+    if len(wanted) != 1:
+        msg = "give one thing to wait for: a condition, a status, a step (and maybe its status), or an event"
+        raise ValueError(msg)
+    if condition is not None:
+        return until(run, lambda: condition(run), f"the condition {_name(condition)}", timeout)
+    if event is not None:
+        return until(run, lambda: _event(run, event, after), f"an event {event}", timeout)
+    if step is not None:
+        what = f"step {step} {'begun' if status is None else status}"
+        return until(run, lambda: _step(run, step, status), what, timeout)
+    return until(run, lambda: _status(run, status), f"status {status}", timeout)
+
+
+def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: Seconds, *, let_pass: bool = True) -> T:
+    """Look at a run after each of its commits until there is something to see, and give that.
+
+    Args:
+        run: The run.
+        look: Gives something true once there is.
+        what: What is waited for, for the message.
+        timeout: Real seconds.
+        let_pass: Whether a virtual clock may go on meanwhile.
+
+    Raises:
+        WaitFailed: There was nothing in time, or there will be nothing.
+    """
+    orchestrator = orchestrator_of(run)
+    changed = threading.Event()
+    watch = orchestrator.watch(run.id, changed.set, end_only=False)
+    patience = seconds(timeout, "the timeout of a wait")
+    deadline = time.monotonic() + patience
+    try:
+        while True:
+            changed.clear()
+            seen = watch.told
+            over = is_over(orchestrator.reads, run.id)
+            if found := look():
+                return found
+            if over:
+                msg = f"waited for {what}, and now nothing follows any more\n{where_it_stands(run)}"
+                raise WaitFailed(msg)
+            orchestrator.check_alive()
+            if let_pass:
+                watch.rest(seen)
+            if not changed.wait(max(0.0, deadline - time.monotonic())):
+                msg = f"waited {patience:g} s for {what}\n{where_it_stands(run)}"
+                raise WaitFailed(msg)
+    finally:
+        watch()
+
+
+def steps_named(run: Run[Any], name: str) -> list[StepRecord]:
+    """Give the calls of a step, by its name or its key."""
+    return [found for found in run.steps() if name in {found.name, found.key}]
+
+
+def _step(run: Run[Any], name: str, status: str | None) -> StepRecord | None:
+    for found in steps_named(run, name):
+        if found.attempts if status is None else found.status == status:
+            return found
+    return None
+
+
+def _status(run: Run[Any], status: str | None) -> RunRecord | None:
+    record = run.record
+    return record if record.status == status else None
+
+
+def _event(run: Run[Any], type_: str, after: int) -> Stored | None:
+    return next((stored for stored in run.events(after) if stored.type == type_), None)
+
+
+def _name(condition: Callable[..., object]) -> str:
+    return str(getattr(condition, "__name__", condition))
