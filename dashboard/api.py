@@ -9,14 +9,14 @@ from greenroom.dashboard import problems
 from greenroom.dashboard.access.gate import Gate
 from greenroom.dashboard.access.origins import Origins
 from greenroom.dashboard.access.unknown_parameters import Strict
-from greenroom.dashboard.dependencies import Desk
+from greenroom.dashboard.dependencies import Dependencies
 from greenroom.dashboard.docs_page import page
 from greenroom.dashboard.openapi import describe
 from greenroom.dashboard.routes import actors, approvals, commands, health, logs, results, runs, schedules, sessions
 from greenroom.version import VERSION
 
 
-def make_app(desk: Desk, token: str, hosts: Collection[str], origins: Origins) -> ASGIApp:
+def make_app(desk: Dependencies, token: str, hosts: Collection[str], origins: Origins) -> ASGIApp:
     """Make the whole of what is served; see ``Gate`` for ``token``, ``hosts`` and ``origins``."""
     app = FastAPI(
         title="greenroom",

@@ -11,19 +11,19 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from greenroom.dashboard.large_responses import Outbox, Outgoing, Parcel
+from greenroom.dashboard.large_responses import Outgoing, Parcel, ResponseBudget
 from greenroom.dashboard.problems import Refusal, refusal
 from greenroom.messages.commands import App, Command, PutSchedule, Refused, Reply, ShowApp, StartRun
 from greenroom.messages.records import WorkflowRecord
 from greenroom.workflows.api.orchestrator import Orchestrator
 from greenroom.workflows.api.waiting import wake
-from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.queries.reader import JournalQueries
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Desk:
+class Dependencies:
     """Made once per server. Its coroutines and ``close`` belong to the server's loop.
 
     Args:
@@ -38,13 +38,13 @@ class Desk:
         self.apps = tuple(dict.fromkeys(str(Path(app).absolute()) if app.endswith(".py") else app for app in apps))
         self.closing = False
         """Whether the server is about to end: whoever waits is told so, and nobody begins to."""
-        self.outbox = Outbox()
+        self.outbox = ResponseBudget()
         self._waits: set[asyncio.Event] = set()
         self._contents: dict[str, App] = {}
         """What each app defines, once it was asked. Its code stays as it was loaded."""
 
     @property
-    def reads(self) -> Reads:
+    def reads(self) -> JournalQueries:
         """Looks at runs. They block: see ``look``."""
         return self.orchestrator.reads.for_elsewhere()
 
@@ -177,10 +177,10 @@ def _as_path(app: str) -> str:
     return app.removeprefix("./") if app.endswith(".py") else app.replace(".", "/") + ".py"
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
+def _desk(request: Request) -> Dependencies:
+    desk: Dependencies = request.app.state.desk
     return desk
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
+AtDesk = Annotated[Dependencies, Depends(_desk)]
 """A handler's desk."""

@@ -34,7 +34,7 @@ ABORT: Final = "greenroom.abort"
 """Name in a request's scope of what closes its connection, whatever has not been sent."""
 
 
-class Outbox:
+class ResponseBudget:
     """The budget of one server. Its loop only."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Outbox:
 class Parcel:
     """One answer's part of the budget. The server's loop only."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: ResponseBudget) -> None:
         """Hold nothing yet."""
         self.size = 0
         """Bytes it holds. The outbox writes it."""

@@ -33,7 +33,7 @@ TAGS: Final = {
     "runs": "Start workflows, look at their runs, wait for them, follow them, and steer them.",
     "workflows": "What may be started and talked to here.",
     "sessions": "Durable actors, each known by its handler's name and a key.",
-    "approvals": "Questions to people, and their answers.",
+    "approvals": "AppQueries to people, and their answers.",
     "schedules": "Workflows that are started again and again.",
     "dead letters": "Messages and steps that were set aside because nothing could deal with them.",
     "actors": "The supervision tree and its worker processes.",

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Query, Request
 from pydantic import BaseModel
 
-from greenroom.dashboard.dependencies import Desk
+from greenroom.dashboard.dependencies import Dependencies
 from greenroom.dashboard.large_responses import Outgoing
 from greenroom.messages.codec import spliced
 from greenroom.messages.pages import LONGEST_CURSOR, Page, Place, read_cursor, write_cursor
@@ -98,7 +98,7 @@ def numbered(items: Iterable[T], of: str, limit: int, cursor: str | None) -> Pag
     return Page((item for _, item in page), page.next)
 
 
-async def answer_page(desk: Desk, request: Request, make: Callable[[], Page[Any]]) -> Outgoing:
+async def answer_page(desk: Dependencies, request: Request, make: Callable[[], Page[Any]]) -> Outgoing:
     """Answer with a page of records; ``make`` gives it, in a thread, once there is room."""
     headers: dict[str, str] = {}
 

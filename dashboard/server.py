@@ -18,7 +18,7 @@ from greenroom.dashboard.access.connection_limit import limit_connections
 from greenroom.dashboard.access.origins import Origins
 from greenroom.dashboard.access.token import Token, given_token, make_token
 from greenroom.dashboard.api import make_app
-from greenroom.dashboard.dependencies import Desk
+from greenroom.dashboard.dependencies import Dependencies
 from greenroom.messages.core.errors import CannotServe
 from greenroom.supervision.kernel.connection_limit import REQUEST_TIMEOUT, report_exhaustion
 from greenroom.supervision.kernel.descriptor_limit import share
@@ -90,7 +90,7 @@ class Server:
         everywhere = ipaddress.ip_address(address).is_unspecified
         self.url: Final = f"http://{_written(_loopback_of(family) if everywhere else host)}:{self.port}"
         """Where to ask; from this machine, where it listens at all addresses."""
-        self.desk: Final = Desk(orchestrator, apps)
+        self.desk: Final = Dependencies(orchestrator, apps)
         hosts = () if everywhere else (host, address)
         config = uvicorn.Config(
             make_app(self.desk, self.token.value, hosts, origins),
@@ -144,7 +144,7 @@ class _Uvicorn(uvicorn.Server):
     It is not the main thread, so uvicorn leaves signals alone: they are the process's owner's.
     """
 
-    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+    def __init__(self, config: uvicorn.Config, desk: Dependencies) -> None:
         super().__init__(config)
         self.begun = threading.Event()
         """Set once it answers, or has ended without."""

@@ -21,12 +21,12 @@ from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
 from greenroom.supervision.pool.events import EventHook, WorkerEvent
-from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
 from greenroom.supervision.pool.worker_supervisor import Means
 from greenroom.supervision.zygote.import_progress import SlowImports
-from greenroom.supervision.zygote.isolated_backends import Annexes, BackendFactory
+from greenroom.supervision.zygote.isolated_backends import BackendFactory, IsolatedBackends
 
 ZYGOTE_DEATHS: Final = 5
 """Deaths of an app's zygote within ``ZYGOTE_WITHIN`` after which its pools give up for as long."""
@@ -90,8 +90,8 @@ class Tree:
         self._reactor = reactor
         self._factory = backend_factory
         self._policies = dict(pools or {})
-        gate = StartGate(concurrent_starts or max(4, 2 * (os.cpu_count() or 1)))
-        self._annexes = Annexes(reactor.loop, backend_factory, self._grow_all)
+        gate = StartLimiter(concurrent_starts or max(4, 2 * (os.cpu_count() or 1)))
+        self._annexes = IsolatedBackends(reactor.loop, backend_factory, self._grow_all)
         self._means = Means(reactor.loop, gate, Names(), on_event, unit, start_timeout, self._annexes)
         self._pools: dict[PoolKey, PoolActor] = {}
         """In start order."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
 from greenroom.dashboard import problems
-from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.paths import Segment
 from greenroom.messages import commands as c
 from greenroom.messages.core.message import Message
@@ -71,7 +71,7 @@ def _handler(way: Way) -> Callable[..., Any]:
     """Make the handler of a command: its signature is what FastAPI reads, its body is always the same."""
     fields = {name: field for name, field in way.command.model_fields.items() if name not in {"type", *way.in_path}}
 
-    async def handle(desk: Desk, body: BaseModel | None = None, **places: Any) -> Any:
+    async def handle(desk: Dependencies, body: BaseModel | None = None, **places: Any) -> Any:
         given = {name: getattr(body, name) for name in fields} if body is not None else {}
         return await desk.send(cast("c.Command", way.command(**places, **given)))
 

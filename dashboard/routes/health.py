@@ -7,7 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
 from greenroom.dashboard.access.unknown_parameters import Strict
-from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.prometheus import exposition
 from greenroom.messages.commands import ListWorkers, ShowTree, Tree, Workers
 from greenroom.metrics.figures import Metrics, pool_figures
@@ -54,7 +54,7 @@ async def show_metrics(desk: AtDesk) -> Metrics:
     return await _metrics(desk)
 
 
-async def _metrics(desk: Desk) -> Metrics:
+async def _metrics(desk: Dependencies) -> Metrics:
     tree = await desk.send(ShowTree())
     assert isinstance(tree, Tree)
     figures = await desk.look(desk.reads.metrics)

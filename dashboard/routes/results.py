@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import KEEPALIVE_COMMENT
 from pydantic import BaseModel, Field
 
-from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.large_responses import Outgoing, Parcel
 from greenroom.dashboard.paths import Segment
 from greenroom.dashboard.routes.runs import as_object, event_json, read_page
@@ -88,7 +88,7 @@ async def show_result(
     return await desk.answer(lambda: as_object(Result(run_id=run_id, result=desk.reads.result(run_id))))
 
 
-async def _wait_over(desk: Desk, run_id: str, wait: float) -> bool:
+async def _wait_over(desk: Dependencies, run_id: str, wait: float) -> bool:
     """Wait until a run is over; False where it is not in time, or the server is about to end."""
     if await desk.look(is_over, desk.reads, run_id):
         return True
@@ -140,7 +140,7 @@ def _message(stored: Stored) -> bytes:
     return b"event: %b\ndata: %b\nid: %d\n\n" % (stored.type.encode(), text, stored.seq)
 
 
-async def _stream(desk: Desk, parcel: Parcel, run_id: str, after: int) -> AsyncGenerator[bytes]:
+async def _stream(desk: Dependencies, parcel: Parcel, run_id: str, after: int) -> AsyncGenerator[bytes]:
     first = b"retry: %d\n" % RETRY_MS  # with an event: some clients take a message without one for an empty event
     async with desk.watching(run_id, end_only=False) as changed:
         while not desk.closing:

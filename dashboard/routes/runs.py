@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from greenroom.dashboard.dependencies import AtDesk, Desk
+from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.large_responses import Outgoing, Parcel
 from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, behind, next_link, numbered, paged
 from greenroom.dashboard.paths import Segment
@@ -151,7 +151,7 @@ class Page:
 
 
 async def read_page(
-    desk: Desk,
+    desk: Dependencies,
     parcel: Parcel,
     run_id: str,
     after: int,
@@ -173,7 +173,7 @@ async def read_page(
     return await parcel.fill(make, lambda page: len(page.text))
 
 
-async def _array(desk: Desk, parcel: Parcel, run_id: str, page: Page, limit: int) -> AsyncGenerator[bytes]:
+async def _array(desk: Dependencies, parcel: Parcel, run_id: str, page: Page, limit: int) -> AsyncGenerator[bytes]:
     """Write events as one array, reading them as they are sent."""
     given, between = 0, b"["
     while page.events:

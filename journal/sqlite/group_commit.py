@@ -17,7 +17,7 @@ MAX_GROUP = 512
 QUIET = 1.0
 """Seconds without an append after which the writer does what has waited for a quiet moment."""
 
-Lull: TypeAlias = Literal["busy", "idle", "quiet"]
+IdleMonitor: TypeAlias = Literal["busy", "idle", "quiet"]
 """How much there is to do: more is queued; nothing is queued; nothing has been for ``QUIET`` seconds."""
 Answer: TypeAlias = JournalError | None
 Commit: TypeAlias = Callable[[Sequence[Append]], Sequence[Answer]]
@@ -31,7 +31,7 @@ class GroupCommit:
     then on gets the same error.
     """
 
-    def __init__(self, commit: Commit, rest: Callable[[Lull], None], name: str) -> None:
+    def __init__(self, commit: Commit, rest: Callable[[IdleMonitor], None], name: str) -> None:
         """Start the thread.
 
         Args:
@@ -99,7 +99,7 @@ class GroupCommit:
                 return self._inbox.get(timeout=QUIET)
             except Empty:
                 self._restless = False
-                lull: Lull = "quiet"
+                lull: IdleMonitor = "quiet"
                 self._guard(self._rest, lull)
         return self._inbox.get()
 
@@ -108,7 +108,7 @@ class GroupCommit:
         for append, answer in zip(group, answers or [self._failed] * len(group), strict=True):
             _tell(append, answer)
         self._restless = True
-        lull: Lull = "idle" if self._inbox.empty() else "busy"
+        lull: IdleMonitor = "idle" if self._inbox.empty() else "busy"
         self._guard(self._rest, lull)
 
     def _guard(self, work: Callable[[T], Sequence[Answer] | None], what: T) -> Sequence[Answer] | None:

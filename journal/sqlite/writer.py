@@ -22,7 +22,7 @@ from greenroom.journal.interface import Append, RunRow
 from greenroom.journal.sqlite.connections import BUSY_MS, close_untouched
 from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import Presence
-from greenroom.journal.sqlite.group_commit import Answer, Lull
+from greenroom.journal.sqlite.group_commit import Answer, IdleMonitor
 from greenroom.journal.sqlite.schema import epoch_of
 from greenroom.messages.core.errors import EventUnwritable, JournalError
 
@@ -264,7 +264,7 @@ class Writer:
         self._forget()
         connection.execute("COMMIT")
 
-    def rest(self, lull: Lull) -> None:
+    def rest(self, lull: IdleMonitor) -> None:
         """Copy the log into the database, after the acknowledgements rather than before.
 
         It is done where the log has grown, and in a quiet moment whatever its length, so that a journal which is not

@@ -15,7 +15,7 @@ from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.dispatcher import Dispatcher
 from greenroom.supervision.pool.events import EventHook
 from greenroom.supervision.pool.records import pool_record, worker_record
-from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import STOP_GRACE
 from greenroom.supervision.pool.worker_supervisor import Means
@@ -24,8 +24,8 @@ from greenroom.supervision.pool.worker_supervisor import Means
 class PoolActor(LoopActor):
     """Takes ``Submit``, ``Release``, ``Send``, ``Withdraw`` and ``KillWorker`` from any thread.
 
-    Its ``Dispatcher`` knows of jobs, its ``Roster`` of workers' lives; everything runs on the reactor's thread. The
-    methods below are for the tree, which lives there too.
+    Its ``Dispatcher`` knows of jobs, its ``WorkerSupervisor`` of workers' lives. Reactor thread only. The methods below
+    are for the tree.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PoolActor(LoopActor):
     ) -> "PoolActor":
         """Make a pool and start its actor. Without ``means`` it shares nothing with other pools."""
         if means is None:
-            means = Means(reactor.loop, StartGate(8), Names(), on_event, random.random)
+            means = Means(reactor.loop, StartLimiter(8), Names(), on_event, random.random)
         pool = cls(reactor, key, policy, limits or Limits(), backend, means)
         pool._start_actor_loop()
         return pool

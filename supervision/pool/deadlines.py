@@ -7,7 +7,7 @@ deadline there was when it was set; only when it goes off is it looked whose tim
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 
-from greenroom.supervision.pool.pending_job import Flight
+from greenroom.supervision.pool.pending_job import PendingJob
 
 
 class Deadlines:
@@ -18,23 +18,23 @@ class Deadlines:
         over: Hears of each attempt whose time is over; its deadline is forgotten by then.
     """
 
-    def __init__(self, loop: AbstractEventLoop, over: Callable[[Flight], None]) -> None:
+    def __init__(self, loop: AbstractEventLoop, over: Callable[[PendingJob], None]) -> None:
         """Start without any."""
         self._loop = loop
         self._over = over
-        self._dues: dict[Flight, float] = {}
+        self._dues: dict[PendingJob, float] = {}
         self._timer: TimerHandle | None = None
         self._at = 0.0
         """What the timer is set for."""
 
-    def set(self, flight: Flight, seconds: float) -> None:
+    def set(self, flight: PendingJob, seconds: float) -> None:
         """Give an attempt so many seconds from now."""
         now = self._loop.time()
         self._dues[flight] = due = now + seconds
         if self._timer is None or due < self._at:
             self._arm(due, now)
 
-    def forget(self, flight: Flight) -> None:
+    def forget(self, flight: PendingJob) -> None:
         """Let an attempt have no deadline, if it has one."""
         self._dues.pop(flight, None)
 

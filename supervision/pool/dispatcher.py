@@ -1,6 +1,6 @@
 """The jobs of one pool: which worker gets which, how they are cut short, and what becomes of them when workers die.
 
-It is the half of a pool that knows of jobs; its ``Roster`` is the half that knows of lives.
+It is the half of a pool that knows of jobs; its ``WorkerSupervisor`` is the half that knows of lives.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -40,10 +40,10 @@ from greenroom.supervision.policy.crash_attribution import Blame, blame, blame_f
 from greenroom.supervision.policy.recycling import worn_out
 from greenroom.supervision.pool.deadlines import Deadlines
 from greenroom.supervision.pool.job_queues import Queues
-from greenroom.supervision.pool.pending_job import Flight, name_in
-from greenroom.supervision.pool.suspects import ALONE_AFTER, Suspicion
+from greenroom.supervision.pool.pending_job import PendingJob, name_in
+from greenroom.supervision.pool.suspects import ALONE_AFTER, Suspects
 from greenroom.supervision.pool.worker_slot import Obituary, Slot
-from greenroom.supervision.pool.worker_supervisor import Means, Roster
+from greenroom.supervision.pool.worker_supervisor import Means, WorkerSupervisor
 
 ABORT_GRACE: Final = 1.0
 """Seconds that code in a shared worker has to stop by itself once its time is over."""
@@ -64,22 +64,22 @@ class Dispatcher:
 
     def __init__(self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means) -> None:
         """Take jobs, but begin no worker before ``open``."""
-        self.roster = Roster(key, policy, limits, backend, means, self)
+        self.roster = WorkerSupervisor(key, policy, limits, backend, means, self)
         self.dropped = 0
         """Messages of workers about jobs that nobody waits for: late results, and words of past lives."""
         self._turns = key.kind == "program"
         """Whether workers do one thing at a time, a turn of a program or an answer, so that it is known who held the
         loop."""
         self._loop = means.loop
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[str, PendingJob] = {}
         """Every job that has not ended, by token."""
         self._deadlines = Deadlines(means.loop, self._due)
         self._queues = Queues()
         self._room: dict[Slot, None] = {}
         """Workers that can take a job now. May hold some that are ready no more: they are left out when met."""
-        self._suspicion = Suspicion()
+        self._suspicion = Suspects()
         """Whose workers died together with those of others, in one process."""
-        self._near_zygotes = Suspicion()
+        self._near_zygotes = Suspects()
         """Whose workers died with their zygote, and so with those of others."""
         self._is_open = False
         self._refusal: str | None = None
@@ -143,7 +143,7 @@ class Dispatcher:
             if flight.slot is not None and flight.sent:
                 flight.slot.tell(Abort(token=flight.work))
 
-    def _attempts(self) -> list[Flight]:
+    def _attempts(self) -> list[PendingJob]:
         """Give the attempts that a worker has."""
         flights = self._flights.values()
         return [flight for flight in flights if flight.slot is not None and type(flight.job.frame) in _ABORTABLE]
@@ -161,7 +161,7 @@ class Dispatcher:
         if refusal is not None:
             self._say(job, self._unavailable(job, refusal))
             return
-        self._flights[job.token] = flight = Flight(job)
+        self._flights[job.token] = flight = PendingJob(job)
         if self.roster.annexes is not None and self._near_zygotes.is_grave(job, job.zygotes_lost):
             self._queues.apart[job.token] = flight
             self.grow()
@@ -175,7 +175,7 @@ class Dispatcher:
             self._queues.shared.move_to_end(job.token, last=not job.pressing)
             self.grow()
 
-    def _roomiest(self, flight: Flight) -> Slot | None:
+    def _roomiest(self, flight: PendingJob) -> Slot | None:
         """Find the ready worker with the least to do; among idle ones the last used, so that the others may go.
 
         A retry waits a moment for another process than the one it failed in, where there can be one.
@@ -191,7 +191,7 @@ class Dispatcher:
                 return self._another(flight, slot)
         return None
 
-    def _another(self, flight: Flight, avoided: Slot) -> Slot | None:
+    def _another(self, flight: PendingJob, avoided: Slot) -> Slot | None:
         """Find a worker for a retry beside the one that it failed in; begin one, or take that one in the end."""
         others = [slot for slot in self._room if slot is not avoided and slot.state == "ready" and not slot.retiring]
         if others:
@@ -208,7 +208,7 @@ class Dispatcher:
             flight.timer = self._loop.call_later(AVOID_FOR, self._avoid_no_longer, flight)
         return None
 
-    def _avoid_no_longer(self, flight: Flight) -> None:
+    def _avoid_no_longer(self, flight: PendingJob) -> None:
         """Give a retry to any worker: another one did not come soon."""
         flight.timer = flight.avoid = None
         self._hand_out()
@@ -255,7 +255,7 @@ class Dispatcher:
         if queues.apart:
             self._grow_apart(room)
 
-    def _free(self, queue: Mapping[str, Flight]) -> int:
+    def _free(self, queue: Mapping[str, PendingJob]) -> int:
         """Count the temporary workers that are about to take jobs from a queue."""
         slots = [slot for slot in self.roster.slots.values() if self._queues.of(slot) is queue]
         return sum(not slot.flights and slot.state not in {"stopping", "ending"} for slot in slots)
@@ -276,11 +276,11 @@ class Dispatcher:
             backend = annexes.open(self.roster.key, self.roster.policy, exclusive=exclusive)
             self.roster.grow("temporary", backend)
 
-    def _is_exclusive(self, flight: Flight) -> bool:
+    def _is_exclusive(self, flight: PendingJob) -> bool:
         """Say whether a job was near so many deaths that nothing may run beside it that could be taken for it."""
         return self._near_zygotes.count(flight.job, flight.job.zygotes_lost) > ALONE_AFTER
 
-    def _assign(self, flight: Flight, slot: Slot) -> None:
+    def _assign(self, flight: PendingJob, slot: Slot) -> None:
         """Give a job to a worker, and send it unless it is held."""
         job = flight.job
         flight.stop_timer()
@@ -303,7 +303,7 @@ class Dispatcher:
     def _pool_slots(self) -> list[Slot]:
         return [slot for slot in self.roster.slots.values() if slot.restart != "temporary"]
 
-    def _dispatch(self, flight: Flight, slot: Slot) -> bool:
+    def _dispatch(self, flight: PendingJob, slot: Slot) -> bool:
         """Send a job to its worker and start its clock; False where it cannot be sent and has therefore ended."""
         job = flight.job
         flight.sent = True
@@ -340,7 +340,7 @@ class Dispatcher:
         if type(message.frame) is Resolve:
             flight.slot.turns.append((flight, mark))
 
-    def _unsendable(self, flight: Flight, error: CodecError) -> None:
+    def _unsendable(self, flight: PendingJob, error: CodecError) -> None:
         """End a job whose frame is too long for the wire: no worker can ever take it."""
         if flight.job.streaming and flight.slot is not None:
             flight.slot.tell(EndProgram(run_id=flight.work))
@@ -389,7 +389,7 @@ class Dispatcher:
         if self._draining:
             self._check_drained()
 
-    def _answer(self, flight: Flight, message: FromWorker) -> None:
+    def _answer(self, flight: PendingJob, message: FromWorker) -> None:
         if flight.cut is None:
             self._say(flight.job, Answered(flight.job.token, message))
             return
@@ -397,7 +397,7 @@ class Dispatcher:
         if flight.job.token not in self._flights:
             self._say_cut(flight)
 
-    def _conclude(self, flight: Flight) -> None:
+    def _conclude(self, flight: PendingJob) -> None:
         """Take a job from its worker, which goes on with the next one."""
         self._stop_clock(flight)
         del self._flights[flight.job.token]
@@ -415,7 +415,7 @@ class Dispatcher:
         elif not self._replace_if_worn(slot):
             self._fill(slot)
 
-    def _stop_clock(self, flight: Flight) -> None:
+    def _stop_clock(self, flight: PendingJob) -> None:
         self._deadlines.forget(flight)
         flight.stop_timer()
 
@@ -443,7 +443,7 @@ class Dispatcher:
 
     def _fill_alone(self, slot: Slot) -> None:
         queue, annexes = self._queues.of(slot), self.roster.annexes
-        waiting: Iterable[Flight] = () if self._draining else queue.values()
+        waiting: Iterable[PendingJob] = () if self._draining else queue.values()
         if slot.backend is not None and annexes is not None and not annexes.is_exclusive(slot.backend):
             waiting = (flight for flight in waiting if not self._is_exclusive(flight))
         if (flight := next(iter(waiting), None)) is not None:
@@ -454,7 +454,7 @@ class Dispatcher:
 
     # ------------------------------------------------------------ jobs are cut short
 
-    def _due(self, flight: Flight) -> None:
+    def _due(self, flight: PendingJob) -> None:
         """Hear what has arrived before an attempt's time counts as over.
 
         After a machine has slept, time may be over though the answer is there: the loop may have looked for input last
@@ -462,10 +462,10 @@ class Dispatcher:
         """
         flight.timer = self._loop.call_soon(self._listen, flight)
 
-    def _listen(self, flight: Flight) -> None:
+    def _listen(self, flight: PendingJob) -> None:
         flight.timer = self._loop.call_soon(self._overrun, flight)
 
-    def _overrun(self, flight: Flight) -> None:
+    def _overrun(self, flight: PendingJob) -> None:
         """End an attempt whose time is over. Its result is void from here on, whatever still comes."""
         job = flight.job
         end = Exit(kind="timeout", detail=f"{job.label} had {job.timeout:g} s")
@@ -493,7 +493,7 @@ class Dispatcher:
             end = Exit(kind="stopped", detail=f"{flight.job.label} was withdrawn")
             self._cut(flight, "withdrawn", end, message.grace)
 
-    def _cut(self, flight: Flight, why: Literal["overran", "withdrawn"], end: Exit, grace: float) -> None:
+    def _cut(self, flight: PendingJob, why: Literal["overran", "withdrawn"], end: Exit, grace: float) -> None:
         """Ask the worker to stop with a job, and end it if it does not within ``grace`` seconds."""
         slot = flight.slot
         if slot is None:
@@ -509,7 +509,7 @@ class Dispatcher:
         else:
             slot.kill(end)
 
-    def _say_cut(self, flight: Flight, died: Exit | None = None) -> None:
+    def _say_cut(self, flight: PendingJob, died: Exit | None = None) -> None:
         """Say the end of a job that was cut short, now that nothing of it runs any more.
 
         Args:
@@ -552,7 +552,7 @@ class Dispatcher:
         self._check_drained()
         return verdict
 
-    def _end_of(self, slot: Slot, obituary: Obituary, flights: list[Flight], culprits: list[str]) -> Exit:
+    def _end_of(self, slot: Slot, obituary: Obituary, flights: list[PendingJob], culprits: list[str]) -> Exit:
         """Give the end of a life as its jobs should see it."""
         end = obituary.end
         if obituary.ordered:
@@ -563,7 +563,7 @@ class Dispatcher:
             return end.model_copy(update={"kind": "blocked", "detail": detail})
         return end
 
-    def _take_back(self, flight: Flight, slot: Slot, end: Exit) -> None:
+    def _take_back(self, flight: PendingJob, slot: Slot, end: Exit) -> None:
         """Put a job that a dead worker never began back at the head of its queue, unless nobody waits for it."""
         if flight.cut == "withdrawn" or (flight.sent and flight.job.streaming):
             self._bury(flight, end, Blame())
@@ -572,7 +572,7 @@ class Dispatcher:
         flight.take_back()
         self._queues.put_first(flight, slot)
 
-    def _bury(self, flight: Flight, end: Exit, verdict: Blame) -> None:
+    def _bury(self, flight: PendingJob, end: Exit, verdict: Blame) -> None:
         job = flight.job
         self._stop_clock(flight)
         del self._flights[job.token]

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from greenroom.supervision.pool.pending_job import Flight
+from greenroom.supervision.pool.pending_job import PendingJob
 from greenroom.supervision.pool.worker_slot import Slot
 
 
@@ -11,24 +11,24 @@ class Queues:
 
     def __init__(self) -> None:
         """Begin with nobody waiting."""
-        self.shared: OrderedDict[str, Flight] = OrderedDict()
+        self.shared: OrderedDict[str, PendingJob] = OrderedDict()
         """For any worker of the pool. All three by token."""
-        self.solo: OrderedDict[str, Flight] = OrderedDict()
+        self.solo: OrderedDict[str, PendingJob] = OrderedDict()
         """For a temporary worker, with nothing else in it."""
-        self.apart: OrderedDict[str, Flight] = OrderedDict()
+        self.apart: OrderedDict[str, PendingJob] = OrderedDict()
         """For a temporary worker below a zygote of its own."""
 
     def __len__(self) -> int:
         """Say how many jobs wait."""
         return len(self.shared) + len(self.solo) + len(self.apart)
 
-    def of(self, slot: Slot) -> OrderedDict[str, Flight]:
+    def of(self, slot: Slot) -> OrderedDict[str, PendingJob]:
         """Give the queue from which a worker is served."""
         if not slot.solo:
             return self.shared
         return self.solo if slot.backend is None else self.apart
 
-    def put_first(self, flight: Flight, slot: Slot) -> None:
+    def put_first(self, flight: PendingJob, slot: Slot) -> None:
         """Have a job wait at the head of the queue from which a worker got it that never began it."""
         queue = self.of(slot)
         queue[flight.job.token] = flight
@@ -39,7 +39,7 @@ class Queues:
         for queue in (self.shared, self.solo, self.apart):
             queue.pop(token, None)
 
-    def take_all(self) -> list[Flight]:
+    def take_all(self) -> list[PendingJob]:
         """Give every job that waits, and have none any more."""
         waiting = [*self.shared.values(), *self.solo.values(), *self.apart.values()]
         for queue in (self.shared, self.solo, self.apart):

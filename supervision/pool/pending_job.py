@@ -50,7 +50,7 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
 }
 
 
-class Flight:
+class PendingJob:
     """What a pool knows of one job. Written and read on the reactor's thread only."""
 
     __slots__ = ("answers", "avoid", "cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")

@@ -6,7 +6,7 @@ from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import PoolKey
 from greenroom.supervision.kernel.proc_stats import resident_bytes
 from greenroom.supervision.pool.worker_slot import Slot
-from greenroom.supervision.pool.worker_supervisor import Roster
+from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
 
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:
@@ -36,14 +36,14 @@ def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
     )
 
 
-def pool_status(roster: Roster, refusal: str | None) -> Literal["running", "short", "degraded"]:
+def pool_status(roster: WorkerSupervisor, refusal: str | None) -> Literal["running", "short", "degraded"]:
     """Say whether a pool is as it should be, cannot begin as many workers as it should, or has given up."""
     if refusal:
         return "degraded"
     return "short" if roster.shortage else "running"
 
 
-def pool_record(roster: Roster, refusal: str | None, waiting: int) -> ActorRecord:
+def pool_record(roster: WorkerSupervisor, refusal: str | None, waiting: int) -> ActorRecord:
     """Describe one pool as a node of the tree.
 
     Args:

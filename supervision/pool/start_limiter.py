@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 
-class StartGate:
+class StartLimiter:
     """Lets a bounded number of starts happen at the same time, so that a mass death is no storm of forks.
 
     Used on the reactor's thread only.
@@ -46,7 +46,7 @@ class StartGate:
 class Permit:
     """One start's place at the gate. Ask once with ``enter``; ``leave`` may be called at any time, also twice."""
 
-    def __init__(self, gate: StartGate, begin: Callable[[], None]) -> None:
+    def __init__(self, gate: StartLimiter, begin: Callable[[], None]) -> None:
         """Say what begins once there is room."""
         self.begin = begin
         self.inside = False

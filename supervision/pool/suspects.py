@@ -11,7 +11,7 @@ MOST: Final = 10_000
 """Suspects remembered; the oldest are forgotten first."""
 
 
-class Suspicion:
+class Suspects:
     """Counts unexplained deaths of what is shared, by run and step, so across attempts. Reactor's thread only."""
 
     def __init__(self) -> None:

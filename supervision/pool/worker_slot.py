@@ -12,8 +12,8 @@ from greenroom.supervision.jobs import Backend, WorkerProcess
 from greenroom.supervision.policy.liveness import Signs
 from greenroom.supervision.policy.recycling import Wear
 from greenroom.supervision.policy.restart_strategy import Restart, is_normal
-from greenroom.supervision.pool.pending_job import Flight
-from greenroom.supervision.pool.start_limiter import Permit, StartGate
+from greenroom.supervision.pool.pending_job import PendingJob
+from greenroom.supervision.pool.start_limiter import Permit, StartLimiter
 
 START_TIMEOUT: Final = 30.0
 """Seconds from the order to begin to being ready."""
@@ -50,7 +50,7 @@ class Site(Protocol):
 
     loop: AbstractEventLoop
     backend: Backend
-    gate: StartGate
+    gate: StartLimiter
     start_timeout: float
 
     def spec(self, worker: str) -> WorkerSpec:
@@ -142,9 +142,9 @@ class Slot:
         """Deaths charged to a job. Written by the pool."""
         self.streak = 0
         """Lives in a row that came to nothing. Written by the pool, read by the backoff."""
-        self.flights: dict[str, Flight] = {}
+        self.flights: dict[str, PendingJob] = {}
         """The jobs this life has, by their name in answers. Written by the pool."""
-        self.turns: deque[tuple[Flight, int]] = deque()
+        self.turns: deque[tuple[PendingJob, int]] = deque()
         """Programs whose turn was asked for and not seen yet, and questions without an answer, in that order: the first
         holds the loop. With each, how much the worker has to have read for that. Written by the pool."""
         self.doubtful = 0
@@ -261,7 +261,7 @@ class Slot:
 
     # ------------------------------------------------------------ who holds the loop
 
-    def take_turn(self, flight: Flight) -> None:
+    def take_turn(self, flight: PendingJob) -> None:
         """Note that a turn or an answer was seen. They come in order: what nobody waits for before it is over too."""
         turns = self.turns
         if turns and turns[0][0] is flight:  # as nearly always
@@ -273,7 +273,7 @@ class Slot:
         if asked is not None:
             turns.remove(asked)
 
-    def holder(self, read: int) -> Flight | None:
+    def holder(self, read: int) -> PendingJob | None:
         """Give the job that held a dead worker's loop: the one it was ended for, or the first whose turn was due.
 
         Args:

@@ -22,10 +22,10 @@ from greenroom.supervision.policy.restart_backoff import next_streak, restart_de
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
 from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
-from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
-from greenroom.supervision.zygote.isolated_backends import Annexes
+from greenroom.supervision.zygote.isolated_backends import IsolatedBackends
 
 MIB: Final = 1024 * 1024
 TICK: Final = 1.0
@@ -47,13 +47,13 @@ class Means:
     """What a pool shares with the others of its tree."""
 
     loop: AbstractEventLoop
-    gate: StartGate
+    gate: StartLimiter
     names: Names
     on_event: EventHook
     unit: Callable[[], float]
     """Gives random numbers, at least 0 and below 1."""
     start_timeout: float = START_TIMEOUT
-    annexes: Annexes | None = None
+    annexes: IsolatedBackends | None = None
     """Makes backends for one worker each; None where there is only the pool's."""
 
 
@@ -100,7 +100,7 @@ class _Revival:
     why: str
 
 
-class Roster:
+class WorkerSupervisor:
     """The workers of one pool. Reactor's thread only.
 
     Which deaths count against the restart budget: failed starts (those begun together count once), and deaths for which

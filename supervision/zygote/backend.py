@@ -19,7 +19,7 @@ from greenroom.supervision.policy import worker_environment
 from greenroom.supervision.policy.worker_environment import NOTHING, Given
 from greenroom.supervision.process.output_sources import OutputListener
 from greenroom.supervision.process.worker_process import Worker
-from greenroom.supervision.zygote.handle import Household
+from greenroom.supervision.zygote.handle import ZygoteHandle
 from greenroom.supervision.zygote.import_progress import Place, SlowImport, nowhere, unheard
 from greenroom.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
 
@@ -83,10 +83,10 @@ class ZygoteBackend:
         self._launch_timeout = launch_timeout
         self._place = place
         self._on_slow = on_slow
-        self._household: Household | None = None  # the one that serves; None before the first and after a loss
+        self._household: ZygoteHandle | None = None  # the one that serves; None before the first and after a loss
         self._starting: asyncio.Task[None] | None = None
         self._workers: dict[int, Worker] = {}  # by number, from spawn to exited
-        self._homes: dict[int, Household] = {}  # which household a worker was launched in
+        self._homes: dict[int, ZygoteHandle] = {}  # which household a worker was launched in
         self._deadlines: dict[int, asyncio.TimerHandle] = {}  # of a launch or a burial
         self._tasks: set[asyncio.Task[None]] = set()
         self._launches = 0
@@ -170,7 +170,7 @@ class ZygoteBackend:
         finally:
             self._starting = None
 
-    def _make_household(self, shared: dict[str, str]) -> Household:
+    def _make_household(self, shared: dict[str, str]) -> ZygoteHandle:
         token = self._generation.token if self._generation is not None else ""
 
         def lose(why: str) -> None:
@@ -178,12 +178,12 @@ class ZygoteBackend:
 
         mark = f"{token}:{secrets.token_hex(8)}"
         redactor = redactor_of(secret_values(shared))
-        household = Household(
+        household = ZygoteHandle(
             self._loop, mark, self._on_packet, lose, redactor, shared, place=self._place, on_slow=self._on_slow
         )
         return household
 
-    def _environ(self, household: Household) -> dict[str, str]:
+    def _environ(self, household: ZygoteHandle) -> dict[str, str]:
         environ = dict(household.shared)
         environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
         environ["PYTHONHASHSEED"] = "0"  # a replay must go through a set of texts in the same order, whoever starts it
@@ -193,14 +193,14 @@ class ZygoteBackend:
     def _lock(self) -> int | None:
         return None if self._generation is None else self._generation.fileno()
 
-    def _lose(self, household: Household, why: str) -> None:
+    def _lose(self, household: ZygoteHandle, why: str) -> None:
         if self._household is household:
             self._household = None
         if household.zygote:  # else it is lost in its start, which cleans up itself
             self.on_lost(why)
             self._run(self._dissolve(household, why))
 
-    async def _dissolve(self, household: Household, why: str) -> None:
+    async def _dissolve(self, household: ZygoteHandle, why: str) -> None:
         """Kill all that is left of a household, and report its workers once that is confirmed."""
         workers = [worker for worker in self._workers.values() if self._homes.get(worker.id) is household]
         for worker in workers:

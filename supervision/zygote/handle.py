@@ -32,7 +32,7 @@ KEEPER_GRACE: Final = 2.0
 """Seconds a keeper gets to kill what is left under it before it is killed itself."""
 
 
-class Household:
+class ZygoteHandle:
     """One life of a keeper and its zygote. Used on the reactor's thread only.
 
     Attributes:

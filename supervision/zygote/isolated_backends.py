@@ -14,7 +14,7 @@ TOGETHER: Final = 2.0
 """Seconds within which the deaths of several backends are taken to have one cause."""
 
 
-class Annexes:
+class IsolatedBackends:
     """Makes such backends and ends them. Reactor's thread only.
 
     A backend that dies by itself convicts the job that was in it. Where others die at the same time, the job of any of

@@ -16,7 +16,7 @@ import pytest
 from greenroom import Client, OrchestratorUnreachable
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.json_text import plain
-from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.queries.reader import JournalQueries
 from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -142,7 +142,7 @@ def test_every_message_is_answered_once_and_in_order_through_all_doors_and_kills
     again = [persist(DOORS[(n + 1) % 3], served, f"message number {n}", f"key-{n}") for n in (0, 5, 11)]
     served.kill()
     assert again == [replies[0], replies[5], replies[11]]
-    with Reads(SqliteJournal(served.home / "journal.db", read_only=True)) as reads:
+    with JournalQueries(SqliteJournal(served.home / "journal.db", read_only=True)) as reads:
         turns = reads.history("chat/ada")
         state: Any = plain(reads.session_state("chat/ada"))
     assert [turn.message for turn in turns] == [{"text": f"message number {n}"} for n in range(12)]

@@ -5,7 +5,7 @@ import pytest
 from greenroom import Orchestrator
 from greenroom.testing import VirtualClock, assert_state_is_fold
 from greenroom.workflows.runs import registry, residency
-from greenroom.workflows.runs.residency import Dozing
+from greenroom.workflows.runs.residency import ResidentRuns
 from tests.acceptance import harness
 from tests.acceptance.apps import compensating
 from tests.support import eventually
@@ -56,7 +56,7 @@ def test_a_run_that_dozes_hears_the_message_that_it_waits_for(home, mark, tmp_pa
 def test_those_that_nothing_has_happened_to_for_longest_make_room(monkeypatch):
     monkeypatch.setattr(residency, "MOST_RUNS", 3)
     monkeypatch.setattr(residency, "MOST_EVENTS", 100)
-    kept, left = Dozing(), []
+    kept, left = ResidentRuns(), []
     for name in ("a", "b", "c", "a", "d"):
         kept.keep(name, 10, lambda name=name: left.append(name))
     assert (left, len(kept)) == (["b"], 3)

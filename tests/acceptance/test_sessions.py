@@ -33,7 +33,7 @@ from greenroom.messages.commands import (
     TurnAnswered,
 )
 from greenroom.workflows.decisions.messages import mailbox
-from greenroom.workflows.runs.message_router import PostOffice
+from greenroom.workflows.runs.message_router import MessageRouter
 from tests.acceptance import harness
 from tests.acceptance.apps import talk
 from tests.support import eventually
@@ -232,14 +232,14 @@ def test_a_message_whose_key_is_looked_up_while_its_session_ends_is_refused(orch
     plain = orchestrator.session(talk.plain, "p")
     plain.ask(talk.Say(text="early"), 30)
     looking, ended = threading.Event(), threading.Event()
-    number = PostOffice._number
+    number = MessageRouter._number
 
-    def slow(self: PostOffice, run_id: str, key: str) -> int:
+    def slow(self: MessageRouter, run_id: str, key: str) -> int:
         looking.set()
         assert ended.wait(30)
         return number(self, run_id, key)
 
-    monkeypatch.setattr(PostOffice, "_number", slow)
+    monkeypatch.setattr(MessageRouter, "_number", slow)
     with concurrent.futures.ThreadPoolExecutor(1) as threads:
         late = threads.submit(plain.ask, talk.Say(text="late"), 30)
         assert looking.wait(30)

@@ -14,7 +14,7 @@ from greenroom.messages.commands import AskSession, CancelRun
 from greenroom.messages.core.times import limit, seconds
 from greenroom.messages.events.schedules import Plan
 from greenroom.testing import VirtualClock
-from greenroom.workflows.api.schedules import Scheduling
+from greenroom.workflows.api.schedules import ScheduleMethods
 
 GIVEN = 90.5
 
@@ -119,6 +119,6 @@ def _signature(value: Any) -> list[inspect.Parameter]:
 
 
 def test_a_schedule_takes_both() -> None:
-    hints = get_type_hints(Scheduling.schedule)
+    hints = get_type_hints(ScheduleMethods.schedule)
     assert timedelta in hints["every"].__args__
     assert timedelta in hints["catch_up"].__args__

@@ -40,7 +40,7 @@ from greenroom.supervision.jobs import (
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.actor import PoolActor
 from greenroom.supervision.pool.events import WorkerEvent
-from greenroom.supervision.pool.start_limiter import StartGate
+from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_supervisor import Means
 
@@ -273,7 +273,7 @@ class World:
         self.backend = MemoryBackend(self.loop)
         self.owner = Owner()
         self.events: list[WorkerEvent] = []
-        self.gate = StartGate(starts)
+        self.gate = StartLimiter(starts)
         means = Means(self.loop, self.gate, Names(), self.events.append, lambda: 0.5)
         key = PoolKey("app.py", kind, kind)
         self.pool = PoolActor.create(self.reactor, key, Pool(**policy), self.backend, means=means)

@@ -10,7 +10,7 @@ from greenroom.actors.program.program import Program
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.frames.worker import Resolution, Resolve, StartProgram, Turn
 from greenroom.supervision.jobs import Assigned, Job, Send
-from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
 
@@ -22,7 +22,7 @@ class Pool:
         self.state: RunState = fold_all(events)
         self.following: list[Resolution] = []
         services: Any = self
-        link = ProgramLink(services, "r", lambda _happened: None)
+        link = ProgramJob(services, "r", lambda _happened: None)
         link.start(self.state, trial=trial)
         self.job.reply(Assigned(self.job.token, "program-1", 1, 1))
 

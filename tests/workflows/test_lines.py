@@ -12,7 +12,7 @@ from greenroom.messages.core.errors import JournalError
 from greenroom.messages.frames.output_marks import ATOMIC_BYTES, Splitter, marked, unmarked
 from greenroom.messages.secrets.redaction import NOTHING, Redactor
 from greenroom.workflows.output import log_files
-from greenroom.workflows.output.line_splitter import LINE_BYTES, PARTIAL_SECONDS, REDRAWN_SECONDS, Lines
+from greenroom.workflows.output.line_splitter import LINE_BYTES, PARTIAL_SECONDS, REDRAWN_SECONDS, LineSplitter
 from greenroom.workflows.output.log_files import LogFiles, read_lines
 from greenroom.workflows.output.retention import HEAD_BYTES, LINE_COST, TAIL_BYTES, Batch, Portion
 
@@ -73,7 +73,7 @@ def test_marks_are_taken_out_of_a_tail_that_begins_in_the_middle_of_one() -> Non
 )
 def test_lines_are_the_same_however_they_are_cut(texts: list[str], chance: random.Random) -> None:
     data = "".join(f"{text}\n" for text in texts).encode()
-    lines, found = Lines(NOTHING), []
+    lines, found = LineSplitter(NOTHING), []
     while data:
         cut = chance.randint(1, 40)
         found += lines.feed(data[:cut], 0.0)
@@ -85,7 +85,7 @@ def test_lines_are_the_same_however_they_are_cut(texts: list[str], chance: rando
 @given(st.integers(0, 40), st.randoms(use_true_random=False))
 def test_a_secret_is_found_wherever_writes_cut_it(before: int, chance: random.Random) -> None:
     data = b"x" * before + b"sesame-open-now" + b"y" * 10 + b"\n"
-    lines, found = Lines(Redactor(["sesame-open-now"])), b""
+    lines, found = LineSplitter(Redactor(["sesame-open-now"])), b""
     while data:
         cut = chance.randint(1, 8)
         found += b"".join(lines.feed(data[:cut], 0.0))
@@ -97,7 +97,7 @@ def test_a_secret_is_found_wherever_writes_cut_it(before: int, chance: random.Ra
 @pytest.mark.parametrize("place", [LINE_BYTES - 20, LINE_BYTES - 8, LINE_BYTES - 1, LINE_BYTES, 2 * LINE_BYTES - 5])
 def test_a_secret_is_found_where_a_long_line_is_cut(place: int) -> None:
     data = b"x" * place + b"sesame-open-now" + b"y" * LINE_BYTES * 3
-    lines, found = Lines(Redactor(["sesame-open-now"])), []
+    lines, found = LineSplitter(Redactor(["sesame-open-now"])), []
     for start in range(0, len(data), 1000):
         found += lines.feed(data[start : start + 1000], 0.0)
     found += lines.take_open(0.0, last=True)
@@ -106,7 +106,7 @@ def test_a_secret_is_found_where_a_long_line_is_cut(place: int) -> None:
 
 
 def test_a_line_that_is_redrawn_holds_no_more_than_its_last_state() -> None:
-    lines = Lines(NOTHING)
+    lines = LineSplitter(NOTHING)
     for percent in range(100_000):
         assert lines.feed(b"\r%d%%" % percent, 0.0) == []
     assert lines.take_open(1.0, last=False) == [b"99999%"]
@@ -116,7 +116,7 @@ def test_a_line_that_is_redrawn_holds_no_more_than_its_last_state() -> None:
 
 
 def test_a_partial_line_is_due_soon_and_one_that_is_redrawn_later() -> None:
-    lines = Lines(NOTHING)
+    lines = LineSplitter(NOTHING)
     assert lines.due is None
     lines.feed(b"begun", 10.0)
     lines.feed(b" and on", 10.1)
@@ -254,7 +254,7 @@ def test_links_and_files_of_others_are_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_the_end_of_a_line_that_was_given_before_it_came_is_no_line_of_its_own(end: bytes) -> None:
-    lines = Lines(Redactor(()))
+    lines = LineSplitter(Redactor(()))
     assert lines.feed(b"first\nbegun", 0.0) == [b"first"]
     assert lines.take_open(1.0, last=False) == [b"begun"]
     assert lines.feed(end + b"next\n", 2.0) == [b"next"]

@@ -18,7 +18,7 @@ from greenroom.workflows.api.client.client import Client
 from greenroom.workflows.control.control_socket import ask
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.home.private_files import real_path
-from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.queries.reader import JournalQueries
 from tests.support import eventually
 
 NOBODY = 65534
@@ -64,7 +64,7 @@ def test_a_home_that_another_user_has_made_is_refused_by_all_who_would_believe_i
     for use in (
         lambda: Orchestrator(home=home),
         lambda: ask(Home(home), ListWorkers()),
-        lambda: Reads.open(Home(home)),
+        lambda: JournalQueries.open(Home(home)),
     ):
         with pytest.raises(JournalError, match="home belongs to the user with number 65534 and not to you"):
             use()
@@ -228,7 +228,7 @@ def test_a_token_or_a_record_that_is_not_ours_alone_is_not_believed(
         given_token(home)
     with pytest.raises(NotAuthorized, match=words):
         Client("http://127.0.0.1:9", home=place)
-    for use in (home.read_record, lambda: home.journal, lambda: Client(home=place), lambda: Reads.open(home)):
+    for use in (home.read_record, lambda: home.journal, lambda: Client(home=place), lambda: JournalQueries.open(home)):
         with pytest.raises(JournalError, match=words):
             use()
 

@@ -29,7 +29,7 @@ from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Moment
 from greenroom.workflows.replay.retry_point import retried
 from greenroom.workflows.runs.dependencies import PoolOrder
-from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.fold import fold, fold_all, recall
 from greenroom.workflows.state.run_state import RunState
 
@@ -160,9 +160,9 @@ class World:
         state.mark_changes.clear()
         return state
 
-    def new_link(self) -> ProgramLink:
+    def new_link(self) -> ProgramJob:
         services: Any = self  # it mints tokens and takes jobs, and a link needs no more
-        return ProgramLink(services, self.state.run_id, self.inbox.append)
+        return ProgramJob(services, self.state.run_id, self.inbox.append)
 
     def happen(self, happened: do.Input) -> None:
         """Take one message through its life."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
-from greenroom.workflows.api.base import Helm
+from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.handles.async_run import AsyncRun
 from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
 from greenroom.workflows.api.handles.async_session import AsyncSession
@@ -45,7 +45,7 @@ S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
 
 
-class AsyncHelm:
+class AsyncBaseOrchestrator:
     """What the twins have in common: the methods of ``Orchestrator`` and ``Client``, awaited.
 
     Names, arguments, results and errors are those of the plain ones, whose documentation holds here too. Handles that
@@ -53,7 +53,7 @@ class AsyncHelm:
     done in a few threads. A command whose caller stops waiting is carried out all the same, once it has been begun.
     """
 
-    def __init__(self, plain: Helm) -> None:
+    def __init__(self, plain: BaseOrchestrator) -> None:
         """Made by ``async with Orchestrator(...)``, ``async with Client(...)`` and their ``aio``."""
         self._plain = plain
         self._call = plain.threads.call
@@ -190,7 +190,7 @@ class AsyncHelm:
         return await self._call(self._plain.metrics)
 
 
-class AsyncOrchestrator(AsyncHelm):
+class AsyncOrchestrator(AsyncBaseOrchestrator):
     """An ``Orchestrator`` for asyncio: what ``async with Orchestrator(...) as orchestrator`` gives.
 
     Its methods are those of ``Orchestrator`` by the same names, and whatever blocks there is awaited here. May be used
@@ -231,7 +231,7 @@ class AsyncOrchestrator(AsyncHelm):
             raise
 
 
-class AsyncClient(AsyncHelm):
+class AsyncClient(AsyncBaseOrchestrator):
     """A ``Client`` for asyncio: what ``async with Client(...) as client`` gives.
 
     Attributes:

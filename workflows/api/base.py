@@ -53,24 +53,24 @@ from greenroom.workflows.api.handles.async_run import AsyncRun
 from greenroom.workflows.api.handles.async_session import AsyncSession
 from greenroom.workflows.api.handles.run import Run, check
 from greenroom.workflows.api.handles.session import Session
-from greenroom.workflows.api.schedules import Scheduling
+from greenroom.workflows.api.schedules import ScheduleMethods
 from greenroom.workflows.api.threads import Threads
 from greenroom.workflows.authoring.session import Handler, check_handler, key_fault
 from greenroom.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
 from greenroom.workflows.ids import run_id
-from greenroom.workflows.queries.interface import Looks
+from greenroom.workflows.queries.interface import Queries
 
 R = TypeVar("R")
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
 
 
-class Helm(Scheduling, ABC):
+class BaseOrchestrator(ScheduleMethods, ABC):
     """Everything that is made of commands and looks. An orchestrator carries them out; a client sends them there."""
 
     @property
     @abstractmethod
-    def reads(self) -> Looks:
+    def reads(self) -> Queries:
         """Looks at runs."""
 
     @abstractmethod

@@ -23,19 +23,19 @@ from greenroom.messages.policy import SessionPolicy, WorkerKind
 from greenroom.supervision.jobs import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
-from greenroom.workflows.api.base import Helm
+from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
 from greenroom.workflows.clock import Clock, WallClock
 from greenroom.workflows.control.engine import GRACE, Durability, Engine
 from greenroom.workflows.control.worker_backends import read_apps
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
 from greenroom.workflows.output.live_view import OutputOption, viewer_of
-from greenroom.workflows.queries.reader import Reads
-from greenroom.workflows.runs.watching.snapshot import Peek
-from greenroom.workflows.runs.watching.subscription import Watch
+from greenroom.workflows.queries.reader import JournalQueries
+from greenroom.workflows.runs.watching.snapshot import Snapshot
+from greenroom.workflows.runs.watching.subscription import Subscription
 
 
-class Orchestrator(Helm):
+class Orchestrator(BaseOrchestrator):
     """Runs workflows, keeps their journal, and supervises the processes they run in.
 
     It works from the moment it is made until ``close``, or the end of the ``with`` block it is used in. Runs that have
@@ -211,7 +211,7 @@ class Orchestrator(Helm):
 
     @property
     @override
-    def reads(self) -> Reads:
+    def reads(self) -> JournalQueries:
         """Looks at runs; see ``greenroom.workflows.queries.reader``."""
         return self._engine.reads
 
@@ -267,7 +267,7 @@ class Orchestrator(Helm):
         """
         self._engine.slow_imports.listen(lambda app, slow: listener(app, slow.sentence()))
 
-    def peek(self, run_id: str) -> Peek | None:
+    def peek(self, run_id: str) -> Snapshot | None:
         """Give a copy of what is in memory of a run, None where nothing is. For tests.
 
         Raises:
@@ -293,7 +293,7 @@ class Orchestrator(Helm):
 
     # ------------------------------------------------------------ waiting
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
         """Have ``watcher`` called on every change of a run, or at its end; calling what it gives ends this."""
         return self._engine.lull.watch(run_id, watcher, end_only=end_only)
 

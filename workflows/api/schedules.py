@@ -24,7 +24,7 @@ from greenroom.workflows.schedules.queries import schedule_name
 R = TypeVar("R")
 
 
-class Scheduling(ABC):
+class ScheduleMethods(ABC):
     """Everything about schedules that is made of commands."""
 
     @abstractmethod

@@ -13,8 +13,8 @@ from greenroom.messages.core.errors import JournalError
 from greenroom.messages.core.message import Json
 from greenroom.messages.records import ENDED, LogLine
 from greenroom.workflows.api.threads import Threads
-from greenroom.workflows.queries.interface import Looks
-from greenroom.workflows.runs.watching.subscription import Watch
+from greenroom.workflows.queries.interface import Queries
+from greenroom.workflows.runs.watching.subscription import Subscription
 
 T = TypeVar("T")
 POLL: Final = 0.1
@@ -25,7 +25,7 @@ class Watched(Protocol):
     """What tells of changes: an orchestrator of this process. Any thread."""
 
     @property
-    def reads(self) -> Looks:
+    def reads(self) -> Queries:
         """Looks at runs."""
         ...
 
@@ -34,7 +34,7 @@ class Watched(Protocol):
         """Where loops have them looked at."""
         ...
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
         """Have ``watcher`` called now and on every change; calling what it gives ends this."""
         ...
 
@@ -43,13 +43,13 @@ class Watched(Protocol):
         ...
 
 
-def is_over(looks: Looks, run_id: str) -> bool:
+def is_over(looks: Queries, run_id: str) -> bool:
     """Say whether a run has ended or waits for a person, so that nothing follows by itself."""
     status = looks.run(run_id).status
     return status in ENDED or status == "parked"
 
 
-def _over_or_rest(host: Watched, run_id: str, watch: Watch) -> bool:
+def _over_or_rest(host: Watched, run_id: str, watch: Subscription) -> bool:
     """Look whether a run is over; where it is not, all has been seen that the watch told of."""
     seen = watch.told
     over = _is_over(host, run_id)
@@ -194,7 +194,7 @@ def poll_events(book: Book, run_id: str, after: int, is_over: Callable[[], bool]
     return polled(read, is_over)
 
 
-def follow_logs(looks: Looks, run_id: str, after: int = 0, step: str | None = None) -> Iterator[LogLine]:
+def follow_logs(looks: Queries, run_id: str, after: int = 0, step: str | None = None) -> Iterator[LogLine]:
     """Give the lines of a run's output behind an offset as they are written, until the run is over."""
 
     def read() -> Iterator[LogLine]:

@@ -26,7 +26,7 @@ Ask: TypeAlias = Callable[[str, Frame], Awaitable[FromWorker | str]]
 """Asks an app, and gives the answer, or in a sentence why there is none."""
 
 
-class Questions:
+class AppQueries:
     """Asks apps. Coroutines of the reactor's loop.
 
     Args:

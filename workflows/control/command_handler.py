@@ -62,13 +62,13 @@ from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import HandlerRecord, WorkflowRecord
 from greenroom.supervision.tree import Tree as SupervisionTree
 from greenroom.workflows.authoring.session import key_fault
-from greenroom.workflows.control.app_queries import Questions
+from greenroom.workflows.control.app_queries import AppQueries
 from greenroom.workflows.control.approvals import Find, prepare_decision
 from greenroom.workflows.decisions.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
 from greenroom.workflows.ids import REDRIVE, id_fault, message_key_fault, run_id
-from greenroom.workflows.runs.message_router import Address, PostOffice
-from greenroom.workflows.runs.registry import Runs
-from greenroom.workflows.scheduler.command_handler import ScheduleClerk
+from greenroom.workflows.runs.message_router import Address, MessageRouter
+from greenroom.workflows.runs.registry import RunRegistry
+from greenroom.workflows.scheduler.command_handler import ScheduleCommandHandler
 from greenroom.workflows.scheduler.registry import Schedules
 from greenroom.workflows.size_limits import arguments_too_long, message_too_long
 from greenroom.workflows.state.fold import fold_all
@@ -80,13 +80,13 @@ SIGNAL_TIMEOUT = 5.0
 """Seconds that a message to a run waits for a worker to look at it; it is taken unseen where all are busy."""
 
 
-class Clerk:
+class CommandHandler:
     """Carries out commands. Coroutines of the reactor's loop; nothing here blocks it."""
 
     def __init__(
         self,
-        runs: Runs,
-        post: PostOffice,
+        runs: RunRegistry,
+        post: MessageRouter,
         schedules: Schedules,
         tree: SupervisionTree,
         mint: Callable[[], str],
@@ -97,9 +97,9 @@ class Clerk:
         self._find_approval = find_approval
         self._runs = runs
         self._post = post
-        self._schedule_clerk = ScheduleClerk(schedules, self._arguments)
+        self._schedule_clerk = ScheduleCommandHandler(schedules, self._arguments)
         self._tree = tree
-        self._questions = Questions(tree, mint)
+        self._questions = AppQueries(tree, mint)
         self._started = started
 
     async def carry_out(self, command: Command) -> Reply:  # noqa: C901, PLR0911, PLR0912  one return per kind of command

@@ -37,7 +37,7 @@ PARTS: Final = 8
 """An eighth of the orchestrator's descriptors at most is for them."""
 
 
-class Door:
+class ControlSocketServer:
     """Serves the socket on the reactor's loop. One command and one reply per connection.
 
     Args:

@@ -40,23 +40,23 @@ from greenroom.supervision.pool.worker_slot import START_TIMEOUT
 from greenroom.supervision.tree import Tree
 from greenroom.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
 from greenroom.workflows.clock import Clock
-from greenroom.workflows.control.command_handler import Clerk
-from greenroom.workflows.control.control_socket import Door
-from greenroom.workflows.control.idle import Lull
-from greenroom.workflows.control.visitors import Guests
+from greenroom.workflows.control.command_handler import CommandHandler
+from greenroom.workflows.control.control_socket import ControlSocketServer
+from greenroom.workflows.control.idle import IdleMonitor
+from greenroom.workflows.control.visitors import Visitors
 from greenroom.workflows.control.worker_backends import Apps, make_backend
 from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, lock_path
 from greenroom.workflows.home.private_files import make_folder, real_path
-from greenroom.workflows.output.collector import Output
+from greenroom.workflows.output.collector import OutputCollector
 from greenroom.workflows.output.live_view import Viewer
 from greenroom.workflows.output.log_files import folder_of
-from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.queries.reader import JournalQueries
 from greenroom.workflows.queries.reindex import mend
-from greenroom.workflows.runs.dependencies import Services
-from greenroom.workflows.runs.message_router import PostOffice
-from greenroom.workflows.runs.parked import Stranded
-from greenroom.workflows.runs.registry import Runs
-from greenroom.workflows.runs.watching.snapshot import Peek
+from greenroom.workflows.runs.dependencies import RunDependencies
+from greenroom.workflows.runs.message_router import MessageRouter
+from greenroom.workflows.runs.parked import ParkedRuns
+from greenroom.workflows.runs.registry import RunRegistry
+from greenroom.workflows.runs.watching.snapshot import Snapshot
 from greenroom.workflows.scheduler.registry import Schedules
 
 T = TypeVar("T")
@@ -181,16 +181,16 @@ class Engine:
             imports=self.slow_imports,
         )
         self._closers.append(self._end_processes)
-        self.runs = Runs()
-        self._stranded = Stranded(self.runs, self.reactor.loop.call_later)
+        self.runs = RunRegistry()
+        self._stranded = ParkedRuns(self.runs, self.reactor.loop.call_later)
         self.schedules = Schedules()
-        self._post = PostOffice(self.runs, self.journal, clock.time)
+        self._post = MessageRouter(self.runs, self.journal, clock.time)
         self._closers.append(self._stop_runs)
         self._closers.append(self._drain)
-        self.lull = Lull(self.reactor, self.runs, self.schedules, self._post, self._tree, clock)
+        self.lull = IdleMonitor(self.reactor, self.runs, self.schedules, self._post, self._tree, clock)
         self._closers.append(lambda: self.reactor.submit(self.lull.end()).result())
         counter, epoch = itertools.count(1), self.journal.epoch
-        services = Services(
+        services = RunDependencies(
             reactor=self.reactor,
             journal=self.journal,
             submit=self._tree.submit,
@@ -206,11 +206,13 @@ class Engine:
         )
         self.runs.attach(services)
         find = self._reads.find_approval
-        self._clerk = Clerk(self.runs, self._post, self.schedules, self._tree, services.mint, find, self._started)
+        self._clerk = CommandHandler(
+            self.runs, self._post, self.schedules, self._tree, services.mint, find, self._started
+        )
         self.schedules.attach(services, self.runs, self._clerk.start)
-        self._guests = Guests(partial(self.lull.command, self._clerk.carry_out), self._is_over)
+        self._guests = Visitors(partial(self.lull.command, self._clerk.carry_out), self._is_over)
         if reachable:
-            door = Door(self.home, self._guests.carry_out)
+            door = ControlSocketServer(self.home, self._guests.carry_out)
             self._reachable = True
             self.announce(None)  # first, so that whoever gets in knows whose orchestrator this is
             self.reactor.submit(door.open()).result()
@@ -372,12 +374,12 @@ class Engine:
             self.check_alive()
             raise
 
-    def _keep_output(self, generation: GenerationLock, viewer: Viewer | None) -> Reads:
+    def _keep_output(self, generation: GenerationLock, viewer: Viewer | None) -> JournalQueries:
         """Begin to keep what workers write; give looks at the journal that find it."""
         kept = generation.path.with_name("output") if self.place == MEMORY else folder_of(self.place)
-        self._output = Output(kept, viewer, self.home.placed)
+        self._output = OutputCollector(kept, viewer, self.home.placed)
         self._closers.append(self._output.close)
-        return Reads(
+        return JournalQueries(
             self.journal,
             home=self.home,
             output=kept,
@@ -404,7 +406,7 @@ class Engine:
         row = self.journal.run(run_id)
         return row is None or row.status in OVER
 
-    def peek(self, run_id: str) -> Peek | None:
+    def peek(self, run_id: str) -> Snapshot | None:
         """Copy what is in memory of a run. Any thread but the reactor's."""
         return self._wait_for(self.reactor.ask(self.runs.peek, run_id))
 
@@ -419,7 +421,7 @@ class Engine:
         return found
 
     @property
-    def reads(self) -> Reads:
+    def reads(self) -> JournalQueries:
         """Looks at runs; see ``greenroom.workflows.queries.reader``.
 
         Raises:

@@ -8,15 +8,15 @@ from greenroom.messages.core.message import Message
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.tree import Tree
 from greenroom.workflows.clock import Clock, Surroundings
-from greenroom.workflows.runs.message_router import PostOffice
-from greenroom.workflows.runs.registry import Runs
-from greenroom.workflows.runs.watching.subscription import Resting, Watch
+from greenroom.workflows.runs.message_router import MessageRouter
+from greenroom.workflows.runs.registry import RunRegistry
+from greenroom.workflows.runs.watching.subscription import Resting, Subscription
 from greenroom.workflows.scheduler.registry import Schedules
 
 C = TypeVar("C", bound=Message)
 
 
-class Lull:
+class IdleMonitor:
     """Puts together what the parts say of themselves. Reactor's thread only, but for ``watch``.
 
     Whatever another thread still has to say, the journal's writer or its reader, is counted here until it has been
@@ -24,7 +24,7 @@ class Lull:
     """
 
     def __init__(
-        self, reactor: Reactor, runs: Runs, schedules: Schedules, post: PostOffice, tree: Tree, clock: Clock
+        self, reactor: Reactor, runs: RunRegistry, schedules: Schedules, post: MessageRouter, tree: Tree, clock: Clock
     ) -> None:
         """Have the clock serve this orchestrator."""
         self._reactor = reactor
@@ -60,6 +60,6 @@ class Lull:
         """Say whether somebody waits for a reply, or for a run and has seen all that he was told of."""
         return bool(self._resting or self._post.asking)
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Watch:
-        """Watch a run; see ``Watch``. Any thread."""
-        return Watch(self._reactor, self._runs.watchers, self._resting, run_id, watcher, end_only=end_only)
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
+        """Watch a run; see ``Subscription``. Any thread."""
+        return Subscription(self._reactor, self._runs.watchers, self._resting, run_id, watcher, end_only=end_only)

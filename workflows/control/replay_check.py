@@ -27,10 +27,10 @@ from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.tree import Tree
 from greenroom.workflows.control.worker_backends import Apps, make_backend, read_apps
 from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramLost, ProgramTurn
-from greenroom.workflows.queries.reader import Reads
+from greenroom.workflows.queries.reader import JournalQueries
 from greenroom.workflows.replay.expectations import explained
 from greenroom.workflows.runs.dependencies import PoolRef
-from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.run_state import RunState
 
 UNFINISHED: Final[tuple[RunStatus, ...]] = ("pending", "running", "waiting", "paused", "parked")
@@ -68,7 +68,7 @@ class _Workers:
     submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
 
 
-class Checker:
+class ReplayChecker:
     """Replays runs in processes of its own, which end with it. Any thread but the reactor's.
 
     Use it as a context.
@@ -104,7 +104,7 @@ class Checker:
         """End its processes."""
         self._parts.close()
 
-    def check(self, reads: Reads, app: str | None = None) -> list[CheckRecord]:
+    def check(self, reads: JournalQueries, app: str | None = None) -> list[CheckRecord]:
         """Replay every run that has not ended.
 
         Args:
@@ -117,7 +117,7 @@ class Checker:
         wanted = [row for row in rows if app is None or row.app == app or _file_name(row.app) == _file_name(app)]
         return self._reactor.submit(self._check_all(reads, wanted, app)).result()
 
-    async def _check_all(self, reads: Reads, rows: Iterable[RunRow], app: str | None) -> list[CheckRecord]:
+    async def _check_all(self, reads: JournalQueries, rows: Iterable[RunRow], app: str | None) -> list[CheckRecord]:
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(row: RunRow) -> CheckRecord:
@@ -126,7 +126,7 @@ class Checker:
 
         return list(await asyncio.gather(*map(one, rows)))
 
-    async def _check_one(self, reads: Reads, row: RunRow, app: str | None) -> CheckRecord:
+    async def _check_one(self, reads: JournalQueries, row: RunRow, app: str | None) -> CheckRecord:
         loop = asyncio.get_running_loop()
         try:
             state = await loop.run_in_executor(None, reads.fold, row.id)
@@ -154,7 +154,7 @@ class Checker:
 
         if state.idle:
             return _record(state, ProgramTurn(Turn(run_id=state.run_id)))
-        link = ProgramLink(self._workers, state.run_id, hear)
+        link = ProgramJob(self._workers, state.run_id, hear)
         link.start(state, trial=True)
         happened = await heard
         link.end()

@@ -21,7 +21,7 @@ LEAVING: Final = "this orchestrator is about to end and takes nothing more; ask 
 """Answer to whoever comes too late."""
 
 
-class Guests:
+class Visitors:
     """Carries out commands of other processes and remembers whose runs they let go on. Reactor's thread only."""
 
     def __init__(self, carry_out: Callable[[Command], Awaitable[Reply]], is_over: Callable[[str], bool]) -> None:

@@ -19,8 +19,8 @@ from loguru import logger
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.frames.output_marks import Splitter
 from greenroom.supervision.process.output_sources import Source, StreamName
-from greenroom.workflows.output.line_splitter import Lines
-from greenroom.workflows.output.live_view import Live, Origin, Viewer
+from greenroom.workflows.output.line_splitter import LineSplitter
+from greenroom.workflows.output.live_view import LiveView, Origin, Viewer
 from greenroom.workflows.output.log_files import LogFiles
 from greenroom.workflows.output.retention import Batch, Portion
 
@@ -37,7 +37,7 @@ class _Job:
     """What is known of one attempt, workflow or worker that writes. The thread's own."""
 
     origin: Origin
-    lines: dict[StreamName, Lines]
+    lines: dict[StreamName, LineSplitter]
     portion: Portion = field(default_factory=Portion)
     ended: set[StreamName] = field(default_factory=set[StreamName])
     """Streams on which a shared worker has said that it is over."""
@@ -67,7 +67,7 @@ class _Written:
     """Bytes, and line feeds among them, that came before and were dropped."""
 
 
-class Output:
+class OutputCollector:
     """Takes what workers write. ``__call__`` belongs to the reactor's thread, the rest to any other.
 
     Args:
@@ -79,7 +79,7 @@ class Output:
     def __init__(self, folder: Path, viewer: Viewer | None, placed: Callable[[str], str]) -> None:
         """Start nothing: orchestrators whose workers write nothing pay nothing."""
         self._files = LogFiles(folder)
-        self._live = Live(viewer, placed) if viewer is not None else None
+        self._live = LiveView(viewer, placed) if viewer is not None else None
         self._queue: SimpleQueue[_Written | threading.Event | None] = SimpleQueue()
         self._put = 0
         """Bytes put down so far. Written by the reactor."""
@@ -267,7 +267,7 @@ class Output:
 
 
 def _job(origin: Origin, source: Source) -> _Job:
-    return _Job(origin, {stream: Lines(source.redactor) for stream in _STREAMS})
+    return _Job(origin, {stream: LineSplitter(source.redactor) for stream in _STREAMS})
 
 
 def _marked_job(label: bytes, source: Source) -> _Job | None:

@@ -12,7 +12,7 @@ REDRAWN_SECONDS: Final = 2.0
 """The same for a line that is drawn again and again over itself, as progress bars do."""
 
 
-class Lines:
+class LineSplitter:
     """Cuts one stream of one job. Of a line that is drawn over itself with carriage returns the last state counts."""
 
     def __init__(self, redactor: Redactor) -> None:

@@ -119,7 +119,7 @@ class _Skipped:
     runs: dict[str, None] = field(default_factory=dict[str, None])
 
 
-class Live:
+class LiveView:
     """Hands lines to a viewer. Its thread begins with the first one."""
 
     def __init__(self, view: Viewer, placed: Callable[[str], str]) -> None:

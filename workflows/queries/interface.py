@@ -19,7 +19,7 @@ from greenroom.messages.records import (
 from greenroom.metrics.figures import Metrics
 
 
-class Looks(Protocol):
+class Queries(Protocol):
     """Looks at runs without touching them. Any thread. Everything it gives is committed."""
 
     def run(self, run_id: str) -> RunRecord:

@@ -89,7 +89,7 @@ def _unknown(_app: str) -> str | None:
     return None
 
 
-class Reads:
+class JournalQueries:
     """Answers questions about runs from their journal. Any thread.
 
     Everything it gives is committed: a view is the fold of what is on the disk.
@@ -143,9 +143,9 @@ class Reads:
             complain(home.placed(f"the journal is damaged, see {verify()}: {fault.sentence}"))
         return cls(journal, complain, output=folder_of(path), home=home)
 
-    def for_elsewhere(self) -> "Reads":
+    def for_elsewhere(self) -> "JournalQueries":
         """Give the same looks for whoever reads in another folder, or process, what these give."""
-        return Reads(
+        return JournalQueries(
             self.journal, self._complain, output=self._output, flush=self._flush, home=self._home, anywhere=True
         )
 
@@ -447,7 +447,7 @@ class Reads:
 
 
 def result_of(state: RunState) -> Json:
-    """Give a run's result, or raise what stands in its place (see ``Reads.result``)."""
+    """Give a run's result, or raise what stands in its place (see ``JournalQueries.result``)."""
     if state.ended == "completed":
         return state.result
     if state.ended == "failed":

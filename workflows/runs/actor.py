@@ -25,9 +25,9 @@ from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Decision, Moment
 from greenroom.workflows.decisions.inputs import Confirmed, Effect, Input
 from greenroom.workflows.queries.records import row_of
-from greenroom.workflows.runs.dependencies import Services
-from greenroom.workflows.runs.jobs.evaluations import Panel
-from greenroom.workflows.runs.jobs.program import ProgramLink
+from greenroom.workflows.runs.dependencies import RunDependencies
+from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs
+from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.runs.jobs.steps import StepJobs
 from greenroom.workflows.state.budgets import wall
 from greenroom.workflows.state.fold import fold
@@ -46,7 +46,7 @@ SESSION_PATIENCE: Final = 0.1
 anew takes about a millisecond, and thousands that were told something once should not all be here at once."""
 
 
-class RunSupervisor(LoopActor):
+class RunActor(LoopActor):
     """One run. Lives on the reactor while the run has something to do.
 
     Its messages are the values of ``workflows.decisions.inputs``. ``start`` is called with the fold of the journal;
@@ -55,7 +55,7 @@ class RunSupervisor(LoopActor):
 
     def __init__(
         self,
-        services: Services,
+        services: RunDependencies,
         state: RunState,
         *,
         first: Sequence[AnyEvent] = (),
@@ -73,8 +73,8 @@ class RunSupervisor(LoopActor):
         """Effects without events of their own that must not overtake the ones before them."""
         report: Callable[[Input], None] = partial(tell_living, self.actor_ref)
         self._jobs = StepJobs(services, state, report)
-        self._panels: dict[str, Panel] = {}
-        self._program = ProgramLink(services, state.run_id, report)
+        self._panels: dict[str, EvaluationJobs] = {}
+        self._program = ProgramJob(services, state.run_id, report)
         self._alarm: tuple[float, Alarm] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
@@ -312,7 +312,7 @@ class RunSupervisor(LoopActor):
             tell_living(self.actor_ref, happened)
 
         if step.key not in self._panels:
-            self._panels[step.key] = Panel(self._services, self.state, step, judged, stranded)
+            self._panels[step.key] = EvaluationJobs(self._services, self.state, step, judged, stranded)
 
     def _withdraw(self, key: str) -> None:
         if (panel := self._panels.pop(key, None)) is not None:

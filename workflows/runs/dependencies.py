@@ -13,7 +13,7 @@ from greenroom.supervision.loop.reactor import Reactor
 from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.inputs import Confirmed, Input
 from greenroom.workflows.runs.budget_accounts import Ledger
-from greenroom.workflows.runs.residency import Dozing
+from greenroom.workflows.runs.residency import ResidentRuns
 from greenroom.workflows.state.run_state import RunState
 
 PoolOrder: TypeAlias = Release | Send | Withdraw
@@ -53,7 +53,7 @@ class Directory(Protocol):
     """Where runs find each other. Reactor's thread only; never blocks."""
 
     ledger: Ledger
-    dozing: Dozing
+    dozing: ResidentRuns
     """What budgets have been used up."""
 
     def route(self, run_id: str, happened: Input | Confirmed) -> None:
@@ -102,7 +102,7 @@ class Post(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class RunDependencies:
     """The orchestrator as its supervisors see it."""
 
     reactor: Reactor

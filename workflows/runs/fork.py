@@ -16,15 +16,15 @@ from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
-    from greenroom.workflows.runs.registry import Runs
+    from greenroom.workflows.runs.registry import RunRegistry
 
 Reply: TypeAlias = Callable[[Accepted | Refused], None]
 
 
-class Forks:
+class RunForker:
     """Makes runs out of the past of others. Reactor's thread only; journals are read in the reader's."""
 
-    def __init__(self, runs: "Runs") -> None:
+    def __init__(self, runs: "RunRegistry") -> None:
         """Know where runs are kept."""
         self._runs = runs
 

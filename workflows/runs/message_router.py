@@ -27,7 +27,7 @@ from greenroom.messages.policy import SessionPolicy
 from greenroom.workflows.decisions.inputs import Confirmed, Delivered, Input, Signal
 from greenroom.workflows.ids import sent_key
 from greenroom.workflows.queries.event_marks import marked_event
-from greenroom.workflows.runs.registry import Runs
+from greenroom.workflows.runs.registry import RunRegistry
 from greenroom.workflows.schedules.queries import is_schedule
 from greenroom.workflows.size_limits import message_too_long
 from greenroom.workflows.state.run_state import Outgoing, RunState
@@ -66,7 +66,7 @@ class Address:
         return f"{self.session}/{self.key}"
 
 
-class PostOffice:
+class MessageRouter:
     """Brings messages to where they go. Coroutines and methods of the reactor's loop; nothing here blocks it.
 
     Args:
@@ -75,7 +75,7 @@ class PostOffice:
         clock: Seconds since the Unix epoch.
     """
 
-    def __init__(self, runs: Runs, journal: Journal, clock: Callable[[], float]) -> None:
+    def __init__(self, runs: RunRegistry, journal: Journal, clock: Callable[[], float]) -> None:
         """Nothing is on its way, nobody waits."""
         self._runs = runs
         self._journal = journal

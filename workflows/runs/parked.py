@@ -6,20 +6,20 @@ from typing import Final
 from greenroom.supervision.jobs import PoolKey
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.workflows.decisions.inputs import Resume
-from greenroom.workflows.runs.registry import Runs
+from greenroom.workflows.runs.registry import RunRegistry
 
 LONGEST_PAUSE: Final = 1800.0
 """Seconds at most between two runs that try whether a pool works again."""
 
 
-class Stranded:
+class ParkedRuns:
     """Sends parked runs on when their pool does. Reactor's thread only.
 
     A pool that has given up takes work again after a while, and may give up again. So one run tries it first, after
     pauses that grow; the others follow when a worker of that pool has become ready, whoever needed it.
     """
 
-    def __init__(self, runs: Runs, call_later: Callable[[float, Callable[[], object]], object]) -> None:
+    def __init__(self, runs: RunRegistry, call_later: Callable[[float, Callable[[], object]], object]) -> None:
         """Know the runs, and have a way to wait."""
         self._runs = runs
         self._call_later = call_later

@@ -22,15 +22,15 @@ from greenroom.workflows.decisions.decision import Moment
 from greenroom.workflows.decisions.inputs import ChildFinished, Confirmed, Input, Recover
 from greenroom.workflows.queries.reader import load
 from greenroom.workflows.queries.records import failed_at
-from greenroom.workflows.runs.actor import RunSupervisor
+from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.runs.budget_accounts import Ledger
-from greenroom.workflows.runs.dependencies import Services
-from greenroom.workflows.runs.fork import Forks
-from greenroom.workflows.runs.residency import Dozing
-from greenroom.workflows.runs.retry import Retries
-from greenroom.workflows.runs.start import Launches
-from greenroom.workflows.runs.watching.snapshot import Peek, peek_at
-from greenroom.workflows.runs.watching.subscribers import Watchers
+from greenroom.workflows.runs.dependencies import RunDependencies
+from greenroom.workflows.runs.fork import RunForker
+from greenroom.workflows.runs.residency import ResidentRuns
+from greenroom.workflows.runs.retry import RunRetrier
+from greenroom.workflows.runs.start import RunStarter
+from greenroom.workflows.runs.watching.snapshot import Snapshot, snapshot_of
+from greenroom.workflows.runs.watching.subscribers import Subscribers
 from greenroom.workflows.schedules.queries import is_schedule
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
@@ -48,7 +48,7 @@ LINGER_IN_CROWD: Final = 0.1
 T = TypeVar("T")
 
 
-class Runs:
+class RunRegistry:
     """Keeps the supervisors. All methods run on the reactor's thread unless they say otherwise; none blocks.
 
     The journal is read in a thread of its own, and messages for a run that is being read wait for it.
@@ -56,8 +56,8 @@ class Runs:
 
     def __init__(self) -> None:
         """Begin without any run; ``attach`` must follow."""
-        self._services: Services
-        self._live: dict[str, LoopRef[RunSupervisor]] = {}
+        self._services: RunDependencies
+        self._live: dict[str, LoopRef[RunActor]] = {}
         self._states: dict[str, RunState] = {}
         self._loading: dict[str, list[Input | Confirmed]] = {}
         self._reading = 0
@@ -67,16 +67,16 @@ class Runs:
         self._leaving: dict[str, list[Callable[[], None]]] = {}
         """What to do once the supervisor of a run that has ended has left."""
         self.ledger = Ledger()
-        self.dozing = Dozing()
-        self.launches = Launches(self)
-        self.watchers = Watchers(self)
-        self.retries = Retries(self)
-        self.forks = Forks(self)
+        self.dozing = ResidentRuns()
+        self.launches = RunStarter(self)
+        self.watchers = Subscribers(self)
+        self.retries = RunRetrier(self)
+        self.forks = RunForker(self)
         self._lingering: list[Callable[[], None]] = []
         """What is flushed together, once ``LINGER`` is over, or ``LINGER_IN_CROWD``."""
         self._closed = False
 
-    def attach(self, services: Services) -> None:
+    def attach(self, services: RunDependencies) -> None:
         """Get to know the orchestrator. Any thread, once, before anything else."""
         self._services = services
         self.launches.attach(services)
@@ -85,10 +85,10 @@ class Runs:
         """Count supervisors in memory, runs being read and alarms set."""
         return {"live": len(self._live), "loading": len(self._loading), "alarms": len(self._alarms)}
 
-    def peek(self, run_id: str, reply: Callable[[Peek | None], None]) -> None:
+    def peek(self, run_id: str, reply: Callable[[Snapshot | None], None]) -> None:
         """Copy what is in memory of a run, None where nothing is."""
         actor = actor_of(self._live[run_id]) if run_id in self._live else None
-        reply(peek_at(actor) if actor is not None else None)
+        reply(snapshot_of(actor) if actor is not None else None)
 
     def working(self) -> bool:
         """Say whether any run has something under way, or is itself on its way to or from the journal."""
@@ -102,7 +102,7 @@ class Runs:
         """Give the state of a run that is in memory. It is the supervisor's own: look, and touch nothing."""
         return self._states.get(run_id)
 
-    def enter(self, state: RunState, ref: LoopRef[RunSupervisor]) -> None:
+    def enter(self, state: RunState, ref: LoopRef[RunActor]) -> None:
         """Take in a run that the disk has accepted."""
         self._states[state.run_id] = state
         self.ledger.open(state)
@@ -169,7 +169,7 @@ class Runs:
             accepted(error)
 
         self._states[state.run_id] = fold(state, event)
-        self._live[state.run_id] = RunSupervisor.start(self._services, state, first=[event], accepted=committed)
+        self._live[state.run_id] = RunActor.start(self._services, state, first=[event], accepted=committed)
 
     # ------------------------------------------------------------ Directory
 
@@ -351,7 +351,7 @@ class Runs:
         if (alarm := self._alarms.pop(state.run_id, None)) is not None:
             alarm.cancel()
         self._states[state.run_id] = state
-        ref = RunSupervisor.start(self._services, state)
+        ref = RunActor.start(self._services, state)
         self._live[state.run_id] = ref
         ref.tell(happened)
 

@@ -12,7 +12,7 @@ MOST_EVENTS: Final = 200_000
 """How many runs may doze at once, and how many events they may have in all, for which the memory they take stands."""
 
 
-class Dozing:
+class ResidentRuns:
     """Knows who dozes, the run that something happened to last at the end. Reactor's thread only."""
 
     def __init__(self) -> None:

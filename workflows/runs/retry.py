@@ -12,16 +12,16 @@ from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
-    from greenroom.workflows.runs.registry import Runs
+    from greenroom.workflows.runs.registry import RunRegistry
 
 Reply: TypeAlias = Callable[[Accepted | Refused], None]
 Past: TypeAlias = tuple[RunState, RunRetried | RetryRefused]
 
 
-class Retries:
+class RunRetrier:
     """Takes up runs again that have ended. Reactor's thread only; their journals are read in the reader's."""
 
-    def __init__(self, runs: "Runs") -> None:
+    def __init__(self, runs: "RunRegistry") -> None:
         """Know where runs are kept."""
         self._runs = runs
 

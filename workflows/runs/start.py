@@ -13,14 +13,14 @@ from greenroom.messages.events.events import RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.supervision.loop.actor import LoopRef
 from greenroom.workflows.decisions.inputs import Begin, Confirmed, Input
-from greenroom.workflows.runs.actor import RunSupervisor
-from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.runs.actor import RunActor
+from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.size_limits import arguments_too_long
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
-    from greenroom.workflows.runs.registry import Runs
+    from greenroom.workflows.runs.registry import RunRegistry
 
 Reply: TypeAlias = Callable[[Accepted | Refused], None]
 Attach: TypeAlias = Callable[[RunState], Accepted | Refused]
@@ -30,7 +30,7 @@ Attach: TypeAlias = Callable[[RunState], Accepted | Refused]
 class _Launch:
     """A run that the disk has not accepted yet."""
 
-    ref: LoopRef[RunSupervisor]
+    ref: LoopRef[RunActor]
     state: RunState
     replies: list[tuple[Attach, Reply]]
     """Who started it, the one that wrote its first event first, each with what it says of a run that is there."""
@@ -38,21 +38,21 @@ class _Launch:
     """What came for it meanwhile."""
 
 
-class Launches:
+class RunStarter:
     """Starts runs and opens sessions. Reactor's thread only.
 
     The disk decides whether an id is new. Until it has, a run is nobody's: it takes no messages, and does not stand in
     the way of a run of the same id that is being recovered meanwhile.
     """
 
-    def __init__(self, runs: "Runs") -> None:
+    def __init__(self, runs: "RunRegistry") -> None:
         """Know where runs go once the disk has them; ``attach`` must follow."""
         self._runs = runs
-        self._services: Services
+        self._services: RunDependencies
         self._under_way: dict[str, _Launch] = {}
         """Runs whose first event is not on the disk yet."""
 
-    def attach(self, services: Services) -> None:
+    def attach(self, services: RunDependencies) -> None:
         """Get to know the orchestrator. Any thread, once, before anything else."""
         self._services = services
 
@@ -115,7 +115,7 @@ class Launches:
     def _begin(self, first: RunStarted | SessionOpened, attach: Attach, reply: Reply) -> None:
         state = fold(None, first)
         accepted = partial(self._launched, first.run_id)
-        ref = RunSupervisor.start(self._services, state, first=[first], accepted=accepted)
+        ref = RunActor.start(self._services, state, first=[first], accepted=accepted)
         self._under_way[first.run_id] = _Launch(ref, state, [(attach, reply)])
         ref.tell(Begin())
 
@@ -181,5 +181,5 @@ def _opened(first: SessionOpened, stored: RunState) -> Accepted | Refused:
     return Refused(code="conflict", message=message)
 
 
-def _as_started(services: Services, run_id: str) -> RunState:
+def _as_started(services: RunDependencies, run_id: str) -> RunState:
     return fold(None, services.journal.events(run_id, limit=1)[0].event)

@@ -22,7 +22,7 @@ from greenroom.messages.events.schedules import (
     ScheduleState,
 )
 from greenroom.supervision.loop.actor import LoopActor
-from greenroom.workflows.runs.dependencies import Services
+from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.schedules import decide as do
 from greenroom.workflows.schedules.decide import Happening, Order, Verdict, decide_schedule
 from greenroom.workflows.schedules.queries import TIMER, SchedulePast, entry_of, row_of_schedule
@@ -39,7 +39,7 @@ class Asked:
     answer: Callable[[Reply], None]
 
 
-class Keeper(Protocol):
+class ScheduleStore(Protocol):
     """What a schedule needs of whoever keeps it. Reactor's thread only; never blocks."""
 
     def deliver(self, name: str, message: Happening | Asked) -> None:
@@ -70,7 +70,7 @@ class Keeper(Protocol):
 class ScheduleActor(LoopActor):
     """One schedule, while something happens to it or runs of it go on. Its messages are those of ``Happening``."""
 
-    def __init__(self, services: Services, keeper: Keeper, name: str, past: SchedulePast) -> None:
+    def __init__(self, services: RunDependencies, keeper: ScheduleStore, name: str, past: SchedulePast) -> None:
         """Take over a schedule as it was read; one that was never made has no state."""
         super().__init__(services.reactor)
         self._services = services

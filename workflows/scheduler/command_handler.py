@@ -25,7 +25,7 @@ from greenroom.workflows.schedules.queries import read_schedule, read_schedules
 Check: TypeAlias = Callable[[str, str, dict[str, Json]], Awaitable[dict[str, Json] | Refused]]
 
 
-class ScheduleClerk:
+class ScheduleCommandHandler:
     """Carries out commands about schedules. Coroutines of the reactor's loop; nothing here blocks it.
 
     Args:

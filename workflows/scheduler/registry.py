@@ -20,8 +20,8 @@ from greenroom.messages.records import ENDED
 from greenroom.supervision.loop.actor import LoopRef, actor_of
 from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.inputs import Cancel
-from greenroom.workflows.runs.dependencies import Services
-from greenroom.workflows.runs.registry import CLOSED, Runs
+from greenroom.workflows.runs.dependencies import RunDependencies
+from greenroom.workflows.runs.registry import CLOSED, RunRegistry
 from greenroom.workflows.scheduler.actor import Asked, ScheduleActor
 from greenroom.workflows.schedules import decide as do
 from greenroom.workflows.schedules.decide import Happening
@@ -43,8 +43,8 @@ class Schedules:
 
     def __init__(self) -> None:
         """Begin without any; ``attach`` must follow."""
-        self._services: Services
-        self._runs: Runs
+        self._services: RunDependencies
+        self._runs: RunRegistry
         self._begin: Begin
         self._live: dict[str, LoopRef[ScheduleActor]] = {}
         self._loading: dict[str, list[Happening | Asked]] = {}
@@ -63,7 +63,7 @@ class Schedules:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def attach(self, services: Services, runs: Runs, begin: Begin) -> None:
+    def attach(self, services: RunDependencies, runs: RunRegistry, begin: Begin) -> None:
         """Get to know the orchestrator; ``begin`` starts a run if its arguments fit. Any thread, once, before all."""
         self._services = services
         self._runs = runs

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from greenroom.messages.commands import CancelRun, PauseRun, ResumeRun
     from greenroom.messages.pages import Page
     from greenroom.messages.records import RunRecord
-    from greenroom.workflows.queries.reader import Reads
+    from greenroom.workflows.queries.reader import JournalQueries
 
 TREE_TIMEOUT = 2.0
 """Seconds that an orchestrator has to say what it does, beside what its journal says."""
@@ -254,7 +254,7 @@ def logs(
                 say(f"{f'{iso(line.at)} ' if timestamps else ''}{prefix(line, runs=False)} {line.text}")
 
 
-def _check_step(reads: "Reads", run_id: str, step: str) -> None:
+def _check_step(reads: "JournalQueries", run_id: str, step: str) -> None:
     """Refuse a step that the run has not."""
     from greenroom.workflows.output.log_files import is_of
 
@@ -266,7 +266,7 @@ def _check_step(reads: "Reads", run_id: str, step: str) -> None:
         raise click.BadParameter(msg, param_hint="--step")
 
 
-def _followed(reads: "Reads", run_id: str, after: int = 0) -> "Iterator[Stored]":
+def _followed(reads: "JournalQueries", run_id: str, after: int = 0) -> "Iterator[Stored]":
     """Give the events of a run after a number until it is over. Another process writes them, and announces nothing."""
     from greenroom.workflows.api.waiting import is_over, poll_events
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from greenroom.workflows.home.home import Home
-    from greenroom.workflows.queries.reader import Reads
+    from greenroom.workflows.queries.reader import JournalQueries
 
 SIXTY = 60
 STATUS_STYLE = {
@@ -207,16 +207,16 @@ def console(stream: TextIO) -> "Console":
     return Console(file=stream, markup=False, highlight=False, emoji=False)
 
 
-def look(home: "Home") -> "Reads":
+def look(home: "Home") -> "JournalQueries":
     """Open the journal of a home for reading, and say where it is damaged.
 
     Raises:
         RunNotFound: The home has no journal yet.
         JournalError: The journal cannot be read.
     """
-    from greenroom.workflows.queries.reader import Reads
+    from greenroom.workflows.queries.reader import JournalQueries
 
-    return Reads.open(home, complain=note)
+    return JournalQueries.open(home, complain=note)
 
 
 def seconds(value: float | None) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.orchestrator import Orchestrator
     from greenroom.workflows.home.home import Home
     from greenroom.workflows.output.live_view import OutputOption
-    from greenroom.workflows.queries.reader import Reads
+    from greenroom.workflows.queries.reader import JournalQueries
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -292,7 +292,7 @@ def _follow(home: "Home", order: Order) -> int:
 
 
 @contextmanager
-def _output(reads: "Reads", order: Order) -> Generator[None]:
+def _output(reads: "JournalQueries", order: Order) -> Generator[None]:
     """Show what the code of the run prints while the block runs, and at its end what is left of it.
 
     Of a run that was there before, nothing that it had printed by then is shown.
@@ -335,7 +335,7 @@ class Distant:
         run_id: The run.
     """
 
-    def __init__(self, reads: "Reads", home: "Home", run_id: str) -> None:
+    def __init__(self, reads: "JournalQueries", home: "Home", run_id: str) -> None:
         """Know where to look."""
         self.id: Final = run_id
         self.reads: Final = reads

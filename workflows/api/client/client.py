@@ -36,11 +36,11 @@ from greenroom.messages.records import (
 )
 from greenroom.metrics.figures import Metrics
 from greenroom.workflows.api.async_orchestrator import AsyncClient
-from greenroom.workflows.api.base import Helm
+from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, next_cursor, problem_of
 from greenroom.workflows.api.waiting import is_over, not_in_time
 from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
-from greenroom.workflows.queries.interface import Looks
+from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:
     import httpx
@@ -76,7 +76,7 @@ _TURNS: Final = TypeAdapter(list[TurnRecord])
 _REFUSALS: Final = frozenset(get_args(Refused.model_fields["code"].annotation))
 
 
-class Client(Helm):
+class Client(BaseOrchestrator):
     """Starts runs, looks at them and steers them in an orchestrator that ``greenroom serve`` runs.
 
     It has the methods of ``Orchestrator``. Handles of runs work the same, and so do errors; all of them may raise
@@ -136,7 +136,7 @@ class Client(Helm):
 
     @property
     @override
-    def reads(self) -> Looks:
+    def reads(self) -> Queries:
         return self._reads
 
     @override
@@ -253,7 +253,7 @@ class Client(Helm):
 
 
 class _Reads:
-    """Looks at runs over the wire; see ``Looks``."""
+    """Looks at runs over the wire; see ``Queries``."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

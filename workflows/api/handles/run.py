@@ -45,7 +45,7 @@ from greenroom.messages.policy import Budget
 from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.api.waiting import follow_logs
-from greenroom.workflows.queries.interface import Looks
+from greenroom.workflows.queries.interface import Queries
 from greenroom.workflows.queries.records import stream_items
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class RunHost(Protocol):
     """What a handle needs of the orchestrator it came from. Any thread."""
 
     @property
-    def reads(self) -> Looks:
+    def reads(self) -> Queries:
         """Looks at runs."""
         ...
 

@@ -16,7 +16,7 @@ from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
 from greenroom.workflows.api.handles.run import check
 from greenroom.workflows.api.threads import Threads, warn_on_loop
-from greenroom.workflows.queries.interface import Looks
+from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:
     from greenroom.workflows.api.handles.async_session import AsyncSession
@@ -30,7 +30,7 @@ class SessionHost(Protocol):
     """What a handle needs of the orchestrator it came from, or of its client. Any thread."""
 
     @property
-    def reads(self) -> Looks:
+    def reads(self) -> Queries:
         """Looks at sessions."""
         ...
 

@@ -9,7 +9,7 @@ from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Evaluate, Judged, Progress
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
 from greenroom.workflows.decisions.inputs import NoWorkers
-from greenroom.workflows.runs.dependencies import PoolRef, Services
+from greenroom.workflows.runs.dependencies import PoolRef, RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
 TRIES: Final = 3
@@ -30,7 +30,7 @@ class _Seat:
         return self.evaluator.rpartition(":")[2]
 
 
-class Panel:
+class EvaluationJobs:
     """Asks every evaluator of a step about one result, and reports when all have answered. Reactor's thread only.
 
     Nothing of it is journaled before the verdict: an orchestrator that dies in between has the panel judge again.
@@ -38,7 +38,7 @@ class Panel:
 
     def __init__(
         self,
-        services: Services,
+        services: RunDependencies,
         state: RunState,
         step: Step,
         done: Callable[[Sequence[Evaluation]], None],

@@ -25,7 +25,7 @@ HISTORY_BYTES: Final = 4 * 1024 * 1024
 """Recorded outcomes sent with a program's start; what goes beyond follows one by one."""
 
 
-class ProgramLink:
+class ProgramJob:
     """Starts, feeds and ends the program of one run. Reactor's thread only.
 
     Args:

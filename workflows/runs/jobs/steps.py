@@ -22,7 +22,7 @@ from greenroom.supervision.jobs import (
 from greenroom.workflows.decisions.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost, StepProgressed
 from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
-from greenroom.workflows.runs.dependencies import PoolRef, Services
+from greenroom.workflows.runs.dependencies import PoolRef, RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
 WITHDRAW_GRACE: Final = 0.5
@@ -43,7 +43,7 @@ class StepJobs:
         report: Takes what becomes of attempts, as messages for the supervisor.
     """
 
-    def __init__(self, services: Services, state: RunState, report: Callable[[Input], None]) -> None:
+    def __init__(self, services: RunDependencies, state: RunState, report: Callable[[Input], None]) -> None:
         """Begin with no attempt."""
         self._services = services
         self._state = state

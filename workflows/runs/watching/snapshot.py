@@ -3,12 +3,12 @@
 from copy import deepcopy
 from dataclasses import dataclass
 
-from greenroom.workflows.runs.actor import RunSupervisor
+from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.state.run_state import RunState
 
 
 @dataclass(frozen=True, slots=True)
-class Peek:
+class Snapshot:
     """A run in memory, at one moment."""
 
     state: RunState
@@ -19,6 +19,6 @@ class Peek:
     """Whether the run waits in memory without its program: no worker has it, and none is about to."""
 
 
-def peek_at(supervisor: RunSupervisor) -> Peek:
+def snapshot_of(supervisor: RunActor) -> Snapshot:
     """Copy what a supervisor knows. Reactor's thread only."""
-    return Peek(deepcopy(supervisor.state), supervisor.program_worker, supervisor.dozing)
+    return Snapshot(deepcopy(supervisor.state), supervisor.program_worker, supervisor.dozing)

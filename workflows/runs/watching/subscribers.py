@@ -8,13 +8,13 @@ from greenroom.workflows.state.run_state import RunState
 
 if TYPE_CHECKING:
     from greenroom.journal.interface import RunRow
-    from greenroom.workflows.runs.registry import Runs
+    from greenroom.workflows.runs.registry import RunRegistry
 
 
-class Watchers:
+class Subscribers:
     """Reactor's thread only, unless a method says otherwise."""
 
-    def __init__(self, runs: "Runs") -> None:
+    def __init__(self, runs: "RunRegistry") -> None:
         """Know where runs are looked up."""
         self._runs = runs
         self._watchers: dict[str, list[Callable[[], None]]] = {}

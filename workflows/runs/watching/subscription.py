@@ -27,22 +27,22 @@ class Resting:
 
     def __init__(self) -> None:
         """Begin with nobody."""
-        self._watches: set[Watch] = set()
+        self._watches: set[Subscription] = set()
 
     def __bool__(self) -> bool:
         """Say whether there is anybody."""
         return bool(self._watches)
 
-    def add(self, watch: "Watch") -> None:
+    def add(self, watch: "Subscription") -> None:
         """Count somebody in."""
         self._watches.add(watch)
 
-    def discard(self, watch: "Watch") -> None:
+    def discard(self, watch: "Subscription") -> None:
         """Count somebody out, if he was in."""
         self._watches.discard(watch)
 
 
-class Watch:
+class Subscription:
     """A watch on one run; calling it ends it.
 
     Whoever waits reads ``told``, looks at the run, and where that is not enough calls ``rest`` with what he read

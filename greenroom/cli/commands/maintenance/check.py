@@ -28,12 +28,12 @@ def check(settings: Settings, file: str | None) -> int:
     The exit code is 0 where all are equal, 1 where some are not.
     """
     from greenroom.messages.core.errors import RunNotFound
-    from greenroom.workflows.control.replay_check import Checker
+    from greenroom.workflows.control.replay_check import ReplayChecker
 
     app = find_app(file, "FILE.py") if file is not None else None
     found: list[CheckRecord] = []
     try:
-        with look(settings.home) as reads, Checker() as checker:
+        with look(settings.home) as reads, ReplayChecker() as checker:
             found = checker.check(reads, app)
     except RunNotFound as error:  # no journal yet: nothing that could differ
         note(str(error))
