@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import psutil
 import sessions
 from floors import interpreter, uss_mb
 from rounds import Figure, at_once, orchestrator_in
-from work import CALL, chain, conversation
+from work import CALL, chain, conversation, talkative
 
 from greenroom import Orchestrator
 from greenroom.messages.events.events import StepScheduled
@@ -23,6 +24,13 @@ CHAIN = 200
 RUNS, STEPS = 200, 10
 TALKS, CALLS = 100, 5
 KILLS = 10
+LINES = 100_000
+SPEAKER = f"""
+sys.stdout.reconfigure(line_buffering=True)  # as in a worker
+from work import spoken
+print(spoken({LINES}), file=sys.stderr)
+"""
+"""The rest of a script that prints as the tool does, and says on stderr what it spent."""
 
 
 def warm(orchestrator: Orchestrator) -> None:
@@ -66,6 +74,33 @@ def model_efficiency(directory: Path) -> float:
         for number in range(TALKS):
             orchestrator.get(f"run-{number}").result(120)
         return CALLS * CALL / (time.perf_counter() - started)
+
+
+# ---------------------------------------------------------------- output
+
+
+def print_ratio(directory: Path) -> float:
+    """Give the CPU time of a tool that prints 100,000 lines, by that of a script that prints them into a read pipe."""
+    with orchestrator_in(directory) as orchestrator:
+        warm(orchestrator)
+        spent = orchestrator.start(talkative, LINES).result(120)
+    program = f"import sys; sys.path[:0] = [{str(ROOT / 'benchmarks')!r}, {str(ROOT)!r}]\n{SPEAKER}"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while process.stdout.read(1 << 16):
+            pass
+        return float(spent / float(process.stderr.read()))
+
+
+def print_mb(directory: Path) -> float:
+    """Give what the resident size of the orchestrator grows by in MiB, from the second to the sixth such tool."""
+    with orchestrator_in(directory, output=False) as orchestrator:
+        orchestrator.start(talkative, LINES).result(120)
+        before = psutil.Process().memory_info().rss
+        for _ in range(5):
+            orchestrator.start(talkative, LINES).result(120)
+        return (psutil.Process().memory_info().rss - before) / 2**20
 
 
 # ---------------------------------------------------------------- processes
@@ -181,6 +216,24 @@ FIGURES: dict[str, Figure] = {
         lambda _: 1.0,
         "the calls alone",
         model_efficiency,
+    ),
+    "print": Figure(
+        "CPU time of a tool that prints 100,000 lines, by that of a script",
+        "",
+        lambda _: 1.1,
+        "less",
+        lambda _: 1.0,
+        "the script, into a pipe that is read",
+        print_ratio,
+    ),
+    "print-memory": Figure(
+        "growth of the orchestrator over five tools that print 100,000 lines each",
+        "MiB",
+        lambda _: 8.0,
+        "less",
+        lambda floors: floors.fork_uss_mb,
+        "a bare fork of this script",
+        print_mb,
     ),
     "replacement": Figure(
         "SIGKILL of a tool worker to its replacement ready, p50",

@@ -1,5 +1,7 @@
 """The workflows that are measured. They do nothing, so that what is measured is everything around them."""
 
+import time
+
 from pydantic import BaseModel
 
 from greenroom import LLM, MockModel, Retry, session, tool, workflow
@@ -21,6 +23,26 @@ async def chain(steps: int) -> int:
     for number in range(steps):
         done += await noop(number) == number
     return done
+
+
+def spoken(lines: int) -> float:
+    """Print so many lines, and give the CPU time in seconds that this process has spent on it."""
+    before = time.process_time()
+    for number in range(lines):
+        print(f"line {number} of a tool that says what it does")
+    return time.process_time() - before
+
+
+@tool(timeout=None)
+def speak(lines: int) -> float:
+    """See ``spoken``."""
+    return spoken(lines)
+
+
+@workflow
+async def talkative(lines: int) -> float:
+    """Have a tool print so many lines."""
+    return await speak(lines)
 
 
 ask = LLM("ask", model=MockModel(latency=CALL, replies=["yes"]))
