@@ -265,23 +265,6 @@ def test_writing_a_workflow_loads_nothing_of_the_orchestrator() -> None:
     assert not {"greenroom.workflows.api.orchestrator", "greenroom.supervision", "apsw", "loguru", "psutil"} & loaded
 
 
-def test_the_package_works_in_a_checkout_without_links(tmp_path: Path) -> None:
-    for folder in ("actors", "dashboard", "journal", "messages", "metrics", "supervision", "workflows"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
-    (tmp_path / "greenroom").mkdir()
-    for name in ("__init__.py", "version.py"):
-        (tmp_path / "greenroom" / name).write_bytes((ROOT / "greenroom" / name).read_bytes())
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    code = "import greenroom; from greenroom import tool, Retry; print(greenroom.__file__, tool.__module__)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == [
-        str(tmp_path / "greenroom" / "__init__.py"),
-        "greenroom.workflows.authoring.decorators",
-    ]
-
-
 @pytest.mark.timeout(180)
 def test_mypy_sees_real_signatures_in_a_users_script(script: Path) -> None:
     done = python(

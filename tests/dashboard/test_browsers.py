@@ -189,7 +189,7 @@ def test_the_page_shows_every_operation_and_sends_what_is_typed(http, tmp_path):
     (tmp_path / "openapi.json").write_text(http.get("/openapi.json").text)
     script = Path(__file__).with_name("page.mjs")
     done = subprocess.run(
-        ["node", str(script), str(DASHBOARD / "docs.js"), str(tmp_path / "openapi.json")],
+        ["node", str(script), str(DASHBOARD / "docs_page" / "docs.js"), str(tmp_path / "openapi.json")],
         capture_output=True,
         text=True,
         check=False,
