@@ -1,5 +1,5 @@
-"""The orchestrator over HTTP: every command and every look, for programs on this machine and pages in a browser.
+"""The HTTP API of an orchestrator: every command and every query, for programs and for pages in a browser.
 
-Safe by default: it listens on the loopback alone, asks everyone for a token, and turns away what a foreign web page has
-a browser send. Needs the extra ``server``.
+Safe by default: the server listens on the loopback interface only, every caller needs a token, and requests from web
+pages of other origins are refused. Needs the extra ``server``.
 """

@@ -1,4 +1,4 @@
-"""The app: all routes together, and the gate in front."""
+"""The ASGI app: all routes, with the gate in front."""
 
 from collections.abc import Collection
 
@@ -17,11 +17,11 @@ from greenroom.version import VERSION
 
 
 def make_app(desk: Dependencies, token: str, hosts: Collection[str], origins: Origins) -> ASGIApp:
-    """Make the whole of what is served; see ``Gate`` for ``token``, ``hosts`` and ``origins``."""
+    """Return the ASGI app that the server serves; see ``Gate`` for ``token``, ``hosts`` and ``origins``."""
     app = FastAPI(
         title="greenroom",
         version=VERSION,
-        docs_url=None,  # their pages load scripts from other people's servers: ours is in ``page``
+        docs_url=None,  # FastAPI's own pages load scripts from another server; ours is ``docs_page``
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,

@@ -1,4 +1,4 @@
-"""The desk: what every handler works with. The orchestrator, the apps that are served, and those who wait."""
+"""What every route handler depends on: the orchestrator, the served apps, and the requests that wait."""
 
 import asyncio
 import os
@@ -24,38 +24,38 @@ T = TypeVar("T")
 
 
 class Dependencies:
-    """Made once per server. Its coroutines and ``close`` belong to the server's loop.
+    """Created once per server. Its coroutines and ``close`` run on the server's loop.
 
     Args:
-        orchestrator: Carries out what comes in.
-        apps: Paths of the files, or dotted names of the modules, whose workflows may be started. Nothing else is ever
-            loaded because a request names it.
+        orchestrator: The orchestrator that executes commands.
+        apps: Paths of the files, or dotted names of the modules, whose workflows may be started. A request
+            can never load anything else.
     """
 
     def __init__(self, orchestrator: Orchestrator, apps: Sequence[str]) -> None:
-        """Begin with nobody waiting."""
+        """Start with no waiting requests."""
         self.orchestrator = orchestrator
         self.apps = tuple(dict.fromkeys(str(Path(app).absolute()) if app.endswith(".py") else app for app in apps))
         self.closing = False
-        """Whether the server is about to end: whoever waits is told so, and nobody begins to."""
+        """Whether the server is closing: waiting requests are answered, and no new one waits."""
         self.outbox = ResponseBudget()
         self._waits: set[asyncio.Event] = set()
         self._contents: dict[str, App] = {}
-        """What each app defines, once it was asked. Its code stays as it was loaded."""
+        """Definitions of each app, cached: an app's code does not change once it is loaded."""
 
     @property
     def reads(self) -> JournalQueries:
-        """Looks at runs. They block: see ``look``."""
+        """Queries on the journal. They block: call them through ``look``."""
         return self.orchestrator.reads.for_elsewhere()
 
     async def send(self, command: Command) -> Reply:
-        """Carry out a command.
+        """Execute a command.
 
         Raises:
-            Refusal: It was refused, or names an app that is not served.
+            Refusal: The command was refused, or names an app that is not served.
         """
         named: str | None = getattr(command, "app", None)
-        if named or isinstance(command, StartRun | ShowApp):  # whatever has code loaded
+        if named or isinstance(command, StartRun | ShowApp):  # commands that make a worker load code
             command = command.model_copy(update={"app": self._find_app(named or "")})
         elif isinstance(command, PutSchedule):
             plan = command.plan.model_copy(update={"app": self._find_app(command.plan.app)})
@@ -66,20 +66,20 @@ class Dependencies:
         return reply
 
     async def look(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Ask something that reads the disk, in a thread."""
+        """Call a blocking query in a thread."""
         return await run_in_threadpool(partial(question, *args, **kwargs))
 
     async def answer(self, make: Callable[[], list[bytes]], headers: Mapping[str, str] | None = None) -> Outgoing:
-        """Answer with JSON that may be long; ``make`` gives its pieces, in a thread, once there is room.
+        """Answer with JSON that may be large. ``make`` returns its pieces, in a thread, once the budget has room.
 
-        ``headers`` are read after that, so ``make`` may add to them.
+        ``headers`` are read after that, so ``make`` may add headers.
         """
         parcel = Parcel(self.outbox)
         made = await parcel.fill(make, lambda pieces: sum(map(len, pieces)))
         made.reverse()
 
         async def body() -> AsyncGenerator[bytes]:
-            while made:  # what is sent is let go of
+            while made:  # frees what has been sent
                 yield made.pop()
 
         return Outgoing(parcel, body(), "application/json", {**(headers or {}), "Content-Length": str(parcel.size)})
@@ -87,10 +87,10 @@ class Dependencies:
     # ------------------------------------------------------------ workflows
 
     async def contents(self, file: str | None = None) -> list[App]:
-        """Give what all apps that are served define, or the one that may be called ``file``; each is loaded once.
+        """Return the definitions of all served apps, or of the one that ``file`` names. Each app is loaded once.
 
         Raises:
-            Refusal: One cannot be loaded, or none is called so.
+            Refusal: An app cannot be loaded, or none has this name.
         """
         apps = self.apps if file is None else (self._find_app(file),)
         for app in apps:
@@ -101,10 +101,10 @@ class Dependencies:
         return [self._contents[app] for app in apps]
 
     async def find_workflow(self, named: str) -> WorkflowRecord:
-        """Find the workflow that ``NAME`` or ``FILE.py:NAME`` means.
+        """Return the workflow that ``NAME`` or ``FILE.py:NAME`` refers to.
 
         Raises:
-            Refusal: None is called so, or more than one.
+            Refusal: No workflow has this name, or more than one has.
         """
         file, _, name = named.rpartition(":")
         every = [found for app in await self.contents(file or None) for found in app.workflows]
@@ -117,10 +117,10 @@ class Dependencies:
         return found[0]
 
     async def find_session(self, name: str) -> str:
-        """Find the app that has a session's handler; empty where none that is served has.
+        """Return the app that defines a session's handler; empty if no served app does.
 
         Raises:
-            Refusal: More than one has.
+            Refusal: More than one app does.
         """
         found = [app.app for app in await self.contents() if name in app.sessions]
         if len(found) > 1:
@@ -138,7 +138,7 @@ class Dependencies:
 
     @asynccontextmanager
     async def watching(self, run_id: str, *, end_only: bool) -> AsyncGenerator[asyncio.Event]:
-        """Give an event that is set now, on every change of a run or at its end alone, and when the server ends."""
+        """Yield an event that is set on every change of a run, or at its end only, and when the server closes."""
         changed = asyncio.Event()
         self._waits.add(changed)
         watcher = partial(wake, asyncio.get_running_loop(), changed)
@@ -150,7 +150,7 @@ class Dependencies:
             self._waits.discard(changed)
 
     def close(self) -> None:
-        """Have everybody who waits go."""
+        """Wake all waiting requests, so that they end."""
         self.closing = True
         for changed in self._waits:
             changed.set()
@@ -162,9 +162,9 @@ def _ambiguous(kind: str, name: str, apps: Sequence[str]) -> Refusal:
 
 
 def is_called(app: str, named: str) -> bool:
-    """Say whether an app may be called so: by its path, as many of its last folders as one likes, or its module's name.
+    """Return whether a name refers to an app: its path, any number of its last folders, or its module's dotted name.
 
-    Who has imported the same file knows it by the name of a module, and who runs it by its path.
+    A script that imported the file knows it by a module's name, a script that runs it by its path.
     """
     if app.startswith("/") and named.startswith("/"):
         return os.path.realpath(app) == os.path.realpath(named)
@@ -173,7 +173,7 @@ def is_called(app: str, named: str) -> bool:
 
 
 def _as_path(app: str) -> str:
-    """Give the path of a file that a dotted name stands for; a path as it is."""
+    """Return the path that a dotted name stands for; a path is returned unchanged."""
     return app.removeprefix("./") if app.endswith(".py") else app.replace(".", "/") + ".py"
 
 
@@ -183,4 +183,4 @@ def _desk(request: Request) -> Dependencies:
 
 
 AtDesk = Annotated[Dependencies, Depends(_desk)]
-"""A handler's desk."""
+"""The dependencies of a route handler."""

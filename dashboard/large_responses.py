@@ -1,8 +1,8 @@
-"""What callers get that may be large: made within a budget of bytes, sent in pieces, taken from who does not read it.
+"""Large responses: produced within a budget of bytes, sent in pieces, dropped if the caller does not read them.
 
-A caller who asks and does not read keeps what was made for it in memory. So no more is made than the budget allows:
-others wait for their turn, and who holds a part of the budget without reading any of it for a while loses it, and its
-connection, as soon as somebody else needs it.
+A caller that does not read keeps its response in memory. So all responses together stay within a budget, and further
+requests wait. A caller that reads nothing for a while loses its response and its connection as soon as another request
+needs the space.
 """
 
 import asyncio
@@ -20,43 +20,43 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 AT_ONCE: Final = 2
-"""How much is made at once: each may take several times as much memory as it gives."""
+"""Responses that are produced at the same time: each may use several times its size in memory."""
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Made and not sent yet, for all callers together. What is longer than this, or longer than what is left, is made while
-there is any left."""
+"""Bytes produced and not yet sent, for all callers together. A response that is larger than what is left may start as
+long as anything is left."""
 PIECE_BYTES: Final = 64 * 1024
-"""What is given to a connection at once. It keeps as much again that its caller has not read."""
+"""Bytes given to a connection at once. The connection buffers as much again that its caller has not read."""
 STALLED: Final = 10.0
-"""Seconds without reading anything after which a caller may lose its part."""
+"""Seconds without reading after which a caller may lose its part of the budget."""
 LOOK_AGAIN: Final = 0.5
-"""Seconds between two looks for callers who do not read, while somebody needs what they hold."""
+"""Seconds between two checks for callers that do not read, while a request waits for space."""
 ABORT: Final = "greenroom.abort"
-"""Name in a request's scope of what closes its connection, whatever has not been sent."""
+"""Key in a request's scope of the function that closes its connection at once."""
 
 
 class ResponseBudget:
-    """The budget of one server. Its loop only."""
+    """The budget of one server. Server loop only."""
 
     def __init__(self) -> None:
-        """Begin with nothing made."""
+        """Start with the whole budget free."""
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._held = 0
         self._parcels: set[Parcel] = set()
-        """Those who hold a part of it."""
+        """The parcels that hold a part of the budget."""
         self._freed = asyncio.Event()
 
     def __repr__(self) -> str:
-        """Say how much is held."""
+        """Return a description with the number of bytes held."""
         return f"<Outbox {self._held} bytes for {len(self._parcels)} callers>"
 
     @property
     def held(self) -> int:
-        """How many bytes are made and not sent yet."""
+        """Bytes produced and not yet sent."""
         return self._held
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
-        """Wait for a turn to make something, and until there is room for it."""
+        """Wait until one more response may be produced and there is space for it."""
         async with self._turns:
             await self._wait_for_room()
             yield
@@ -75,7 +75,7 @@ class ResponseBudget:
                 continue
 
     def note(self, parcel: "Parcel", size: int) -> None:
-        """Note how much a parcel holds from now on."""
+        """Set how many bytes a parcel holds."""
         self._held += size - parcel.size
         parcel.size = size
         if size:
@@ -86,21 +86,21 @@ class ResponseBudget:
 
 
 class Parcel:
-    """One answer's part of the budget. The server's loop only."""
+    """The part of the budget that one response holds. Server loop only."""
 
     def __init__(self, outbox: ResponseBudget) -> None:
-        """Hold nothing yet."""
+        """Start with nothing held."""
         self.size = 0
-        """Bytes it holds. The outbox writes it."""
+        """Bytes held. Written by the budget."""
         self.since: float | None = None
-        """When the piece was begun that its caller has not taken; None while there is none. The answer writes it."""
+        """When sending of the current piece began; None if no piece is being sent. Written by the response."""
         self.dropped = False
         self.limit = asyncio.Timeout(None)
-        """Ends the answer once it is dropped."""
+        """Expires when the response is dropped."""
         self._outbox = outbox
 
     async def fill(self, make: Callable[P, T], size: Callable[[T], int], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Empty it, and have something made in a thread once there is room; ``size`` gives the bytes of that."""
+        """Release what is held, wait for space, and call ``make`` in a thread; ``size`` gives its result's bytes."""
         self.empty()
         async with self._outbox.turn():
             made = await run_in_threadpool(make, *args, **kwargs)
@@ -108,23 +108,23 @@ class Parcel:
         return made
 
     def empty(self) -> None:
-        """Let go of what is in it."""
+        """Release what is held."""
         self._outbox.note(self, 0)
 
     def drop(self) -> None:
-        """End the answer, which its caller does not read."""
+        """End the response, because its caller does not read."""
         if not self.dropped:
             self.dropped = True
             self.limit.reschedule(asyncio.get_running_loop().time())
 
 
 class Outgoing(StreamingResponse):
-    """An answer that is sent piece by piece, and may end in the middle where its caller does not read."""
+    """A response that is sent piece by piece, and cut off if its caller does not read."""
 
     def __init__(
         self, parcel: Parcel, body: AsyncGenerator[bytes], media_type: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send ``body``, whose texts are held in ``parcel``."""
+        """Send ``body``, whose bytes are accounted for in ``parcel``."""
         super().__init__(body, headers=headers, media_type=media_type)
         self._parcel = parcel
         self._body = body
@@ -146,7 +146,7 @@ class Outgoing(StreamingResponse):
                 raise
             logger.info("an HTTP caller read nothing for {} s and was left: others needed the memory", STALLED)
             self._abort()
-            await asyncio.sleep(0)  # until the connection is seen to be lost
+            await asyncio.sleep(0)  # until the connection is lost
         finally:
             parcel.empty()
 
@@ -165,4 +165,4 @@ class Outgoing(StreamingResponse):
 
 
 def _nothing() -> None:
-    """Do nothing: the connection is not ours to close."""
+    """Do nothing: the connection cannot be closed from here."""

@@ -1,4 +1,4 @@
-"""What /openapi.json says: the routes' own descriptions, with what every field means and every error looks like."""
+"""/openapi.json: the descriptions of the routes, the meaning of every field, and the form of every error."""
 
 import ast
 import inspect
@@ -19,9 +19,9 @@ from greenroom.dashboard.routes.results import StreamEnd
 from greenroom.messages.commands import Command
 
 ALWAYS: Final = (400, 401, 403, 413, 422, 503)
-"""What every request may be answered with: the gate, and an orchestrator that has stopped."""
+"""Errors that every request may get: those of the gate, and that of a stopped orchestrator."""
 SOMETIMES: Final = (404, 408, 409, 429)
-"""What a request about something may be answered with besides."""
+"""Further errors of requests that name a run, a session or the like."""
 REF: Final = "#/components/schemas/{model}"
 INTRODUCTION: Final = (
     "Runs, sessions and everything else of one orchestrator. Every request but `/healthz` shows the token: "
@@ -50,7 +50,7 @@ PARAMETERS: Final = {
     "letter": "Number of the message, or key of the step, as the list gives it.",
     "worker": "Id of the worker, as `/actors` gives it.",
 }
-"""What stands in paths."""
+"""Descriptions of path parameters."""
 FIELDS: Final = {
     "type": "What kind of message this is.",
     "id": "Its identity.",
@@ -156,12 +156,12 @@ FIELDS: Final = {
     "by": "Who decided.",
     "decided_at": "When, in UTC by ISO 8601.",
 }
-"""What fields of a name mean wherever they have no words of their own."""
+"""Descriptions of fields by name, for fields whose class has none."""
 _HEADING: Final = re.compile(r"^ {4}(\w+): (.*)$")
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Describe the API, once."""
+    """Return the OpenAPI document. Built once."""
     if app.openapi_schema is None:
         described = get_openapi(
             title=app.title, version=app.version, description=INTRODUCTION, routes=app.routes, tags=_tags()
@@ -211,13 +211,13 @@ def _describe_problem(operation: dict[str, Any], status: int) -> None:
 
 
 def _definitions() -> dict[str, Any]:
-    """Give the schemas that no route names by itself: problems, the end of a stream, and the union of all commands."""
+    """Return the schemas that no route refers to: problems, the end of a stream, and the union of all commands."""
     _, found = models_json_schema([(problems.Problem, "serialization"), (StreamEnd, "serialization")], ref_template=REF)
     union = TypeAdapter[Any](Command).json_schema(ref_template=REF)
     definitions = union.pop("$defs")
     for command in every_command():
         definition = definitions[command.__name__]
-        definition["required"] = ["type", *definition.get("required", ())]  # what tells them from one another
+        definition["required"] = ["type", *definition.get("required", ())]  # the discriminator
     return {**found["$defs"], **definitions, "Command": union}
 
 
@@ -225,7 +225,7 @@ def _definitions() -> dict[str, Any]:
 
 
 def _describe_fields(name: str, schema: dict[str, Any]) -> None:
-    """Say of every field of a schema what it means: what its class says, else what such fields always mean."""
+    """Add a description to every field of a schema: the one of its class, else the one for its name."""
     said = _docs().get(name.removesuffix("-Input").removesuffix("-Output"), {})
     for field, described in schema.get("properties", {}).items():
         if "description" not in described and (text := said.get(field) or FIELDS.get(field)):
@@ -234,7 +234,7 @@ def _describe_fields(name: str, schema: dict[str, Any]) -> None:
 
 @cache
 def _docs() -> dict[str, dict[str, str]]:
-    """Give what the classes of messages say of their fields, by the names that their schemas have."""
+    """Return the descriptions of fields of message classes, by the names of their schemas."""
     found = {model.__name__: _field_docs(model) for model in _models(BaseModel)}
     for command in every_command():
         found[f"{command.__name__}Body"] = found[command.__name__]
@@ -249,7 +249,7 @@ def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _field_docs(model: type[BaseModel]) -> dict[str, str]:
-    """Read what stands below the fields of a class and those above it, or in its docstring's list of attributes."""
+    """Read the docstrings below the fields of a class and its bases, or the attributes in its docstring."""
     found: dict[str, str] = {}
     for each in reversed(model.__mro__):
         if issubclass(each, BaseModel) and each.__module__.startswith("greenroom."):
@@ -265,7 +265,7 @@ def _listed(model: type[BaseModel]) -> dict[str, str]:
 def _written(model: type[BaseModel]) -> dict[str, str]:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
-    except (OSError, TypeError, SyntaxError):  # made by a function, or its file is not there
+    except (OSError, TypeError, SyntaxError):  # created by a function, or its file is missing
         return {}
     assert isinstance(tree, ast.ClassDef)
     found: dict[str, str] = {}

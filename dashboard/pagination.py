@@ -1,4 +1,4 @@
-"""Lists over HTTP: a page at a time, with a link to the next one where there is one."""
+"""Lists over HTTP: one page at a time, with a link to the next page."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
@@ -15,9 +15,9 @@ from greenroom.messages.pages import LONGEST_CURSOR, Page, Place, read_cursor, w
 T = TypeVar("T")
 
 MOST: Final = 10_000
-"""Items that one page may have."""
+"""Largest number of items on one page."""
 MANY: Final = 1_000
-"""How many it has at most where the request does not say."""
+"""Default number of items on one page."""
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MOST, description="How many items to give at most.")]
 Cursor: TypeAlias = Annotated[
     str | None,
@@ -37,11 +37,11 @@ PAGED: Final[dict[str, Any]] = {
         }
     }
 }
-"""What OpenAPI says besides of an answer that is a page."""
+"""What OpenAPI adds to the description of an answer that is a page."""
 
 
 def next_link(request: Request, cursor: str | None) -> dict[str, str]:
-    """Give the header that leads to the page after this one; none where there is no such page."""
+    """Return the ``Link`` header to the next page; empty if this is the last one."""
     if cursor is None:
         return {}
     path = quote(request.scope.get("raw_path", b"").decode("latin-1"), safe="/%~-._!$&'()*+,;=:@", encoding="latin-1")
@@ -50,12 +50,12 @@ def next_link(request: Request, cursor: str | None) -> dict[str, str]:
 
 
 def behind(of: str, cursor: str | None, after: int) -> int:
-    """Give the number behind which a list goes on that can be asked for by number too.
+    """Return the number after which a list continues, for lists that also take a number.
 
-    A link repeats the question, ``after`` included, and goes on where its page ended.
+    A link repeats the query, ``after`` included, and continues where its page ended.
 
     Raises:
-        InvalidInput: The cursor is none of this list.
+        InvalidInput: The cursor does not belong to this list.
     """
     return after if cursor is None else max(after, int(read_cursor(of, cursor, (int,))[0]))
 
@@ -68,18 +68,18 @@ def cut(
     place: Callable[[T], Place],
     kinds: tuple[type[Any], ...],
 ) -> Page[T]:
-    """Give a page of a list that is at hand.
+    """Return a page of a list that is in memory.
 
     Args:
         items: The list, sorted by ``place``.
-        of: What the list is called.
-        limit: How many are given at most.
-        cursor: Where to go on; None for the beginning.
-        place: Gives an item's place.
-        kinds: Of the parts of a place.
+        of: Name of the list.
+        limit: Largest number of items on the page.
+        cursor: Where to continue; None for the beginning.
+        place: Returns the sort key of an item.
+        kinds: Types of the parts of a sort key.
 
     Raises:
-        InvalidInput: The cursor is none of this list.
+        InvalidInput: The cursor does not belong to this list.
     """
     after = None if cursor is None else read_cursor(of, cursor, kinds)
     found: list[T] = []
@@ -93,13 +93,13 @@ def cut(
 
 
 def numbered(items: Iterable[T], of: str, limit: int, cursor: str | None) -> Page[T]:
-    """Give a page of a list that grows at its end alone; see ``cut``."""
+    """Return a page of a list that only grows at its end; see ``cut``."""
     page = cut(enumerate(items), of, limit, cursor, lambda pair: (pair[0],), (int,))
     return Page((item for _, item in page), page.next)
 
 
 async def answer_page(desk: Dependencies, request: Request, make: Callable[[], Page[Any]]) -> Outgoing:
-    """Answer with a page of records; ``make`` gives it, in a thread, once there is room."""
+    """Answer with a page of records. ``make`` returns it, in a thread, once the budget has room."""
     headers: dict[str, str] = {}
 
     def write() -> list[bytes]:
@@ -112,5 +112,5 @@ async def answer_page(desk: Dependencies, request: Request, make: Callable[[], P
 
 
 def paged(model: Any, description: str) -> Mapping[int | str, dict[str, Any]]:
-    """Describe an answer that is a page of such records."""
+    """Describe an answer that is a page of records."""
     return {200: {"model": list[model], "description": description, **PAGED}}

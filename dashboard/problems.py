@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP says it: ``application/problem+json`` with a code for programs and a fix for people."""
+"""Errors over HTTP: ``application/problem+json`` with a code for programs and a fix for people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,35 +19,35 @@ from greenroom.messages.records import AttemptRecord
 from greenroom.workflows.api.handles.run import REFUSED_AS
 
 PREFIX: Final = "/api/v1"
-"""What the paths of the API begin with."""
+"""Prefix of the API's paths."""
 MEDIA_TYPE: Final = "application/problem+json"
 
 
 class Problem(BaseModel):
-    """Why a request was not answered as hoped for (RFC 9457)."""
+    """Why a request failed (RFC 9457)."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     code: str
-    """One word for programs: it never changes."""
+    """A stable identifier for programs."""
     fix: str
-    """What to do about it."""
+    """What the caller can do."""
     errors: tuple[Fault, ...] | None = None
-    """Every field at fault, where the request does not fit."""
+    """Every invalid field of the request."""
     run_id: str | None = None
     step: str | None = None
     """Key of the step at which a run failed."""
     attempts: tuple[AttemptRecord, ...] | None = None
-    """That step's attempts."""
+    """Attempts of that step."""
     failure: Failure | None = None
     """What the workflow or the session's handler raised, with its traceback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What all problems of one code share."""
+    """What all problems with the same code have in common."""
 
     status: int
     title: str
@@ -86,7 +86,7 @@ KINDS: Final[dict[str, Kind]] = {
     "unavailable": Kind(503, "Not available now", "Try again in a moment."),
     "closed": Kind(503, "The orchestrator has stopped", "Start it again; nothing acknowledged is lost."),
 }
-"""Every code there is."""
+"""All codes."""
 
 CODES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (errors.RunParked, "run_parked"),
@@ -102,37 +102,37 @@ CODES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (errors.JournalError, "unavailable"),
     (errors.WorkersUnavailable, "unavailable"),
 )
-"""The code of each error; the first class that fits."""
+"""The code of each error class; the first class that fits counts."""
 
 
-class Refusal(Exception):  # noqa: N818  it is raised to be sent, not to be handled
-    """Raised by handlers to end a request with a problem."""
+class Refusal(Exception):  # noqa: N818  it is raised to be sent as an answer
+    """Raised by route handlers to answer with a problem."""
 
     def __init__(self, code: str, detail: str, **more: Any) -> None:
-        """Make the problem."""
+        """Create the problem."""
         super().__init__(detail)
         self.problem = problem(code, detail, **more)
 
 
 def problem(code: str, detail: str, **more: Any) -> Problem:
-    """Make a problem of one of ``KINDS``."""
+    """Return a problem with one of the codes in ``KINDS``."""
     kind = KINDS[code]
     return Problem(title=kind.title, status=kind.status, detail=detail, code=code, fix=kind.fix, **more)
 
 
 def refusal(refused: Refused) -> Refusal:
-    """Give the refusal of a command as what a handler raises."""
+    """Return the refusal of a command as an exception for route handlers."""
     return Refusal(refused.code, refused.message, errors=refused.faults or None)
 
 
 def response(found: Problem, headers: dict[str, str] | None = None) -> Response:
-    """Give the answer that a problem is sent as."""
+    """Return a problem as an HTTP response."""
     body = found.model_dump_json(exclude_none=True)
     return Response(body, found.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Have every error of an app leave as a problem."""
+    """Make an app answer every error with a problem."""
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(errors.GreenroomError, _raised)
     app.add_exception_handler(RequestValidationError, _unfit)
@@ -141,7 +141,7 @@ def install(app: FastAPI) -> None:
 
 
 def _placed(request: Request, found: Problem) -> Problem:
-    """Give a problem whose commands can be typed in any folder."""
+    """Return a problem whose commands work in any folder."""
     detail = request.app.state.desk.orchestrator.home.placed(found.detail, anywhere=True)
     return found if detail == found.detail else found.model_copy(update={"detail": detail})
 
@@ -168,14 +168,14 @@ def _unfit(_request: Request, error: Exception) -> Response:
 
 
 def unfit(found: Sequence[Any]) -> Problem:
-    """Give the problem for what pydantic found; what was sent is not repeated, it may hold secrets."""
+    """Return the problem for a validation error. It does not repeat the input, which may hold secrets."""
     faults = tuple(Fault(field=".".join(map(str, each["loc"])) or "body", sentence=_sentence(each)) for each in found)
     detail = "; ".join(f"{fault.field}: {fault.sentence}" for fault in faults)
     return problem("invalid_request", detail, errors=faults)
 
 
 def _sentence(found: Any) -> str:
-    """Say what is wrong; in other words than pydantic's where its own speak of Python."""
+    """Return a sentence about a validation error, without pydantic's terms for Python types."""
     return _WORDS.get(found["type"]) or str(found["msg"])
 
 
@@ -202,7 +202,7 @@ def _http(request: Request, error: Exception) -> Response:
 
 
 def _hint(request: Request) -> str:
-    """Say which path somebody may have meant who asked for one that does not exist."""
+    """Return a hint at the path that was probably meant."""
     known = {path: path.split("/") for path in request.app.openapi()["paths"]}
     called: str = request.scope["path"]
     for path in (called.rstrip("/"), f"{PREFIX}{called}", f"{PREFIX}{called.rstrip('/')}"):
@@ -213,7 +213,7 @@ def _hint(request: Request) -> str:
 
 
 def _allowed(request: Request) -> str:
-    """Give all methods that a path takes; the router names only those of the first route that fits."""
+    """Return all methods of a path; the router names only those of the first matching route."""
     described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     called = request.scope["path"].split("/")
     methods: set[str] = set()

@@ -1,4 +1,4 @@
-"""The figures as Prometheus reads them."""
+"""Metrics in the format of Prometheus."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from greenroom.metrics.percentiles import Spread
 
 
 def exposition(metrics: Metrics, workers: Sequence[WorkerRecord]) -> bytes:
-    """Write figures in Prometheus's text format, version 0.0.4."""
+    """Return metrics in Prometheus's text format, version 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(metrics, workers))
     return generate_latest(registry)
@@ -110,7 +110,7 @@ class _Figures(Collector):
 
 
 def _quantiles(name: str, text: str, labels: Sequence[str]) -> GaugeMetricFamily:
-    """Make a family for percentiles that are known already; a summary of Prometheus's client would count by itself."""
+    """Return a metric family of computed percentiles; a summary of Prometheus's client would compute its own."""
     return GaugeMetricFamily(name, text, labels=(*labels, "quantile"))
 
 

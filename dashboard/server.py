@@ -1,4 +1,4 @@
-"""The server: an orchestrator's API on a socket, in a thread with a loop of its own."""
+"""The HTTP server: an orchestrator's API on a socket, in a thread with a loop of its own."""
 
 import asyncio
 import errno
@@ -27,35 +27,35 @@ from greenroom.workflows.api.orchestrator import Orchestrator
 HOST: Final = "127.0.0.1"
 PORT: Final = 7878
 BACKLOG: Final = 128
-"""Connections that may wait to be accepted. asyncio accepts as many in one go, before any can be closed."""
+"""Connections that may wait to be accepted. asyncio accepts that many at once, before any can be closed."""
 BACKLOG_PARTS: Final = 8
-"""An eighth of this process's descriptors at most is for these."""
+"""Share of this process's descriptors that these may use: one in eight."""
 GRACE: Final = 1
-"""Seconds that requests have to come to an end once the server is closed; then they are cut off."""
+"""Seconds that requests have to finish when the server is closed; then they are cut off."""
 KEEP_ALIVE: Final = 75
-"""Seconds for which an idle connection is kept: longer than clients do, so that it is they who close it."""
+"""Seconds for which an idle connection is kept: longer than clients keep it, so that the client closes it."""
 CLOSE_TIMEOUT: Final = 5.0
-"""Seconds after which the server's thread is left to the end of the process."""
+"""Longest wait for the server's thread to end, in seconds."""
 
 
 class Server:
-    """Serves an orchestrator over HTTP from the moment it is made until ``close``, or the end of its ``with`` block.
+    """Serves an orchestrator over HTTP from its creation until ``close``, or until the end of its ``with`` block.
 
-    Close it before the orchestrator. May be used from any thread.
+    Close it before the orchestrator. Thread-safe.
 
     Args:
-        orchestrator: What is served.
+        orchestrator: The orchestrator to serve.
         apps: Paths of the files, or dotted names of the modules, whose workflows may be started.
-        host: Address or name to listen at. One that other machines reach needs a token that exists already.
-        port: 0 takes any that is free.
-        token: What callers have to show. None means ``GREENROOM_TOKEN``, else the one in the home, else a new one that
-            is left there.
-        request_timeout: Seconds in which a connection has to send a whole request; it is closed otherwise.
-        allow_origins: Origins whose pages may call from a browser, such as ``"https://app.example"``; they need the
-            token all the same. Pages of other origins are refused.
+        host: Address or name to listen on. An address that other machines can reach needs an existing token.
+        port: 0 takes any free port.
+        token: The token that callers must send. None means ``GREENROOM_TOKEN``, else the one in the home, else a new
+            one that is written there.
+        request_timeout: Seconds within which a connection must send a complete request; otherwise it is closed.
+        allow_origins: Origins whose pages may call from a browser, such as ``"https://app.example"``. They need the
+            token too. Pages of other origins are refused.
 
     Raises:
-        CannotServe: The address is taken or does not exist, the token will not do, or an origin is none.
+        CannotServe: The address is taken or does not exist, the token is unfit, or an origin is invalid.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Server:
         request_timeout: float = REQUEST_TIMEOUT,
         allow_origins: Sequence[str] = (),
     ) -> None:
-        """Begin to listen; returns once requests are answered."""
+        """Start listening. Returns once requests are answered."""
         self._orchestrator = orchestrator
         try:
             origins = Origins(allow_origins)
@@ -89,7 +89,7 @@ class Server:
         self.port: Final[int] = listener.getsockname()[1]
         everywhere = ipaddress.ip_address(address).is_unspecified
         self.url: Final = f"http://{_written(_loopback_of(family) if everywhere else host)}:{self.port}"
-        """Where to ask; from this machine, where it listens at all addresses."""
+        """Address of the API; one for this machine if the server listens on all addresses."""
         self.desk: Final = Dependencies(orchestrator, apps)
         hosts = () if everywhere else (host, address)
         config = uvicorn.Config(
@@ -99,7 +99,7 @@ class Server:
             lifespan="off",
             loop="asyncio",
             log_config=None,
-            access_log=False,  # paths hold what callers call their runs
+            access_log=False,  # paths hold ids that callers chose
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE,
@@ -117,37 +117,37 @@ class Server:
         orchestrator.announce(self.url)
 
     def __repr__(self) -> str:
-        """Say where it listens."""
+        """Return a description with the address."""
         return f"<Server at {self.url}>"
 
     def close(self) -> None:
-        """Stop listening, tell everybody who waits, and end. May be repeated."""
+        """Stop listening, answer the waiting requests, and end. Further calls do nothing."""
         if self._thread.is_alive():
             self._server.leave()
             self._thread.join(CLOSE_TIMEOUT)
             self._orchestrator.announce(None)
 
     def __enter__(self) -> Self:
-        """Use it as a context."""
+        """Return the server itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the server."""
         self.close()
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn in a thread, which says when it has begun, and lets those who wait know that it ends.
+    """uvicorn in a thread. It signals when it has started, and wakes waiting requests when it ends.
 
-    It is not the main thread, so uvicorn leaves signals alone: they are the process's owner's.
+    It is not the main thread, so uvicorn installs no signal handlers.
     """
 
     def __init__(self, config: uvicorn.Config, desk: Dependencies) -> None:
         super().__init__(config)
         self.begun = threading.Event()
-        """Set once it answers, or has ended without."""
+        """Set once it answers, or has failed to start."""
         self._desk = desk
 
     @override
@@ -169,12 +169,12 @@ class _Uvicorn(uvicorn.Server):
         await super().shutdown(sockets)
 
     def leave(self) -> None:
-        """Have it end soon. Any thread."""
+        """Ask it to end. Thread-safe."""
         self.should_exit = True
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
-    """Give the address of a host, that of this machine alone where it has several."""
+    """Return the address of a host; the loopback address if it has several."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
@@ -189,7 +189,7 @@ def _loopback_of(family: socket.AddressFamily) -> str:
 
 
 def _written(host: str) -> str:
-    """Write a host as it stands in a URL."""
+    """Return a host as it is written in a URL."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -198,12 +198,12 @@ def _is_loopback(address: str) -> bool:
 
 
 def _listen(family: socket.AddressFamily, address: str, host: str, port: int) -> socket.socket:
-    """Take the port.
+    """Bind the port.
 
     Raises:
-        CannotServe: It is taken, or not ours to take.
+        CannotServe: The port is taken, or not permitted.
     """
-    # The protocol is named because asyncio sends small answers at once only where it is; else each waits for 40 ms.
+    # asyncio sets TCP_NODELAY only if the protocol is named; otherwise small answers wait for 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -223,7 +223,7 @@ def _listen(family: socket.AddressFamily, address: str, host: str, port: int) ->
 
 
 class _Forward(logging.Handler):
-    """Takes what uvicorn says into our log, which is silent until it is configured."""
+    """Passes uvicorn's messages to our log, which is silent until it is configured."""
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
@@ -231,7 +231,7 @@ class _Forward(logging.Handler):
 
 
 def _log_to_ours() -> None:
-    """Keep uvicorn from writing to stderr by itself. Once per process."""
+    """Keep uvicorn from writing to stderr. Once per process."""
     theirs = logging.getLogger("uvicorn.error")
     if not any(isinstance(handler, _Forward) for handler in theirs.handlers):
         theirs.addHandler(_Forward(level=logging.WARNING))

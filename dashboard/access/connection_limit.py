@@ -12,21 +12,21 @@ from greenroom.supervision.kernel.descriptor_limit import share
 
 MOST: Final = 512
 PARTS: Final = 4
-"""A quarter of this process's descriptors at most is for HTTP."""
+"""Share of this process's descriptors that HTTP connections may use: one in four."""
 
 
 def limit_connections(timeout: float) -> type[asyncio.Protocol]:
-    """Return a protocol for one server, whose connections share one limit.
+    """Return a protocol class for one server. Its connections share one limit.
 
     Args:
-        timeout: Seconds in which a connection has to send a whole request.
+        timeout: Seconds within which a connection must send a complete request.
     """
     limit = ConnectionLimit[LimitedProtocol](share(PARTS, MOST), _close, timeout)
     return type("LimitedProtocol", (LimitedProtocol,), {"limit": limit})
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol, which tells its limit what becomes of a connection. The server's loop only."""
+    """uvicorn's HTTP protocol, which reports its connection to a limit. Server loop only."""
 
     limit: "ConnectionLimit[LimitedProtocol]"
     """Shared by all connections of a server."""
@@ -61,7 +61,7 @@ class LimitedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         if not self.transport.is_closing():
             self.limit.finish(self)
-        super().on_response_complete()  # which goes on to a request that was sent behind this one
+        super().on_response_complete()  # it may start the next pipelined request
 
     def _is_idle(self) -> bool:
         """Return whether no request is being read or answered."""

@@ -1,4 +1,4 @@
-"""The gate: who and what is let in. It looks at a request before anything else does, and takes in its body."""
+"""The gate: ASGI middleware that checks the token, the host, the origin and the body of every request."""
 
 import hmac
 import ipaddress
@@ -19,25 +19,25 @@ from greenroom.messages.core.failures import Fault
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 OPEN_PATHS: Final = frozenset({"/healthz"})
-"""What is answered without a token."""
+"""Paths that need no token."""
 SAFE_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Gate:
-    """Stands in front of an app.
+    """Middleware in front of the app.
 
     Args:
-        app: What is behind it.
-        token: What everybody has to show.
-        hosts: Names by which requests may call this server, besides those of the loopback; ports do not matter. Where
-            it is empty, the server is bound to all addresses, and any address will do as a name, because an attacker's
-            page can only lead to us by a name of its own.
-        origins: Other origins whose pages may call. They need the token like everybody else.
+        app: The ASGI app behind the gate.
+        token: The token that every request must carry.
+        hosts: Names by which requests may call this server, besides those of the loopback; ports do not matter. Empty
+            if the server is bound to all addresses; then any IP address is accepted as a host, because an attacker's
+            page can only reach this server under a domain name.
+        origins: Other origins whose pages may call. Their requests need the token too.
     """
 
     def __init__(self, app: ASGIApp, token: str, hosts: Collection[str], origins: Origins) -> None:
-        """Keep what is compared."""
+        """Keep the values to compare requests with."""
         self._app = app
         self._token = token.encode()
         self._hosts = LOCAL_NAMES | {host.lower() for host in hosts}
@@ -45,7 +45,7 @@ class Gate:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request on to the app, or answer it with a problem."""
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
@@ -58,7 +58,7 @@ class Gate:
         more = (*SAFE_HEADERS, *self._origins.headers(headers))
         if is_page(scope["path"]):
             more = (*more, *SECURITY)
-        # A body that was not read would be taken for the next request, or take any time to arrive: the connection ends.
+        # An unread body would be parsed as the next request, or might never arrive: close the connection.
         answer = Answer(send, more if read else (*more, (b"connection", b"close")), head=scope["method"] == "HEAD")
         if found is not None:
             asked = {"WWW-Authenticate": "Bearer"} if found.status == 401 else {}  # noqa: PLR2004  by the standard
@@ -72,7 +72,7 @@ class Gate:
             await self._app(_understood(scope, body), Body(body, receive), answer)
         except HeadersSent:
             return
-        except Exception as error:  # noqa: BLE001  nothing is above us but the server, which would print it
+        except Exception as error:  # noqa: BLE001  only the server is above, and it would print a traceback
             logger.opt(exception=error).error("{} {} could not be answered", scope["method"], scope["path"])
             if not answer.begun:
                 await problems.response(problems.problem("internal", "the request could not be carried out"))(
@@ -96,7 +96,7 @@ class Gate:
         return None
 
     def _foreign(self, path: str, origin: str | None, host: str, headers: Headers) -> str | None:
-        """Say which page of another origin has sent a request that none of there may send."""
+        """Return why a request from a page of another origin is refused; None if it is not."""
         if origin in self._origins:
             return None
         if origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}:
@@ -104,7 +104,8 @@ class Gate:
                 f"a page of another origin, {origin!r:.200}, has sent this request, and it is not among those allowed"
             )
         site = headers.get("sec-fetch-site", "none")
-        opened = is_page(path) and headers.get("sec-fetch-mode") == "navigate"  # by a link: it shows nothing to nobody
+        # A followed link opens the page, and the page that held the link cannot read the answer.
+        opened = is_page(path) and headers.get("sec-fetch-mode") == "navigate"
         if site not in {"none", "same-origin"} and not opened:
             return "a page of another origin has sent this request"
         return None
@@ -114,7 +115,7 @@ class Gate:
 
 
 def host_of(header: str) -> str:
-    """Give the name in a Host header, without its port and brackets."""
+    """Return the name in a Host header, without port and brackets."""
     name = header.strip().lower()
     if name.startswith("["):
         return name[1:].partition("]")[0]
@@ -122,7 +123,7 @@ def host_of(header: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Say whether a host is given by its address."""
+    """Return whether a host is an IP address."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -131,15 +132,15 @@ def is_address(host: str) -> bool:
 
 
 def is_open(path: str) -> bool:
-    """Say whether a path is answered without a token."""
+    """Return whether a path needs no token."""
     return path in OPEN_PATHS or is_page(path)
 
 
 def _understood(scope: Scope, body: bytes) -> Scope:
-    """Give a request as the router is to see it.
+    """Return the request's scope as the router sees it.
 
-    A body was found to be JSON, so it is taken for that, whatever ``curl -d`` says of it; and ``HEAD`` asks for what
-    ``GET`` would be answered with.
+    The body is known to be JSON, so its content type is set to JSON, whatever ``curl -d`` sent. ``HEAD`` is routed as
+    ``GET``.
     """
     headers = scope["headers"]
     if body:
@@ -149,7 +150,7 @@ def _understood(scope: Scope, body: bytes) -> Scope:
 
 
 async def _permit(headers: Pairs, send: Send) -> None:
-    """Answer a browser that asks whether a page may call."""
+    """Answer a browser's CORS preflight request."""
     await send({"type": "http.response.start", "status": 204, "headers": list(headers)})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -160,7 +161,7 @@ def _announces_body(headers: Headers) -> bool:
 
 
 async def _take_body(headers: Headers, receive: Receive) -> tuple[bytes, problems.Problem | None]:
-    """Take in the whole body, so that no handler ever waits for it; say what stands against it."""
+    """Read the whole body, so that no handler waits for it. Return the body, or the problem with it."""
     announced = headers.get("content-length", "0")
     too_large = problems.problem("too_large", f"a body may have {MAX_BODY_BYTES} bytes")
     if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
@@ -168,7 +169,7 @@ async def _take_body(headers: Headers, receive: Receive) -> tuple[bytes, problem
     body = bytearray()
     while True:
         message = await receive()
-        if message["type"] != "http.request":  # whoever sent it has left
+        if message["type"] != "http.request":  # the caller has disconnected
             return b"", problems.problem("bad_request", "the body ended early")
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
@@ -179,7 +180,7 @@ async def _take_body(headers: Headers, receive: Receive) -> tuple[bytes, problem
 
 
 def _unreadable(body: bytes) -> problems.Problem | None:
-    """Say why a body is no JSON that the journal could keep: what is nested too deep, infinite, or half a character."""
+    """Return the problem with a body that the journal cannot hold: nested too deep, infinite, or a lone surrogate."""
     if not body:
         return None
     try:
@@ -190,35 +191,35 @@ def _unreadable(body: bytes) -> problems.Problem | None:
     return None
 
 
-class HeadersSent(Exception):  # noqa: N818  it ends what makes a body that nobody asked for
-    """Whoever asked with ``HEAD`` has the headers, and the answer is over."""
+class HeadersSent(Exception):  # noqa: N818  it stops the handler of a HEAD request, and is no error
+    """Raised when the headers of the answer to a ``HEAD`` request have been sent."""
 
 
 class Body:
-    """Gives an app the body that was taken in, and then whatever else happens to the connection."""
+    """ASGI ``receive``: gives the app the body that was read, and then further events of the connection."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
-        """Nothing was given yet."""
+        """Start with the body not yet given."""
         self._message: Message | None = {"type": "http.request", "body": body, "more_body": False}
         self._receive = receive
 
     async def __call__(self) -> Message:
-        """Give the next message."""
+        """Return the next ASGI message."""
         message, self._message = self._message, None
         return message if message is not None else await self._receive()
 
 
 class Answer:
-    """Sends what an app answers, with more headers where the app has not set them.
+    """ASGI ``send``: sends the app's answer, and adds headers that the app has not set.
 
     Args:
-        send: Sends a message of the answer.
-        headers: Names in small letters, with values.
-        head: Whether only the headers are asked for.
+        send: The server's ``send``.
+        headers: Headers to add, with names in lower case.
+        head: Whether the request was a ``HEAD``.
     """
 
     def __init__(self, send: Send, headers: Iterable[tuple[bytes, bytes]], *, head: bool = False) -> None:
-        """Nothing was sent yet."""
+        """Start with nothing sent."""
         self._send = send
         self._headers = tuple(headers)
         self._head = head
@@ -228,7 +229,7 @@ class Answer:
         """Send the next message.
 
         Raises:
-            HeadersSent: There is nothing more to send.
+            HeadersSent: The request was a ``HEAD`` and its headers have been sent.
         """
         if message["type"] == "http.response.start":
             self.begun = True

@@ -1,4 +1,4 @@
-"""Which pages of other origins may call, and what a browser has to be told so that it lets them (CORS)."""
+"""Cross-origin requests (CORS): which origins may call, and the headers that tell browsers so."""
 
 import re
 from collections.abc import Collection
@@ -7,28 +7,28 @@ from typing import Final
 from starlette.datastructures import Headers
 
 Pairs = tuple[tuple[bytes, bytes], ...]
-"""Headers: names in small letters, with values."""
+"""Headers, with names in lower case."""
 _ORIGIN: Final = re.compile(r"https?://(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 PREFLIGHT_SECONDS: Final = 600
-"""How long a browser may remember what it was told before a request."""
+"""Seconds for which a browser may cache the answer to a preflight request."""
 ALLOWED: Final[Pairs] = (
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
     (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID"),
     (b"access-control-max-age", str(PREFLIGHT_SECONDS).encode()),
 )
 EXPOSED: Final[Pairs] = ((b"access-control-expose-headers", b"Allow, Link, Location, WWW-Authenticate"),)
-"""What of an answer a page may read besides its body."""
+"""Headers of an answer that a page may read."""
 
 
 class Origins:
-    """The origins whose pages may call, besides the server's own.
+    """The origins that may call, besides the server's own.
 
     Args:
-        allowed: Each as a browser names it: scheme, host, and port where it is not the usual one.
+        allowed: Origins as browsers write them: scheme, host, and port if it is not the default one.
 
     Raises:
-        ValueError: One of them is none; the sentence says what to write.
+        ValueError: One of them is not an origin; the message says what to write.
     """
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
@@ -36,15 +36,15 @@ class Origins:
         self._allowed = frozenset(map(read_origin, allowed))
 
     def __bool__(self) -> bool:
-        """Say whether there are any."""
+        """Return whether any origin is allowed."""
         return bool(self._allowed)
 
     def __contains__(self, origin: object) -> bool:
-        """Say whether pages of an origin may call."""
+        """Return whether pages of an origin may call."""
         return isinstance(origin, str) and origin.lower() in self._allowed
 
     def headers(self, request: Headers) -> Pairs:
-        """Give what every answer to a request says to a browser; a cache must not give it to other origins."""
+        """Return the CORS headers of an answer. ``Vary`` keeps caches from giving it to other origins."""
         if not self._allowed:
             return ()
         vary = ((b"vary", b"Origin"),)
@@ -52,12 +52,13 @@ class Origins:
         return vary if origin not in self else (*vary, *_permission(str(origin)), *EXPOSED)
 
     def preflight(self, method: str, request: Headers) -> Pairs | None:
-        """Give the answer's headers where a browser asks whether a page may call; None where it does not ask."""
+        """Return the headers that answer a preflight request; None if the request is not one."""
         origin = request.get("origin")
         if method != "OPTIONS" or "access-control-request-method" not in request or origin not in self:
             return None
         vary = b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
-        local = "access-control-request-private-network" in request  # from the internet to this machine
+        # Private network access: a page of a public site asks to call this machine.
+        local = "access-control-request-private-network" in request
         return (
             (b"vary", vary),
             *_permission(str(origin)),
@@ -74,10 +75,10 @@ def _permission(origin: str) -> Pairs:
 
 
 def read_origin(text: str) -> str:
-    """Give an origin as browsers send it.
+    """Return an origin in the form in which browsers send it.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not an origin.
     """
     if text.strip() == "*":
         msg = (

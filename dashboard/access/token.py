@@ -1,4 +1,4 @@
-"""The token: what everyone who speaks to the server has to know."""
+"""The token that every request to the server must carry."""
 
 import os
 import secrets
@@ -10,31 +10,31 @@ from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
 from greenroom.workflows.home.private_files import write_private
 
 LEAST: Final = 16
-"""Characters that a token has at least, where somebody else has made it up."""
+"""Least number of characters of a token that was chosen by a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, and where it came from."""
+    """A token and its origin."""
 
     value: str
     made: bool
-    """Whether it was made just now, so that nobody knows it yet."""
+    """Whether it was created by this call, so that no caller knows it yet."""
 
     def __repr__(self) -> str:
-        """Say nothing of it: this may end up in a log."""
+        """Hide the token, because a repr may end up in a log."""
         return f"<Token {'made now' if self.made else 'given'}>"
 
 
 def given_token(home: Home, value: str | None = None) -> Token | None:
-    """Give the token that somebody has chosen or an earlier server made; None where there is none.
+    """Return the token that was configured or created before; None if there is none.
 
     Args:
-        home: Where an earlier server has left it.
-        value: One that goes before all others. Then comes that of the environment, then that of the home.
+        home: The home whose token file is read last.
+        value: A token that takes precedence. Then comes the one in the environment, then the one in the home.
 
     Raises:
-        CannotServe: It is too short, or its file is not ours, or can be read by others.
+        CannotServe: The token is too short, or its file belongs to another user or can be read by others.
     """
     value = value if value is not None else os.environ.get(TOKEN_VARIABLE)
     if value is None:
@@ -52,7 +52,7 @@ def given_token(home: Home, value: str | None = None) -> Token | None:
 
 
 def make_token(home: Home) -> Token:
-    """Make a token and leave it in the home, for its owner alone."""
+    """Create a token and write it to the home, readable by its owner only."""
     value = secrets.token_urlsafe(32)
     home.create()
     write_private(home.token, value + "\n")

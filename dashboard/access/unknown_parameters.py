@@ -1,4 +1,4 @@
-"""Parameters that mean nothing are refused: who mistypes one would take what was not filtered for the answer."""
+"""Unknown query parameters are refused: with a mistyped filter, the unfiltered list would look like the answer."""
 
 from difflib import get_close_matches
 from typing import Any
@@ -10,10 +10,10 @@ from greenroom.messages.core.failures import Fault, one_line
 
 
 def refuse_unknown(request: Request) -> None:
-    """Refuse a request with a query parameter that its path does not have.
+    """Refuse a request with a query parameter that its operation does not have.
 
     Raises:
-        Refusal: Every such parameter is named.
+        Refusal: The request has unknown parameters; the message names all of them.
     """
     if not request.query_params:
         return
@@ -28,7 +28,7 @@ def refuse_unknown(request: Request) -> None:
 
 
 def _parameters(described: dict[str, Any], operation: str) -> list[str]:
-    """Give the query parameters of an operation, which is called what its handler is called."""
+    """Return the query parameters of an operation. Its id is the name of its handler."""
     for methods in described["paths"].values():
         for found in methods.values():
             if found["operationId"] == operation:
@@ -43,4 +43,4 @@ def _hint(name: str, known: list[str]) -> str:
 
 
 Strict = Depends(refuse_unknown)
-"""The dependency of every route."""
+"""The FastAPI dependency that every route has."""

@@ -1,4 +1,4 @@
-"""A page for people: what /openapi.json says, and a way to try it. Nothing of it comes from anybody else's server."""
+"""The page at /docs: the operations of /openapi.json, and a form to try each. It loads nothing from other servers."""
 
 from collections.abc import Callable
 from functools import cache
@@ -24,13 +24,13 @@ SECURITY: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
-"""What a browser is told of these files: no script, style or request but this server's, and no frame around them."""
+"""Security headers of the page: scripts, styles and requests of this server only, and no frames."""
 
 router = APIRouter(include_in_schema=False)
 
 
 def is_page(path: str) -> bool:
-    """Say whether a path is one of the page's files. They say nothing of anybody's runs, so they need no token."""
+    """Return whether a path is one of the page's files. They hold no data of runs, so they need no token."""
     return path in _FILES
 
 

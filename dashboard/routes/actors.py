@@ -15,7 +15,7 @@ workflows = APIRouter(tags=["workflows"])
 
 
 class Actors(BaseModel):
-    """Everything that is alive at this moment."""
+    """The supervision tree and its workers at this moment."""
 
     tree: ActorRecord
     workers: tuple[WorkerRecord, ...]
@@ -23,7 +23,7 @@ class Actors(BaseModel):
 
 @router.get("/actors")
 async def list_actors(desk: AtDesk) -> Actors:
-    """Give the supervision tree, and the worker processes with what each of them does."""
+    """Return the supervision tree, and the worker processes with what each is doing."""
     tree, workers = await desk.send(ShowTree()), await desk.send(ListWorkers())
     assert isinstance(tree, Tree)
     assert isinstance(workers, Workers)

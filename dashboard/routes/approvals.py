@@ -1,4 +1,4 @@
-"""Questions to people over HTTP; ``dashboard.routes.commands`` takes the answers."""
+"""Approvals over HTTP: the open ones. ``dashboard.routes.commands`` takes the decisions."""
 
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ async def list_approvals(
     limit: Limit = MANY,
     cursor: Cursor = None,
 ) -> Any:
-    """List what waits for a person, the oldest first."""
+    """List the open approvals, oldest first."""
 
     def make() -> Page[ApprovalRecord]:
         found = desk.reads.approvals(run_id)

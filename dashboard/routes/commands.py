@@ -1,4 +1,4 @@
-"""Commands over HTTP: one table says which path each has, and any of them may be sent as it is."""
+"""Commands over HTTP: a table gives each command a path, and one path takes any command."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ from greenroom.messages.core.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How one command is sent: what of it stands in the path. The rest is the body."""
+    """The route of one command: which fields are in the path. The other fields are the body."""
 
     path: str
     command: type[Message]
@@ -26,17 +26,17 @@ class Way:
 
     @property
     def name(self) -> str:
-        """What the operation is called: the command's name in words."""
+        """Summary of the operation: the command's name in words."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", self.command.__name__).lower()
 
     @property
     def tag(self) -> str:
-        """Which part of the API it belongs to."""
+        """Tag of the operation."""
         return self.path.split("/")[1].replace("-", " ")
 
     @property
     def in_path(self) -> list[str]:
-        """The fields that the path names."""
+        """The fields in the path."""
         return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
 
 
@@ -60,7 +60,7 @@ WAYS: Final = (
     Way("/actors/{worker}/kill", c.KillWorker),
     Way("/actors/{worker}/restart", c.RestartWorker),
 )
-"""Every command that is a POST to a path of its own. A path parameter is the field of that name."""
+"""Every command with a path of its own, sent by POST. A path parameter is the field of that name."""
 
 router = APIRouter()
 
@@ -68,7 +68,7 @@ _COMMAND: Final[TypeAdapter[Any]] = TypeAdapter(c.Command)
 
 
 def _handler(way: Way) -> Callable[..., Any]:
-    """Make the handler of a command: its signature is what FastAPI reads, its body is always the same."""
+    """Return the route handler of a command. FastAPI reads its signature; its body is the same for all commands."""
     fields = {name: field for name, field in way.command.model_fields.items() if name not in {"type", *way.in_path}}
 
     async def handle(desk: Dependencies, body: BaseModel | None = None, **places: Any) -> Any:
@@ -111,7 +111,7 @@ for _way in WAYS:
     },
 )
 async def send_message(desk: AtDesk, request: Request) -> Any:
-    """Carry out any command, given as its JSON."""
+    """Execute any command, given as JSON."""
     try:
         command = _COMMAND.validate_json(await request.body())
     except ValidationError as error:
@@ -122,5 +122,5 @@ async def send_message(desk: AtDesk, request: Request) -> Any:
 
 
 def every_command() -> tuple[type[Message], ...]:
-    """Give the class of every command there is."""
+    """Return the class of every command."""
     return get_args(get_args(c.Command)[0])

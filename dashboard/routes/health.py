@@ -1,4 +1,4 @@
-"""Outside of the API: whether the server lives, and its figures for Prometheus."""
+"""Outside the API: whether the server works, and its metrics for Prometheus."""
 
 from typing import Any, Literal
 
@@ -17,16 +17,16 @@ figures = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """That it works, and whether all of its pools do."""
+    """The orchestrator works; whether all of its pools do."""
 
     status: Literal["ok", "degraded"] = "ok"
     pools: dict[str, str] | None = None
-    """Pools that are ``"short"`` or ``"degraded"``; why, only the API says."""
+    """Pools that are ``"short"`` or ``"degraded"``. The API gives the reason."""
 
 
 @router.get("/healthz", openapi_extra={"security": []}, response_model_exclude_none=True)
 async def show_health(desk: AtDesk) -> Health:
-    """Say that the orchestrator works. The only thing that is said without a token."""
+    """Report that the orchestrator works. The only answer that needs no token."""
     desk.orchestrator.check_alive()
     tree = await desk.send(ShowTree())
     assert isinstance(tree, Tree)
@@ -41,7 +41,7 @@ async def show_health(desk: AtDesk) -> Health:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text."}},
 )
 async def show_prometheus(desk: AtDesk) -> Any:
-    """Give the figures of all runs, and of the workers of this moment, as Prometheus reads them."""
+    """Return the metrics of all runs and of the current workers in Prometheus's format."""
     workers = await desk.send(ListWorkers())
     assert isinstance(workers, Workers)
     metrics = await _metrics(desk)
@@ -50,7 +50,7 @@ async def show_prometheus(desk: AtDesk) -> Any:
 
 @figures.get("/metrics")
 async def show_metrics(desk: AtDesk) -> Metrics:
-    """Give the figures of all runs: latencies, retries, crashes and success rates per workflow and step."""
+    """Return the metrics of all runs: latencies, retries, crashes and success rates per workflow and step."""
     return await _metrics(desk)
 
 

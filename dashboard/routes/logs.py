@@ -1,4 +1,4 @@
-"""Output of runs over HTTP: the lines that their code has written to stdout and stderr."""
+"""Output of runs over HTTP: the lines that their code wrote to stdout and stderr."""
 
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ async def list_logs(
     step: Annotated[str | None, Query(description="Only lines of a step, by its key or its name.")] = None,
     cursor: Cursor = None,
 ) -> Any:
-    """List what the code of a run has written to stdout and stderr."""
+    """List the lines that the code of a run wrote to stdout and stderr."""
     start = behind("logs", cursor, after)
 
     def page() -> Page[LogLine]:

@@ -1,4 +1,4 @@
-"""Waiting for runs over HTTP: a long poll for the result, and a stream of events that can be taken up again."""
+"""Waiting for runs over HTTP: a long poll for the result, and a stream of events that can be resumed."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,21 +20,21 @@ from greenroom.workflows.api.waiting import is_over
 router = APIRouter(tags=["runs"])
 
 LONGEST_WAIT: Final = 300.0
-"""Seconds that one request for a result may take."""
+"""Longest wait of one request for a result, in seconds."""
 PING: Final = 15.0
-"""Seconds of silence on a stream after which it says that it is still there."""
+"""Seconds without an event after which a stream sends a comment, to keep its connection open."""
 PAGE: Final = 500
-"""Events that are read at once."""
+"""Events read from the journal at once."""
 
 
 RETRY_MS: Final = 2_000
-"""Milliseconds after which a browser that has lost a stream asks for the rest."""
+"""Milliseconds after which a browser reconnects to a stream that was cut off."""
 END: Final = "end"
-"""Name of a stream's last event: the run has ended, and there is no more to come."""
+"""Name of a stream's last event: the run has ended and nothing follows."""
 
 
 class StreamEnd(BaseModel):
-    """What the last event of a stream holds."""
+    """Data of the last event of a stream."""
 
     run_id: str
     status: RunStatus = Field(description="How the run has ended.")
@@ -55,11 +55,11 @@ EVENT: Final = {
         },
     },
 }
-"""What one event of a stream holds, as OpenAPI 3.2 has it."""
+"""One event of a stream, as OpenAPI 3.2 describes it."""
 
 
 class Result(BaseModel):
-    """How a run ended well."""
+    """Result of a completed run."""
 
     run_id: str
     status: RunStatus = Field(default="completed", description="Always `completed`.")
@@ -81,7 +81,7 @@ async def show_result(
     response: Response,
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the end.")] = 0.0,
 ) -> Response | RunRecord:
-    """Give the result of a run, as soon as it has one or the wait is over."""
+    """Return the result of a run as soon as it has one, or say that it has none when the wait is over."""
     if not await _wait_over(desk, run_id, wait):
         response.status_code = 202
         return await desk.look(desk.reads.run, run_id)
@@ -89,7 +89,7 @@ async def show_result(
 
 
 async def _wait_over(desk: Dependencies, run_id: str, wait: float) -> bool:
-    """Wait until a run is over; False where it is not in time, or the server is about to end."""
+    """Wait until a run is over. Return False at the time-out, or if the server is closing."""
     if await desk.look(is_over, desk.reads, run_id):
         return True
     try:
@@ -124,28 +124,28 @@ async def stream_events(
     run_id: Segment,
     last_event_id: Annotated[int, Header(ge=0, le=2**53, description="Number of the last event that was seen.")] = 0,
 ) -> Any:
-    """Send the events of a run, those of the past first, until it has ended."""
+    """Send the events of a run, beginning with past ones, until it has ended."""
     after = last_event_id
     run = await desk.look(desk.reads.run, run_id)
     if run.status in ENDED and after >= run.events:
-        return Response(status_code=204)  # which keeps a browser from asking again and again
+        return Response(status_code=204)  # 204 stops a browser from reconnecting
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     parcel = Parcel(desk.outbox)
     return Outgoing(parcel, _stream(desk, parcel, run_id, after), "text/event-stream", headers)
 
 
 def _message(stored: Stored) -> bytes:
-    """Write an event as a message of a stream, which ends at the end of a line; between JSON's tokens one may be."""
+    """Return an event as a message of a stream. A line ends a field, so line breaks between JSON tokens are removed."""
     text = event_json(stored).replace(b"\n", b" ").replace(b"\r", b" ")
     return b"event: %b\ndata: %b\nid: %d\n\n" % (stored.type.encode(), text, stored.seq)
 
 
 async def _stream(desk: Dependencies, parcel: Parcel, run_id: str, after: int) -> AsyncGenerator[bytes]:
-    first = b"retry: %d\n" % RETRY_MS  # with an event: some clients take a message without one for an empty event
+    first = b"retry: %d\n" % RETRY_MS  # with an event name: some clients take a message without one for an empty event
     async with desk.watching(run_id, end_only=False) as changed:
         while not desk.closing:
             changed.clear()
-            run = await desk.look(desk.reads.run, run_id)  # before its events: after its end there are no more
+            run = await desk.look(desk.reads.run, run_id)  # before the events: none follow the end
             page = await read_page(desk, parcel, run_id, after, PAGE, _message, b"")
             after = page.last
             if page.events:

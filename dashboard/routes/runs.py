@@ -1,4 +1,4 @@
-"""Runs over HTTP: starting them, and looking at them."""
+"""Runs over HTTP: starting and reading them."""
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable
@@ -28,7 +28,7 @@ router = APIRouter(tags=["runs"])
 
 
 class Start(BaseModel):
-    """What to start."""
+    """A start of a run."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -43,9 +43,9 @@ class Start(BaseModel):
 
 
 class EventItem(BaseModel):
-    """One event of a run: its sequence number and time, and whatever an event of its type has.
+    """One event of a run: its sequence number, its time, and the fields of its type.
 
-    Moments inside of an event are seconds since the Unix epoch, as the journal holds them.
+    Times inside an event are seconds since the Unix epoch, as in the journal.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -57,12 +57,12 @@ class EventItem(BaseModel):
 
 
 def as_object(record: BaseModel) -> list[bytes]:
-    """Write a record, whose values nobody reads on the way."""
+    """Return a record as JSON, with the values of users as the text that the journal holds."""
     return [spliced(record)]
 
 
 def event_json(stored: Stored) -> bytes:
-    """Write an event as ``EventItem`` has it."""
+    """Return an event as JSON in the form of ``EventItem``."""
     return b'{"seq":%d,"time":"%b",' % (stored.seq, iso(moment(stored.at)).encode()) + spliced(stored.event)[1:]
 
 
@@ -75,7 +75,7 @@ async def list_runs(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Any:
-    """List the newest runs first."""
+    """List runs, newest first."""
     return await answer_page(desk, request, lambda: desk.reads.runs(status, name, limit, cursor))
 
 
@@ -88,7 +88,7 @@ async def start_run(
         str, Header(max_length=255, description="The same key gives the same run, whenever it is used.")
     ] = "",
 ) -> RunRecord:
-    """Start a run, or find the one that this id or key started before; it is on the disk when this answers."""
+    """Start a run, or return the one that this id or key started before. It is committed when this answers."""
     if start.id is not None and idempotency_key:
         raise Refusal("conflict", "give an id or an Idempotency-Key: each of them names the run")
     found = await desk.find_workflow(start.workflow)
@@ -106,7 +106,7 @@ async def start_run(
 
 
 def id_of_key(key: str) -> str:
-    """Give the id of the run that an idempotency key stands for, in this life of the server and every other."""
+    """Return the run id that an idempotency key stands for, the same after every restart of the server."""
     return f"key-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
@@ -123,10 +123,10 @@ async def list_events(
     limit: Limit = MANY,
     cursor: Cursor = None,
 ) -> Any:
-    """List the events of a run as the journal holds them."""
+    """List the events of a run as they are in the journal."""
     after = behind("events", cursor, after)
     run = await desk.look(desk.reads.run, run_id)
-    last = after + limit  # there are no gaps
+    last = after + limit  # sequence numbers have no gaps
     more = write_cursor("events", (last,)) if run.events > last else None
     parcel = Parcel(desk.outbox)
     first = await read_page(desk, parcel, run_id, after, limit)
@@ -136,16 +136,16 @@ async def list_events(
 
 @dataclass(slots=True)
 class Page:
-    """Some of a run's events, written."""
+    """Some of a run's events as JSON."""
 
     events: int
-    """How many they are."""
+    """Number of events."""
     last: int
-    """Sequence number of the last one."""
+    """Sequence number of the last event."""
     text: bytes
 
     def take(self) -> bytes:
-        """Take the text out, so that it is in memory for as long as it is being sent and no longer."""
+        """Return the text and drop it here, so that it is in memory only while it is sent."""
         text, self.text = self.text, b""
         return text
 
@@ -159,14 +159,14 @@ async def read_page(
     write: Callable[[Stored], bytes] = event_json,
     between: bytes = b",",
 ) -> Page:
-    """Read as many of a run's events as may be in memory at once, and write them as they are sent, into a parcel."""
+    """Read as many events as may be in memory at once, and put them into a parcel as JSON."""
 
     def make() -> Page:
         page = desk.reads.events(run_id, after, limit, PAGE_BYTES)
         count, last = len(page), page[-1].seq if page else after
         texts: list[bytes] = []
         page.reverse()
-        while page:  # what is written is let go of
+        while page:  # frees each event once it is JSON
             texts.append(write(page.pop()))
         return Page(count, last, between.join(texts))
 
@@ -174,7 +174,7 @@ async def read_page(
 
 
 async def _array(desk: Dependencies, parcel: Parcel, run_id: str, page: Page, limit: int) -> AsyncGenerator[bytes]:
-    """Write events as one array, reading them as they are sent."""
+    """Yield events as one JSON array, reading them while it is sent."""
     given, between = 0, b"["
     while page.events:
         given += page.events
@@ -193,7 +193,7 @@ async def _array(desk: Dependencies, parcel: Parcel, run_id: str, page: Page, li
 async def list_steps(
     desk: AtDesk, request: Request, run_id: Segment, limit: Limit = MANY, cursor: Cursor = None
 ) -> Any:
-    """List the steps of a run with their attempts, in the order in which they were asked for."""
+    """List the steps of a run with their attempts, in the order of their calls."""
     return await answer_page(desk, request, lambda: numbered(desk.reads.steps(run_id), "steps", limit, cursor))
 
 
@@ -205,11 +205,11 @@ class State(BaseModel):
 
 @router.get("/runs/{run_id}/state", response_model=State)
 async def show_run_state(desk: AtDesk, run_id: Segment) -> Response:
-    """Give the shared state of a run as of its newest committed step."""
+    """Return the shared state of a run as of its newest committed step."""
     return await desk.answer(lambda: as_object(State(state=desk.reads.state(run_id))))
 
 
 @router.get("/runs/{run_id}")
 async def show_run(desk: AtDesk, run_id: Segment) -> RunRecord:
-    """Give one run."""
+    """Return one run."""
     return await desk.look(desk.reads.run, run_id)

@@ -1,4 +1,4 @@
-"""Looks at schedules over HTTP; what is done to them is in the table of commands."""
+"""Schedules over HTTP: reading them. Commands on schedules are in ``dashboard.routes.commands``."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ router = APIRouter(tags=["schedules"])
 
 @router.get("/schedules", response_class=Response, responses={**paged(ScheduleRecord, "The schedules, by name.")})
 async def list_schedules(desk: AtDesk, request: Request, limit: Limit = MANY, cursor: Cursor = None) -> Any:
-    """List all schedules, by name, each with its next moments and what became of the last ones."""
+    """List all schedules by name, each with its next times and what became of the last ones."""
     reply = await desk.send(ListSchedules())
     assert isinstance(reply, Schedules)
     page = cut(reply.schedules, "schedules", limit, cursor, lambda each: (each.name,), (str,))
@@ -24,7 +24,7 @@ async def list_schedules(desk: AtDesk, request: Request, limit: Limit = MANY, cu
 
 @router.get("/schedules/{name}")
 async def show_schedule(desk: AtDesk, name: Segment) -> ScheduleRecord:
-    """Show a schedule, its next moments, and what became of the last ones."""
+    """Return a schedule with its next times and what became of the last ones."""
     reply = await desk.send(ListSchedules(name=name))
     assert isinstance(reply, Schedules)
     return reply.schedules[0]

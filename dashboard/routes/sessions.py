@@ -1,4 +1,4 @@
-"""Sessions and dead letters over HTTP: talking to the ones, looking at both."""
+"""Sessions and dead letters over HTTP: sending messages, and reading."""
 
 from functools import partial
 from typing import Annotated, Any, Final
@@ -19,7 +19,7 @@ router = APIRouter(tags=["sessions"])
 letters = APIRouter(tags=["dead letters"])
 
 LONGEST_WAIT: Final = 300.0
-"""Seconds that one request for a reply may take."""
+"""Longest wait of one request for a reply, in seconds."""
 
 
 class Post(BaseModel):
@@ -52,13 +52,13 @@ async def list_sessions(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Any:
-    """List the sessions, the one that was opened last first."""
+    """List sessions, the one opened last first."""
     return await answer_page(desk, request, lambda: desk.reads.sessions(name, limit, status, cursor))
 
 
 @router.get("/sessions/{name}/{key}", response_model=SessionDetail)
 async def show_session(desk: AtDesk, name: Segment, key: Segment) -> Response:
-    """Give one session with its state, the number of messages that wait, and its newest turn."""
+    """Return a session with its state, the number of waiting messages, and its newest turn."""
     return await desk.answer(lambda: as_object(desk.reads.session_detail(f"{name}/{key}")))
 
 
@@ -76,7 +76,7 @@ async def post_message(
         str, Header(max_length=255, description="A message with the key of an earlier one is that message.")
     ] = "",
 ) -> TurnAnswered | Accepted:
-    """Send a session a message, which opens it where it is the first one, and wait for the reply."""
+    """Send a message to a session and wait for the reply. The first message opens the session."""
     fields: dict[str, Any] = {
         "app": await desk.find_session(name),
         "session": name,
@@ -100,7 +100,7 @@ async def post_message(
 
 @router.get("/sessions/{name}/{key}/state", response_model=SessionState)
 async def show_session_state(desk: AtDesk, name: Segment, key: Segment) -> Response:
-    """Give the state as of the newest turn that has ended."""
+    """Return the state as of the newest completed turn."""
     run_id = f"{name}/{key}"
     return await desk.answer(lambda: as_object(SessionState(state=desk.reads.session_state(run_id))))
 
@@ -113,7 +113,7 @@ async def show_session_state(desk: AtDesk, name: Segment, key: Segment) -> Respo
 async def list_turns(
     desk: AtDesk, request: Request, name: Segment, key: Segment, limit: Limit = MANY, cursor: Cursor = None
 ) -> Any:
-    """List every message so far, in order, with what came of each."""
+    """List all messages so far in order, each with its outcome."""
     turns = partial(desk.reads.history, f"{name}/{key}")
     return await answer_page(desk, request, lambda: numbered(turns(), "turns", limit, cursor))
 
@@ -124,5 +124,5 @@ async def list_turns(
     responses={**paged(DeadLetterRecord, "What was set aside, by run and in order.")},
 )
 async def list_dead_letters(desk: AtDesk, request: Request, limit: Limit = MANY, cursor: Cursor = None) -> Any:
-    """List the messages and steps that were set aside and nobody has dealt with."""
+    """List the messages and steps that were set aside and are still open."""
     return await answer_page(desk, request, lambda: desk.reads.dead_letters(limit, cursor))
