@@ -1,4 +1,4 @@
-"""The ``greenroom`` command: its verbs, and the one door by which every error leaves."""
+"""The ``greenroom`` command: its verbs, and the one place where errors become messages and exit codes."""
 
 import io
 import os
@@ -17,7 +17,7 @@ NAME = "greenroom"
 
 
 class Root(Verbs):
-    """All verbs. None is imported before it is typed."""
+    """All verbs. A verb's module is imported when the verb is typed."""
 
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
         "demo": (
@@ -83,10 +83,10 @@ def root() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give its exit code.
+    """Run the command line and return its exit code.
 
     Args:
-        arguments: What was typed after the command's name; None means the process's own arguments.
+        arguments: Arguments after the command's name; None means those of the process.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -96,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
-        # The reader of a pipe has had enough; click says so with SystemExit where it was writing itself. Python would
-        # complain once more when it flushes at exit.
+        # The reader has closed the pipe; click raises SystemExit if it was writing itself. Python would complain once
+        # more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the one door, which says what it was
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def complain(error: BaseException) -> int:
-    """Tell a person of an error, and give its exit code."""
+    """Print an error for a person, and return its exit code."""
     from greenroom.cli.display.values import note
 
     code, sentence = failure(error)
@@ -117,7 +117,7 @@ def complain(error: BaseException) -> int:
 
 
 def failure(error: BaseException) -> tuple[int, str]:
-    """Give the exit code for an error and what to tell a person of it, in one sentence with its remedy."""
+    """Return the exit code of an error, and a sentence for a person that says what to do."""
     if isinstance(error, click.ClickException):
         from greenroom.messages.advice import explain
 

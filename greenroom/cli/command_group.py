@@ -1,4 +1,4 @@
-"""What all verbs share: groups that load a verb when it is typed, the options that may stand anywhere, suggestions."""
+"""What all verbs share: groups that load a verb when it is typed, common options, and suggestions for typos."""
 
 import difflib
 import importlib
@@ -19,20 +19,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Verbs(click.Group):
-    """A group that imports a verb's module when the verb is typed, and knows what a mistyped one may have meant.
+    """A group that imports a verb's module when the verb is typed, and suggests the verb that was probably meant.
 
     Attributes:
-        lazy: Where each verb is, as ``"module:function"``, and what it does in a few words, for the help.
+        lazy: For each verb its place as ``"module:function"``, and a few words for the help.
     """
 
     lazy: ClassVar[dict[str, tuple[str, str]]] = {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Give all verbs in the order in which they are written down."""
+        """Return all verbs in the order of ``lazy``."""
         return [*self.lazy, *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Give a verb, imported now if it was not yet."""
+        """Return a verb, importing its module if needed."""
         if cmd_name in self.lazy:
             module, _, name = self.lazy[cmd_name][0].partition(":")
             return cast("click.Command", getattr(importlib.import_module(module), name))
@@ -41,7 +41,7 @@ class Verbs(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb that was typed, or fail with the one that was probably meant."""
+        """Return the verb that was typed, or fail with a suggestion."""
         typed, known = args[0], self.list_commands(ctx)
         if typed not in known and not typed.startswith("-"):
             close = difflib.get_close_matches(typed, known, n=1)
@@ -95,16 +95,16 @@ def common(function: F) -> F:
 
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Do not show what code in workers prints.")
-"""For verbs that host an orchestrator."""
+"""An option of verbs that host an orchestrator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What the command line says of how apps are imported.
+    """Options on how apps are imported.
 
     Attributes:
-        env: Variables that are given to them: ``NAME`` or ``NAME=VALUE``.
-        timeout: Seconds that an import may take; None where nothing is said.
+        env: Variables for apps: ``NAME`` or ``NAME=VALUE``.
+        timeout: Time limit of an import in seconds; None if the option was not given.
     """
 
     env: tuple[str, ...]
@@ -112,11 +112,11 @@ class Imports:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of an ``Orchestrator`` that these are."""
+        """The same as keyword arguments of ``Orchestrator``."""
         return {"env": self.env, "import_timeout": self.timeout}
 
     def secrets(self) -> list[str]:
-        """Give the values that stand on the command line and are no business of a log."""
+        """Return secret values from the command line, to be masked in logs."""
         from greenroom.messages.secrets.redaction import secret_values
 
         return list(secret_values({name: value for name, _, value in (item.partition("=") for item in self.env)}))
@@ -126,7 +126,7 @@ NOTHING_SAID = Imports((), None)
 
 
 def imports(function: F) -> F:
-    """Add the options about the import of apps; the function is given ``Imports`` as ``imports``."""
+    """Add the options on the import of apps. The function receives them as ``imports``."""
     env = click.option(
         "--env",
         metavar="NAME[=VALUE]",
@@ -163,10 +163,10 @@ def _variables(_ctx: click.Context, _parameter: click.Parameter, given: tuple[st
 
 
 def budget_of(limits: Sequence[str]) -> "Budget | None":
-    """Read the values of a ``--budget`` option, each ``NAME=N``; None where there is none.
+    """Return the budget from the values of ``--budget``, each ``NAME=N``; None if there are none.
 
     Raises:
-        click.BadParameter: One is no limit.
+        click.BadParameter: A value is not a limit.
     """
     from pydantic import ValidationError
 
@@ -183,4 +183,4 @@ def budget_of(limits: Sequence[str]) -> "Budget | None":
 
 
 pass_settings = click.make_pass_decorator(Settings, ensure=True)
-"""Hand the verb its settings, which live on the root context whatever order the options came in."""
+"""Pass the settings to the verb. They live on the root context, wherever the options were typed."""

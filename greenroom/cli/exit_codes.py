@@ -1,4 +1,4 @@
-"""Which exit code each error has, in one table."""
+"""The exit code of each error, in one table."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ NOT_FOUND: Final = 3
 UNREACHABLE: Final = 4
 CANCELLED: Final = 5
 WAITING: Final = 6
-"""A person must look or decide before the run goes on."""
+"""The run waits for a person."""
 TIMEOUT: Final = 124
 INTERRUPTED: Final = 130
 
@@ -44,13 +44,13 @@ EXITS: Final[dict[type[BaseException], int]] = {
     KeyboardInterrupt: INTERRUPTED,
     OSError: RUN_FAILED,
 }
-"""The code of a class holds for its subclasses that are not listed themselves."""
+"""The code of a class also applies to subclasses that are not listed."""
 
 
 def code_of(error: BaseException) -> int:
-    """Give the exit code of an error: that of the nearest of its classes in ``EXITS``, else 1.
+    """Return the exit code of an error: that of its nearest class in ``EXITS``, else 1.
 
-    An orchestrator that stopped because its journal failed counts as the journal's failure: it was reached.
+    An orchestrator that stopped because its journal failed has the code of the journal's failure: it was reached.
     """
     if isinstance(error, errors.OrchestratorClosed) and isinstance(error.__cause__, errors.JournalError):
         error = error.__cause__

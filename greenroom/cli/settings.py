@@ -1,4 +1,4 @@
-"""What the options common to all verbs say, for the process that was started with them."""
+"""The options that all verbs share."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Settings:
-    """What the options common to all verbs say."""
+    """Values of the options that all verbs share."""
 
     directory: str | None = None
     journal: str | None = None
@@ -17,10 +17,10 @@ class Settings:
 
     @property
     def home(self) -> "Home":
-        """The home that is meant, with the journal that is meant.
+        """The home, with its journal.
 
         Raises:
-            JournalError: What lies beside the journal that was named may be somebody else's.
+            JournalError: A file beside the named journal may belong to another user.
         """
         from greenroom.workflows.home.home import Home
 
@@ -28,9 +28,9 @@ class Settings:
 
     @property
     def json(self) -> bool:
-        """Whether stdout belongs to JSON alone."""
+        """Whether stdout carries JSON only."""
         return self.output == "json"
 
 
 typed: list[Settings] = []
-"""What the command line of this process says, once it is being read."""
+"""The settings of this process, once the command line is being parsed."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.group(cls=Verbs)
 @common
 def actors() -> None:
-    """Look at the processes of a running orchestrator, and send them signals."""
+    """Show the processes of a running orchestrator, and send them signals."""
 
 
 def _ask(settings: Settings, command: "Command") -> "Reply":
@@ -138,5 +138,5 @@ def _touch(settings: Settings, command: "KillWorker | RestartWorker") -> None:
 
     try:
         _ask(settings, command)
-    except RunNotFound as error:  # a refusal says only that something was not found
+    except RunNotFound as error:  # the refusal alone does not say what was not found
         raise WorkerNotFound(str(error)) from error

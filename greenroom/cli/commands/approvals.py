@@ -1,4 +1,4 @@
-"""``greenroom approvals``: what runs ask people, and the answers."""
+"""``greenroom approvals``: questions of runs to people, and decisions."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.group(cls=Verbs)
 @common
 def approvals() -> None:
-    """See what runs ask people, and decide."""
+    """Show what runs ask people, and decide."""
 
 
 @approvals.command("list")
@@ -29,7 +29,7 @@ def approvals() -> None:
 @common
 @pass_settings
 def list_approvals(settings: Settings, run_id: str | None) -> None:
-    """List what waits for a person, the oldest first. Needs no running orchestrator."""
+    """List the open approvals, oldest first. Needs no running orchestrator."""
     from greenroom.messages.core.errors import RunNotFound
     from greenroom.messages.core.json_text import plain
 
@@ -59,7 +59,7 @@ def list_approvals(settings: Settings, run_id: str | None) -> None:
 
 
 def _decision(verb: "Callable[..., None]") -> Any:
-    """Make a function a verb that decides."""
+    """Turn a function into a verb that decides."""
     options = (
         click.argument("approval", metavar="ID"),
         click.option("--comment", default="", help="Why; it is kept with the run."),
@@ -74,20 +74,20 @@ def _decision(verb: "Callable[..., None]") -> Any:
 
 @_decision
 def approve(settings: Settings, approval: str, comment: str, by: str | None) -> None:
-    """Say yes to what a run asks."""
+    """Approve what a run asks."""
     _decide(settings, approval, "approve", None, comment, by)
 
 
 @_decision
 def reject(settings: Settings, approval: str, comment: str, by: str | None) -> None:
-    """Say no to what a run asks."""
+    """Reject what a run asks."""
     _decide(settings, approval, "reject", None, comment, by)
 
 
 @_decision
 @click.option("--args", "document", required=True, metavar="JSON|@FILE|-", help="What is to be used instead.")
 def edit(settings: Settings, approval: str, comment: str, by: str | None, document: str) -> None:
-    """Say yes, but with other arguments, or with another result than the rejected one."""
+    """Approve with other arguments, or with another result than the rejected one."""
     if document == "-":
         document = sys.stdin.read()
     try:
@@ -121,7 +121,7 @@ def _decide(
 
 
 def _login() -> str:
-    """Give the name that the person is logged in by; empty where the system knows none."""
+    """Return the login name of the person; empty if the system has none."""
     import getpass
 
     try:

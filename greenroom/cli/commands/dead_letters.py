@@ -1,4 +1,4 @@
-"""``greenroom dead-letters``: messages and steps that were set aside because nothing could deal with them."""
+"""``greenroom dead-letters``: messages and steps that were set aside because they kept failing."""
 
 import json
 from typing import TYPE_CHECKING
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 @click.group("dead-letters", cls=Verbs)
 @common
 def dead_letters() -> None:
-    """See what was set aside, send it again, or strike it off the list."""
+    """Show what was set aside, send it again, or drop it from the list."""
 
 
 @dead_letters.command("list")
 @common
 @pass_settings
 def list_letters(settings: Settings) -> None:
-    """List what was set aside and nobody has dealt with. Needs no running orchestrator."""
+    """List what was set aside and is still open. Needs no running orchestrator."""
     from greenroom.messages.core.errors import RunNotFound
     from greenroom.messages.core.json_text import plain
 
@@ -58,7 +58,7 @@ def list_letters(settings: Settings) -> None:
 @common
 @pass_settings
 def redrive(settings: Settings, run_id: str, letter: str) -> None:
-    """Send the session OF its LETTER again, as a new message behind those that wait."""
+    """Send LETTER to the session OF again, as a new message after the waiting ones."""
     from greenroom.messages.commands import RedriveDeadLetter
 
     _settle(settings, RedriveDeadLetter(run_id=run_id, letter=letter), "sent again")
@@ -70,7 +70,7 @@ def redrive(settings: Settings, run_id: str, letter: str) -> None:
 @common
 @pass_settings
 def drop(settings: Settings, run_id: str, letter: str) -> None:
-    """Strike LETTER of OF off the list. What happened stays on record."""
+    """Drop LETTER of OF from the list. The journal keeps what happened."""
     from greenroom.messages.commands import DropDeadLetter
 
     _settle(settings, DropDeadLetter(run_id=run_id, letter=letter), "dropped")

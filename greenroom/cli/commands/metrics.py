@@ -1,4 +1,4 @@
-"""``greenroom metrics``: what all runs of the journal add up to."""
+"""``greenroom metrics``: figures over all runs of the journal."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""``greenroom run``: start a workflow, or go on with a run, and follow it to its result."""
+"""``greenroom run``: start a workflow, or resume a run, and follow it to its result."""
 
 import difflib
 import json
@@ -54,13 +54,13 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
 ) -> int:
     """Start the workflow NAME of FILE.py and follow it; its result is printed as JSON.
 
-    Where an orchestrator lives on the home, the run is that one's; elsewhere this process is the orchestrator until the
-    run is done, and those that others have submitted to it.
+    If an orchestrator is running on the home, the run is submitted to it. Otherwise this process is the orchestrator
+    until the run, and all runs that others submit to it, are done.
 
-    What its code prints goes to stderr, each line after the step that it comes from; `runs logs ID` has it afterwards.
+    What its code prints goes to stderr, each line after the step that it comes from; `runs logs ID` shows it later.
 
-    With the --id of a run that exists, that run goes on where it stood, also where it was parked or paused; inputs may
-    be left out. Without FILE.py:NAME nothing is ever started: there has to be a run of this id.
+    With the --id of an existing run, that run continues where it was, also if it was parked or paused; inputs may be
+    left out. Without FILE.py:NAME nothing is started: a run with this id must exist.
     """
     from greenroom.cli.hosting.following import Order, carry_out, detached
 
@@ -98,13 +98,13 @@ def parse_target(target: str) -> tuple[str, str]:
 
 
 def find_app(file: str, hint: str) -> str:
-    """Give the app that was typed. A path is made absolute, since workers do not share our folder.
+    """Return the app that was typed. A path becomes absolute, since workers do not share the working folder.
 
-    ``package.module`` is taken too: the path of its file where that is found from the working folder, so that an app is
-    the same one however it is called, and else as it is, for apps that are installed.
+    ``package.module`` becomes the path of its file if the working folder has it, so that an app has one name however it
+    is typed. Otherwise it stays as it is, for installed apps.
 
     Args:
-        file: What was typed.
+        file: The argument.
         hint: The argument's name, for the error.
     """
     path = Path(file)
@@ -128,7 +128,7 @@ def find_app(file: str, hint: str) -> str:
 
 
 def _module_file(name: str) -> Path | None:
-    """Give the file of a module of the working folder that goes by just this name, None where there is none."""
+    """Return the file of the working folder's module with exactly this name, None if there is none."""
     from greenroom.actors.definitions.definition_site import module_of
 
     place = Path.cwd().joinpath(*name.split("."))
@@ -139,7 +139,7 @@ def _module_file(name: str) -> Path | None:
 
 
 def _is_installed(name: str) -> bool:
-    """Say whether a module without dots can be imported, without importing it."""
+    """Return whether a module without dots can be imported, without importing it."""
     from importlib.util import find_spec
 
     with suppress(ValueError, ImportError):
@@ -148,7 +148,7 @@ def _is_installed(name: str) -> bool:
 
 
 def parse_inputs(pairs: tuple[str, ...], document: str | None) -> dict[str, Any] | None:
-    """Put the inputs together. Values of ``-i`` stay words: the worker reads them by the workflow's signature."""
+    """Merge the inputs. Values of ``-i`` stay strings: the worker converts them by the workflow's signature."""
     if not pairs and document is None:
         return None
     inputs: dict[str, Any] = {}

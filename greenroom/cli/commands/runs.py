@@ -1,4 +1,4 @@
-"""``greenroom runs``: what the journal says of runs, whether or not an orchestrator is running; and steering one."""
+"""``greenroom runs``: reading runs from the journal, with or without an orchestrator, and controlling them."""
 
 import difflib
 import json
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from greenroom.workflows.queries.reader import JournalQueries
 
 TREE_TIMEOUT = 2.0
-"""Seconds that an orchestrator has to say what it does, beside what its journal says."""
+"""Longest wait for an orchestrator's answer on what its workers do, in seconds."""
 POLL = 0.1
-"""Seconds between two looks at the journal of an orchestrator in another process."""
+"""Seconds between two polls of a journal that another process writes."""
 
 
 @click.group(cls=Verbs)
 @common
 def runs() -> None:
-    """Look at runs and steer them. Looking needs no running orchestrator."""
+    """Show runs and control them. Showing needs no running orchestrator."""
 
 
 @runs.command("list")
@@ -44,7 +44,7 @@ def runs() -> None:
 @common
 @pass_settings
 def list_runs(settings: Settings, status: RunStatus | None, name: str | None, limit: int, cursor: str | None) -> None:
-    """List the newest runs. Where there are more, stderr says how to go on."""
+    """List the newest runs. If there are more, stderr says how to continue."""
     from greenroom.messages.core.errors import RunNotFound
     from greenroom.messages.pages import Page
 
@@ -75,7 +75,7 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
 
 
 def _say_unhosted(settings: Settings, found: "list[RunRecord]") -> None:
-    """Say that runs do not go on because there is no orchestrator, and how to have one."""
+    """Print a note that runs do not continue because no orchestrator is running, and how to start one."""
     from greenroom.workflows.control import control_socket
 
     idle = [run.id for run in found if run.status in {"pending", "running", "waiting"}]
@@ -88,7 +88,7 @@ def _say_unhosted(settings: Settings, found: "list[RunRecord]") -> None:
 
 
 def note_more(page: "Page[Any]") -> None:
-    """Say how a list goes on that is not at its end."""
+    """Print a note on how to get the rest of a list."""
     if page.next is not None:
         note(f"there are more: go on with --cursor {page.next}")
 
@@ -126,7 +126,7 @@ def show(settings: Settings, run_id: str) -> None:
 
 
 def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]":
-    """Add to runs that go on what no journal knows: that they wait for their app, which takes long to be imported."""
+    """Add to unfinished runs what the journal does not hold: that they wait for a slow import of their app."""
     from greenroom.messages.commands import ShowTree, Tree
     from greenroom.messages.core.errors import GreenroomError
     from greenroom.messages.records import AT_WORK
@@ -136,7 +136,7 @@ def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]
         return runs
     try:
         reply = ask(settings.home, ShowTree(), TREE_TIMEOUT)
-    except GreenroomError:  # nothing is imported where nothing runs, and who does not answer must not keep us
+    except GreenroomError:  # without an orchestrator nothing is imported; one that does not answer must not delay us
         return runs
     apps = reply.root.children if isinstance(reply, Tree) else ()
     waits = {app.id: app.detail for app in apps if app.detail.startswith("waits ")}
@@ -160,7 +160,7 @@ def events(
     after: int,
     follow: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
-    """Print the events of a run as the journal holds them; with -o json and --follow one object a line."""
+    """Print the events of a run as they are in the journal; with -o json and --follow one object per line."""
     from greenroom.cli.display.run_page import show_traces
     from greenroom.messages.core.times import iso, moment
     from greenroom.metrics.event_sentences import describe
@@ -199,7 +199,7 @@ def stream(
     after: int | None,
     follow: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
-    """Print what a run has emitted, one value a line as JSON; with -o json and --follow one object a line."""
+    """Print the values that a run has emitted, one JSON value per line; with -o json and --follow one object each."""
     from greenroom.journal.event_pages import stored_events
     from greenroom.workflows.queries.records import stream_items
 
@@ -231,8 +231,8 @@ def logs(
 ) -> None:
     """Print what the code of a run has written to stdout and stderr, each line after the step that it comes from.
 
-    Of an attempt its first and last lines are kept, at most 1 MiB, and of a run the last 16 MiB. With -o json it is one
-    array, and with --follow one object a line.
+    The first and last lines of an attempt are kept, at most 1 MiB, and the last 16 MiB of a run. With -o json the
+    output is one array, and with --follow one object per line.
     """
     from greenroom.messages.core.times import iso
     from greenroom.workflows.api.waiting import follow_logs
@@ -255,7 +255,7 @@ def logs(
 
 
 def _check_step(reads: "JournalQueries", run_id: str, step: str) -> None:
-    """Refuse a step that the run has not."""
+    """Refuse a step that the run does not have."""
     from greenroom.workflows.output.log_files import is_of
 
     keys = [each.key for each in reads.steps(run_id)]
@@ -267,7 +267,7 @@ def _check_step(reads: "JournalQueries", run_id: str, step: str) -> None:
 
 
 def _followed(reads: "JournalQueries", run_id: str, after: int = 0) -> "Iterator[Stored]":
-    """Give the events of a run after a number until it is over. Another process writes them, and announces nothing."""
+    """Yield the events of a run after a number until it is over, by polling the journal of another process."""
     from greenroom.workflows.api.waiting import is_over, poll_events
 
     return poll_events(reads, run_id, after, lambda: is_over(reads, run_id))
@@ -279,13 +279,13 @@ def _followed(reads: "JournalQueries", run_id: str, after: int = 0) -> "Iterator
 @common
 @pass_settings
 def result(settings: Settings, run_id: str, timeout: float) -> int:
-    """Print the result of a run as JSON; exits 1, 5 or 6 where it failed, was cancelled or waits for a person."""
+    """Print the result of a run as JSON. Exits with 1, 5 or 6 if it failed, was cancelled or waits for a person."""
     from greenroom.cli.hosting.following import open_questions
 
     deadline = time.monotonic() + timeout
     with look(settings.home) as reads:
         while reads.run(run_id).status in {"pending", "running", "waiting", "paused"} and time.monotonic() < deadline:
-            time.sleep(POLL)  # another process writes the journal, and a journal announces nothing
+            time.sleep(POLL)  # another process writes the journal, so it must be polled
         try:
             emit(reads.result(run_id))
         except TimeoutError:
@@ -308,7 +308,7 @@ def result(settings: Settings, run_id: str, timeout: float) -> int:
 @common
 @pass_settings
 def cancel(settings: Settings, run_id: str, reason: str | None, within: float | None) -> None:
-    """Ask a run to end early. Its program may clean up, also that of a paused or parked run."""
+    """Ask a run to end early. Its program cleans up first, also if the run is paused or parked."""
     from greenroom.messages.commands import CancelRun
 
     _steer(settings, CancelRun(run_id=run_id, reason=reason, within=within), "was asked to end")
@@ -320,7 +320,7 @@ def cancel(settings: Settings, run_id: str, reason: str | None, within: float | 
 @common
 @pass_settings
 def pause(settings: Settings, run_id: str, reason: str | None) -> None:
-    """Have a run and its children stop where they are. What runs may end; nothing new begins."""
+    """Pause a run and its children. Running steps may finish; no new ones start."""
     from greenroom.messages.commands import PauseRun
 
     _steer(settings, PauseRun(run_id=run_id, reason=reason), "is paused")
@@ -346,10 +346,10 @@ def resume(
     name: str | None,
     limits: tuple[str, ...],
 ) -> None:
-    """Let a paused or parked run go on, with a higher budget where it needs one; with --all every parked one.
+    """Resume a paused or parked run, with a higher budget if it needs one; with --all every parked run.
 
-    Where no orchestrator lives on the home, one in the background has it go on until it is done; with --all also every
-    other run that has not ended.
+    If no orchestrator is running on the home, one in the background hosts the run until it is done; with --all also
+    every other unfinished run.
     """
     from greenroom.messages.commands import ResumeRun
 
@@ -367,7 +367,7 @@ def resume(
 @common
 @pass_settings
 def retry(settings: Settings, run_id: str) -> None:
-    """Let a run that failed or was cancelled go on from the step that failed. Recorded results stay."""
+    """Retry a run that failed or was cancelled, from the step that failed. Recorded results stay."""
     from greenroom.messages.commands import RetryRun
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.control.control_socket import ask
@@ -392,7 +392,7 @@ def retry(settings: Settings, run_id: str) -> None:
 def fork(
     settings: Settings, run_id: str, at: str | None, given: str | None, result: str | None, new_id: str | None
 ) -> None:
-    """Start a run that shares the past of ID up to a step, and goes another way from there."""
+    """Start a run that shares the history of ID up to a step, and continues differently from there."""
     from greenroom.messages.commands import Accepted, ForkRun
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.control.control_socket import ask
@@ -440,7 +440,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
 
 
 def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str | None) -> None:
-    """Let everything that is parked go on, and say what that was."""
+    """Resume everything that is parked, and list it."""
     from greenroom.cli.hosting.following import settle
     from greenroom.messages.commands import Resumed, ResumeParked
     from greenroom.workflows.api.handles.run import check
@@ -476,13 +476,13 @@ def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str
 
 
 def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done: str, *, hosted: bool = False) -> None:
-    """Send a command about a run that has not ended, and say what came of it.
+    """Send a command about an unfinished run, and print the outcome.
 
     Args:
-        settings: The home, and how to show things.
-        command: What to send.
-        done: What came of it, for a person.
-        hosted: Whether a run that no orchestrator has gets one in the background.
+        settings: The home and the form of output.
+        command: The command to send.
+        done: The outcome, for a person.
+        hosted: Whether to start an orchestrator in the background for a run that none hosts.
     """
     from greenroom.cli.hosting.following import resume_in_background, settle
     from greenroom.messages.records import ENDED

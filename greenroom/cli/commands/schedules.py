@@ -1,4 +1,4 @@
-"""``greenroom schedules``: workflows that are started again and again."""
+"""``greenroom schedules``: workflows that are started repeatedly."""
 
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.group(cls=Verbs)
 @common
 def schedules() -> None:
-    """Have workflows started again and again. They are due where an orchestrator runs; looking needs none."""
+    """Start workflows repeatedly. Schedules fire while an orchestrator runs; showing them needs none."""
 
 
 @schedules.command("list")
@@ -52,7 +52,7 @@ def list_schedules(settings: Settings) -> None:
 @common
 @pass_settings
 def show(settings: Settings, name: str, count: int) -> None:
-    """Show a schedule, its next moments, and what became of the last ones."""
+    """Show a schedule, its next times, and what became of the last ones."""
     from greenroom.workflows.schedules.queries import read_schedule
 
     with look(settings.home) as reads:
@@ -127,9 +127,9 @@ def create(  # noqa: PLR0913, PLR0917  as many as there are options
     pairs: tuple[str, ...],
     document: str | None,
 ) -> None:
-    """Have the workflow NAME of FILE.py started again and again.
+    """Start the workflow NAME of FILE.py repeatedly.
 
-    The same schedule again changes nothing, so this may stand in a script; with other values the schedule is changed.
+    Repeating the command changes nothing, so it may be in a script; with other values the schedule is changed.
     """
     from greenroom.cli.commands.run import parse_inputs, parse_target
     from greenroom.messages.commands import Accepted, PutSchedule
@@ -162,7 +162,7 @@ def create(  # noqa: PLR0913, PLR0917  as many as there are options
 @common
 @pass_settings
 def pause(settings: Settings, name: str, reason: str | None) -> None:
-    """Have a schedule start nothing until it is resumed."""
+    """Pause a schedule: it starts nothing until it is resumed."""
     from greenroom.messages.commands import PauseSchedule
 
     _steer(settings, PauseSchedule(name=name, reason=reason), "is paused")
@@ -173,7 +173,7 @@ def pause(settings: Settings, name: str, reason: str | None) -> None:
 @common
 @pass_settings
 def resume(settings: Settings, name: str) -> None:
-    """Let a paused schedule go on."""
+    """Resume a paused schedule."""
     from greenroom.messages.commands import ResumeSchedule
 
     _steer(settings, ResumeSchedule(name=name), "goes on")
@@ -184,7 +184,7 @@ def resume(settings: Settings, name: str) -> None:
 @common
 @pass_settings
 def delete(settings: Settings, name: str) -> None:
-    """Delete a schedule. Its runs are not touched."""
+    """Delete a schedule. Its runs are not affected."""
     from greenroom.messages.commands import DeleteSchedule
 
     _steer(settings, DeleteSchedule(name=name), "is deleted")
@@ -206,7 +206,7 @@ def _steer(settings: Settings, command: "PauseSchedule | ResumeSchedule | Delete
 @common
 @pass_settings
 def trigger(settings: Settings, name: str) -> None:
-    """Have a schedule start a run now; prints the run's id."""
+    """Start a run of a schedule now, and print the run's id."""
     from greenroom.messages.commands import Accepted, TriggerSchedule
     from greenroom.workflows.api.handles.schedule import check_schedule
     from greenroom.workflows.control.control_socket import ask

@@ -19,7 +19,7 @@ from greenroom.cli.settings import Settings
 def send(settings: Settings, run_id: str, name: str, text: str, key: str | None) -> None:
     """Send the run RUN_ID a message, which its workflow takes with receive(TYPE).
 
-    It is on the disk when this returns. One that does not fit the workflow's model is recorded as refused: see
+    The message is committed when this returns. If it does not fit the workflow's model, it is recorded as refused: see
     `greenroom runs events RUN_ID`.
     """
     from greenroom.messages.commands import SignalRun

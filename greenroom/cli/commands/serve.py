@@ -43,13 +43,13 @@ def serve(
 ) -> None:
     """Run an orchestrator with its HTTP API until Ctrl+C. The workflows of the FILEs can be started by name.
 
-    The page /docs of its address shows what the API can do, and /openapi.json says it to programs.
+    The page /docs of its address describes the API for people, and /openapi.json for programs.
 
-    Everyone has to show a token. It is made the first time, shown once, and kept in the file `token` of the home;
-    GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end it with exit code 0: what was going on is taken up by the
-    next orchestrator of the home. In the meantime a line on stderr says which runs start, end, or wait for a person.
+    Every request needs a token. It is created the first time, shown once, and kept in the file `token` of the home;
+    GREENROOM_TOKEN sets another one. Ctrl+C and SIGTERM end the server with exit code 0: unfinished runs are resumed by
+    the next orchestrator of the home. A line on stderr says which runs start, end, or wait for a person.
 
-    What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` has it afterwards.
+    What the code of runs prints goes to stderr, each line after its run and step; `runs logs ID` shows it later.
     """
     apps = [find_app(file, "FILE.py") for file in files]
     try:
@@ -64,7 +64,7 @@ def serve(
     for origin in origins:
         try:
             read_origin(origin)
-        except ValueError as error:  # said before anything is started
+        except ValueError as error:  # checked before anything is started
             raise click.BadParameter(str(error), param_hint="--allow-origin") from error
     from greenroom.cli.display.progress import tell_of_slow_imports
     from greenroom.cli.display.serve_news import told
@@ -77,7 +77,7 @@ def serve(
     ends: SimpleQueue[None] = SimpleQueue()
 
     def end(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)  # whoever asks twice does not want to wait
+        signal.signal(number, signal.SIG_DFL)  # a second signal means: do not wait
         ends.put(None)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -87,7 +87,7 @@ def serve(
         open_orchestrator(settings, output=False if quiet else Printer(runs=True), imports=imports) as orchestrator,
     ):
         tell_of_slow_imports(orchestrator)
-        for app in apps:  # what cannot be loaded is said now, and not to whoever asks for it first
+        for app in apps:  # an app that cannot be loaded is reported now, not at its first start
             check(orchestrator.send(ShowApp(app=app)))
         with Server(orchestrator, apps, host=host, port=port, allow_origins=origins) as server:
             log_to_home(orchestrator.home, secrets=[server.token.value, *imports.secrets()])
@@ -100,16 +100,16 @@ def serve(
 
 
 def _wait(orchestrator: "Orchestrator", ends: "SimpleQueue[None]") -> None:
-    """Wait for a signal, or for the orchestrator's own end.
+    """Wait for a signal, or for the end of the orchestrator.
 
-    A queue, because its ``put`` may be called by a signal handler whatever this thread is doing. No run has an empty
-    id: who watches that hears of nothing but the end of everything.
+    Uses a queue, because a signal handler may call its ``put`` at any moment. No run has an empty id, so watching that
+    id reports the end of the orchestrator only.
 
     Raises:
-        OrchestratorClosed: Its journal failed.
+        OrchestratorClosed: The journal failed.
     """
     unwatch = orchestrator.watch("", lambda: ends.put(None), end_only=True)
-    ends.get()  # to watch is to be called once at the start
+    ends.get()  # a new watcher is called once at the start
     ends.get()
     unwatch()
     orchestrator.check_alive()

@@ -1,4 +1,4 @@
-"""``greenroom sessions``: durable actors, each known by name and key: what they were told, what they answered."""
+"""``greenroom sessions``: durable actors, each identified by name and key: their messages and replies."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.group(cls=Verbs)
 @common
 def sessions() -> None:
-    """Look at sessions, and talk to them. Looking needs no running orchestrator."""
+    """Show sessions and send them messages. Showing needs no running orchestrator."""
 
 
 @sessions.command("list")
@@ -35,7 +35,7 @@ def sessions() -> None:
 def list_sessions(
     settings: Settings, name: str | None, limit: int, status: RunStatus | None, cursor: str | None
 ) -> None:
-    """List the sessions, the one that was opened last first. Where there are more, stderr says how to go on."""
+    """List sessions, the one opened last first. If there are more, stderr says how to continue."""
     from greenroom.messages.core.errors import RunNotFound
     from greenroom.messages.pages import Page
 
@@ -62,7 +62,7 @@ def list_sessions(
 @common
 @pass_settings
 def show(settings: Settings, name: str, key: str, limit: int) -> None:
-    """Show the session KEY of NAME: its state, and its messages with what came of each."""
+    """Show the session KEY of NAME: its state, and its messages with their outcomes."""
     from greenroom.messages.core.json_text import plain
 
     run_id = f"{_name(name)}/{key}"
@@ -99,7 +99,7 @@ def _short(value: Any) -> str:
 
 
 def _name(name: str) -> str:
-    """Give a handler's name where it was typed as ``FILE.py:NAME``."""
+    """Return a handler's name, also if it was typed as ``FILE.py:NAME``."""
     return name.rpartition(":")[2]
 
 
@@ -115,9 +115,9 @@ def _name(name: str) -> str:
 def ask(
     settings: Settings, target: str, key: str, text: str, kind: str, once: str | None, timeout: float | None
 ) -> None:
-    """Send the session KEY of NAME in FILE.py a message, and print its reply as JSON.
+    """Send a message to the session KEY of NAME in FILE.py, and print its reply as JSON.
 
-    Where no orchestrator runs on the home, one is started for as long as that takes.
+    If no orchestrator is running on the home, one is started for as long as that takes.
     """
     from greenroom.actors.failures.reconstruction import pointed
     from greenroom.messages.commands import AskSession, TurnAnswered
@@ -145,7 +145,7 @@ def ask(
 @common
 @pass_settings
 def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: str | None) -> None:
-    """Send the session KEY of NAME in FILE.py a message. It is on the disk when this returns."""
+    """Send a message to the session KEY of NAME in FILE.py. It is committed when this returns."""
     from greenroom.messages.commands import Accepted, TellSession
 
     app, name = parse_target(target)
@@ -164,7 +164,7 @@ def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: 
 @common
 @pass_settings
 def close(settings: Settings, name: str, key: str) -> None:
-    """Have the session KEY of NAME answer what waits, and take nothing more."""
+    """Close the session KEY of NAME: it answers waiting messages and accepts no more."""
     from greenroom.messages.commands import CloseSession
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.control import control_socket
@@ -191,7 +191,7 @@ def resume(
     key: str | None,
     everything: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
-    """Let the parked session KEY of NAME go on; with --all every parked one."""
+    """Resume the parked session KEY of NAME; with --all every parked session."""
     from greenroom.messages.commands import ResumeRun
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.control import control_socket
@@ -226,7 +226,7 @@ def _message(text: str) -> Any:
 
 
 def _send(settings: Settings, command: "TellSession") -> "Reply":
-    """Send a message to the orchestrator of the home, or to one that lives as long as the answer takes."""
+    """Send a message to the orchestrator of the home, or to one that is started for this answer."""
     from greenroom.messages.commands import AskSession
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.control import control_socket

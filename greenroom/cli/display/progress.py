@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from greenroom.workflows.state.run_state import RunState
 
 QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged, events.ValueEmitted)
-"""Events that the next one already implies, or that have a verb of their own."""
+"""Events that are not shown: the next one implies them, or they have a verb of their own."""
 SHOWN_STEPS = 20
-"""Steps that a terminal shows at once, the newest."""
+"""Number of newest steps that a terminal shows at once."""
 
 
 class Followed(Protocol):
-    """A run whose events can be followed, of whichever process it is."""
+    """A run whose events can be followed, in this process or another."""
 
     @property
     def id(self) -> str:
-        """Which run."""
+        """Id of the run."""
         ...
 
     def events(self, after: int = 0, *, follow: bool = False) -> "Iterator[Stored]":
-        """Give the events; with ``follow``, go on until nothing follows any more."""
+        """Yield the events; with ``follow``, continue until the run is over."""
         ...
 
 
 class Teller:
-    """Tells the events of one run as plain lines, each with the seconds since its start."""
+    """Turns the events of one run into plain lines, each with the seconds since its start."""
 
     def __init__(self) -> None:
-        """Nothing was told yet."""
+        """Start before the first event."""
         self._start: events.RunStarted | None = None
 
     def line(self, event: events.AnyEvent) -> str:
-        """Give the line for an event, empty where the next one says as much."""
+        """Return the line for an event; empty if it is not shown."""
         if isinstance(event, events.RunStarted):
             self._start = event
         if self._start is None or isinstance(event, QUIET) or getattr(event, "outcome", "") == "ok":
@@ -57,23 +57,23 @@ class Teller:
 
 
 class Progress:
-    """What is known of a run so far. Written by the follower's thread, drawn by rich's."""
+    """State of a run so far. Written by the follower's thread, drawn by rich's thread."""
 
     def __init__(self, run_id: str) -> None:
-        """Know nothing yet."""
+        """Start before the first event."""
         self.run_id = run_id
         self._lock = threading.Lock()
         self._state: RunState | None = None
 
     def learn(self, event: Any) -> None:
-        """Fold one more event."""
+        """Apply one event."""
         from greenroom.workflows.state.fold import fold
 
         with self._lock:
             self._state = fold(self._state, event)
 
     def __rich__(self) -> "RenderableType":
-        """Draw the newest steps."""
+        """Return a table of the newest steps."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -119,7 +119,7 @@ def _row(step: "StepRecord") -> tuple[str, ...]:
 def follow(run: Followed) -> Generator[None]:
     """Show the progress of ``run`` on stderr while the block runs; at its end the last events are shown too.
 
-    Where the block ends because of an error, nothing more is waited for.
+    If the block raises, further events are not waited for.
     """
     live = sys.stderr.isatty()
     progress = Progress(run.id)
@@ -138,7 +138,7 @@ def follow(run: Followed) -> Generator[None]:
 
 
 def tell_of_slow_imports(orchestrator: "Orchestrator") -> None:
-    """Say on stderr when an app takes long to be imported, and where it stands: until then nothing else happens."""
+    """Print a note on stderr when the import of an app is slow, with the line it is at."""
     orchestrator.on_slow_import(lambda app, what: note(f"{app} {what}"))
 
 
@@ -153,4 +153,4 @@ def _follow(run: Followed, progress: Progress, live: bool) -> None:  # noqa: FBT
             if line and not live:
                 say(line, sys.stderr)
     except GreenroomError:
-        return  # the orchestrator was closed under us; whoever closed it says why
+        return  # the orchestrator was closed meanwhile; the code that closed it reports why

@@ -1,4 +1,4 @@
-"""The page of one run, as ``greenroom runs show`` prints it: 80 columns hold it, and every text is harmless."""
+"""The page of one run, as ``greenroom runs show`` prints it: 80 columns wide, with every text made harmless."""
 
 import json
 import textwrap
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from greenroom.workflows.state.run_state import RunState
 
 NAME: Final = 20
-"""Columns of the names on the left."""
+"""Width of the names on the left."""
 KEY: Final = 38
-"""Columns of a step's key; a longer one has a line of its own."""
+"""Width of a step's key; a longer key has a line of its own."""
 
 
 def show_run(
@@ -28,7 +28,7 @@ def show_run(
     asked: "Sequence[ApprovalRecord]",
     decided: "Sequence[DecisionRecord]",
 ) -> None:
-    """Print everything that a person wants to know of a run first."""
+    """Print the state, input, steps, approvals and result of a run."""
     facts(
         [
             ("run", run.id),
@@ -62,7 +62,7 @@ def show_run(
 
 
 def show_traces(run: "RunRecord", steps: "Sequence[StepRecord]" = ()) -> None:
-    """Show where the code failed: the run's, and of steps without a result the last attempt's, where it says more."""
+    """Print the traceback of the run, and those of failed steps if they say more."""
     whole = run.failure.report() if run.failure is not None else ""
     trace(f"run {run.id} failed:", whole)
     for step in steps:
@@ -72,7 +72,7 @@ def show_traces(run: "RunRecord", steps: "Sequence[StepRecord]" = ()) -> None:
 
 
 def _bare(text: str) -> str:
-    """Give a traceback without the margins that it has as a part of a group's."""
+    """Return a traceback without the margins that it has inside an exception group."""
     return "\n".join(line.lstrip(" |") for line in text.splitlines())
 
 
@@ -104,7 +104,7 @@ def _show_attempt(attempt: "AttemptRecord") -> None:
 
 
 def _call(step: "StepRecord") -> str:
-    """Write a step as the call that it was, and what it gave."""
+    """Return a step as a call with its result."""
     given: Any = plain(step.arguments) or {}
     words = [_value(each) for each in given.get("args", ())]
     words += [f"{name}={_value(each)}" for name, each in given.get("kwargs", {}).items()]
@@ -119,14 +119,14 @@ def _line(what: str, args: Any, more: str) -> None:
 
 
 def _value(value: Any) -> str:
-    """Write a value as JSON, cut where it would fill more than some lines."""
+    """Return a value as JSON, shortened to a few lines."""
     text = json.dumps(_read(value), ensure_ascii=False)
     most = 3 * column_width()
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters; all of it with -o json)"
 
 
 def _read(value: Any) -> Any:
-    """Give a value as Python has it, with the values of users inside."""
+    """Return a value as plain Python data."""
     if isinstance(value, dict):
         return {name: plain(each) for name, each in cast("dict[str, Any]", value).items()}
     return plain(value)

@@ -1,4 +1,4 @@
-"""What ``serve`` tells a person in the meantime: which runs start, end or wait, a line each, on stderr."""
+"""What ``serve`` prints on stderr while it runs: a line for each run that starts, ends or waits."""
 
 import sys
 import threading
@@ -17,23 +17,23 @@ from greenroom.metrics import log
 from greenroom.metrics.event_sentences import describe, shorten
 
 WAITING_LINES: Final = 1000
-"""Lines that may wait for a terminal that takes none; those that follow are left out."""
+"""Lines that may wait for a blocked terminal; further ones are dropped."""
 MOST_KNOWN: Final = 100_000
-"""Runs whose start is remembered, for how long each took."""
+"""Number of runs whose start is remembered, to tell how long each took."""
 
 
 class News:
-    """Makes lines of events. One thread: the reactor's."""
+    """Turns events into lines. Reactor thread only."""
 
     def __init__(self) -> None:
-        """Nothing has happened yet."""
+        """Start before the first event."""
         self._started: dict[str, float] = {}
-        """When runs started that go on, in seconds since the Unix epoch."""
+        """Start times of unfinished runs, in seconds since the Unix epoch."""
         self._children: set[str] = set()
-        """Runs whose parents tell what became of them."""
+        """Runs that are children: their parents report what became of them."""
 
     def line(self, run_id: str, workflow: str, event: AnyEvent) -> str:
-        """Give the line for an event, empty where a person need not hear of it."""
+        """Return the line for an event; empty if it is not printed."""
         match event:
             case ev.RunStarted(parent=parent, at=at):
                 if parent is not None:
@@ -70,7 +70,7 @@ def _entry(run_id: str) -> str:
 
 @contextmanager
 def told() -> Generator[None]:
-    """Tell what happens to the runs of this process while the block runs. Who prints is no thread that runs need."""
+    """Print what happens to the runs of this process while the block runs, on a thread that no run depends on."""
     lines: Queue[str | None] = Queue(WAITING_LINES)
     news = News()
 

@@ -1,7 +1,7 @@
-"""How answers are shown: JSON for programs, tables for people on a terminal, plain aligned lines in a pipe.
+"""How output is printed: JSON for programs, tables on a terminal, plain aligned lines in a pipe.
 
-Everything that the command line writes goes through here. Names, results, errors and output of tools are text of
-others: what a terminal would obey in it is shown instead, an escape character as the four signs of its number.
+Everything that the command line prints goes through this module. Names, results, errors and output of tools are not
+trusted: control characters in them are shown escaped instead of obeyed by the terminal.
 """
 
 import json
@@ -43,11 +43,11 @@ STATUS_STYLE = {
 
 
 _told_program: list[str] = []
-"""How the program is called here, once that was said."""
+"""How the program is called here, once it is known."""
 
 
 def _typed(text: str) -> str:
-    """Give a text whose commands can be typed where it is read; in a checkout, say how the program is called there."""
+    """Return a text whose commands can be typed here; in a checkout the program has another name."""
     from greenroom.messages.advice import BEGINNING
 
     if BEGINNING not in text:
@@ -78,40 +78,40 @@ def _shorter(path: str) -> str:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print one line for a person. What others have written into it can neither end it nor move the cursor."""
+    """Print one line for a person. Untrusted text in it can neither end the line nor move the cursor."""
     from greenroom.metrics.event_sentences import printable
 
     _write_line(printable(_typed(text)), stream or sys.stdout)
 
 
 def note(text: str) -> None:
-    """Tell a person something beside the answer: on stderr, after the command's name, at most the first line alone."""
+    """Print a note for a person on stderr, after the command's name."""
     _write_line(f"greenroom: {block(text)}", sys.stderr)
 
 
 def _write_line(text: str, stream: TextIO) -> None:
-    """Write a line by one call: output of workers comes from another thread, which must not get into the middle."""
+    """Write a line with one call, since another thread writes output of workers."""
     stream.write(f"{text}\n")
     stream.flush()
 
 
 def block(text: str) -> str:
-    """Make a text of several lines harmless: each is escaped, and those after the first are set off from our own."""
+    """Return a text of several lines made harmless: each is escaped, and those after the first are indented."""
     from greenroom.metrics.event_sentences import printable
 
     return "\n    ".join(printable(line) for line in _typed(text).split("\n"))
 
 
 def trace(title: str, text: str) -> None:
-    """Show the traceback of a failure under a title; nothing where there is none."""
+    """Print the traceback of a failure under a title; nothing if there is none."""
     if text:
         print(f"\n{block(title + quoted(text))}")
 
 
 def quoted(text: str) -> str:
-    """Set the lines of a traceback off, below another line: its messages are of others, and may look like our own.
+    """Indent the lines of a traceback: its messages are untrusted and could look like the command's own.
 
-    Its heads are told from those that Python writes where this command itself has failed.
+    Its first lines differ from those that Python prints when the command itself has failed.
     """
     from greenroom.messages.core.failures import HEADER
 
@@ -119,25 +119,25 @@ def quoted(text: str) -> str:
 
 
 def blank() -> None:
-    """Leave a line free."""
+    """Print an empty line."""
     print()
 
 
 def emit(value: object) -> None:
-    """Write a value as JSON to stdout: models, dataclasses and containers of them."""
+    """Print a value as JSON to stdout: models, dataclasses and containers of them."""
     _write_json(value, indent=2)
 
 
 def emit_line(value: object) -> None:
-    """Write a value as JSON to stdout, in one line."""
+    """Print a value as JSON to stdout, in one line."""
     _write_json(value, indent=None)
 
 
 def _write_json(value: object, indent: int | None) -> None:
-    """Write JSON in UTF-8, whatever the terminal's encoding.
+    """Print JSON in UTF-8, whatever the terminal's encoding.
 
-    On a terminal what it would obey or not show is escaped as JSON does it: bytes from 0x7f on that control it, marks
-    of writing direction, characters without width.
+    On a terminal, characters that it would obey or hide are escaped as JSON does: control characters from 0x7f on,
+    marks of writing direction, characters without width.
     """
     from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
@@ -153,7 +153,7 @@ def _write_json(value: object, indent: int | None) -> None:
 
 
 def _read(value: object) -> object:
-    """Give what pydantic does not know how to write: a value of a user's that is text as yet."""
+    """Return the plain value of what pydantic cannot serialise: a user's value that is held as text."""
     from greenroom.messages.core.json_text import JsonText
 
     if isinstance(value, JsonText):
@@ -167,7 +167,7 @@ def _escaped(sign: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO | None = None) -> None:
-    """Show rows under headings; numbers of columns and cells agree. A cell that names a status is coloured."""
+    """Print rows under headings, with as many cells as headings. A cell with a status is coloured."""
     from greenroom.metrics.event_sentences import printable
 
     target = sys.stdout if stream is None else stream
@@ -181,7 +181,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: Text
 
 
 def _text(value: object) -> str:
-    """Write what a record holds: times as its JSON has them."""
+    """Return a field of a record as text; times as in its JSON."""
     from greenroom.messages.core.times import iso
 
     return iso(value) if isinstance(value, datetime) else str(value)
@@ -201,14 +201,14 @@ def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: 
 
 
 def console(stream: TextIO) -> "Console":
-    """Give rich's way to a terminal. Texts of others go to it as ``Text``, in which no markup is read, and escaped."""
+    """Return rich's console. Untrusted text must be given to it escaped, as ``Text``, which reads no markup."""
     from rich.console import Console
 
     return Console(file=stream, markup=False, highlight=False, emoji=False)
 
 
 def look(home: "Home") -> "JournalQueries":
-    """Open the journal of a home for reading, and say where it is damaged.
+    """Open the journal of a home for reading, and print a note if it is damaged.
 
     Raises:
         RunNotFound: The home has no journal yet.
@@ -220,7 +220,7 @@ def look(home: "Home") -> "JournalQueries":
 
 
 def seconds(value: float | None) -> str:
-    """Give a duration as a person reads it: ``"4 ms"``, ``"1.25 s"``, ``"3 min 20 s"``."""
+    """Return a duration for people: ``"4 ms"``, ``"1.25 s"``, ``"3 min 20 s"``."""
     if value is None:
         return ""
     if value < 1:
@@ -232,29 +232,29 @@ def seconds(value: float | None) -> str:
 
 
 def between(start: datetime, end: datetime | None) -> float:
-    """Give the seconds from one time to another, up to now where the second is None."""
+    """Return the seconds from one time to another, or to now if the second is None."""
     return max(0.0, ((end or datetime.now(UTC)) - start).total_seconds())
 
 
 def ago(moment: datetime) -> str:
-    """Say how long ago a time was."""
+    """Return how long ago a time was."""
     return seconds(between(moment, None))
 
 
 def size(count: int | None) -> str:
-    """Give a number of bytes in MiB."""
+    """Return a number of bytes in MiB."""
     return "" if count is None else f"{count / 2**20:.1f} MiB"
 
 
 def column_width() -> int:
-    """Give the columns that a page for people may fill: those of the terminal, 80 where there is none."""
+    """Return the width of a page for people: that of the terminal, or 80."""
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
 def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None, *, wrapped: bool = False) -> None:
-    """Show names with their values; those without a value are left out.
+    """Print names with their values; those without a value are left out.
 
-    Each has one line, or with ``wrapped`` as many as it needs on the page.
+    Each value has one line, or with ``wrapped`` as many as it needs.
     """
     from greenroom.metrics.event_sentences import printable
 

@@ -1,7 +1,7 @@
 """The workflow of the demo: a brief of a document, written by steps that die, hang and answer badly on their first try.
 
-An ordinary app like any user's. Its faults are real: a thread that waits for a lock nobody gives back, a model whose
-first answer is broken JSON, and a step slow enough to be killed from outside while it works.
+An ordinary app like any user's. Its faults are real: a thread that waits for a lock that is never released, a model
+whose first answer is broken JSON, and a step that is slow enough to be killed from outside while it works.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from greenroom import LLM, MockModel, Retry, Score, current, evaluator, tool, wo
 from greenroom.actors.models import ModelReply, ModelRequest
 
 FAULTY = 3
-"""Sections that a fault meets, one each: a kill, a hang, a broken answer."""
+"""Number of sections with a fault: one is killed, one hangs, one gets a broken answer."""
 SOON = Retry(attempts=4, initial=0.2, jitter=0.0)
 SLOW = 8.0
-"""Seconds that a slow first attempt takes if nobody ends it. The demo kills it within one."""
+"""Seconds that a slow first attempt takes unless it is killed. The demo kills it within one second."""
 
 
 class Section(BaseModel):
@@ -31,7 +31,7 @@ class Section(BaseModel):
 
 
 class Point(BaseModel):
-    """What the model makes of a section."""
+    """The model's answer about one section."""
 
     title: str
     sentence: str
@@ -46,7 +46,7 @@ class Brief(BaseModel):
 
 
 def note(effects: str) -> None:
-    """Leave one line that says which step of which run had its effect, in one write."""
+    """Append one line, in one write, that names the step and the run that had an effect."""
     with Path(effects).open("a", encoding="utf-8") as file:
         file.write(f"{current().run_id} {current().step}\n")
 
@@ -67,7 +67,7 @@ def count_words(section: Section, slow: bool, effects: str) -> int:  # noqa: FBT
     for word in section.text.split():
         words += bool(word)
         if crawls:
-            Path(effects).with_suffix(".crawling").touch()  # whoever wants to interrupt can see that it has begun
+            Path(effects).with_suffix(".crawling").touch()  # shows the demo that the attempt has begun
             time.sleep(SLOW / 50)
     note(effects)
     return words
@@ -75,7 +75,7 @@ def count_words(section: Section, slow: bool, effects: str) -> int:  # noqa: FBT
 
 @tool(timeout=1.5, retry=SOON)
 def find_numbers(section: Section, hang: bool, effects: str) -> list[str]:  # noqa: FBT001
-    """Find the numbers in a section; the first attempt may wait for a lock that is never given back."""
+    """Find the numbers in a section; the first attempt may wait for a lock that is never released."""
     lock = threading.Lock()
     lock.acquire()
     if hang and current().attempt == 1:
@@ -86,7 +86,7 @@ def find_numbers(section: Section, hang: bool, effects: str) -> list[str]:  # no
 
 @evaluator
 def grounded(point: Point, call: dict[str, list[str]]) -> Score:
-    """Score the share of the sentence's words that stand in the section it is about."""
+    """Score the share of the sentence's words that are in its section."""
     words = {word.strip(".,:;").lower() for word in point.sentence.split()}
     known = {word.strip(".,:;").lower() for word in call["args"][0].split()}
     share = len(words & known) / max(1, len(words))
@@ -97,7 +97,7 @@ class Stammering(MockModel):
     """A model whose first answer to every question breaks off in the middle."""
 
     async def complete(self, request: ModelRequest) -> ModelReply:
-        """Answer honestly, the first time only in half."""
+        """Answer the request; cut the first answer in half."""
         reply = await super().complete(request)
         return replace(reply, text=reply.text[: len(reply.text) // 2]) if request.attempt == 1 else reply
 
@@ -111,7 +111,7 @@ stammer = LLM(
 
 @tool(timeout=10, retry=SOON)
 def publish(brief: Brief, path: str, effects: str) -> str:
-    """Write the brief where people find it."""
+    """Write the brief to a file."""
     lines = [brief.title, "", *(f"- {point.title}: {point.sentence}" for point in brief.points)]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
     note(effects)
@@ -125,9 +125,9 @@ async def brief(document: str, out: str, effects: str, seed: int = 7, faults: bo
     Args:
         document: Path of the text.
         out: Path of the brief.
-        effects: Path of the file in which every tool leaves a line when it has had its effect.
-        seed: Decides which sections the faults meet.
-        faults: Whether steps hang and answer badly; one crawls at its first attempt in any case.
+        effects: Path of the file to which every tool appends a line when it has had its effect.
+        seed: Selects the sections with faults.
+        faults: Whether steps hang and answer badly. One step is slow at its first attempt in any case.
     """
     sections = await read(document, effects)
     slow, hung, garbled = Random(seed).sample(range(len(sections)), FAULTY)  # noqa: S311  the same on every replay
@@ -151,5 +151,5 @@ async def brief(document: str, out: str, effects: str, seed: int = 7, faults: bo
 
 @workflow
 async def hello() -> str:
-    """Answer: the shortest run there is."""
+    """Return at once: the shortest possible run."""
     return "hello"

@@ -1,4 +1,4 @@
-"""``greenroom demo``: real faults on a real document, and what the journal says of them afterwards."""
+"""``greenroom demo``: real faults on a real document, and a summary from the journal."""
 
 import json
 import os
@@ -32,12 +32,12 @@ APP = "greenroom.cli.commands.demo.app"
 DEADLINE = 60.0
 """Seconds after which the demo gives up."""
 HARMLESS = {"ok", "rejected", "cancelled"}
-"""Outcomes of attempts that are no fault."""
+"""Outcomes of attempts that do not count as faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the journal says of a run, and the tools' own file of the effects they had."""
+    """Figures of a run: from the journal, and from the file in which the tools record their effects."""
 
     run_id: str
     seconds: float
@@ -48,10 +48,10 @@ class Outcome:
     lost: int
     repeated: int
     score: float | None
-    """Mean of the scores that the evaluators gave the accepted answers, 0 to 1."""
+    """Mean score of the accepted answers, 0 to 1."""
 
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Return the figures in one line."""
         return (
             f"{self.run_id} completed in {self.seconds:.1f} s: {self.steps} steps, {self.attempts} attempts, "
             f"{self.faults} {'fault' if self.faults == 1 else 'faults'} injected, {self.recovered} recovered, "
@@ -102,7 +102,7 @@ def demo(settings: Settings, kill_orchestrator: bool, seed: int) -> int:  # noqa
 
 
 def _kill_worker(home: "Home", run_id: str, arguments: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Run the workflow in this process and kill the worker that crawls. The other two faults are the app's own."""
+    """Run the workflow in this process and kill the slow worker. The app itself contains the other two faults."""
     from greenroom.cli.display.progress import Teller
     from greenroom.cli.hosting.log_file import log_to_home
     from greenroom.messages.events.events import AttemptStarted
@@ -186,10 +186,10 @@ def _alive(pid: int) -> bool:
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that another process does and announces to nobody.
+    """Poll until another process has done something.
 
     Raises:
-        TimeoutError: It did not happen.
+        TimeoutError: It was not done in time.
     """
     deadline = time.monotonic() + DEADLINE
     while not condition():
@@ -200,7 +200,7 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
 
 
 def _count(home: "Home", run_id: str, effects: Path, passed: float) -> Outcome:
-    """Count from the journal; repeated effects from the lines that the tools themselves left."""
+    """Count steps and attempts from the journal, and repeated effects from the lines that the tools wrote."""
     steps = _look(home, run_id)
     faulty = [step for step in steps for attempt in step.attempts if attempt.outcome not in HARMLESS]
     scores = [one.score for step in steps for one in step.evaluations if one.score is not None]

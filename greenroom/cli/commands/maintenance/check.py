@@ -1,4 +1,4 @@
-"""``greenroom check``: does the code, as it is now, still fit the runs that have not ended?"""
+"""``greenroom check``: whether the present code still fits the unfinished runs."""
 
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,11 @@ WORDS = {"equal": "equal", "differs": "differs", "unloadable": "cannot be loaded
 @common
 @pass_settings
 def check(settings: Settings, file: str | None) -> int:
-    """Replay the unfinished runs of the home with the present code, and say which it does not fit.
+    """Replay the unfinished runs of the home with the present code, and report those that it does not fit.
 
     No step is run and nothing is written, with an orchestrator running or not. With FILE.py only runs of files of that
     name are replayed, with the code of this one: so a journal from elsewhere can be checked before the code goes there.
-    The exit code is 0 where all are equal, 1 where some are not.
+    The exit code is 0 if all are equal, 1 if some are not.
     """
     from greenroom.messages.core.errors import RunNotFound
     from greenroom.workflows.control.replay_check import ReplayChecker
@@ -35,7 +35,7 @@ def check(settings: Settings, file: str | None) -> int:
     try:
         with look(settings.home) as reads, ReplayChecker() as checker:
             found = checker.check(reads, app)
-    except RunNotFound as error:  # no journal yet: nothing that could differ
+    except RunNotFound as error:  # no journal yet, so nothing can differ
         note(str(error))
     if settings.json:
         emit(found)

@@ -1,4 +1,4 @@
-"""``greenroom db``: the journal itself, whole or damaged."""
+"""``greenroom db``: checking and repairing a journal."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,9 +21,9 @@ JOURNAL = click.argument("file", required=False, metavar="[JOURNAL]", type=click
 @click.group()
 @common
 def db() -> None:
-    """Check a journal, and go on with what is left of one that is damaged.
+    """Check a journal, and repair what can be repaired.
 
-    JOURNAL is the path of one; without it, the home's is meant.
+    JOURNAL is its path; the default is the journal of the home.
     """
 
 
@@ -34,7 +34,7 @@ def db() -> None:
 def verify(settings: Settings, file: Path | None) -> int:
     """Check everything that a journal holds: every event, the run index, timers and marks.
 
-    It is only read, with an orchestrator running or not. The exit code is 0 where all is whole, 1 where it is not.
+    The journal is only read, and an orchestrator may be running. The exit code is 0 if it is intact, 1 if not.
     """
     from greenroom.journal.interface import Fault
     from greenroom.journal.sqlite.journal import SqliteJournal
@@ -67,9 +67,9 @@ def verify(settings: Settings, file: Path | None) -> int:
 @common
 @pass_settings
 def reindex(settings: Settings, file: Path | None) -> None:
-    """Make the run index, the timers and the marks of a journal anew from its events.
+    """Rebuild the run index, the timers and the marks of a journal from its events.
 
-    No orchestrator may be running on it. Runs whose events are damaged are set aside as parked.
+    No orchestrator may be running on it. Runs with damaged events are parked.
     """
     from greenroom.workflows.queries.reindex import anew
 
@@ -83,9 +83,9 @@ def reindex(settings: Settings, file: Path | None) -> None:
 @common
 @pass_settings
 def accept_loss(settings: Settings, file: Path | None) -> None:
-    """Take a journal that holds less than was acknowledged for what it holds, so that it can be opened again.
+    """Accept a journal that has lost acknowledged events, so that it can be opened again.
 
-    What is missing is lost then: runs go on from where the journal still has them. Copy the files away first.
+    What is missing is lost: runs continue from what the journal still holds. Make a copy of the files first.
     """
     from greenroom.messages.advice import verify
 
@@ -94,10 +94,10 @@ def accept_loss(settings: Settings, file: Path | None) -> None:
 
 
 def _place(settings: Settings, journal: Path | None) -> Path:
-    """Give the journal that is meant.
+    """Return the path of the journal.
 
     Raises:
-        JournalError: There is none.
+        JournalError: It does not exist.
     """
     from greenroom.messages.core.errors import JournalError
 
@@ -110,10 +110,10 @@ def _place(settings: Settings, journal: Path | None) -> Path:
 
 @contextmanager
 def _owned(path: Path, *, accept_loss: bool = False) -> Generator["SqliteJournal"]:
-    """Open a journal for writing that nobody else has open.
+    """Open a journal for writing, exclusively.
 
     Raises:
-        HomeInUse: An orchestrator has.
+        HomeInUse: An orchestrator has it open.
     """
     from greenroom.journal.sqlite.journal import SqliteJournal
     from greenroom.workflows.home.home import OwnerLock

@@ -1,4 +1,4 @@
-"""``greenroom doctor``: whether this machine has what is needed, each finding with what mends it."""
+"""``greenroom doctor``: whether this machine has what greenroom needs, and how to fix what is missing."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from greenroom.workflows.home.home import Home
 
 SAFE_SQLITE = (3, 51, 3)
-"""The first release whose write-ahead log cannot be reset under a reader."""
+"""The first SQLite release whose write-ahead log cannot be reset under a reader."""
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs"}
 ENOUGH_MB = 200
 ENOUGH_FILES = 1024
@@ -35,7 +35,7 @@ PR_GET_PDEATHSIG = 2
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. ``bad`` means that runs cannot work; ``warn`` that something may surprise."""
+    """Result of one check. ``bad`` means that runs cannot work, ``warn`` that something may surprise."""
 
     check: str
     state: Literal["ok", "warn", "bad"]
@@ -72,7 +72,7 @@ def _examine(home: "Home") -> Iterator[Finding]:
 
 
 def _environment() -> Finding:
-    """Say which variables are kept from workers, by name alone."""
+    """List the names of the variables that are withheld from workers."""
     from greenroom.messages.core.errors import DefinitionError
     from greenroom.supervision.policy.worker_environment import NOTHING, set_outside, withheld
     from greenroom.workflows.home.project import given_to_apps, read_project
@@ -166,7 +166,7 @@ def _home(home: "Home") -> Iterator[Finding]:
 
 
 def _file_system(place: Path) -> str:
-    """Give the kind of the file system that holds ``place``: that of the longest mount point above it."""
+    """Return the type of the file system that holds ``place``: that of the longest mount point above it."""
     import psutil
 
     mounts = [part for part in psutil.disk_partitions(all=True) if place.is_relative_to(part.mountpoint)]
@@ -190,7 +190,7 @@ def _cores() -> Finding:
 
 
 def _worker() -> Finding:
-    """Start a real orchestrator on a journal in memory and have a worker import a real app."""
+    """Start a real orchestrator with a journal in memory, and run a workflow of a real app."""
     import tempfile
 
     from greenroom.messages.core.errors import GreenroomError
