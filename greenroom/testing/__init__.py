@@ -1,8 +1,8 @@
-"""What tests of workflows need: a clock, kills, waits, scripted models, fakes of tools, a check of journals.
+"""Tools for tests of workflows: a virtual clock, kills, waits, scripted models, fakes of tools, a check of journals.
 
 With greenroom installed, pytest has the fixtures ``orchestrator``, ``virtual_clock``, ``model_scripts`` and
-``tool_fakes`` (see ``greenroom.testing.plugin``). What is here can be used without pytest as well, and is loaded when
-it is first used.
+``tool_fakes`` (see ``greenroom.testing.plugin``). This package works without pytest too. Its names are loaded when they
+are first used.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A clock for tests that leaves out the time in which nothing happens."""
+"""A virtual clock for tests: it skips the time in which nothing happens."""
 
 import heapq
 import itertools
@@ -14,14 +14,14 @@ from greenroom.messages.core.times import Seconds
 from greenroom.workflows.clock import Surroundings
 
 ADVANCE_TIMEOUT: Final = 30.0
-"""Real seconds that what becomes due may take."""
+"""Longest real time in seconds that work which becomes due may take."""
 ROUNDING: Final = 1e-6
-"""Seconds by which sums of the same durations may differ: an alarm so near is not ahead."""
+"""Rounding error of sums of durations, in seconds: an alarm as near as that counts as due."""
 
 
 @dataclass(order=True, slots=True)
 class _Alarm:
-    """A call that is still to come; ordered by moment, then by when it was asked for."""
+    """A call that is scheduled; ordered by its time, then by when it was scheduled."""
 
     moment: float
     number: int
@@ -33,34 +33,34 @@ class _Alarm:
 
 @dataclass(slots=True)
 class _Journey:
-    """Somebody's wish to come to a moment, through everything that is due before it."""
+    """A request to advance to a moment, through everything that is due before it."""
 
     target: float
     arrived: threading.Event
 
 
 class VirtualClock:
-    """Stands still while something happens, and jumps over the time in which nothing does.
+    """Stands still while work is in progress, and jumps over the time in which there is none.
 
-    All times of an orchestrator that is given this clock are its times: durable timers (``sleep``,
+    An orchestrator with this clock takes all its times from it: durable timers (``sleep``,
     ``asyncio.timeout``, ``receive(timeout=...)``), retries and their delays, schedules, limits of cleanup,
-    ``now()`` in workflows, and the times in the journal. When nothing is under way any more, no step, no program, no
-    write to the journal, it jumps to the next moment for which anything is set.
+    ``now()`` in workflows, and the times in the journal. When no step, no program and no write to the journal is in
+    progress, the clock jumps to the time of the next alarm.
 
-    It does so only while somebody waits: for a result, for the next event of ``run.events(follow=True)``, in
-    ``wait_for`` or in ``advance``. Between such calls a test can look and act at its leisure.
+    It jumps only while a caller waits: for a result, for the next event of ``run.events(follow=True)``, in
+    ``wait_for`` or in ``advance``. Between such calls the time does not change.
 
-    Processes are real, and so is their time: deadlines of steps and heartbeats are not touched. A step that really
-    takes longer than the time to the next alarm takes the clock along to that alarm, so that a timeout around a step
-    that hangs ends here as it would in production.
+    Processes are real, and so is their time: deadlines of steps and heartbeats run in real time. If a step really takes
+    longer than the time to the next alarm, the clock advances to that alarm, so that a timeout around a step that hangs
+    ends as in production.
 
-    Nothing else is different: a run whose wait is long leaves memory, as it does in production, and is replayed when
-    the clock has come there. So a test of a wait is a test of the replay, too.
+    Nothing else is different: a run with a long wait leaves memory, as in production, and is replayed when the wait is
+    over. So a test of a wait also tests the replay.
 
-    It serves one orchestrator at a time, and any number of them one after the other; with none it stands still.
+    It serves one orchestrator at a time, and several one after the other; without one it stands still.
 
     Args:
-        start: What it shows first; a datetime without a zone is UTC. None means the time of the machine, in whole
+        start: Time at the start; a datetime without a zone is UTC. None means the time of the machine, in whole
             seconds.
     """
 
@@ -71,43 +71,43 @@ class VirtualClock:
         if isinstance(start, datetime):
             start = (start if start.tzinfo is not None else start.replace(tzinfo=UTC)).timestamp()
         self._time = float(int(time.time())) if start is None else float(start)
-        """Written by the reactor's thread while an orchestrator is served, read by all."""
+        """Written by the reactor's thread while it serves an orchestrator; read by any thread."""
         self._around: Surroundings | None = None
         self._numbers = itertools.count()
         self._alarms: list[_Alarm] = []
-        """A heap. Reactor's thread only, as everything below."""
+        """A heap. Reactor thread only, like everything below."""
         self._journeys: list[_Journey] = []
         self._overtake: tuple[_Alarm, Callable[[], None]] | None = None
-        """The alarm that rings once the time to it has really passed, and what takes that back."""
+        """The alarm that is due once the time to it has really passed, and the handle to cancel that."""
 
     def __repr__(self) -> str:
-        """Say what it shows, and for whom it goes."""
+        """Return a description with the time and the orchestrator."""
         return f"<VirtualClock at {self.now().isoformat()}, {'in use' if self._around is not None else 'not in use'}>"
 
     # ------------------------------------------------------------ for tests; any thread but the reactor's
 
     def now(self) -> datetime:
-        """Give the time it shows, in UTC."""
+        """Return the clock's time, in UTC."""
         return datetime.fromtimestamp(self._time, UTC)
 
     def advance(self, seconds: Seconds, *, timeout: Seconds = ADVANCE_TIMEOUT) -> None:
-        """Let time pass: go from one alarm to the next, each after everything that the one before led to is done.
+        """Let time pass: advance from one alarm to the next, each after the work of the one before is done.
 
-        Returns once all is quiet and the clock shows ``seconds`` more than when it was asked; ``advance(0)`` waits for
-        nothing but that quiet. Without an orchestrator it is only set forward, as if everything had been down.
+        Returns once no work is in progress and the clock shows ``seconds`` more than at the call. ``advance(0)`` only
+        waits until no work is in progress. Without an orchestrator the clock is only set forward.
 
         Args:
-            seconds: How far to go.
-            timeout: Real seconds that all of it may take.
+            seconds: How far to advance.
+            timeout: Longest real time to wait, in seconds.
 
         Raises:
-            TimeoutError: Something is still under way then. A step that hangs is such a thing: see ``jump``.
+            TimeoutError: Work is still in progress then, for example a step that hangs: see ``jump``.
             ValueError: The time would go backwards.
         """
         self._travel(seconds, self._depart, timeout)
 
     def jump(self, seconds: Seconds) -> None:
-        """Set the clock forward at once, whatever is under way. All that is due by then comes at that moment.
+        """Set the clock forward at once, even if work is in progress. All alarms up to that time are due then.
 
         Raises:
             ValueError: The time would go backwards.
@@ -137,7 +137,7 @@ class VirtualClock:
         """See ``Clock``.
 
         Raises:
-            ValueError: It serves an orchestrator that is open.
+            ValueError: It already serves an open orchestrator.
         """
         if self._around is not None:
             msg = "this clock serves another orchestrator: close that one first, or give this one a clock of its own"
@@ -176,7 +176,7 @@ class VirtualClock:
         return self._alarms[0] if self._alarms else None
 
     def _on_idle(self) -> bool:
-        """Nothing is ready on the reactor: go on, where somebody wants that and nothing is under way elsewhere."""
+        """Advance, if a caller waits and no work is in progress. Called when nothing is ready on the reactor."""
         around, alarm = self._around, self._next()
         journey = min(self._journeys, key=lambda journey: journey.target, default=None)
         if around is None or (journey is None and (alarm is None or not around.awaited())) or not around.idle():
@@ -191,7 +191,7 @@ class VirtualClock:
         return True
 
     def _ring(self) -> None:
-        """Go to the next alarm."""
+        """Advance to the next alarm."""
         alarm = self._next()
         if alarm is None:
             return
@@ -203,7 +203,7 @@ class VirtualClock:
         callback()
 
     def _set_overtaking(self) -> None:
-        """Have the next alarm ring once what is under way has really taken as long as the time to it."""
+        """Make the next alarm due once the work in progress has really taken as long as the time to it."""
         alarm = self._next()
         if self._overtake is not None:
             if self._overtake[0] is alarm:
@@ -222,7 +222,7 @@ class VirtualClock:
         elif alarm is not None and (alarm.moment <= self._time or not self._around.idle()):
             self._ring()
         else:
-            self._set_overtaking()  # nothing was under way: that time is not the runs'
+            self._set_overtaking()  # no work was in progress: that time does not count for the runs
 
     def _depart(self, seconds: float, arrived: threading.Event) -> None:
         self._journeys.append(_Journey(self._time + seconds, arrived))

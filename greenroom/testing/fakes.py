@@ -1,4 +1,4 @@
-"""Fakes of tools: a function of the test answers in place of a tool, whichever process has the attempt."""
+"""Fakes of tools: a function of the test is called in place of a tool, whichever worker has the attempt."""
 
 import asyncio
 import inspect
@@ -23,30 +23,30 @@ from greenroom.workflows.authoring.step import Step
 
 @dataclass(frozen=True, slots=True)
 class FakeCall:
-    """One attempt that a fake was given."""
+    """A call of a fake: one attempt."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     run_id: str
-    """Empty where the tool was called in place."""
+    """Empty if the tool was called outside a workflow."""
     attempt: int
 
 
 class ToolFakes:
     """Fakes of one test.
 
-    Attempts of replaced tools still begin in their worker processes, with their retries and timeouts; what they do
-    there is to ask the test's process, where the fake is called in a thread of its own.
+    Attempts of replaced tools still start in their worker processes, with their retries and timeouts. There they ask
+    the test's process, which calls the fake in a thread of its own.
 
-    Workers know where by the environment variable ``GREENROOM_FAKES``, which has to be set before an orchestrator
-    starts the first of them. The fixture ``tool_fakes`` sees to that.
+    The environment variable ``GREENROOM_FAKES`` tells workers where to ask. It must be set before an orchestrator
+    starts the first worker. The fixture ``tool_fakes`` does that.
     """
 
     variable = faking.VARIABLE
 
     def __init__(self) -> None:
-        """Begin to listen; no tool is replaced yet. ``close`` ends it."""
-        self._folder = Path(tempfile.mkdtemp(prefix="greenroom-"))  # a socket's path has to be short
+        """Start listening, with no tool replaced. ``close`` ends it."""
+        self._folder = Path(tempfile.mkdtemp(prefix="greenroom-"))  # a socket's path must be short
         self.path = self._folder / "fakes"
         """The socket."""
         self._fakes: dict[str, tuple[Step[..., Any], Callable[..., Any]]] = {}
@@ -56,25 +56,12 @@ class ToolFakes:
         self._thread.start()
 
     def __repr__(self) -> str:
-        """Say which tools are replaced."""
+        """Return a description that names the replaced tools."""
         names = ", ".join(step.name for step, _ in self._fakes.values())
         return f"<ToolFakes of {names or 'no tool'}>"
 
     def replace(self, tool: object, fake: Callable[..., Any]) -> None:
-        """Have a function called in place of a tool, in every attempt from now on.
-
-        It is called with the attempt's arguments, read by the tool's annotations, and may be any callable of the
-        test's: a closure, a ``unittest.mock.Mock``, an ``async`` function. What it returns has to fit the tool's
-        annotation. What it raises meets the tool's retry policy as if the tool had raised it. ``current()`` is known
-        in it.
-
-        Args:
-            tool: A function decorated with ``@tool``.
-            fake: What is called instead.
-
-        Raises:
-            TypeError: It is no tool, or the fake cannot be called. For an ``LLM`` there is ``model_scripts``.
-        """
+        """# the attempt was cut off meanwhile"""
         definition = getattr(tool, "definition", None)
         if definition is None or definition.kind != "tool":
             msg = f"only a function decorated with @tool is replaced by a fake, not {tool!r:.200}"

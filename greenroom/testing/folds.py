@@ -1,4 +1,4 @@
-"""The one rule that everything rests on, as an assertion: state is the fold of the journal."""
+"""An assertion of the rule that everything rests on: state is the fold of the journal."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -16,25 +16,25 @@ from greenroom.workflows.state.fold import fold, fold_all
 from greenroom.workflows.state.run_state import RunState
 
 PREFIXES: Final = 50
-"""Prefixes of a long journal that are folded anew; all of a shorter one are."""
+"""Number of prefixes of a long journal that are folded again; of a shorter one all are."""
 Marks: TypeAlias = dict[tuple[MarkKind, str], int]
 OF_THE_DISK: Final = frozenset({"wait_changes", "mark_changes"})
-"""Fields of a state that only say what is still to be written."""
+"""Fields of a state that only list what is still to be written."""
 
 
 def assert_state_is_fold(what: Orchestrator | Run[Any]) -> None:
-    """Assert that what is known of runs is what their journal says, no more and no less. May be called at any moment.
+    """Assert that the state of runs is what their journal says. May be called at any time.
 
-    Checked are: the journal as a whole, with every hash chain; that events are numbered without a gap; that folding
-    any prefix of them anew gives the state that folding on gave; that nothing but a retry follows a run's end; that
-    the run index, the timers and the marks are what the events lead to; and that what a supervisor has in memory,
-    which may be ahead of the disk, is the fold of as many events once they are there.
+    It checks the whole journal with every hash chain; that events are numbered without a gap; that folding any prefix
+    of them again gives the same state; that only a retry follows the end of a run; that the run index, the timers and
+    the marks follow from the events; and that the state of a run in memory, which may be ahead of the journal, is the
+    fold of the same number of events once these are committed.
 
     Args:
         what: An orchestrator, for all of its runs, or one run.
 
     Raises:
-        AssertionError: Something of that does not hold; the message says all that does not.
+        AssertionError: Some of this does not hold; the message lists all of it.
     """
     if isinstance(what, Orchestrator):
         orchestrator, ids = what, [row.id for row in what.reads.journal.runs(limit=None)]
@@ -94,7 +94,7 @@ def _faults_on_disk(orchestrator: Orchestrator, run_id: str) -> Iterator[str]:
 
 
 def _consistent(orchestrator: Orchestrator, run_id: str) -> tuple[RunRow, list[Stored], dict[str, float], Marks]:
-    """Read all that the journal has of a run, again where something was written in between."""
+    """Read everything about a run from the journal; read again if something was written meanwhile."""
     journal = orchestrator.reads.journal
     while True:
         row = journal.run(run_id)
@@ -116,7 +116,7 @@ def _faults_in_order(events: list[Stored], row: RunRow) -> Iterator[str]:
 
 
 def _apply(state: RunState, due: dict[str, float], marked: Marks) -> None:
-    """Do to these tables what an append would do to the journal's."""
+    """Apply an append to these tables as the journal would."""
     for key, moment in state.wait_changes:
         if moment is None:
             due.pop(key, None)

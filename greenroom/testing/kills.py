@@ -1,4 +1,4 @@
-"""Killing what works for a run, for real and at the right moment."""
+"""Killing the processes that work for a run, at the right moment."""
 
 from contextlib import suppress
 from functools import partial
@@ -20,26 +20,26 @@ def kill(run: Run[Any], step: None = None, *, timeout: Seconds = TIMEOUT) -> boo
 @overload
 def kill(run: Run[Any], step: str, *, timeout: Seconds = TIMEOUT) -> AttemptRecord: ...
 def kill(run: Run[Any], step: str | None = None, *, timeout: Seconds = TIMEOUT) -> AttemptRecord | bool:
-    """Send SIGKILL to the worker that runs a step of a run, or to the one that has its program; wait until it is dead.
+    """Send SIGKILL to the worker that runs a step of a run, or to the one with its program; wait until it is dead.
 
     The kill is an injected fault, as by ``Orchestrator.kill``: it is not counted against the step or the run. Workers
-    of programs and models do many things at once, and those die too.
+    of programs and models have many jobs at once, and those are lost too.
 
-    A step is killed as soon as it runs; on a virtual clock time goes on until then. It must be slow enough to be met:
-    have it wait for something that the test does afterwards, such as making a file. A program is killed as soon as a
-    worker has it, so right after ``start`` this meets its beginning, and no time goes by. A run that waits for long is
-    in no process, and nothing there can be killed.
+    A step is killed as soon as it runs; a virtual clock advances until then. The step must be slow enough to be caught:
+    let it wait for something that the test does afterwards, such as creating a file. A program is killed as soon as a
+    worker has it, so right after ``start`` the kill hits its beginning, and no time passes. A run with a long wait is
+    in no process, so nothing can be killed.
 
     Args:
         run: A run of an orchestrator of this process.
         step: Name or key of a step; None for the program.
-        timeout: Real seconds to wait at most.
+        timeout: Longest real time to wait, in seconds.
 
     Returns:
-        For a step the attempt that was killed; for a program whether it was in a process that could be killed.
+        For a step, the killed attempt; for a program, whether it was in a process that could be killed.
 
     Raises:
-        WaitFailed: There was nothing to kill in time, or it had ended by itself before the signal came.
+        WaitFailed: There was nothing to kill in time, or it ended by itself before the signal came.
     """
     return _kill_attempt(run, step, timeout) if step is not None else _kill_program(run, timeout)
 
@@ -49,12 +49,12 @@ def _kill_attempt(run: Run[Any], step: str, timeout: Seconds) -> AttemptRecord:
     number = met.number
     what = f"the end of attempt {number} of step {key}"
     while True:
-        with suppress(WorkerNotFound):  # it has ended meanwhile: what came of the attempt is on record, or will be
+        with suppress(WorkerNotFound):  # the worker has ended meanwhile: the outcome is recorded, or will be
             orchestrator_of(run).kill(met.worker, SIGKILL)
         ended = until(run, partial(_ended_or_moved, run, key, met), what, timeout, let_pass=False)
         if ended.outcome is not None:
             break
-        met = ended  # the worker was dead before it had read of the attempt, and another one has it
+        met = ended  # the worker died before it read the attempt, and another one has it
     if ended.outcome != "crash":
         msg = (
             f"attempt {number} of step {key} ended ({ended.outcome}) before it could be killed: have it wait for "
@@ -81,7 +81,7 @@ def _kill_program(run: Run[Any], timeout: Seconds) -> bool:
     orchestrator = orchestrator_of(run)
 
     def place() -> tuple[str | None, int] | None:
-        """Say who has the program, and as of which event; None as the worker where no process has the run."""
+        """Return the worker with the program, and as of which event; no worker if no process has the run."""
         peek = orchestrator.peek(run.id)
         if peek is None:
             return None if is_over(orchestrator.reads, run.id) else (None, 0)

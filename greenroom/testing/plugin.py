@@ -1,6 +1,6 @@
 """The pytest plugin: ``orchestrator`` with its options and ``virtual_clock``, ``model_scripts`` and ``tool_fakes``.
 
-pytest loads it wherever greenroom is installed, so nothing of greenroom is imported before a fixture is used.
+pytest loads it wherever greenroom is installed, so it imports greenroom only when a fixture is used.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ MARKER = "orchestrator(**options): options of the `orchestrator` fixture, those 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, for those who are strict about them."""
+    """Register the marker, for ``--strict-markers``."""
     config.addinivalue_line("markers", MARKER)
 
 
 @pytest.fixture
 def virtual_clock() -> "VirtualClock":
-    """Give the clock of the ``orchestrator`` fixture; override it for another start.
+    """Return the clock of the ``orchestrator`` fixture; override it for another start.
 
     Example::
 
@@ -39,9 +39,9 @@ def virtual_clock() -> "VirtualClock":
 
 @pytest.fixture
 def orchestrator_options() -> dict[str, Any]:
-    """Give options of ``greenroom.Orchestrator`` for every ``orchestrator`` in reach; override it to set some.
+    """Return options of ``greenroom.Orchestrator`` for the ``orchestrator`` fixture; override it to set some.
 
-    Those of ``@pytest.mark.orchestrator(...)`` go before them, the nearest mark first.
+    Options of ``@pytest.mark.orchestrator(...)`` take precedence, the nearest mark first.
     """
     return {}
 
@@ -53,10 +53,10 @@ def orchestrator(
     virtual_clock: "VirtualClock",
     orchestrator_options: dict[str, Any],
 ) -> "Iterator[Orchestrator]":
-    """Give an orchestrator of the test's own, in a home of its own, on the ``virtual_clock``; closed at the end.
+    """Yield an orchestrator for one test, with its own home and the ``virtual_clock``. It is closed at the end.
 
-    Its pools are small and its journal does not wait for the disk. Workers start when they are needed, and none
-    outlives the test.
+    Its pools are small and its journal does not wait for the disk. Workers start when they are needed, and end with the
+    test.
     """
     from greenroom import Orchestrator, Pool  # noqa: PLC0415  see above
 
@@ -76,7 +76,7 @@ def orchestrator(
 
 @pytest.fixture
 def model_scripts(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> "ModelScripts":
-    """Give the means to write down what models answer in this test, in whichever process they are asked."""
+    """Yield the ``ModelScripts`` of one test: replies of models, whichever process asks."""
     from greenroom.testing.scripts import ModelScripts  # noqa: PLC0415  see above
 
     scripts = ModelScripts(tmp_path_factory.mktemp("scripts"))
@@ -86,7 +86,7 @@ def model_scripts(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 @pytest.fixture
 def tool_fakes(monkeypatch: pytest.MonkeyPatch) -> "Iterator[ToolFakes]":
-    """Give the means to have functions of this test called in place of tools."""
+    """Yield the ``ToolFakes`` of one test: functions that are called in place of tools."""
     from greenroom.testing.fakes import ToolFakes  # noqa: PLC0415  see above
 
     fakes = ToolFakes()

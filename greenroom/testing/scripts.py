@@ -1,4 +1,4 @@
-"""Scripting language models: what they answer is written down in the test and given in the workers."""
+"""Scripted language models: the test sets their replies, and the workers return them."""
 
 import json
 from collections.abc import Sequence
@@ -15,44 +15,44 @@ from greenroom.messages.core.errors import RetryAfter
 from greenroom.workflows.authoring.decorators import LLM
 
 Reply: TypeAlias = Any
-"""Text is given as it is, a model or other value as JSON, an exception is raised."""
+"""A text is returned unchanged, a model or other value as JSON, an exception is raised."""
 
 
 class ModelScripts:
     """The scripts of one test, in a folder that workers read.
 
-    Workers know of the folder by the environment variable ``GREENROOM_SCRIPTS``, which has to be set before an
-    orchestrator starts the first of them. The fixture ``model_scripts`` sees to that.
+    The environment variable ``GREENROOM_SCRIPTS`` tells workers the folder. It must be set before an orchestrator
+    starts the first worker. The fixture ``model_scripts`` does that.
 
     Args:
-        folder: Where they lie. It is made where it does not exist.
+        folder: The folder; created if it does not exist.
     """
 
     variable = VARIABLE
 
     def __init__(self, folder: Path) -> None:
-        """Begin without any."""
+        """Start without scripts."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._replies: dict[str, list[Scripted]] = {}
 
     def __repr__(self) -> str:
-        """Say who is scripted."""
+        """Return a description that names the scripted models."""
         return f"<ModelScripts of {', '.join(self._replies) or 'no LLM'} in {self.folder}>"
 
     def reply(self, llm: LLM[Any] | str, *replies: Reply, when: str | None = None) -> None:
-        """Add replies for an ``LLM``; from the first on, no model is asked for it any more.
+        """Add replies for an ``LLM``. From then on no model is called for it.
 
-        Every attempt takes the next one: an answer that does not fit, or an exception, is followed by the one after it.
-        An attempt that is killed in the middle has taken its reply along. One that finds none left fails for good.
+        Every attempt takes the next reply: after a reply that does not fit, or an exception, comes the one after it.
+        An attempt that is killed has used its reply. An attempt that finds no reply left fails for good.
 
         Args:
             llm: The step, or its name.
-            replies: Text is given as it is, a pydantic model or other value as JSON, an exception is raised.
-            when: Only for prompts that hold this text, whoever asks first; that is what concurrent calls need.
+            replies: A text is returned unchanged, a pydantic model or other value as JSON, an exception is raised.
+            when: Use the replies only for prompts that contain this text. Concurrent calls need it.
 
         Raises:
-            TypeError: An exception is of a class that workers do not know: only Python's own and this package's are.
+            TypeError: The class of an exception is neither one of Python's nor one of this package's.
         """
         name = llm if isinstance(llm, str) else llm.definition.name
         script = self._replies.setdefault(name, [])
@@ -60,10 +60,10 @@ class ModelScripts:
         path = script_path(self.folder, name)
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps([asdict(reply) for reply in script]), "utf-8")
-        fresh.replace(path)  # a worker reads the old script or the new one, never half of one
+        fresh.replace(path)  # a worker reads the old script or the new one, never a part
 
     def requests(self, llm: LLM[Any] | str) -> Sequence[ModelRequest]:
-        """Give what was asked of a scripted ``LLM``, in order, one request per attempt."""
+        """Return the requests to a scripted ``LLM`` in order, one for each attempt."""
         path = taken_path(self.folder, llm if isinstance(llm, str) else llm.definition.name)
         if not path.exists():
             return []

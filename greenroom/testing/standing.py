@@ -1,4 +1,4 @@
-"""Where a run stands, told to somebody whose test has failed."""
+"""The state of a run, for the message of a failed test."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,10 +13,10 @@ LAST_EVENTS: Final = 8
 
 
 def orchestrator_of(run: Run[Any]) -> Orchestrator:
-    """Give the orchestrator of a run.
+    """Return the orchestrator of a run.
 
     Raises:
-        TypeError: It is in another process.
+        TypeError: The orchestrator is in another process.
     """
     if not isinstance(run.host, Orchestrator):
         msg = f"{run!r} comes from {run.host!r}: a test needs the handle that an Orchestrator of its own process gave"
@@ -25,7 +25,7 @@ def orchestrator_of(run: Run[Any]) -> Orchestrator:
 
 
 def where_it_stands(run: Run[Any]) -> str:
-    """Say in a few lines what a run does, what it waits for, and what happened last."""
+    """Return a few lines on what a run does, what it waits for, and what happened last."""
     stored = list(run.events())
     state = orchestrator_of(run).reads.fold(run.id)
     reason = f": {state.reason}" if state.reason else ""

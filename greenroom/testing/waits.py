@@ -1,4 +1,4 @@
-"""Waiting for what a run does, by the events of its journal and not by the time that it takes."""
+"""Waiting for what a run does, by the events in its journal instead of by time."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ TIMEOUT: Final = 10.0
 
 
 class WaitFailed(AssertionError):  # noqa: N818  a test's failure, whose name says what failed
-    """What was waited for has not come, or cannot come any more. The message says where the run stands."""
+    """The awaited thing did not happen in time, or cannot happen any more. The message says what the run does."""
 
 
 @overload
@@ -43,27 +43,27 @@ def wait_for(
     after: int = 0,
     timeout: Seconds = TIMEOUT,
 ) -> Any:
-    """Wait until a run has come somewhere, and give what was found there.
+    """Wait until a run has reached a state, and return what was found.
 
-    On a virtual clock time goes on meanwhile, and stops where the wait is over: what the run waits for then, it still
-    waits for when this returns.
+    A virtual clock advances meanwhile, and stops when the wait is over: what the run waits for then, it still waits for
+    when this returns.
 
     Args:
         run: A run of an orchestrator of this process.
-        condition: Called with the run whenever something of it has been recorded, in the caller's thread, until what
-            it gives is true.
-        status: The run's status, or with ``step`` that step's.
-        step: Name or key of a step. Without ``status``: one of whose attempts has begun.
+        condition: Called with the run after each of its commits, in the caller's thread, until it returns a true
+            value.
+        status: Status of the run, or with ``step`` of that step.
+        step: Name or key of a step. Without ``status``: wait until one of its attempts has begun.
         event: Type of an event, such as ``"timer.set"``.
-        after: Only events with sequence numbers above this one.
-        timeout: Real seconds to wait at most.
+        after: Consider only events with sequence numbers above this one.
+        timeout: Longest real time to wait, in seconds.
 
     Returns:
-        What the condition gave; the run's record, the step's, or the stored event.
+        The value of the condition; the record of the run or the step; or the stored event.
 
     Raises:
-        WaitFailed: It has not come in time; or the run is over and it will not come at all.
-        ValueError: Nothing to wait for was given, or several things.
+        WaitFailed: It did not happen in time, or the run is over and it cannot happen any more.
+        ValueError: No condition or more than one was given.
     """
     wanted = [value for value in (condition, step or status, event) if value is not None]
     if len(wanted) != 1:
@@ -80,17 +80,17 @@ def wait_for(
 
 
 def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: Seconds, *, let_pass: bool = True) -> T:
-    """Look at a run after each of its commits until there is something to see, and give that.
+    """Call a function after each commit of a run until it returns a true value, and return that.
 
     Args:
         run: The run.
-        look: Gives something true once there is.
-        what: What is waited for, for the message.
-        timeout: Real seconds.
-        let_pass: Whether a virtual clock may go on meanwhile.
+        look: Returns a true value when the wait is over.
+        what: Description of the awaited thing, for the message.
+        timeout: Longest real time to wait, in seconds.
+        let_pass: Whether a virtual clock may advance meanwhile.
 
     Raises:
-        WaitFailed: There was nothing in time, or there will be nothing.
+        WaitFailed: It did not happen in time, or cannot happen any more.
     """
     orchestrator = orchestrator_of(run)
     changed = threading.Event()
@@ -118,7 +118,7 @@ def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: Secon
 
 
 def steps_named(run: Run[Any], name: str) -> list[StepRecord]:
-    """Give the calls of a step, by its name or its key."""
+    """Return the calls of a step, by its name or its key."""
     return [found for found in run.steps() if name in {found.name, found.key}]
 
 
