@@ -61,7 +61,19 @@ class ToolFakes:
         return f"<ToolFakes of {names or 'no tool'}>"
 
     def replace(self, tool: object, fake: Callable[..., Any]) -> None:
-        """# the attempt was cut off meanwhile"""
+        """Replace a tool by a function, in every attempt from now on.
+
+        The fake is called with the attempt's arguments, converted by the tool's annotations. It may be any callable: a
+        closure, a ``unittest.mock.Mock``, an ``async`` function. Its result must fit the tool's annotation. The tool's
+        retry policy applies to exceptions that it raises. ``current()`` works in it.
+
+        Args:
+            tool: A function decorated with ``@tool``.
+            fake: The function to call instead.
+
+        Raises:
+            TypeError: ``tool`` is not a tool, or the fake is not callable. For an ``LLM`` use ``model_scripts``.
+        """
         definition = getattr(tool, "definition", None)
         if definition is None or definition.kind != "tool":
             msg = f"only a function decorated with @tool is replaced by a fake, not {tool!r:.200}"
@@ -76,11 +88,11 @@ class ToolFakes:
         faking.in_place[definition.ref] = self._in_place(definition.ref)
 
     def calls(self, tool: Step[..., Any]) -> Sequence[FakeCall]:
-        """Give the calls of a replaced tool so far, one for each attempt, in order."""
+        """Return the calls of a replaced tool so far, one for each attempt, in order."""
         return tuple(self._calls.get(tool.definition.ref, ()))
 
     def close(self) -> None:
-        """Let every tool be itself again. Attempts that are asking are not waited for."""
+        """Stop replacing tools. Does not wait for attempts in progress."""
         for ref in self._fakes:
             faking.in_place.pop(ref, None)
         self._server.shutdown()
@@ -100,7 +112,7 @@ class ToolFakes:
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
     def _answer(self, request: bytes) -> dict[str, Any]:
-        """Answer a worker. A thread of the server's."""
+        """Answer a worker. Runs on a thread of the server."""
         message = Execute.model_validate_json(request)
         if message.step not in self._fakes:
             return {}
@@ -119,7 +131,7 @@ async def _awaited(value: Any) -> Any:
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Answers each connection in a thread: fakes of attempts that run at once are called at once."""
+    """Answers each connection in a thread, so that fakes of concurrent attempts are called concurrently."""
 
     daemon_threads = True
     block_on_close = False
