@@ -87,8 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: Arguments after the command's name; None means those of the process.
-    # The reader of a pipe has had enough; click says so with SystemExit where it was writing itself. Python would
-            # complain once more when it flushes at exit.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
