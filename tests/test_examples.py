@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
 
 
 def run(*command: str, cwd: Path) -> str:
-    """Run a Python command in ``cwd`` and give what it printed; fail with all of it where it failed."""
+    """Run a Python command in ``cwd`` and return its stdout. If it fails, fail with its output."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=100, check=False

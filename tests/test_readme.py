@@ -1,4 +1,4 @@
-"""What the README says is run and compared: every block of code, every command, every promise's test, every link."""
+"""What pages say with code is run and compared: every program, command, test, request and excerpt in them."""
 
 import json
 import os
@@ -7,40 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from greenroom.workflows.home.project import read_project
-
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"(?:^<!-- (\w+): (\S+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {"command", "excerpt", "program", "output", "stderr", "shell", "tests", "serve", "curl", "client", "answer"}
+from tests.pages import ROOT, block, names
 
 pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block and the comment above it, which says how it is checked."""
-
-    kind: str
-    name: str
-    text: str
-
-
-BLOCKS = [Block(kind, name, text) for kind, name, _language, text in BLOCK.findall(README)]
-
-
-def block(kind: str, name: str) -> str:
-    (text,) = [found.text for found in BLOCKS if (found.kind, found.name) == (kind, name)]
-    return text
-
-
-def names(kind: str) -> list[str]:
-    return [found.name for found in BLOCKS if found.kind == kind]
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -50,13 +24,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_block_says_how_it_is_checked():
-    assert [found for found in BLOCKS if found.kind not in KINDS] == []
-    assert len(BLOCKS) == README.count("\n```") / 2
-    assert sorted(names("program")) == sorted(names("output"))
-
-
-@pytest.mark.parametrize("name", names("program"))
+@pytest.mark.parametrize("name", names("output"))
 def test_a_program_prints_what_stands_below_it(name, tmp_path):
     program = tmp_path / name
     program.write_text(block("program", name), encoding="utf-8")
@@ -75,12 +43,41 @@ def test_the_first_program_gives_the_same_when_it_is_run_again(tmp_path):
     assert run("first.py", cwd=tmp_path).stdout == run("first.py", cwd=tmp_path).stdout
 
 
+@pytest.fixture
+def failed(request, tmp_path) -> str:
+    """Run a program that fails for good; return what it printed on stderr."""
+    (tmp_path / request.param).write_text(block("program", request.param), encoding="utf-8")
+    done = run(request.param, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
+
+
+@pytest.mark.parametrize(("failed", "name"), [(name, name) for name in names("traceback")], indirect=["failed"])
+def test_a_program_that_fails_prints_the_traceback_below_it(failed, name, tmp_path):
+    printed = iter(failed.replace(str(tmp_path), "/home/ada").splitlines())
+    assert [line for line in block("traceback", name).splitlines() if line not in printed] == []
+
+
+@pytest.mark.parametrize(("failed", "name"), [(name, name) for name in names("after")], indirect=["failed"])
+@pytest.mark.usefixtures("failed")
+def test_what_a_failed_program_leaves_is_shown_as_it_stands(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # the path of the test's folder is long
+    done = run("-m", *block("after", name).split(), cwd=tmp_path)
+    shown = [normal(line) for line in done.stdout.replace(str(tmp_path), "/home/ada").splitlines()]
+    expected = [normal(line) for line in block("shown", name).splitlines()]
+    assert expected in [shown[first : first + len(expected)] for first in range(len(shown))], done.stdout
+
+
 @pytest.mark.parametrize("name", names("tests"))
 def test_tests_pass_where_pytest_has_the_plugin(name, tmp_path):
     (tmp_path / name).write_text(block("tests", name), encoding="utf-8")
     options = ["-W", "error", "--strict-markers", "-p", "no:cacheprovider", "-p", "greenroom.testing.plugin"]
     done = run("-m", "pytest", *options, name, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_excerpt_is_compared():
+    assert sorted(names("excerpt")) == ["demo", "pyproject.toml"]
 
 
 def test_the_table_of_a_project_is_read_as_it_stands(tmp_path):
@@ -91,8 +88,8 @@ def test_the_table_of_a_project_is_read_as_it_stands(tmp_path):
 
 
 def normal(line: str) -> str:
-    """Give a line without what differs from run to run: times, pids, ids, and which worker was free."""
-    return re.sub(r"\d+(\.\d+)?", "N", re.sub(r"demo-7-\w+", "RUN", line)).strip()
+    """Return a line without what differs from run to run: times, pids, ids, and which worker was free."""
+    return " ".join(re.sub(r"\d+(\.\d+)?", "N", re.sub(r"demo-7-\w+", "RUN", line)).split())
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +112,20 @@ def test_the_demo_ends_with_the_counts_of_the_excerpt(demo):
     assert counts(demo) == counts(block("excerpt", "demo"))
 
 
-def test_the_commands_are_those_that_set_everything_up():
-    assert sorted(names("command")) == ["check", "demo", "test"]
-    for name in names("command"):
-        command = block("command", name).strip()
-        assert command.count("\n") == 0
-        script = re.search(r"uv run (\S+) ", command)
-        assert script is not None
-        assert (ROOT / script.group(1)).is_file()
-    assert "\ncheck: lint types test\n" in (ROOT / "justfile").read_text(encoding="utf-8")
+def test_the_commands_are_one_line_each_and_name_what_exists():
+    commands = {name: block("command", name) for name in names("command")}
+    assert sorted(commands) == ["check", "demo", "install", "test"]
+    for command in commands.values():
+        assert command.count("\n") == 1
+        assert [name for name in re.findall(r"\b[\w.]+\.(?:py|lock)\b", command) if not (ROOT / name).is_file()] == []
+    recipe = commands["check"].split()[-1]
+    assert f"\n{recipe}: lint types test\n" in (ROOT / "justfile").read_text(encoding="utf-8")
 
 
-def test_the_command_line_does_what_the_readme_types(tmp_path):
+@pytest.mark.parametrize("name", names("shell"))
+def test_the_command_line_does_what_is_typed(name, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    for line in block("shell", "look").splitlines():
+    for line in block("shell", name).splitlines():
         program, *arguments = line.split()
         assert program == "greenroom"
         done = run("-m", "greenroom", *arguments, cwd=tmp_path)
@@ -139,7 +136,7 @@ def test_the_command_line_does_what_the_readme_types(tmp_path):
 
 @pytest.fixture
 def served(tmp_path):
-    """Give the url of what the README serves, from a folder as it has it, on a port of the test's own."""
+    """Return the URL of what the page serves, from a folder that has the examples, on a free port."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     program, *arguments = block("serve", "crashing").split()
     assert program == "greenroom"
@@ -166,49 +163,6 @@ def test_what_is_served_is_reached_with_the_client(served, tmp_path, monkeypatch
     (tmp_path / name).write_text(block("client", name), encoding="utf-8")
     done = run(name, cwd=tmp_path)
     assert (done.stdout, done.returncode) == (block("answer", name), 0), done.stderr
-
-
-def test_every_verb_is_one_of_the_command_line():
-    table = README.partition("| verb | does |")[2].partition("\n\n")[0]
-    verbs = [verb.split()[:2] for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for verb in code(cell)]
-    assert len(verbs) > 10
-    for verb in verbs:
-        words = verb if verb[0] in {"runs", "actors", "approvals"} else verb[:1]
-        done = run("-m", "greenroom", *words, "--help", cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(f"Usage: greenroom {' '.join(words)}")
-
-
-def code(text: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", text)
-
-
-def test_every_promise_names_a_test_that_exists():
-    promised = re.findall(r"^\| .+ \| `(tests/\S+)::(test_\w+)` \|$", README, re.MULTILINE)
-    assert len(promised) >= 8
-    for path, name in promised:
-        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path} has no {name}"
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/ARCHITECTURE.md", "benchmarks/README.md"])
-def test_every_link_into_the_tree_leads_somewhere(document):
-    path = ROOT / document
-    links = re.findall(r"\]\((?!https://)([^)#]+)", path.read_text(encoding="utf-8"))
-    assert [link for link in links if not (path.parent / link).exists()] == []
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/ARCHITECTURE.md"])
-def test_every_file_that_is_named_exists(document):
-    named = re.findall(r"`((?:[a-z_]+/)+[A-Za-z_.0-9]*)`", (ROOT / document).read_text(encoding="utf-8"))
-    assert named
-    assert [name for name in named if not (ROOT / name).exists()] == []
-
-
-def test_the_folders_of_the_tree_are_the_ones_that_are_told_of():
-    table = README.partition("| folder | holds |")[2].partition("\n\n")[0]
-    told = {name.strip("/") for cell in re.findall(r"^\| (.*?) \|", table, re.MULTILINE) for name in code(cell)}
-    found = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.py")) and path.name[0] != "."}
-    assert told - {"docs"} == found - {"build", "dist"}
 
 
 def test_the_benchmarks_measure_and_write_what_they_found(tmp_path):

@@ -23,6 +23,7 @@ import pytest
 from greenroom.messages import advice
 from greenroom.messages.advice import ADVICE, placed
 from tests.cli.conftest import ROOT
+from tests.pages import PAGES, read
 from tests.support import eventually
 
 APP = """
@@ -569,6 +570,7 @@ def test_no_message_holds_a_command_that_is_not_made_where_all_are() -> None:
 
 VERB = re.compile(r"greenroom(?: [a-z][a-z-]*){1,2}")
 MENTIONS = {
+    "greenroom --journal runs.db runs show order-7": "greenroom runs show y",
     "greenroom VERB": "greenroom version",
     "greenroom approvals approve|edit|reject ID": "greenroom approvals reject x~~approve~.1",
     "greenroom run examples/brief.py:brief -i path=REPORT.txt": "greenroom run examples/brief.py:brief -i path=REPORT.txt",
@@ -592,7 +594,7 @@ MENTIONS = {
 
 def mentioned() -> set[str]:
     """Give every command in what people read: documents, the docstrings of public names, the help."""
-    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/ARCHITECTURE.md")]
+    texts = [read(page) for page in PAGES]
     found = {command for text in texts for command in re.findall(r"`(greenroom [^`\n]+)`", text)}
     for text in texts:
         for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
