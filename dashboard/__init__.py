@@ -1,5 +1,7 @@
-"""The orchestrator over HTTP: every command and every look, for programs on this machine and pages in a browser.
+"""The orchestrator over HTTP: every command and every query, for programs on this machine and pages in a browser.
 
-Safe by default: it listens on the loopback alone, asks everyone for a token, and turns away what a foreign web page has
-a browser send. Needs the extra ``server``.
+It listens on the loopback interface unless told otherwise. It asks every caller for a token, and refuses requests that
+a browser sends for a page of another origin. Needs the extra ``server``.
+
+``server`` runs it, ``routes`` holds the handlers, and ``access`` decides who may call.
 """
