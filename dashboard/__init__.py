@@ -1,5 +1,7 @@
-"""The HTTP API of an orchestrator: every command and every query, for programs and for pages in a browser.
+"""The orchestrator over HTTP: every command and every query, for programs on this machine and pages in a browser.
 
-Safe by default: the server listens on the loopback interface only, every caller needs a token, and requests from web
-pages of other origins are refused. Needs the extra ``server``.
+It listens on the loopback interface unless told otherwise. It asks every caller for a token, and refuses requests that
+a browser sends for a page of another origin. Needs the extra ``server``.
+
+``server`` runs it, ``routes`` holds the handlers, and ``access`` decides who may call.
 """

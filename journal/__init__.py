@@ -1,5 +1,5 @@
-"""The journal: an append-only record of runs, written before anything becomes visible.
+"""The journal: an append-only record of runs, committed before anything outside can see what follows from it.
 
-``protocol`` says what every journal promises; ``memory`` keeps that promise for the life of a process, ``sqlite`` for
-the life of a disk.
+``interface`` says what every journal promises. ``sqlite`` keeps a journal in one file, ``memory`` in the process.
+``integrity`` finds damage.
 """

@@ -1,5 +1,6 @@
-"""Typed messages: commands, replies, events, failures, the envelope they cross boundaries in, and the codec.
+"""Typed messages: commands, replies, events, failures, the envelope around them, and the codec.
 
-Everything that is said between processes, and everything the journal holds, is one of these frozen models. This package
-is the ground of the project and imports nothing of it.
+All that processes say to each other, and all that the journal holds, is one of these frozen models. The package imports
+no other one of the project. ``events`` are in the journal, ``frames`` on a worker's socket, ``commands`` come from
+people and programs, and ``records`` are what those read.
 """

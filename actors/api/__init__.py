@@ -1,1 +1,1 @@
-"""What workflow and step code calls: approve, emit, receive, signal, current, now."""
+"""Functions that workflow and step code calls: approve, emit, receive, signal, current, now, random, uuid4."""

@@ -1,1 +1,1 @@
-"""The app of a worker: how it is loaded, and what an orchestrator may ask about it."""
+"""The user's app in a worker: loading it, warming the zygote up, answering questions about it."""

@@ -1,1 +1,1 @@
-"""What an app defines: workflows, steps and sessions, and how each is found again in another process."""
+"""Workflows, steps and sessions that an app defines, and the references by which every process finds them."""

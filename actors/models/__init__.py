@@ -1,4 +1,4 @@
-"""Language models as one protocol: a request goes in, a reply comes out. Everything about retries lies elsewhere."""
+"""Language models as one protocol: a request goes in, a reply comes out. Retries are decided elsewhere."""
 
 import os
 from collections.abc import Mapping

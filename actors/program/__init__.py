@@ -1,1 +1,1 @@
-"""A workflow's coroutine while it runs: its loop, its tasks, and the comparison with its journal."""
+"""A workflow's coroutine while it runs: its event loop, its tasks, and the comparison with its journal."""

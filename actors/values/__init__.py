@@ -1,1 +1,1 @@
-"""Users' values as JSON and back, and what of them would be lost on the way."""
+"""Users' values as JSON and back, and the check that they come back as they were."""

@@ -1,1 +1,1 @@
-"""Who may call the HTTP API, and how much one caller may take."""
+"""Who may call the HTTP API, and how much one caller may use: token, origins, connections, parameters."""

@@ -1,6 +1,5 @@
 """The gate: ASGI middleware that checks the token, the host, the origin and the body of every request."""
 
-import hmac
 import ipaddress
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.dashboard import problems
 from greenroom.dashboard.access.origins import Origins, Pairs
+from greenroom.dashboard.access.token import is_authorized
 from greenroom.dashboard.docs_page.page import SECURITY, is_page
 from greenroom.dashboard.paths import routed_path
 from greenroom.messages.core.failures import Fault
@@ -39,7 +39,7 @@ class Gate:
     def __init__(self, app: ASGIApp, token: str, hosts: Collection[str], origins: Origins) -> None:
         """Keep the values to compare requests with."""
         self._app = app
-        self._token = token.encode()
+        self._token = token
         self._hosts = LOCAL_NAMES | {host.lower() for host in hosts}
         self._any_address = not hosts
         self._origins = origins
@@ -90,8 +90,7 @@ class Gate:
             return problems.problem("forbidden_origin", foreign)
         if is_open(scope["path"]) or self._origins.preflight(scope["method"], headers) is not None:
             return None
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+        if not is_authorized(headers.get("authorization", ""), self._token):
             return problems.problem("unauthorized", "the request has no token, or not this server's")
         return None
 

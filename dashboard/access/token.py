@@ -1,5 +1,6 @@
 """The token that every request to the server must carry."""
 
+import hmac
 import os
 import secrets
 from dataclasses import dataclass
@@ -57,3 +58,9 @@ def make_token(home: Home) -> Token:
     home.create()
     write_private(home.token, value + "\n")
     return Token(value, made=True)
+
+
+def is_authorized(authorization: str, token: str) -> bool:
+    """Return whether a request's ``Authorization`` header carries the token, in a time that does not depend on it."""
+    scheme, _, given = authorization.partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())

@@ -1,1 +1,1 @@
-"""The command line: one module per verb, loaded when the verb is typed."""
+"""The command line: one module for each verb, loaded when the verb is typed."""

@@ -1,1 +1,1 @@
-"""How damage to a journal is noticed: hash chains, checksums, and how far the journal reached."""
+"""How damage to a journal is found: hash chains, checksums, and how far the journal reached."""

@@ -1,1 +1,1 @@
-"""The journal in one SQLite file."""
+"""The journal in one SQLite file: group commit, one connection that writes, any number that read."""

@@ -1,1 +1,1 @@
-"""What every message is made of: the base model, its fields, and JSON text."""
+"""What every message is made of: the base model, its fields, times, errors, failures, and JSON text."""

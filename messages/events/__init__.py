@@ -1,1 +1,1 @@
-"""What the journal holds: one module of events for runs, steps, sessions and schedules each."""
+"""Events of the journal, one module for each of runs, steps, sessions and schedules."""

@@ -1,1 +1,1 @@
-"""What the orchestrator and its workers send each other."""
+"""Frames that the orchestrator and its workers send each other."""

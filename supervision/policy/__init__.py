@@ -1,1 +1,1 @@
-"""Decisions about processes: when to restart, whom to charge, what an exit means. Pure."""
+"""Decisions about processes: when to restart, which job to charge, what an exit means. Pure."""

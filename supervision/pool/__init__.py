@@ -1,1 +1,1 @@
-"""The workers of one pool and the jobs that they are given."""
+"""One pool: its workers, their restarts, and the jobs that they are given. Reactor thread only."""

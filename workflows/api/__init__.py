@@ -1,1 +1,1 @@
-"""What programs hold: the orchestrator and the handles on runs, sessions and schedules."""
+"""What programs hold: the orchestrator, its asynchronous twin, and waiting for runs. Thread-safe."""

@@ -1,1 +1,1 @@
-"""The control plane: commands, apps, and the parts of an orchestrator."""
+"""The parts of an orchestrator: engine, commands, control socket, questions to apps, replay check."""

@@ -1,1 +1,1 @@
-"""What a run does about everything that can happen to it. Pure."""
+"""Decisions about runs: from state and input to events and effects. Pure."""

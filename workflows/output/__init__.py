@@ -1,1 +1,1 @@
-"""The output of workers: cut into lines, kept, shown."""
+"""The output of workers: cut into lines, kept in files, shown."""

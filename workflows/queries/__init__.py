@@ -1,1 +1,1 @@
-"""What can be read of runs, with or without an orchestrator."""
+"""Queries about runs, answered from the journal with or without an orchestrator."""

@@ -1,1 +1,1 @@
-"""Runs that are alive: their actors, the registry of them, and how they start."""
+"""Live runs: their actors, the registry, the message router, starts, retries and forks. Reactor thread only."""

@@ -1,1 +1,1 @@
-"""Schedules that are alive: an actor for each, and what wakes them."""
+"""Live schedules: an actor for each, their registry, and the alarm that wakes them."""

@@ -1,1 +1,1 @@
-"""What a schedule is: its events, its decisions, when it is due. Pure."""
+"""What a schedule is: its fold, its decisions, when it is due. Pure, except its queries."""

@@ -1,1 +1,1 @@
-"""The state of a run, and how each event changes it. Pure."""
+"""The state of a run, and the fold that changes it by each event. Pure."""

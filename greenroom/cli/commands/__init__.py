@@ -1,1 +1,1 @@
-"""One module for each verb."""
+"""The verbs of the command line, one module for each. ``greenroom.cli.app`` lists them."""

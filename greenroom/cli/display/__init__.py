@@ -1,1 +1,1 @@
-"""How answers look on a terminal and in a pipe."""
+"""Output of the command line: tables and progress on a terminal, JSON and plain lines in a pipe."""

@@ -1,1 +1,1 @@
-"""Being an orchestrator for one command, or following one that runs already."""
+"""Hosting an orchestrator for one command, or following one that already runs."""

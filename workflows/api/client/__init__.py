@@ -1,1 +1,1 @@
-"""An orchestrator in another process, over HTTP."""
+"""The orchestrator of another process, over HTTP, with the methods of one in this process."""

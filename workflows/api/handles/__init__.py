@@ -1,1 +1,1 @@
-"""Handles on runs, sessions and schedules, each with its twin for asynchronous code."""
+"""Handles on runs, sessions and schedules, each with a twin for asynchronous code."""

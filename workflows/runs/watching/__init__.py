@@ -1,1 +1,1 @@
-"""Who watches a run, and what they are told."""
+"""Subscribers of runs, who are called after commits and at the end."""

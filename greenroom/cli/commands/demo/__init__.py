@@ -1,1 +1,1 @@
-"""The demo: its verb, its app and its document."""
+"""The verb ``demo``, its app and its document."""
