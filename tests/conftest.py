@@ -1,5 +1,6 @@
 """Rules that hold for every test: no process outlives it, and properties are drawn the same way each time."""
 
+import compileall
 import os
 import signal
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 
 TESTS = Path(__file__).parent
+OURS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
+"""The project's folders whose modules the interpreters that tests start import."""
 SLOW = {
     *(TESTS / "acceptance").glob("test_*.py"),
     *(TESTS / "cli").glob("test_[drs]*.py"),
@@ -42,7 +45,15 @@ SLOW = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have the plugin that users have, in a checkout that is not installed."""
+    """Have the plugin that users have, in a checkout that is not installed, and compile the checkout.
+
+    Tests start thousands of interpreters. Where PYTHONDONTWRITEBYTECODE is set, as it is in many containers, each of
+    them would compile more than 200 modules anew, because none keeps what it has compiled. An installed package is
+    compiled by its installer; a checkout is compiled here: once, by the process that starts the others of xdist.
+    """
+    if not hasattr(config, "workerinput"):
+        for folder in OURS:
+            compileall.compile_dir(TESTS.parent / folder, quiet=1)
     if not config.pluginmanager.has_plugin("greenroom"):
         config.pluginmanager.register(plugin, "greenroom")
 
