@@ -18,8 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # a checkout need not be installed
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a checkout need not be installed
 
 import apsw
 import floors
@@ -27,6 +26,7 @@ from figures import FIGURES, Figure
 
 from greenroom.version import VERSION
 
+ROOT = Path(__file__).resolve().parent.parent
 OURS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
 """The folders of the checkout that an installed package consists of."""
 

@@ -1,11 +1,11 @@
 """The token: what everyone who speaks to the server has to know."""
 
-import os
 import secrets
 from dataclasses import dataclass
 from typing import Final
 
 from greenroom.messages.core.errors import CannotServe, JournalError
+from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
 from greenroom.workflows.home.private_files import write_private
 
@@ -36,7 +36,7 @@ def given_token(home: Home, value: str | None = None) -> Token | None:
     Raises:
         CannotServe: It is too short, or its file is not ours, or can be read by others.
     """
-    value = value if value is not None else os.environ.get(TOKEN_VARIABLE)
+    value = value if value is not None else former_name.variable(TOKEN_VARIABLE)
     if value is None:
         try:
             value = home.read_token()
