@@ -1,4 +1,6 @@
-# Every check of this project. In a checkout: `uv run locked.py just check`.
+# Every check of this project. In a checkout whose environment is set up: `.venv/bin/just check`.
+
+export PATH := justfile_directory() / ".venv" / "bin" + ":" + env("PATH")
 
 # Every check, cheapest first.
 check: lint types test
@@ -28,6 +30,8 @@ fix:
     ruff check --fix .
     ruff format .
 
-# Resolve the dependencies anew and write uv.lock; arguments are those of `uv lock`.
+# Write requirements.lock anew, keeping locked versions that still fit; raise one with `--upgrade-package NAME`.
 lock *arguments:
-    uv run locked.py --lock {{ arguments }}
+    uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command "just lock" \
+        --output-file requirements.lock {{ arguments }} pyproject.toml

@@ -27,7 +27,6 @@ from figures import FIGURES, Figure
 from greenroom.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
-
 OURS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
 """The folders of the checkout that an installed package consists of."""
 

@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from greenroom.messages.former_name import FORMER
+
 PROGRAM: Final = "greenroom"
 BEGINNING: Final = f"`{PROGRAM} "
 """What a command of ours in a text begins with."""
@@ -20,9 +22,9 @@ ADVICE: Final[dict[str, Callable[..., str]]] = {}
 """Every piece of advice there is, by the name of what makes it. A test runs each where it is given."""
 
 _COMMAND: Final = re.compile(
-    rf"`{PROGRAM} (?P<words>[a-z][^`]*?)(?P<options>(?: --(?:home|journal) (?:[^\s'`]|'[^']*')+)*)`"
+    rf"`(?:{PROGRAM}|{FORMER}) (?P<words>[a-z][^`]*?)(?P<options>(?: --(?:home|journal) (?:[^\s'`]|'[^']*')+)*)`"
 )
-"""A command, with the options that lead to its home or journal."""
+"""A command, with the options that lead to its home or journal. Older journals hold the program's former name."""
 _ELSEWHERE: Final = re.compile(r"db \S+ .+|.+ --help")
 """Commands that are the same for every home: they name a file, or do nothing."""
 
@@ -35,6 +37,11 @@ def _advice(function: F) -> F:
 def _command(*words: str) -> str:
     """Write a command so that a shell takes it as it is meant."""
     return "`" + shlex.join(words) + "`"
+
+
+def advises(text: str) -> bool:
+    """Return whether a text holds a command of ours, under the present or the former name."""
+    return BEGINNING in text or f"`{FORMER} " in text
 
 
 def placed(text: str, options: Sequence[str], *, program: str = PROGRAM, anew: bool = False) -> str:
@@ -53,7 +60,7 @@ def placed(text: str, options: Sequence[str], *, program: str = PROGRAM, anew: b
             chosen = "".join(f" {word}" for word in map(shlex.quote, options))
         return f"`{program} {words}{chosen}`"
 
-    return _COMMAND.sub(place, text) if BEGINNING in text else text
+    return _COMMAND.sub(place, text) if advises(text) else text
 
 
 # ---------------------------------------------------------------- runs

@@ -1,6 +1,7 @@
 """The folders at the top, the links, the tables of the build and the contracts must all name the same packages."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = ROOT / "requirements.lock"
 FOLDERS = {
     name: folder
     for name, folder in PROJECT["tool"]["setuptools"]["package-dir"].items()
@@ -31,6 +33,13 @@ def module_name(path: Path) -> str:
     top, *rest = path.relative_to(ROOT).with_suffix("").parts
     package = next((package for package, folder in FOLDERS.items() if folder == top), top)
     return ".".join([package, *rest]).removesuffix(".__init__")
+
+
+def locked() -> list[tuple[Requirement, list[str]]]:
+    """Give each locked requirement and the options that stand behind it."""
+    text = re.sub(r"^\s*#.*\n", "", LOCK.read_text(), flags=re.MULTILINE).replace("\\\n", "")
+    lines = [re.split(r"\s+(?=--)", line.strip()) for line in text.splitlines()]
+    return [(Requirement(requirement), options) for requirement, *options in lines]
 
 
 @pytest.mark.parametrize("package", sorted(FOLDERS))
@@ -65,19 +74,25 @@ def test_bare_names_of_our_packages_are_banned_from_imports() -> None:
 
 
 def test_the_lock_holds_versions_that_the_project_asks_for() -> None:
-    lock = tomllib.loads((ROOT / "uv.lock").read_text())
-    versions = {package["name"]: package.get("version", "") for package in lock["package"]}
-    for text in [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]:
+    versions = {requirement.name: str(requirement.specifier).removeprefix("==") for requirement, _ in locked()}
+    groups = [*PROJECT["project"]["optional-dependencies"].values(), *PROJECT["dependency-groups"].values()]
+    for text in [*PROJECT["project"]["dependencies"], *(text for group in groups for text in group)]:
         wanted = Requirement(text)
         assert wanted.specifier.contains(versions[canonicalize_name(wanted.name)]), text
 
 
-def test_the_lock_pins_every_file_by_its_hash() -> None:
-    lock = tomllib.loads((ROOT / "uv.lock").read_text())
-    for package in lock["package"]:
-        files = [*package.get("wheels", []), *filter(None, [package.get("sdist")])]
-        assert files or package["source"] == {"editable": "."}, package["name"]
-        assert all(file["hash"].startswith("sha256:") for file in files)
+def test_the_lock_pins_every_package_to_one_version_and_its_files_by_their_hashes() -> None:
+    for requirement, options in locked():
+        (pin,) = requirement.specifier
+        assert pin.operator == "==", requirement
+        assert not requirement.url
+        assert options, requirement
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", option) for option in options), requirement
+
+
+def test_the_lock_names_no_registry() -> None:
+    lines = LOCK.read_text().splitlines()
+    assert not [line for line in lines if "://" in line or line.startswith("-")]
 
 
 def test_no_committed_file_names_the_host_of_a_registry() -> None:

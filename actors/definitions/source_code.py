@@ -1,15 +1,21 @@
 """Users' source files as syntax trees without what does not count: comments, layout, docstrings."""
 
 import ast
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from greenroom.messages.former_name import FORMER
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Node: TypeAlias = Function | ast.ClassDef
 Chain: TypeAlias = tuple[str, ...]
 """A dotted name: ``("tools", "search")`` is ``tools.search``."""
+
+_PACKAGE: Final = re.compile(r"\b(id|name|module)='greenroom(?=['.])")
+_ERROR: Final = re.compile(r"\b(id|name|attr)='GreenroomError'")
 
 
 @dataclass(slots=True)
@@ -80,9 +86,17 @@ def _is_literal(node: ast.expr) -> bool:
 def normal(node: Node, *, whole: bool = True) -> str:
     """Give a text that is the same for the same code; not ``whole``: without the name and the decorators."""
     if whole:
-        return ast.dump(node)
+        return _under_former_name(ast.dump(node))
     rest = node.body if isinstance(node, ast.ClassDef) else [node.args, *node.body]
-    return "\n".join([type(node).__name__, *map(ast.dump, rest)])
+    return _under_former_name("\n".join([type(node).__name__, *map(ast.dump, rest)]))
+
+
+def _under_former_name(text: str) -> str:
+    """Write names of this package as they were before it was renamed.
+
+    Journals hold fingerprints of code that was written then, and code in which only that name was replaced is the same.
+    """
+    return _ERROR.sub(rf"\1='{FORMER.capitalize()}Error'", _PACKAGE.sub(rf"\1='{FORMER}", text))
 
 
 def chains(node: ast.AST) -> set[Chain]:

@@ -40,7 +40,7 @@ _FOREIGN: Final = (
     str(Path(concurrent.futures.__file__).parent) + os.sep,
     str(Path(importlib.__file__).parent) + os.sep,
     *(f"{root / part}{os.sep}" for root in _ROOTS for part in _PARTS),
-    *(str(root / name) for root in _ROOTS for name in ("__init__.py", "locked.py", "main.py")),
+    *(str(root / name) for root in _ROOTS for name in ("__init__.py", "main.py")),
 )
 
 LIBRARIES: Final = tuple(

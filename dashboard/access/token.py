@@ -1,12 +1,12 @@
 """The token that every request to the server must carry."""
 
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from typing import Final
 
 from greenroom.messages.core.errors import CannotServe, JournalError
+from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
 from greenroom.workflows.home.private_files import write_private
 
@@ -37,7 +37,7 @@ def given_token(home: Home, value: str | None = None) -> Token | None:
     Raises:
         CannotServe: The token is too short, or its file belongs to another user or can be read by others.
     """
-    value = value if value is not None else os.environ.get(TOKEN_VARIABLE)
+    value = value if value is not None else former_name.variable(TOKEN_VARIABLE)
     if value is None:
         try:
             value = home.read_token()

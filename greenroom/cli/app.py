@@ -12,6 +12,7 @@ import click
 from greenroom.cli.command_group import Verbs, common
 from greenroom.cli.settings import Settings, typed
 from greenroom.version import VERSION
+from greenroom.workflows.home import former_name
 
 NAME = "greenroom"
 
@@ -92,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not fail an answer
     typed[:] = [settings := Settings()]
+    former_name.report = _note
     try:
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
         sys.stdout.flush()
@@ -103,6 +105,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the one door, which says what it was
         return complain(error)
     return code if isinstance(code, int) else 0
+
+
+def _note(sentence: str) -> None:
+    from greenroom.cli.display.values import note
+
+    note(sentence)
 
 
 def complain(error: BaseException) -> int:

@@ -3,9 +3,10 @@
 import re
 from typing import Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from greenroom.messages.core.message import Message, Shown
+from greenroom.messages.former_name import FORMER, present_class
 
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "rejected", "cancelled"]
 """How an attempt ended. The names are part of the public contract."""
@@ -14,9 +15,8 @@ HEADER: Final = "Traceback (most recent call last):\n"
 
 _FATAL: Final = "Fatal Python error"
 """How faulthandler begins, which writes its frames newest first."""
-_OURS: Final = re.compile(
-    r'  File "[^"]*/(greenroom/(actors|messages|supervision|workflows)|asyncio|concurrent/futures|importlib)/[^"]*"'
-)
+_PARTS: Final = rf"({FORMER}|greenroom)/(actors|messages|supervision|workflows)"
+_OURS: Final = re.compile(rf'  File "[^"]*/({_PARTS}|asyncio|concurrent/futures|importlib)/[^"]*"')
 _LIBRARY: Final = re.compile(r"/lib(64)?/python3\.\d+/")
 _FRAME: Final = re.compile(r'  File "([^"]+)", line (\d+)')
 _LAST_WORDS: Final = 4096
@@ -136,6 +136,12 @@ class Failure(Message):
     """What was added to it with ``add_note``."""
     members: tuple["Failure", ...] = ()
     """Of a group: the first of its exceptions. Their tracebacks are a part of the group's."""
+
+    @field_validator("classes")
+    @classmethod
+    def _present(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Name our classes as they are named now, so that what an older journal holds is raised as the same class."""
+        return tuple(map(present_class, names))
 
     def sentence(self) -> str:
         """Say what went wrong in one line."""

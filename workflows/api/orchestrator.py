@@ -28,6 +28,7 @@ from greenroom.workflows.api.threads import in_thread, on_loop
 from greenroom.workflows.clock import Clock, WallClock
 from greenroom.workflows.control.engine import GRACE, Durability, Engine
 from greenroom.workflows.control.worker_backends import read_apps
+from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
 from greenroom.workflows.output.live_view import OutputOption, viewer_of
 from greenroom.workflows.queries.reader import JournalQueries
@@ -95,7 +96,7 @@ class Orchestrator(BaseOrchestrator):
         _check_options(pools or {}, durability)
         viewer = viewer_of(output)
         if journal is None and home is None:
-            journal = os.environ.get(JOURNAL_VARIABLE) or None
+            journal = former_name.variable(JOURNAL_VARIABLE) or None
         imports = read_apps(env, import_timeout, pools or {})
         self._wanted = Home(home)
         """The home that was asked for; the one that it has may be another."""

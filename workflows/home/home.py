@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
-from greenroom.messages.advice import BEGINNING, placed
+from greenroom.messages.advice import advises, placed
 from greenroom.messages.core.errors import HomeInUse, JournalError
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
+from greenroom.workflows.home import former_name
 from greenroom.workflows.home.private_files import check_folder, make_folder, read_private, real_path, write_private
 
 DEFAULT: Final = ".greenroom"
@@ -31,7 +32,8 @@ class Home:
     """Paths and locks of one home. Nothing is created before it is needed.
 
     Args:
-        path: The folder; None means ``GREENROOM_HOME``, or ``.greenroom`` in the current one.
+        path: The folder; None means ``GREENROOM_HOME``, or ``.greenroom`` in the current one. If only a variable or
+            folder with the former name exists, it is used.
         journal: The journal that is meant; None means the one that the home's last orchestrator used. An orchestrator
             of this home that has another one is not the one that is meant.
     """
@@ -40,7 +42,7 @@ class Home:
         self, path: str | os.PathLike[str] | None = None, journal: str | os.PathLike[str] | None = None
     ) -> None:
         """Only remember where it is."""
-        self.path: Final = Path(path or os.environ.get(HOME_VARIABLE) or DEFAULT).absolute()
+        self.path: Final = Path(path or former_name.variable(HOME_VARIABLE) or _default()).absolute()
         self._journal: Final = None if journal is None else Path(journal).absolute()
 
     @classmethod
@@ -53,7 +55,7 @@ class Home:
             JournalError: What lies beside the journal may be somebody else's.
         """
         if path is None and journal is None:
-            journal = os.environ.get(JOURNAL_VARIABLE) or None
+            journal = former_name.variable(JOURNAL_VARIABLE) or None
         if path is None and journal is not None:
             return cls(noted_home(Path(journal)), journal)
         return cls(path, journal)
@@ -124,7 +126,7 @@ class Home:
         own = journal == _real(self.path) / "journal.db"
         default = Home()
         if own:
-            usual = self.path == default.path and not os.environ.get(JOURNAL_VARIABLE)
+            usual = self.path == default.path and not former_name.variable(JOURNAL_VARIABLE)
             return () if usual and not anywhere else ("--home", _short(self.path, anywhere=anywhere))
         named = ("--journal", _short(journal, anywhere=anywhere))
         noted = _noted_or_default(journal)
@@ -132,7 +134,7 @@ class Home:
 
     def placed(self, text: str, *, anywhere: bool = False) -> str:
         """Give a text whose commands lead here; see ``options``."""
-        return placed(text, self.options(anywhere=anywhere), anew=anywhere) if BEGINNING in text else text
+        return placed(text, self.options(anywhere=anywhere), anew=anywhere) if advises(text) else text
 
     def read_record(self) -> dict[str, Any]:
         """Give what ``record`` holds, empty where there is none.
@@ -213,6 +215,14 @@ def _noted_or_default(journal: Path) -> Path:
     with suppress(JournalError):
         noted = noted_home(journal)
     return noted or Home().path
+
+
+def _default() -> str:
+    """Return the default home in the current folder: the former one if only that one is there."""
+    if Path(DEFAULT).exists() or not Path(former_name.HOME).is_dir():
+        return DEFAULT
+    former_name.tell(f"the home {former_name.HOME} is used, because there is no {DEFAULT}: rename it to {DEFAULT}")
+    return former_name.HOME
 
 
 def _real(path: Path) -> Path:

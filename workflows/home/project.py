@@ -5,13 +5,14 @@ import tomllib
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.fields import Limit
 from greenroom.supervision.policy.worker_environment import Given, read_given
+from greenroom.workflows.home import former_name
 
 FILE: Final = "pyproject.toml"
 
@@ -72,11 +73,17 @@ def _table(path: Path, trusted: Collection[int]) -> object:
     try:
         tool = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError as error:
-        if "greenroom" not in text:  # whoever it belongs to will hear of it from others
+        if former_name.NAME not in text and former_name.TABLE not in text:  # another program will report it
             return None
         msg = f"{path} cannot be read: {error}"
         raise DefinitionError(msg) from error
-    return tool.get("greenroom") if isinstance(tool, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(tool, dict):
+        return None
+    tables = cast("dict[str, object]", tool)
+    if former_name.NAME not in tables and former_name.TABLE in tables:
+        former_name.tell(f"[tool.{former_name.TABLE}] in {path} is used: rename it to [tool.{former_name.NAME}]")
+        return tables[former_name.TABLE]
+    return tables.get(former_name.NAME)
 
 
 def _checked(table: object, path: Path) -> Project:

@@ -48,9 +48,9 @@ _told_program: list[str] = []
 
 def _typed(text: str) -> str:
     """Return a text whose commands can be typed here; in a checkout the program has another name."""
-    from greenroom.messages.advice import BEGINNING
+    from greenroom.messages.advice import advises
 
-    if BEGINNING not in text:
+    if not advises(text):
         return text
     _say_program()
     try:

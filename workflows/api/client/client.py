@@ -39,6 +39,7 @@ from greenroom.workflows.api.async_orchestrator import AsyncClient
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, next_cursor, problem_of
 from greenroom.workflows.api.waiting import is_over, not_in_time
+from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
 from greenroom.workflows.queries.interface import Queries
 
@@ -388,7 +389,7 @@ def _recorded_url(home: Home) -> str:
 
 
 def _kept_token(home: Home) -> str:
-    given = os.environ.get(TOKEN_VARIABLE)
+    given = former_name.variable(TOKEN_VARIABLE)
     if given:
         return given
     try:

@@ -1,13 +1,14 @@
 """Whether, when and how a failed step is tried again."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.times import LONGEST
-from greenroom.messages.policy import Retry, StepOptions
+from greenroom.messages.former_name import present_class
+from greenroom.messages.policy import ExceptionNames, Retry, StepOptions
 
 SOLO_AFTER: Final = 2
 """Charged crashes after which a step runs alone in a fresh worker, so that the next death has one suspect only."""
@@ -95,7 +96,12 @@ def _retryable(retry: Retry, past: PastAttempt) -> bool:
     if past.outcome != "error":
         return True
     classes = set(past.failure.classes) if past.failure is not None else set[str]()
-    return not classes.isdisjoint(map(str, retry.on)) and classes.isdisjoint(map(str, retry.never))
+    return not classes.isdisjoint(_names(retry.on)) and classes.isdisjoint(_names(retry.never))
+
+
+def _names(classes: ExceptionNames) -> Iterator[str]:
+    """Yield the present names of a policy's classes: it may have been recorded under the former ones."""
+    return (present_class(str(each)) for each in classes)
 
 
 def _delay(retry: Retry, attempts: int, failure: Failure | None, unit: float) -> float:
