@@ -1,5 +1,5 @@
-"""Typed messages: commands, replies, events, failures, the envelope they cross boundaries in, and the codec.
+"""Typed messages: commands, replies, events, failures, their envelope, and the codec.
 
-Everything that is said between processes, and everything the journal holds, is one of these frozen models. This package
-is the ground of the project and imports nothing of it.
+Everything that crosses processes or enters the journal is one of these frozen models. This package is the lowest layer
+of the project and imports no other part of it.
 """

@@ -1,1 +1,1 @@
-"""What every message is made of: the base model, its fields, and JSON text."""
+"""The parts of every message: the base model, its fields, and JSON text."""

@@ -1,1 +1,1 @@
-"""What the journal holds: one module of events for runs, steps, sessions and schedules each."""
+"""Events of the journal: a module each for runs, waits, steps, sessions and schedules."""

@@ -1,1 +1,1 @@
-"""What the orchestrator and its workers send each other."""
+"""Frames between the orchestrator and its workers."""
