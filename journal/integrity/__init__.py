@@ -1,1 +1,1 @@
-"""How damage to a journal is noticed: hash chains, checksums, and how far the journal reached."""
+"""Detection of damage to a journal: hash chains, checksums, and the note of its last event."""
