@@ -1,1 +1,1 @@
-"""What runs inside a worker process: its host, its actor, and what the app defines for them to run."""
+"""Code that runs inside worker processes: the worker's main loop, its actor, and the definitions of the user's app."""

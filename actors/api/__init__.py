@@ -1,1 +1,1 @@
-"""What workflow and step code calls: approve, emit, receive, signal, current, now."""
+"""Functions for workflow and step code: approve, emit, receive, signal, current, now."""

@@ -1,1 +1,1 @@
-"""What an app defines: workflows, steps and sessions, and how each is found again in another process."""
+"""What an app defines: workflows, steps and sessions, and how another process finds each of them."""

@@ -1,4 +1,4 @@
-"""Language models as one protocol: a request goes in, a reply comes out. Everything about retries lies elsewhere."""
+"""The protocol of language models: a request goes in, a reply comes out. Retries are handled elsewhere."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Shown
 
 PROVIDERS: Final = ("mock",)
-"""Every name that a model can be given by."""
+"""Names of all built-in models."""
 DEFAULT_VARIABLE: Final = "GREENROOM_MODEL"
 """Environment variable that names the model of an ``LLM`` without one. Read in the worker."""
 
@@ -19,13 +19,13 @@ class ModelRequest:
     """One question to a model.
 
     Attributes:
-        prompt: What the caller wrote.
-        instructions: What the model is told before every prompt.
-        schema: JSON schema that the answer must fit, or None where plain text is wanted.
+        prompt: The text that the caller wrote.
+        instructions: Text sent before every prompt.
+        schema: JSON schema that the answer must fit; None for plain text.
         feedback: What was wrong with earlier answers to the same prompt, oldest first.
         attempt: Number of the attempt, from 1.
         idempotency_key: The same for every attempt of one call.
-        settings: The author's settings, as they are.
+        settings: The author's settings, unchanged.
     """
 
     prompt: str
@@ -39,14 +39,14 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """What a model answered.
+    """The answer of a model.
 
     Attributes:
-        text: The answer.
-        finish: Why it ended: by itself, cut short by a limit or a broken stream, or because the model would not answer.
+        text: The text of the answer.
+        finish: Why the text ended: it was complete, it was cut by a limit or a broken stream, or the model refused.
         input_tokens: Tokens read.
         output_tokens: Tokens written.
-        usd: Price of the call, where it is known.
+        usd: Price of the call, if known.
     """
 
     text: str
@@ -58,24 +58,24 @@ class ModelReply:
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that answers requests. Used on the loop of an LLM worker, many requests at once."""
+    """Anything that answers requests. Used on the loop of an LLM worker, with many requests at once."""
 
     async def complete(self, request: ModelRequest) -> ModelReply:
         """Answer a request.
 
         Raises:
-            RetryAfter: The provider asks to be left alone for a while.
-            Fatal: No attempt can succeed: the key is wrong, the money gone.
-            Exception: Anything else that went wrong on the way; the step's retry policy decides.
+            RetryAfter: The provider asks to wait before the next request.
+            Fatal: No attempt can succeed: the key is wrong, or the account is empty.
+            Exception: Any other failure; the step's retry policy decides.
         """
         ...
 
 
 def check_model(model: object, owner: str) -> None:
-    """Refuse what cannot be a model.
+    """Raise if a value cannot be used as a model.
 
     Raises:
-        DefinitionError: It is neither a model nor the name of one that is known.
+        DefinitionError: It is neither a model nor the name of a built-in one.
     """
     if isinstance(model, str) and model not in PROVIDERS:
         msg = f"{owner} asks for the model {model!r}, which is not known: there are {', '.join(map(repr, PROVIDERS))}"
@@ -86,10 +86,10 @@ def check_model(model: object, owner: str) -> None:
 
 
 def resolve_model(model: str | Model | None, owner: str) -> Model:
-    """Give the model that an author named; in a worker.
+    """Return the model for a name. Called in a worker.
 
     Raises:
-        DefinitionError: The name is not known.
+        DefinitionError: The name is unknown.
     """
     if model is None:
         name = os.environ.get(DEFAULT_VARIABLE) or "mock"
@@ -97,7 +97,7 @@ def resolve_model(model: str | Model | None, owner: str) -> Model:
         model = name
     if isinstance(model, str):
         check_model(model, owner)
-        from greenroom.actors.models.mock import MockModel  # noqa: PLC0415  built on this module
+        from greenroom.actors.models.mock import MockModel  # noqa: PLC0415  they import this module
 
         return MockModel()
     return model

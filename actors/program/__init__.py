@@ -1,1 +1,1 @@
-"""A workflow's coroutine while it runs: its loop, its tasks, and the comparison with its journal."""
+"""The execution of a workflow's coroutine: its loop, its tasks, and the comparison with its journal."""

@@ -1,1 +1,1 @@
-"""Users' values as JSON and back, and what of them would be lost on the way."""
+"""Conversion of users' values to JSON and back, and detection of what would be lost."""

@@ -1,7 +1,7 @@
-"""One JSON text for one value: sets are written in an order of their own, and values are compared as JSON means them.
+"""Canonical JSON of values: the members of sets are sorted.
 
-A set of Python has another order in each process. Two processes that start the same run with the same set have to give
-the same JSON for it.
+A Python set has another order in each process. Two processes that start the same run with the same set must write the
+same JSON.
 """
 
 import dataclasses
@@ -14,11 +14,12 @@ from pydantic import BaseModel, JsonValue, RootModel
 
 
 def in_order(value: object, json: JsonValue) -> JsonValue:
-    """Give the JSON of a value with every set in it, at any depth, in the order of its members' JSON.
+    """Return the JSON of a value with the members of every set, at any depth, in the order of their JSON.
 
     Args:
-        value: What was written.
-        json: What pydantic made of it. Where a serializer of the author's made something of another shape, that stays.
+        value: The value.
+        json: The value's JSON as written by pydantic. Parts to which an author's serializer gave another shape stay as
+            they are.
     """
     while isinstance(value, RootModel):
         value = cast("RootModel[object]", value).root
@@ -45,7 +46,7 @@ def _each(values: Iterable[object], json: list[JsonValue]) -> list[JsonValue]:
 
 
 def _fields(value: object) -> dict[str, object]:
-    """Give what a model or dataclass holds, by the names that its fields may be written under."""
+    """Return the fields of a model or dataclass, by the names under which they may be written."""
     if isinstance(value, BaseModel):
         found: dict[str, object] = {}
         for name, field in type(value).model_fields.items():

@@ -45,7 +45,8 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from greenroom.metrics.figures import Metrics, figures
+from greenroom.metrics.figure_records import Metrics
+from greenroom.metrics.figures import figures
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.output.log_files import folder_of, read_lines
 from greenroom.workflows.queries.approvals import Asked
