@@ -101,7 +101,7 @@ class ProgramPort(Protocol):
         """Record a timer that fires ``seconds`` from now."""
         ...
 
-    def drop_timer(self, timer: Timer) -> None:
+    def withdraw_timer(self, timer: Timer) -> None:
         """Withdraw a timer that is no longer awaited."""
         ...
 
@@ -109,7 +109,7 @@ class ProgramPort(Protocol):
         """Return when the newest outcome known to the program was recorded, in seconds since the Unix epoch."""
         ...
 
-    def draw(self, what: str) -> bytes:
+    def random_bytes(self, what: str) -> bytes:
         """Return 32 random bytes, the same for the same call on every replay."""
         ...
 
@@ -117,7 +117,7 @@ class ProgramPort(Protocol):
         """Return the seconds from the program's start to ``now``."""
         ...
 
-    def adopt(self, task: "asyncio.Task[Any]") -> None:
+    def add_task(self, task: "asyncio.Task[Any]") -> None:
         """Note a task as one of the program's own."""
         ...
 

@@ -11,7 +11,7 @@ PAGE_BYTES: Final = 1024 * 1024
 """Most bytes of events in memory at once. A longer event is read alone."""
 
 
-class Book(Protocol):
+class EventSource(Protocol):
     """Something to read events from, such as a journal."""
 
     def events(
@@ -21,13 +21,13 @@ class Book(Protocol):
         ...
 
 
-def stored_events(book: Book, run_id: str, after: int = 0) -> Iterator[Stored]:
+def stored_events(source: EventSource, run_id: str, after: int = 0) -> Iterator[Stored]:
     """Yield the committed events of a run with sequence numbers above ``after``, including those added meanwhile.
 
     Raises:
         JournalCorrupt: The stored data is not what was written. Earlier events have been yielded by then.
     """
-    while page := book.events(run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
+    while page := source.events(run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
         after = page[-1].seq
         page.reverse()
         while page:  # yielded events are released

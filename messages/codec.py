@@ -21,7 +21,7 @@ from greenroom.messages.commands import Command, Reply
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
 from greenroom.messages.core.json_scanner import OddName, check_numbers, check_written, cut, kind_of, normal
 from greenroom.messages.core.json_text import JsonText
-from greenroom.messages.core.message import MARK, Carried, Event, Handed, Json, Message, Spliced
+from greenroom.messages.core.message import MARK, Event, Json, Message, MessageValues, SplicedValues, ValueField
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES, Envelope
 from greenroom.messages.frames.worker import FromWorker, ToWorker
@@ -44,16 +44,17 @@ class Codec(Generic[M]):
     Args:
         union: The tagged union, as ``Annotated[A | B, Field(discriminator="type")]``.
         max_bytes: Largest body in bytes, without the header.
-        looks: Whether received numbers and values are checked. What goes to workers was checked by the orchestrator.
+        check_values: Whether received numbers and values are checked. The orchestrator has checked what goes to
+            workers.
         finite: Whether the messages themselves refuse numbers that are not finite.
     """
 
     def __init__(
-        self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, looks: bool = True, finite: bool = False
+        self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, check_values: bool = True, finite: bool = False
     ) -> None:
         """Build the validator once; it is used for every frame."""
-        self._looks = looks
-        self._looks_at_numbers = looks and not finite
+        self._check_values = check_values
+        self._check_numbers = check_values and not finite
         self._adapter: TypeAdapter[Envelope[M]] = TypeAdapter(Envelope[union])  # pyright: ignore[reportInvalidTypeForm]  made at run time
         self.max_bytes = max_bytes
 
@@ -64,7 +65,7 @@ class Codec(Generic[M]):
             FrameTooLarge: The frame would be longer than the limit.
             CodecError: A value in the message cannot be written as JSON.
         """
-        values = Handed()
+        values = MessageValues()
         try:
             # The serializer of the model. That of the union has the same result at three times the cost.
             text = message.__pydantic_serializer__.to_json(message, context=values)
@@ -97,9 +98,11 @@ class Codec(Generic[M]):
             msg = f"a message has more than {_MOST_BRACKETS} parts beside its values"
             raise UnknownMessage(msg)
         try:
-            if self._looks_at_numbers:
+            if self._check_numbers:
                 check_numbers(head)
-            values = Handed([JsonText(normal(text) if self._looks else text, checked=True) for text in texts])
+            values = MessageValues(
+                [JsonText(normal(text) if self._check_values else text, checked=True) for text in texts]
+            )
         except ValueError as error:
             msg = f"a message is no JSON: {error}"
             raise UnknownMessage(msg) from error
@@ -190,7 +193,7 @@ class FrameDecoder:
             raise FrameTruncated(msg)
 
 
-TO_WORKER: Final[Codec[Any]] = Codec(ToWorker, looks=False)
+TO_WORKER: Final[Codec[Any]] = Codec(ToWorker, check_values=False)
 FROM_WORKER: Final[Codec[Any]] = Codec(FromWorker, finite=True)
 COMMANDS: Final[Codec[Any]] = Codec(Command)
 REPLIES: Final[Codec[Any]] = Codec(Reply)
@@ -221,7 +224,7 @@ def spliced(message: BaseModel) -> bytes:
         PydanticSerializationError: A part of the model is not JSON.
         ValueError: Some readers reject an unchecked value.
     """
-    values = Spliced()
+    values = SplicedValues()
     # The serializer of the model. That of the union has the same result at three times the cost.
     body = message.__pydantic_serializer__.to_json(message, context=values)
     check_written(body)
@@ -261,7 +264,7 @@ def decode_event(body: bytes) -> AnyEvent:
     return event
 
 
-def _cut_event(body: bytes) -> tuple[str | bytes, Handed | None]:
+def _cut_event(body: bytes) -> tuple[str | bytes, MessageValues | None]:
     """Cut the values out of a long event; see ``decode_event``."""
     text = body.decode()
     fields, tables = _places(kind_of(text))
@@ -273,7 +276,7 @@ def _cut_event(body: bytes) -> tuple[str | bytes, Handed | None]:
     except OddName:
         return body, None
     check_numbers(left.encode())
-    return left, Handed(values)
+    return left, MessageValues(values)
 
 
 @cache
@@ -281,7 +284,7 @@ def _places(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields of an event type that hold a value, and those that hold values by name."""
     model = _MODELS.get(kind, Message)
     found = model.model_fields.items()
-    fields = tuple(name for name, field in found if any(isinstance(each, Carried) for each in field.metadata))
+    fields = tuple(name for name, field in found if any(isinstance(each, ValueField) for each in field.metadata))
     return fields, tuple(name for name, field in found if field.annotation == dict[str, Json])
 
 

@@ -52,7 +52,7 @@ ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], _NamesInJson()
 class Retry(Message):
     """How often and when a failed step is attempted again.
 
-    The delay before attempt ``n + 1`` is ``initial * factor ** (n - 1)`` seconds, at most ``max_delay``, varied at
+    The delay before attempt ``n + 1`` is ``initial * factor ** (n - 1)`` seconds, at most ``max_delay``. It varies at
     random by up to ``jitter`` of itself in either direction. Example: ``Retry(attempts=3, initial=1.0, jitter=0.0)``
     waits 1 s, then 2 s.
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from greenroom.actors.context import program
-from greenroom.actors.definitions.approval_edits import WRITTEN, form_of
+from greenroom.actors.definitions.approval_edits import APPROVAL_ARGUMENTS, model_reference
 from greenroom.messages.approvals import Approval
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import Seconds, limit
@@ -34,9 +34,9 @@ async def approve(action: str, args: object = None, timeout: Seconds | None = No
         msg = "approve() is for workflow code: a step, and code that no run awaits, has nobody to ask"
         raise RuntimeError(msg)
     _check(action)
-    asked = WRITTEN.dump(args)
+    asked = APPROVAL_ARGUMENTS.dump(args)
     async with asyncio.timeout(limit(timeout, "the timeout of approve()")):
-        return Approval.model_validate(plain(await port.approve(action, asked, form_of(args))))
+        return Approval.model_validate(plain(await port.approve(action, asked, model_reference(args))))
 
 
 def _check(action: object) -> None:

@@ -29,10 +29,10 @@ def random() -> float:
     port = program.get()
     if port is None:
         return chance.random()  # noqa: S311  not used for secrets
-    return (int.from_bytes(port.draw("random()")) >> (256 - _FRACTION_BITS)) / (1 << _FRACTION_BITS)
+    return (int.from_bytes(port.random_bytes("random()")) >> (256 - _FRACTION_BITS)) / (1 << _FRACTION_BITS)
 
 
 def uuid4() -> uuid.UUID:
     """Return a random UUID. Each call in each run gets a different one."""
     port = program.get()
-    return uuid.uuid4() if port is None else uuid.UUID(bytes=port.draw("uuid4()")[:16], version=4)
+    return uuid.uuid4() if port is None else uuid.UUID(bytes=port.random_bytes("uuid4()")[:16], version=4)

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from greenroom.actors.context import program
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.errors import NotSerializable
 from greenroom.messages.core.json_text import text_of
 
@@ -12,7 +12,7 @@ MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
 MAX_CHANNEL: Final = 200
 """Longest name of a channel, in characters."""
 
-_VALUE: Final = Form(Any, "an emitted value", returns=False)
+_VALUE: Final = ValueConverter(Any, "an emitted value", returns=False)
 
 
 async def emit(value: object, channel: str = "default") -> None:

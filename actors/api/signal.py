@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from greenroom.actors.context import program
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 
 
 async def signal(run_id: str, message: BaseModel) -> None:
@@ -27,7 +27,7 @@ async def signal(run_id: str, message: BaseModel) -> None:
         msg = "signal() is for workflow code: elsewhere, orchestrator.get(run_id).signal(message) sends"
         raise RuntimeError(msg)
     _check(message)
-    port.send(run_id, type(message).__name__, Form(type(message), "the message").dump(message))
+    port.send(run_id, type(message).__name__, ValueConverter(type(message), "the message").dump(message))
 
 
 def _check(message: object) -> None:

@@ -5,11 +5,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.json_text import plain, text_of
 from greenroom.messages.frames.worker import Execute, Progress
 
-_DETAIL: Final = Form(Any, "what a step reports of its progress", returns=False)
+_DETAIL: Final = ValueConverter(Any, "what a step reports of its progress", returns=False)
 LONGEST_DETAIL: Final = 64 * 1024
 """Longest progress report, in bytes of JSON."""
 

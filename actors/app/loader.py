@@ -18,7 +18,7 @@ from greenroom.actors.definitions.definitions import Definition as Prepared
 from greenroom.actors.definitions.registry import all_definitions
 from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.actors.failures.tracebacks import last_lines
-from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import HEADER
 from greenroom.messages.frames.worker import Definition
@@ -46,7 +46,7 @@ def preload(app: str) -> None:
         DefinitionError: The app cannot be imported, or one of its definitions cannot run. The message holds the
             traceback of the user's code if there is one.
     """
-    put_in_order()
+    make_asyncio_deterministic()
     refuse_questions()
     load(app)
     faults = [fault for fault in map(_prepare, all_definitions()) if fault]

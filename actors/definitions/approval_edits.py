@@ -9,17 +9,17 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from greenroom.actors.definitions.message_check import app_models
-from greenroom.actors.values.conversion import Form, faults, read_model
+from greenroom.actors.values.conversion import ValueConverter, faults, read_model
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import ResultChecked
 
-WRITTEN: Final = Form(Any, "what is asked about", returns=False)
+APPROVAL_ARGUMENTS: Final = ValueConverter(Any, "what is asked about", returns=False)
 """Writes the arguments of an approval as JSON."""
 
 
-def form_of(args: object) -> str:
+def model_reference(args: object) -> str:
     """Return the reference of a value's model; empty if it is not an instance of a model."""
     return reference(type(args)) if isinstance(args, BaseModel) else ""
 
@@ -41,6 +41,6 @@ def check_edit(id_: str, form: str, value: Json) -> ResultChecked:
         wrong = faults(error)
     else:
         if not wrong:
-            return ResultChecked(id=id_, value=WRITTEN.dump(read))
+            return ResultChecked(id=id_, value=APPROVAL_ARGUMENTS.dump(read))
     found = (Fault(field=f"args.{place}" if place else "args", sentence=what) for place, what in wrong)
     return ResultChecked(id=id_, faults=tuple(found))

@@ -1,9 +1,9 @@
 """Fingerprints of workflows: short texts that change when a replay may ask for something else.
 
-A fingerprint covers the function's code, the helpers, classes and constants beside it that it names, and the signatures
-of the steps and child workflows that it can reach. It ignores comments, blank lines, docstrings and the code inside
-steps. It is computed from the syntax tree, so another version of Python may give another fingerprint. A fingerprint
-that changes for no reason costs one comparison that finds nothing.
+A fingerprint covers the function's code, and the helpers, classes and constants beside it that it names. It also covers
+the signatures of the steps and child workflows that it can reach. It ignores comments, blank lines, docstrings and the
+code inside steps. It is computed from the syntax tree, so another version of Python may give another fingerprint. A
+fingerprint that changes for no reason costs one comparison that finds nothing.
 """
 
 import sys
@@ -20,7 +20,7 @@ from pydantic_core import to_json
 
 from greenroom.actors.definitions.signature import Signature
 from greenroom.actors.definitions.source_code import Chain, Module, chains, module_of, normal
-from greenroom.actors.values.conversion import Form, type_name
+from greenroom.actors.values.conversion import ValueConverter, type_name
 from greenroom.messages.core.errors import DefinitionError
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
@@ -133,7 +133,7 @@ def _signature(signature: Signature) -> str:
         return str(error)
 
 
-def _schema(form: Form) -> Any:
+def _schema(form: ValueConverter) -> Any:
     try:
         return form.schema
     except PydanticUserError:  # it has no JSON schema, though it can be written as JSON

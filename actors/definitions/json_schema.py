@@ -16,7 +16,7 @@ from greenroom.actors.definitions.definitions import Definition, WorkflowDefinit
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.definitions.signature import Signature
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
@@ -83,7 +83,7 @@ def _schemas(annotations: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return {str(name): schema for (name, _), schema in found.items()}, shared.get("$defs", {})
 
 
-def _default(form: Form, value: object) -> dict[str, Any]:
+def _default(form: ValueConverter, value: object) -> dict[str, Any]:
     """Return the schema of a default; empty if the default cannot be written."""
     try:
         return {"default": plain(form.encode(value))}

@@ -1,7 +1,7 @@
 """Checks whether anything in an app could receive a message, as far as that can be known without running it.
 
-Only a running workflow shows what it awaits. But messages are selected by the name of their model. So a name that no
-model and no word of the app's source has is a mistake, and so are fields that fit no model of that name.
+Only a running workflow shows what it awaits. But messages are selected by the name of their model. So a name is a
+mistake if it is neither a model nor a word of the app's source. Fields are a mistake if they fit no model of that name.
 """
 
 import re

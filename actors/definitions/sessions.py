@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import Definition, check_defaults, is_model
 from greenroom.actors.definitions.registry import all_definitions, suggestion
-from greenroom.actors.values.conversion import Faults, Form, faults, sentence
+from greenroom.actors.values.conversion import Faults, ValueConverter, faults, sentence
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.core.failures import Fault
@@ -36,7 +36,7 @@ class SessionDefinition(Definition):
         """Register the handler; ``state`` is the model of the state if the annotation does not name it."""
         self._state = state
         self.policy = policy
-        self._forms: dict[str, Form] = {}
+        self._forms: dict[str, ValueConverter] = {}
         super().__init__("session", name, fn, site)
 
     @cached_property
@@ -83,7 +83,7 @@ class SessionDefinition(Definition):
         return named
 
     @cached_property
-    def _message(self) -> Form:
+    def _message(self) -> ValueConverter:
         return self.signature.forms[self.signature.parameters[1].name]
 
     def prepare(self) -> None:
@@ -131,10 +131,10 @@ class SessionDefinition(Definition):
             msg = f"the message does not fit {name or self._taken()}: {sentence(found)}"
             raise InvalidInput(msg, found) from error
 
-    def _form(self, name: str) -> Form:
+    def _form(self, name: str) -> ValueConverter:
         """Return the cached converter for messages of a type; creating one costs more than the rest of this work."""
         if name not in self._forms:
-            self._forms[name] = Form(self.messages[name], f"a message to {self.title}")
+            self._forms[name] = ValueConverter(self.messages[name], f"a message to {self.title}")
         return self._forms[name]
 
     def _taken(self) -> str:
@@ -218,8 +218,8 @@ class SessionDefinition(Definition):
         return self.state_model() if json is None else cast("BaseModel", self._state_form.decode(json))
 
     @cached_property
-    def _state_form(self) -> Form:
-        return Form(self.state_model, f"the recorded state of {self.title}")
+    def _state_form(self) -> ValueConverter:
+        return ValueConverter(self.state_model, f"the recorded state of {self.title}")
 
 
 def _members(annotation: Any) -> list[Any]:

@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from greenroom.actors.context import program
-from greenroom.actors.values.canonical import in_order
-from greenroom.actors.values.conversion import Faults, Form, faults, sentence
+from greenroom.actors.values.canonical import sort_sets
+from greenroom.actors.values.conversion import Faults, ValueConverter, faults, sentence
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json
@@ -71,36 +71,36 @@ class Signature:
             raise DefinitionError(msg) from error
 
     @cached_property
-    def forms(self) -> dict[str, Form]:
+    def forms(self) -> dict[str, ValueConverter]:
         """Converters of the parameters' values, by parameter name."""
-        forms: dict[str, Form] = {}
+        forms: dict[str, ValueConverter] = {}
         for parameter in self.parameters:
             annotation = self.hints.get(parameter.name, Any)
             if parameter.default is None:
                 annotation = Optional[annotation]  # noqa: UP045  unlike `|` it accepts every annotation
-            forms[parameter.name] = Form(annotation, f"argument `{parameter.name}` of {self.owner}")
+            forms[parameter.name] = ValueConverter(annotation, f"argument `{parameter.name}` of {self.owner}")
         return forms
 
     @cached_property
-    def result(self) -> Form:
+    def result(self) -> ValueConverter:
         """Converter of the result."""
         annotation = self.hints.get("return", Any) if self._result is Parameter.empty else self._result
         if self._result is Parameter.empty and is_generator(self._fn):
             annotation = _list_of(annotation)
-        return Form(Any if annotation is NoReturn else annotation, f"the result of {self.owner}")
+        return ValueConverter(Any if annotation is NoReturn else annotation, f"the result of {self.owner}")
 
     @cached_property
-    def _positional(self) -> tuple[Form, ...]:
+    def _positional(self) -> tuple[ValueConverter, ...]:
         kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
         return tuple(self.forms[parameter.name] for parameter in self.parameters if parameter.kind in kinds)
 
     @cached_property
-    def _keyword(self) -> dict[str, Form]:
+    def _keyword(self) -> dict[str, ValueConverter]:
         kinds = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
         return {parameter.name: self.forms[parameter.name] for parameter in self.parameters if parameter.kind in kinds}
 
     @cached_property
-    def _variadic(self) -> tuple[Form | None, Form | None]:
+    def _variadic(self) -> tuple[ValueConverter | None, ValueConverter | None]:
         found = {parameter.kind: self.forms[parameter.name] for parameter in self.parameters}
         return found.get(Parameter.VAR_POSITIONAL), found.get(Parameter.VAR_KEYWORD)
 
@@ -112,7 +112,7 @@ class Signature:
         """
         _ = self._positional, self._keyword, self._variadic, self.result
 
-    # ------------------------------------------------------------ calls as they were written
+    # ------------------------------------------------------------ calls by position and name
 
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Raise if Python would refuse the call.
@@ -172,10 +172,10 @@ class Signature:
         ]
         return tuple(fault for name, form, value in given for fault in _exactly(name, form, value)[1])
 
-    def _by_position(self, index: int) -> Form:
+    def _by_position(self, index: int) -> ValueConverter:
         return self._positional[index] if index < len(self._positional) else _known(self._variadic[0])
 
-    def _by_name(self, name: str) -> Form:
+    def _by_name(self, name: str) -> ValueConverter:
         return self._keyword.get(name) or _known(self._variadic[1])
 
     # ------------------------------------------------------------ calls by parameter name
@@ -223,7 +223,7 @@ class Signature:
         written = {name: self.forms[name].dump(value) for name, value in values.items()}
         if program.get() is not None:  # arguments of a child run, which journals hold in the order they had
             return written
-        return {name: in_order(values[name], plain(json)) for name, json in written.items()}
+        return {name: sort_sets(values[name], plain(json)) for name, json in written.items()}
 
     def _values(self, given: dict[str, Any], read: "_Reader") -> tuple[dict[str, Any], list[tuple[str, str]]]:
         values: dict[str, Any] = {}
@@ -271,10 +271,10 @@ async def every_item(generator: AsyncGenerator[Any, Any]) -> list[Any]:
 _ITERATED: Final = (Iterator, Generator, Iterable, AsyncIterator, AsyncGenerator, AsyncIterable)
 """Annotations that authors give to generators."""
 
-_Reader = Callable[[str, Form, Any], tuple[Any, Faults]]
+_Reader = Callable[[str, ValueConverter, Any], tuple[Any, Faults]]
 
 
-def _accept(name: str, form: Form, value: object) -> tuple[Any, Faults]:
+def _accept(name: str, form: ValueConverter, value: object) -> tuple[Any, Faults]:
     """Validate a Python value."""
     try:
         return form.validate(value), ()
@@ -282,7 +282,7 @@ def _accept(name: str, form: Form, value: object) -> tuple[Any, Faults]:
         return None, _placed(name, error)
 
 
-def _exactly(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
+def _exactly(name: str, form: ValueConverter, json: Json) -> tuple[Any, Faults]:
     """Read JSON."""
     try:
         return form.read(json), ()
@@ -290,7 +290,7 @@ def _exactly(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
         return None, _placed(name, error)
 
 
-def _read(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
+def _read(name: str, form: ValueConverter, json: Json) -> tuple[Any, Faults]:
     """Read JSON, or JSON inside a string."""
     value, found = _exactly(name, form, json)
     if found and isinstance(text := plain(json), str):
@@ -303,6 +303,6 @@ def _placed(name: str, error: ValidationError) -> Faults:
     return tuple((f"{name}.{place}" if place else name, what) for place, what in faults(error))
 
 
-def _known(form: Form | None) -> Form:
+def _known(form: ValueConverter | None) -> ValueConverter:
     assert form is not None, "the call was checked against the signature"
     return form

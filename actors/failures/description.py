@@ -12,12 +12,12 @@ from pydantic import JsonValue
 from greenroom.actors.failures.inspection import (
     attribute,
     bounded,
+    cause_of,
     members_of,
     message_of,
     mro_of,
     name_of,
     notes_of,
-    reason_of,
 )
 from greenroom.actors.failures.tracebacks import is_foreign, place, report
 from greenroom.messages.core.errors import (
@@ -130,7 +130,7 @@ def _pause(error: BaseException) -> float | None:
     return error.seconds if math.isfinite(error.seconds) else None
 
 
-# ---------------------------------------------------------------- what an exception holds, as data
+# ---------------------------------------------------------------- arguments and attributes as data
 
 
 def _args(error: BaseException) -> tuple[JsonValue, ...]:
@@ -204,7 +204,7 @@ def _plain(value: object, depth: int, left: list[int]) -> JsonValue:
     raise ValueError
 
 
-# ---------------------------------------------------------------- which calls it comes from
+# ---------------------------------------------------------------- failed calls
 
 
 def failed_calls(error: BaseException) -> tuple[str, ...]:
@@ -233,7 +233,7 @@ def failed_calls(error: BaseException) -> tuple[str, ...]:
                 left.append((group, found))
                 left.extend((member, None) for member in reversed(members_of(group)))
                 continue
-        if before in (None, found) and (reason := reason_of(looked)) is not None:
+        if before in (None, found) and (reason := cause_of(looked)) is not None:
             left.append((reason, None))
     return tuple(keys)
 
@@ -245,7 +245,7 @@ def raising_call(error: BaseException) -> str:
     return bounded(key) if isinstance(key, str) else ""
 
 
-# ---------------------------------------------------------------- in one line
+# ---------------------------------------------------------------- one-line descriptions
 
 
 def explain(error: BaseException) -> str:
@@ -253,7 +253,7 @@ def explain(error: BaseException) -> str:
     return describe_exception(error).told()
 
 
-def mention(error: BaseException) -> str:
+def explain_without_source(error: BaseException) -> str:
     """Return one line on what was raised, and where, without reading source code. Never raises.
 
     For exceptions found by Python's garbage collector. The collector may interrupt the parser, which must not be
@@ -296,5 +296,5 @@ def _history(error: BaseException) -> list[BaseException]:
     looked: BaseException | None = error
     while looked is not None and len(found) < _CAUSES and all(looked is not each for each in found):
         found.append(looked)
-        looked = reason_of(looked)
+        looked = cause_of(looked)
     return found

@@ -36,7 +36,7 @@ def members_of(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException,
     return BaseExceptionGroup.__dict__["exceptions"].__get__(group)  # type: ignore[no-any-return]
 
 
-def reason_of(error: BaseException) -> BaseException | None:
+def cause_of(error: BaseException) -> BaseException | None:
     """Return the cause of an exception or, without one, its context."""
     cause: BaseException | None = attribute(error, "__cause__")
     if cause is not None or attribute(error, "__suppress_context__"):

@@ -70,10 +70,10 @@ def _again(base: type[Exception], classes: tuple[type, ...], args: tuple[Any, ..
     return _blank(_combined(cast("Any", base), classes) or base, args)
 
 
-# ---------------------------------------------------------------- what is raised
+# ---------------------------------------------------------------- exceptions to raise
 
 
-def failed(error: E, failure: Failure) -> E:
+def reconstructed(error: E, failure: Failure) -> E:
     """Return the exception to raise for a failure: ``error``, or one that is also of a class of the author's.
 
     Args:
@@ -87,11 +87,11 @@ def failed(error: E, failure: Failure) -> E:
                 given = _blank(both, failure.args)
                 _fill(given, {name: value for name, value in failure.fields.items() if name not in _KEPT})
                 attribute(given, "__dict__").update(attribute(error, "__dict__"), _sentence=str(error))
-                return explained(cast("E", given), failure)
-    return explained(error, failure)
+                return with_cause(cast("E", given), failure)
+    return with_cause(error, failure)
 
 
-def explained(error: E, failure: Failure) -> E:
+def with_cause(error: E, failure: Failure) -> E:
     """Attach to an error what was raised elsewhere, and where. Return the error."""
     error.cause = _cause(failure)
     if isinstance(error, RunFailed):
@@ -102,7 +102,7 @@ def explained(error: E, failure: Failure) -> E:
     return error
 
 
-def pointed(error: E, failure: Failure) -> E:
+def with_location(error: E, failure: Failure) -> E:
     """Do the same for a script: Python's traceback ends with the user's line, below the message."""
     file, _, line = failure.place.rpartition(":")
     start = f'File "{file}", line {line}'
@@ -112,7 +112,7 @@ def pointed(error: E, failure: Failure) -> E:
             source = "".join(shown[number + 1 : number + 2])
             error.add_note(f"  {text}" + (f"\n    {source}" if source and not source.startswith("File ") else ""))
             break
-    return explained(error, failure)
+    return with_cause(error, failure)
 
 
 def _cause(failure: Failure) -> Exception | None:
@@ -154,10 +154,10 @@ def _call_failed(failure: Failure) -> Exception | None:
     beside = tuple(name for name in failure.classes if not name.startswith(_OURS))
     fields = {name: value for name, value in failure.fields.items() if name not in _KEPT}
     named = beside[0] not in {"builtins.Exception", "builtins.BaseException"} if beside else False
-    return failed(error, failure.model_copy(update={"classes": beside if named else (), "fields": fields}))
+    return reconstructed(error, failure.model_copy(update={"classes": beside if named else (), "fields": fields}))
 
 
-# ---------------------------------------------------------------- classes that are here
+# ---------------------------------------------------------------- loaded classes
 
 
 def _loaded(names: Sequence[str]) -> list[type[Exception]]:

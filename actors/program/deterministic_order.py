@@ -44,7 +44,7 @@ class _GatheringFuture(_Gathering):  # type: ignore[misc]
         return self._hash
 
 
-def put_in_order() -> None:
+def make_asyncio_deterministic() -> None:
     """Make asyncio deterministic in programs. Called in worker processes, before user code.
 
     Outside programs nothing changes.

@@ -8,7 +8,7 @@ MOST_BYTES: Final = 1024 * 1024
 """Most values, and most bytes of them, that a program may emit before it waits for their commit."""
 
 
-class Valve:
+class EmitBackpressure:
     """A valve that lets values pass until there are too many, and then waits. Used on the program's loop only.
 
     It closes after a count of calls and bytes, which is the same on every replay. While it is closed the program

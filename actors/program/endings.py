@@ -33,7 +33,7 @@ _unending: Final[list[Any]] = []
 """Coroutines that could not be closed. Kept, because Python's garbage collector would resume them at any moment."""
 
 
-def raised(error: BaseException, *, cancelled: bool, stop: bool) -> Raise:
+def raise_command(error: BaseException, *, cancelled: bool, stop: bool) -> Raise:
     """Return the command for an exception that left the user's coroutine. Accepts any exception and never raises.
 
     Args:
@@ -57,14 +57,14 @@ def raised(error: BaseException, *, cancelled: bool, stop: bool) -> Raise:
         return Raise(failure=failure, stop=stop)
 
 
-def stuck(why: str, places: Sequence[str], *, session: bool, stop: bool) -> Raise | Halt:
+def stuck_command(why: str, places: Sequence[str], *, session: bool, stop: bool) -> Raise | Halt:
     """Return the command for a program that cannot continue: its run is parked, or its message is a dead letter.
 
     Args:
         why: What is wrong, in a sentence without its full stop.
         places: Where its tasks wait, ``/path/app.py:31``.
         session: Whether the program handles a session's message.
-        stop: See ``raised``.
+        stop: See ``raise_command``.
     """
     shown = ", ".join(places[:MOST_PLACES]) + (" and others" if len(places) > MOST_PLACES else "")
     reason = f"{why}; it waits at {shown}" if shown else why
@@ -73,7 +73,7 @@ def stuck(why: str, places: Sequence[str], *, session: bool, stop: bool) -> Rais
     return Halt(reason=reason)
 
 
-def throw_away(task: "asyncio.Task[Any]", context: Context) -> None:
+def discard_task(task: "asyncio.Task[Any]", context: Context) -> None:
     """End a task at once: its ``finally`` blocks run up to their first ``await``, and it never runs again.
 
     The task is not cancelled, because it would then run on later and leave its coroutine to Python's garbage collector.

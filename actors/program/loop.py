@@ -55,7 +55,7 @@ class DurableTimer(asyncio.TimerHandle):
         """Withdraw the timer if it has not fired."""
         owner, self._owner = self._owner, None
         if owner is not None:
-            owner.drop_timer(self)
+            owner.withdraw_timer(self)
         super().cancel()
 
 
@@ -114,7 +114,7 @@ class ProgramLoop(SealedLoop):
         context.run(program.set, owner)
         context.run(scope.set, place)
         task = ProgramTask(coro, place, loop=self, name=name, context=context, **options)
-        owner.adopt(task)
+        owner.add_task(task)
         return task
 
     @override

@@ -18,7 +18,7 @@ from typing import Any, Final
 from typing_extensions import TypeVarTuple, Unpack, override
 
 from greenroom.actors.context import ProgramPort, program
-from greenroom.actors.failures.description import describe_exception, mention
+from greenroom.actors.failures.description import describe_exception, explain_without_source
 from greenroom.actors.program.scope import scope
 from greenroom.actors.program.tasks import maker
 
@@ -147,7 +147,7 @@ class SealedLoop(asyncio.SelectorEventLoop):
             return
         raise RuntimeError(_refusal(what))
 
-    # ------------------------------------------------------------ who sets whom going
+    # ------------------------------------------------------------ wake-ups
 
     @override
     def call_soon(
@@ -190,7 +190,7 @@ class SealedLoop(asyncio.SelectorEventLoop):
         finally:
             self.active = active
 
-    # ------------------------------------------------------------ what is said and left behind
+    # ------------------------------------------------------------ errors and abandoned generators
 
     @override
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -210,7 +210,7 @@ class SealedLoop(asyncio.SelectorEventLoop):
         lines = [str(context.get("message") or "an error in the event loop")]
         if isinstance(error, BaseException):
             if getattr(_collecting, "now", False):
-                lines.append(mention(error))
+                lines.append(explain_without_source(error))
             else:
                 failure = describe_exception(error)
                 lines.append(failure.report() or failure.sentence())

@@ -17,8 +17,8 @@ from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.program.command_buffer import CommandBuffer
-from greenroom.actors.program.emit_backpressure import Valve
-from greenroom.actors.program.endings import INTRUDED, NOTHING_LEFT, raised, stuck, throw_away
+from greenroom.actors.program.emit_backpressure import EmitBackpressure
+from greenroom.actors.program.endings import INTRUDED, NOTHING_LEFT, discard_task, raise_command, stuck_command
 from greenroom.actors.program.loop import ProgramLoop
 from greenroom.actors.program.recorded_failures import exception_of
 from greenroom.actors.program.replay_comparison import Comparison
@@ -74,7 +74,7 @@ class Program:
         """Recorded outcomes that were not delivered yet."""
         self._waiting: dict[str, asyncio.Future[Json]] = {}
         self._timers: dict[str, Timer] = {}
-        self._valve = Valve()
+        self._backpressure = EmitBackpressure()
         self._asked: set[str] = set()
         """Every key requested so far. Some are no longer awaited while their outcomes are still on the way."""
         self._tasks: dict[asyncio.Task[Any], None] = {}
@@ -123,9 +123,9 @@ class Program:
         """Deliver the next recorded outcome. The task that waits for it runs in the loop's next turn."""
         self._loop.active = self
         if resolution.kind == "written":
-            self._valve.written()
+            self._backpressure.written()
             return
-        if self._valve.waits:
+        if self._backpressure.waits:
             self.history.append(resolution)
             return
         self._recorded -= 1
@@ -156,14 +156,14 @@ class Program:
         """Let the program continue without a new outcome. Return True if something in it is ready again."""
         if self.finished:
             return False
-        if self._valve.waits:
+        if self._backpressure.waits:
             if self._comparison is not None and self._comparison.asks_for_new:
                 self._compare(self._comparison)
-            if self.finished or (self._comparison is None and (self._commands or self._valve.asked)):
+            if self.finished or (self._comparison is None and (self._commands or self._backpressure.asked)):
                 return False
             self._loop.active = self
             self._break_silence()
-            self._valve.open()  # all that it emitted was committed before a restart
+            self._backpressure.open()  # all that it emitted was committed before a restart
             return True
         if self.history:
             self.deliver(self.history.popleft())
@@ -190,9 +190,9 @@ class Program:
             if self._recorded > 0 and not self.finished:
                 return Turn(run_id=self.run_id, replaying=True)
             self._compare(self._comparison)
-        if self._valve.ask():
+        if self._backpressure.ask():
             self._commands.add(AwaitWriting())
-        if not (self.finished or self._waiting or self._timers or self._valve.waits):
+        if not (self.finished or self._waiting or self._timers or self._backpressure.waits):
             self.ran_out = True
             self._stop(NOTHING_LEFT)
         changed = self._changed_state()
@@ -208,7 +208,7 @@ class Program:
             cancels=self._cancels,
         )
 
-    def intrude(self) -> None:
+    def note_intrusion(self) -> None:
         """Note that something from outside tried to wake the program. The wake-up was dropped; the program stops."""
         if not (self.finished or self.ended):
             self._stop(INTRUDED)
@@ -224,7 +224,7 @@ class Program:
         self._waiting.clear()
         self._timers.clear()
         for task in [*self._tasks, *([] if self._main is None else [self._main])]:
-            throw_away(task, self._context.copy())
+            discard_task(task, self._context.copy())
 
     # ------------------------------------------------------------ ProgramPort
 
@@ -274,7 +274,7 @@ class Program:
             key, number = _scope().call(f"emit({channel})")
             self._commands.hold(EmitValue(key=key, number=number, channel=channel, value=value))
             return
-        await self._valve.enter()
+        await self._backpressure.enter()
         key, number = _scope().call(f"emit({channel})")
         known = number <= self._start.emitted.get(key, 0)
         if self._comparison is not None:
@@ -282,7 +282,7 @@ class Program:
             self.finished |= self._comparison.found is not None
         if not known and not self.ended:
             self._commands.add(EmitValue(key=key, number=number, channel=channel, value=value))
-        self._valve.passed(size)
+        self._backpressure.passed(size)
 
     def refuse(self, key: str, reason: str) -> None:
         """See ``ProgramPort``."""
@@ -303,7 +303,7 @@ class Program:
         self._timers[timer.key] = timer
         self._command(ScheduleTimer(key=timer.key, seconds=seconds))
 
-    def drop_timer(self, timer: Timer) -> None:
+    def withdraw_timer(self, timer: Timer) -> None:
         """See ``ProgramPort``."""
         if self._timers.pop(timer.key, None) is not None:
             self._withdraw(timer.key)
@@ -316,13 +316,13 @@ class Program:
         """See ``ProgramPort``."""
         return self._now - self._start.started_at
 
-    def draw(self, what: str) -> bytes:
+    def random_bytes(self, what: str) -> bytes:
         """See ``ProgramPort``."""
         start = self._start
         seed = start.later_seed if start.later_seed and self._delivered > start.shared else start.seed
         return sha256(f"{seed}/{_scope().key(what)}".encode()).digest()
 
-    def adopt(self, task: asyncio.Task[Any]) -> None:
+    def add_task(self, task: asyncio.Task[Any]) -> None:
         """See ``ProgramPort``."""
         if self._comparison is not None:
             self._comparison.began(task)
@@ -347,18 +347,18 @@ class Program:
         except (SystemExit, KeyboardInterrupt):  # these end the process, as in a script
             raise
         except BaseException as error:  # noqa: BLE001  every ending of user code is the run's outcome
-            ending = raised(error, cancelled=bool(self._cancels), stop=self._stops)
+            ending = raise_command(error, cancelled=bool(self._cancels), stop=self._stops)
         self._finish(ending)
 
     def _stop(self, why: str) -> None:
         """Report that the program can never continue."""
         if self._cancels:  # it was cancelled and has done all that it does about that
-            self._finish(raised(asyncio.CancelledError(), cancelled=True, stop=self._stops))
+            self._finish(raise_command(asyncio.CancelledError(), cancelled=True, stop=self._stops))
             return
         first = "" if self._main is None else waiting_place(self._main)
         places = dict.fromkeys(filter(None, [first, *sorted(map(waiting_place, self._tasks))]))
         self.finished = True
-        self._commands.add(stuck(why, tuple(places), session=self._start.turn is not None, stop=self._stops))
+        self._commands.add(stuck_command(why, tuple(places), session=self._start.turn is not None, stop=self._stops))
 
     def _watch(self, main: asyncio.Task[None]) -> None:
         """Make sure that the program has an ending, however its main task ended."""
@@ -366,7 +366,7 @@ class Program:
             error = asyncio.CancelledError() if main.cancelled() else main.exception()
             if not isinstance(error, (SystemExit, KeyboardInterrupt)):
                 error = error or RuntimeError("the program's main task ended without a word")
-                self._finish(raised(error, cancelled=bool(self._cancels), stop=self._stops))
+                self._finish(raise_command(error, cancelled=bool(self._cancels), stop=self._stops))
 
     def _finish(self, ending: Return | Raise) -> None:
         """Report that the program has ended, and cancel tasks that it started and did not await."""

@@ -1,6 +1,6 @@
 """Recorded failures of steps and child runs, as the exceptions that a workflow's code sees."""
 
-from greenroom.actors.failures.reconstruction import failed
+from greenroom.actors.failures.reconstruction import reconstructed
 from greenroom.messages.core.errors import (
     OutcomeUnknown,
     RunCancelled,
@@ -26,7 +26,7 @@ def exception_of(resolution: Resolution) -> Exception:
         step, attempts = resolution.child_step, resolution.child_attempts
         fallen = RunFailed(message, run_id=str(plain(resolution.value)), step=step, attempts=attempts)
         fallen.call = resolution.key
-        return failed(fallen, failure)
+        return reconstructed(fallen, failure)
     classes: dict[str, type[StepFailed]] = {
         "quarantined": StepQuarantined,
         "unknown": OutcomeUnknown,
@@ -41,4 +41,4 @@ def exception_of(resolution: Resolution) -> Exception:
         outcome=failure.outcome,
         error=failure.type,
     )
-    return failed(error, failure)
+    return reconstructed(error, failure)

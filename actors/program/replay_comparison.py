@@ -16,7 +16,7 @@ from itertools import repeat
 from typing import Any, Final, TypeAlias, assert_never
 from weakref import WeakKeyDictionary
 
-from greenroom.actors.program.source_location import user_place
+from greenroom.actors.program.source_location import running_place
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.frames.replay_differences import Asked, Difference, Kind, digest
 from greenroom.messages.frames.worker import (
@@ -64,7 +64,7 @@ class Comparison:
         self._places: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()
         """Where tasks were created, for tasks whose own frames are not the user's."""
 
-    # ------------------------------------------------------------ what the program does
+    # ------------------------------------------------------------ requests
 
     def began(self, task: "asyncio.Task[Any]") -> None:
         """Note that the program has created a task."""
@@ -150,7 +150,7 @@ class Comparison:
 
     def _place(self) -> str:
         task = asyncio.current_task()
-        return user_place() or (self._places.get(task, "") if task is not None else "")
+        return running_place() or (self._places.get(task, "") if task is not None else "")
 
 
 def _kind(request: Request) -> str:

@@ -12,7 +12,7 @@ _RUN: Final = asyncio.Handle._run.__code__  # noqa: SLF001  # pyright: ignore[re
 """The function in which the loop runs every callback. Frames beyond it belong to the loop's caller."""
 
 
-def user_place() -> str:
+def running_place() -> str:
     """Return file and line of the innermost running frame of user code, ``/path/app.py:31``.
 
     The frames of a coroutine and of those that await it count. Empty if none is the user's: a step passed to

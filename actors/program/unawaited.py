@@ -30,7 +30,7 @@ _MOST: Final = 5
 """Most calls that a message names."""
 
 
-def listen() -> None:
+def report_unawaited_calls() -> None:
     """Report unawaited calls to their programs from now on. Called in the thread that runs them."""
     sys.set_coroutine_origin_tracking_depth(_DEPTH)
     warn: Callable[[Any], object] | None = getattr(warnings, _HOOK, None)

@@ -13,7 +13,7 @@ from typing import cast
 from pydantic import BaseModel, JsonValue, RootModel
 
 
-def in_order(value: object, json: JsonValue) -> JsonValue:
+def sort_sets(value: object, json: JsonValue) -> JsonValue:
     """Return the JSON of a value with the members of every set, at any depth, in the order of their JSON.
 
     Args:
@@ -34,7 +34,7 @@ def in_order(value: object, json: JsonValue) -> JsonValue:
             members = cast("Mapping[object, object]", value).values()
             return dict(zip(json, _each(members, list(json.values())), strict=True))
         fields = _fields(value)
-        return {name: in_order(fields[name], part) if name in fields else part for name, part in json.items()}
+        return {name: sort_sets(fields[name], part) if name in fields else part for name, part in json.items()}
     return json
 
 
@@ -42,7 +42,7 @@ def _each(values: Iterable[object], json: list[JsonValue]) -> list[JsonValue]:
     members = list(values)
     if len(members) != len(json):
         return json
-    return [in_order(member, part) for member, part in zip(members, json, strict=True)]
+    return [sort_sets(member, part) for member, part in zip(members, json, strict=True)]
 
 
 def _fields(value: object) -> dict[str, object]:

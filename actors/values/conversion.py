@@ -1,7 +1,7 @@
 """Conversion of users' values to JSON and back, by annotation.
 
-All arguments and results of steps cross processes and enter the journal as JSON. A ``Form`` converts the values of one
-annotation. Errors name what does not fit, and where.
+All arguments and results of steps cross processes and enter the journal as JSON. A ``ValueConverter`` handles the
+values of one annotation. Errors name what does not fit, and where.
 """
 
 from functools import cached_property
@@ -26,7 +26,7 @@ Faults = tuple[tuple[str, str], ...]
 _PLAIN: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 
 
-class Form:
+class ValueConverter:
     """Converts values of one annotation to JSON and back. Immutable. Thread-safe.
 
     Args:
@@ -211,7 +211,7 @@ def state_text(state: BaseModel) -> JsonText:
 
 
 def read_model(model: type[M], json: Json) -> M:
-    """Return the instance of a model for JSON, by the rules of ``Form.read``.
+    """Return the instance of a model for JSON, by the rules of ``ValueConverter.read``.
 
     Raises:
         ValidationError: The JSON does not fit.

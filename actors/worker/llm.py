@@ -19,10 +19,10 @@ from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import Model, ModelReply, ModelRequest, resolve_model
 from greenroom.actors.models.script import scripted_reply
-from greenroom.actors.values.conversion import Form, faults, sentence, type_name
+from greenroom.actors.values.conversion import ValueConverter, faults, sentence, type_name
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
-from greenroom.actors.worker.output import finish, share
+from greenroom.actors.worker.output import finish, mark_output
 from greenroom.messages.core.errors import CodecError, NotSerializable, StepFailed
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
@@ -84,7 +84,7 @@ def request_of(
     )
 
 
-def read_answer(form: Form, reply: ModelReply) -> Any:
+def read_answer(form: ValueConverter, reply: ModelReply) -> Any:
     """Read a reply strictly as a value of the output type.
 
     Raises:
@@ -151,7 +151,7 @@ class ModelActor(WorkerActor):
     @override
     def prepare(self) -> None:
         """Prepare the output streams, so that each line is marked with its attempt."""
-        share()
+        mark_output()
 
     @override
     def perform(self, message: ToWorker) -> None:

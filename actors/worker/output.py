@@ -37,7 +37,7 @@ def standard_streams() -> list[io.TextIOWrapper]:
     return wrappers
 
 
-def share() -> None:
+def mark_output() -> None:
     """Mark everything printed in this process from now on with its job. Main thread, before the first job."""
     for stream in standard_streams():
         if not stream.closed and stream.fileno() in (1, 2):  # another file of the app

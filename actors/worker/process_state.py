@@ -184,7 +184,7 @@ SETTINGS: Final = (
 )
 
 
-class Surroundings:
+class ProcessState:
     """The process state before the first attempt. Main thread of a worker that runs one attempt at a time.
 
     Args:

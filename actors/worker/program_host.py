@@ -17,9 +17,9 @@ from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.actors.program.loop import ProgramLoop
 from greenroom.actors.program.loop_guard import refuse_threads
 from greenroom.actors.program.program import Program
-from greenroom.actors.program.unawaited import listen
+from greenroom.actors.program.unawaited import report_unawaited_calls
 from greenroom.actors.worker.channel import Channel
-from greenroom.actors.worker.output import finish, share
+from greenroom.actors.worker.output import finish, mark_output
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.frames.worker import (
     CheckArguments,
@@ -62,12 +62,12 @@ class ProgramHost:
     def run(self) -> None:
         """Serve until told to stop, or until the orchestrator is gone."""
         gc.disable()  # see collect_garbage
-        share()
+        mark_output()
         self._loop.add_reader(self._channel.fileno(), self._readable)
         self._channel.send(Ready())
         self._channel.start()
         refuse_threads()
-        listen()
+        report_unawaited_calls()
         self._loop.run_forever()
 
     # ------------------------------------------------------------ turns
@@ -113,7 +113,7 @@ class ProgramHost:
         """End a program that something from outside tried to wake."""
         program = self._programs.get(intruded.run_id)
         if program is intruded and program is not None and not program.ended:
-            program.intrude()
+            program.note_intrusion()
             self._close_turn(program)
 
     def _close_turn(self, program: Program) -> None:

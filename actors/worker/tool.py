@@ -17,12 +17,12 @@ from greenroom.actors.definitions.definitions import StepDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.definitions.signature import every_item
 from greenroom.actors.failures.description import describe_exception
-from greenroom.actors.program.endings import throw_away
+from greenroom.actors.program.endings import discard_task
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.descendants import kill_descendants
 from greenroom.actors.worker.output import standard_streams
-from greenroom.actors.worker.process_state import Surroundings
+from greenroom.actors.worker.process_state import ProcessState
 from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
 from greenroom.messages.core.errors import CodecError, NotSerializable
 from greenroom.messages.core.failures import Failure
@@ -64,7 +64,7 @@ class FunctionActor(WorkerActor):
     @override
     def prepare(self) -> None:
         """Prepare to restore what attempts change."""
-        self._surroundings = Surroundings(self.spec)
+        self._process_state = ProcessState(self.spec)
         self._streams = standard_streams()
         self._fakes = fakes()
 
@@ -72,7 +72,7 @@ class FunctionActor(WorkerActor):
     def on_start(self) -> None:
         """Report that the worker is ready, and remember the process state before the first message is read."""
         super().on_start()
-        self._surroundings.remember()
+        self._process_state.remember()
 
     def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Call a user function in a context of its own, and await its result.
@@ -98,7 +98,7 @@ class FunctionActor(WorkerActor):
         for stream in self._streams:  # an unfinished line is the attempt's own
             with suppress(Exception):
                 stream.flush()
-        spoilt = self._surroundings.restore()
+        spoilt = self._process_state.restore()
         try:
             self.channel.send(message.model_copy(update={"spoilt": spoilt}) if spoilt else message)
         except CodecError as error:
@@ -131,7 +131,7 @@ class FunctionActor(WorkerActor):
                     stray.cancel()
                 _, unending = loop.run_until_complete(asyncio.wait(strays, timeout=STRAY_GRACE))
                 for stray in unending:
-                    throw_away(stray, copy_context())
+                    discard_task(stray, copy_context())
             if self._helpers.used:
                 self._helpers.shutdown(wait=False, cancel_futures=True)
                 self._helpers = _Helpers()

@@ -267,8 +267,8 @@ class Writer:
     def rest(self, load: Load) -> None:
         """Copy the log into the database, after the acknowledgements rather than before.
 
-        This is done when the log has grown, and in a quiet moment whatever its length, so that a journal that is not
-        written for a while is not kept in its log.
+        This is done when the log has grown, and in a quiet moment whatever its length. So a journal that is not written
+        for a while does not stay in its log.
 
         Raises:
             JournalError: Copying failed. Everything acknowledged is still in the log.

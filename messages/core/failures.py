@@ -41,9 +41,9 @@ class Exit(Message):
     """The end of a worker process: what the kernel reported, what the supervisor did, and the evidence that is left.
 
     ``kind`` is the interpretation. ``exited`` and ``signaled`` are the process's own doing. The supervisor ended it for
-    ``hung`` (no heartbeat and no CPU progress), ``timeout`` (an attempt took too long), ``blocked`` (a program blocked
-    its loop), ``garbage`` (bytes that are not a message) and ``stopped`` (a planned shutdown). ``backend_lost`` and
-    ``orchestrator_lost`` are not the fault of any user code.
+    ``hung`` (no heartbeat and no CPU progress), ``timeout`` (an attempt took too long) and ``blocked`` (a program
+    blocked its loop). It also ended it for ``garbage`` (bytes that are not a message) and ``stopped`` (a planned
+    shutdown). ``backend_lost`` and ``orchestrator_lost`` are not the fault of any user code.
     """
 
     kind: ExitKind

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 from greenroom.messages.core.times import LONGEST, iso, milliseconds
 
 
-class _Looked:
+class _PythonCheck:
     """Validates values given by Python code. Values from JSON are checked before, and read without calling Python."""
 
     def __init__(self, look: Callable[[Any], Any]) -> None:
@@ -71,19 +71,19 @@ Moment: TypeAlias = Annotated[
     Field(json_schema_extra={"type": "string", "format": "date-time"}),
 ]
 """A datetime in UTC, to the millisecond; ISO 8601 in JSON. A datetime without a time zone is refused."""
-Interval: TypeAlias = Annotated[float | None, _Looked(_in_seconds)]
+Interval: TypeAlias = Annotated[float | None, _PythonCheck(_in_seconds)]
 """Seconds between two due times, with bounds checked elsewhere; None if it does not apply."""
-Span: TypeAlias = Annotated[float, _Looked(_duration)]
+Span: TypeAlias = Annotated[float, _PythonCheck(_duration)]
 """Seconds, at most ``LONGEST``, with the lower bound checked elsewhere."""
-Duration: TypeAlias = Annotated[float, Field(ge=0), _Looked(_duration)]
+Duration: TypeAlias = Annotated[float, Field(ge=0), _PythonCheck(_duration)]
 """Seconds, at most ``LONGEST``."""
-Limit: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_limit)]
+Limit: TypeAlias = Annotated[float | None, Field(gt=0), _PythonCheck(_limit)]
 """Seconds above 0; None or ``math.inf`` for no limit."""
-Amount: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_unbounded)]
+Amount: TypeAlias = Annotated[float | None, Field(gt=0), _PythonCheck(_unbounded)]
 """A number above 0; None or ``math.inf`` for no limit."""
-Factor: TypeAlias = Annotated[float, Field(ge=1), _Looked(_finite)]
+Factor: TypeAlias = Annotated[float, Field(ge=1), _PythonCheck(_finite)]
 """A finite number, at least 1."""
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _Looked(_finite)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _PythonCheck(_finite)]
 """A number from 0 to 1."""
-VariableName: TypeAlias = Annotated[str, _Looked(_variable)]
+VariableName: TypeAlias = Annotated[str, _PythonCheck(_variable)]
 """Name of an environment variable."""

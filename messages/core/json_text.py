@@ -130,7 +130,7 @@ def refuse_infinite(value: object) -> bytes:
     return written
 
 
-def sealed(value: Value) -> Value:
+def as_text(value: Value) -> Value:
     """Return a value as text. None, which also means no value, and what is not JSON are returned unchanged."""
     if value is None or isinstance(value, JsonText):
         return value

@@ -6,17 +6,17 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from greenroom.messages.core.json_text import JsonText, Value, plain, refuse_infinite, sealed
+from greenroom.messages.core.json_text import JsonText, Value, as_text, plain, refuse_infinite
 
 
-class Handed(list[JsonText]):
+class MessageValues(list[JsonText]):
     """The values of one message, separate from it. Fields of the message hold their numbers.
 
     Used as the context of reading and writing messages (see ``greenroom.messages.codec``).
     """
 
 
-class Spliced(list[JsonText]):
+class SplicedValues(list[JsonText]):
     """The values of one message while it is written. ``MARK`` stands in each one's place until they are inserted."""
 
 
@@ -24,7 +24,7 @@ MARK: Final = f"value {token_hex(16)}"
 """Stands in the place of a value. Random, so that no text of a message contains it."""
 
 
-class _Bare:
+class _AnyValue:
     """Accepts any value except numbers that are not finite. A value that is not JSON fails when it is written."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -39,7 +39,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-class Carried:
+class ValueField:
     """How a field holds a user's value: as text, or as None."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -51,7 +51,7 @@ class Carried:
                 [
                     core_schema.is_instance_schema(JsonText),  # nearly always, and without calling Python code
                     core_schema.none_schema(),
-                    core_schema.no_info_plain_validator_function(sealed),
+                    core_schema.no_info_plain_validator_function(as_text),
                 ],
                 mode="left_to_right",
             ),
@@ -63,31 +63,31 @@ class Carried:
 
 def _received(value: Any, info: ValidationInfo) -> Value:
     """Return the value for a field read from JSON: the one for its number, or the field itself if values are inline."""
-    handed = info.context
-    if not isinstance(handed, Handed):
-        return sealed(value)
-    if type(value) is not int or not 0 <= value < len(handed):
+    values = info.context
+    if not isinstance(values, MessageValues):
+        return as_text(value)
+    if type(value) is not int or not 0 <= value < len(values):
         msg = "a value is not where it should be"
         raise ValueError(msg)
-    return handed[value]
+    return values[value]
 
 
 def _written(value: Value, info: core_schema.SerializationInfo) -> Any:
     values = info.context
-    if not isinstance(values, (Handed, Spliced)):
+    if not isinstance(values, (MessageValues, SplicedValues)):
         return plain(value)
     values.append(value if isinstance(value, JsonText) else JsonText.of(value))
-    return MARK if type(values) is Spliced else len(values) - 1
+    return MARK if type(values) is SplicedValues else len(values) - 1
 
 
-Json: TypeAlias = Annotated[Value, Carried()]
+Json: TypeAlias = Annotated[Value, ValueField()]
 """Any JSON value. Users' values cross processes and enter the journal only in this form.
 
 A field accepts a Python value and holds its text, which ``plain`` parses. None is kept, and means both JSON's null and
 no value. The codec detects what is not JSON."""
 
 
-Shown: TypeAlias = Annotated[JsonValue, _Bare()]
+Shown: TypeAlias = Annotated[JsonValue, _AnyValue()]
 """A short JSON value of this package's own making, for display. Pydantic's own check of such a value calls Python for
 every node; here the codec detects what is not JSON."""
 
