@@ -163,7 +163,7 @@ class MemoryJournal:
                 self._index(append)
 
     def faults(self) -> Iterator[Fault]:
-        """Return one fault for each run whose index line disagrees with its events."""
+        """Yield one fault for each run whose index line disagrees with its events."""
         self._check_open()
         with self._lock:
             counted = [(row, len(self._bodies.get(row.id, []))) for row in self._rows.values()]

@@ -50,7 +50,7 @@ def signal_faults(name: str, value: Json) -> Faults:
 
 
 def app_models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
-    """Return every model that the app, or a module imported by it, defines."""
+    """Yield every model that the app, or a module imported by it, defines."""
     for model in base.__subclasses__():
         if not model.__module__.startswith(_NOT_OF_APPS):
             yield model

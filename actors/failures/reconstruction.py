@@ -184,7 +184,7 @@ def _find(name: str) -> type[Exception] | None:
 
 
 def _modules(name: str) -> Iterator[ModuleType]:
-    """Return the modules with a name. A script has the name under which workers load its file."""
+    """Yield the modules with a name. A script has the name under which workers load its file."""
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
     if main is not None and isinstance(file, str) and name in {stem := Path(file).stem, f"app_{stem}"}:
@@ -197,7 +197,7 @@ def _modules(name: str) -> Iterator[ModuleType]:
 
 
 def _choices(classes: list[type[Exception]]) -> Iterator[tuple[type, ...]]:
-    """Return the sets of classes to combine with, best first: all that was raised, or one class and its bases."""
+    """Yield the sets of classes to combine with, best first: all that was raised, or one class and its bases."""
     fit = [cls for cls in classes if not issubclass(cls, _APART) and not issubclass(StepFailed, cls)]
     whole = [cls for cls in fit if not any(issubclass(other, cls) for other in fit if other is not cls)]
     if len(whole) > 1:

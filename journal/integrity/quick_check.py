@@ -32,7 +32,7 @@ _COUNTS: Final = (
 
 
 def lines_of(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Return and seal index lines read as ``RAW_LINES``, each with whether it is what was written."""
+    """Yield index lines, from rows of ``RAW_LINES`` and the seal, each with whether it is what was written."""
     for *raw, seal in rows:
         line = tuple(
             value.decode(errors="backslashreplace") if place in _TEXTS and isinstance(value, bytes) else value

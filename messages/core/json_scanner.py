@@ -26,7 +26,7 @@ _DIGITS: Final = 4300
 """Python refuses numbers with more digits."""
 _KINDS: Final = {**dict.fromkeys(b"0123456789", "0"), **dict.fromkeys(b"eE", "e"), ord("+"): "+"}
 _OUTLINE: Final = bytes(ord(_KINDS.get(byte, "\0")) for byte in range(256))
-"""Replaces every digit and exponent of a text by a standard character."""
+"""Translation table: digits become 0, the ``e`` and ``+`` of exponents stay, and every other byte becomes NUL."""
 _MANY_DIGITS: Final = b"0" * 200
 """In an outline. A number with fewer digits, and an exponent of at most two digits, is finite."""
 _NEARLY_INFINITE: Final = 100_000
@@ -103,7 +103,7 @@ def _scan(text: bytes) -> None:
     """See ``normal``, for long texts."""
     levels = _DEEPEST_OF_SQLITE - _DEEPEST + WRAPPING
     string = text.decode()
-    # The second alone would match the end of one bracket and the start of another.
+    # The second check alone would accept a text that closes a bracket and opens another one.
     if not _ask("SELECT json_valid(?1) AND json_valid(?2 || ?1 || ?3)", string, "[" * levels, "]" * levels)[0]:
         msg = "it is no JSON, or nested too deeply"
         raise ValueError(msg)

@@ -23,7 +23,7 @@ Part = tuple[bytes | None, bytes]
 
 
 def marked(label: bytes, data: bytes) -> Iterator[bytes]:
-    """Return what to write, one write each, for bytes of a job. Empty bytes mean that the job has ended."""
+    """Yield what to write, one write each, for bytes of a job. Empty bytes mean that the job has ended."""
     room = ATOMIC_BYTES - _HEAD - len(label)
     for start in range(0, len(data), room) if data else (0,):
         piece = data[start : start + room]
