@@ -1,35 +1,58 @@
-"""Where code is running: in a program, in a step, or in neither. Found through context variables."""
+"""The context in which code runs: in a program, in a step, or in neither. Found through context variables."""
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from greenroom.messages.core.message import Json
 from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
 
-if TYPE_CHECKING:
-    from greenroom.actors.program.loop import DurableTimer
-    from greenroom.actors.program.unawaited import Forgotten
+
+class Timer(Protocol):
+    """A timer that the journal records."""
+
+    key: str
+
+    def fire(self) -> None:
+        """Run the timer's callback in the loop's next turn."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnawaitedCall:
+    """A call that was never awaited."""
+
+    name: str
+    file: str
+    line: int
+    function: str
+
+    @property
+    def place(self) -> str:
+        """The place of the call, ``/path/app.py:31``."""
+        return f"{self.file}:{self.line}"
 
 
 class ProgramPort(Protocol):
-    """What code inside a workflow, and the loop under it, ask of their program. Used on the program's own loop only."""
+    """What a workflow's code, and the loop that runs it, ask of their program. Used on the program's loop only."""
 
     run_id: str
     silent: bool
-    """True while its code does again what it has done in an earlier life, and prints again what it printed then."""
+    """True while the code repeats what it did before a restart, so that what it prints was printed before."""
     ended: bool
-    """True once nobody wants to hear of it any more."""
+    """True once the host has dropped the program."""
     ran_out: bool
-    """True once its code has come to its end, or to where it can never go on. Else it is cut short when it is ended."""
+    """True once the code has ended, or can never continue. If False when the program is dropped, the code is cut
+    short."""
 
     async def call_step(
         self, *, name: str, kind: StepKind, step: str, arguments: Json, options: StepOptions, key: str | None
     ) -> Json:
-        """Have a step run elsewhere and wait for its recorded result.
+        """Request a step, which runs elsewhere, and wait for its recorded result.
 
         Raises:
-            StepFailed: The step has come to an end without a result.
+            StepFailed: The step ended without a result.
         """
         ...
 
@@ -42,7 +65,7 @@ class ProgramPort(Protocol):
         fingerprint: str = "",
         budget: Budget | None = None,
     ) -> Json:
-        """Have a child run of a workflow of this app started and wait for its recorded result.
+        """Request a child run of a workflow of this app and wait for its recorded result.
 
         Raises:
             RunFailed: The child failed.
@@ -51,57 +74,57 @@ class ProgramPort(Protocol):
         ...
 
     async def receive(self, name: str) -> tuple[str, Json]:
-        """Wait for the next message of a type; give the key of this wait, and the message."""
+        """Wait for the next message of a type. Return the key of this wait, and the message."""
         ...
 
     async def approve(self, action: str, args: Json, form: str) -> Json:
-        """Have a person asked and wait for what they decide, an ``Approval`` as JSON; see ``ScheduleApproval``."""
+        """Ask a person and wait for the decision, an ``Approval`` as JSON; see ``ScheduleApproval``."""
         ...
 
     async def emit(self, channel: str, value: Json, size: int) -> None:
-        """Have a value of ``size`` bytes added to a stream; waits where too much has not been written yet."""
+        """Add a value of ``size`` bytes to a stream. Waits while too many values are not committed yet."""
         ...
 
     def refuse(self, key: str, reason: str) -> None:
-        """Have it recorded that the message of a wait could not be read."""
+        """Record that the message of a wait could not be read."""
         ...
 
     def send(self, to: str, name: str, value: Json, policy: SessionPolicy | None = None) -> None:
-        """Have a message sent to another run or session: with what the program asks for next, or a turn's end."""
+        """Send a message to another run or session, with the program's next turn or at the end of a session's turn."""
         ...
 
-    def forgot(self, call: "Forgotten") -> None:
-        """Hear of a call that its code has let go of without awaiting it."""
+    def note_unawaited(self, call: UnawaitedCall) -> None:
+        """Note a call whose coroutine the code dropped without awaiting it."""
         ...
 
-    def set_timer(self, timer: "DurableTimer", seconds: float) -> None:
-        """Have a timer recorded that fires ``seconds`` from now."""
+    def set_timer(self, timer: Timer, seconds: float) -> None:
+        """Record a timer that fires ``seconds`` from now."""
         ...
 
-    def drop_timer(self, timer: "DurableTimer") -> None:
-        """Forget a timer that nobody waits for."""
+    def withdraw_timer(self, timer: Timer) -> None:
+        """Withdraw a timer that is no longer awaited."""
         ...
 
     def now(self) -> float:
-        """Give when the newest outcome that the program knows was recorded, in seconds since the Unix epoch."""
+        """Return when the newest outcome known to the program was recorded, in seconds since the Unix epoch."""
         ...
 
-    def draw(self, what: str) -> bytes:
-        """Give 32 random bytes, the same ones for the same call on every replay."""
+    def random_bytes(self, what: str) -> bytes:
+        """Return 32 random bytes, the same for the same call on every replay."""
         ...
 
     def elapsed(self) -> float:
-        """Give the seconds from the program's start to ``now``."""
+        """Return the seconds from the program's start to ``now``."""
         ...
 
-    def adopt(self, task: "asyncio.Task[Any]") -> None:
-        """Note a task as the program's own."""
+    def add_task(self, task: "asyncio.Task[Any]") -> None:
+        """Note a task as one of the program's own."""
         ...
 
     def tasks(self) -> "set[asyncio.Task[Any]]":
-        """Give the program's tasks that have not ended."""
+        """Return the program's tasks that have not ended."""
         ...
 
 
 program: ContextVar[ProgramPort | None] = ContextVar("greenroom_program", default=None)
-"""The program whose coroutine is running, None outside of workflows."""
+"""The program whose coroutine is running; None outside workflows."""

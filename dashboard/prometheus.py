@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from greenroom.messages.records import WorkerRecord
-from greenroom.metrics.figures import Metrics, StepFigures, WorkflowFigures
+from greenroom.metrics.figure_records import Metrics, StepFigures, WorkflowFigures
 from greenroom.metrics.percentiles import Spread
 
 

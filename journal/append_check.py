@@ -1,4 +1,4 @@
-"""What every journal does with an append before it writes: refuse one that does not follow, make JSON of its events."""
+"""Checks of an append, for every journal: it must follow the run's newest event, and its events must be valid JSON."""
 
 from greenroom.journal.interface import Append
 from greenroom.messages.codec import encode_event
@@ -6,7 +6,7 @@ from greenroom.messages.core.errors import CodecError, EventUnwritable, Sequence
 
 
 def conflict(append: Append, last_seq: int) -> SequenceConflict:
-    """Say that an append does not follow the run's newest event."""
+    """Return the error for an append that does not follow the run's newest event."""
     return SequenceConflict(
         f"run {append.run_id} is at event {last_seq}, not {append.expected}: "
         "another owner has appended to it, so this one stops"
@@ -14,11 +14,11 @@ def conflict(append: Append, last_seq: int) -> SequenceConflict:
 
 
 def encode(append: Append) -> list[bytes]:
-    """Give the JSON of an append's events.
+    """Return the JSON of an append's events.
 
     Raises:
-        EventUnwritable: One of them, or a text of its index line or timers, cannot be written; the append has to fail
-            alone then, and here, since a database finds out only in the middle of everybody's transaction.
+        EventUnwritable: An event, or a text of the index line or timers, cannot be written. Only this append must fail.
+            So it fails here, because a database would detect it only inside a transaction shared with others.
     """
     row = append.row
     try:

@@ -1,11 +1,11 @@
-"""The part of apsw that the journal uses, with types that every supported Python can name."""
+"""The part of apsw that the journal uses, with types that every supported Python accepts."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 
 class Rows(Protocol):
-    """What a statement gives."""
+    """The rows of a statement."""
 
     @property
     def get(self) -> Any:
@@ -13,18 +13,18 @@ class Rows(Protocol):
         ...
 
     def fetchone(self) -> Any:
-        """Give the next row, or None."""
+        """Return the next row, or None."""
         ...
 
     def fetchall(self) -> list[Any]:
-        """Give all rows that are left."""
+        """Return all rows that are left."""
         ...
 
     def __iter__(self) -> Iterator[Any]: ...
 
 
 class Database(Protocol):
-    """An open connection: see ``apsw.Connection`` for each method. Any thread may use it, one at a time."""
+    """An open connection: see ``apsw.Connection`` for each method. Usable from any thread, but only one at a time."""
 
     @property
     def in_transaction(self) -> bool:
@@ -33,7 +33,7 @@ class Database(Protocol):
 
     @property
     def system_errno(self) -> int:
-        """The operating system's number of the last input or output error."""
+        """The operating system's error number of the last failed input or output."""
         ...
 
     def execute(self, statements: str, bindings: Sequence[Any] | None = None) -> Rows:
@@ -41,7 +41,7 @@ class Database(Protocol):
         ...
 
     def pragma(self, name: str, value: Any = None) -> Any:
-        """Read or set one of SQLite's settings."""
+        """Read or set a setting of SQLite."""
         ...
 
     def config(self, op: int, /, *args: int) -> int:
@@ -53,11 +53,11 @@ class Database(Protocol):
         ...
 
     def set_busy_timeout(self, milliseconds: int) -> None:
-        """Say how long to wait for others' locks."""
+        """Set how long to wait for locks of others."""
         ...
 
     def wal_autocheckpoint(self, n: int) -> None:
-        """Say after how many pages a commit checkpoints; 0 for never."""
+        """Set after how many pages a commit checkpoints; 0 for never."""
         ...
 
     def wal_checkpoint(self, dbname: str | None = None, mode: int = 0) -> tuple[int, int]:
@@ -65,5 +65,5 @@ class Database(Protocol):
         ...
 
     def close(self, *, force: bool = False) -> None:
-        """Let go of the file."""
+        """Close the file."""
         ...

@@ -1,4 +1,4 @@
-"""A run's events a page at a time, however many they are."""
+"""Reading of a run's events page by page, for any number of events."""
 
 from collections.abc import Iterator
 from typing import Final, Protocol
@@ -6,29 +6,29 @@ from typing import Final, Protocol
 from greenroom.journal.interface import Stored
 
 PAGE: Final = 1_000
-"""Most events that are in memory at once."""
+"""Most events in memory at once."""
 PAGE_BYTES: Final = 1024 * 1024
-"""Most bytes of events that are in memory at once; a longer event is there alone."""
+"""Most bytes of events in memory at once. A longer event is read alone."""
 
 
-class Book(Protocol):
-    """What events are read from: a journal, or whatever looks into one."""
+class EventSource(Protocol):
+    """Something to read events from, such as a journal."""
 
     def events(
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
     ) -> list[Stored]:
-        """Give at most ``limit`` events of a run with sequence numbers above ``after``; see ``Journal.events``."""
+        """Return at most ``limit`` events of a run with sequence numbers above ``after``; see ``Journal.events``."""
         ...
 
 
-def stored_events(book: Book, run_id: str, after: int = 0) -> Iterator[Stored]:
-    """Give the committed events of a run with sequence numbers above ``after``, those added meanwhile included.
+def stored_events(source: EventSource, run_id: str, after: int = 0) -> Iterator[Stored]:
+    """Yield the committed events of a run with sequence numbers above ``after``, including those added meanwhile.
 
     Raises:
-        JournalCorrupt: What is stored is not what was written. What came before it has been given by then.
+        JournalCorrupt: The stored data is not what was written. Earlier events have been yielded by then.
     """
-    while page := book.events(run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
+    while page := source.events(run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
         after = page[-1].seq
         page.reverse()
-        while page:  # what was given is let go of
+        while page:  # yielded events are released
             yield page.pop()

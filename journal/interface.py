@@ -1,4 +1,4 @@
-"""The seam between the control plane and the disk: what every journal promises."""
+"""The interface of journals, between the control plane and the storage."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
@@ -10,10 +10,10 @@ from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
 
 EntryKind: TypeAlias = Literal["run", "session", "schedule"]
-"""What an entry of the run index is."""
+"""The kind of an entry in the run index."""
 MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing", "stranded"]
-"""What is looked for by name: a message by its key, one that was set aside, a question that waits for a person, a
-message that has not arrived where it was sent, a run that is parked until a pool works again."""
+"""What marks make findable by name: a message by its key, a dead letter, a question that waits for a person, a message
+that was not delivered yet, a run that is parked until its pool works again."""
 
 
 @frozen
@@ -33,9 +33,10 @@ class RunRow:
     """Sequence number of the run's newest event; written by the journal, not by the caller."""
     kind: EntryKind = "run"
     wake_seq: int = 0
-    """Events up to this one are not needed to go on, apart from the first."""
+    """Apart from the first event, those up to this one are not needed to continue."""
     damaged: bool = False
-    """Whether the line is not what was written: then it shows what can be read of it, as of a parked run."""
+    """Whether the line is not what was written. It then holds what can be read of it, with the status of a parked
+    run."""
 
 
 @frozen
@@ -43,7 +44,7 @@ class Stored:
     """An event as the journal holds it."""
 
     seq: int
-    """1 for a run's first event, and no gaps."""
+    """Sequence number: 1 for a run's first event, without gaps."""
     event: AnyEvent
 
     @property
@@ -53,13 +54,13 @@ class Stored:
 
     @property
     def at(self) -> float:
-        """When it became true, in seconds since the Unix epoch."""
+        """When the fact became true, in seconds since the Unix epoch."""
         return self.event.at
 
 
 @frozen
 class Timer:
-    """A durable wake-up time of a run."""
+    """A durable timer of a run."""
 
     run_id: str
     key: str
@@ -69,19 +70,19 @@ class Timer:
 
 @frozen
 class Mark:
-    """An event that can be found by a name, without a look through the run's others."""
+    """An event that can be found by a name, without reading the run's other events."""
 
     run_id: str
     kind: MarkKind
     name: str
-    """Unique among the marks of this kind in the run."""
+    """Unique among the run's marks of this kind."""
     seq: int
-    """Of the event."""
+    """Sequence number of the event."""
 
 
 @frozen
 class Append:
-    """Events of one run, to be written together or not at all, with the index line and timers they lead to."""
+    """Events of one run, written together or not at all, with the resulting index line, timers and marks."""
 
     run_id: str
     expected: int
@@ -90,64 +91,64 @@ class Append:
     row: RunRow
     timers_set: Sequence[Timer] = ()
     timers_cleared: Sequence[str] = ()
-    """Keys."""
+    """Keys of timers."""
     marks_set: Sequence[Mark] = ()
     marks_cleared: Sequence[tuple[MarkKind, str]] = ()
-    """Kinds and names."""
+    """Kinds and names of marks."""
     done: Callable[[JournalError | None], None] = field(default=lambda _error: None)
-    """Called once, in the writer's thread: None after the commit that holds the events, else why there was none. After
-    any error but ``SequenceConflict`` and ``EventUnwritable``, which concern this append alone, the journal takes
-    nothing more. Must be quick: everybody else waits for it."""
+    """Called once, in the writer's thread: with None after the commit of the events, otherwise with the reason why
+    there was none. ``SequenceConflict`` and ``EventUnwritable`` concern only this append. After any other error the
+    journal accepts nothing more. Must be quick, because all other appends wait for it."""
 
 
 FaultKind: TypeAlias = Literal["sqlite", "end", "event", "index", "timers", "marks", "blob", "state"]
-"""Where damage is: in SQLite's own structures, at the journal's end, in an event, in the run index, among the timers
-or the marks, in a large body; or in a run whose events do not lead to what the tables say."""
+"""Where the damage is: in SQLite's own structures, at the journal's end, in an event, in the run index, in the timers
+or marks, in a large body; or in a run whose events contradict the tables."""
 
 
 @frozen
 class Fault:
-    """One thing that is wrong with a journal."""
+    """One fault of a journal."""
 
     kind: FaultKind
     sentence: str
     run_id: str | None = None
-    """The run it concerns, where it is one."""
+    """Id of the run, if it concerns one."""
     event: int | None = None
-    """Sequence number of the event, where it is one."""
+    """Sequence number of the event, if it concerns one."""
 
 
 class Journal(Protocol):
-    """An append-only record of runs. ``append`` and all reads may be called from any thread."""
+    """An append-only record of runs. ``append`` and all reads are thread-safe."""
 
     @property
     def epoch(self) -> int:
-        """Number of times this journal has been opened for writing, durable before anything else is written."""
+        """Number of times that this journal was opened for writing. Committed before anything else is written."""
         ...
 
     def append(self, append: Append) -> None:
-        """Queue an append. Never blocks on the disk; one writer commits everything queued in one transaction."""
+        """Queue an append. Never blocks on the disk; one writer commits all queued appends in one transaction."""
         ...
 
     def events(
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
     ) -> list[Stored]:
-        """Give the committed events of a run with sequence numbers above ``after``, checked against the hash chain.
+        """Return the committed events of a run with sequence numbers above ``after``, checked against the hash chain.
 
         Args:
             run_id: The run.
-            after: The sequence number before the first that is wanted.
-            limit: Most events to give; None for all.
-            most_bytes: Give no more once those that were found have this many bytes together; None for no such bound.
-                One event is given in any case, where there is one.
+            after: Sequence number before the first event to return.
+            limit: Most events to return; None for all.
+            most_bytes: Stop once the events have this many bytes together; None for no such limit. At least one event
+                is returned if there is one.
 
         Raises:
-            JournalCorrupt: What is stored is not what was written.
+            JournalCorrupt: The stored data is not what was written.
         """
         ...
 
     def run(self, run_id: str) -> RunRow | None:
-        """Give the index line of a run."""
+        """Return the index line of a run."""
         ...
 
     def runs(
@@ -159,9 +160,9 @@ class Journal(Protocol):
         limit: int | None = 100,
         after: str | None = None,
     ) -> list[RunRow]:
-        """Give index lines, of one kind or of all, the one that was accepted last first.
+        """Return index lines, of one kind or of all, the newest entry first.
 
-        With ``after``, only those that were accepted before the entry with this id.
+        With ``after``, only entries that were accepted before the one with this id.
 
         Raises:
             LookupError: There is no such entry.
@@ -169,34 +170,34 @@ class Journal(Protocol):
         ...
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
-        """Give the timers that are due before a moment, or all, soonest first; with ``waiting``, of waiting runs."""
+        """Return the timers due before a moment, or all, soonest first; if ``waiting``, only those of waiting runs."""
         ...
 
     def marks(self, kind: MarkKind, run_id: str | None = None, name: str | None = None) -> list[Mark]:
-        """Give the marks of a kind, of one run or of all, of one name or of all, by run and then in order of events.
+        """Return the marks of a kind, of one run or all, of one name or all, by run and then in the order of events.
 
-        Those of kind ``"message"`` are many, and only looked up within one run.
+        Marks of kind ``"message"`` are numerous, and only looked up within one run.
         """
         ...
 
     def chain(self, run_id: str) -> list[Stored]:
-        """Give all events of an entry, checked against each other alone, whatever the index says of them.
+        """Return all events of an entry, checked against each other but not against the index.
 
         Raises:
-            JournalCorrupt: What is stored is not what was written.
+            JournalCorrupt: The stored data is not what was written.
         """
         ...
 
     def entries(self) -> list[str]:
-        """Give the id of everything that has events, whatever the index says, the one with the oldest first."""
+        """Return the ids of all entries with events, even if the index lacks them, the oldest first."""
         ...
 
     def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:
-        """Look at the tables that runs are found by; see ``greenroom.journal.integrity.quick_check``."""
+        """Check the tables by which runs are found; see ``greenroom.journal.integrity.quick_check``."""
         ...
 
     def rebuild(self, lines: Iterable[Append]) -> None:
-        """Replace the run index, the timers and the marks. Only before the first append, by whoever opened this.
+        """Replace the run index, the timers and the marks. Only before the first append.
 
         Args:
             lines: One per entry, in the order of ``entries``, without events. The newest sequence number and hash are
@@ -205,13 +206,13 @@ class Journal(Protocol):
         ...
 
     def faults(self) -> Iterator[Fault]:
-        """Check everything, and give one fault after the other; none where all is well."""
+        """Check everything and yield every fault."""
         ...
 
     def verify(self) -> list[str]:
-        """Check everything; give one sentence per fault, none where all is well."""
+        """Check everything and return one sentence per fault; empty if there is none."""
         ...
 
     def close(self) -> None:
-        """Commit what is queued and let go of the file. Appends after this are refused with ``OrchestratorClosed``."""
+        """Commit what is queued and close the file. Later appends are refused with ``OrchestratorClosed``."""
         ...

@@ -1,4 +1,4 @@
-"""A journal that lives as long as its process: for tests, simulations, and runs nobody needs to survive."""
+"""A journal that exists as long as its process: for tests, simulations, and runs that need not survive."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +14,10 @@ from greenroom.messages.records import RunStatus
 
 
 class MemoryJournal:
-    """Keeps events as the bytes another journal would write, so that what is read went through JSON here as well."""
+    """A journal in memory. It keeps events as bytes of JSON, like other journals, so that reading parses them."""
 
     def __init__(self) -> None:
-        """Start empty, in epoch 1."""
+        """Begin empty, in epoch 1."""
         self._lock = threading.Lock()  # held by the writer while it applies a group, by readers while they copy
         self._bodies: dict[str, list[bytes]] = {}
         self._rows: dict[str, RunRow] = {}
@@ -27,7 +27,7 @@ class MemoryJournal:
         self._group = GroupCommit(self._commit, lambda _lull: None, "greenroom-journal")
 
     def __repr__(self) -> str:
-        """Say what is in it."""
+        """Return a description of the content."""
         return f"<MemoryJournal with {len(self._rows)} runs{', closed' if self._closed else ''}>"
 
     @property
@@ -117,7 +117,7 @@ class MemoryJournal:
         return rows[:limit]
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
-        """See ``Journal.timers``; one that is due at the moment itself is among them."""
+        """See ``Journal.timers``. A timer due at exactly that moment is included."""
         self._check_open()
         with self._lock:
             timers = [timer for timer in self._timers.values() if not waiting or self._is_waiting(timer.run_id)]
@@ -163,7 +163,7 @@ class MemoryJournal:
                 self._index(append)
 
     def faults(self) -> Iterator[Fault]:
-        """Give one fault per run whose index line is out of step with its events."""
+        """Yield one fault for each run whose index line disagrees with its events."""
         self._check_open()
         with self._lock:
             counted = [(row, len(self._bodies.get(row.id, []))) for row in self._rows.values()]

@@ -1,8 +1,8 @@
-"""Every command that we ever advise somebody to type, made in one place, so that tests can run them all.
+"""Every command that the package advises people to type, in one place, so that tests can run them all.
 
-A command is written ```` `greenroom runs resume r` ````, without saying where: what is decided and recorded does not
-know in which folder it will be read. Whoever shows it to somebody puts in the options that lead to the right home or
-journal (``placed``), so it can be typed as it is read. A word in capitals stands for what only the reader knows.
+A command is written ```` `greenroom runs resume r` ````, without the options for a home or journal. The code that
+records a text does not know in which folder it will be read. The code that shows the text adds the options
+(``placed``), so that it can be typed as it is read. A word in capitals stands for something that only the reader knows.
 """
 
 import re
@@ -14,19 +14,19 @@ from greenroom.messages.former_name import FORMER
 
 PROGRAM: Final = "greenroom"
 BEGINNING: Final = f"`{PROGRAM} "
-"""What a command of ours in a text begins with."""
+"""Beginning of a command in a text."""
 
 F = TypeVar("F", bound=Callable[..., str])
 
 ADVICE: Final[dict[str, Callable[..., str]]] = {}
-"""Every piece of advice there is, by the name of what makes it. A test runs each where it is given."""
+"""All advice, by the name of the function that makes it. A test runs every command."""
 
 _COMMAND: Final = re.compile(
     rf"`(?:{PROGRAM}|{FORMER}) (?P<words>[a-z][^`]*?)(?P<options>(?: --(?:home|journal) (?:[^\s'`]|'[^']*')+)*)`"
 )
 """A command, with the options that lead to its home or journal. Older journals hold the program's former name."""
 _ELSEWHERE: Final = re.compile(r"db \S+ .+|.+ --help")
-"""Commands that are the same for every home: they name a file, or do nothing."""
+"""Commands that are the same for every home: they name a file, or have no effect."""
 
 
 def _advice(function: F) -> F:
@@ -35,7 +35,7 @@ def _advice(function: F) -> F:
 
 
 def _command(*words: str) -> str:
-    """Write a command so that a shell takes it as it is meant."""
+    """Return a command, quoted for a shell."""
     return "`" + shlex.join(words) + "`"
 
 
@@ -45,13 +45,13 @@ def advises(text: str) -> bool:
 
 
 def placed(text: str, options: Sequence[str], *, program: str = PROGRAM, anew: bool = False) -> str:
-    """Give a text whose commands can be typed where it is read.
+    """Return a text with its commands completed, so that they can be typed where it is read.
 
     Args:
-        text: May hold any number of commands, or none.
-        options: What leads to the right home or journal, such as ``("--journal", "runs.db")``.
-        program: How the program is called where the text is read.
-        anew: Also replace the options of commands that have some already.
+        text: A text with any number of commands.
+        options: Options that select the home or journal, such as ``("--journal", "runs.db")``.
+        program: Name of the program where the text is read.
+        anew: Also replace the options of commands that already have some.
     """
 
     def place(found: re.Match[str]) -> str:
@@ -68,43 +68,43 @@ def placed(text: str, options: Sequence[str], *, program: str = PROGRAM, anew: b
 
 @_advice
 def start_a_run() -> str:
-    """To whoever has no runs yet, or no orchestrator."""
+    """For readers without runs or without an orchestrator."""
     return _command(PROGRAM, "run", "FILE.py:NAME")
 
 
 @_advice
 def go_on(run_id: str) -> str:
-    """Go on with a run, or follow it, whatever its state; never starts one."""
+    """Continue a run, or follow it, in any state. Never starts one."""
     return _command(PROGRAM, "run", "--id", run_id)
 
 
 @_advice
 def resume(run_id: str) -> str:
-    """Let a run or session go on that is paused or parked."""
+    """Resume a paused or parked run or session."""
     return _command(PROGRAM, "runs", "resume", run_id)
 
 
 @_advice
 def resume_all() -> str:
-    """Let everything go on that has not ended."""
+    """Resume everything that has not ended."""
     return _command(PROGRAM, "runs", "resume", "--all")
 
 
 @_advice
 def raise_budget(run_id: str, name: str, total: float) -> str:
-    """Let a run go on with a higher budget."""
+    """Resume a run with a higher budget."""
     return _command(PROGRAM, "runs", "resume", run_id, "--budget", f"{name}={total:.12g}")
 
 
 @_advice
 def fork(run_id: str) -> str:
-    """Start a run like another one, by the present code."""
+    """Start a copy of a run with the present code."""
     return _command(PROGRAM, "runs", "fork", run_id)
 
 
 @_advice
 def retry(run_id: str) -> str:
-    """Let a run go on from the step that failed."""
+    """Retry a run from the step that failed."""
     return _command(PROGRAM, "runs", "retry", run_id)
 
 
@@ -116,13 +116,13 @@ def end_now(run_id: str) -> str:
 
 @_advice
 def show_run(run_id: str) -> str:
-    """Look at a run with its steps."""
+    """Show a run with its steps."""
     return _command(PROGRAM, "runs", "show", run_id)
 
 
 @_advice
 def show_session(name: str, key: str) -> str:
-    """Look at a session with its turns."""
+    """Show a session with its turns."""
     return _command(PROGRAM, "sessions", "show", name, key)
 
 
@@ -131,43 +131,43 @@ def show_session(name: str, key: str) -> str:
 
 @_advice
 def read_logs(run_id: str) -> str:
-    """Read what the code of a run has printed, from its beginning."""
+    """Show what the code of a run has printed, from its beginning."""
     return _command(PROGRAM, "runs", "logs", run_id)
 
 
 @_advice
 def approve(approval: str) -> str:
-    """Say yes to what a run asks a person."""
+    """Approve a run's question."""
     return _command(PROGRAM, "approvals", "approve", approval)
 
 
 @_advice
 def reject(approval: str) -> str:
-    """Say no to what a run asks a person."""
+    """Reject a run's question."""
     return _command(PROGRAM, "approvals", "reject", approval)
 
 
 @_advice
 def list_approvals() -> str:
-    """See what runs ask people."""
+    """List the open questions of runs."""
     return _command(PROGRAM, "approvals", "list")
 
 
 @_advice
 def list_workers() -> str:
-    """See which workers are alive."""
+    """List the live workers."""
     return _command(PROGRAM, "actors", "list")
 
 
 @_advice
 def serve(*apps: str) -> str:
-    """Have an orchestrator that stays."""
+    """Start an orchestrator that keeps running."""
     return _command(PROGRAM, "serve", *(apps or ("FILE.py",)))
 
 
 @_advice
 def explain(*verbs: str) -> str:
-    """Read how a verb is used."""
+    """Show the help of a command."""
     return _command(PROGRAM, *verbs, "--help")
 
 
@@ -176,19 +176,19 @@ def explain(*verbs: str) -> str:
 
 @_advice
 def verify(path: str = "") -> str:
-    """See what of a journal is whole: of the file at a path, or else of the one that is meant where this is read."""
+    """Check which parts of a journal are intact: of the file at a path, or of the default journal."""
     return _command(PROGRAM, "db", "verify", *filter(None, [path]))
 
 
 @_advice
 def reindex(path: str = "") -> str:
-    """Make a journal's index anew."""
+    """Rebuild a journal's index."""
     return _command(PROGRAM, "db", "reindex", *filter(None, [path]))
 
 
 @_advice
 def accept_loss(path: str) -> str:
-    """Take a journal that lost its end for what it holds."""
+    """Accept a journal that lost its end as it is."""
     return _command(PROGRAM, "db", "accept-loss", path)
 
 
@@ -197,17 +197,17 @@ def accept_loss(path: str) -> str:
 
 @_advice
 def set_mode(mode: str, path: str) -> str:
-    """Change who may do what with a file or folder."""
+    """Change the mode of a file or folder."""
     return _command("chmod", mode, path)
 
 
 @_advice
 def raise_files(count: str) -> str:
-    """Have more files open at once."""
+    """Raise the limit of open files."""
     return _command("ulimit", "-n", count)
 
 
 @_advice
 def install(extra: str) -> str:
-    """Install what a part of the package needs."""
+    """Install an optional part of the package."""
     return _command("pip", "install", f"{PROGRAM}[{extra}]")

@@ -1,4 +1,4 @@
-"""What a person decides of what a run asks: the answer, and the name by which the question is found."""
+"""Decisions of people on approvals, and the ids of approvals."""
 
 import re
 from typing import Final, Literal, TypeAlias
@@ -9,13 +9,13 @@ ApprovalDecision: TypeAlias = Literal["approve", "reject", "edit"]
 
 
 class Approval(Message):
-    """What a person has decided.
+    """The decision of a person.
 
     Attributes:
-        decision: ``"approve"``, ``"reject"``, or ``"edit"``: yes, but with other arguments.
-        args: The arguments as they are to be: those of the edit, else those that were asked about.
-        comment: Why, in the person's words.
-        by: Who it was.
+        decision: ``"approve"``, ``"reject"``, or ``"edit"``: approved with other arguments.
+        args: The approved arguments: those of the edit, otherwise the original ones.
+        comment: The person's reason.
+        by: Name of the person.
     """
 
     decision: ApprovalDecision
@@ -25,25 +25,25 @@ class Approval(Message):
 
 
 _BETWEEN: Final = "~~"
-"""Between a run and a key in an approval's id. What is escaped holds no two of these signs in a row."""
+"""Separates run and key in an approval's id. Escaped text never contains it."""
 _SHORT: Final = {"#": "~.", "/": "~-", "@": "~_"}
-"""Escapes of what keys often hold. Every other sign that a shell or a URL might take for its own is ``~`` and its bytes
-in hexadecimal."""
+"""Escapes of characters that are common in keys. Every other character with a meaning in shells or URLs becomes ``~``
+and its bytes in hexadecimal."""
 _LONG: Final = {short: sign for sign, short in _SHORT.items()}
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 _PART: Final = re.compile(r"(?:[A-Za-z0-9._-]|~[._-]|(?:~[0-9A-F]{2})+)+")
 _ESCAPES: Final = re.compile(r"~[._-]|(?:~[0-9A-F]{2})+")
 _OLD_BETWEEN: Final = ":"
-"""The same in ids as they were written once, such as ``release-7:approve#1``. No other id holds one."""
+"""Separator in older ids, such as ``release-7:approve#1``. No other id contains it."""
 
 
 def approval_id(run_id: str, key: str) -> str:
-    """Name a run's question, in letters, digits, ``.``, ``_``, ``~`` and ``-``. Example: ``release-7~~approve~.1``."""
+    """Return the id of a run's question, in letters, digits, ``.``, ``_``, ``~``, ``-``: ``release-7~~approve~.1``."""
     return f"{_escaped(run_id)}{_BETWEEN}{_escaped(key)}"
 
 
 def split_approval_id(approval: str) -> tuple[str, str]:
-    """Give the run and the key of a question; both empty where it is no such name."""
+    """Return the run and the key of an approval's id; both empty if it is not such an id."""
     if _OLD_BETWEEN in approval:
         run_id, _, key = approval.rpartition(_OLD_BETWEEN)
         return run_id, key.replace("%3A", _OLD_BETWEEN).replace("%25", "%")

@@ -1,12 +1,12 @@
-"""Messages to bytes and back: a length, a schema version, and JSON made and checked by pydantic.
+"""Conversion of messages to bytes and back: a length, a schema version, and JSON written and checked by pydantic.
 
-A frame is five bytes of header, big-endian: four for the length of what follows the header, one for the schema version;
-then the envelope as JSON, and after it the values of users that belong to the message, each behind a NUL, which no JSON
-has in it. The envelope holds their numbers, from 0. So values pass as they are, and only whoever wants to know them
-reads them. In the journal an event is one JSON text with its values inside.
+A frame begins with five bytes of header, big-endian: four for the length of the rest, one for the schema version. Then
+follows the envelope as JSON, and after it the message's user values, each after a NUL byte, which JSON never contains.
+The envelope refers to the values by number, from 0. So values pass unread, and only code that needs them parses them.
+In the journal an event is one JSON text that contains its values.
 
-Nothing is ever unpickled, evaluated or imported because of what bytes say: types come from a closed union. Whatever is
-wrong with bytes is a ``CodecError`` before any of them means something.
+Nothing is ever unpickled, evaluated or imported because of received bytes: types come from a closed union. Invalid
+bytes raise ``CodecError`` before any of them is used.
 """
 
 import struct
@@ -21,7 +21,7 @@ from greenroom.messages.commands import Command, Reply
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
 from greenroom.messages.core.json_scanner import OddName, check_numbers, check_written, cut, kind_of, normal
 from greenroom.messages.core.json_text import JsonText
-from greenroom.messages.core.message import MARK, Carried, Event, Handed, Json, Message, Spliced
+from greenroom.messages.core.message import MARK, Event, Json, Message, MessageValues, SplicedValues, ValueField
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES, Envelope
 from greenroom.messages.frames.worker import FromWorker, ToWorker
@@ -30,9 +30,9 @@ SCHEMA_VERSION: Final = 2
 HEADER: Final = struct.Struct(">IB")
 _BETWEEN: Final = b"\0"
 _MOST_BRACKETS: Final = 500_000
-"""In an envelope, which is read as a whole."""
+"""Most brackets in an envelope, which is parsed as a whole."""
 _LONG_EVENT: Final = 64 * 1024
-"""Bytes of an event from which on its values are cut out rather than read and written again."""
+"""Bytes from which on an event's values are cut out, instead of being parsed and written again."""
 _MARK: Final = f'"{MARK}"'.encode()
 
 M = TypeVar("M", bound=Message)
@@ -43,30 +43,31 @@ class Codec(Generic[M]):
 
     Args:
         union: The tagged union, as ``Annotated[A | B, Field(discriminator="type")]``.
-        max_bytes: Largest body in bytes, header left out.
-        looks: Whether received numbers and values are looked at. What goes to workers was, by the orchestrator.
-        finite: Whether the messages refuse by themselves numbers that are not finite.
+        max_bytes: Largest body in bytes, without the header.
+        check_values: Whether received numbers and values are checked. The orchestrator has checked what goes to
+            workers.
+        finite: Whether the messages themselves refuse numbers that are not finite.
     """
 
     def __init__(
-        self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, looks: bool = True, finite: bool = False
+        self, union: Any, max_bytes: int = MAX_FRAME_BYTES, *, check_values: bool = True, finite: bool = False
     ) -> None:
         """Build the validator once; it is used for every frame."""
-        self._looks = looks
-        self._looks_at_numbers = looks and not finite
+        self._check_values = check_values
+        self._check_numbers = check_values and not finite
         self._adapter: TypeAdapter[Envelope[M]] = TypeAdapter(Envelope[union])  # pyright: ignore[reportInvalidTypeForm]  made at run time
         self.max_bytes = max_bytes
 
     def encode(self, message: M, **envelope: Any) -> bytes:
-        """Give the frame for ``message``; ``envelope`` fills the envelope's other fields.
+        """Return the frame for ``message``. ``envelope`` sets other fields of the envelope.
 
         Raises:
             FrameTooLarge: The frame would be longer than the limit.
             CodecError: A value in the message cannot be written as JSON.
         """
-        values = Handed()
+        values = MessageValues()
         try:
-            # The model's own serializer: that of a union gives the same at thrice the cost.
+            # The serializer of the model. That of the union has the same result at three times the cost.
             text = message.__pydantic_serializer__.to_json(message, context=values)
             body = b"%b%b}" % (_opening(**envelope), text)
             check_written(body)
@@ -87,19 +88,21 @@ class Codec(Generic[M]):
         return HEADER.pack(len(body), SCHEMA_VERSION) + body
 
     def decode(self, body: bytes) -> Envelope[M]:
-        """Give the envelope that ``body``, a frame without its header, holds.
+        """Return the envelope in ``body``, a frame without its header.
 
         Raises:
-            UnknownMessage: The bytes are no JSON, of no known type, or do not fit the type they name.
+            UnknownMessage: The bytes are not JSON, have no known type, or do not fit the type that they name.
         """
         head, *texts = body.split(_BETWEEN)
         if len(head) > _MOST_BRACKETS and head.count(b"[") + head.count(b"{") > _MOST_BRACKETS:
             msg = f"a message has more than {_MOST_BRACKETS} parts beside its values"
             raise UnknownMessage(msg)
         try:
-            if self._looks_at_numbers:
+            if self._check_numbers:
                 check_numbers(head)
-            values = Handed([JsonText(normal(text) if self._looks else text, checked=True) for text in texts])
+            values = MessageValues(
+                [JsonText(normal(text) if self._check_values else text, checked=True) for text in texts]
+            )
         except ValueError as error:
             msg = f"a message is no JSON: {error}"
             raise UnknownMessage(msg) from error
@@ -112,7 +115,7 @@ class Codec(Generic[M]):
             raise UnknownMessage(msg) from error
 
     def decode_frame(self, frame: bytes) -> Envelope[M]:
-        """Decode exactly one whole frame, header included.
+        """Decode exactly one complete frame, header included.
 
         Raises:
             CodecError: See ``FrameDecoder`` and ``decode``.
@@ -128,38 +131,38 @@ class Codec(Generic[M]):
 
 @lru_cache(typed=True)
 def _opening(**envelope: Any) -> bytes:
-    """Give an envelope as JSON up to its message, which is its last field. Most have the fields of the one before."""
+    """Return an envelope's JSON up to its message, the last field. Cached, as most envelopes repeat the one before."""
     return Envelope(message=Message(), **envelope).model_dump_json().encode().removesuffix(b"{}}")
 
 
 def _check(value: JsonText) -> None:
-    """Look at a value that nobody has looked at yet.
+    """Check a value that was not checked yet.
 
     Raises:
-        ValueError: It is no JSON, or not for every reader.
+        ValueError: The value is not JSON, or some readers reject it.
     """
     check_written(value.text)
     value.checked = True
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes into frame bodies, whatever pieces it arrives in.
+    """Splits a stream of bytes, received in pieces of any size, into frame bodies.
 
     Args:
-        max_bytes: Largest body in bytes. A header that announces more is refused before anything is kept for it.
+        max_bytes: Largest body in bytes. A larger length in a header is refused before any memory is used for it.
     """
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
-        """Start with nothing received."""
+        """Begin with an empty buffer."""
         self.max_bytes = max_bytes
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take ``data`` and yield every body that is whole now.
+        """Add ``data`` and yield every body that is complete now.
 
         Raises:
             FrameTooLarge: A header announces more than the limit.
-            UnknownVersion: A header names a schema version that this code does not read.
+            UnknownVersion: A header names a schema version that this code cannot read.
         """
         buffer = self._buffer
         buffer += data
@@ -180,17 +183,17 @@ class FrameDecoder:
         del buffer[:start]
 
     def finish(self) -> None:
-        """Say that no more bytes will come.
+        """Check that the stream ended after a complete frame.
 
         Raises:
-            FrameTruncated: They ended in the middle of a frame.
+            FrameTruncated: It ended inside a frame.
         """
         if self._buffer:
             msg = f"the bytes end {len(self._buffer)} bytes into a message"
             raise FrameTruncated(msg)
 
 
-TO_WORKER: Final[Codec[Any]] = Codec(ToWorker, looks=False)
+TO_WORKER: Final[Codec[Any]] = Codec(ToWorker, check_values=False)
 FROM_WORKER: Final[Codec[Any]] = Codec(FromWorker, finite=True)
 COMMANDS: Final[Codec[Any]] = Codec(Command)
 REPLIES: Final[Codec[Any]] = Codec(Reply)
@@ -199,10 +202,10 @@ _EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(AnyEvent)
 
 
 def encode_event(event: Message) -> bytes:
-    """Give an event as the JSON the journal holds, its values inside.
+    """Return an event as JSON for the journal, with its values inside.
 
     Raises:
-        CodecError: A value in it cannot be written as JSON.
+        CodecError: A value cannot be written as JSON.
     """
     try:
         return spliced(event)
@@ -215,14 +218,14 @@ def encode_event(event: Message) -> bytes:
 
 
 def spliced(message: BaseModel) -> bytes:
-    """Write any model as JSON, with the values of users inside that it holds as text. They are not read for it.
+    """Return a model as JSON, with its user values copied in as text, without parsing them.
 
     Raises:
-        PydanticSerializationError: Something in it is no JSON.
-        ValueError: A value that nobody has looked at yet is not for every reader.
+        PydanticSerializationError: A part of the model is not JSON.
+        ValueError: Some readers reject an unchecked value.
     """
-    values = Spliced()
-    # The model's own serializer: that of a union gives the same at thrice the cost.
+    values = SplicedValues()
+    # The serializer of the model. That of the union has the same result at three times the cost.
     body = message.__pydantic_serializer__.to_json(message, context=values)
     check_written(body)
     if not values:
@@ -240,10 +243,10 @@ def spliced(message: BaseModel) -> bytes:
 
 
 def decode_event(body: bytes) -> AnyEvent:
-    """Give the event that the journal's JSON holds.
+    """Return the event for JSON of the journal.
 
     Raises:
-        UnknownMessage: It is no event of this version.
+        UnknownMessage: It is not an event of this version.
     """
     try:
         if len(body) > _LONG_EVENT:
@@ -261,8 +264,8 @@ def decode_event(body: bytes) -> AnyEvent:
     return event
 
 
-def _cut_event(body: bytes) -> tuple[str | bytes, Handed | None]:
-    """Take the values out of a long event; see ``decode_event``."""
+def _cut_event(body: bytes) -> tuple[str | bytes, MessageValues | None]:
+    """Cut the values out of a long event; see ``decode_event``."""
     text = body.decode()
     fields, tables = _places(kind_of(text))
     if not fields and not tables:
@@ -273,15 +276,15 @@ def _cut_event(body: bytes) -> tuple[str | bytes, Handed | None]:
     except OddName:
         return body, None
     check_numbers(left.encode())
-    return left, Handed(values)
+    return left, MessageValues(values)
 
 
 @cache
 def _places(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the fields of an event's type that hold a value, and those that hold values by name."""
+    """Return the fields of an event type that hold a value, and those that hold values by name."""
     model = _MODELS.get(kind, Message)
     found = model.model_fields.items()
-    fields = tuple(name for name, field in found if any(isinstance(each, Carried) for each in field.metadata))
+    fields = tuple(name for name, field in found if any(isinstance(each, ValueField) for each in field.metadata))
     return fields, tuple(name for name, field in found if field.annotation == dict[str, Json])
 
 

@@ -1,4 +1,4 @@
-"""What people and programs ask of an orchestrator, and what it answers. Every door sends these and nothing else."""
+"""Commands of people and programs to an orchestrator, and its replies. All interfaces send these and nothing else."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -14,7 +14,7 @@ from greenroom.messages.records import ActorRecord, HandlerRecord, WorkerRecord,
 
 
 class StartRun(Message):
-    """Start a run, or find the one that this id started before."""
+    """Start a run, or return the one that was started before with this id."""
 
     type: Literal["run.start"] = "run.start"
     run_id: str
@@ -22,55 +22,55 @@ class StartRun(Message):
     workflow: str
     arguments: dict[str, Json]
     version: int | None = None
-    """Which of the workflows of that name; None for the newest."""
+    """Version of the workflow; None for the newest."""
     fingerprint: str = ""
-    """Of its code, where the sender knows it."""
+    """Fingerprint of the workflow's code, if the sender knows it."""
     budget: Budget | None = None
-    """None means the workflow's own."""
+    """None for the workflow's own budget."""
 
 
 class CancelRun(Message):
-    """Ask a run to end early. Its program sees a cancellation and may clean up, which also a paused or parked one does.
+    """Ask a run to end early. Its program receives a cancellation and may clean up, even if it is paused or parked.
 
-    Asking again changes nothing, but lets a run go on with its cleanup that was paused or parked since.
+    Repeating the request only resumes the cleanup of a run that was paused or parked meanwhile.
     """
 
     type: Literal["run.cancel"] = "run.cancel"
     run_id: str
     reason: str | None = None
     within: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """Seconds from now after which the run is ended without the rest of its cleanup; 0 is at once, None without limit.
-    Of several limits the earliest counts."""
+    """Seconds after which the run is ended without the rest of its cleanup: 0 at once, None for no limit. The earliest
+    of several limits counts."""
 
 
 class SignalRun(Message):
-    """Put a message into a run's mailbox, where its program takes it with ``receive``."""
+    """Put a message into a run's mailbox. Its program takes it with ``receive``."""
 
     type: Literal["run.signal"] = "run.signal"
     run_id: str
     name: str
-    """Of the message's type."""
+    """Name of the message's type."""
     value: Json
     key: str | None = None
-    """A message with the key of an earlier one is that message."""
+    """A message with the key of an earlier one is the same message."""
 
 
 class DecideApproval(Message):
-    """Decide what a run asks a person. Deciding the same way twice is deciding once."""
+    """Decide a run's question. Repeating a decision has no further effect."""
 
     type: Literal["approval.decide"] = "approval.decide"
     approval: str
-    """Its id."""
+    """Id of the approval."""
     decision: ApprovalDecision
     args: Json = None
-    """For an edit: what is to be used instead."""
+    """For an edit: the arguments to use instead."""
     comment: str = ""
     by: str = ""
-    """Who decides."""
+    """Name of the person who decides."""
 
 
 class PauseRun(Message):
-    """Have a run and its children stop where they are. Attempts that run may end; nothing new begins until resumed."""
+    """Pause a run and its children. Running attempts may end; nothing new begins until the run is resumed."""
 
     type: Literal["run.pause"] = "run.pause"
     run_id: str
@@ -78,76 +78,76 @@ class PauseRun(Message):
 
 
 class ResumeRun(Message):
-    """Let a paused or parked run go on, with its paused children."""
+    """Resume a paused or parked run, with its paused children."""
 
     type: Literal["run.resume"] = "run.resume"
     run_id: str
     budget: Budget | None = None
-    """What it names takes the place of the same in the run's budget: new totals, and not additions."""
+    """New totals for the named parts of the run's budget. They replace the old ones."""
 
 
 class ResumeParked(Message):
-    """Let every run, or every session, that is parked go on."""
+    """Resume every parked run, or every parked session."""
 
     type: Literal["parked.resume"] = "parked.resume"
     kind: Literal["run", "session"] = "run"
     name: str | None = None
-    """Only those of this workflow or handler."""
+    """Restrict the command to this workflow or handler."""
 
 
 class RetryRun(Message):
-    """Let a run that failed or was cancelled go on from the step whose failure ended it."""
+    """Retry a failed or cancelled run from the step whose failure ended it."""
 
     type: Literal["run.retry"] = "run.retry"
     run_id: str
 
 
 class ForkRun(Message):
-    """Start a run that shares the past of another one up to the outcome of one call, and goes another way from there.
+    """Start a run that shares another run's history up to the outcome of one call, and continues on its own from there.
 
-    ``input`` and ``result`` exclude each other; None stands for neither.
+    ``input`` and ``result`` exclude each other; None means that it is not given.
     """
 
     type: Literal["run.fork"] = "run.fork"
     run_id: str
     """The run to fork."""
     at: str | None = None
-    """Key of a step or child; None forks from the start."""
+    """Key of a step or child; None to fork from the start."""
     input: Json = None
-    """Arguments of that call: an object holds them by name, an array in order, anything else is the only one. From the
-    start: the workflow's, by name."""
+    """Arguments of that call: an object holds them by name, an array by position, any other value is the only argument.
+    From the start: the workflow's arguments, by name."""
     result: Json = None
-    """What that call is taken to have given."""
+    """The result that the call is given."""
     id: str | None = None
-    """Of the new run; None makes one."""
+    """Id of the new run; None to generate one."""
 
 
 class TellSession(Message):
-    """Put a message into a session's mailbox, which opens the session where it is the first one."""
+    """Put a message into a session's mailbox. The first message opens the session."""
 
     type: Literal["session.tell"] = "session.tell"
     app: str
-    """Where the handler's code is; empty for a session that has been opened already."""
+    """Where the handler's code is; empty if the session is already open."""
     session: str
-    """Name of its handler."""
+    """Name of the session's handler."""
     session_key: str
     name: str = ""
-    """Of the message's type; empty where the value alone says which of the handler's types it is."""
+    """Name of the message's type; empty if the value determines it."""
     value: Json
     key: str | None = None
-    """A message with the key of an earlier one is that message."""
+    """A message with the key of an earlier one is the same message."""
 
 
 class AskSession(TellSession):
-    """The same, and wait for the reply."""
+    """Put a message into a session's mailbox and wait for the reply."""
 
     type: Literal["session.ask"] = "session.ask"  # type: ignore[assignment]
     timeout: Limit = None
-    """Seconds to wait at most. The message stays where it is when they are over."""
+    """Longest wait in seconds. The message stays in the mailbox afterwards."""
 
 
 class CloseSession(Message):
-    """Have a session answer what waits in its mailbox and take nothing more."""
+    """Close a session: it answers the messages in its mailbox and accepts no more."""
 
     type: Literal["session.close"] = "session.close"
     session: str
@@ -155,7 +155,7 @@ class CloseSession(Message):
 
 
 class RedriveDeadLetter(Message):
-    """Send a session a message again that was set aside."""
+    """Send a dead letter to its session again."""
 
     type: Literal["dead_letter.redrive"] = "dead_letter.redrive"
     run_id: str
@@ -163,7 +163,7 @@ class RedriveDeadLetter(Message):
 
 
 class DropDeadLetter(Message):
-    """Strike a dead letter off the list. What happened stays on record."""
+    """Remove a dead letter from the list. Its events stay in the journal."""
 
     type: Literal["dead_letter.drop"] = "dead_letter.drop"
     run_id: str
@@ -171,7 +171,7 @@ class DropDeadLetter(Message):
 
 
 class PutSchedule(Message):
-    """See to it that there is a schedule of this name with this plan: made, changed, or left as it is."""
+    """Create a schedule with this name and plan, change it to this plan, or leave it if nothing differs."""
 
     type: Literal["schedule.put"] = "schedule.put"
     name: str
@@ -179,7 +179,7 @@ class PutSchedule(Message):
 
 
 class PauseSchedule(Message):
-    """Have a schedule start nothing until it is resumed."""
+    """Pause a schedule. It starts nothing until it is resumed."""
 
     type: Literal["schedule.pause"] = "schedule.pause"
     name: str
@@ -187,37 +187,37 @@ class PauseSchedule(Message):
 
 
 class ResumeSchedule(Message):
-    """Let a paused schedule go on."""
+    """Resume a paused schedule."""
 
     type: Literal["schedule.resume"] = "schedule.resume"
     name: str
 
 
 class TriggerSchedule(Message):
-    """Have a schedule start a run now, as its overlap policy allows. The reply names the run."""
+    """Start a run of a schedule now, as its overlap policy allows. The reply names the run."""
 
     type: Literal["schedule.trigger"] = "schedule.trigger"
     name: str
 
 
 class DeleteSchedule(Message):
-    """Have a schedule be no more. Its runs are not touched."""
+    """Delete a schedule. Its runs continue."""
 
     type: Literal["schedule.delete"] = "schedule.delete"
     name: str
 
 
 class ListSchedules(Message):
-    """Ask for all schedules, or for one."""
+    """Request all schedules, or one."""
 
     type: Literal["schedules.list"] = "schedules.list"
     name: str | None = None
     moments: int = Field(default=5, ge=0, le=1000)
-    """How many next moments of each."""
+    """Number of next due times to return for each."""
 
 
 class KillWorker(Message):
-    """Send a signal to a worker process. It counts as an injected fault: no step is charged with it."""
+    """Send a signal to a worker process. This is an injected fault and counts against no step."""
 
     type: Literal["worker.kill"] = "worker.kill"
     worker: str
@@ -225,26 +225,26 @@ class KillWorker(Message):
 
 
 class RestartWorker(Message):
-    """End a worker process and begin another in its place. No step is charged with it."""
+    """Replace a worker process by a new one. This counts against no step."""
 
     type: Literal["worker.restart"] = "worker.restart"
     worker: str
 
 
 class ListWorkers(Message):
-    """Ask for all worker processes."""
+    """Request all worker processes."""
 
     type: Literal["workers.list"] = "workers.list"
 
 
 class ShowTree(Message):
-    """Ask for the supervision tree."""
+    """Request the supervision tree."""
 
     type: Literal["tree.show"] = "tree.show"
 
 
 class ShowApp(Message):
-    """Ask what an app defines; it is loaded where it is not yet."""
+    """Request what an app defines. The app is loaded if necessary."""
 
     type: Literal["app.show"] = "app.show"
     app: str
@@ -280,7 +280,7 @@ Command: TypeAlias = Annotated[
 
 
 class Accepted(Message):
-    """The command is durable. ``created`` is False where the id was known already."""
+    """The command is committed. ``created`` is False if the id already existed."""
 
     type: Literal["accepted"] = "accepted"
     run_id: str = ""
@@ -290,7 +290,7 @@ class Accepted(Message):
 
 
 class Resumed(Message):
-    """Which parked runs or sessions were told to go on."""
+    """The parked runs or sessions that were resumed."""
 
     type: Literal["resumed"] = "resumed"
     run_ids: tuple[str, ...]
@@ -310,67 +310,67 @@ RefusalCode: TypeAlias = Literal[
     "timeout",
     "busy",
 ]
-"""Why a command is not taken."""
+"""Why a command was refused."""
 
 
 class Refused(Message):
-    """The command was not taken, and nothing has changed."""
+    """The command was refused, and nothing has changed."""
 
     type: Literal["refused"] = "refused"
     code: RefusalCode
     message: str
     faults: tuple[Fault, ...] = ()
-    """For ``invalid``: every field at fault."""
+    """For ``invalid``: every wrong field."""
 
 
 class TurnAnswered(Message):
-    """A session is done with a message."""
+    """A session has finished with a message."""
 
     type: Literal["turn.answered"] = "turn.answered"
     run_id: str
     """``name/key``."""
     number: int
-    """Of the message in the session."""
+    """Number of the message in the session."""
     reply: Json = None
     failure: str | None = None
-    """Why there is no reply: a sentence. The message is a dead letter then."""
+    """Why there is no reply, as a sentence. The message is then a dead letter."""
     raised: Failure | None = None
-    """What the handler raised, with its traceback."""
+    """The exception that the handler raised, with its traceback."""
     step: str | None = None
-    """Key of the step whose failure came out of the handler, where it was one."""
+    """Key of the step whose failure the handler raised, if any."""
 
 
 class Workers(Message):
-    """The worker processes of this moment."""
+    """The present worker processes."""
 
     type: Literal["workers"] = "workers"
     workers: tuple[WorkerRecord, ...]
 
 
 class Schedules(Message):
-    """The schedules of this moment, by name."""
+    """The present schedules, by name."""
 
     type: Literal["schedules"] = "schedules"
     schedules: tuple[ScheduleRecord, ...]
 
 
 class Tree(Message):
-    """The supervision tree of this moment."""
+    """The present supervision tree."""
 
     type: Literal["tree"] = "tree"
     root: ActorRecord
 
 
 class App(Message):
-    """What an app defines."""
+    """The definitions of an app."""
 
     type: Literal["app"] = "app"
     app: str
     workflows: tuple[WorkflowRecord, ...]
     sessions: tuple[str, ...] = ()
-    """Names of handlers."""
+    """Names of the session handlers."""
     handlers: tuple[HandlerRecord, ...] = ()
-    """The handlers themselves."""
+    """The session handlers."""
 
 
 Reply: TypeAlias = Annotated[

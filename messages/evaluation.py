@@ -1,4 +1,4 @@
-"""Scores, evaluations and verdicts: the judgement of a result as data."""
+"""Scores, evaluations and verdicts: judgements of results as data."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -8,21 +8,21 @@ from pydantic import Field
 from greenroom.messages.core.message import Message
 
 Verdict: TypeAlias = Literal["accept", "retry", "flag", "fail", "escalate"]
-"""What the evaluators of a step decided of one result."""
+"""What the evaluators of a step decided about one result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What an evaluator says of a result.
+    """The score that an evaluator gives a result.
 
     Args:
         value: 0.0 (useless) to 1.0 (perfect).
-        reason: One sentence; it is fed back to the model when the result is rejected.
-        label: A category, where the evaluator sorts rather than measures.
+        reason: One sentence. It is fed back to the model if the result is rejected.
+        label: A category, if the evaluator classifies instead of measuring.
 
     Raises:
-        TypeError: ``value`` is no number.
-        ValueError: It is not between 0 and 1.
+        TypeError: ``value`` is not a number.
+        ValueError: ``value`` is not between 0 and 1.
     """
 
     value: float
@@ -30,7 +30,7 @@ class Score:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values off the scale, NaN included."""
+        """Check that the value is between 0 and 1, and not NaN."""
         msg = f"a score lies between 0.0 and 1.0, not at {self.value!r}"
         try:
             fits = 0.0 <= self.value <= 1.0
@@ -45,12 +45,12 @@ class Evaluation(Message):
 
     name: str
     score: float | None = Field(default=None, ge=0, le=1)
-    """None where the evaluator itself failed: that is neither a pass nor a fail."""
+    """None if the evaluator itself failed, which is neither a pass nor a fail."""
     passed: bool
     threshold: float
     reason: str = ""
     label: str | None = None
     error: str | None = None
-    """Why the evaluator gave no score, where it gave none."""
+    """Why the evaluator gave no score; None if it gave one."""
     duration: float = 0.0
     """Seconds in the evaluator process."""

@@ -1,4 +1,4 @@
-"""Lists that are read a page at a time, and the cursors that say where one goes on. Pure."""
+"""Pages of long lists, and the cursors that mark where the next page begins. Pure."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -11,44 +11,44 @@ from greenroom.messages.core.errors import InvalidInput
 
 T = TypeVar("T")
 Place: TypeAlias = tuple[str | int, ...]
-"""Where an item stands in its list: what the list is sorted by, and unique in it."""
+"""Position of an item in its list: the values that the list is sorted by, unique in the list."""
 LONGEST_CURSOR: Final = 4_000
-"""Characters a cursor may have."""
+"""Longest cursor, in characters."""
 
 
 class Page(list[T], Generic[T]):
     """Some items of a list, in its order.
 
     Attributes:
-        next: The cursor with which the same question gives the items after these; None where there are none.
+        next: Cursor of the next page; None if there is none.
     """
 
     def __init__(self, items: Iterable[T] = (), next_cursor: str | None = None) -> None:
-        """Hold the items."""
+        """Store the items."""
         super().__init__(items)
         self.next = next_cursor
 
 
 def write_cursor(of: str, place: Place) -> str:
-    """Give the cursor for what comes after a place, in letters, digits, ``-`` and ``_``.
+    """Return the cursor for the items after a place, in letters, digits, ``-`` and ``_``.
 
     Args:
-        of: Which list it is: a cursor of another one is refused.
-        place: Of the last item that was given.
+        of: Name of the list. The cursor of another list is refused.
+        place: Place of the last returned item.
     """
     return urlsafe_b64encode(to_json([of, *place])).decode().rstrip("=")
 
 
 def read_cursor(of: str, cursor: str, kinds: Sequence[type[Any]]) -> Place:
-    """Give the place that a cursor stands for.
+    """Return the place for a cursor.
 
     Args:
-        of: Which list is asked for.
-        cursor: As ``write_cursor`` made it.
-        kinds: The types of the parts of a place in this list.
+        of: Name of the list.
+        cursor: Result of ``write_cursor``.
+        kinds: Types of the parts of a place in this list.
 
     Raises:
-        InvalidInput: It is none, or one of another list.
+        InvalidInput: It is not a cursor, or belongs to another list.
     """
     try:
         text = urlsafe_b64decode(cursor[:LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4))
@@ -65,7 +65,7 @@ def read_cursor(of: str, cursor: str, kinds: Sequence[type[Any]]) -> Place:
 
 
 def bad_cursor(of: str) -> InvalidInput:
-    """Give the error for what is no cursor of a list."""
+    """Return the error for a text that is not a cursor of a list."""
     sentence = (
         f"is no place in the list of {of}: take the cursor from the page before, with the same filters, or leave it "
         "out to begin anew"
@@ -74,7 +74,7 @@ def bad_cursor(of: str) -> InvalidInput:
 
 
 def check_limit(limit: int | None) -> None:
-    """Refuse a size that no page has.
+    """Raise if a number is not a size of a page.
 
     Raises:
         ValueError: It is below 1.

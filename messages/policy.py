@@ -1,4 +1,4 @@
-"""What a step asks for: retry policy, limits, evaluation. Plain data, set by authors, obeyed by supervisors."""
+"""Policies of steps: retries, limits, evaluation. Plain data, set by authors and applied by supervisors."""
 
 from collections.abc import Sequence
 from inspect import isclass
@@ -17,13 +17,13 @@ StepKind: TypeAlias = Literal["tool", "llm", "evaluator"]
 WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
 OnReject: TypeAlias = Literal["retry", "flag", "fail", "escalate"]
 OnEvaluatorError: TypeAlias = Literal["reject", "flag", "accept"]
-"""What becomes of a result that no evaluator refused while one of them failed itself."""
+"""What happens to a result that no evaluator rejected, if an evaluator itself failed."""
 OnFailure: TypeAlias = Literal["continue", "stop"]
-"""What a session does once it has set aside a message that its handler could not deal with."""
+"""What a session does after its handler failed on a message."""
 
 
 def class_name(cls: type[BaseException]) -> str:
-    """Name a class the way failures and retry policies compare them: ``module.qualname``."""
+    """Return the name of a class as used in failures and retry policies: ``module.qualname``."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
@@ -37,7 +37,7 @@ def _name(item: object) -> object:
 
 
 class _NamesInJson:
-    """Reads JSON without calling Python, since there are no classes in it: policies cross processes with every call."""
+    """Reads JSON without calling Python: JSON contains no classes, and policies cross processes with every call."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         names = core_schema.tuple_variable_schema(core_schema.str_schema())
@@ -46,24 +46,26 @@ class _NamesInJson:
 
 
 ExceptionNames = Annotated[tuple[type[BaseException] | str, ...], _NamesInJson()]
-"""Exception classes, kept as their names so that a policy can cross processes and be journaled."""
+"""Exception classes, stored as their names so that a policy can cross processes and be journaled."""
 
 
 class Retry(Message):
-    """How often and when a failed step is tried again.
+    """How often and when a failed step is attempted again.
 
-    The delay before attempt ``n + 1`` is ``initial * factor ** (n - 1)`` seconds, at most ``max_delay``, moved by up to
-    ``jitter`` of itself either way. Example: ``Retry(attempts=3, initial=1.0, jitter=0.0)`` waits 1 s, then 2 s.
+    The delay before attempt ``n + 1`` is ``initial * factor ** (n - 1)`` seconds, at most ``max_delay``. It varies at
+    random by up to ``jitter`` of itself in either direction. Example: ``Retry(attempts=3, initial=1.0, jitter=0.0)``
+    waits 1 s, then 2 s.
 
     Attributes:
-        attempts: How many attempts there may be, the first included.
+        attempts: Most attempts, including the first.
         initial: Seconds before the second attempt.
-        factor: Growth of the delay from one attempt to the next.
+        factor: Factor by which the delay grows from one attempt to the next.
         max_delay: Upper bound of the delay in seconds.
-        jitter: Share of the delay, 0 to 1, by which it is varied at random.
-        within: Seconds since the first attempt after which no new one is started; None or ``math.inf`` for no bound.
-        on: Exception classes that are tried again.
-        never: Exception classes that are not, even where ``on`` names a base of theirs.
+        jitter: Share of the delay, 0 to 1, by which it varies at random.
+        within: Seconds after the first attempt's start from which on no new one is started; None or ``math.inf`` for no
+            limit.
+        on: Exception classes after which the step is attempted again.
+        never: Exception classes after which it is not, even if ``on`` names one of their bases.
     """
 
     attempts: int = Field(default=4, ge=1)
@@ -75,7 +77,7 @@ class Retry(Message):
     on: ExceptionNames = ("builtins.Exception",)
     never: ExceptionNames = ()
 
-    if TYPE_CHECKING:  # what may be given, which is more than what is kept
+    if TYPE_CHECKING:  # accepted types, which are more than the stored ones
 
         def __init__(
             self,
@@ -92,13 +94,13 @@ class Retry(Message):
 
 
 class Budget(Message):
-    """What a run and its children may use up together. Once any of it is, no new attempt begins.
+    """Limits of what a run and its children use together. Once any of them is reached, no new attempt begins.
 
     Attributes:
-        usd: Dollars that model calls may cost.
-        tokens: Input and output tokens of model calls, added up.
-        wall: Seconds since the run's start, on the wall clock, waits and pauses included.
-        attempts: Attempts of steps, each of which counts, whatever came of it.
+        usd: Cost of model calls, in US dollars.
+        tokens: Input and output tokens of model calls, in total.
+        wall: Seconds since the run's start on the wall clock, including waits and pauses.
+        attempts: Attempts of steps, whatever their outcomes.
     """
 
     usd: Amount = None
@@ -106,7 +108,7 @@ class Budget(Message):
     wall: Limit = None
     attempts: int | None = Field(default=None, gt=0)
 
-    if TYPE_CHECKING:  # what may be given, which is more than what is kept
+    if TYPE_CHECKING:  # accepted types, which are more than the stored ones
 
         def __init__(
             self,
@@ -118,50 +120,50 @@ class Budget(Message):
         ) -> None: ...
 
     def raised(self, other: "Budget") -> "Budget":
-        """Give this budget with what ``other`` names in place of what it had."""
+        """Return this budget with the limits that ``other`` names replaced by those of ``other``."""
         return self.model_copy(update=other.model_dump(exclude_none=True))
 
 
 class SessionPolicy(Message):
-    """What the author of a session's handler has set for all of its sessions."""
+    """The policy that the author of a session's handler has set for all its sessions."""
 
     on_failure: OnFailure = "continue"
     budget: Budget | None = None
 
 
 class Limits(Message):
-    """What one worker process may use. Enforced by the kernel where it can."""
+    """Limits of one worker process. Enforced by the kernel where possible."""
 
     memory_mb: int | None = Field(default=None, gt=0, le=2**30)
-    """RLIMIT_DATA in MiB, the stacks of Python's threads left out: allocations past it fail with MemoryError inside the
+    """RLIMIT_DATA in MiB, without the stacks of Python's threads. Allocations beyond it raise MemoryError inside the
     worker."""
     cpu: Limit = None
-    """CPU seconds of one worker life (RLIMIT_CPU)."""
+    """CPU seconds of one worker process (RLIMIT_CPU)."""
     open_files: int = Field(default=1024, gt=16)
     env: tuple[VariableName, ...] = ()
-    """Names of environment variables passed on besides the harmless defaults."""
+    """Names of environment variables that are passed on in addition to the harmless defaults."""
     workdir: str | None = None
 
 
 class StepOptions(Message):
-    """Everything a supervisor must know to run one call of a step. Journaled with the call."""
+    """Everything that a supervisor needs to run one call of a step. Journaled with the call."""
 
     timeout: Limit = 300.0
-    """Seconds one attempt may take; the process is killed at the end of them. None means no limit."""
+    """Seconds that one attempt may take. The process is then killed. None for no limit."""
     retry: Retry = Retry()
     crash_attempts: int = Field(default=3, ge=1)
-    """Deaths of a worker charged to this call before it is quarantined."""
+    """Worker deaths counted against this call before it is quarantined."""
     once: bool = False
-    """At most once: after a crash the outcome is unknown and the step is not run again."""
+    """At most once: after a crash the outcome is unknown, and the step is not run again."""
     pool: str = ""
-    """Name of the pool that runs it; empty means the pool of its kind."""
+    """Name of the pool that runs it; empty for the pool of its kind."""
     accept: tuple[str, ...] = ()
     """References of the evaluators that judge its result."""
     accept_timeouts: tuple[float | None, ...] = ()
-    """Seconds that each of them may take, in the same order; None means no limit."""
+    """Seconds that each of them may take, in the same order; None for no limit."""
     threshold: Share = 0.7
     on_reject: OnReject = "retry"
     on_evaluator_error: OnEvaluatorError | None = None
-    """None means ``"reject"`` where a rejected result fails the step, else ``"flag"``."""
+    """None means ``"reject"`` if a rejected result fails the step, otherwise ``"flag"``."""
     limits: Limits | None = None
-    """Limits of that pool's workers where the step sets its own, else those of the pool."""
+    """Limits of that pool's workers, if the step sets its own; otherwise those of the pool."""

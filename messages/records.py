@@ -1,4 +1,4 @@
-"""What a person reads of a run, a step, an attempt, a worker: views, folded from events or sampled from processes.
+"""Records of runs, steps, attempts and workers for people, folded from events or sampled from processes.
 
 Times are datetimes in UTC, to the millisecond, and ISO 8601 in JSON; durations are seconds.
 """
@@ -22,13 +22,13 @@ StepStatus: TypeAlias = Literal[
 ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled"})
 """Statuses that never change again."""
 AT_WORK: frozenset[RunStatus] = frozenset({"pending", "running"})
-"""Statuses of runs that go on as soon as their app is there."""
+"""Statuses of runs that continue as soon as their app is loaded."""
 ALIVE: tuple[RunStatus, ...] = ("pending", "running", "paused")
-"""Statuses of runs that recovery takes up at once. Waiting runs are woken by their timers, parked ones by a person."""
+"""Statuses of runs that recovery continues at once. Timers wake waiting runs, and people resume parked ones."""
 
 
 class AttemptRecord(Message):
-    """One try of one step."""
+    """One attempt of one step."""
 
     number: int
     worker: str
@@ -36,17 +36,17 @@ class AttemptRecord(Message):
     started_at: Moment
     ended_at: Moment | None = None
     outcome: Outcome | None = None
-    """None while it runs."""
+    """None while the attempt runs."""
     error: str | None = None
     place: str = ""
-    """Where in the user's code it failed: ``/path/app.py:31``."""
+    """Place in the user's code where it failed: ``/path/app.py:31``."""
     traceback: str = ""
-    """What Python prints of that, with the frames of the user's code."""
+    """The traceback as Python prints it, with the frames of user code."""
     exit: Exit | None = None
     charged: bool = True
     usage: dict[str, float] = Field(default_factory=dict)
     progress: Json = None
-    """What it said last of how far it is, with ``current().heartbeat(detail)``."""
+    """Its newest progress report, from ``current().heartbeat(detail)``."""
 
 
 class StepRecord(Message):
@@ -58,7 +58,7 @@ class StepRecord(Message):
     status: StepStatus
     attempts: tuple[AttemptRecord, ...]
     arguments: Json = None
-    """``{"args": [...], "kwargs": {...}}`` as the caller wrote them."""
+    """``{"args": [...], "kwargs": {...}}`` as written by the caller."""
     result: Json = None
     evaluations: tuple[Evaluation, ...] = ()
     flagged: bool = False
@@ -79,42 +79,42 @@ class RunRecord(Message):
     ended_at: Moment | None = None
     parent: str | None = None
     reason: str | None = None
-    """Why it failed, was cancelled or is parked; what it waits for."""
+    """Why the run failed, was cancelled or is parked; or what it waits for."""
     events: int = 0
     failure: Failure | None = None
-    """What a run raised that has failed, with its traceback; None in lists of runs."""
+    """The exception of a failed run, with its traceback; None in lists of runs."""
 
 
 class ApprovalRecord(Message):
-    """A question that waits for a person."""
+    """A question that waits for a person's decision."""
 
     id: str
-    """By which it is decided."""
+    """Id of the approval."""
     run_id: str
     workflow: str
     key: str
     action: str
-    """What is to be done, in words."""
+    """The action to approve, in words."""
     args: Json
-    """What it is to be done with; for a rejected result, that result."""
+    """Arguments of the action; for a rejected result, that result."""
     asked_at: Moment
     step: str | None = None
-    """Key of the step whose result evaluators rejected; None where the workflow's own code asks."""
+    """Key of the step whose result evaluators rejected; None if the workflow's own code asks."""
     reason: str = ""
     """What the evaluators said."""
 
 
 class DecisionRecord(Message):
-    """What a person has decided about a question."""
+    """A person's decision on a question."""
 
     id: str
-    """The approval's."""
+    """Id of the approval."""
     action: str
     asked: Json = None
-    """What it was to be done with."""
+    """The original arguments."""
     decision: ApprovalDecision
     args: Json = None
-    """What it is done with."""
+    """The approved arguments."""
     by: str
     comment: str
     decided_at: Moment
@@ -131,12 +131,12 @@ class StreamItem(Message):
 
 
 class LogLine(Message):
-    """One line that code of a run has written to stdout or stderr."""
+    """One line that a run's code has written to stdout or stderr."""
 
     offset: int
-    """Where it stands in all that the run has written; with ``after`` it gives what follows."""
+    """Position in all output of the run. Pass it as ``after`` to get what follows."""
     run_id: str
-    """Empty where a worker wrote it that nobody's code can be told to have had, such as a thread left behind."""
+    """Empty if a worker wrote the line and no run's code can be identified, as for a thread left behind."""
     step: str | None = None
     """Key of the step; None for the workflow itself."""
     attempt: int | None = None
@@ -146,7 +146,7 @@ class LogLine(Message):
     text: str
     """Without the line feed."""
     omitted: int = 0
-    """Where above 0, so many lines stood in this place and were not kept, and ``text`` is a sentence that says so."""
+    """If above 0, this many lines were dropped here, and ``text`` is a sentence that says so."""
 
 
 class WorkflowRecord(Message):
@@ -155,24 +155,24 @@ class WorkflowRecord(Message):
     name: str
     app: str
     parameters: tuple[str, ...]
-    """Names, in order, the shared state left out."""
+    """Names, in order, without the shared state."""
     doc: str = ""
     """The first line of its docstring."""
     input_schema: Json = None
-    """JSON Schema of the arguments: an object, with defaults, what is required, and what the docstring says."""
+    """JSON Schema of the arguments: an object, with defaults, required fields, and descriptions from the docstring."""
     result_schema: Json = None
     """JSON Schema of the result."""
 
 
 class HandlerRecord(Message):
-    """One handler of sessions that an app defines."""
+    """One session handler that an app defines."""
 
     name: str
     app: str
     doc: str = ""
     """The first line of its docstring."""
     messages: dict[str, Json] = Field(default_factory=dict)
-    """JSON Schemas of the messages that it takes, by the names of their types."""
+    """JSON Schemas of the messages that it accepts, by the names of their types."""
     reply_schema: Json = None
     """JSON Schema of the reply."""
     state_schema: Json = None
@@ -180,18 +180,19 @@ class HandlerRecord(Message):
 
 
 class Difference(Message):
-    """Where two runs first differ."""
+    """The first difference between two runs."""
 
     what: Literal["workflow", "arguments", "missing", "result"]
-    """Of the step, or of the run where ``key`` is None. ``missing``: only one of them has asked for the step."""
+    """What differs: of the step, or of the run if ``key`` is None. ``missing``: only one of them has requested the
+    step."""
     key: str | None = None
     a: Json = None
-    """What the first run has there; for a failure, what it says."""
+    """The first run's value; for a failure, its message."""
     b: Json = None
 
 
 class TurnRecord(Message):
-    """One message to a session, and what came of it."""
+    """One message to a session, and its outcome."""
 
     number: int
     status: Literal["waiting", "running", "answered", "failed"]
@@ -201,7 +202,7 @@ class TurnRecord(Message):
     reply: Json = None
     error: str | None = None
     failure: Failure | None = None
-    """What the handler raised, with its traceback."""
+    """The exception of the handler, with its traceback."""
     received_at: Moment
     ended_at: Moment | None = None
     steps: tuple[StepRecord, ...] = ()
@@ -222,20 +223,20 @@ class SessionRecord(Message):
 
 
 class SessionDetail(SessionRecord):
-    """One session with what it knows and what it has to do."""
+    """One session with its state and its mailbox."""
 
     state: Json = None
-    """As of the newest turn that has ended; null before the first one has."""
+    """State after the newest finished turn; null before the first one."""
     waiting: int
-    """How many messages wait for their turn."""
+    """Number of messages that wait for their turn."""
     closed: bool
-    """Whether it takes no more messages; what waits is still answered."""
+    """Whether it accepts no more messages. Waiting ones are still answered."""
     last_turn: TurnRecord | None = None
-    """The newest message that the session is done with, without the turn's steps; null before there is one."""
+    """The newest message that the session has finished with, without the turn's steps; null before the first one."""
 
 
 class DeadLetterRecord(Message):
-    """A message to a session, or a step, that was set aside because nothing could deal with it."""
+    """A message to a session, or a step, that failed and was set aside."""
 
     run_id: str
     """Id of the run, or of the session: ``name/key``."""
@@ -243,7 +244,7 @@ class DeadLetterRecord(Message):
     """Number of the message, or key of the step."""
     kind: Literal["message", "step"]
     type: str
-    """Of the message; name of the step's key."""
+    """Name of the message's type, or of the step."""
     value: Json = None
     """The message; the step's arguments are in its run."""
     failure: Failure
@@ -262,9 +263,10 @@ class WorkerRecord(Message):
     run_id: str | None = None
     step: str | None = None
     restarts: int = 0
-    """Lives begun after a death."""
+    """Incarnations started after a death."""
     replacements: int = 0
-    """Lives begun as planned, after one that had to go between two jobs: too old, too large, or spoilt by a job."""
+    """Incarnations started as planned between two jobs, because the worker was too old, too large, or spoilt by a
+    job."""
     rss_bytes: int | None = None
 
 

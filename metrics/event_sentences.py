@@ -1,8 +1,8 @@
-"""Events as sentences for a person."""
+"""Events as sentences for people."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, assert_never
 
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import text_of
@@ -12,7 +12,7 @@ from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan
 
 LONGEST = 600
-"""Characters of a sentence; what failures and models say can be of any length."""
+"""Longest sentence, in characters, because texts of failures and models can have any length."""
 
 _OUTCOMES: Final[Mapping[str, str]] = {
     "ok": "succeeded",
@@ -26,7 +26,7 @@ _OUTCOMES: Final[Mapping[str, str]] = {
 
 
 def printable(text: str) -> str:
-    r"""Escape everything that could move a cursor, hide text or begin a line of its own.
+    r"""Return a text with everything escaped that could move a cursor, hide text or begin a new line.
 
     Example: a line feed becomes the two characters ``\n``, an escape character ``\x1b``.
     """
@@ -36,19 +36,191 @@ def printable(text: str) -> str:
 
 
 def shorten(text: str, longest: int = LONGEST) -> str:
-    """Cut a text that is too long, and say so."""
+    """Return a text, cut if it is too long, with a note of how much is missing."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest} more characters)"
 
 
 def describe(run_id: str, workflow: str, event: AnyEvent) -> str:
-    """Say in one printable line what happened to a run.
+    """Return one printable line on what happened to a run.
 
     Example: ``run research-1 step search#1 attempt 1 crashed: was killed by SIGKILL``.
     """
-    entry = f"schedule {run_id.removeprefix('@')}" if isinstance(event, _OF_SCHEDULES) else f"run {run_id}"
-    place = f"{entry} step {event.key}" if isinstance(event, _OF_STEPS) else entry
-    happened = f"started: workflow {workflow}" if isinstance(event, ev.RunStarted) else _HAPPENED[type(event)](event)
-    return printable(shorten(f"{place} {happened}"))
+    entry = f"schedule {run_id.removeprefix('@')}" if isinstance(event, sc.ScheduleEvent) else f"run {run_id}"
+    place = f"{entry} step {event.key}" if isinstance(event, ev.StepEvent) else entry
+    return printable(shorten(f"{place} {_happened(workflow, event)}"))
+
+
+def _happened(workflow: str, event: AnyEvent) -> str:
+    if isinstance(event, ev.StepEvent):
+        return _step(event)
+    if isinstance(event, ev.WaitEvent):
+        return _wait(event)
+    if isinstance(event, ev.SessionEvent):
+        return _session(event)
+    if isinstance(event, sc.ScheduleEvent):
+        return _schedule(event)
+    return _run(workflow, event)
+
+
+def _run(workflow: str, event: ev.RunEvent) -> str:  # noqa: C901, PLR0911, PLR0912  one case per event
+    match event:
+        case ev.RunStarted():
+            return f"started: workflow {workflow}"
+        case ev.StateChanged():
+            return "changed its state"
+        case ev.ProgramStarted():
+            return f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})"
+        case ev.CodeAdopted():
+            return f"goes on with code {event.fingerprint}, which asks for what is recorded"
+        case ev.ProgramEnded():
+            return _program_ended(event)
+        case ev.CancelRequested():
+            return _with_reason("is to be cancelled", event.reason)
+        case ev.CancelHeard():
+            return "has been told that it is cancelled"
+        case ev.CleanupLimited():
+            return f"has until {_time(event.due)} to clean up"
+        case ev.RunCompleted():
+            return "completed"
+        case ev.RunFailed():
+            return f"failed{f' at step {event.step}' if event.step else ''}{_because(event.failure)}"
+        case ev.RunRetried():
+            return _retried(event)
+        case ev.RunForked():
+            return f"parts from run {event.origin} at {event.key}{', whose result is given' if event.given else ''}"
+        case ev.RunCancelled():
+            return _with_reason("was cancelled", event.reason)
+        case ev.RunParked():
+            return _with_reason("is parked", event.reason)
+        case ev.RunPaused():
+            return _with_reason("is paused", event.reason)
+        case ev.RunResumed():
+            return "goes on"
+        case _:
+            assert_never(event)
+
+
+def _step(event: ev.StepEvent) -> str:  # noqa: PLR0911  one case per event
+    match event:
+        case ev.StepScheduled():
+            return f"is due: {event.kind} {event.name}"
+        case ev.AttemptStarted():
+            return f"attempt {event.attempt} started on {event.worker} (pid {event.pid}, life {event.incarnation})"
+        case ev.AttemptMoved():
+            return (
+                f"attempt {event.attempt} was given to {event.worker} (pid {event.pid}, life {event.incarnation}), "
+                "as its first worker died without having read it"
+            )
+        case ev.AttemptProgressed():
+            return f"attempt {event.attempt} says how far it is: {text_of(event.detail).decode()}"
+        case ev.AttemptEnded():
+            return _attempt_ended(event)
+        case ev.StepEvaluated():
+            return _evaluated(event)
+        case ev.RetryScheduled():
+            return _retry(event)
+        case ev.StepCompleted():
+            return f"completed with attempt {event.attempt}{', flagged for review' if event.flagged else ''}"
+        case ev.StepFailed():
+            return f"failed ({event.reason}){_because(event.failure)}"
+        case _:
+            assert_never(event)
+
+
+def _wait(event: ev.WaitEvent) -> str:  # noqa: C901, PLR0911, PLR0912  one case per event
+    match event:
+        case ev.TimerSet():
+            return f"waits for {max(0.0, event.due - event.at):.1f} s ({event.key})"
+        case ev.TimerFired():
+            return f"has waited long enough ({event.key})"
+        case ev.TimerCancelled():
+            return f"waits no longer ({event.key})"
+        case ev.ChildScheduled():
+            return f"asks for run {event.run_id} of workflow {event.workflow}"
+        case ev.ChildEnded():
+            return f"sees run {event.run_id} {'failed' if event.failure else 'end'}{_because(event.failure)}"
+        case ev.MessageReceived():
+            return f"is sent message {event.number}, a {event.name}"
+        case ev.ReceiveAsked():
+            return f"waits for a message: {event.name} ({event.key})"
+        case ev.MessageTaken():
+            return f"takes message {event.number} ({event.key})"
+        case ev.MessageRefused():
+            return f"cannot take its message ({event.key}): {event.reason}"
+        case ev.ReceiveWithdrawn():
+            return f"waits for a message no longer ({event.key})"
+        case ev.ApprovalAsked():
+            return _approval_asked(event)
+        case ev.ApprovalDecided():
+            return _approval_decided(event)
+        case ev.ApprovalWithdrawn():
+            return f"waits for a person no longer ({event.key})"
+        case ev.ValueEmitted():
+            return f"emits value {event.offset} of {event.channel} ({event.key}#{event.number})"
+        case _:
+            assert_never(event)
+
+
+def _session(event: ev.SessionEvent) -> str:  # noqa: PLR0911  one case per event
+    match event:
+        case ev.MessageSent():
+            return f"sends {event.to} a {event.name} ({event.key})"
+        case ev.MessageDelivered():
+            return (
+                f"hears that its message was not taken ({event.key}): {event.refused}"
+                if event.refused
+                else f"hears that its message has arrived ({event.key})"
+            )
+        case ev.SessionOpened():
+            return f"is opened: session {event.session}"
+        case ev.TurnEnded():
+            return f"has answered message {event.number}"
+        case ev.TurnFailed():
+            return (
+                f"sets message {event.number} aside, a dead letter"
+                f"{f', at step {event.step}' if event.step else ''}{_because(event.failure)}"
+            )
+        case ev.DeadLetterSettled():
+            return f"has its dead letter {event.letter} {event.how}"
+        case ev.CloseRequested():
+            return "takes no more messages"
+        case ev.SessionClosed():
+            return "is closed"
+        case _:
+            assert_never(event)
+
+
+def _schedule(event: sc.ScheduleEvent) -> str:  # noqa: C901, PLR0911, PLR0912  one case per event
+    match event:
+        case sc.ScheduleCreated():
+            return f"is made: {_plan(event.plan)}"
+        case sc.ScheduleChanged():
+            return f"is changed: {_plan(event.plan)}"
+        case sc.SchedulePaused():
+            return _with_reason("is paused", event.reason)
+        case sc.ScheduleResumed():
+            return "goes on"
+        case sc.ScheduleFired():
+            return f"starts run {event.run_id}"
+        case sc.ScheduleQueued():
+            return f"has run {event.run_id} wait for an earlier one"
+        case sc.ScheduleSkipped():
+            return _skipped(event)
+        case sc.ScheduleRunStarted():
+            return f"has started run {event.run_id}"
+        case sc.ScheduleRunRefused():
+            return f"cannot start run {event.run_id}: {event.reason}"
+        case sc.ScheduleRunEnded():
+            return f"sees run {event.run_id} end: {event.status}"
+        case sc.ScheduleDeleted():
+            return "is deleted"
+        case sc.ScheduleKept():
+            return "is written down whole"
+        case _:
+            assert_never(event)
+
+
+# ---------------------------------------------------------------- longer sentences
 
 
 def _because(failure: Failure | None) -> str:
@@ -113,112 +285,5 @@ def _time(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
 
 
-def _with_reason(verb: str) -> Callable[[Any], str]:
-    return lambda event: f"{verb}: {event.reason}" if event.reason else verb
-
-
-_OF_STEPS = (
-    ev.StepScheduled
-    | ev.AttemptStarted
-    | ev.AttemptMoved
-    | ev.AttemptProgressed
-    | ev.AttemptEnded
-    | ev.StepEvaluated
-    | ev.RetryScheduled
-    | ev.StepCompleted
-    | ev.StepFailed
-)
-
-_OF_SCHEDULES = (
-    sc.ScheduleCreated
-    | sc.ScheduleChanged
-    | sc.SchedulePaused
-    | sc.ScheduleResumed
-    | sc.ScheduleFired
-    | sc.ScheduleQueued
-    | sc.ScheduleSkipped
-    | sc.ScheduleRunStarted
-    | sc.ScheduleRunRefused
-    | sc.ScheduleRunEnded
-    | sc.ScheduleDeleted
-    | sc.ScheduleKept
-)
-
-_HAPPENED: Final[Mapping[type[Any], Callable[[Any], str]]] = {
-    ev.StepScheduled: lambda event: f"is due: {event.kind} {event.name}",
-    ev.AttemptStarted: lambda event: (
-        f"attempt {event.attempt} started on {event.worker} (pid {event.pid}, life {event.incarnation})"
-    ),
-    ev.AttemptMoved: lambda event: (
-        f"attempt {event.attempt} was given to {event.worker} (pid {event.pid}, life {event.incarnation}), as its "
-        "first worker died without having read it"
-    ),
-    ev.AttemptProgressed: lambda event: f"attempt {event.attempt} says how far it is: {text_of(event.detail).decode()}",
-    ev.AttemptEnded: _attempt_ended,
-    ev.StepEvaluated: _evaluated,
-    ev.RetryScheduled: _retry,
-    ev.StepCompleted: lambda event: (
-        f"completed with attempt {event.attempt}{', flagged for review' if event.flagged else ''}"
-    ),
-    ev.StepFailed: lambda event: f"failed ({event.reason}){_because(event.failure)}",
-    ev.TimerSet: lambda event: f"waits for {max(0.0, event.due - event.at):.1f} s ({event.key})",
-    ev.TimerFired: lambda event: f"has waited long enough ({event.key})",
-    ev.TimerCancelled: lambda event: f"waits no longer ({event.key})",
-    ev.ChildScheduled: lambda event: f"asks for run {event.run_id} of workflow {event.workflow}",
-    ev.ChildEnded: lambda event: (
-        f"sees run {event.run_id} {'failed' if event.failure else 'end'}{_because(event.failure)}"
-    ),
-    ev.MessageReceived: lambda event: f"is sent message {event.number}, a {event.name}",
-    ev.ReceiveAsked: lambda event: f"waits for a message: {event.name} ({event.key})",
-    ev.MessageTaken: lambda event: f"takes message {event.number} ({event.key})",
-    ev.MessageRefused: lambda event: f"cannot take its message ({event.key}): {event.reason}",
-    ev.ReceiveWithdrawn: lambda event: f"waits for a message no longer ({event.key})",
-    ev.ApprovalAsked: _approval_asked,
-    ev.ApprovalDecided: _approval_decided,
-    ev.ApprovalWithdrawn: lambda event: f"waits for a person no longer ({event.key})",
-    ev.ValueEmitted: lambda event: f"emits value {event.offset} of {event.channel} ({event.key}#{event.number})",
-    ev.MessageSent: lambda event: f"sends {event.to} a {event.name} ({event.key})",
-    ev.MessageDelivered: lambda event: (
-        f"hears that its message was not taken ({event.key}): {event.refused}"
-        if event.refused
-        else f"hears that its message has arrived ({event.key})"
-    ),
-    ev.SessionOpened: lambda event: f"is opened: session {event.session}",
-    ev.TurnEnded: lambda event: f"has answered message {event.number}",
-    ev.TurnFailed: lambda event: (
-        f"sets message {event.number} aside, a dead letter"
-        f"{f', at step {event.step}' if event.step else ''}{_because(event.failure)}"
-    ),
-    ev.DeadLetterSettled: lambda event: f"has its dead letter {event.letter} {event.how}",
-    ev.CloseRequested: lambda _event: "takes no more messages",
-    ev.SessionClosed: lambda _event: "is closed",
-    ev.StateChanged: lambda _event: "changed its state",
-    ev.ProgramStarted: lambda event: f"runs on {event.worker} (pid {event.pid}, life {event.incarnation})",
-    ev.CodeAdopted: lambda event: f"goes on with code {event.fingerprint}, which asks for what is recorded",
-    ev.ProgramEnded: _program_ended,
-    ev.CancelRequested: _with_reason("is to be cancelled"),
-    ev.CancelHeard: lambda _event: "has been told that it is cancelled",
-    ev.CleanupLimited: lambda event: f"has until {_time(event.due)} to clean up",
-    ev.RunCompleted: lambda _event: "completed",
-    ev.RunFailed: lambda event: f"failed{f' at step {event.step}' if event.step else ''}{_because(event.failure)}",
-    ev.RunCancelled: _with_reason("was cancelled"),
-    ev.RunParked: _with_reason("is parked"),
-    ev.RunPaused: _with_reason("is paused"),
-    ev.RunResumed: lambda _event: "goes on",
-    ev.RunRetried: _retried,
-    ev.RunForked: lambda event: (
-        f"parts from run {event.origin} at {event.key}{', whose result is given' if event.given else ''}"
-    ),
-    sc.ScheduleCreated: lambda event: f"is made: {_plan(event.plan)}",
-    sc.ScheduleChanged: lambda event: f"is changed: {_plan(event.plan)}",
-    sc.SchedulePaused: _with_reason("is paused"),
-    sc.ScheduleResumed: lambda _event: "goes on",
-    sc.ScheduleFired: lambda event: f"starts run {event.run_id}",
-    sc.ScheduleQueued: lambda event: f"has run {event.run_id} wait for an earlier one",
-    sc.ScheduleSkipped: _skipped,
-    sc.ScheduleRunStarted: lambda event: f"has started run {event.run_id}",
-    sc.ScheduleRunRefused: lambda event: f"cannot start run {event.run_id}: {event.reason}",
-    sc.ScheduleRunEnded: lambda event: f"sees run {event.run_id} end: {event.status}",
-    sc.ScheduleDeleted: lambda _event: "is deleted",
-    sc.ScheduleKept: lambda _event: "is written down whole",
-}
+def _with_reason(verb: str, reason: str | None) -> str:
+    return f"{verb}: {reason}" if reason else verb

@@ -1,6 +1,6 @@
-"""What the events of many runs add up to: rates, latencies, retries and crashes per workflow and step.
+"""Figures of many runs, folded from their events: rates, latencies, retries and crashes per workflow and step.
 
-A pure fold: the same events give the same figures, whether the runs still go on or ended long ago.
+The fold is pure: the same events give the same figures, whether the runs still go on or ended long ago.
 """
 
 from collections import Counter
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from greenroom.messages.core.failures import Outcome
-from greenroom.messages.core.message import Message
 from greenroom.messages.events.events import (
     AnyEvent,
     ApprovalAsked,
@@ -42,12 +41,13 @@ from greenroom.messages.events.events import (
     TimerSet,
 )
 from greenroom.messages.policy import StepKind
-from greenroom.messages.records import ActorRecord, RunStatus
-from greenroom.metrics.percentiles import Spread, spread
+from greenroom.messages.records import RunStatus
+from greenroom.metrics.figure_records import Metrics, StepFigures, Totals, WorkflowFigures
+from greenroom.metrics.percentiles import spread
 
 
 class Recorded(Protocol):
-    """An event as a journal hands it out."""
+    """An event as returned by a journal."""
 
     @property
     def event(self) -> AnyEvent:
@@ -55,118 +55,10 @@ class Recorded(Protocol):
         ...
 
 
-class StepFigures(Message):
-    """All calls of one step in all runs of one workflow."""
-
-    name: str
-    kind: StepKind
-    count: int
-    """Calls."""
-    completed: int
-    failed: int
-    flagged: int
-    """Completed although evaluators rejected the result."""
-    rejections: int
-    """Results that evaluators did not accept, flagged ones left out."""
-    attempts: int
-    retries: int
-    """Attempts after the first of each call."""
-    outcomes: dict[Outcome, int]
-    """Ended attempts by how they ended: ``crash``, ``timeout``, ``invalid`` and the others."""
-    uncharged: int
-    """Attempts that did not count against the step: injected faults, bystanders, a lost orchestrator."""
-    latency: Spread
-    """Seconds from the start of a call's first attempt to its end, retries and backoff included."""
-    attempt_latency: Spread
-    """Seconds from an attempt's start to its end."""
-    usage: dict[str, float]
-    """Sums of what model calls used."""
-
-
-class WorkflowFigures(Message):
-    """All runs of one workflow."""
-
-    name: str
-    runs: int
-    statuses: dict[RunStatus, int]
-    success_rate: float | None
-    """Share of the ended runs that completed, 0 to 1; None where none has ended."""
-    failure_rate: float | None
-    """Share of the ended runs that failed; what is missing to 1 was cancelled."""
-    duration: Spread
-    """Seconds from a run's acceptance to its end."""
-    program_crashes: int
-    """Deaths of the process that ran the workflow's own code."""
-    steps: tuple[StepFigures, ...]
-    """By name."""
-
-
-class Totals(Message):
-    """Sums over everything."""
-
-    runs: int
-    statuses: dict[RunStatus, int]
-    success_rate: float | None
-    failure_rate: float | None
-    steps: int
-    attempts: int
-    retries: int
-    crashes: int
-    timeouts: int
-    invalid: int
-    rejections: int
-    flagged: int
-    restarts: int
-    """Worker processes that died under a step or a program and were replaced."""
-
-
-class PoolFigures(Message):
-    """How one pool of workers does."""
-
-    app: str
-    pool: str
-    status: str
-    """``"running"``, ``"short"`` where it cannot begin as many workers as it should, ``"degraded"`` where it has given
-    up for a while."""
-    workers: int
-    restarts: int
-    escalations: int
-    """How often it has given up."""
-    detail: str = ""
-    """Why it is short or degraded, for a person."""
-
-
-class Metrics(Message):
-    """Everything that the journal's events add up to."""
-
-    totals: Totals
-    workflows: tuple[WorkflowFigures, ...]
-    """By name."""
-    pools: tuple[PoolFigures, ...] = ()
-    """Of the orchestrator that runs at this moment; none where nobody asked it."""
-
-
-def pool_figures(root: ActorRecord) -> tuple[PoolFigures, ...]:
-    """Give the figures of every pool of a supervision tree."""
-    return tuple(
-        PoolFigures(
-            app=app.id,
-            pool=pool.id,
-            status=pool.status,
-            workers=len(pool.children),
-            restarts=pool.restarts,
-            escalations=pool.escalations,
-            detail=pool.detail if pool.status in {"short", "degraded"} else "",
-        )
-        for app in root.children
-        for pool in app.children
-    )
-
-
 def figures(runs: Iterable[tuple[str, Iterable[Recorded]]]) -> Metrics:
-    """Add up runs, each given as its workflow's name and its events from the first on.
+    """Return the figures of runs, each given as its workflow's name and all its events.
 
-    The events of one run are looked at once and not kept, so the runs may come from a generator.
+    The events of a run are read once and not kept, so the runs may come from a generator.
     """
     workflows: dict[str, _Workflow] = {}
     for name, events in runs:
@@ -193,14 +85,14 @@ class _Call:
 
 @dataclass(slots=True)
 class _Run:
-    """What of a run's past its further events refer to."""
+    """The parts of a run's state that its later events refer to."""
 
     calls: dict[str, _Call] = field(default_factory=dict[str, _Call])  # by key
-    attempts: dict[str, float] = field(default_factory=dict[str, float])  # start of those under way, by token
-    open: set[str] = field(default_factory=set[str])  # keys of steps and children without an end
-    waits: set[str] = field(default_factory=set[str])  # keys of waits for a moment or a message without an end
+    attempts: dict[str, float] = field(default_factory=dict[str, float])  # start of running attempts, by token
+    open: set[str] = field(default_factory=set[str])  # keys of steps and children that have not ended
+    waits: set[str] = field(default_factory=set[str])  # keys of timers, messages and approvals that are awaited
     begun: bool = False
-    copies: bool = False  # whether events are those of the run that this one was forked from
+    copies: bool = False  # whether the events are copies from the run that this one was forked from
     halted: RunStatus | None = None
     started_at: float = 0.0
     ended: RunStatus | None = None
@@ -227,7 +119,7 @@ def _fold(workflow: "_Workflow", events: Iterable[Recorded]) -> _Run:
 
 
 def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
-    """Take an event of a step; False where it is none."""
+    """Fold an event of a step. Return False for other events."""
     match event:
         case StepScheduled():
             step = workflow.steps.setdefault((event.name, event.kind), _Step())
@@ -257,7 +149,7 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
 
 
 def _fold_waits(run: _Run, event: AnyEvent) -> bool:
-    """Take an event of a timer, a message, a question to a person or a child; False where it is none."""
+    """Fold an event of a timer, a message, an approval or a child run. Return False for other events."""
     match event:
         case ApprovalAsked():
             run.waits.add(event.key)
@@ -306,12 +198,12 @@ def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:  # noq
             run.ended, run.ended_at = "failed", event.at
         case RunCancelled():
             run.ended, run.ended_at = "cancelled", event.at
-        case _:  # the rest tells nothing that is counted
+        case _:  # other events do not affect the figures
             pass
 
 
 def _part(workflow: "_Workflow", run: _Run, event: RunForked) -> None:
-    """Count from here on, and the calls whose outcome is still to come: all others are counted in the fork's origin."""
+    """Begin to count at a fork. Calls without an outcome are counted here, all others in the fork's origin."""
     run.copies = False
     if event.given:
         run.open.discard(event.key)
@@ -322,7 +214,7 @@ def _part(workflow: "_Workflow", run: _Run, event: RunForked) -> None:
 
 
 def _reopen(run: _Run, event: RunRetried) -> None:
-    """Take back the failures of steps that begin anew. What they and forgotten steps have cost stays counted."""
+    """Subtract the failures of steps that start again. What they and dropped steps have used stays counted."""
     run.halted, run.ended = None, None
     for key in event.reopened:
         if (call := run.calls.get(key)) is not None and call.failed:
@@ -344,7 +236,7 @@ def _rate(statuses: Statuses, status: RunStatus) -> float | None:
 
 
 def _between(start: float, end: float) -> float:
-    return max(0.0, end - start)  # a wall clock that was set back must not make a duration negative
+    return max(0.0, end - start)  # a clock that was set back must not make a duration negative
 
 
 @dataclass(slots=True)

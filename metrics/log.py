@@ -1,7 +1,7 @@
 """The structured log: one line per event, for people or for machines, through loguru.
 
-Silent until ``configure`` is called, so that a program which embeds this package hears nothing unasked. Whatever a
-line says of models, tools and users is data: it is never a format string, and control characters leave escaped.
+Silent until ``configure`` is called, so that a program that embeds this package gets no unexpected output. Texts of
+models, tools and users are data: they are never format strings, and control characters are escaped.
 """
 
 import json as jsonlib
@@ -30,7 +30,7 @@ __all__ = ["Level", "configure", "describe", "heard", "record", "record_pool", "
 Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 NUMBERS: Final[Mapping[Level, int]] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
-LEVELS: Final[Mapping[type[Any], Level]] = {
+LEVELS: Final[Mapping[type[AnyEvent], Level]] = {
     ev.AttemptStarted: "DEBUG",
     ev.AttemptMoved: "WARNING",
     ev.AttemptProgressed: "DEBUG",
@@ -52,7 +52,7 @@ LEVELS: Final[Mapping[type[Any], Level]] = {
     sc.ScheduleSkipped: "WARNING",
     sc.ScheduleRunRefused: "ERROR",
 }
-"""Where an event's level is not INFO. The end of an attempt is DEBUG, or WARNING where it ended badly."""
+"""Levels of events other than INFO. The end of an attempt is DEBUG, or WARNING if it failed."""
 KEYS: Final[Mapping[str, str]] = {
     "key": "step",
     "attempt": "attempt",
@@ -63,17 +63,17 @@ KEYS: Final[Mapping[str, str]] = {
     "outcome": "outcome",
     "verdict": "verdict",
 }
-"""Fields of events that become fields of the line, and what they are called there."""
+"""Fields of events that become fields of the line, and their names there."""
 _TOLD: Final = (ev.StepFailed, ev.ChildEnded)
-"""Events whose failure has been told by another one: the last attempt's, the child's."""
+"""Events whose failure was already logged with another event: the last attempt's, or the child's."""
 ROTATE_BYTES = 50 * 1024 * 1024
 KEEP_FILES = 3
 
 logger.disable("greenroom")
 
-_threshold: int | None = None  # the least level that is written; None while silent. Set by configure and silence alone
-_listener: "Callable[[str, str, AnyEvent], None] | None" = None  # who hears of every event. Set by heard alone
-_sinks: list[int] = []  # loguru's numbers of what configure has added
+_threshold: int | None = None  # the lowest level that is written; None while silent. Set only by configure and silence
+_listener: "Callable[[str, str, AnyEvent], None] | None" = None  # called with every event. Set only by heard
+_sinks: list[int] = []  # loguru's ids of the sinks that configure has added
 
 
 def configure(
@@ -85,20 +85,20 @@ def configure(
     secrets: Iterable[str] = (),
     place: Callable[[str], str] = str,
 ) -> None:
-    """Switch the log on, or over to other places. Not for several threads at once.
+    """Switch the log on, or to other destinations. Not thread-safe.
 
-    Without ``stream`` and ``path`` the records go to whatever sinks the application has given loguru. With either,
-    loguru's own first sink is removed, since it would write every line once more.
+    Without ``stream`` and ``path``, the records go to the sinks that the application has added to loguru. With either
+    of them, loguru's default sink is removed, because it would write every line again.
 
     Args:
-        level: The least level that is written.
-        stream: Gets readable lines, or JSON.
-        json: Whether the stream gets JSON, one object per line.
-        path: A file that gets JSON in any case; it is made for its owner only, changed at 50 MiB, and three old ones
+        level: The lowest level that is written.
+        stream: Receives readable lines, or JSON.
+        json: Whether the stream receives JSON, one object per line.
+        path: A file that always receives JSON. It is created only for its owner and rotated at 50 MiB; three old files
             are kept. It must not be a symbolic link.
-        secrets: Values that are masked wherever they stand in a line, besides those of variables in this process's
-            environment whose names sound like secrets.
-        place: Gives a text whose commands can be typed by whoever reads the log.
+        secrets: Values that are masked anywhere in a line, in addition to those of environment variables that look like
+            secrets.
+        place: Completes the commands in a text, so that the log's reader can type them.
     """
     global _threshold  # noqa: PLW0603  one log per process, as loguru has it
     silence()
@@ -120,7 +120,7 @@ def configure(
 
 
 def silence() -> None:
-    """Switch the log off and let go of its file; what the application gave loguru stays."""
+    """Switch the log off and close its file. Sinks of the application stay."""
     global _threshold  # noqa: PLW0603  see configure
     logger.disable("greenroom")
     _threshold = None
@@ -130,9 +130,9 @@ def silence() -> None:
 
 @contextmanager
 def heard(listener: "Callable[[str, str, AnyEvent], None]") -> Generator[None]:
-    """Have ``listener`` called with run, workflow and event of everything that is recorded while the block runs.
+    """Call ``listener`` with run id, workflow and event of everything that is recorded while the block runs.
 
-    One listener at a time. It is called in whichever thread records, and must be quick: runs wait for it.
+    There is one listener at a time. It is called in the recording thread and must be quick, because runs wait for it.
     """
     global _listener  # noqa: PLW0603  one per process, like the log
     _listener = listener
@@ -143,7 +143,7 @@ def heard(listener: "Callable[[str, str, AnyEvent], None]") -> Generator[None]:
 
 
 def record(run_id: str, workflow: str, *events: AnyEvent) -> None:
-    """Log events of one run; any thread. Costs nothing to speak of while the log is silent."""
+    """Log events of one run. Thread-safe. Costs almost nothing while the log is silent."""
     if _listener is not None:
         for event in events:
             _listener(run_id, workflow, event)
@@ -161,7 +161,7 @@ def _record(run_id: str, workflow: str, event: AnyEvent, level: Level) -> None:
         value = getattr(event, name, None)
         if value is not None:
             fields[key] = value
-    # Without arguments loguru takes the text as it is; a brace in it means nothing.
+    # Without arguments loguru does not format the text, so braces in it have no meaning.
     failure = getattr(event, "failure", None)
     if isinstance(failure, Failure) and failure.traceback and not isinstance(event, _TOLD):
         fields["exception"] = failure.report()
@@ -171,14 +171,14 @@ def _record(run_id: str, workflow: str, event: AnyEvent, level: Level) -> None:
 def record_worker(
     *, worker: str, pid: int | None, incarnation: int, what: str, detail: str = "", level: Level = "INFO"
 ) -> None:
-    """Log a change in a worker's life; any thread.
+    """Log a change of a worker process. Thread-safe.
 
     Args:
-        worker: Its id.
-        pid: Its process, or None where it has none yet.
-        incarnation: The number of its life.
-        what: What happened, as a verb in the past: ``"started"``, ``"died"``.
-        detail: How, for a person.
+        worker: Id of the worker.
+        pid: Its process id; None if it has no process yet.
+        incarnation: Number of the worker's incarnation.
+        what: What happened, as a past participle: ``"started"``, ``"died"``.
+        detail: Details for people.
         level: The line's level.
     """
     if _threshold is None or NUMBERS[level] < _threshold:
@@ -189,13 +189,13 @@ def record_worker(
 
 
 def record_pool(*, pool: str, app: str, what: str, detail: str = "") -> None:
-    """Log a change in a pool's life; any thread.
+    """Log a change of a pool. Thread-safe.
 
     Args:
-        pool: Its name.
-        app: Whose workers it has.
+        pool: Name of the pool.
+        app: The app that its workers run.
         what: ``"short"``, ``"degraded"``, ``"reopened"`` or ``"recovered"``.
-        detail: Why, for a person.
+        detail: The reason, for people.
     """
     level: Level = "WARNING" if what in {"short", "degraded"} else "INFO"
     if _threshold is None or NUMBERS[level] < _threshold:
@@ -219,7 +219,7 @@ Line: TypeAlias = "Callable[[Record, Callable[[str], str]], str]"
 def _add(sink: Any, line: Line, level: Level, mask: Callable[[str], str], **options: Any) -> None:
     def format_(record: "Record") -> str:
         record["extra"]["line"] = line(record, mask)
-        return "{extra[line]}\n"  # loguru fills this in once: what the line itself says is not looked at again
+        return "{extra[line]}\n"  # loguru replaces this once; braces in the line itself have no meaning
 
     number = logger.add(
         sink,
@@ -228,7 +228,7 @@ def _add(sink: Any, line: Line, level: Level, mask: Callable[[str], str], **opti
         filter=_is_ours,
         colorize=False,
         backtrace=False,
-        diagnose=False,  # it would print local variables, keys among them
+        diagnose=False,  # it would print local variables, including keys
         **options,
     )
     _sinks.append(number)
@@ -251,21 +251,21 @@ def _json_line(record: "Record", mask: Callable[[str], str]) -> str:
         fields["exception"] = trace
     masked = {name: mask(value) if isinstance(value, str) else value for name, value in fields.items()}
     line = jsonlib.dumps(masked, default=lambda value: mask(str(value)))
-    return line.replace("\x7f", "\\u007f")  # the one sign of ASCII that JSON lets through and a terminal obeys
+    return line.replace("\x7f", "\\u007f")  # the only ASCII character that JSON keeps and terminals interpret
 
 
 def _readable_line(record: "Record", mask: Callable[[str], str]) -> str:
     lines = [f"{record['time']:%H:%M:%S} {printable(mask(record['message']))}"]
     lines += (
         f"    {printable(line)}" for line in mask(_traceback(record)).splitlines()
-    )  # indented: no line of its own
+    )  # indented, so that it is not taken for a line of the log
     return "\n".join(lines)
 
 
 def _traceback(record: "Record") -> str:
-    """Give the traceback of a record's exception, or of the failure that it tells of; empty where it has none.
+    """Return the traceback of a record's exception, or of the failure that it reports; empty if there is none.
 
-    It is without the values of variables.
+    It does not show the values of variables.
     """
     found = record["exception"]
     if found is None or found.value is None:
@@ -278,6 +278,6 @@ def _open_private(name: str, flags: int) -> int:
 
 
 def _remove_default() -> None:
-    """Remove the sink that loguru itself begins with."""
-    with suppress(ValueError):  # the application, or an earlier call, has removed it
+    """Remove loguru's default sink."""
+    with suppress(ValueError):  # the application, or an earlier call, has already removed it
         logger.remove(0)

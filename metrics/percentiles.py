@@ -7,7 +7,7 @@ from greenroom.messages.core.message import Message
 
 
 class Spread(Message):
-    """How durations are spread, in seconds. Each percentile is one that was really observed; None where none was."""
+    """Distribution of durations, in seconds. Each percentile is an observed value; None if there is none."""
 
     count: int = 0
     p50: float | None = None
@@ -16,7 +16,7 @@ class Spread(Message):
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:
-    """Give the nearest-rank percentile: the smallest value that at least ``percent`` of a hundred do not exceed.
+    """Return the nearest-rank percentile: the smallest value that at least ``percent`` % of the values do not exceed.
 
     Example: of 15, 20, 35, 40, 50 the 30th is 20 (rank 1.5, rounded up to 2) and the 50th is 35.
 
@@ -28,7 +28,7 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 
 def spread(durations: Iterable[float]) -> Spread:
-    """Give the count and the percentiles of durations in any order."""
+    """Return the count and the percentiles of durations in any order."""
     ordered = sorted(durations)
     if not ordered:
         return Spread()

@@ -1,4 +1,4 @@
-"""What worker processes use: memory and processor time, read from the kernel through psutil."""
+"""Resource usage of worker processes: memory and processor time, read from the kernel through psutil."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,24 +8,24 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one process uses at one moment. Sizes in bytes."""
+    """Resource usage of one process at one moment. Sizes in bytes."""
 
     pid: int
     rss_bytes: int
-    """Resident: everything of it in memory, pages shared with its forked siblings counted in full."""
+    """Resident: all its pages in memory. Pages shared with forked siblings are counted in full."""
     pss_bytes: int | None
-    """Proportional: shared pages divided among their users, so that the sum over all workers is what they really take.
-    None where the kernel does not say."""
+    """Proportional: shared pages are divided among their users, so that the sum over all workers is their real use.
+    None if the kernel does not provide it."""
     uss_bytes: int | None
-    """Private: what would be free again if it ended. None where the kernel does not say."""
+    """Private: memory that would be free again if the process ended. None if the kernel does not provide it."""
     cpu: float
-    """Seconds, user and system, since it started."""
+    """Seconds of user and system time since the process started."""
 
 
 def sample(pids: Iterable[int]) -> dict[int, Sample]:
-    """Sample processes, by pid; those that have gone, or go meanwhile, are left out.
+    """Return samples of processes, by pid. Processes that have ended, or end meanwhile, are left out.
 
-    About 0.1 ms per process, for walking its memory maps: not for a loop that must be quick.
+    Takes about 0.1 ms per process, to walk its memory maps. Not for frequent calls.
     """
     found: dict[int, Sample] = {}
     for pid in pids:
@@ -40,7 +40,7 @@ def _sample(pid: int) -> Sample | None:
         process = psutil.Process(pid)
         with process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
-                return None  # dead, only not collected yet
+                return None  # ended, but not reaped yet
             resident = process.memory_info().rss
             times = process.cpu_times()
             pss, uss = _shares(process)

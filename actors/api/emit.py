@@ -1,36 +1,36 @@
-"""Values that a run shows while it goes on, as its workflow's code gives them out."""
+"""Streams of values that a workflow emits while it runs."""
 
 from typing import Any, Final
 
 from greenroom.actors.context import program
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.errors import NotSerializable
 from greenroom.messages.core.json_text import text_of
 
 MAX_VALUE_BYTES: Final = 8 * 1024 * 1024
-"""Half of what a message between processes may hold."""
+"""Half of the largest message between processes."""
 MAX_CHANNEL: Final = 200
-"""Characters of a channel's name."""
+"""Longest name of a channel, in characters."""
 
-_VALUE: Final = Form(Any, "an emitted value", returns=False)
+_VALUE: Final = ValueConverter(Any, "an emitted value", returns=False)
 
 
 async def emit(value: object, channel: str = "default") -> None:
     """Add a value to one of the run's streams, which ``Run.stream`` and ``greenroom runs stream`` read.
 
-    Each channel is a stream of its own, only ever added to, with offsets 0, 1, 2 and so on. A call adds its value once:
-    a replay does not add it again. Values are on the disk in the order of the calls, soon after the call and without it
-    waiting for that; code that emits much is slowed down to the pace of the disk.
+    Each channel is a separate append-only stream, with offsets 0, 1, 2 and so on. Each call adds its value once; a
+    replay does not add it again. Values are committed in the order of the calls, soon after each call. A call does not
+    wait for its commit, but code that emits much is slowed down to the pace of the commits.
 
     Args:
-        value: Anything pydantic can write as JSON, of at most 8 MiB.
+        value: Any value that pydantic can write as JSON, of at most 8 MiB.
         channel: Name of the stream.
 
     Raises:
         NotSerializable: The value cannot be written as JSON, or is too long.
-        TypeError: The channel is no text.
-        ValueError: It is empty or longer than 200 characters.
-        RuntimeError: The code that asks runs in no workflow.
+        TypeError: The channel is not a string.
+        ValueError: The channel is empty or longer than 200 characters.
+        RuntimeError: The caller does not run in a workflow.
     """
     port = program.get()
     if port is None:
@@ -46,11 +46,11 @@ async def emit(value: object, channel: str = "default") -> None:
 
 
 def check_channel(channel: object) -> None:
-    """Refuse what is no channel's name: callers need not be typed.
+    """Raise if a value is not a channel's name, because callers need not be typed.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It is empty or too long.
+        TypeError: The channel is not a string.
+        ValueError: The channel is empty or too long.
     """
     if not isinstance(channel, str):
         msg = f"a channel is a name such as 'default', not {channel!r:.100}"

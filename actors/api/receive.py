@@ -1,4 +1,4 @@
-"""Messages to a run, as its workflow's code takes them."""
+"""Receiving of messages in workflow code."""
 
 import asyncio
 from typing import TypeVar
@@ -13,20 +13,20 @@ M = TypeVar("M", bound=BaseModel)
 
 
 async def receive(model: type[M], timeout: Seconds | None = None) -> M:  # noqa: ASYNC109  the contract's name
-    """Wait for the next message of a type, as ``Run.signal`` and ``greenroom send`` put it into the run's mailbox.
+    """Wait for the next message of a type. ``Run.signal`` and ``greenroom send`` put messages into the run's mailbox.
 
-    Messages of one type are taken in the order in which they came, also those that came before anybody asked. Nothing
-    is held while the run waits. A message that does not fit the model is recorded as refused, with every field at
-    fault, and the wait goes on.
+    Messages of one type are received in order of arrival, including those that arrived before this call. The waiting
+    run occupies no worker. A message that does not fit the model is recorded as refused, with every wrong field, and
+    the wait continues.
 
     Args:
-        model: A pydantic model; messages are told apart by its name.
-        timeout: Seconds to wait at most, None or ``math.inf`` without a limit. The limit outlives every process.
+        model: A pydantic model; its name selects the messages.
+        timeout: Longest wait in seconds; None or ``math.inf`` for no limit. The limit survives every process.
 
     Raises:
-        TimeoutError: No message came in time.
-        TypeError: ``model`` is no pydantic model.
-        RuntimeError: The code that asks runs in no workflow.
+        TimeoutError: No message arrived in time.
+        TypeError: ``model`` is not a pydantic model.
+        RuntimeError: The caller does not run in a workflow.
     """
     port = program.get()
     if port is None:
@@ -38,7 +38,7 @@ async def receive(model: type[M], timeout: Seconds | None = None) -> M:  # noqa:
 
 
 def _check(model: object) -> None:
-    """Refuse what has no name and no fields: callers need not be typed."""
+    """Check the model's type at run time, because callers need not be typed."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         msg = f"receive() takes a pydantic model such as `class Go(BaseModel): ...`, not {model!r}"
         raise TypeError(msg)

@@ -1,31 +1,31 @@
-"""The step that is running, as its own code sees it."""
+"""The running step, as its own code sees it."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.json_text import plain, text_of
 from greenroom.messages.frames.worker import Execute, Progress
 
-_DETAIL: Final = Form(Any, "what a step reports of its progress", returns=False)
+_DETAIL: Final = ValueConverter(Any, "what a step reports of its progress", returns=False)
 LONGEST_DETAIL: Final = 64 * 1024
-"""Bytes of JSON."""
+"""Longest progress report, in bytes of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What a step's code can know of the attempt it is part of.
+    """Describes the attempt that the calling code belongs to.
 
     Attributes:
         run_id: The run that asked for the step.
         step: Key of the call in the run.
         attempt: Number of this attempt, from 1.
-        idempotency_key: The same for every attempt of this call: hand it to services that take such a key.
+        idempotency_key: The same for every attempt of this call. Pass it to services that accept such a key.
         token: Identity of this attempt, never used twice.
-        progress: What the last attempt before this one that reported its progress has said, as JSON; None where none
-            has. A step may go on from there.
+        progress: The last progress report of an earlier attempt, as JSON; None if there is none. The step may continue
+            from there.
     """
 
     run_id: str
@@ -37,11 +37,11 @@ class StepContext:
     _send: Callable[[Progress], None] = field(repr=False)
 
     def heartbeat(self, detail: object = None) -> None:
-        """Report progress, such as ``{"done": 3, "of": 10}``. It is seen in the attempt, once a second at most.
+        """Report progress, such as ``{"done": 3, "of": 10}``. The attempt's record shows it within a second.
 
         Raises:
             NotSerializable: The detail cannot be written as JSON.
-            ValueError: It is longer than 64 KiB.
+            ValueError: The detail is longer than 64 KiB.
         """
         written = _DETAIL.dump(detail)
         if (size := len(text_of(written))) > LONGEST_DETAIL:
@@ -51,14 +51,14 @@ class StepContext:
 
 
 running: ContextVar[StepContext | None] = ContextVar("greenroom_step", default=None)
-"""The attempt that this code is part of, None outside of steps."""
+"""The attempt that the calling code belongs to; None outside steps."""
 
 
 def current() -> StepContext:
-    """Give the running step.
+    """Return the running step.
 
     Raises:
-        RuntimeError: The code that asks runs in no step.
+        RuntimeError: The caller does not run in a step.
     """
     context = running.get()
     if context is None:
@@ -68,7 +68,7 @@ def current() -> StepContext:
 
 
 def context_of(message: Execute, send: Callable[[Progress], None]) -> StepContext:
-    """Give the context of one attempt."""
+    """Return the context of one attempt."""
     return StepContext(
         message.run_id,
         message.key,

@@ -1,4 +1,4 @@
-"""What a person can do about an app that cannot be imported, where that can be told from how it fails."""
+"""Advice on apps that cannot be imported, where the exception shows what to do."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from greenroom.actors.failures.description import missing_variable
 
 
 def advice(error: BaseException, app: str) -> str:
-    """Give lines to stand below what an import raised, each with its end; nothing where there is none to give."""
+    """Return lines of advice to print below an import's error, each with its newline; empty if there is no advice."""
     lines = [missing_variable(error), _no_terminal(error), _no_package(error, app), _not_found(error)]
     return "".join(f"{line}\n" for line in lines if line)
 

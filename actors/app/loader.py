@@ -1,4 +1,4 @@
-"""Loading an app: a user's file or module, with everything it defines. In worker processes and their zygote only."""
+"""Loading of an app: a user's file or module, with all its definitions. In worker processes and their zygote only."""
 
 import importlib
 import importlib.util
@@ -15,10 +15,10 @@ from greenroom.actors.app.terminal import refuse_questions
 from greenroom.actors.app.warmup import warm_up
 from greenroom.actors.definitions.definition_site import module_of
 from greenroom.actors.definitions.definitions import Definition as Prepared
-from greenroom.actors.definitions.definitions import all_definitions
+from greenroom.actors.definitions.registry import all_definitions
 from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.actors.failures.tracebacks import last_lines
-from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import HEADER
 from greenroom.messages.frames.worker import Definition
@@ -26,27 +26,27 @@ from greenroom.messages.frames.worker import Definition
 _TAKEN: Final = sys.stdlib_module_names | {"greenroom"}
 
 loading: bool = False
-"""True while an app is imported here. Who would start an orchestrator then raises ``ImportEnded`` instead."""
+"""True while an app is imported in this process. Starting an orchestrator then raises ``ImportEnded`` instead."""
 
 
 class ImportEnded(BaseException):
-    """A script has come to the point where it starts an orchestrator: all of its definitions are made.
+    """Ends the import of a script where it starts an orchestrator, since all its definitions exist by then.
 
     So a script that embeds ``Orchestrator`` needs no ``__main__`` guard.
     """
 
 
 def preload(app: str) -> None:
-    """Import an app and make everything ready that its workers will use. Called in the zygote, which has one thread.
+    """Import an app and prepare what its workers will use. Called in the zygote, which has one thread.
 
     Args:
         app: Absolute path of a file, or dotted name of a module.
 
     Raises:
-        DefinitionError: The app cannot be imported, or what it defines cannot run; the message holds the user's own
-            traceback where there is one.
+        DefinitionError: The app cannot be imported, or one of its definitions cannot run. The message holds the
+            traceback of the user's code if there is one.
     """
-    put_in_order()
+    make_asyncio_deterministic()
     refuse_questions()
     load(app)
     faults = [fault for fault in map(_prepare, all_definitions()) if fault]
@@ -57,21 +57,21 @@ def preload(app: str) -> None:
 
 
 def _prepare(definition: Prepared) -> str:
-    """Prepare a definition; gives what is wrong with it. Types of the user's say what pydantic is to make of them."""
+    """Prepare a definition and return what is wrong with it. The user's types take part in building schemas."""
     try:
         definition.prepare()
     except DefinitionError as error:
         return str(error)
-    except BaseException as error:  # noqa: BLE001  and may raise anything
+    except BaseException as error:  # noqa: BLE001  and they may raise anything
         return f"{definition.title} cannot be used: its types raised {explain(error)}"
     return ""
 
 
 def load(app: str) -> None:
-    """Import an app. A script that starts an orchestrator is imported up to there.
+    """Import an app. The import of a script that starts an orchestrator ends there.
 
     Raises:
-        DefinitionError: It cannot be imported.
+        DefinitionError: The app cannot be imported.
     """
     with _importing(app):
         if Path(app).is_absolute():
@@ -81,11 +81,11 @@ def load(app: str) -> None:
 
 
 def describe() -> tuple[Definition, ...]:
-    """Give the app's manifest: everything it defines.
+    """Return the app's manifest: everything it defines.
 
     Raises:
-        DefinitionError: Two workflows of one version, two sessions, or two tools with processes of their own, have the
-            same name.
+        DefinitionError: Two workflows of one version, two sessions, or two tools with their own processes have the same
+            name.
     """
     records = tuple(definition.record() for definition in all_definitions())
     alone = [record for record in records if record.kind in {"workflow", "session"} or record.pool]
@@ -100,7 +100,7 @@ def describe() -> tuple[Definition, ...]:
 
 @contextmanager
 def _importing(app: str) -> Generator[None, None, None]:
-    """Set what an import sees, and turn however it fails into one error."""
+    """Set up what code sees during an import, and turn every failure of it into a ``DefinitionError``."""
     global loading  # noqa: PLW0603  one app is imported at a time, in a process with one thread
     loading = True
     try:
@@ -120,29 +120,29 @@ def _importing(app: str) -> Generator[None, None, None]:
         msg = f"{app} cannot be imported: {what}\n{advice(error, app)}".rstrip()
         if whole.removeprefix(HEADER).strip() != what:
             msg += f"\n{whole}"
-        raise DefinitionError(msg) from None  # the message holds what a reader needs of the cause
+        raise DefinitionError(msg) from None  # the message holds everything about the cause that a reader needs
     finally:
         loading = False
 
 
 def _load_file(path: Path) -> ModuleType:
-    """Import a file under its stem, findable by the files beside it."""
+    """Import a file as the module of its stem; files beside it can import it."""
     if not path.is_file():
         msg = f"{path} does not exist"
         raise DefinitionError(msg)
     root, name = module_of(path)
     if path.stem == "__init__" and name != path.stem:
-        name += ".__init__"  # a package is imported as a whole
+        name += ".__init__"  # a package is imported completely
     parent = _import_package(root, name)
     if parent is not None and path.stem == "__init__":
         return parent
     if str(path.parent) not in sys.path:
-        # As if it had been started as a script; a package's own files go by their whole names first.
+        # Import it as if it had been started as a script. Files of a package go by their full names first.
         sys.path.insert(len(sys.path) if parent else 0, str(path.parent))
     name = name if parent else path.stem
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(path):
-        return known  # a file beside it has imported it already
+        return known  # a file beside it has already imported it
     if known is not None or name in _TAKEN:
         name = f"app_{name}"  # importing must not replace a module that others use
     spec = importlib.util.spec_from_file_location(name, path)
@@ -158,9 +158,9 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _import_package(root: Path, name: str) -> ModuleType | None:
-    """Import the package that a module belongs to, for its relative imports.
+    """Import the package that a module belongs to, for the module's relative imports.
 
-    Gives None where it belongs to none, or where a module that others use has the name of the package.
+    Return None if it belongs to none, or if another module in use has the package's name.
     """
     package, _, _ = name.rpartition(".")
     top = name.partition(".")[0]

@@ -1,13 +1,13 @@
-"""What an orchestrator asks of an app, and what a program worker answers. Every question has an answer."""
+"""Questions of the orchestrator about an app, and the answers of a program worker. Every question has an answer."""
 
 from typing import TypeAlias
 
 from greenroom.actors.app.loader import describe
 from greenroom.actors.definitions.approval_edits import check_edit
-from greenroom.actors.definitions.definitions import check_arguments, check_result
 from greenroom.actors.definitions.json_schema import with_schemas
 from greenroom.actors.definitions.message_check import check_signal
 from greenroom.actors.definitions.sessions import check_message
+from greenroom.actors.definitions.value_check import check_arguments, check_result
 from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.messages.core.errors import GreenroomError
 from greenroom.messages.core.failures import Fault
@@ -29,10 +29,10 @@ Answer: TypeAlias = AppDescribed | ArgumentsChecked | ResultChecked | MessageChe
 
 
 def answer(question: Question) -> Answer:
-    """Answer a question, with the app's own validators. On the loop of a program worker.
+    """Answer a question, with the app's own validators. Runs on the loop of a program worker.
 
     Raises:
-        BaseException: Whatever those raise that is no verdict on a value.
+        BaseException: Whatever a validator raises that is not a validation error.
     """
     match question:
         case CheckArguments(id=id_, workflow=name, arguments=arguments, version=version):
@@ -50,7 +50,7 @@ def answer(question: Question) -> Answer:
 
 
 def fault(question: Question, error: BaseException) -> Answer:
-    """Answer a question whose answer raised: the app cannot say whether a value fits, or JSON cannot carry it."""
+    """Return the answer to a question that the app's code failed on, or whose value cannot be sent as JSON."""
     if isinstance(error, GreenroomError):
         sentence = describe_exception(error).message
     else:

@@ -1,7 +1,8 @@
-"""What asks a person at a terminal, in a process that has none: refused at once, with a word on what to do instead.
+"""Refusal of code that asks a person at a terminal, since worker processes have none.
 
-``breakpoint()`` asks by its hook. ``input()``, ``pdb``, and what else reads a line, ask by stdin, which in a worker is
-empty and would have them fail in ways that tell nothing.
+``breakpoint()`` asks through its hook. ``input()``, ``pdb`` and others read a line from stdin, which is empty in a
+worker, so that they would fail with errors that explain nothing. They are refused at once, with advice on what to do
+instead.
 """
 
 import os
@@ -21,15 +22,15 @@ _DISABLED: Final = "0"
 
 
 class NoTerminal(Fatal):
-    """Code in a worker wants to ask somebody, and nobody can answer there. No attempt can mend that."""
+    """Code in a worker asks a person at a terminal, and there is none. No further attempt can succeed."""
 
 
 def refuse_questions() -> None:
-    """Have code that asks a person refused from now on. Called before the app is imported: it may bring a debugger."""
+    """Refuse, from now on, code that asks a person. Called before the app is imported, which may bring a debugger."""
     sys.breakpointhook = _refuse_breakpoint
     stdin: Any = sys.stdin
     if stdin is not None:
-        stdin.readline = _refuse_line  # what ``input()`` and debuggers call where stdin is no terminal
+        stdin.readline = _refuse_line  # called by ``input()`` and debuggers if stdin is not a terminal
 
 
 def _refuse_breakpoint(*_args: object, **_options: object) -> None:
@@ -69,7 +70,7 @@ def _refuse(what: str) -> NoReturn:
 
 
 def _asking_place() -> str:
-    """Give the line of the user's that asks, ``/path/app.py:31``, or else the innermost one of a library."""
+    """Return the user's line that asks, ``/path/app.py:31``, or else the innermost line of a library."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  see above
     library = ""
     while frame is not None:

@@ -1,4 +1,4 @@
-"""What the zygote does once so that no worker forked from it has to: imports, first uses, caches."""
+"""Warming up of the zygote: imports, first uses and caches, so that the workers forked from it inherit them."""
 
 import asyncio
 import importlib
@@ -36,12 +36,12 @@ _MODULES: Final = (
     "worker.evaluator",
     "models.mock",
 )
-_TOKEN: Final = "1:1"  # noqa: S105  the identity of an attempt, no secret
+_TOKEN: Final = "1:1"  # noqa: S105  the identity of an attempt, not a secret
 _ARGUMENTS: Final[Json] = {"args": ["a", 1, 1.5, None], "kwargs": {"b": [True, {}]}}
 
 
 def warm_up() -> None:
-    """Import what workers are made of and use it once. Starts no thread and leaves no descriptor open."""
+    """Import the modules of workers and use each message once. Starts no thread and leaves no file descriptor open."""
     for module in _MODULES:
         importlib.import_module(f"greenroom.actors.{module}")
     failure = _failure()

@@ -1,6 +1,6 @@
-"""What a person may put in the place of what a workflow has asked them about: another value of the same model.
+"""Edits of an approval's arguments: the replacement must be a value of the same model.
 
-Where the workflow asked about no model of its app, the orchestrator compares the two values by itself (see
+If the workflow's arguments are not of a model of its app, the orchestrator compares the two values itself (see
 ``workflows.control.json_shapes``).
 """
 
@@ -9,28 +9,28 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from greenroom.actors.definitions.message_check import app_models
-from greenroom.actors.values.conversion import Form, faults, read_model
+from greenroom.actors.values.conversion import ValueConverter, faults, read_model
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import ResultChecked
 
-WRITTEN: Final = Form(Any, "what is asked about", returns=False)
-"""How what a workflow asks about is written as JSON."""
+APPROVAL_ARGUMENTS: Final = ValueConverter(Any, "what is asked about", returns=False)
+"""Writes the arguments of an approval as JSON."""
 
 
-def form_of(args: object) -> str:
-    """Give the reference of the model that a value is of; empty where it is of none."""
+def model_reference(args: object) -> str:
+    """Return the reference of a value's model; empty if it is not an instance of a model."""
     return reference(type(args)) if isinstance(args, BaseModel) else ""
 
 
 def reference(model: type[BaseModel]) -> str:
-    """Name a model."""
+    """Return the reference of a model, ``module:qualname``."""
     return f"{model.__module__}:{model.__qualname__}"
 
 
 def check_edit(id_: str, form: str, value: Json) -> ResultChecked:
-    """Answer whether a value fits a model of this app: it in its normal form, or everything that is wrong with it."""
+    """Check a value against a model of this app. Return it in its normal form, or everything that is wrong with it."""
     model = next((each for each in app_models() if reference(each) == form), None)
     if model is None:
         return ResultChecked(id=id_, value=value, unknown_form=True)
@@ -41,6 +41,6 @@ def check_edit(id_: str, form: str, value: Json) -> ResultChecked:
         wrong = faults(error)
     else:
         if not wrong:
-            return ResultChecked(id=id_, value=WRITTEN.dump(read))
+            return ResultChecked(id=id_, value=APPROVAL_ARGUMENTS.dump(read))
     found = (Fault(field=f"args.{place}" if place else "args", sentence=what) for place, what in wrong)
     return ResultChecked(id=id_, faults=tuple(found))

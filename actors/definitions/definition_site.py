@@ -1,8 +1,8 @@
 """Where a definition stands in its author's code, so that another process can find the same definition.
 
-A definition is found again where importing its app makes it again. That is what stands at the top level of a file, and
-what a function makes that is called there: so the place of a definition is that of the line at the top level from which
-it was made, whichever functions, comprehensions or other modules lie in between.
+Importing the app must create the definition again. That holds for what stands at the top level of a file, and for what
+functions create that are called there. So the place of a definition is the top-level line from which it was created, no
+matter which functions, comprehensions or other modules lie in between.
 """
 
 import ast
@@ -29,15 +29,15 @@ class Site:
     """The place of one definition.
 
     Attributes:
-        module: Name of its module that is the same in every process: a script goes by what its file is called.
+        module: Name of its module, the same in every process. A script goes by the name of its file.
         qualname: Its name in the module.
-        app: What a worker loads to get the module: the absolute path of a file, or the dotted name of a module in a
-            package. None where the code is in no file, as at an interactive prompt.
-        file: Path of that file, None where there is none.
-        hidden: Where it stands that importing the module does not make it; empty where it does.
-        scope: Identity of this import of the module; tells a second definition from a second import.
+        app: What a worker loads to import the module: the absolute path of a file, or the dotted name of a module in a
+            package. None if the code is not in a file, as at an interactive prompt.
+        file: Path of that file; None if there is none.
+        hidden: The reason why importing the module does not create the definition; empty if it does.
+        scope: Identity of this import of the module. It distinguishes a second definition from a second import.
         line: Line of the file.
-        execution: Identity of the run of the module's code that makes it; None where no module is being run.
+        execution: Identity of the execution of the module's code that creates it; None if no module is being executed.
     """
 
     module: str
@@ -56,15 +56,15 @@ class Site:
 
 
 def function_site(fn: Callable[..., Any], name: str, *, own_app: bool = False) -> Site:
-    """Give the place of a function that is being decorated.
+    """Return the place of a function that is being decorated.
 
     Args:
         fn: The function.
-        name: What it will be called; it tells apart what one function has made.
-        own_app: Whether workers have to load the module that decorates it, and not the one in which it is written.
+        name: Name of the definition. It distinguishes definitions that one function creates.
+        own_app: Whether workers load the module that decorates the function instead of the one that contains it.
 
     Raises:
-        DefinitionError: It is no function written in Python.
+        DefinitionError: It is not a function written in Python.
     """
     plain = inspect.unwrap(fn)
     if not isinstance(plain, FunctionType):
@@ -72,7 +72,7 @@ def function_site(fn: Callable[..., Any], name: str, *, own_app: bool = False) -
         raise DefinitionError(msg)
     scope, line, qualname, hidden = plain.__globals__, plain.__code__.co_firstlineno, plain.__qualname__, ""
     module = _module_frame()
-    made = "<" in qualname  # in a function, or of a lambda: there may be several of one name
+    made = "<" in qualname  # inside a function, or a lambda: several may share one name
     if module is not None and (made or (own_app and module.f_globals is not scope)):
         scope, line = module.f_globals, module.f_lineno
     if made:
@@ -85,7 +85,7 @@ def function_site(fn: Callable[..., Any], name: str, *, own_app: bool = False) -
 
 
 def caller_site(qualname: str) -> Site:
-    """Give the place of the code that is calling, for something made there that is called ``qualname``."""
+    """Return the place of the calling code, for something named ``qualname`` that it creates."""
     module, caller = _module_frame(), _caller()
     if module is None:
         return _site(caller.f_globals, qualname, caller.f_lineno, IN_FUNCTION, None)
@@ -94,7 +94,7 @@ def caller_site(qualname: str) -> Site:
 
 
 def _caller() -> FrameType:
-    """Give the innermost frame that is not ours."""
+    """Return the innermost frame that is not of this package."""
     frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  only frames know
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(_OURS):
         frame = frame.f_back
@@ -102,10 +102,11 @@ def _caller() -> FrameType:
 
 
 def _module_frame() -> FrameType | None:
-    """Give the frame of the top level from which the calling code was reached; None where it runs at another time.
+    """Return the frame of the top level from which the calling code was reached; None if it runs at another time.
 
-    That is a module being imported, whoever it calls. A script's top level counts for what the script makes itself, and
-    for what a module makes that it calls: beyond that it may be the program that runs everything, such as pytest.
+    That frame is of a module being imported, whatever it calls. The top level of a script counts for what the script
+    creates itself, and for what the modules create that it calls directly. Beyond that the script may be a program that
+    runs everything, such as pytest.
     """
     frame: FrameType | None = _caller()
     assert frame is not None  # there is always a caller
@@ -123,7 +124,7 @@ def _module_frame() -> FrameType | None:
 
 
 def _is_guarded(module: FrameType) -> bool:
-    """Say whether a script is in a block that its import leaves out."""
+    """Return whether a script is inside a block that an import skips."""
     if module.f_globals.get("__name__") != "__main__":
         return False
     return any(first <= module.f_lineno <= last for first, last in _guards(module.f_code.co_filename))
@@ -131,7 +132,7 @@ def _is_guarded(module: FrameType) -> bool:
 
 @lru_cache(maxsize=8)
 def _guards(file: str) -> tuple[tuple[int, int], ...]:
-    """Give the lines of the blocks of a script that depend on its being run as one."""
+    """Return the first and last lines of a script's blocks that run only when it is started as a script."""
     try:
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -150,9 +151,9 @@ def _site(scope: Mapping[str, Any], qualname: str, line: int, hidden: str, execu
 
 
 def _identity(module: FrameType | None) -> object:
-    """Give an object that stands for this run of a module's code, for as long as it goes on.
+    """Return an object that identifies this execution of a module's code while it lasts.
 
-    Frames hold whatever they have called and been called by, so that of a module that has run is let go of.
+    A frame keeps alive the frames that it called and that called it, so the frames of finished modules are dropped.
     """
     if module is None:
         return None
@@ -171,11 +172,11 @@ def _identity(module: FrameType | None) -> object:
 
 
 _executions: list[tuple[FrameType, object]] = []
-"""The modules that are being run, and have made definitions. Written by whoever makes one."""
+"""Modules being executed that have created definitions. Written when a definition is created."""
 
 
 def _origin(scope: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
-    """Give the module, the app and the file for a module's global names."""
+    """Return the module, the app and the file for a module's global names."""
     name, file = str(scope.get("__name__", "__main__")), scope.get("__file__")
     path = str(Path(file).absolute()) if isinstance(file, str) and Path(file).exists() else None
     spec = scope.get("__spec__")
@@ -185,15 +186,15 @@ def _origin(scope: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
         return name, name, path
     if path is None:
         return name, None, None
-    # A file loaded as an app may go by another name in sys.modules; its path is what all processes agree on.
+    # A file loaded as an app may have another name in sys.modules; all processes agree on its path.
     return module_of(Path(path))[1], path, path
 
 
 def module_of(path: Path) -> tuple[Path, str]:
-    """Give the folder from which a file can be imported, and its name as a module.
+    """Return the folder from which a file can be imported, and its name as a module.
 
-    Both follow from the ``__init__.py`` beside and above it, as pytest has it: ``/x/shop/tools.py`` is ``shop.tools``
-    from ``/x`` where ``/x/shop`` is a package, and ``tools`` from ``/x/shop`` where it is none.
+    Both follow from the ``__init__.py`` files beside and above it, as in pytest: ``/x/shop/tools.py`` is ``shop.tools``
+    from ``/x`` if ``/x/shop`` is a package, and ``tools`` from ``/x/shop`` otherwise.
     """
     folder, parts = path.parent, [] if path.stem == "__init__" else [path.stem]
     if all(part.isidentifier() for part in parts):

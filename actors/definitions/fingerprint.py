@@ -1,9 +1,9 @@
-"""Fingerprints of workflows: short texts that change when a replay may come to ask for other things.
+"""Fingerprints of workflows: short texts that change when a replay may ask for something else.
 
-What counts is the code of the function, of the helpers, classes and constants beside it that it names, and the
-signatures of the steps and child workflows that it can reach. Comments, blank lines, docstrings and what steps do
-inside do not. It is the syntax tree that is looked at, so another version of Python may give another fingerprint; what
-a fingerprint costs that changed for nothing is one comparison that finds nothing.
+A fingerprint covers the function's code, and the helpers, classes and constants beside it that it names. It also covers
+the signatures of the steps and child workflows that it can reach. It ignores comments, blank lines, docstrings and the
+code inside steps. It is computed from the syntax tree, so another version of Python may give another fingerprint. A
+fingerprint that changes for no reason costs one comparison that finds nothing.
 """
 
 import sys
@@ -20,7 +20,7 @@ from pydantic_core import to_json
 
 from greenroom.actors.definitions.signature import Signature
 from greenroom.actors.definitions.source_code import Chain, Module, chains, module_of, normal
-from greenroom.actors.values.conversion import Form, type_name
+from greenroom.actors.values.conversion import ValueConverter, type_name
 from greenroom.messages.core.errors import DefinitionError
 
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
@@ -29,15 +29,15 @@ Code: TypeAlias = FunctionType | type
 
 
 Reachable: TypeAlias = tuple[str, Signature]
-"""A step or workflow: what it is and how it is called, and what it takes and gives."""
+"""Title and signature of a step or workflow."""
 
 
 def fingerprint(fn: Callable[..., Any], reachable: Callable[[object], Reachable | None]) -> str:
-    """Give the fingerprint of a workflow's function; the same in every process that has imported the same code.
+    """Return the fingerprint of a workflow's function; the same in every process that has imported the same code.
 
     Args:
         fn: The function.
-        reachable: Gives the step or workflow that an object of the user's code is, None where it is none.
+        reachable: Returns the step or workflow that an object of the user's code is, or None.
     """
     first = unwrap(fn)
     assert isinstance(first, FunctionType), "its site was found when it was decorated, so it is a function"
@@ -64,7 +64,7 @@ def fingerprint(fn: Callable[..., Any], reachable: Callable[[object], Reachable 
 
 
 def _look(code: Code, *, whole: bool) -> tuple[str, set[Chain], Module]:
-    """Give the normal text of some code, the names in it, and its module; by its bytecode where it has no source."""
+    """Return the normal form of some code, the names in it, and its module. Uses the bytecode if there is no source."""
     module = module_of(_file(code))
     if isinstance(code, type):
         node = module.classes.get(code.__qualname__)
@@ -84,7 +84,7 @@ def _file(code: Code) -> str:
 
 
 def _is_near(code: Code, folder: Path) -> bool:
-    """Whether code belongs to the same app: it lies beside the workflow or below, and was not installed there."""
+    """Return whether code belongs to the same app: it lies beside or below the workflow and was not installed there."""
     path = Path(_file(code))
     return path.is_relative_to(folder) and not _INSTALLED.intersection(path.relative_to(folder).parts)
 
@@ -93,7 +93,7 @@ def _is_near(code: Code, folder: Path) -> bool:
 
 
 def _resolve(chain: Chain, code: Code) -> object:
-    """Give what a dotted name stands for in some code, None where only running it would tell."""
+    """Return the value of a dotted name in some code; None if only running the code would tell."""
     if isinstance(code, FunctionType):
         cells = zip(code.__code__.co_freevars, code.__closure__ or (), strict=True)
         enclosed = {name: cell for name, cell in cells if name == chain[0]}
@@ -108,12 +108,12 @@ def _resolve(chain: Chain, code: Code) -> object:
 def _content(cell: Any) -> object:
     try:
         return cell.cell_contents
-    except ValueError:  # nothing has been assigned yet
+    except ValueError:  # no value has been assigned yet
         return None
 
 
 def _items(value: object) -> Iterable[object]:
-    """Give a value, or what is in it: steps are kept in lists and tables."""
+    """Return a value, or the members of a collection, since steps are kept in lists and tables."""
     if isinstance(value, Mapping):
         return list(cast("Mapping[Any, object]", value).values())
     if isinstance(value, (list, tuple)):
@@ -125,15 +125,15 @@ def _items(value: object) -> Iterable[object]:
 
 
 def _signature(signature: Signature) -> str:
-    """Say what a step takes and gives."""
+    """Return a description of a step's parameters and result."""
     try:
         parameters = [(item.name, item.kind.name, _schema(signature.forms[item.name])) for item in signature.parameters]
         return to_json([parameters, _schema(signature.result)]).decode()
-    except DefinitionError as error:  # an annotation that cannot be looked up; loading the app says so
+    except DefinitionError as error:  # an annotation that cannot be looked up; loading the app reports it
         return str(error)
 
 
-def _schema(form: Form) -> Any:
+def _schema(form: ValueConverter) -> Any:
     try:
         return form.schema
     except PydanticUserError:  # it has no JSON schema, though it can be written as JSON
@@ -141,7 +141,7 @@ def _schema(form: Form) -> Any:
 
 
 def _bytecode(code: CodeType) -> list[Any]:
-    """Give what code does, for functions without source."""
+    """Return a description of a function's bytecode, for functions without source."""
     return [code.co_code, code.co_names, code.co_varnames, [_constant(item) for item in code.co_consts]]
 
 

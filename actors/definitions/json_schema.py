@@ -1,7 +1,7 @@
-"""What an app's workflows and sessions take and give, as JSON Schema: for people, forms and generated clients.
+"""JSON Schemas of the inputs and results of an app's workflows and sessions: for people, forms and generated clients.
 
-A schema says what is known of an annotation. A type that pydantic cannot describe takes anything as far as its schema
-goes; what really fits is what its own validators say.
+A schema says what is known of an annotation. A type that pydantic cannot describe accepts anything in its schema; its
+own validators decide what really fits.
 """
 
 import inspect
@@ -12,10 +12,11 @@ from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
-from greenroom.actors.definitions.definitions import Definition, WorkflowDefinition, lookup
+from greenroom.actors.definitions.definitions import Definition, WorkflowDefinition
+from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.definitions.signature import Signature
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
@@ -27,7 +28,7 @@ _VARIADIC: Final = {Parameter.VAR_POSITIONAL: "array", Parameter.VAR_KEYWORD: "o
 
 
 def with_schemas(record: DefinitionRecord) -> DefinitionRecord:
-    """Give a manifest's entry with the schemas of what it is about; only workflows and sessions have some."""
+    """Return a manifest's entry with the schemas of its definition. Only workflows and sessions have schemas."""
     found = lookup(record.ref)
     schemas: dict[str, Any] = {}
     if isinstance(found, WorkflowDefinition):
@@ -74,7 +75,7 @@ def _input(found: Definition) -> Json:
 
 
 def _schemas(annotations: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Describe annotations by name, as far as they can be, with the definitions that they share."""
+    """Describe annotations by name, as far as possible, with the definitions that they share."""
     good = {name: each for name, each in annotations.items() if schema_of(each, "validation")}
     if not good:
         return {}, {}
@@ -82,16 +83,16 @@ def _schemas(annotations: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     return {str(name): schema for (name, _), schema in found.items()}, shared.get("$defs", {})
 
 
-def _default(form: Form, value: object) -> dict[str, Any]:
-    """Give what a schema says of a default; nothing where it cannot be written."""
+def _default(form: ValueConverter, value: object) -> dict[str, Any]:
+    """Return the schema of a default; empty if the default cannot be written."""
     try:
         return {"default": plain(form.encode(value))}
-    except Exception:  # noqa: BLE001  the app's own code, which the call would raise from too
+    except Exception:  # noqa: BLE001  the app's own code, which would also raise in the call
         return {}
 
 
 def schema_of(annotation: Any, mode: Mode) -> dict[str, Any]:
-    """Describe the values of an annotation; ``{}`` takes anything."""
+    """Describe the values of an annotation. ``{}`` accepts anything."""
     try:
         return TypeAdapter(annotation).json_schema(mode=mode)
     except Exception:  # noqa: BLE001  the app's own code, or a type that has no schema
@@ -99,7 +100,7 @@ def schema_of(annotation: Any, mode: Mode) -> dict[str, Any]:
 
 
 def argument_docs(doc: str) -> dict[str, str]:
-    """Give what a docstring in Google's style says of each argument."""
+    """Return the description of each argument in a docstring of Google's style."""
     return {name: " ".join(words) for name, words in _arguments(inspect.cleandoc(doc).splitlines())}
 
 

@@ -1,7 +1,7 @@
-"""Whether a message to a run is one that anything in its app could take, as far as that can be told from outside.
+"""Checks whether anything in an app could receive a message, as far as that can be known without running it.
 
-What a workflow awaits is known only while it runs. But a message is told by the name of its model, so a name that
-neither a model nor a word of the app's source has is a mistake, and so are fields that fit no model of the name.
+Only a running workflow shows what it awaits. But messages are selected by the name of their model. So a name is a
+mistake if it is neither a model nor a word of the app's source. Fields are a mistake if they fit no model of that name.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from greenroom.actors.definitions.definitions import all_definitions, suggestion
+from greenroom.actors.definitions.registry import all_definitions, suggestion
 from greenroom.actors.values.conversion import Faults, faults, read_model
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.failures import Fault
@@ -24,17 +24,17 @@ _WORD: Final = re.compile(r"\w+")
 
 
 def check_signal(id_: str, name: str, value: Json) -> MessageChecked:
-    """Answer whether anything in this app could take a message, or all that is wrong with it."""
+    """Check whether anything in this app could receive a message, and answer with everything that is wrong with it."""
     wrong = signal_faults(name, value)
     return MessageChecked(id=id_, name=name, faults=tuple(Fault(field=field, sentence=what) for field, what in wrong))
 
 
 def signal_faults(name: str, value: Json) -> Faults:
-    """Give what is wrong with a message, nothing where it may be taken; the place of an unknown name is ``type``."""
+    """Return what is wrong with a message; empty if it may be sent. An unknown name has the place ``type``."""
     models = [model for model in app_models() if model.__name__ == name]
     if not models:
         if any(name in _words(file, _written(file)) for file in _files()):
-            return ()  # a model that is made while the workflow runs, maybe
+            return ()  # perhaps a model that is created while the workflow runs
         known = sorted({model.__name__ for model in app_models()})
         return (("type", f"nothing in the app is called {name!r}{suggestion(name, known)}"),)
     found: list[Faults] = []
@@ -50,7 +50,7 @@ def signal_faults(name: str, value: Json) -> Faults:
 
 
 def app_models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
-    """Give every model that the app and what it imports have defined."""
+    """Yield every model that the app, or a module imported by it, defines."""
     for model in base.__subclasses__():
         if not model.__module__.startswith(_NOT_OF_APPS):
             yield model

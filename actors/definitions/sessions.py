@@ -1,4 +1,4 @@
-"""What an app defines as sessions: handlers of messages, with the state they keep from one message to the next."""
+"""Sessions of an app: handlers of messages, with state that they keep from one message to the next."""
 
 import types
 from collections.abc import Callable, Coroutine
@@ -8,8 +8,9 @@ from typing import Annotated, Any, Union, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from greenroom.actors.definitions.definition_site import Site
-from greenroom.actors.definitions.definitions import Definition, all_definitions, check_defaults, is_model, suggestion
-from greenroom.actors.values.conversion import Faults, Form, faults, sentence
+from greenroom.actors.definitions.definitions import Definition, check_defaults, is_model
+from greenroom.actors.definitions.registry import all_definitions, suggestion
+from greenroom.actors.values.conversion import Faults, ValueConverter, faults, sentence
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.core.failures import Fault
@@ -23,8 +24,8 @@ class SessionDefinition(Definition):
     """A session's handler: a coroutine function of the state and one message.
 
     Attributes:
-        policy: What a session does about a message that the handler cannot deal with, and what it may use up.
-        fingerprint: Empty: a turn is short, and is compared with its journal by keys alone.
+        policy: What a session does when the handler fails on a message, and the session's budget.
+        fingerprint: Always empty: a turn is short, so a replay compares only its keys with the journal.
     """
 
     fingerprint = ""
@@ -32,26 +33,26 @@ class SessionDefinition(Definition):
     def __init__(
         self, name: str, fn: Callable[..., Any], site: Site, state: type[BaseModel] | None, policy: SessionPolicy
     ) -> None:
-        """Register the handler; ``state`` is the model where the annotation does not say it."""
+        """Register the handler; ``state`` is the model of the state if the annotation does not name it."""
         self._state = state
         self.policy = policy
-        self._forms: dict[str, Form] = {}
+        self._forms: dict[str, ValueConverter] = {}
         super().__init__("session", name, fn, site)
 
     @cached_property
     def state_model(self) -> type[BaseModel]:
-        """The model of the state.
+        """Model of the state.
 
         Raises:
-            DefinitionError: There is none, two differ, or it has fields without a default.
+            DefinitionError: There is no model, two differ, or it has fields without a default.
         """
         return self.check_state(self.signature.hints.get("state"))
 
     def check_state(self, annotated: object) -> type[BaseModel]:
-        """Give the model of the state by the annotation of its parameter; None where that cannot be looked up yet.
+        """Return the model of the state from its parameter's annotation; None if that cannot be looked up yet.
 
         Raises:
-            DefinitionError: There is none, two differ, or it has fields without a default.
+            DefinitionError: There is no model, two differ, or it has fields without a default.
         """
         model = annotated if self._state is None else self._state
         if not is_model(model):
@@ -65,10 +66,10 @@ class SessionDefinition(Definition):
 
     @cached_property
     def messages(self) -> dict[str, type[BaseModel]]:
-        """The models of the messages it takes, by name.
+        """Models of the messages that it accepts, by name.
 
         Raises:
-            DefinitionError: Its message is not annotated with pydantic models, or two of them have one name.
+            DefinitionError: The message is not annotated with pydantic models, or two of them have one name.
         """
         parameter = self.signature.parameters[1].name
         models = _members(self.signature.hints.get(parameter))
@@ -82,11 +83,11 @@ class SessionDefinition(Definition):
         return named
 
     @cached_property
-    def _message(self) -> Form:
+    def _message(self) -> ValueConverter:
         return self.signature.forms[self.signature.parameters[1].name]
 
     def prepare(self) -> None:
-        """Build everything that is otherwise built when it is first used.
+        """Build everything that is otherwise built at first use.
 
         Raises:
             DefinitionError: Its annotations cannot be used.
@@ -95,17 +96,17 @@ class SessionDefinition(Definition):
         _ = self.state_model, self.messages, self._message
 
     def record(self) -> DefinitionRecord:
-        """Give the entry of the app's manifest; its parameters are the names of the messages it takes."""
+        """Return the entry of the app's manifest. Its parameters are the names of the accepted messages."""
         return super().record().model_copy(update={"parameters": tuple(self.messages)})
 
     # ------------------------------------------------------------ messages
 
     def write_message(self, message: object) -> tuple[str, Json]:
-        """Give a message as the name of its type and JSON.
+        """Return a message as the name of its type and JSON.
 
         Raises:
-            InvalidInput: The handler does not take such messages.
-            NotSerializable: It cannot be written as JSON.
+            InvalidInput: The handler does not accept such messages.
+            NotSerializable: The message cannot be written as JSON.
         """
         name = type(message).__name__
         if not isinstance(message, BaseModel) or self.messages.get(name) is not type(message):
@@ -114,10 +115,10 @@ class SessionDefinition(Definition):
         return name, self._form(name).dump(message)
 
     def read_message(self, name: str, value: Json) -> BaseModel:
-        """Give the message on record that JSON stands for; an empty name leaves it to the value which type it is.
+        """Return the message for recorded JSON. If the name is empty, the value decides the type.
 
         Raises:
-            InvalidInput: It does not fit; every field at fault is named.
+            InvalidInput: The value does not fit; every wrong field is named.
         """
         if name and name not in self.messages:
             msg = f"{self.title} takes {self._taken()}, no {name}{suggestion(name, list(self.messages))}"
@@ -130,23 +131,23 @@ class SessionDefinition(Definition):
             msg = f"the message does not fit {name or self._taken()}: {sentence(found)}"
             raise InvalidInput(msg, found) from error
 
-    def _form(self, name: str) -> Form:
-        """Give the form of the messages of a type. To make one costs more than all else that a message meets here."""
+    def _form(self, name: str) -> ValueConverter:
+        """Return the cached converter for messages of a type; creating one costs more than the rest of this work."""
         if name not in self._forms:
-            self._forms[name] = Form(self.messages[name], f"a message to {self.title}")
+            self._forms[name] = ValueConverter(self.messages[name], f"a message to {self.title}")
         return self._forms[name]
 
     def _taken(self) -> str:
         return " or ".join(self.messages)
 
     def take_message(self, name: str, value: Json) -> BaseModel:
-        """Give the message that somebody sends, which holds no field that its model has not.
+        """Return the message for JSON that was sent. Fields that the model does not have are refused.
 
-        An empty name leaves it to the value which type it is: the only one that it fits. Models that allow extra fields
-        are looked at where no other one fits.
+        If the name is empty, the type is the only one that the value fits. Models that allow extra fields are tried
+        only if no other fits.
 
         Raises:
-            InvalidInput: It does not fit, or fits several types; every field at fault is named.
+            InvalidInput: The value does not fit, or fits several types; every wrong field is named.
         """
         if name or len(self.messages) == 1:
             return self._strictly(name or next(iter(self.messages)), value)
@@ -184,7 +185,7 @@ class SessionDefinition(Definition):
         return message
 
     def check_message(self, id_: str, name: str, value: Json) -> MessageChecked:
-        """Answer whether a message fits: it in its normal form, or everything that is wrong with it."""
+        """Check a message. Answer with it in its normal form, or with everything that is wrong with it."""
         try:
             read, normal = self.write_message(self.take_message(name, value))
         except InvalidInput as error:
@@ -195,34 +196,34 @@ class SessionDefinition(Definition):
     # ------------------------------------------------------------ turns
 
     def first_state(self, start: StartProgram) -> BaseModel:
-        """Give the state that a turn begins with; see ``read_state``."""
+        """Return the state that a turn begins with; see ``read_state``."""
         assert start.turn is not None
         return self.read_state(start.turn.state)
 
     def enter(self, start: StartProgram, state: BaseModel | None) -> Coroutine[Any, Any, Any]:
-        """Give the coroutine of a turn. It belongs to the caller.
+        """Return the coroutine of a turn. The caller owns it.
 
         Raises:
-            InvalidInput: The message does not fit any more.
+            InvalidInput: The message no longer fits its model.
         """
         assert start.turn is not None
         return self.fn(state, self.read_message(start.turn.name, start.turn.value))  # type: ignore[no-any-return]
 
     def read_state(self, json: Json) -> BaseModel:
-        """Give the state that is on record, or the one a session begins with.
+        """Return the recorded state, or the one that a session begins with.
 
         Raises:
-            InvalidInput: The model has changed so that what is on record does not fit it.
+            InvalidInput: The recorded state no longer fits the model.
         """
         return self.state_model() if json is None else cast("BaseModel", self._state_form.decode(json))
 
     @cached_property
-    def _state_form(self) -> Form:
-        return Form(self.state_model, f"the recorded state of {self.title}")
+    def _state_form(self) -> ValueConverter:
+        return ValueConverter(self.state_model, f"the recorded state of {self.title}")
 
 
 def _members(annotation: Any) -> list[Any]:
-    """Take a union apart."""
+    """Return the members of a union."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -235,10 +236,10 @@ def _placed(found: Faults) -> Faults:
 
 
 def find_session(name: str) -> SessionDefinition:
-    """Give the session of this name.
+    """Return the session of this name.
 
     Raises:
-        DefinitionError: There is none.
+        DefinitionError: There is no such session.
     """
     found = {item.name: item for item in all_definitions() if isinstance(item, SessionDefinition)}
     if name not in found:
@@ -248,7 +249,7 @@ def find_session(name: str) -> SessionDefinition:
 
 
 def check_message(id_: str, session: str, name: str, value: Json) -> MessageChecked:
-    """Answer whether a message fits a session's handler."""
+    """Check a message against a session's handler."""
     try:
         return find_session(session).check_message(id_, name, value)
     except DefinitionError as error:

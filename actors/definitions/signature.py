@@ -1,4 +1,4 @@
-"""What a user's function takes and gives, in Python and in JSON."""
+"""Parameters and result of a user's function, in Python and in JSON."""
 
 import inspect
 from collections.abc import (
@@ -21,25 +21,25 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from greenroom.actors.context import program
-from greenroom.actors.values.canonical import in_order
-from greenroom.actors.values.conversion import Faults, Form, faults, sentence
+from greenroom.actors.values.canonical import sort_sets
+from greenroom.actors.values.conversion import Faults, ValueConverter, faults, sentence
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json
 
 
 class Signature:
-    """The parameters and the result of one function. Annotations are looked up when they are first needed.
+    """The parameters and the result of one function. Annotations are looked up at first use.
 
     Args:
         fn: The function.
-        owner: What it is, such as "tool `search`". Stands in every error.
-        skip: How many leading parameters are filled in by us and unknown to callers.
-        result: Annotation of the result where the function's own does not say it.
+        owner: The function's name in errors, such as "tool `search`".
+        skip: Number of leading parameters that callers do not see, because they are filled in here.
+        result: Annotation of the result, if it is not the function's own.
     """
 
     def __init__(self, fn: Callable[..., Any], owner: str, *, skip: int = 0, result: Any = Parameter.empty) -> None:
-        """Look at the parameters; their annotations may still name what is not defined yet."""
+        """Read the parameters. Their annotations may still name what is not defined yet."""
         self.owner = owner
         self._fn = fn
         self._result = result
@@ -49,17 +49,17 @@ class Signature:
         self._python = inspect.Signature(self.parameters)
         kinds = {parameter.kind for parameter in self.parameters}
         self._plain = kinds <= {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
-        """Whether a call by position alone fits wherever the number of arguments does."""
+        """Whether any call with positional arguments only fits if their number does."""
         self._least = sum(parameter.default is Parameter.empty for parameter in self.parameters)
 
     # ------------------------------------------------------------ annotations
 
     @cached_property
     def hints(self) -> dict[str, Any]:
-        """Annotations by parameter name, the result's under ``return``.
+        """Annotations by parameter name; the result's is under ``return``.
 
         Raises:
-            DefinitionError: One of them names something that does not exist.
+            DefinitionError: An annotation names something that does not exist.
         """
         try:
             return get_type_hints(self._fn, include_extras=True)
@@ -71,36 +71,36 @@ class Signature:
             raise DefinitionError(msg) from error
 
     @cached_property
-    def forms(self) -> dict[str, Form]:
-        """How the value of each parameter is written as JSON, by parameter name."""
-        forms: dict[str, Form] = {}
+    def forms(self) -> dict[str, ValueConverter]:
+        """Converters of the parameters' values, by parameter name."""
+        forms: dict[str, ValueConverter] = {}
         for parameter in self.parameters:
             annotation = self.hints.get(parameter.name, Any)
             if parameter.default is None:
-                annotation = Optional[annotation]  # noqa: UP045  unlike `|` it takes every annotation
-            forms[parameter.name] = Form(annotation, f"argument `{parameter.name}` of {self.owner}")
+                annotation = Optional[annotation]  # noqa: UP045  unlike `|` it accepts every annotation
+            forms[parameter.name] = ValueConverter(annotation, f"argument `{parameter.name}` of {self.owner}")
         return forms
 
     @cached_property
-    def result(self) -> Form:
-        """How the result is written as JSON."""
+    def result(self) -> ValueConverter:
+        """Converter of the result."""
         annotation = self.hints.get("return", Any) if self._result is Parameter.empty else self._result
         if self._result is Parameter.empty and is_generator(self._fn):
             annotation = _list_of(annotation)
-        return Form(Any if annotation is NoReturn else annotation, f"the result of {self.owner}")
+        return ValueConverter(Any if annotation is NoReturn else annotation, f"the result of {self.owner}")
 
     @cached_property
-    def _positional(self) -> tuple[Form, ...]:
+    def _positional(self) -> tuple[ValueConverter, ...]:
         kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
         return tuple(self.forms[parameter.name] for parameter in self.parameters if parameter.kind in kinds)
 
     @cached_property
-    def _keyword(self) -> dict[str, Form]:
+    def _keyword(self) -> dict[str, ValueConverter]:
         kinds = (Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
         return {parameter.name: self.forms[parameter.name] for parameter in self.parameters if parameter.kind in kinds}
 
     @cached_property
-    def _variadic(self) -> tuple[Form | None, Form | None]:
+    def _variadic(self) -> tuple[ValueConverter | None, ValueConverter | None]:
         found = {parameter.kind: self.forms[parameter.name] for parameter in self.parameters}
         return found.get(Parameter.VAR_POSITIONAL), found.get(Parameter.VAR_KEYWORD)
 
@@ -112,16 +112,16 @@ class Signature:
         """
         _ = self._positional, self._keyword, self._variadic, self.result
 
-    # ------------------------------------------------------------ calls as they were written
+    # ------------------------------------------------------------ calls by position and name
 
     def check(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        """Refuse a call that Python would refuse.
+        """Raise if Python would refuse the call.
 
         Raises:
-            TypeError: Arguments are missing, too many, or of unknown names.
+            TypeError: Arguments are missing, are too many, or have unknown names.
         """
         if self._plain and not kwargs and self._least <= len(args) <= len(self.parameters):
-            return  # as Python would find out too, at a hundred times the cost
+            return  # Python would find the same at a hundred times the cost
         try:
             self._python.bind(*args, **kwargs)
         except TypeError as error:
@@ -129,7 +129,7 @@ class Signature:
             raise TypeError(msg) from None
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Json:
-        """Give a call as JSON, ``{"args": [...], "kwargs": {...}}``.
+        """Return a call as JSON, ``{"args": [...], "kwargs": {...}}``.
 
         Raises:
             TypeError: Python would refuse the call.
@@ -141,10 +141,10 @@ class Signature:
         return JsonText(b'{"args":[%b],"kwargs":{%b}}' % (b",".join(by_position), b",".join(by_name)))
 
     def decode_call(self, arguments: Json) -> tuple[list[Any], dict[str, Any]]:
-        """Give the positional and the keyword arguments that ``encode_call`` wrote.
+        """Return the positional and the keyword arguments written by ``encode_call``.
 
         Raises:
-            InvalidInput: They do not fit the signature; every argument at fault is named.
+            InvalidInput: The arguments do not fit the signature; every wrong argument is named.
         """
         written: Any = plain(arguments)
         args, kwargs = written["args"], written["kwargs"]
@@ -164,7 +164,7 @@ class Signature:
             raise InvalidInput(msg, found) from None
 
     def _misfits(self, args: list[Json], kwargs: dict[str, Json]) -> Faults:
-        """Find every argument at fault, which is not worth its time while all is well."""
+        """Return every wrong argument. Only called after a failure, as it costs time."""
         names = [parameter.name for parameter in self.parameters]
         given = [
             *((names[min(index, len(names) - 1)], self._by_position(index), value) for index, value in enumerate(args)),
@@ -172,19 +172,19 @@ class Signature:
         ]
         return tuple(fault for name, form, value in given for fault in _exactly(name, form, value)[1])
 
-    def _by_position(self, index: int) -> Form:
+    def _by_position(self, index: int) -> ValueConverter:
         return self._positional[index] if index < len(self._positional) else _known(self._variadic[0])
 
-    def _by_name(self, name: str) -> Form:
+    def _by_name(self, name: str) -> ValueConverter:
         return self._keyword.get(name) or _known(self._variadic[1])
 
     # ------------------------------------------------------------ calls by parameter name
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Json]:
-        """Give a call as JSON by parameter name, with defaults filled in.
+        """Return a call as JSON by parameter name, with defaults filled in.
 
         Raises:
-            InvalidInput: It does not fit; every field at fault is named.
+            InvalidInput: The call does not fit; every wrong field is named.
             NotSerializable: An argument cannot be written as JSON.
         """
         taken = [parameter for parameter in self.parameters if parameter.kind is not Parameter.KEYWORD_ONLY]
@@ -196,20 +196,20 @@ class Signature:
         return self._bind({**kwargs, **given}, found, _accept)
 
     def bind_json(self, arguments: dict[str, Json]) -> dict[str, Json]:
-        """Give arguments that arrived as JSON, or as words of a command line, in their normal form.
+        """Return arguments that arrived as JSON, or as words of a command line, in their normal form.
 
-        A string that does not fit is read as JSON text once more, so ``"3"`` may be a number and ``"[1, 2]"`` a list.
+        A string that does not fit is parsed as JSON text, so ``"3"`` may be a number and ``"[1, 2]"`` a list.
 
         Raises:
-            InvalidInput: They do not fit; every field at fault is named.
+            InvalidInput: The arguments do not fit; every wrong field is named.
         """
         return self._bind(arguments, [], _read)
 
     def decode(self, arguments: dict[str, Json]) -> tuple[list[Any], dict[str, Any]]:
-        """Give the positional and the keyword arguments for what ``bind`` or ``bind_json`` gave.
+        """Return the positional and the keyword arguments for the result of ``bind`` or ``bind_json``.
 
         Raises:
-            InvalidInput: They do not fit; every field at fault is named.
+            InvalidInput: The arguments do not fit; every wrong field is named.
         """
         values, found = self._values(arguments, _exactly)
         self._refuse(found)
@@ -221,9 +221,9 @@ class Signature:
         values, more = self._values(given, read)
         self._refuse([*found, *more])
         written = {name: self.forms[name].dump(value) for name, value in values.items()}
-        if program.get() is not None:  # a child's, which are on record in whatever order they had
+        if program.get() is not None:  # arguments of a child run, which journals hold in the order they had
             return written
-        return {name: in_order(values[name], plain(json)) for name, json in written.items()}
+        return {name: sort_sets(values[name], plain(json)) for name, json in written.items()}
 
     def _values(self, given: dict[str, Any], read: "_Reader") -> tuple[dict[str, Any], list[tuple[str, str]]]:
         values: dict[str, Any] = {}
@@ -251,50 +251,50 @@ class Signature:
 
 
 def is_generator(fn: Callable[..., Any]) -> bool:
-    """Say whether a function gives its result item by item."""
+    """Return whether a function yields its result item by item."""
     return inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
 
 
 def _list_of(annotation: Any) -> Any:
-    """Give the annotation of the list of what an iterator gives; others stay as they are."""
+    """Return the list annotation for the annotation of an iterator; return others unchanged."""
     if annotation in _ITERATED or get_origin(annotation) in _ITERATED:
-        return list[(get_args(annotation) or (Any,))[0]]  # type: ignore[misc]  # known at run time alone
+        return list[(get_args(annotation) or (Any,))[0]]  # type: ignore[misc]  # known only at run time
     return annotation
 
 
 async def every_item(generator: AsyncGenerator[Any, Any]) -> list[Any]:
-    """Give all that an asynchronous generator gives; it is closed where that is cut short."""
+    """Return all items of an asynchronous generator. It is closed if this is cancelled."""
     async with aclosing(generator) as items:
         return [item async for item in items]
 
 
 _ITERATED: Final = (Iterator, Generator, Iterable, AsyncIterator, AsyncGenerator, AsyncIterable)
-"""How authors annotate what such a function gives."""
+"""Annotations that authors give to generators."""
 
-_Reader = Callable[[str, Form, Any], tuple[Any, Faults]]
+_Reader = Callable[[str, ValueConverter, Any], tuple[Any, Faults]]
 
 
-def _accept(name: str, form: Form, value: object) -> tuple[Any, Faults]:
-    """Take a Python value as it is."""
+def _accept(name: str, form: ValueConverter, value: object) -> tuple[Any, Faults]:
+    """Validate a Python value."""
     try:
         return form.validate(value), ()
     except ValidationError as error:
         return None, _placed(name, error)
 
 
-def _exactly(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
-    """Take JSON."""
+def _exactly(name: str, form: ValueConverter, json: Json) -> tuple[Any, Faults]:
+    """Read JSON."""
     try:
         return form.read(json), ()
     except ValidationError as error:
         return None, _placed(name, error)
 
 
-def _read(name: str, form: Form, json: Json) -> tuple[Any, Faults]:
-    """Take JSON, or JSON inside a string."""
+def _read(name: str, form: ValueConverter, json: Json) -> tuple[Any, Faults]:
+    """Read JSON, or JSON inside a string."""
     value, found = _exactly(name, form, json)
     if found and isinstance(text := plain(json), str):
-        with suppress(ValidationError):  # then the string was meant as one, and what was found first speaks of it
+        with suppress(ValidationError):  # otherwise the string was meant as a string, and the first faults describe it
             return form.read_text(text), ()
     return value, found
 
@@ -303,6 +303,6 @@ def _placed(name: str, error: ValidationError) -> Faults:
     return tuple((f"{name}.{place}" if place else name, what) for place, what in faults(error))
 
 
-def _known(form: Form | None) -> Form:
+def _known(form: ValueConverter | None) -> ValueConverter:
     assert form is not None, "the call was checked against the signature"
     return form

@@ -1,4 +1,4 @@
-"""Users' source files as syntax trees without what does not count: comments, layout, docstrings."""
+"""Users' source files as syntax trees without comments, layout and docstrings."""
 
 import ast
 import re
@@ -20,21 +20,26 @@ _ERROR: Final = re.compile(r"\b(id|name|attr)='GreenroomError'")
 
 @dataclass(slots=True)
 class Module:
-    """One file. Empty where it cannot be read as Python."""
+    """One file. Empty if it cannot be read as Python."""
 
     functions: dict[tuple[str, int], Node] = field(default_factory=dict[tuple[str, int], Node])
-    """Every function, methods and inner ones too, by its name and the line that it or its first decorator begins in."""
+    """Every function, including methods and inner functions, by name and by the line where it or its first decorator
+    begins."""
     classes: dict[str, Node] = field(default_factory=dict[str, Node])
-    """Classes by qualified name, those inside functions left out."""
+    """Classes by qualified name, without those inside functions."""
     constants: dict[str, str] = field(default_factory=dict[str, str])
-    """What the file's own names are assigned that is written out as a literal, in normal form."""
+    """Literals that the file assigns to its names, in normal form."""
 
 
 def module_of(file: str) -> Module:
-    """Give the module of a file as it is on the disk now."""
+    """Return the module of a file as it is stored now."""
     try:
         return _parse(file, Path(file).stat().st_mtime_ns)
-    except (OSError, SyntaxError, ValueError):  # it is gone, or has been changed to what nobody could have imported
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+    ):  # the file is gone, or can no longer be imported
         return Module()
 
 
@@ -54,7 +59,7 @@ def _parse(file: str, _written: int) -> Module:
 
 
 def _collect(tree: ast.AST, prefix: str | None, module: Module) -> None:
-    """Find functions and classes, and leave out docstrings. ``prefix`` is None inside functions."""
+    """Collect functions and classes, and remove docstrings. ``prefix`` is None inside functions."""
     for node in ast.iter_child_nodes(tree):
         inside = prefix
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -84,7 +89,7 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def normal(node: Node, *, whole: bool = True) -> str:
-    """Give a text that is the same for the same code; not ``whole``: without the name and the decorators."""
+    """Return a text that is the same for the same code. If not ``whole``, leave out the name and the decorators."""
     if whole:
         return _under_former_name(ast.dump(node))
     rest = node.body if isinstance(node, ast.ClassDef) else [node.args, *node.body]
@@ -100,7 +105,7 @@ def _under_former_name(text: str) -> str:
 
 
 def chains(node: ast.AST) -> set[Chain]:
-    """Give every dotted name that stands in some code, with what it begins with."""
+    """Return every dotted name in some code, with all its prefixes."""
     return {chain for each in ast.walk(node) if (chain := _chain(each)) is not None}
 
 

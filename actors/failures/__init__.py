@@ -1,1 +1,1 @@
-"""Exceptions as data, and as exceptions again."""
+"""Conversion of exceptions to data, and of that data back to exceptions."""

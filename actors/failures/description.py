@@ -1,4 +1,4 @@
-"""Exceptions as data: what an attempt or a workflow raised, without the exception itself."""
+"""Descriptions of exceptions as data: what an attempt or a workflow raised, without the exception object."""
 
 import json
 import math
@@ -12,12 +12,12 @@ from pydantic import JsonValue
 from greenroom.actors.failures.inspection import (
     attribute,
     bounded,
+    cause_of,
     members_of,
     message_of,
     mro_of,
     name_of,
     notes_of,
-    reason_of,
 )
 from greenroom.actors.failures.tracebacks import is_foreign, place, report
 from greenroom.messages.core.errors import (
@@ -36,34 +36,34 @@ from greenroom.messages.policy import class_name
 from greenroom.messages.secrets.withheld_hints import hint
 
 _CAUSES: Final = 5
-"""Exceptions behind an exception that are looked at for a missing variable."""
+"""Most exceptions of one chain that are searched for the name of a missing variable."""
 _UNREACHABLE: Final = frozenset({"ConnectionError", "ConnectError", "ConnectTimeout", "ProxyError", "gaierror"})
-"""Names of what libraries raise where they cannot reach the network."""
+"""Names of exceptions that libraries raise if the network cannot be reached."""
 _PROXIES: Final = "\nHTTP_PROXY HTTPS_PROXY ALL_PROXY"
 _HOPELESS: Final = (Fatal, DefinitionError, InvalidInput, NotSerializable)
-"""What the same code would only raise again."""
+"""Exceptions that the same code would only raise again."""
 _MOST_NAMED: Final = 3
-"""Members of a group that its sentence names, the first."""
+"""Most members of a group that its message names, from the first."""
 _MOST_MEMBERS: Final = 20
-"""Members of a group that are recorded, the first, those of groups within it among them."""
+"""Most members of a group that are recorded, from the first, including those of nested groups."""
 _DATA_BYTES: Final = 4 * 1024
-"""What the arguments of an exception may take as JSON, and each of its fields."""
+"""Largest JSON of an exception's arguments, and of each field, in bytes."""
 _FIELDS_BYTES: Final = 8 * 1024
-"""What all of its fields may take together."""
+"""Largest JSON of all fields together, in bytes."""
 _DEEPEST: Final = 6
-"""Lists and objects within each other, in a field."""
+"""Deepest nesting of lists and objects in a field."""
 _OWN: Final = frozenset({"cause", "fields", "message"})
-"""Of our own exceptions: what says nothing that is not said elsewhere."""
+"""Fields of this package's exceptions that the description holds elsewhere."""
 
 
 def describe_exception(error: BaseException, outcome: Outcome = "error") -> Failure:
     """Describe an exception so that a retry policy, a journal and a person can use it.
 
-    The traceback shows the frames of user code only, of the exception and of all that it comes from. Text is kept to
-    16 KiB. An exception is an object of the user's, and whatever is asked of it may raise. This never does.
+    The traceback shows only frames of user code, of the exception and of its causes. Text is limited to 16 KiB. The
+    exception's class is user code, and any access to it may raise; this function never raises.
     """
     cls = type(error)
-    fatal = issubclass(cls, _HOPELESS) and not isinstance(error, StepFailed)  # a failed step may well be run again
+    fatal = issubclass(cls, _HOPELESS) and not isinstance(error, StepFailed)  # a failed step may succeed later
     try:
         classes = (bounded(class_name(each)) for each in mro_of(cls) if issubclass(each, BaseException))
         return Failure(
@@ -72,7 +72,7 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
             message=_with_hint(error),
             traceback=report(error),
             place=place(error),
-            classes=tuple(dict.fromkeys(classes)),  # a class that was made to be caught twice goes by its base's name
+            classes=tuple(dict.fromkeys(classes)),  # a class combined by ``reconstruction`` has the name of its base
             fatal=fatal,
             retry_after=_pause(error),
             args=_args(error),
@@ -86,7 +86,7 @@ def describe_exception(error: BaseException, outcome: Outcome = "error") -> Fail
 
 
 def _message(error: BaseException) -> str:
-    """Give the text of an exception; that of a group names its first members, which its own text only counts."""
+    """Return an exception's text. For a group it names the first members, which the group's own text only counts."""
     message = message_of(error)
     if not isinstance(error, BaseExceptionGroup):
         return message
@@ -97,7 +97,7 @@ def _message(error: BaseException) -> str:
 
 
 def _members(error: BaseException, left: list[int]) -> tuple[Failure, ...]:
-    """Describe the first exceptions of a group; ``left`` holds how many more may be, groups within it counted too."""
+    """Describe the first members of a group. ``left`` counts down what may be added, including nested groups."""
     if not isinstance(error, BaseExceptionGroup):
         return ()
     found: list[Failure] = []
@@ -124,17 +124,17 @@ def _members(error: BaseException, left: list[int]) -> tuple[Failure, ...]:
 
 
 def _pause(error: BaseException) -> float | None:
-    """Give the seconds that a step asks to wait."""
+    """Return the seconds that a step asks to wait before the next attempt."""
     if not isinstance(error, RetryAfter) or isinstance(error, StepFailed):
         return None
     return error.seconds if math.isfinite(error.seconds) else None
 
 
-# ---------------------------------------------------------------- what an exception holds, as data
+# ---------------------------------------------------------------- arguments and attributes as data
 
 
 def _args(error: BaseException) -> tuple[JsonValue, ...]:
-    """Give the arguments of an exception; its text in their place where they are no JSON or too long."""
+    """Return the arguments of an exception, or only its text if they are not JSON or too long."""
     try:
         return tuple(cast("list[JsonValue]", _data(list(attribute(error, "args")))[0]))
     except ValueError:
@@ -142,14 +142,17 @@ def _args(error: BaseException) -> tuple[JsonValue, ...]:
 
 
 def _fields(error: BaseException) -> dict[str, JsonValue]:
-    """Give the attributes of an exception that are JSON and short: whatever is there is whole."""
+    """Return the attributes of an exception that are JSON and short enough. Each is complete."""
     found: dict[str, Any] = {}
     for cls in reversed(mro_of(type(error))):
         for name, member in list(type.__dict__["__dict__"].__get__(cls).items()):
-            if type(member) is MemberDescriptorType and name not in {"obj", "object"}:  # slots, and those of builtins
+            if type(member) is MemberDescriptorType and name not in {
+                "obj",
+                "object",
+            }:  # slots, also of built-in classes
                 try:
                     found[name] = member.__get__(error)
-                except AttributeError:  # it was not set
+                except AttributeError:  # the slot was never set
                     continue
     found |= attribute(error, "__dict__")
     fields: dict[str, JsonValue] = {}
@@ -169,10 +172,10 @@ def _fields(error: BaseException) -> dict[str, JsonValue]:
 
 
 def _data(value: object) -> tuple[JsonValue, int]:
-    """Give a value as JSON, without secrets, and its length as text.
+    """Return a value as JSON, without secrets, and its length as text.
 
     Raises:
-        ValueError: It is none, or too much of it. Nothing of the user's is called to find out.
+        ValueError: The value is not JSON, or is too large. No code of the user's is called.
     """
     plain = _plain(value, 0, [_DATA_BYTES])
     size = len(json.dumps(plain))
@@ -182,7 +185,7 @@ def _data(value: object) -> tuple[JsonValue, int]:
 
 
 def _plain(value: object, depth: int, left: list[int]) -> JsonValue:
-    """Give a value as JSON; ``left`` holds how many more there may be in it."""
+    """Return a value as JSON. ``left`` counts down how many values it may still contain."""
     left[0] -= 1
     kind = type(value)
     if left[0] < 0 or depth > _DEEPEST:
@@ -201,20 +204,20 @@ def _plain(value: object, depth: int, left: list[int]) -> JsonValue:
     raise ValueError
 
 
-# ---------------------------------------------------------------- which calls it comes from
+# ---------------------------------------------------------------- failed calls
 
 
 def failed_calls(error: BaseException) -> tuple[str, ...]:
-    """Give the keys of the calls whose failures a workflow's exception comes from.
+    """Return the keys of the failed calls that a workflow's exception comes from.
 
-    That is itself where a step or a child raised it, any in a group, else what it was raised from or while handling.
-    Causes may form a circle or be thousands deep: each exception is looked at once, without recursion.
+    That is the exception itself if a step or a child raised it, or any member of a group, or else its cause or context.
+    Causes may form a cycle or be thousands deep. So each exception is visited once, and without recursion.
     """
     keys: dict[str, None] = {}
     seen: set[int] = set()
     found = 0
     left: list[tuple[BaseException, int | None]] = [(error, None)]
-    """Exceptions to look at; with a number, a group whose members have been, and how many calls were found before."""
+    """Exceptions to visit. A number marks a group whose members were visited: the calls found before them."""
     while left:
         looked, before = left.pop()
         if before is None:
@@ -230,31 +233,31 @@ def failed_calls(error: BaseException) -> tuple[str, ...]:
                 left.append((group, found))
                 left.extend((member, None) for member in reversed(members_of(group)))
                 continue
-        if before in (None, found) and (reason := reason_of(looked)) is not None:
+        if before in (None, found) and (reason := cause_of(looked)) is not None:
             left.append((reason, None))
     return tuple(keys)
 
 
 def raising_call(error: BaseException) -> str:
-    """Give the key of the step or child that an exception tells of, empty where it tells of none."""
+    """Return the key of the step or child that an exception reports; empty if it reports none."""
     name = "step" if isinstance(error, StepFailed) else "call" if isinstance(error, (RunFailed, RunCancelled)) else ""
     key = vars(error).get(name)
     return bounded(key) if isinstance(key, str) else ""
 
 
-# ---------------------------------------------------------------- in one line
+# ---------------------------------------------------------------- one-line descriptions
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line what was raised, and where: ``KeyError: 'colour' (/path/app.py:31)``. Never raises."""
+    """Return one line on what was raised, and where: ``KeyError: 'colour' (/path/app.py:31)``. Never raises."""
     return describe_exception(error).told()
 
 
-def mention(error: BaseException) -> str:
-    """Say in one line what was raised, and where, without reading source code. Never raises.
+def explain_without_source(error: BaseException) -> str:
+    """Return one line on what was raised, and where, without reading source code. Never raises.
 
-    For what Python's collector finds. It may interrupt the parser, which must not be called again from there, and the
-    frames of a traceback cannot be formatted without it.
+    For exceptions found by Python's garbage collector. The collector may interrupt the parser, which must not be
+    re-entered from there. Formatting a traceback's frames would call it.
     """
     place = ""
     try:
@@ -267,10 +270,11 @@ def mention(error: BaseException) -> str:
 
 
 def missing_variable(error: BaseException) -> str:
-    """Say how to give a variable that was kept from this process, where an exception is about one; else nothing.
+    """Return advice on how to pass a variable that was withheld from this process, if an exception is about one.
 
-    It is where it names one, or one that it was raised from or while handling does, or the line that raised it. Where
-    the network cannot be reached, the way to a proxy may be what is missing: it may hold a password.
+    That is so if its text names a variable, or the text of a cause or context, or the line that raised it. If the
+    network cannot be reached, a proxy's URL may be what is missing, as it may hold a password. Empty if nothing was
+    withheld.
     """
     history = _history(error)
     said = "\n".join(message_of(each) for each in history)
@@ -281,16 +285,16 @@ def missing_variable(error: BaseException) -> str:
 
 
 def _with_hint(error: BaseException) -> str:
-    """Give an exception's text, and how to give the variable that it misses."""
+    """Return an exception's text, with advice on the variable that it misses."""
     message, how = _message(error), missing_variable(error)
     return f"{message} ({how})" if how else message
 
 
 def _history(error: BaseException) -> list[BaseException]:
-    """Give an exception, and what it comes from, as far as a person would look."""
+    """Return an exception and the first of its causes or contexts."""
     found: list[BaseException] = []
     looked: BaseException | None = error
     while looked is not None and len(found) < _CAUSES and all(looked is not each for each in found):
         found.append(looked)
-        looked = reason_of(looked)
+        looked = cause_of(looked)
     return found

@@ -1,6 +1,6 @@
-"""What the interpreter keeps of an exception, asked for so that no code of its author's has a say in it.
+"""Safe access to exceptions: reads what the interpreter stores, without calling code of their authors.
 
-An exception is an object of the user's: its class may have put properties that raise in the place of anything.
+An exception's class is user code. It may replace any attribute by a property that raises.
 """
 
 from typing import Any, Final, cast
@@ -8,36 +8,36 @@ from typing import Any, Final, cast
 from greenroom.actors.failures.redaction import redact
 
 TEXT_LIMIT: Final = 16 * 1024
-"""Characters of one text; what exceptions say can be of any length."""
+"""Longest text of an exception, in characters."""
 
 
 def attribute(error: BaseException, name: str) -> Any:
-    """Give what the interpreter keeps of an exception, whatever its class has put in the place of it."""
+    """Return an attribute as the interpreter stores it, even if the exception's class redefines it."""
     return BaseException.__dict__[name].__get__(error)
 
 
 def class_attribute(cls: type, name: str) -> Any:
-    """Give what the interpreter keeps of a class, whatever its metaclass has put in the place of it."""
+    """Return an attribute of a class as the interpreter stores it, even if the metaclass redefines it."""
     return type.__dict__[name].__get__(cls)
 
 
 def name_of(cls: type) -> str:
-    """Give the name of a class."""
+    """Return the name of a class."""
     return bounded(class_attribute(cls, "__name__"))
 
 
 def mro_of(cls: type) -> tuple[type, ...]:
-    """Give a class and its bases, in the order in which Python looks at them."""
+    """Return a class and its bases, in method resolution order."""
     return class_attribute(cls, "__mro__")  # type: ignore[no-any-return]
 
 
 def members_of(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException, ...]:
-    """Give the exceptions of a group."""
+    """Return the exceptions of a group."""
     return BaseExceptionGroup.__dict__["exceptions"].__get__(group)  # type: ignore[no-any-return]
 
 
-def reason_of(error: BaseException) -> BaseException | None:
-    """Give what an exception was raised from or, where it says nothing of that, while handling."""
+def cause_of(error: BaseException) -> BaseException | None:
+    """Return the cause of an exception or, without one, its context."""
     cause: BaseException | None = attribute(error, "__cause__")
     if cause is not None or attribute(error, "__suppress_context__"):
         return cause
@@ -45,15 +45,15 @@ def reason_of(error: BaseException) -> BaseException | None:
 
 
 def message_of(error: BaseException) -> str:
-    """Give the text of an exception. Never raises."""
+    """Return the text of an exception. Never raises."""
     try:
         return bounded(str(error))
-    except BaseException as broken:  # noqa: BLE001  a class of the user's makes this text
+    except BaseException as broken:  # noqa: BLE001  a class of the user's creates this text
         return f"its text cannot be made, that raises {name_of(type(broken))}"
 
 
 def notes_of(error: BaseException) -> tuple[str, ...]:
-    """Give the notes that were added to an exception."""
+    """Return the notes that were added to an exception."""
     notes = attribute(error, "__dict__").get("__notes__")
     if not isinstance(notes, list):
         return ()
@@ -61,6 +61,9 @@ def notes_of(error: BaseException) -> tuple[str, ...]:
 
 
 def bounded(text: str) -> str:
-    """Take out secrets, shorten, and replace what JSON cannot carry. A subclass of ``str`` has no say in it."""
-    plain = redact(str.__getitem__(text, slice(None)))  # first: a cut could leave a part of a secret
+    """Return a text without secrets, shortened, and with characters replaced that JSON cannot carry.
+
+    Methods that a subclass of ``str`` overrides are not called.
+    """
+    plain = redact(str.__getitem__(text, slice(None)))  # before shortening, as a cut could leave a part of a secret
     return plain[:TEXT_LIMIT].encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,7 @@
-"""Exceptions made again from what is recorded of them, where a workflow or a script awaits what failed elsewhere.
+"""Reconstruction of recorded exceptions, for a workflow or script that awaits what failed in another process.
 
-Nothing is imported because a record names it, and nothing of the author's is called: a class is used where this process
-has loaded it already, and an object of it is made without its ``__new__`` and ``__init__``.
+Nothing is imported because a record names it, and no code of the exception's author is called. A class is used only if
+this process has already loaded it. Its instance is created without its ``__new__`` and ``__init__``.
 """
 
 import sys
@@ -29,16 +29,16 @@ E = TypeVar("E", bound="StepFailed | RunFailed | TurnFailed")
 
 _OURS: Final = f"{errors.__name__}."
 _APART: Final = (BaseExceptionGroup, StopIteration, StopAsyncIteration, StepFailed, RunFailed, RunCancelled)
-"""What the failure of a step is not raised as. Futures refuse the iterators' ends; ``except*`` would take a group
-apart, and lose whose failure it is; and ours say which call it was that failed."""
+"""Classes that a step's failure is never raised as. Futures reject StopIteration and StopAsyncIteration. ``except*``
+would split a group and lose which call failed. This package's own exceptions already name the failed call."""
 _KEPT: Final = frozenset({"attempts", "call", "cause", "error", "fields", "outcome", "run_id", "step"})
-"""Attributes of ours. A class of the author's that puts code in the place of one is not raised as ours besides."""
+"""Attributes of this package's exceptions. An author's class that overrides one of them is not combined with ours."""
 _BY_STATEMENT: Final = 1 << 9
-"""Flag of classes that were not compiled into Python."""
+"""Flag of classes that were created by a ``class`` statement, not compiled into Python."""
 
 
 class _Both:
-    """The first base of a class that was made to be caught twice: what is basic to an object is not its author's."""
+    """First base of combined classes. Its basic methods take precedence over those of the author's class."""
 
     __getattribute__ = BaseException.__getattribute__
     __setattr__ = BaseException.__setattr__
@@ -46,21 +46,21 @@ class _Both:
     __hash__ = object.__hash__
 
     def __init_subclass__(cls) -> None:
-        """Ask no other base."""
+        """Skip the other bases."""
 
     def __init__(self, *args: object) -> None:
-        """Ask no other base."""
+        """Skip the other bases."""
 
     def __str__(self) -> str:
-        """Give the sentence of what is ours."""
+        """Return the message of this package's exception."""
         return str(attribute(cast("BaseException", self), "__dict__")["_sentence"])
 
     def __repr__(self) -> str:
-        """Show the same."""
+        """Return the representation of this package's exception."""
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let it be copied, and sent to where both classes are."""
+        """Make copying possible, and pickling to processes that have both classes."""
         error = cast("BaseException", self)
         bases = class_attribute(type(error), "__bases__")
         return _again, (bases[1], bases[2:], attribute(error, "args")), dict(attribute(error, "__dict__"))
@@ -70,14 +70,14 @@ def _again(base: type[Exception], classes: tuple[type, ...], args: tuple[Any, ..
     return _blank(_combined(cast("Any", base), classes) or base, args)
 
 
-# ---------------------------------------------------------------- what is raised
+# ---------------------------------------------------------------- exceptions to raise
 
 
-def failed(error: E, failure: Failure) -> E:
-    """Give what to raise for a failure: ``error``, or the same as one of the author's classes besides.
+def reconstructed(error: E, failure: Failure) -> E:
+    """Return the exception to raise for a failure: ``error``, or one that is also of a class of the author's.
 
     Args:
-        error: What says whose failure it is.
+        error: The exception that says which call failed.
         failure: Why there is no result.
     """
     if failure.args is not None:
@@ -87,12 +87,12 @@ def failed(error: E, failure: Failure) -> E:
                 given = _blank(both, failure.args)
                 _fill(given, {name: value for name, value in failure.fields.items() if name not in _KEPT})
                 attribute(given, "__dict__").update(attribute(error, "__dict__"), _sentence=str(error))
-                return explained(cast("E", given), failure)
-    return explained(error, failure)
+                return with_cause(cast("E", given), failure)
+    return with_cause(error, failure)
 
 
-def explained(error: E, failure: Failure) -> E:
-    """Let an error say what was raised elsewhere, and where; it is given back."""
+def with_cause(error: E, failure: Failure) -> E:
+    """Attach to an error what was raised elsewhere, and where. Return the error."""
     error.cause = _cause(failure)
     if isinstance(error, RunFailed):
         error.failure = failure
@@ -102,8 +102,8 @@ def explained(error: E, failure: Failure) -> E:
     return error
 
 
-def pointed(error: E, failure: Failure) -> E:
-    """Do the same for a script: what Python prints of it ends with the user's line, below the message."""
+def with_location(error: E, failure: Failure) -> E:
+    """Do the same for a script: Python's traceback ends with the user's line, below the message."""
     file, _, line = failure.place.rpartition(":")
     start = f'File "{file}", line {line}'
     shown = [each.lstrip(" |+-") for each in failure.report().splitlines()]
@@ -112,11 +112,11 @@ def pointed(error: E, failure: Failure) -> E:
             source = "".join(shown[number + 1 : number + 2])
             error.add_note(f"  {text}" + (f"\n    {source}" if source and not source.startswith("File ") else ""))
             break
-    return explained(error, failure)
+    return with_cause(error, failure)
 
 
 def _cause(failure: Failure) -> Exception | None:
-    """Give the exception that was raised; None where none was."""
+    """Return the exception that was raised; None if there was none."""
     if not failure.classes:
         return None
     found = _call_failed(failure)
@@ -129,7 +129,7 @@ def _cause(failure: Failure) -> Exception | None:
         try:
             found = _blank(classes[0], args)
             _fill(found, failure.fields)
-        except (IndexError, TypeError):  # it is not here, or cannot be made without its own code
+        except (IndexError, TypeError):  # its class is not loaded, or needs its own code to be created
             found = RemoteError(
                 failure.message, kind=failure.type, classes=failure.classes, fields=dict(failure.fields)
             )
@@ -141,7 +141,7 @@ def _cause(failure: Failure) -> Exception | None:
 
 
 def _call_failed(failure: Failure) -> Exception | None:
-    """Give what a workflow let out of the failure of a step or child; None where it raised something of its own."""
+    """Return the exception that a workflow let escape from a failed step or child; None if it raised another one."""
     cls: Any = (
         vars(errors).get(failure.classes[0].removeprefix(_OURS)) if failure.classes[0].startswith(_OURS) else None
     )
@@ -154,14 +154,14 @@ def _call_failed(failure: Failure) -> Exception | None:
     beside = tuple(name for name in failure.classes if not name.startswith(_OURS))
     fields = {name: value for name, value in failure.fields.items() if name not in _KEPT}
     named = beside[0] not in {"builtins.Exception", "builtins.BaseException"} if beside else False
-    return failed(error, failure.model_copy(update={"classes": beside if named else (), "fields": fields}))
+    return reconstructed(error, failure.model_copy(update={"classes": beside if named else (), "fields": fields}))
 
 
-# ---------------------------------------------------------------- classes that are here
+# ---------------------------------------------------------------- loaded classes
 
 
 def _loaded(names: Sequence[str]) -> list[type[Exception]]:
-    """Give those of the classes that this process has loaded, in their order. Nothing is imported to find them."""
+    """Return those classes that this process has loaded, in their order. Nothing is imported."""
     found = (_find(name) for name in names)
     return [cls for cls in found if cls is not None]
 
@@ -184,7 +184,7 @@ def _find(name: str) -> type[Exception] | None:
 
 
 def _modules(name: str) -> Iterator[ModuleType]:
-    """Give the modules that go by a name: a script goes by the name under which workers load its file."""
+    """Yield the modules with a name. A script has the name under which workers load its file."""
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
     if main is not None and isinstance(file, str) and name in {stem := Path(file).stem, f"app_{stem}"}:
@@ -197,7 +197,7 @@ def _modules(name: str) -> Iterator[ModuleType]:
 
 
 def _choices(classes: list[type[Exception]]) -> Iterator[tuple[type, ...]]:
-    """Give what an error may be besides ours, the best first: all that was raised, else one class and its bases."""
+    """Yield the sets of classes to combine with, best first: all that was raised, or one class and its bases."""
     fit = [cls for cls in classes if not issubclass(cls, _APART) and not issubclass(StepFailed, cls)]
     whole = [cls for cls in fit if not any(issubclass(other, cls) for other in fit if other is not cls)]
     if len(whole) > 1:
@@ -207,9 +207,9 @@ def _choices(classes: list[type[Exception]]) -> Iterator[tuple[type, ...]]:
 
 @lru_cache(maxsize=256)
 def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
-    """Make a class that is caught as ours and as the author's; None where there can be none."""
+    """Create a class that both ours and the author's ``except`` clauses catch; None if that is impossible."""
     for cls in classes:
-        if type(cls) not in {type, ABCMeta}:  # the author's code would be called for each class that is made
+        if type(cls) not in {type, ABCMeta}:  # creating the class would call the author's code
             return None
         if any(_takes_place(each) for each in mro_of(cls) if class_attribute(each, "__flags__") & _BY_STATEMENT):
             return None
@@ -217,7 +217,7 @@ def _combined(base: type, classes: tuple[type, ...]) -> type[Exception] | None:
     try:
         made = new_class(base.__name__, (_Both, base, *classes), {}, lambda space: space.update(names))
         _blank(made, ())
-    except TypeError:  # some classes cannot be derived from, or not together
+    except TypeError:  # some classes cannot be subclassed, or not together
         return None
     return made
 
@@ -228,10 +228,10 @@ def _takes_place(cls: type) -> bool:
 
 
 def _blank(cls: type[Exception], args: tuple[Any, ...]) -> Exception:
-    """Make an exception of a class without calling anything of its author's.
+    """Create an exception of a class without calling code of its author.
 
     Raises:
-        TypeError: That cannot be done.
+        TypeError: That is impossible.
     """
     basic: Any = cls
     while class_attribute(basic, "__flags__") & _BY_STATEMENT:
@@ -239,20 +239,20 @@ def _blank(cls: type[Exception], args: tuple[Any, ...]) -> Exception:
     try:
         error = basic.__new__(cls, *args)
         basic.__init__(error, *args)
-    except (TypeError, ValueError):  # not the arguments that it is made with, such as bytes, which are no JSON
+    except (TypeError, ValueError):  # without its arguments, which may be bytes and so not JSON
         error = basic.__new__(cls)
     BaseException.__dict__["args"].__set__(error, args)
     return cast("Exception", error)
 
 
 def _fill(error: BaseException, fields: dict[str, Any]) -> None:
-    """Set the attributes of an exception where the interpreter keeps them."""
+    """Set the attributes of an exception where the interpreter stores them."""
     for name, value in fields.items():
         kept = next((names[name] for each in mro_of(type(error)) if name in (names := vars(each))), None)
         if type(kept) is MemberDescriptorType:
             try:
                 kept.__set__(error, value)
-            except (AttributeError, TypeError):  # not to be set, or to nothing that is JSON
+            except (AttributeError, TypeError):  # it cannot be set, or not to a JSON value
                 continue
         else:
             attribute(error, "__dict__")[name] = value

@@ -1,4 +1,4 @@
-"""The secrets of this worker process, taken out of what it says of exceptions."""
+"""Redaction of this worker process's secrets from what it reports about exceptions."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -10,13 +10,13 @@ _environ: tuple[dict[str, str], frozenset[str]] = ({}, frozenset())
 
 
 def remember(environ: Mapping[str, str], given: Iterable[str]) -> None:
-    """Note the values to be taken out from now on: code in this process may change its environment later.
+    """Remember the environment whose secrets are redacted from now on, as code may change it later.
 
-    They are looked through when there is a text at last: most workers never have one, and would begin later for it.
+    The secrets are collected when the first text is redacted. Most workers never redact one, and start faster this way.
 
     Args:
         environ: The process's environment.
-        given: Names of the variables that were handed over by name.
+        given: Names of the variables that were passed by name.
     """
     global _environ  # noqa: PLW0603  a process has one environment
     _environ = dict(environ), frozenset(given)
@@ -30,5 +30,5 @@ def _redactor() -> Redactor:
 
 
 def redact(text: str) -> str:
-    """Give a text without the secrets of this process."""
+    """Return a text without this process's secrets."""
     return _redactor().text(text)

@@ -1,7 +1,7 @@
-"""Where an exception comes from, as Python prints it, with the frames of its author's code alone.
+"""Tracebacks as Python prints them, with only the frames of the author's code.
 
-A person looks for a line of theirs. What this package, asyncio and the import system do between two of those lines is
-left out, unless the environment variable ``GREENROOM_TRACEBACK`` is set.
+A person looks for a line of their own. Frames of this package, asyncio and the import system are left out, unless the
+environment variable ``GREENROOM_TRACEBACK`` is set.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ from greenroom.messages.core.errors import GreenroomError, RemoteTraceback, RunF
 from greenroom.messages.core.failures import HEADER
 
 VARIABLE: Final = "GREENROOM_TRACEBACK"
-"""Environment variable: set to anything, it has every frame shown."""
+"""Environment variable. If set, every frame is shown."""
 
-_ROOTS: Final = {Path(__file__).parents[2], Path(__file__).resolve().parents[2]}  # a checkout has links to itself
+_ROOTS: Final = {Path(__file__).parents[2], Path(__file__).resolve().parents[2]}  # a checkout contains links to itself
 _PARTS: Final = ("actors", "dashboard", "journal", "messages", "metrics", "supervision", "greenroom", "workflows")
 _FOREIGN: Final = (
     "<frozen importlib",
@@ -46,25 +46,25 @@ _FOREIGN: Final = (
 LIBRARIES: Final = tuple(
     {f"{sysconfig.get_path(kind)}{os.sep}" for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
-"""Where code is that its author did not write. Its frames are shown, but a place is one in the author's."""
+"""Folders of libraries. Their frames are shown, but a failure's place is a line of the author's own code."""
 
 _CAUSED: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _MET: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _MOST_LINKS: Final = 40
-"""Exceptions of one chain that are shown, the newest."""
+"""Most exceptions of one chain that are shown, the newest."""
 _MOST_MEMBERS: Final = 15
-"""Exceptions of one group that are shown, the first, as Python does it."""
+"""Most exceptions of one group that are shown, the first, as in Python."""
 _DEEPEST: Final = 10
-"""Groups within groups that are shown."""
+"""Deepest nesting of groups that are shown."""
 
 
 def is_foreign(filename: str) -> bool:
-    """Say whether code of this file is not the user's, but ours, asyncio's or the import system's."""
+    """Return whether a file's code is not the user's, but of this package, asyncio or the import system."""
     return filename.startswith(_FOREIGN)
 
 
 def user_frames(start: TracebackType | None) -> traceback.StackSummary:
-    """Give the frames of a traceback that are to be shown: the user's, or all where that is asked for."""
+    """Return the frames of a traceback to show: those of the user, or all of them if requested."""
     frames = traceback.extract_tb(start)
     if os.environ.get(VARIABLE):
         return frames
@@ -72,22 +72,22 @@ def user_frames(start: TracebackType | None) -> traceback.StackSummary:
 
 
 def report(error: BaseException) -> str:
-    """Give an exception as Python prints it: with its causes before it, and its members where it is a group.
+    """Return an exception as Python prints it: after its causes, and with its members if it is a group.
 
-    Deep recursion is folded, and a text of more than 16 KiB loses its middle.
+    Repeated frames of deep recursion are folded. A text of more than 16 KiB is cut in the middle.
     """
     return _ends(_chain(error, set(), 0))
 
 
 def outside(error: BaseException) -> BaseException:
-    """Give an error without the frames that it has come through, for who raises it on to the user's code."""
+    """Return an error without the frames it came through, to be raised in the user's code."""
     return error if os.environ.get(VARIABLE) else error.with_traceback(None)
 
 
 def place(error: BaseException, depth: int = 0) -> str:
-    """Say where an exception was raised, ``/path/app.py:31``; empty where no code of the user's was under way.
+    """Return the place where an exception was raised, ``/path/app.py:31``; empty if no user code was running.
 
-    For the failure of a step or child that is the place in its own code; for a group, that of its first member.
+    For the failure of a step or child this is the place in its own code; for a group, that of its first member.
     """
     cause = attribute(error, "__cause__")
     if isinstance(cause, RemoteTraceback) and isinstance(error, (StepFailed, RunFailed)) and cause.place:
@@ -102,12 +102,12 @@ def place(error: BaseException, depth: int = 0) -> str:
         file = frame.f_code.co_filename
         if file.startswith(LIBRARIES):
             library = f"{file}:{line}"
-        elif not (is_foreign(file) or file.startswith("<")):  # which is code that was made, of a dataclass for one
+        elif not (is_foreign(file) or file.startswith("<")):  # generated code, for example of a dataclass
             found = f"{file}:{line}"
     found = found or library
     if isinstance(error, SyntaxError) and (
         told := _syntax_place(error)
-    ):  # the line that cannot be read, not the import
+    ):  # the line with the syntax error, not the import
         return told
     return bounded(found)
 
@@ -118,7 +118,7 @@ def _syntax_place(error: SyntaxError) -> str:
 
 
 def _chain(error: BaseException, seen: set[int], depth: int) -> str:
-    """Format an exception and what it comes from, each once: causes may form a circle."""
+    """Format an exception and its causes, each once, since causes may form a cycle."""
     links: list[tuple[BaseException, str]] = []
     current: BaseException | None = error
     link = ""
@@ -152,7 +152,7 @@ def _one(error: BaseException, seen: set[int], depth: int) -> str:
 
 
 def last_lines(error: BaseException) -> str:
-    """Give the line that names an exception, with its notes below; for a syntax error the faulty line above."""
+    """Return the line that names an exception, with its notes below. A syntax error has its faulty line above."""
     cls = type(error)
     if isinstance(error, SyntaxError):
         kind = next(each for each in mro_of(cls) if each.__module__ == "builtins")
@@ -174,7 +174,7 @@ def _notes(error: BaseException) -> str:
 
 
 def _title(cls: type) -> str:
-    """Name a class as Python's tracebacks do; our own as their users import them."""
+    """Return a class's name as in Python's tracebacks; exceptions of this package have the name that users import."""
     module = cls.__dict__.get("__module__")
     if not isinstance(module, str) or module in {"builtins", "__main__"}:
         return name_of(cls)
@@ -188,7 +188,7 @@ def _indented(text: str, margin: str) -> str:
 
 
 def _ends(text: str) -> str:
-    """Shorten a long text in its middle: a traceback says most at its ends."""
+    """Shorten a long text in its middle, because the ends of a traceback say most."""
     text, half = redact(text), TEXT_LIMIT // 2
     if len(text) > TEXT_LIMIT:
         first, last = text[: half - 8].rpartition("\n")[0], text[-half:].partition("\n")[2]

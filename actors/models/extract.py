@@ -1,6 +1,6 @@
-"""Reading a prompt without a language model: what in it is material, its sentences, which of them matter.
+"""Reading of a prompt without a language model: its task, its material, and the sentences that matter most.
 
-Sentences are taken as they stand, so that whatever is made of them can be found in the source again.
+Sentences are taken unchanged, so that a judge finds them again in the source.
 """
 
 import ast
@@ -30,16 +30,16 @@ _COMMON: Final = frozenset(
     )
 )
 _SHORTEST: Final = 3
-"""Words in a sentence that says something."""
+"""Fewest words of a sentence that counts as a statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a prompt gives to work with.
+    """The parts of a prompt.
 
     Attributes:
-        task: What it asks for.
-        heading: A title that the material brings along, or empty.
+        task: What the prompt asks for.
+        heading: Title of the material, or empty.
         sentences: The material, sentence by sentence.
     """
 
@@ -49,10 +49,11 @@ class Material:
 
 
 def read_prompt(prompt: str) -> Material:
-    """Tell a prompt's task from its material.
+    """Separate a prompt's task from its material.
 
-    The material is the strings of a list, where the prompt holds one; else what follows the first paragraph or a first
-    line that ends in a colon; else every sentence that is no order or question; else all of it.
+    The material is the strings of a list, if the prompt holds one. Otherwise it is what follows the first paragraph, or
+    a first line that ends in a colon; otherwise every sentence that is neither an order nor a question; otherwise the
+    whole prompt.
     """
     start, listed = _listed(prompt)
     if listed:
@@ -65,15 +66,15 @@ def read_prompt(prompt: str) -> Material:
 
 
 def words(text: str) -> list[str]:
-    """Give the words that carry meaning, in lower case."""
+    """Return the words that carry meaning, in lower case."""
     return [word for word in (found.lower() for found in _WORD.findall(text)) if word not in _COMMON and len(word) > 2]  # noqa: PLR2004
 
 
 def rank(sentences: Sequence[str], about: str = "") -> list[int]:
-    """Order sentences by how much they matter, most first; give their positions.
+    """Return the positions of sentences in order of importance, most important first.
 
-    A sentence counts the frequency of its words in all of them, by the square root of its length; words of ``about``
-    count more.
+    A sentence's score is the frequency of its words in all sentences, divided by the square root of its length. Words
+    of ``about`` count more.
     """
     frequency = Counter(word for sentence in sentences for word in words(sentence))
     wanted = set(words(about))
@@ -87,12 +88,12 @@ def rank(sentences: Sequence[str], about: str = "") -> list[int]:
 
 
 def keywords(sentences: Sequence[str], count: int) -> list[str]:
-    """Give the words that stand out, in the spelling of the text."""
+    """Return the most frequent words, spelled as in the text."""
     spelled: dict[str, str] = {}
     frequency: Counter[str] = Counter()
     for sentence in sentences:
         for word in _WORD.findall(sentence):
-            if word.lower() in _COMMON or len(word) <= 2:  # noqa: PLR2004  too short to stand out
+            if word.lower() in _COMMON or len(word) <= 2:  # noqa: PLR2004  too short to be a keyword
                 continue
             spelled.setdefault(word.lower(), word)
             frequency[word.lower()] += 1
@@ -100,7 +101,7 @@ def keywords(sentences: Sequence[str], count: int) -> list[str]:
 
 
 def shorten(sentence: str, characters: int) -> str:
-    """Cut a sentence at a word, to at most so many characters; what is left is still found in the source."""
+    """Cut a sentence at a word to at most this many characters. The source still contains the rest."""
     if len(sentence) <= characters:
         return sentence
     cut = sentence[: characters + 1].rsplit(" ", 1)[0] if " " in sentence[: characters + 1] else sentence[:characters]
@@ -108,7 +109,7 @@ def shorten(sentence: str, characters: int) -> str:
 
 
 def _listed(prompt: str) -> tuple[int, list[str]]:
-    """Find a list of strings as Python or JSON writes it, as an f-string leaves it in a prompt."""
+    """Return a list of strings in the prompt, written as Python or JSON writes it, such as by an f-string."""
     start, end = prompt.find("["), prompt.rfind("]")
     if 0 <= start < end:
         try:
@@ -123,7 +124,7 @@ def _listed(prompt: str) -> tuple[int, list[str]]:
 
 
 def _split(prompt: str) -> tuple[str, str]:
-    """Cut a prompt into task and material: after its first line where that ends in a colon, or its first paragraph."""
+    """Split a prompt into task and material: after a first line that ends in a colon, or after the first paragraph."""
     line, _, rest = prompt.partition("\n")
     if line.rstrip().endswith(":") and rest.strip():
         return line.strip(), rest.strip()
@@ -134,7 +135,7 @@ def _split(prompt: str) -> tuple[str, str]:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Join the lines of a paragraph; headings and list items stand for themselves."""
+    """Join the lines of each paragraph. Headings and list items stay separate."""
     found: list[str] = []
     for block in _PARAGRAPH.split(text):
         running: list[str] = []
@@ -149,7 +150,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _sentences(paragraphs: Iterable[str]) -> tuple[str, ...]:
-    """Cut paragraphs into sentences, each once, those without a statement left out."""
+    """Split paragraphs into sentences, without repetitions and without those that state nothing."""
     pieces = (piece.strip() for paragraph in paragraphs for piece in _SENTENCE_END.split(_plain(paragraph)))
     unique = dict.fromkeys(piece for piece in pieces if piece)
     telling = tuple(piece for piece in unique if len(piece.split()) >= _SHORTEST)
@@ -157,5 +158,5 @@ def _sentences(paragraphs: Iterable[str]) -> tuple[str, ...]:
 
 
 def _plain(line: str) -> str:
-    """Leave out the marks of headings, lists and quotations."""
+    """Remove the marks of headings, lists and quotations."""
     return _MARKUP.sub("", line).strip()

@@ -1,4 +1,4 @@
-"""Filling a JSON schema from text: titles, lists, numbers, dates and choices where the text has them."""
+"""Filling of a JSON schema from text: titles, lists, numbers, dates and choices that the text contains."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -37,9 +37,9 @@ class Filler:
 
     Attributes:
         schema: The JSON schema as pydantic writes it, references included.
-        material: Where values are taken from.
-        random: Decides between what the text leaves open.
-        most: Upper bound for the length of lists, beside the schema's own.
+        material: Source of the values.
+        random: Chooses where the text leaves several values open.
+        most: Upper bound for the length of lists, in addition to the schema's own.
     """
 
     schema: Mapping[str, Any]
@@ -48,19 +48,19 @@ class Filler:
     most: int = _LIST_LENGTH
     _numbers: list[str] = field(init=False)
     _order: list[int] = field(init=False)
-    """Positions of the sentences, the weightiest first."""
+    """Positions of the sentences, most important first."""
 
     def __post_init__(self) -> None:
-        """Look over the material once."""
-        text = _DATE.sub(" ", " ".join(self.material.sentences))  # a date is no three numbers
+        """Analyse the material once."""
+        text = _DATE.sub(" ", " ".join(self.material.sentences))  # a date is not three numbers
         self._numbers = [found.replace(",", "") for found in _NUMBER.findall(text)]
         self._order = rank(self.material.sentences, self.material.task)
 
     def fill(self) -> Shown:
-        """Give a value that fits the schema, as far as the text allows."""
+        """Return a value that fits the schema, as far as the text allows."""
         return self._value(self.schema, "", self.material.sentences, 0)
 
-    def _value(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Shown:  # noqa: PLR0911  a row of cases
+    def _value(self, schema: Mapping[str, Any], name: str, source: Sequence[str], depth: int) -> Shown:  # noqa: PLR0911  a list of cases
         schema = self._resolve(schema, depth)
         if "const" in schema or "enum" in schema:
             return self._choice(schema.get("enum") or [schema["const"]], source)
@@ -79,7 +79,7 @@ class Filler:
                 return self._string(schema, name, source)
 
     def _resolve(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-        """Follow references, and choose between ways: the first that is not null; far down, the null."""
+        """Follow references, and choose from alternatives: the first that is not null, or null at great depth."""
         while True:
             ways: list[Mapping[str, Any]] = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or []
             if "$ref" in schema:
@@ -148,7 +148,7 @@ class Filler:
             inside = (low is None or value >= low) and (high is None or value <= high)
             strictly = value not in {schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")}
             if inside and strictly and (not whole or value.is_integer()):
-                del self._numbers[position]  # each number of the text stands for one thing
+                del self._numbers[position]  # each number of the text is used once
                 return int(value) if whole else value
         if low is not None and high is not None:
             return self.random.randint(int(low), int(high)) if whole else round((low + high) / 2, 3)
@@ -158,11 +158,11 @@ class Filler:
         return int(value) if whole else float(value)
 
     def _boolean(self, name: str, source: Sequence[str]) -> bool:
-        """Say yes where the text speaks of the field without a negation in the same sentence."""
+        """Return True if the text mentions the field in a sentence without a negation."""
         wanted = set(words(name.replace("_", " ")))
         speaking = [sentence for sentence in source if wanted & set(words(sentence))]
         if not speaking:
-            return self.random.random() < 0.5  # noqa: PLR2004  nothing in the text decides
+            return self.random.random() < 0.5  # noqa: PLR2004  the text does not decide
         return not any(_NO & set(sentence.lower().split()) for sentence in speaking)
 
     def _choice(self, options: Sequence[Shown], source: Sequence[str]) -> Shown:

@@ -1,7 +1,7 @@
-"""The embedded default model: real work on real text, with the failures of a real provider at settable rates.
+"""The built-in default model. It works on real text, and fails like a real provider at rates that can be set.
 
-It needs no network and no key. What it says is taken from the prompt, sentence by sentence, so a judge can check it
-against the source as it would check any model.
+It needs no network and no key. Its answers consist of sentences of the prompt, so a judge can check them against the
+source as with any model.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from greenroom.messages.core.times import Seconds
 _SUMMARY_SENTENCES: Final = 3
 _LIST_LENGTH: Final = 4
 _QUOTED: Final = 40
-"""Characters of a sentence by which feedback is taken to speak of it."""
+"""Leading characters of a sentence; feedback that quotes them is about that sentence."""
 _AT_MOST: Final = re.compile(r"\bat most (\d+|one|two|three|four|five|six|seven|eight|nine|ten)\b", re.IGNORECASE)
 _NUMERALS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _INVENTED: Final = "Experts everywhere agree that this changes everything."
@@ -34,22 +34,23 @@ _CHARACTERS_PER_TOKEN: Final = 4
 
 
 class MockModel:
-    """Answers from its prompt, the same way every time.
+    """A model that answers from its prompt, deterministically.
 
-    The answer follows from ``seed``, prompt and attempt number alone, whichever worker gives it. Text answers are the
-    sentences of the source that matter most; for an output schema, its fields are filled from the source. Feedback is
-    heeded: what it quotes is left out, and "at most five" is obeyed.
+    The answer depends only on ``seed``, prompt and attempt number, not on the worker. Text answers are the most
+    important sentences of the source. For an output schema, the fields are filled from the source. Feedback is
+    followed: quoted sentences are left out, and "at most five" is obeyed.
 
     Args:
-        seed: Another seed, other accidents and other choices where the text leaves them open.
-        latency: Seconds per answer: constant, or median and spread (sigma) of a lognormal distribution.
-        malformed: Share of answers that are cut off in the middle: half a JSON document, or text without its end.
-        schema_violations: Share of answers that are whole and do not fit: a field of a wrong type, or no text at all.
-        refusals: Share of answers that refuse.
+        seed: Seed of the random failures, and of choices that the text leaves open.
+        latency: Seconds per answer: a constant, or median and sigma of a lognormal distribution.
+        malformed: Share of answers that are cut off: half a JSON document, or text without its end.
+        schema_violations: Share of answers that are complete but do not fit: a field of a wrong type, or empty text.
+        refusals: Share of answers that are refusals.
         errors: Share of calls that raise instead of answering: a connection reset, or a request to slow down.
-        ungrounded: Share of answers, to prompts without feedback, with a sentence in them that is in no source.
-        replies: Scripted answers in place of all that: the n-th is given to the n-th attempt of every call, the last
-            one to all further attempts. Text is given as it is, a model or other value as JSON, an exception is raised.
+        ungrounded: Share of answers to prompts without feedback that contain an invented sentence.
+        replies: Scripted answers that replace all of this. The n-th answers the n-th attempt of every call; the last
+            one answers all further attempts. Text is returned unchanged, a pydantic model or other value as JSON, and
+            an exception is raised.
 
     Raises:
         ValueError: A share is not between 0 and 1, or they add up to more than 1.
@@ -90,7 +91,7 @@ class MockModel:
             raise ValueError(msg)
 
     def __repr__(self) -> str:
-        """Say what it is in a few words."""
+        """Return a short description of the model's settings."""
         rates = ", ".join(f"{name} {rate:g}" for name, rate in self._rates.items() if rate)
         how = "scripted" if self._replies is not None else f"seed {self.seed}"
         return f"<mock model: {how}{f', {rates}' if rates else ''}>"
@@ -109,7 +110,7 @@ class MockModel:
             return _reply(request, _script(self._replies[min(request.attempt, len(self._replies)) - 1]))
         accident = self._accident(random)
         if accident == "error":
-            if random.random() < 0.5:  # noqa: PLR2004  even odds
+            if random.random() < 0.5:  # noqa: PLR2004  equal odds
                 raise RetryAfter(0.1, "the mock provider answered 429: too many requests")
             msg = "the mock provider reset the connection"
             raise ConnectionResetError(msg)
@@ -139,7 +140,7 @@ class MockModel:
 
 
 def _answer(request: ModelRequest, random: Random, *, invent: bool) -> str:
-    """Answer honestly, but for one invented sentence where that is asked for."""
+    """Answer from the material, with one invented sentence if ``invent``."""
     material = read_prompt(request.prompt)
     feedback = "\n".join(request.feedback).lower()
     kept = tuple(sentence for sentence in material.sentences if sentence[:_QUOTED].lower() not in feedback)
@@ -163,7 +164,7 @@ def _at_most(feedback: str) -> int | None:
 
 
 def _invent(value: Shown) -> bool:
-    """Put an invented sentence in the place of the last text of the first list that holds texts."""
+    """Replace the last text of the first list of texts by an invented sentence."""
     inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
     if isinstance(value, list) and value and isinstance(value[-1], str):
         value[-1] = _INVENTED
@@ -172,7 +173,7 @@ def _invent(value: Shown) -> bool:
 
 
 def _spoil(text: str) -> str:
-    """Turn JSON that fits into JSON that does not."""
+    """Turn JSON that fits the schema into JSON that does not."""
     value: Shown = json.loads(text)
     spoiled: Shown = {"unexpected": value}
     if isinstance(value, dict) and value:
@@ -194,6 +195,6 @@ def _reply(request: ModelRequest, text: str) -> ModelReply:
 
 
 def _tokens(request: ModelRequest, text: str) -> tuple[int, int]:
-    """Count tokens in and out, at four characters each."""
+    """Return the input and output tokens, at four characters each."""
     asked = len(request.instructions) + len(request.prompt) + sum(map(len, request.feedback))
     return asked // _CHARACTERS_PER_TOKEN, len(text) // _CHARACTERS_PER_TOKEN

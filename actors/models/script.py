@@ -1,7 +1,7 @@
-"""Scripts: answers that tests have written down, given in place of any model, in whichever process is asked.
+"""Scripts: replies that a test has written in advance, used instead of any model in every process.
 
-A folder holds a file per ``LLM``, ``NAME.json``, with its replies in order, and beside it ``NAME.taken``, to which
-every attempt adds a line under a lock: which reply it took, and what it asked.
+A folder holds a file ``NAME.json`` per ``LLM``, with its replies in order. Every attempt adds a line to ``NAME.taken``
+beside it, under a lock: which reply it took, and what it asked.
 """
 
 import builtins
@@ -21,7 +21,7 @@ from greenroom.messages.core.message import Shown
 VARIABLE: Final = "GREENROOM_SCRIPTS"
 """Environment variable that names the folder. Read in the worker."""
 _PROMPT: Final = 200
-"""Characters of a prompt by which a person knows it again."""
+"""Characters of a prompt that an error quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +30,35 @@ class Scripted:
 
     text: str = ""
     raises: str | None = None
-    """Name of the exception that is raised instead, one of Python's own or of this package's."""
+    """Name of an exception to raise instead, of Python or of this package."""
     delay: float = 0.0
     """Seconds that a ``RetryAfter`` asks for."""
     when: str | None = None
-    """Only for prompts that hold this."""
+    """Text that the prompt must contain."""
 
 
 def script_path(folder: Path, name: str) -> Path:
-    """Give where the script of an ``LLM`` lies, whatever its name is made of."""
+    """Return the path of an ``LLM``'s script, for any name."""
     return folder / f"{quote(name, safe='')}.json"
 
 
 def taken_path(folder: Path, name: str) -> Path:
-    """Give where it is noted what was taken from it."""
+    """Return the path of the file that lists the replies taken."""
     return script_path(folder, name).with_suffix(".taken")
 
 
 def exception_class(name: str) -> type[Exception] | None:
-    """Find an exception that a script can raise in another process: by its name alone."""
+    """Return the exception class for a name, of Python or of this package; None for other names."""
     found = getattr(builtins, name, None) or getattr(errors, name, None)
     return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 
 def scripted_reply(name: str, request: ModelRequest) -> ModelReply | None:
-    """Take the next reply for an ``LLM`` from its script, None where there is no script for it.
+    """Take the next reply for an ``LLM`` from its script. Return None if it has no script.
 
     Raises:
-        Fatal: The script has no reply left that fits.
-        Exception: What the script says.
+        Fatal: The script has no fitting reply left.
+        Exception: The exception that the script names.
     """
     folder = os.environ.get(VARIABLE)
     if not folder:
@@ -83,9 +83,9 @@ def scripted_reply(name: str, request: ModelRequest) -> ModelReply | None:
 
 
 def _take(path: Path, replies: list[Scripted], request: ModelRequest) -> Scripted | None:
-    """Find the first reply that fits and nobody has taken, and note that it is taken."""
+    """Return the first fitting reply that was not taken yet, and record that it is taken."""
     with path.open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # let go of when the file is closed, by whatever end of this process
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, however this process ends
         file.seek(0)
         taken = {json.loads(line)["reply"] for line in file}
         for number, reply in enumerate(replies):

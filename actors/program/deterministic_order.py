@@ -1,9 +1,9 @@
-"""What asyncio leaves to chance, in an order that follows from the program: else a replay might take another way.
+"""Deterministic order where asyncio has none, so that a replay takes the same path.
 
-``asyncio.as_completed`` puts what it is given into a set. Coroutines become tasks in whatever order the set has them,
-which is that of their addresses; each task has its place in the program's tree from the moment at which it is made.
-Futures hash by their addresses, as tasks do (see ``tasks``), and ``asyncio.all_tasks`` gives those of every program in
-the process.
+``asyncio.as_completed`` collects its arguments in a set, and turns coroutines into tasks in the order of that set,
+which is the order of their addresses. Here they become tasks first, in the order given, which fixes their place in the
+program's tree. Futures would hash by address, as tasks would (see ``tasks``). ``asyncio.all_tasks`` would return the
+tasks of every program in the process.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def _own_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Tas
 
 
 class _GatheringFuture(_Gathering):  # type: ignore[misc]
-    """What ``asyncio.gather`` gives, hashing like a ``Future``."""
+    """The future of ``asyncio.gather``, with the hash of a ``Future``."""
 
     def __init__(self, children: Sequence[Any], *, loop: asyncio.AbstractEventLoop) -> None:
         place = scope.get()
@@ -44,10 +44,10 @@ class _GatheringFuture(_Gathering):  # type: ignore[misc]
         return self._hash
 
 
-def put_in_order() -> None:
-    """Have asyncio do in programs what it does in an order of the program's own. In worker processes, before user code.
+def make_asyncio_deterministic() -> None:
+    """Make asyncio deterministic in programs. Called in worker processes, before user code.
 
-    Outside of programs nothing changes.
+    Outside programs nothing changes.
     """
     tasks = {"as_completed": _in_order, "all_tasks": _own_tasks}
     asyncio.__dict__.update(tasks, Future=Future)

@@ -1,23 +1,23 @@
-"""What holds a program back that emits faster than its values can be written."""
+"""Backpressure for programs that emit faster than their values are committed."""
 
 import asyncio
 from typing import Final
 
 MOST_VALUES: Final = 500
 MOST_BYTES: Final = 1024 * 1024
-"""What a program may emit before it waits for all of it to be on the disk."""
+"""Most values, and most bytes of them, that a program may emit before it waits for their commit."""
 
 
-class Valve:
-    """Lets values pass until there are many, and then waits. Used on the program's loop only.
+class EmitBackpressure:
+    """A valve that lets values pass until there are too many, and then waits. Used on the program's loop only.
 
-    Where it waits is counted from calls alone, which are the same on every replay. While it waits, the program hears of
-    no outcome: so whatever was held back goes on before the next outcome, both where that takes a trip to the disk and
-    on a replay, where it takes none.
+    It closes after a count of calls and bytes, which is the same on every replay. While it is closed the program
+    receives no outcome. So blocked tasks continue before the next outcome in both cases: the first time, after the
+    commit, and on a replay, at once.
     """
 
     def __init__(self) -> None:
-        """Begin open."""
+        """Start open."""
         self._values = 0
         self._bytes = 0
         self._opened = asyncio.Event()
@@ -27,12 +27,12 @@ class Valve:
 
     @property
     def waits(self) -> bool:
-        """True while some task is held back."""
+        """True while a task is blocked."""
         return self._waiting > 0 and not self._opened.is_set()
 
     @property
     def asked(self) -> bool:
-        """True while the answer to ``ask`` is on its way."""
+        """True between ``ask`` and its answer."""
         return self._asked
 
     async def enter(self) -> None:
@@ -52,18 +52,18 @@ class Valve:
             self._opened.clear()
 
     def ask(self) -> bool:
-        """Say whether it has to be asked for when everything is on the disk. True once per wait."""
+        """Return whether to ask now for a notice that everything is committed. True once per wait."""
         asks = self.waits and not self._asked
         self._asked |= asks
         return asks
 
     def written(self) -> None:
-        """Let go on who was held back: everything is on the disk. Nothing where that was not asked for."""
+        """Release blocked tasks, because everything is committed. Does nothing without an earlier ``ask``."""
         if self._asked:
             self.open()
 
     def open(self) -> None:
-        """Let go on who was held back."""
+        """Release blocked tasks."""
         self._asked = False
         self._values = self._bytes = 0
         self._opened.set()

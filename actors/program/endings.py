@@ -1,4 +1,4 @@
-"""How a program ends other than by returning, as the command that says so."""
+"""Endings of a program other than a return, as commands to the orchestrator."""
 
 import asyncio
 import sys
@@ -24,22 +24,22 @@ INTRUDED: Final = (
     "could not repeat that; what waits for such things belongs into a @tool"
 )
 MOST_PLACES: Final = 5
-"""Places of waiting tasks that a sentence names."""
+"""Most places of waiting tasks that a message names."""
 _MOST_CLOSES: Final = 100
-"""How often a coroutine is closed that goes on awaiting something."""
+"""Most times that a coroutine is closed if it keeps awaiting."""
 
 _Future: Final["type[asyncio.Future[Any]]"] = asyncio.Future
 _unending: Final[list[Any]] = []
-"""Coroutines that went on for all that. Kept, since Python's collector would run them on in the middle of something."""
+"""Coroutines that could not be closed. Kept, because Python's garbage collector would resume them at any moment."""
 
 
-def raised(error: BaseException, *, cancelled: bool, stop: bool) -> Raise:
-    """Say what came out of the user's coroutine. Any exception at all can be given, and nothing is raised.
+def raise_command(error: BaseException, *, cancelled: bool, stop: bool) -> Raise:
+    """Return the command for an exception that left the user's coroutine. Accepts any exception and never raises.
 
     Args:
-        error: What came out.
-        cancelled: Whether the run was asked to cancel before.
-        stop: Whether the session is set to stop at messages that it cannot deal with.
+        error: The exception.
+        cancelled: Whether cancelling the run was requested before.
+        stop: Whether the session is set to stop at messages that it fails on.
     """
     if isinstance(error, asyncio.CancelledError):
         if cancelled:
@@ -53,18 +53,18 @@ def raised(error: BaseException, *, cancelled: bool, stop: bool) -> Raise:
     try:
         step = raising_call(error) if isinstance(error, StepFailed) else ""
         return Raise(failure=failure, step=step or None, calls=failed_calls(error), stop=stop)
-    except BaseException:  # noqa: BLE001  which calls it comes from is worth less than that it is over
+    except BaseException:  # noqa: BLE001  the ending matters more than the calls it comes from
         return Raise(failure=failure, stop=stop)
 
 
-def stuck(why: str, places: Sequence[str], *, session: bool, stop: bool) -> Raise | Halt:
-    """Say that a program cannot go on: a run is parked for its author to look at, a message is a dead letter.
+def stuck_command(why: str, places: Sequence[str], *, session: bool, stop: bool) -> Raise | Halt:
+    """Return the command for a program that cannot continue: its run is parked, or its message is a dead letter.
 
     Args:
         why: What is wrong, in a sentence without its full stop.
         places: Where its tasks wait, ``/path/app.py:31``.
-        session: Whether the program deals with a session's message.
-        stop: See ``raised``.
+        session: Whether the program handles a session's message.
+        stop: See ``raise_command``.
     """
     shown = ", ".join(places[:MOST_PLACES]) + (" and others" if len(places) > MOST_PLACES else "")
     reason = f"{why}; it waits at {shown}" if shown else why
@@ -73,41 +73,42 @@ def stuck(why: str, places: Sequence[str], *, session: bool, stop: bool) -> Rais
     return Halt(reason=reason)
 
 
-def throw_away(task: "asyncio.Task[Any]", context: Context) -> None:
-    """End a task at once: its ``finally`` blocks run up to their first ``await``, and nothing of it runs ever again.
+def discard_task(task: "asyncio.Task[Any]", context: Context) -> None:
+    """End a task at once: its ``finally`` blocks run up to their first ``await``, and it never runs again.
 
-    It is not cancelled, which would leave it to run on later, and what it leaves behind to Python's collector: that
-    would close its coroutine at any time and in any program, so that a step in an outer ``finally`` would be asked for
+    The task is not cancelled, because it would then run on later and leave its coroutine to Python's garbage collector.
+    The collector would close it at any time and in any program. A step in an outer ``finally`` would then be requested
     by another run, or run in place.
 
     Args:
-        task: The task; the loop is not in the middle of it.
-        context: One in which the running program is the task's own.
+        task: The task. The loop must not be executing it.
+        context: A context in which the running program is the task's own.
     """
     if task.done():
         if not task.cancelled():
-            task.exception()  # which counts as having heard of it: asyncio reports those that nobody heard of
+            task.exception()  # marks the exception as retrieved: asyncio logs those that are not
         return
     coroutine: Any = task.get_coro()
     with _without_remarks():
         for _ in range(_MOST_CLOSES):
             try:
                 context.run(coroutine.close)
-            except RuntimeError:  # it awaits something else instead; or its code raised one
+            except RuntimeError:  # it awaits something else instead, or its code raised this
                 continue
-            except BaseException:  # noqa: BLE001, S110  its code raised that, and is over
+            except BaseException:  # noqa: BLE001, S110  its code raised this, and has ended
                 pass
             break
         else:
             _unending.append(coroutine)
-    _Future.cancel(task)  # not ``Task.cancel``, which would be heard by the coroutine
+    _Future.cancel(task)  # not ``Task.cancel``, which would be raised in the coroutine
 
 
 @contextmanager
 def _without_remarks() -> Generator[None]:
-    """Keep Python from writing to stderr that a coroutine goes on awaiting something when it is closed.
+    """Suppress Python's message to stderr that a coroutine ignored being closed.
 
-    It says so of those that the closed one awaits: they go with its frame, and nobody can be told of an exception.
+    Python writes it for the coroutines that the closed one awaits. They go with its frame, and no caller could receive
+    an exception.
     """
     others = sys.unraisablehook
 
@@ -120,5 +121,5 @@ def _without_remarks() -> Generator[None]:
     try:
         yield
     finally:
-        if sys.unraisablehook is hook:  # else the code that was closed has one of its own now
+        if sys.unraisablehook is hook:  # otherwise the closed code has set a hook of its own
             sys.unraisablehook = others

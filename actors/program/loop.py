@@ -1,8 +1,8 @@
-"""The loop that programs run on: asyncio with durable timers, which says when nothing is ready any more.
+"""The event loop of programs: asyncio with durable timers, and with a callback when nothing is ready.
 
-Replay is exact because outcomes reach a program one at a time, and the next only after everything that the one before
-set off has run. The selector is where a loop goes when nothing is ready, so that is where the next outcome is handed
-over.
+Replay is exact because a program receives outcomes one at a time. The next one follows only after everything that the
+previous one set off has run. A loop enters its selector when nothing is ready, so that is where the next outcome is
+delivered.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class DurableTimer(asyncio.TimerHandle):
-    """A callback that runs when a journaled timer is recorded as fired, in this life of the program or a later one."""
+    """A callback that runs when a journaled timer is recorded as fired, before or after a restart of the program."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class DurableTimer(asyncio.TimerHandle):
         key: str,
         owner: ProgramPort,
     ) -> None:
-        """Remember what to call; the owner has it recorded."""
+        """Remember the callback; the owner records the timer."""
         own = copy_context() if context is None else context
         super().__init__(when, callback, args, loop, own)
         self.key = key
@@ -52,10 +52,10 @@ class DurableTimer(asyncio.TimerHandle):
 
     @override
     def cancel(self) -> None:
-        """Withdraw the timer where it has not fired."""
+        """Withdraw the timer if it has not fired."""
         owner, self._owner = self._owner, None
         if owner is not None:
-            owner.drop_timer(self)
+            owner.withdraw_timer(self)
         super().cancel()
 
 
@@ -66,11 +66,11 @@ class _IdleSelector(selectors.DefaultSelector):
         super().__init__()
         self._on_idle = on_idle
         self.now = time.monotonic()
-        """When the last wait was over."""
+        """When the last wait ended."""
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # A loop passes 0 while callbacks are ready, so anything else means that every task waits for something.
+        # A loop passes 0 while callbacks are ready. Any other value means that every task waits for something.
         if (timeout is None or timeout > 0) and self._on_idle():
             timeout = 0
         ready = super().select(timeout)
@@ -82,11 +82,11 @@ class ProgramLoop(SealedLoop):
     """Runs the programs of one worker process, in its main thread.
 
     Args:
-        on_idle: Called whenever nothing is ready; returns True where it made something ready.
+        on_idle: Called whenever nothing is ready. Returns True if it made something ready.
     """
 
     def __init__(self, on_idle: Callable[[], bool]) -> None:
-        """Make the loop; in the thread that is to run it."""
+        """Create the loop, in the thread that will run it."""
         self._on_idle = on_idle
         self._idle_selector = _IdleSelector(self._rest)
         super().__init__(self._idle_selector)
@@ -102,7 +102,7 @@ class ProgramLoop(SealedLoop):
     def create_task(
         self, coro: Any, *, name: object = None, context: Context | None = None, **options: Any
     ) -> asyncio.Task[Any]:
-        """Create a task: where a program's code does, one of its own, with a scope below the creator's."""
+        """Create a task. One created by a program's code belongs to the program, with a scope below its creator's."""
         owner, parent = program.get(), scope.get()
         if owner is None or parent is None:
             if self.is_running() and not self.at_rest:
@@ -114,21 +114,21 @@ class ProgramLoop(SealedLoop):
         context.run(program.set, owner)
         context.run(scope.set, place)
         task = ProgramTask(coro, place, loop=self, name=name, context=context, **options)
-        owner.adopt(task)
+        owner.add_task(task)
         return task
 
     @override
     def create_future(self) -> "asyncio.Future[Any]":
-        """Create a future; one that a program makes has a hash of its own."""
+        """Create a future. One created by a program has a deterministic hash."""
         return super().create_future() if scope.get() is None else Future(loop=self)
 
     @override
     def time(self) -> float:
-        """Give the loop's time, which stands still while callbacks run.
+        """Return the loop's time, which does not change while callbacks run.
 
-        For a program's code it is the seconds from its start to the newest outcome that it knows, the same on every
-        replay. A timer is set for a moment and recorded as a wait from now on. However long the code in between takes,
-        the one then says the same as the other.
+        For a program's code this is the seconds from its start to the newest outcome that it knows, the same on every
+        replay. A timer is set for a moment, but recorded as a delay from now. Both agree, however long the code in
+        between takes, because this time stands still.
         """
         owner = program.get()
         return self._idle_selector.now if owner is None else owner.elapsed()
@@ -137,10 +137,10 @@ class ProgramLoop(SealedLoop):
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Set a timer: a durable one where a program's code asks, else an ordinary one."""
+        """Set a timer: a durable one for a program's code, an ordinary one otherwise."""
         owner, place = program.get(), scope.get()
         if owner is None or place is None:
             return super().call_at(when, self._call_outside, callback, args, context=context)
         timer = DurableTimer(when, callback, args, self, owned(context), key=place.key("timer"), owner=owner)
-        owner.set_timer(timer, round(seconds(when - self.time(), "a wait"), 6))  # a sum is not taken apart exactly
+        owner.set_timer(timer, round(seconds(when - self.time(), "a wait"), 6))  # a sum of floats is not exact
         return timer

@@ -1,9 +1,8 @@
-"""A loop that users' code shares with the programs of other runs, and may neither change nor leave.
+"""A loop that user code shares with the programs of other runs, and may neither change nor stop.
 
-Code of a program runs while its program has the loop, set off by an outcome from the journal, and at no other time:
-else a replay could not repeat it. Whatever sets a task going asks the loop to, with ``call_soon``. So that is where a
-wake-up from outside is told from one of the program's own, whether it came from a thread, from a signal, or from
-another run by way of an object that both know.
+A program's code runs only when an outcome from the journal has set it off; otherwise a replay could not repeat it.
+Whatever wakes a task uses the loop's ``call_soon``. So that is where wake-ups from outside are told apart from the
+program's own. They may come from a thread, a signal, or another run that shares an object with the program.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from typing import Any, Final
 from typing_extensions import TypeVarTuple, Unpack, override
 
 from greenroom.actors.context import ProgramPort, program
-from greenroom.actors.failures.description import describe_exception, mention
+from greenroom.actors.failures.description import describe_exception, explain_without_source
 from greenroom.actors.program.scope import scope
 from greenroom.actors.program.tasks import maker
 
@@ -44,7 +43,7 @@ OPEN: Final = frozenset(
         "time",
     }
 )
-"""What users' code may ask of the loop. Whatever else a loop can do, in whichever version of Python, is refused."""
+"""Methods of the loop that user code may call. All others are refused, in every version of Python."""
 _THREADS: Final = "start threads"
 _SHARED: Final = "change or stop the event loop, which runs the programs of other runs too"
 _DOES: Final = {
@@ -69,10 +68,10 @@ _DOES: Final = {
         _SHARED,
     ),
 }
-"""What the refused methods are for; those that are left out wait for sockets and pipes."""
+"""What the refused methods are for. Those not listed wait for sockets and pipes."""
 
 _collecting = threading.local()
-"""Whether Python's collector runs in this thread; see ``SealedLoop._asyncgen_finalizer_hook``."""
+"""Whether Python's garbage collector runs in this thread; see ``SealedLoop._asyncgen_finalizer_hook``."""
 
 
 def _note_collection(phase: str, _info: dict[str, int]) -> None:
@@ -80,9 +79,9 @@ def _note_collection(phase: str, _info: dict[str, int]) -> None:
 
 
 def refuse_threads() -> None:
-    """Refuse threads to programs from now on, for the rest of this process's life, whichever library asks for one.
+    """Refuse threads to programs from now on, for the rest of this process's life, for every library.
 
-    A thread could wake its program only from outside. Code that belongs to no program may have one.
+    A thread could wake its program only from outside. Code outside programs may start threads.
     """
     start = threading.Thread.start
 
@@ -102,7 +101,7 @@ def _refusal(what: str) -> str:
 
 
 def owned(context: Context | None) -> Context | None:
-    """Give a context for what the running program sets going: a given one may be empty, and is the program's still."""
+    """Return a context that belongs to the running program, for a callback that the program schedules."""
     owner = program.get()
     if context is None or owner is None or context.get(program) is owner:
         return context
@@ -113,48 +112,48 @@ def owned(context: Context | None) -> Context | None:
 
 
 class SealedLoop(asyncio.SelectorEventLoop):
-    """Refuses users' code what a replay could not repeat, and keeps wake-ups from outside away from programs.
+    """A loop that refuses what a replay could not repeat, and keeps wake-ups from outside away from programs.
 
-    What the loop's own host does is not refused: before the loop runs, and while it is ``at_rest``.
+    The host is not restricted: neither before the loop runs, nor while it is ``at_rest``.
     """
 
     def __init__(self, selector: Any) -> None:
-        """Make the loop; in the thread that is to run it."""
+        """Create the loop, in the thread that will run it."""
         self.active: ProgramPort | None = None
         """The program that has the loop. Set and cleared by programs, as their turns begin and end."""
         self.at_rest = False
-        """True while the host looks for more to do, because nothing is ready."""
+        """True while nothing is ready and the host looks for more work."""
         self.intruded: deque[ProgramPort] = deque()
-        """Programs that something from outside wanted to set going. Taken by the host; filled from any thread."""
+        """Programs that something from outside tried to wake. Emptied by the host; added to from any thread."""
         self._own_thread = threading.get_ident()
         super().__init__(selector)
         if _note_collection not in gc.callbacks:
             gc.callbacks.append(_note_collection)
 
     def leave(self) -> None:
-        """Stop, as the host may."""
+        """Stop the loop. For the host only."""
         super().stop()
 
     def refuse(self, what: str) -> None:
-        """Raise where users' code asks.
+        """Raise if user code calls this.
 
         Args:
-            what: What it asks to do, after "a workflow may not".
+            what: The refused action, after "a workflow may not".
 
         Raises:
-            RuntimeError: It may not do that.
+            RuntimeError: The caller is user code.
         """
         if program.get() is None and (self.at_rest or not self.is_running()):
             return
         raise RuntimeError(_refusal(what))
 
-    # ------------------------------------------------------------ who sets whom going
+    # ------------------------------------------------------------ wake-ups
 
     @override
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """Have something called in the loop's next round, unless it would set a program going that is not to run."""
+        """Schedule a callback for the loop's next round, unless it would wake a program that is not to run."""
         owner = program.get() if context is None else context.get(program)
         if owner is not None and owner is self.active and threading.get_ident() == self._own_thread:
             return super().call_soon(callback, *args, context=context)
@@ -164,12 +163,12 @@ class SealedLoop(asyncio.SelectorEventLoop):
         self, owner: ProgramPort | None, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> asyncio.Handle:
         asking = program.get()
-        if owner is None and asking is not None and asking is self.active:  # it has brought a context that is empty
+        if owner is None and asking is not None and asking is self.active:  # the given context is empty
             return super().call_soon(callback, *args, context=owned(context))
         if owner is None:
             return super().call_soon_threadsafe(self._call_outside, callback, args, context=context)
         self.intruded.append(owner)
-        self._write_to_self()  # type: ignore[attr-defined]  # the loop may wait, and this be a thread or a signal's handler
+        self._write_to_self()  # type: ignore[attr-defined]  # the loop may wait, and this be another thread
         handle = asyncio.Handle(callback, args, self, context)
         handle.cancel()
         return handle
@@ -178,27 +177,27 @@ class SealedLoop(asyncio.SelectorEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """Do the same from any thread. Nothing that other threads do can set a program going."""
+        """Schedule a callback from any thread. Other threads cannot wake a program."""
         return self.call_soon(callback, *args, context=context)
 
     def _call_outside(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-        """Run a callback that belongs to no program, as one to which no program listens."""
+        """Run a callback that belongs to no program, outside every program's context."""
         active, self.active = self.active, None
         try:
             callback(*args)
-        except BaseException as error:  # noqa: BLE001  nobody asked for it who could be told
+        except BaseException as error:  # noqa: BLE001  no caller could receive it
             self.call_exception_handler({"message": "a callback of no program raised", "exception": error})
         finally:
             self.active = active
 
-    # ------------------------------------------------------------ what is said and left behind
+    # ------------------------------------------------------------ errors and abandoned generators
 
     @override
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Write what a callback raised, or a task that nobody awaited, to stderr. Nothing here can raise.
+        """Write to stderr what a callback raised, or a task that was not awaited. Never raises.
 
-        Nothing is said of what belongs to a program that was cut short: of whatever has failed in it by then, its code
-        would have heard later, and does so in its next life.
+        Failures in a program that was cut short are not written. Its code would have received them later, and receives
+        them after its restart.
         """
         handle: Any = context.get("handle")
         owner = None if handle is None else handle._context.get(program)  # noqa: SLF001  asyncio's own handle
@@ -211,20 +210,20 @@ class SealedLoop(asyncio.SelectorEventLoop):
         lines = [str(context.get("message") or "an error in the event loop")]
         if isinstance(error, BaseException):
             if getattr(_collecting, "now", False):
-                lines.append(mention(error))
+                lines.append(explain_without_source(error))
             else:
                 failure = describe_exception(error)
                 lines.append(failure.report() or failure.sentence())
         try:
             sys.stderr.write("\n".join(line for line in lines if line) + "\n")
-        except (OSError, ValueError, AttributeError):  # user code has closed or replaced it
+        except (OSError, ValueError, AttributeError):  # user code has closed or replaced stderr
             return
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        """Close an asynchronous generator that the running program has let go.
+        """Close an asynchronous generator that the running program has dropped.
 
-        What Python's collector finds may be another program's, and it comes to it at no moment that a replay could
-        repeat: that is dropped, as it is when a process ends.
+        A generator found by Python's garbage collector may belong to another program, and is found at a moment that no
+        replay repeats. Such a generator is dropped, as at the end of a process.
         """
         owner = program.get()
         collected = getattr(_collecting, "now", False)
@@ -232,7 +231,7 @@ class SealedLoop(asyncio.SelectorEventLoop):
             self.call_soon(self.create_task, agen.aclose())
 
     def _asyncgen_firstiter_hook(self, agen: Any) -> None:
-        """Keep no list of generators: nobody closes the loop in good order."""
+        """Keep no list of generators, because the loop is never closed in an orderly way."""
 
 
 def _sealed(name: str) -> Callable[..., Any]:

@@ -1,23 +1,22 @@
-"""Comparing what a program asks for while it is replayed with what its journal holds.
+"""Comparison of a replayed program's requests with its journal.
 
-Every replay compares keys, arguments, the order in which things are asked for, and what is awaited no longer. It finds
-out code that has changed, and code that is not the same the second time: a set that is gone through in another order
-must never have a call be given the result of another. Nothing of what a program asks for leaves it before the
-comparison is over.
+Every replay compares keys, arguments, the order of requests, and withdrawals. It detects code that has changed, and
+code that is not deterministic: iterating over a set in another order must never give a call the result of another one.
+No request leaves the program before the comparison is complete.
 
-A journal holds what was asked for in the order in which it was. So when unchanged code is replayed, it asks first for
-everything that is known, and from some moment on for nothing that is: there may be outcomes left then, because they
-were recorded and what they led to was lost. Whatever breaks that rule is another program, but for what is withdrawn in
-the turn that asks for it.
+A journal holds requests in their order. So unchanged code first repeats everything that is recorded, and from some
+moment on only makes new requests. Outcomes may be left at that moment, if they were recorded and their consequences
+were lost. A program that breaks this rule is another program. The exception is a request that is withdrawn in the turn
+that makes it.
 """
 
 import asyncio
 from collections.abc import Collection, Iterable
 from itertools import repeat
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, assert_never
 from weakref import WeakKeyDictionary
 
-from greenroom.actors.program.source_location import user_place
+from greenroom.actors.program.source_location import running_place
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.frames.replay_differences import Asked, Difference, Kind, digest
 from greenroom.messages.frames.worker import (
@@ -31,9 +30,9 @@ from greenroom.messages.frames.worker import (
 )
 
 SHOWN_BYTES: Final = 64 * 1024
-"""Longest arguments that are shown; longer ones are only said to be there."""
+"""Longest arguments that are shown, in bytes; longer ones are only mentioned."""
 MOST_SHOWN: Final = 5
-"""Most things that are shown of those that the program awaits."""
+"""Most awaited requests that are shown."""
 
 Request: TypeAlias = ScheduleStep | ScheduleChild | ScheduleReceive | ScheduleApproval | ScheduleTimer | SendMessage
 
@@ -42,37 +41,37 @@ class Comparison:
     """Watches one replay. Used on the program's loop only.
 
     Args:
-        start: What is known.
-        fingerprint: Of the code that is replayed.
+        start: What the journal holds.
+        fingerprint: Fingerprint of the replayed code.
     """
 
     def __init__(self, start: StartProgram, fingerprint: str) -> None:
-        """Begin with everything still to be asked for."""
+        """Begin before the first request."""
         self.found: Difference | None = None
-        """The first difference, which explains the others."""
+        """The first difference, which explains all others."""
         self._start = start
         self._unchanged = bool(fingerprint) and start.fingerprint == fingerprint
-        """Whether the code is known to be the one that the journal was last replayed with."""
+        """Whether the code is known to be the same as in the last replay."""
         self._missing = dict(zip(start.known, start.digests or repeat(""), strict=False))
-        """What has not been asked for yet, in the order of the journal, with its digest."""
+        """Recorded requests that were not repeated yet, in journal order, with their digests."""
         self._asked: dict[str, Asked] = {}
         self._emitted: dict[str, int] = {}
-        """How often each call of ``emit`` was made, by its key without the number."""
+        """Number of calls of ``emit``, by key without the number."""
         self._new: dict[str, Asked] = {}
-        """What was asked for that the journal does not hold, and not withdrawn since."""
+        """Requests that the journal does not hold, without those withdrawn since."""
         self._followed: dict[str, str] = {}
-        """For each of those what the journal does hold and was asked for next, by key."""
+        """For each of those, the next recorded request that was repeated after it, by key."""
         self._places: WeakKeyDictionary[asyncio.Task[Any], str] = WeakKeyDictionary()
-        """Where tasks were made, for those whose own frames are not the user's."""
+        """Where tasks were created, for tasks whose own frames are not the user's."""
 
-    # ------------------------------------------------------------ what the program does
+    # ------------------------------------------------------------ requests
 
     def began(self, task: "asyncio.Task[Any]") -> None:
-        """The program has made a task."""
+        """Note that the program has created a task."""
         self._places[task] = self._place()
 
     def asks(self, request: Request) -> None:
-        """The program asks for something."""
+        """Compare a request."""
         asked = Asked(key=request.key, what=_what(request), arguments=_arguments(request), place=self._place())
         self._asked[request.key] = asked
         if request.key not in self._missing:
@@ -89,7 +88,7 @@ class Comparison:
             self._differ("arguments", request.key, [asked])
 
     def emits(self, key: str, number: int, *, known: bool) -> None:
-        """The program adds a value to a stream."""
+        """Compare a value that the program adds to a stream."""
         self._emitted[key] = number
         call = f"{key}#{number}"
         if known:
@@ -98,26 +97,26 @@ class Comparison:
             self._new[call] = Asked(key=call, what="emit", place=self._place())
 
     def withdraws(self, key: str) -> None:
-        """The program awaits something no longer. What it asked for and withdrew in one turn was never recorded."""
+        """Compare a withdrawal. A request that was withdrawn in the turn that made it was never recorded."""
         self._new.pop(key, None)
         self._followed.pop(key, None)
 
     @property
     def asks_for_new(self) -> bool:
-        """Whether something was asked for that the journal does not hold; then all that it holds has been by now."""
+        """Whether a new request was made. All recorded ones were repeated by then."""
         return bool(self._new)
 
     def has_not_asked(self, key: str, waits: Iterable[str]) -> None:
-        """An outcome has come that nobody has ever asked for."""
+        """Note an outcome whose request was never made."""
         self._differ("outcome", key, self._instead(waits))
 
     def ends(self, left: Iterable[str], waits: Collection[str], ending: str) -> None:
-        """The replay is over.
+        """Complete the comparison at the end of the replay.
 
         Args:
-            left: Keys of the outcomes that the program has not heard of.
-            waits: Keys of what it awaits.
-            ending: How it has come to its end; empty where it has not.
+            left: Keys of the outcomes that were not delivered.
+            waits: Keys that the program awaits.
+            ending: How the program has ended; empty if it has not.
         """
         for new, key in self._followed.items():
             self._differ("extra", key, [self._new[new]])
@@ -134,13 +133,13 @@ class Comparison:
     # ------------------------------------------------------------ inside
 
     def _instead(self, waits: Iterable[str]) -> list[Asked]:
-        """Give what the program asks for where the journal holds something else."""
+        """Return the new request that stands in the place of a recorded one."""
         if self._new:
             return [next(iter(self._new.values()))]
         return [self._asked[key] for key in sorted(waits) if key in self._asked]
 
     def _follows(self, key: str) -> None:
-        """Note what is known and was asked for after something that is not."""
+        """Note that a recorded request was repeated after new ones."""
         if len(self._followed) < len(self._new):
             self._followed = {**dict.fromkeys(self._new, key), **self._followed}
 
@@ -151,12 +150,26 @@ class Comparison:
 
     def _place(self) -> str:
         task = asyncio.current_task()
-        return user_place() or (self._places.get(task, "") if task is not None else "")
+        return running_place() or (self._places.get(task, "") if task is not None else "")
 
 
 def _kind(request: Request) -> str:
-    """Give what counts besides arguments; names are part of keys, and a step may be defined elsewhere than it was."""
-    return request.kind if isinstance(request, ScheduleStep) else _WORDS[type(request)]
+    """Return what counts besides the arguments. Names are part of keys, and a step's definition may have moved."""
+    match request:
+        case ScheduleStep(kind=kind):
+            return kind
+        case ScheduleChild():
+            return "child"
+        case ScheduleReceive():
+            return "receive"
+        case ScheduleApproval():
+            return "approval"
+        case ScheduleTimer():
+            return "timer"
+        case SendMessage():
+            return "message"
+        case _:
+            assert_never(request)
 
 
 def _what(request: Request) -> str:
@@ -167,34 +180,31 @@ def _what(request: Request) -> str:
             return f"child {workflow}"
         case ScheduleReceive(name=name):
             return f"receive {name}"
-        case ScheduleApproval():
-            return "approval"
         case SendMessage(to=to):
             return f"message {to}"
+        case ScheduleApproval() | ScheduleTimer():
+            return _kind(request)
         case _:
-            return "timer"
+            assert_never(request)
 
 
 def _arguments(request: Request) -> Any:
-    if isinstance(request, ScheduleApproval):
-        return JsonText.of_members({"action": request.action, "args": request.args})
-    if isinstance(request, SendMessage):
-        return JsonText.of_members({"name": request.name, "value": request.value})
-    if isinstance(request, ScheduleChild):
-        return JsonText.of_members(request.arguments)
-    return request.arguments if isinstance(request, ScheduleStep) else None
+    match request:
+        case ScheduleStep(arguments=arguments):
+            return arguments
+        case ScheduleChild(arguments=arguments):
+            return JsonText.of_members(arguments)
+        case ScheduleApproval(action=action, args=args):
+            return JsonText.of_members({"action": action, "args": args})
+        case SendMessage(name=name, value=value):
+            return JsonText.of_members({"name": name, "value": value})
+        case ScheduleReceive() | ScheduleTimer():
+            return None
+        case _:
+            assert_never(request)
 
 
 def _shown(asked: Asked) -> Asked:
     if len(text_of(asked.arguments)) <= SHOWN_BYTES:
         return asked.model_copy(update={"arguments": plain(asked.arguments)})
     return asked.model_copy(update={"arguments": None, "too_long": True})
-
-
-_WORDS: Final[dict[type[Any], str]] = {
-    ScheduleChild: "child",
-    ScheduleReceive: "receive",
-    ScheduleApproval: "approval",
-    ScheduleTimer: "timer",
-    SendMessage: "message",
-}

@@ -1,11 +1,11 @@
-"""Where in a program's tree of tasks code is running, and the names that follow from it.
+"""The place of running code in a program's tree of tasks, and the keys that follow from it.
 
-Every task of a program has a scope: the root task's path is empty, and the n-th task that a task creates appends ``n``
+Every task of a program has a scope. The root task's path is empty, and the n-th task that a task creates appends ``n``
 to its path. A call is named after its scope, what it calls, and how often this scope has called that before. The name
-depends on nothing that other tasks do, so concurrent branches keep their names on replay whatever order they finish in.
+does not depend on other tasks, so concurrent branches keep their names on replay, in whatever order they finish.
 
-Tasks and futures also get their hashes from here, because a set is gone through in the order of hashes. By default that
-is the order of addresses, which is another one in every process.
+Tasks and futures also get their hashes from here, because sets are iterated in the order of hashes. Python's own hashes
+are addresses, which differ in every process.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from typing import Final
 from zlib import crc32
 
 _NUMBER_BITS: Final = 16
-"""Low bits of a hash, which count: few tasks of one parent are gone through in the order in which they were made."""
+"""Low bits of a hash, which hold a counter. So small sets of one parent's tasks are iterated in order of creation."""
 
 
 class Scope:
@@ -22,13 +22,13 @@ class Scope:
 
     __slots__ = ("_calls", "_children", "_futures", "_salt", "hash", "path")
 
-    def __init__(self, path: str = "", salt: int = 0, hash: int = 0) -> None:  # noqa: A002  it is one
+    def __init__(self, path: str = "", salt: int = 0, hash: int = 0) -> None:  # noqa: A002  it is a hash
         """Begin with no children and no calls.
 
         Args:
-            path: The place.
-            salt: Of the run. Programs that share a process would have the same hashes without it.
-            hash: Of the task.
+            path: Path of the task.
+            salt: Derived from the run. Without it, programs in one process would have the same hashes.
+            hash: Hash of the task.
         """
         self.path = path
         self.hash = hash
@@ -38,13 +38,13 @@ class Scope:
         self._calls: Counter[str] = Counter()
 
     def child(self) -> "Scope":
-        """Give the scope of the next task that this one creates."""
+        """Return the scope of the next task that this one creates."""
         self._children += 1
         path = f"{self.path}.{self._children}" if self.path else str(self._children)
         return Scope(path, self._salt, self._hash("", self._children))
 
     def future_hash(self) -> int:
-        """Give the hash of the next future that this task creates."""
+        """Return the hash of the next future that this task creates."""
         self._futures += 1
         return self._hash("/", self._futures)
 
@@ -52,15 +52,15 @@ class Scope:
         return (crc32(f"{self.path}{kind}".encode(), self._salt) << _NUMBER_BITS) + number
 
     def key(self, name: str, label: str | None = None) -> str:
-        """Name the next call of ``name``: ``search#1``, in a child task ``2.1/search#1``, labelled ``search[eu]#1``."""
+        """Return the next call's key: ``search#1``, in a child task ``2.1/search#1``, with a label ``search[eu]#1``."""
         place, number = self.call(f"{name}[{label}]" if label is not None else name)
         return f"{place}#{number}"
 
     def call(self, name: str) -> tuple[str, int]:
-        """Give the two halves of the next call's name: ``2.1/search``, and its number."""
+        """Return the two parts of the next call's key: ``2.1/search``, and its number."""
         self._calls[name] += 1
         return f"{self.path}/{name}" if self.path else name, self._calls[name]
 
 
 scope: ContextVar[Scope | None] = ContextVar("greenroom_scope", default=None)
-"""The scope of the running task, None outside of programs."""
+"""The scope of the running task; None outside programs."""

@@ -1,4 +1,4 @@
-"""Where in the user's code a program is: the line to show a person."""
+"""The line of the user's code at which a program is, for people."""
 
 import asyncio
 import re
@@ -9,14 +9,14 @@ from typing import Any, Final
 from greenroom.actors.failures.tracebacks import LIBRARIES, is_foreign
 
 _RUN: Final = asyncio.Handle._run.__code__  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-"""What the loop runs everything in; the frames beyond it are of whoever runs the loop."""
+"""The function in which the loop runs every callback. Frames beyond it belong to the loop's caller."""
 
 
-def user_place() -> str:
-    """Give file and line of the innermost of the running frames that is the user's, ``/path/app.py:31``.
+def running_place() -> str:
+    """Return file and line of the innermost running frame of user code, ``/path/app.py:31``.
 
-    A coroutine's own frame counts, and with it those that await it. Empty where none is the user's: a step that is
-    handed to ``asyncio.gather`` runs in a task with no frame around it.
+    The frames of a coroutine and of those that await it count. Empty if none is the user's: a step passed to
+    ``asyncio.gather`` runs in a task without a surrounding frame.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  only frames know
     while frame is not None and frame.f_code is not _RUN:
@@ -29,13 +29,13 @@ def user_place() -> str:
 
 _DUMPED: Final = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 _DEEPEST: Final = 1000
-"""Awaits inside each other that are looked through."""
+"""Most nested awaits that are searched."""
 
 
 def waiting_place(task: "asyncio.Task[Any]") -> str:
-    """Give file and line of the innermost ``await`` of a task that stands in the user's own files; empty without one.
+    """Return file and line of a task's innermost ``await`` in the user's own files; empty if there is none.
 
-    Where there are only files of libraries, it is the innermost of those.
+    If only files of libraries are found, return the innermost line of those.
     """
     place = library = ""
     awaited: Any = task.get_coro()
@@ -54,7 +54,7 @@ def waiting_place(task: "asyncio.Task[Any]") -> str:
 
 
 def dumped_place(dump: str) -> str:
-    """Give the innermost line of the user's in what faulthandler wrote of a process's threads; empty without one."""
+    """Return the innermost user line in a dump of threads by faulthandler; empty if there is none."""
     for path, line in _DUMPED.findall(dump):
         if not is_foreign(path) and not path.startswith((*LIBRARIES, "<")):
             return f"{path}:{line}"
@@ -62,7 +62,7 @@ def dumped_place(dump: str) -> str:
 
 
 def _first(thing: Any, *names: str) -> Any:
-    """Give the first of some attributes that a coroutine, or something like one, has."""
+    """Return the first attribute that a coroutine or similar object has."""
     for name in names:
         try:
             found = object.__getattribute__(thing, name)

@@ -1,8 +1,8 @@
 """Tasks and futures that hash by their place in the program instead of their address.
 
-What goes through a set of tasks does so in the order of their hashes: a ``TaskGroup`` that cancels what is left, the
-``done`` and ``pending`` of ``asyncio.wait``, ``asyncio.as_completed``, and users' own code. With these hashes it is the
-same order on every replay, and mostly the one in which they were made. They are equal by identity, as ever.
+Sets of tasks are iterated in the order of hashes: by a ``TaskGroup`` that cancels the rest, in ``done`` and ``pending``
+of ``asyncio.wait``, in ``asyncio.as_completed``, and by users' own code. With these hashes the order is the same on
+every replay, and mostly the order of creation. Equality is still identity.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ from greenroom.actors.context import ProgramPort, program
 from greenroom.actors.program.scope import Scope, scope
 
 PlainFuture = asyncio.Future
-"""asyncio's own, whatever ``asyncio.Future`` stands for since."""
+"""asyncio's own class, even after ``asyncio.Future`` was replaced."""
 
 
 class ProgramTask(asyncio.Task[Any]):
     """A task of a program.
 
     Args:
-        coroutine: What it runs.
-        place: Its scope.
-        loop: Runs it.
-        name: What it is called; None for a name that follows from its place.
-        context: What it runs in. ``place`` is set in it already.
-        options: Others of ``asyncio.Task``, which depend on Python's version.
+        coroutine: The coroutine to run.
+        place: The task's scope.
+        loop: The loop that runs it.
+        name: Name of the task; None for a name derived from its place.
+        context: The context to run in. ``place`` is already set in it.
+        options: Other arguments of ``asyncio.Task``, which depend on the version of Python.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ProgramTask(asyncio.Task[Any]):
         context: Context,
         **options: Any,
     ) -> None:
-        """Make the task; it runs in the loop's next turn."""
+        """Create the task; it runs in the loop's next turn."""
         self._hash = place.hash  # before asyncio puts the task into a weak set
         self._maker = context.get(program)
         name = f"Task-{place.path}" if name is None else str(name)
@@ -53,7 +53,7 @@ class ProgramTask(asyncio.Task[Any]):
 
 
 class _IsFuture(type):
-    """Has every future of asyncio's pass for a ``Future``, as it did before ``asyncio.Future`` was replaced."""
+    """Makes every future of asyncio an instance of ``Future``, as before ``asyncio.Future`` was replaced."""
 
     @override
     def __instancecheck__(cls, instance: object) -> bool:
@@ -65,10 +65,10 @@ class _IsFuture(type):
 
 
 class Future(PlainFuture[Any], metaclass=_IsFuture):
-    """A future that hashes by its place where a program makes it, else by its address."""
+    """A future that hashes by its place if a program creates it, and otherwise by its address."""
 
     def __init__(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Make a future that is not done."""
+        """Create a pending future."""
         place = scope.get()
         self._hash = object.__hash__(self) if place is None else place.future_hash()
         self._maker = program.get()
@@ -80,8 +80,8 @@ class Future(PlainFuture[Any], metaclass=_IsFuture):
 
 
 def maker(future: object) -> ProgramPort | None:
-    """Give the program that made a task or a future, None where none did or it is not known. Nothing here can raise."""
+    """Return the program that created a task or future, or None if there is none or it is unknown. Never raises."""
     try:
         return object.__getattribute__(future, "_maker")  # type: ignore[no-any-return]
-    except AttributeError:  # one of asyncio's own, which takes no notes
+    except AttributeError:  # a future of asyncio itself, which has no such note
         return None

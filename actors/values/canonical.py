@@ -1,7 +1,7 @@
-"""One JSON text for one value: sets are written in an order of their own, and values are compared as JSON means them.
+"""Canonical JSON of values: the members of sets are sorted.
 
-A set of Python has another order in each process. Two processes that start the same run with the same set have to give
-the same JSON for it.
+A Python set has another order in each process. Two processes that start the same run with the same set must write the
+same JSON.
 """
 
 import dataclasses
@@ -13,12 +13,13 @@ from typing import cast
 from pydantic import BaseModel, JsonValue, RootModel
 
 
-def in_order(value: object, json: JsonValue) -> JsonValue:
-    """Give the JSON of a value with every set in it, at any depth, in the order of its members' JSON.
+def sort_sets(value: object, json: JsonValue) -> JsonValue:
+    """Return the JSON of a value with the members of every set, at any depth, in the order of their JSON.
 
     Args:
-        value: What was written.
-        json: What pydantic made of it. Where a serializer of the author's made something of another shape, that stays.
+        value: The value.
+        json: The value's JSON as written by pydantic. Parts to which an author's serializer gave another shape stay as
+            they are.
     """
     while isinstance(value, RootModel):
         value = cast("RootModel[object]", value).root
@@ -33,7 +34,7 @@ def in_order(value: object, json: JsonValue) -> JsonValue:
             members = cast("Mapping[object, object]", value).values()
             return dict(zip(json, _each(members, list(json.values())), strict=True))
         fields = _fields(value)
-        return {name: in_order(fields[name], part) if name in fields else part for name, part in json.items()}
+        return {name: sort_sets(fields[name], part) if name in fields else part for name, part in json.items()}
     return json
 
 
@@ -41,11 +42,11 @@ def _each(values: Iterable[object], json: list[JsonValue]) -> list[JsonValue]:
     members = list(values)
     if len(members) != len(json):
         return json
-    return [in_order(member, part) for member, part in zip(members, json, strict=True)]
+    return [sort_sets(member, part) for member, part in zip(members, json, strict=True)]
 
 
 def _fields(value: object) -> dict[str, object]:
-    """Give what a model or dataclass holds, by the names that its fields may be written under."""
+    """Return the fields of a model or dataclass, by the names under which they may be written."""
     if isinstance(value, BaseModel):
         found: dict[str, object] = {}
         for name, field in type(value).model_fields.items():

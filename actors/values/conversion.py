@@ -1,7 +1,7 @@
-"""Values of users' types as JSON and back, by annotation.
+"""Conversion of users' values to JSON and back, by annotation.
 
-Everything a step takes and gives crosses processes and enters the journal as JSON. A ``Form`` is how the values of one
-annotation do that; what does not fit is named, with its place.
+All arguments and results of steps cross processes and enter the journal as JSON. A ``ValueConverter`` handles the
+values of one annotation. Errors name what does not fit, and where.
 """
 
 from functools import cached_property
@@ -20,22 +20,22 @@ from greenroom.messages.evaluation import Score
 
 M = TypeVar("M", bound=BaseModel)
 Faults = tuple[tuple[str, str], ...]
-"""What is wrong with a value: ``(place, sentence)`` pairs."""
+"""What is wrong with a value: pairs of place and sentence."""
 
-# Any bytes survive the way; NaN stays what it is, to be refused rather than turned into null.
+# All bytes survive the conversion. NaN is kept, so that it is refused later instead of becoming null.
 _PLAIN: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 
 
-class Form:
-    """How the values of one annotation are written as JSON and read back. Immutable; any thread.
+class ValueConverter:
+    """Converts values of one annotation to JSON and back. Immutable. Thread-safe.
 
     Args:
-        annotation: Anything pydantic understands.
-        owner: What carries the annotation, such as "the result of tool `search`". Stands in every error.
-        returns: Whether what is written will be read as the same type again, and so has to be the same.
+        annotation: Anything that pydantic understands.
+        owner: What has the annotation, such as "the result of tool `search`". Named in every error.
+        returns: Whether the JSON is read again as the same type, and so must give the same value.
 
     Raises:
-        DefinitionError: pydantic knows no JSON for the annotation, or no value of it could come back as it was.
+        DefinitionError: pydantic cannot write the annotation as JSON, or no value of it would come back unchanged.
     """
 
     def __init__(self, annotation: Any, owner: str, *, returns: bool = True) -> None:
@@ -48,14 +48,14 @@ class Form:
             msg = f"{owner} is annotated with {type_name(annotation)}, which cannot be carried: {why}"
             raise DefinitionError(msg)
         self._doubtful = returns and not certain(schema)
-        """Whether each value has to be read again to know that it comes back as it was."""
+        """Whether each value must be read again after writing, to find out if it comes back unchanged."""
         self._models = models(schema) if returns else ()
 
     def encode(self, value: object) -> Json:
-        """Give ``value`` as JSON. It may be anything that the annotation accepts, such as a tuple for a list.
+        """Return ``value`` as JSON. It may be anything that the annotation accepts, such as a tuple for a list.
 
         Raises:
-            NotSerializable: It does not fit the annotation, or holds something JSON does not know.
+            NotSerializable: The value does not fit the annotation, or cannot be written as JSON.
         """
         try:
             return self.dump(self._adapter.validate_python(value))
@@ -64,10 +64,10 @@ class Form:
             raise NotSerializable(msg) from error
 
     def dump(self, value: object) -> Json:
-        """Give a value that has been validated already as JSON.
+        """Return a validated value as JSON.
 
         Raises:
-            NotSerializable: It holds something JSON does not know.
+            NotSerializable: The value cannot be written as JSON.
         """
         try:
             json = JsonText.of(self._adapter.dump_python(value, mode="json", warnings="error", round_trip=True))
@@ -80,10 +80,10 @@ class Form:
         return json
 
     def _check_returns(self, value: object, json: JsonText) -> None:
-        """Refuse a value that would come back as another one.
+        """Raise if a value would not come back unchanged.
 
         Raises:
-            NotSerializable: It would, or not at all.
+            NotSerializable: The value would come back as another one, or not at all.
         """
         try:
             back = self.read(json)
@@ -95,36 +95,36 @@ class Form:
             raise NotSerializable(msg)
 
     def validate(self, value: object) -> object:
-        """Give a Python value as the annotation wants it.
+        """Return a Python value as validated by the annotation.
 
         Raises:
-            ValidationError: It does not fit.
+            ValidationError: The value does not fit.
         """
         return self._adapter.validate_python(value)
 
     def read(self, json: Json, *, strict: bool | None = None) -> Any:
-        """Give the value that ``json`` stands for, by the rules for JSON: a string may be a date, a list a set.
+        """Return the value for ``json``, by the rules for JSON: a string may be a date, a list a set.
 
         Raises:
-            ValidationError: It does not fit.
+            ValidationError: The JSON does not fit.
         """
         return self.read_text(text_of(json), strict=strict)
 
     def read_text(self, text: str | bytes, *, strict: bool | None = None) -> Any:
-        """Give the value that JSON text stands for.
+        """Return the value for a JSON text.
 
-        Fields may go by their aliases, as people and services write them, or by their names, as ``dump`` does.
+        Fields may have their aliases, as people and services write them, or their names, as ``dump`` writes them.
 
         Raises:
-            ValidationError: It does not fit, or is no JSON.
+            ValidationError: The text does not fit, or is not JSON.
         """
         return self._adapter.validate_json(text, strict=strict, by_alias=True, by_name=True)
 
     def decode(self, json: Json) -> Any:
-        """Give the value that ``json`` stands for.
+        """Return the value for ``json``.
 
         Raises:
-            InvalidInput: It does not fit; every place at fault is named.
+            InvalidInput: The JSON does not fit; every wrong place is named.
         """
         try:
             return self.read(json)
@@ -146,7 +146,7 @@ def _adapter(annotation: Any, owner: str) -> TypeAdapter[Any]:
         except PydanticUserError as error:
             if error.code != "type-adapter-config-unused":
                 raise
-            return TypeAdapter(annotation)  # models and dataclasses bring a config of their own
+            return TypeAdapter(annotation)  # models and dataclasses have a config of their own
     except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
         msg = (
             f"{owner} is annotated with {type_name(annotation)}, for which pydantic knows no JSON: use a pydantic "
@@ -156,30 +156,31 @@ def _adapter(annotation: Any, owner: str) -> TypeAdapter[Any]:
 
 
 def check_json(json: JsonText) -> None:
-    """Refuse what Python writes as JSON and not every reader takes.
+    """Raise for JSON that Python writes and some readers reject.
 
     Raises:
-        ValueError: NaN, an infinite number, half a surrogate pair, thousands of digits, nesting deeper than readers go.
+        ValueError: NaN, an infinite number, half a surrogate pair, thousands of digits, or nesting too deep for
+            readers.
     """
     try:
         check_written(json.text)
     except ValueError:
-        from_json(b"[" * WRAPPING + json.text + b"]" * WRAPPING)  # says what it is, unless it is this:
+        from_json(b"[" * WRAPPING + json.text + b"]" * WRAPPING)  # raises, and says what it is, unless it is this:
         msg = "it holds NaN or an infinite number"
         raise ValueError(msg) from None
     json.checked = True
 
 
 def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
-    """Give a state as JSON from which it can be read again. Code may have put anything into its fields.
+    """Return a state as JSON from which it can be read again. User code may have put anything into its fields.
 
     Args:
         state: The state.
-        owner: Whose it is, for errors.
-        known: JSON that has been looked at before, and needs no look where it is the same.
+        owner: Name of the state's owner, for errors.
+        known: JSON that was checked before, and is not checked again if it is the same.
 
     Raises:
-        NotSerializable: It holds something JSON does not know, or a field holds what its annotation does not allow.
+        NotSerializable: A field cannot be written as JSON, or does not fit its annotation.
     """
     try:
         json = state_text(state)
@@ -201,45 +202,45 @@ def write_state(state: BaseModel, owner: str, known: Json = None) -> Json:
 
 
 def state_text(state: BaseModel) -> JsonText:
-    """Give a state as JSON, which nobody has looked at yet.
+    """Return a state as JSON, without any check.
 
     Raises:
-        CodecError: It holds something JSON does not know.
+        CodecError: A field cannot be written as JSON.
     """
     return JsonText.of(state.model_dump(mode="json", warnings=False, round_trip=True))
 
 
 def read_model(model: type[M], json: Json) -> M:
-    """Give the instance of a model that JSON stands for, as ``Form.read`` does.
+    """Return the instance of a model for JSON, by the rules of ``ValueConverter.read``.
 
     Raises:
-        ValidationError: It does not fit.
+        ValidationError: The JSON does not fit.
     """
     return model.model_validate_json(text_of(json), by_alias=True, by_name=True)
 
 
 def faults(error: ValidationError) -> Faults:
-    """Give everything that a validation found, as places and sentences."""
+    """Return all faults that a validation found, as places and sentences."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return tuple((".".join(str(part) for part in fault["loc"]), fault["msg"]) for fault in found)
 
 
 def sentence(found: Faults) -> str:
-    """Give faults in one line."""
+    """Return faults in one line."""
     return "; ".join(f"{place}: {what}" if place else what for place, what in found)
 
 
 def type_name(annotation: Any) -> str:
-    """Name an annotation the way its author wrote it."""
+    """Return an annotation as its author wrote it."""
     plain = isinstance(annotation, type) and not hasattr(annotation, "__args__")
     return str(annotation.__qualname__ if plain else annotation)
 
 
 def as_score(value: object) -> Score:
-    """Give what an evaluator returned as a score: ``True`` is 1.0, ``False`` 0.0.
+    """Return an evaluator's result as a score: ``True`` is 1.0, ``False`` is 0.0.
 
     Raises:
-        TypeError: It is no score, number or bool.
+        TypeError: It is not a score, number or bool.
         ValueError: The number is not between 0 and 1.
     """
     if isinstance(value, Score):

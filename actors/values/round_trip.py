@@ -1,8 +1,7 @@
-"""Whether values of a type come back from JSON as they were: said of types beforehand, of values by looking.
+"""Checks whether values come back unchanged from JSON: of types in advance, and of single values by comparison.
 
-A type is refused where no value of it can come back. Of the others most are certain by their making, such as ``int``,
-``list[str]`` and models of these. Where it depends on the value, the value is read again after it was written, and
-compared.
+A type is refused if none of its values can come back. Most other types are certain by construction, such as ``int``,
+``list[str]`` and models of these. If it depends on the value, the value is read again after writing, and compared.
 """
 
 import math
@@ -36,17 +35,17 @@ _CERTAIN: Final = frozenset(
     {"none", "bool", "int", "float", "str", "list", "dict", "nullable", "tuple", "default", "definitions"}
     | {"definition-ref", "model", "model-fields", "model-field", "date", "uuid", "json"}
 )
-"""Kinds of schemas whose values come back as they were wherever those of their parts do."""
+"""Kinds of schemas whose values come back unchanged if those of their parts do."""
 _PARTS: Final = ("schema", "items_schema", "keys_schema", "values_schema", "definitions")
 
 Node = dict[str, Any]
 
 
 def unfit(schema: Any) -> str | None:
-    """Say why no value of a type can be carried; None where some can.
+    """Return why no value of a type can be carried; None if some can.
 
     Args:
-        schema: The type's schema, as pydantic made it.
+        schema: The type's schema, as built by pydantic.
     """
     for node in _nodes(schema):
         kind = node.get("type")
@@ -61,7 +60,7 @@ def unfit(schema: Any) -> str | None:
 
 
 def certain(schema: Any) -> bool:
-    """Say whether every value of a type comes back as it was, models being of exactly the classes that are named."""
+    """Return whether every value of a type comes back unchanged, if models are exactly of the named classes."""
     if isinstance(schema, list):
         return all(map(certain, cast("Any", schema)))
     node = cast("Node", schema)
@@ -83,7 +82,7 @@ def _closed(node: Node) -> bool:
 
 
 def models(schema: Any) -> tuple[type[Any], ...]:
-    """Give the classes whose subclasses a value may hold in their places."""
+    """Return the model classes in whose place a value may hold a subclass."""
     found = [node["cls"] for node in _nodes(schema) if node.get("type") in ("model", "dataclass") and "cls" in node]
     return tuple(dict.fromkeys(found))
 
@@ -107,7 +106,7 @@ def _parts(node: Node) -> Iterator[Any]:
 
 
 def difference(given: Any, back: Any, place: str = "") -> str | None:  # noqa: PLR0911  one for each kind of value
-    """Say where a value that was read again is another one than was given; None where it is the same.
+    """Return where a value that was read again differs from the original; None if it does not.
 
     Values of different types are different, and so are models of different classes.
     """
@@ -161,7 +160,7 @@ def _equal(given: Any, back: Any) -> bool:
         return bool(members == back) and sorted(map(_kind, members)) == sorted(map(_kind, back))
     try:
         return bool(given == back)
-    except Exception:  # noqa: BLE001  what cannot be compared cannot be said to be the same
+    except Exception:  # noqa: BLE001  values that cannot be compared do not count as equal
         return False
 
 

@@ -1,8 +1,8 @@
-"""Fields that nobody takes: what a message holds beyond what its model has is a mistake of the sender's, at any depth.
+"""Detection of unknown fields: those of a message, at any depth, that its model does not have.
 
-Pydantic leaves such fields out by default. A field that is written wrongly would then be lost, and where a model has no
-required field, a message that was meant for another would fit it. Models whose own configuration says what is to become
-of extra fields keep to that.
+Such a field is a mistake of the sender. Pydantic ignores it by default. A misspelled field would then be lost. If a
+model has no required field, a message meant for another model would fit it. Models whose own configuration says how to
+treat extra fields keep to that.
 """
 
 import dataclasses
@@ -17,15 +17,15 @@ from greenroom.actors.values.conversion import Faults
 from greenroom.messages.core.json_text import Value, plain
 
 _EARLY: Final = {"before", "wrap"}
-"""Validators that may make something else of what they are given."""
+"""Validators that may change the value before the model sees it."""
 
 
 def extra_fields(value: object, json: Value) -> Faults:
-    """Give every field of a message that its model does not have, as places and sentences.
+    """Return every field of a message that its model does not have, as places and sentences.
 
     Args:
-        value: What pydantic has read.
-        json: What it was read from.
+        value: The value as read by pydantic.
+        json: The JSON that it was read from.
     """
     return _extra(value, plain(json))
 
@@ -46,7 +46,7 @@ def _extra(value: object, json: JsonValue) -> Faults:  # noqa: PLR0911  one retu
         return _of_fields(value, names, json) if names.keys() & json.keys() or not json else ()
     if isinstance(value, Mapping):
         held = cast("Mapping[object, object]", value)
-        lost = [name for name in json if name not in held] if len(held) < len(json) else []  # of a TypedDict
+        lost = [name for name in json if name not in held] if len(held) < len(json) else []  # the fields of a TypedDict
         found = tuple((name, _sentence(name, [str(each) for each in held])) for name in lost)
         return found + _below([(name, held[name], part) for name, part in json.items() if name in held])
     return ()
@@ -55,7 +55,7 @@ def _extra(value: object, json: JsonValue) -> Faults:  # noqa: PLR0911  one retu
 def _of_model(value: BaseModel, json: dict[str, JsonValue]) -> Faults:
     model = type(value)
     if any(each.info.mode in _EARLY for each in model.__pydantic_decorators__.model_validators.values()):
-        return ()  # which fields it takes is known to its own code alone
+        return ()  # only its own code knows which fields it accepts
     names = {name: _called(name, field) for name, field in model.model_fields.items()}
     return _of_fields(value, names, json, closed=model.model_config.get("extra") is None)
 
@@ -75,7 +75,7 @@ def _below(parts: list[tuple[str, object, JsonValue]]) -> Faults:
 
 
 def _called(name: str, field: FieldInfo) -> list[str]:
-    """Give what a field may be called in a message."""
+    """Return the names that a field may have in a message."""
     alias = field.validation_alias
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
     firsts = [each.path[0] if isinstance(each, AliasPath) else each for each in choices]

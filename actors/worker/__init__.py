@@ -1,1 +1,1 @@
-"""A worker process from the inside: its main function, its socket, and one actor for each kind of worker."""
+"""Code of the worker processes: their main function, their socket, and one actor for each kind of worker."""

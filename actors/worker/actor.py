@@ -1,4 +1,4 @@
-"""The actor of a worker process: pykka's, with the socket as its inbox and nothing of pykka's ways with faults."""
+"""The actor of a worker process: a pykka actor with the socket as its inbox, and without pykka's handling of errors."""
 
 from abc import abstractmethod
 from collections import deque
@@ -13,7 +13,7 @@ from greenroom.messages.frames.worker import Abort, Ready, Stop, ToWorker, Worke
 
 
 class Inbox:
-    """Messages for the actor. Where it is empty, reading the socket fills it. Main thread only."""
+    """Inbox of the actor. If it is empty, it is filled by reading the socket. Main thread only."""
 
     def __init__(self) -> None:
         """Begin empty, with no socket."""
@@ -21,49 +21,49 @@ class Inbox:
         self._messages: deque[Any] = deque()
 
     def put(self, envelope: Any, /) -> None:
-        """Add an envelope of pykka's."""
+        """Add an envelope of pykka."""
         self._messages.append(envelope.message)
 
     def take(self) -> Any:
-        """Give the oldest message; waits for one."""
+        """Return the oldest message; wait for one if there is none."""
         while not self._messages:
             self.fill()
         return self._messages.popleft()
 
     def fill(self) -> None:
-        """Wait for bytes on the socket and add the messages they hold."""
+        """Wait for bytes on the socket and add the messages in them."""
         assert self.channel is not None, "an actor reads nothing before it has a channel"
         self._messages.extend(self.channel.read())
 
     def get(self) -> Any:
-        """Give the oldest message in an envelope of pykka's; waits for one."""
+        """Return the oldest message in an envelope of pykka; wait for one if there is none."""
         return Envelope(self.take())
 
     def empty(self) -> bool:
-        """Say whether nothing has been read that was not taken."""
+        """Return whether there are no messages that were read and not yet taken."""
         return not self._messages
 
     def aborted(self, token: str) -> bool:
-        """Say whether a message that waits here takes the work on this token back."""
+        """Return whether a waiting message aborts the attempt with this token."""
         return any(isinstance(message, Abort) and message.token == token for message in self._messages)
 
 
 class WorkerActor(pykka.Actor):
-    """Takes one message after another from its inbox, until told to stop.
+    """An actor that takes one message after another from its inbox, until told to stop.
 
-    Users' code has the main thread, as signal handlers, event loops and many libraries want it. Answers are frames,
-    sent by ``perform``; what user code raises becomes one there. Whatever else a handler lets out, ``SystemExit`` above
-    all, leaves ``serve`` and ends the process the way it ends a script: pykka would stop every actor and say nothing.
+    User code runs in the main thread, as signal handlers, event loops and many libraries require. ``perform`` sends
+    answers as frames, including what user code raises. Any other exception of a handler, above all ``SystemExit``,
+    leaves ``serve`` and ends the process as it ends a script. pykka would stop every actor silently instead.
 
     Args:
-        channel: Speaks with the orchestrator.
-        spec: The worker this is.
+        channel: Connection to the orchestrator.
+        spec: Description of this worker.
     """
 
     inbox: Inbox
 
     def __init__(self, channel: Channel, spec: WorkerSpec) -> None:
-        """Make the actor; nothing is read and nothing runs before ``serve``."""
+        """Create the actor. Nothing is read and nothing runs before ``serve``."""
         super().__init__()
         self.channel = channel
         self.spec = spec
@@ -74,31 +74,31 @@ class WorkerActor(pykka.Actor):
 
     @classmethod
     def serve(cls, channel: Channel, spec: WorkerSpec) -> None:
-        """Be this actor until told to stop. Main thread."""
+        """Handle messages until told to stop. Main thread."""
         cls.start(channel, spec)
 
     @abstractmethod
     def perform(self, message: ToWorker) -> None:
-        """Do what a message asks for and answer it."""
+        """Execute a message and answer it."""
 
     # ------------------------------------------------------------ pykka's hooks, all called in the main thread
 
     @override
     def on_start(self) -> None:
-        """Say that work is welcome, once everything is prepared for it."""
+        """Prepare the worker, and then report that it is ready."""
         self.prepare()
         self.channel.start()
         self.channel.send(Ready())
 
     def prepare(self) -> None:
-        """Do what is to be done before the first attempt, while this process has one thread; nothing by default."""
+        """Prepare for the first attempt, while this process has one thread. Does nothing by default."""
 
     @override
     def on_receive(self, message: ToWorker) -> None:
         """Handle one message of the inbox."""
         if isinstance(message, Stop):
             self.actor_stopped.set()
-        elif not isinstance(message, Abort):  # of work that has ended meanwhile
+        elif not isinstance(message, Abort):  # the attempt has ended meanwhile
             self.perform(message)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A worker's end of its socket: reading by whoever has the main thread, sending from any thread, and a beat beside."""
+"""A worker's end of its socket: the main thread reads, any thread sends, and a second thread sends heartbeats."""
 
 import _thread
 import contextlib
@@ -14,25 +14,25 @@ from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from greenroom.messages.core.errors import CodecError
 from greenroom.messages.frames.worker import FromWorker, Heartbeat, Progress, ToWorker
 
-_READ_BYTES: Final = 64 * 1024  # below malloc's threshold for a mapping of its own, which each read would pay for
+_READ_BYTES: Final = 64 * 1024  # below the size from which malloc maps memory separately, which costs time
 _PROTOCOL_EXIT: Final = 76
-"""Exit code where the orchestrator sent bytes that are no message, or cannot be heard any more (``EX_PROTOCOL``)."""
+"""Exit code after invalid bytes from the orchestrator, or if it can no longer be read (``EX_PROTOCOL``)."""
 
 
 class Channel:
-    """Speaks with the orchestrator over one blocking socket.
+    """Connection to the orchestrator over one blocking socket.
 
-    The thread that works is the one that reads, so a message costs no change of threads. A second thread beats, and
+    The working thread also reads, so that a message needs no change of threads. A second thread sends heartbeats, and
     watches for the end of the orchestrator while the first is busy.
 
     Args:
-        connection: The socket; it is the channel's from now on.
-        heartbeat: Seconds between beats.
-        beat: Makes a beat; called on the second thread.
+        connection: The socket. The channel takes it over.
+        heartbeat: Seconds between heartbeats.
+        beat: Creates a heartbeat; called on the second thread.
     """
 
     def __init__(self, connection: socket.socket, heartbeat: float, beat: Callable[[], Heartbeat] = Heartbeat) -> None:
-        """Take over the socket; nobody beats before ``start``."""
+        """Take over the socket. No heartbeat is sent before ``start``."""
         connection.settimeout(None)
         self._connection = connection
         self._heartbeat = heartbeat
@@ -40,21 +40,21 @@ class Channel:
         self._pid = os.getpid()
         self._inode = os.fstat(connection.fileno()).st_ino
         self._decoder = FrameDecoder()
-        self._sending = threading.Lock()  # two threads write frames; a frame must not be cut by another
+        self._sending = threading.Lock()  # two threads write frames, which must not interleave
 
     def start(self) -> None:
-        """Begin to beat."""
-        # Not by ``threading``, whose ``start`` waits for ever where there is too little memory for the thread to begin.
+        """Start sending heartbeats."""
+        # Without ``threading``, whose ``start`` waits forever if there is too little memory for the thread to begin.
         _thread.start_new_thread(self._beat, ())
 
     def fileno(self) -> int:
-        """Give the socket's descriptor, for loops that wait for more than one thing."""
+        """Return the socket's file descriptor, for event loops."""
         return self._connection.fileno()
 
     def read(self) -> list[ToWorker]:
-        """Wait for bytes and give the messages that are whole with them, maybe none. Main thread, or the loop in it.
+        """Wait for bytes and return the messages that are complete with them, perhaps none. Main thread.
 
-        The process ends here where the orchestrator is gone, or sends what is no message.
+        The process ends here if the orchestrator is gone, or sends invalid bytes.
         """
         try:
             data = self._connection.recv(_READ_BYTES)
@@ -70,10 +70,10 @@ class Channel:
             os._exit(_PROTOCOL_EXIT)
 
     def send(self, message: FromWorker) -> None:
-        """Send a message; blocks while the orchestrator does not read. Any thread.
+        """Send a message; blocks while the orchestrator does not read. Thread-safe.
 
-        A copy of this process that user code has forked may report progress. It ends here where it comes back from that
-        code with an answer: there must be one, and whoever gives it goes on to read the next message.
+        A fork of this process made by user code may report progress. It ends here if it returns from that code with an
+        answer. There must be only one answer, and the process that sends it goes on to read the next message.
 
         Raises:
             CodecError: The message cannot be written, and nothing was sent.
@@ -89,7 +89,7 @@ class Channel:
 
     def _beat(self) -> None:
         poll: Any = select.poll()
-        poll.register(self._connection.fileno(), select.POLLRDHUP)  # its end only: reading is the other thread's
+        poll.register(self._connection.fileno(), select.POLLRDHUP)  # only to see its end: the other thread reads
         while not poll.poll(self._heartbeat * 1000):
             self._check_socket()
             self.send(self._make_beat())
@@ -97,17 +97,17 @@ class Channel:
         _abandoned()
 
     def _check_socket(self) -> None:
-        """End the process where code in it has closed the socket, whose number may be another file's by now."""
+        """End the process if its code has closed the socket, whose descriptor may belong to another file by now."""
         try:
             same = os.fstat(self._connection.fileno()).st_ino == self._inode
         except OSError:
             same = False
         if not same:
-            with contextlib.suppress(OSError):  # that may be closed, too
+            with contextlib.suppress(OSError):  # it may also be closed
                 os.write(2, b"code in this worker has closed the socket to its orchestrator\n")
             os._exit(_PROTOCOL_EXIT)
 
 
 def _abandoned() -> NoReturn:
-    """End the process at once: its orchestrator is gone, and nobody may work on for it."""
+    """End the process at once, because its orchestrator is gone and nothing receives its work."""
     os._exit(0)

@@ -1,7 +1,7 @@
-"""Ending everything that a step has started and left running, from inside its worker.
+"""Killing of all processes that a step has started and left running. Called inside its worker.
 
-The worker has been made a subreaper before its first line ran: whatever is started below it and loses its parent, a
-daemon that called ``setsid`` included, becomes its child. So "no child" means "no descendant".
+The worker was made a subreaper before its first line ran. So every process below it that loses its parent becomes its
+child, including daemons that called ``setsid``. "No child" therefore means "no descendant".
 """
 
 import contextlib
@@ -12,18 +12,19 @@ import psutil
 
 
 def kill_descendants() -> int:
-    """Kill and reap every descendant of this process; give how many those were. Blocks until none is left.
+    """Kill and reap every descendant of this process. Return their number. Blocks until none is left.
 
-    Costs about a microsecond where there are none. To be called where nothing else of this process is at work, as it
-    takes every child, whoever started it: between two steps of a worker that runs one at a time.
+    Costs about a microsecond if there are none. Call it only while nothing else of this process is working, as it takes
+    every child, whatever started it: between two steps of a worker that runs one at a time.
     """
     if not _has_children():
         return 0
     ended = 0
     while True:
-        # A dying process hands its children to us before it can be reaped, so each round meets what the last one freed.
+        # A dying process hands its children to this one before it can be reaped. So each round finds those freed by the
+        # last.
         for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or its pid another's now
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or another process's pid now
                 process.send_signal(signal.SIGKILL)
         try:
             os.waitpid(-1, 0)

@@ -1,4 +1,4 @@
-"""The evaluator actor: judges results, and tells a broken judge from a bad result."""
+"""The evaluator actor: judges results, and distinguishes a failing evaluator from a bad result."""
 
 import asyncio
 import time
@@ -6,7 +6,8 @@ import time
 from typing_extensions import override
 
 from greenroom.actors.api.step_context import StepContext, running
-from greenroom.actors.definitions.definitions import StepDefinition, lookup
+from greenroom.actors.definitions.definitions import StepDefinition
+from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.values.conversion import as_score
 from greenroom.actors.worker.tool import ToolActor
 from greenroom.messages.core.failures import Failure
@@ -17,7 +18,7 @@ from greenroom.messages.frames.worker import Evaluate, Execute, Judged, ToWorker
 
 
 class EvaluatorActor(ToolActor):
-    """Judges results of other steps, and runs evaluators that a workflow awaits by themselves."""
+    """Judges results of other steps, and runs evaluators that a workflow awaits directly."""
 
     @override
     def perform(self, message: ToWorker) -> None:
@@ -39,7 +40,7 @@ class EvaluatorActor(ToolActor):
             if not self.inbox.aborted(token):
                 raise
             answer = broken(Failure(outcome="cancelled", message="the evaluation was aborted"))
-        except Exception as error:  # noqa: BLE001  however user code fails, the result has not been judged
+        except Exception as error:  # noqa: BLE001  any failure of user code leaves the result unjudged
             answer = broken(self.failure(error))
         else:
             answer = Judged(
@@ -61,5 +62,5 @@ class EvaluatorActor(ToolActor):
 
     @override
     def encode(self, definition: StepDefinition, value: object) -> Json:
-        """Give what an evaluator returned as the JSON of a score."""
+        """Return an evaluator's result as the JSON of a score."""
         return super().encode(definition, as_score(value))

@@ -1,7 +1,7 @@
-"""The LLM actor: many questions to models at once, and the rule of what counts as an answer.
+"""The LLM actor: runs many model calls at once, and decides which answers count.
 
-An answer counts only whole and as asked for. Text cut short, prose around JSON, JSON that does not fit: each is
-``invalid``, and what was wrong with it is said in words that the model can use the next time.
+An answer counts only if it is complete and as requested. Text cut short, prose around JSON, and JSON that does not fit
+are ``invalid``. What was wrong is described in words that the model receives with the next attempt.
 """
 
 import asyncio
@@ -14,31 +14,32 @@ from pydantic_core import from_json
 from typing_extensions import override
 
 from greenroom.actors.api.step_context import context_of, running
-from greenroom.actors.definitions.definitions import ModelDefinition, lookup
+from greenroom.actors.definitions.definitions import ModelDefinition
+from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import Model, ModelReply, ModelRequest, resolve_model
 from greenroom.actors.models.script import scripted_reply
-from greenroom.actors.values.conversion import Form, faults, sentence, type_name
+from greenroom.actors.values.conversion import ValueConverter, faults, sentence, type_name
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
-from greenroom.actors.worker.output import finish, share
+from greenroom.actors.worker.output import finish, mark_output
 from greenroom.messages.core.errors import CodecError, NotSerializable, StepFailed
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
 
 _RAW_CHARACTERS: Final = 2000
-"""How much of an answer that did not fit is kept, from its start and its end."""
+"""Characters kept of a rejected answer, from its start and its end."""
 
 
-class InvalidAnswer(Exception):  # noqa: N818  no error of ours: a model's
-    """A model answered, and the answer does not count.
+class InvalidAnswer(Exception):  # noqa: N818  the model's fault, not an error of this package
+    """A model's answer does not count.
 
     Attributes:
-        reply: What it answered.
+        reply: The answer.
     """
 
     def __init__(self, message: str, reply: ModelReply) -> None:
-        """Keep the reply beside the sentence, which is fed back to the model."""
+        """Keep the reply with the message, which is fed back to the model."""
         super().__init__(message)
         self.reply = reply
 
@@ -48,15 +49,15 @@ class InvalidAnswer(Exception):  # noqa: N818  no error of ours: a model's
 
 @cache
 def _named(name: str | None, owner: str) -> Model:
-    """Give one model per name and process, so that it can keep its connections."""
+    """Return one model per name and process, so that it can keep its connections."""
     return resolve_model(name, owner)
 
 
 async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, ModelReply]:
-    """Ask a definition's model and give the answer as its output type, with the reply it was read from.
+    """Ask a definition's model. Return the answer as its output type, and the reply that it was read from.
 
     Raises:
-        InvalidAnswer: There was an answer, and it does not count.
+        InvalidAnswer: The answer does not count.
         Exception: Whatever the model raises.
     """
     reply = scripted_reply(definition.name, request)
@@ -70,7 +71,7 @@ async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, 
 def request_of(
     definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
 ) -> ModelRequest:
-    """Give the question for one attempt."""
+    """Return the model's request for one attempt."""
     form = definition.signature.result
     return ModelRequest(
         prompt=prompt,
@@ -83,11 +84,11 @@ def request_of(
     )
 
 
-def read_answer(form: Form, reply: ModelReply) -> Any:
+def read_answer(form: ValueConverter, reply: ModelReply) -> Any:
     """Read a reply strictly as a value of the output type.
 
     Raises:
-        InvalidAnswer: It is refused, cut short, empty, no JSON, or JSON that does not fit.
+        InvalidAnswer: The reply is a refusal, cut short, empty, not JSON, or JSON that does not fit.
     """
     text = reply.text.strip()
     if reply.finish == "refusal":
@@ -114,7 +115,7 @@ def read_answer(form: Form, reply: ModelReply) -> Any:
 
 
 async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:
-    """Ask once, outside of any run.
+    """Ask once, outside any run.
 
     Raises:
         StepFailed: The answer does not count.
@@ -132,29 +133,29 @@ async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:
 
 
 class ModelActor(WorkerActor):
-    """Executes LLM steps, as many at once as it is sent, on one loop in the main thread."""
+    """Executes LLM steps, any number at once, on one loop in the main thread."""
 
     def __init__(self, channel: Channel, spec: WorkerSpec) -> None:
-        """Start with nothing asked."""
+        """Begin without attempts."""
         super().__init__(channel, spec)
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        """Attempts that run, by token."""
+        """Running attempts, by token."""
         self._started: dict[str, float] = {}
-        """When they began (monotonic)."""
+        """When they started (monotonic clock)."""
         self._aborted: set[str] = set()
-        """Tokens of running attempts that nobody waits for any more."""
+        """Tokens of running attempts that were aborted."""
         self._ending: asyncio.Future[None] = self._loop.create_future()
-        """Done once no more work comes: at a stop frame, or with an error where an attempt tore the actor down."""
+        """Done once no more work arrives: after a stop frame, or with an error of an attempt that ended the actor."""
 
     @override
     def prepare(self) -> None:
-        """Have what attempts print told apart."""
-        share()
+        """Prepare the output streams, so that each line is marked with its attempt."""
+        mark_output()
 
     @override
     def perform(self, message: ToWorker) -> None:
-        """Begin one attempt."""
+        """Start one attempt."""
         assert isinstance(message, Execute), f"an LLM worker was sent {message.type}"
         self._started[message.token] = time.perf_counter()
         task = self._loop.create_task(self._attempt(message), name=message.token)
@@ -176,7 +177,7 @@ class ModelActor(WorkerActor):
     def _actor_loop_running(self) -> None:
         self._loop.add_reader(self.channel.fileno(), self._hear)
         self._loop.run_until_complete(self._ending)
-        self._loop.run_until_complete(asyncio.gather(*self._tasks.values()))  # what is running still finishes
+        self._loop.run_until_complete(asyncio.gather(*self._tasks.values()))  # running attempts still finish
 
     def _hear(self) -> None:
         self.inbox.fill()
@@ -190,14 +191,16 @@ class ModelActor(WorkerActor):
         token = task.get_name()
         del self._tasks[token]
         started = self._started.pop(token)
-        if task.cancelled() and token in self._aborted:  # said here, as it may not even have begun
+        if task.cancelled() and token in self._aborted:  # answered here, as the attempt may not have started yet
             self._aborted.remove(token)
             failure = Failure(outcome="cancelled", message="the attempt was aborted")
             self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started))
             return
         self._aborted.discard(token)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None and not self._ending.done():  # no exception, those are answers: it must end the process
+        if (
+            error is not None and not self._ending.done()
+        ):  # not an Exception, which would be an answer: this must end the process
             self._ending.set_exception(error)
 
     async def _attempt(self, message: Execute) -> None:
@@ -215,7 +218,7 @@ class ModelActor(WorkerActor):
         except InvalidAnswer as error:
             usage = _usage(error.reply)
             failure = Failure(outcome="invalid", message=str(error), raw=_shorten(error.reply.text))
-        except Exception as error:  # noqa: BLE001  however a model fails is the attempt's outcome
+        except Exception as error:  # noqa: BLE001  every failure of a model is the attempt's outcome
             failure = describe_exception(error)
         else:
             answer = Completed(token=token, result=result, duration=time.perf_counter() - started, usage=usage)

@@ -1,4 +1,4 @@
-"""A worker's whole life: its actor on its socket."""
+"""The main function of worker processes."""
 
 import os
 import socket
@@ -10,14 +10,14 @@ from greenroom.messages.frames.worker import WorkerSpec
 
 
 def main(connection: socket.socket, spec: WorkerSpec) -> None:
-    """Be the worker that ``spec`` describes until told to stop. Main thread of a process that has loaded its app.
+    """Run the worker that ``spec`` describes until told to stop. Main thread of a process that has loaded its app.
 
     Raises:
-        SystemExit: User code asked for the process to end. Other exceptions that are no ``Exception`` end it too.
+        SystemExit: User code asked to end the process. Other exceptions that are not an ``Exception`` end it too.
     """
     remember(os.environ, spec.limits.env)
     if spec.kind == "program":
-        from greenroom.actors.worker.program_host import serve  # noqa: PLC0415  each worker imports the actor it becomes
+        from greenroom.actors.worker.program_host import serve  # noqa: PLC0415  each worker imports only its own actor
 
         serve(connection, spec)
     else:
@@ -25,7 +25,7 @@ def main(connection: socket.socket, spec: WorkerSpec) -> None:
 
 
 def actor_class(spec: WorkerSpec) -> type[WorkerActor]:
-    """Give the actor for a kind of worker."""
+    """Return the actor class for a kind of worker."""
     match spec.kind:
         case "llm":
             from greenroom.actors.worker.llm import ModelActor  # noqa: PLC0415  see above

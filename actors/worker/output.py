@@ -1,10 +1,10 @@
-"""What code prints in a worker that many jobs share: each line under the name of the job whose code printed it.
+"""Output of a worker that many jobs share: each line is marked with the job whose code printed it.
 
-The streams stay the objects that they are, since handlers of ``logging``, loguru and others hold them from the import
-on; only their methods are replaced. Whose code is running is a matter of context variables, so it holds for tasks and
-for ``asyncio.to_thread``. A thread that was started otherwise has no job, and its words are the worker's.
+The stream objects stay the same, because handlers of ``logging``, loguru and others hold them since the import; only
+their methods are replaced. Context variables tell whose code is running, which covers tasks and ``asyncio.to_thread``.
+A thread started in another way has no job; its output belongs to the worker.
 
-In a worker that runs one attempt at a time nothing of this is needed: what it writes meanwhile is that attempt's.
+A worker that runs one attempt at a time needs none of this: all its output belongs to that attempt.
 """
 
 import io
@@ -20,15 +20,15 @@ from greenroom.actors.context import program
 from greenroom.messages.frames.output_marks import LONGEST_LABEL, marked
 
 _WAITING_BYTES: Final = 8 * 1024
-"""So much of a line that has not ended waits for its end, as Python's own buffer does."""
+"""Most bytes of an unfinished line that wait for its end, as in Python's own buffer."""
 
 _streams: Final[list["_Marked"]] = []
 _used: Final[set[bytes]] = set()
-"""Labels under which something was written that has not been said to be over."""
+"""Labels with output that were not reported as finished."""
 
 
 def standard_streams() -> list[io.TextIOWrapper]:
-    """Give this process's stdout and stderr as Python's own objects, whatever has been put in their place."""
+    """Return this process's stdout and stderr as Python's own objects, even if they were replaced."""
     found: tuple[object, ...] = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
     wrappers: list[io.TextIOWrapper] = []
     for stream in found:
@@ -37,15 +37,15 @@ def standard_streams() -> list[io.TextIOWrapper]:
     return wrappers
 
 
-def share() -> None:
-    """Have whatever is printed in this process from now on marked with its job. Main thread, before the first job."""
+def mark_output() -> None:
+    """Mark everything printed in this process from now on with its job. Main thread, before the first job."""
     for stream in standard_streams():
-        if not stream.closed and stream.fileno() in (1, 2):  # another file of the app's is no business of ours
+        if not stream.closed and stream.fileno() in (1, 2):  # another file of the app
             _streams.append(_Marked(stream))
 
 
 def finish(run_id: str, step: str | None = None, attempt: int | None = None) -> None:
-    """Say that a job has come to its end: what it began of a line is a line."""
+    """Finish a job's output, including an unfinished line."""
     if not _used:
         return
     label = _label(run_id, step, attempt)
@@ -56,7 +56,7 @@ def finish(run_id: str, step: str | None = None, attempt: int | None = None) -> 
 
 
 class _Marked:
-    """Stands behind the methods of one stream. Any thread: each label has a buffer of its own, and writes are whole."""
+    """The replaced methods of one stream. Thread-safe: each label has its own buffer, and writes are whole."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._stream = stream
@@ -69,7 +69,7 @@ class _Marked:
         buffer.write = self.write_bytes
 
     def write(self, text: str) -> int:
-        """Stand for ``TextIOWrapper.write``."""
+        """Replace ``TextIOWrapper.write``."""
         label = _current()
         if label is None or not isinstance(cast("object", text), str):
             return io.TextIOWrapper.write(self._stream, text)
@@ -86,12 +86,12 @@ class _Marked:
         return len(text)
 
     def write_lines(self, lines: Any) -> None:
-        """Stand for ``TextIOWrapper.writelines``."""
+        """Replace ``TextIOWrapper.writelines``."""
         for line in lines:
             self.write(line)
 
     def write_bytes(self, data: Any) -> int:
-        """Stand for ``BufferedWriter.write``."""
+        """Replace ``BufferedWriter.write``."""
         label = _current()
         if label is None:
             written: int = self._write_bytes(data)
@@ -102,14 +102,14 @@ class _Marked:
         return len(copy)
 
     def flush(self) -> None:
-        """Stand for ``TextIOWrapper.flush``."""
+        """Replace ``TextIOWrapper.flush``."""
         label = _current()
         if label and (data := self._waiting.pop(label, b"")):
             self._emit(label, data)
         io.TextIOWrapper.flush(self._stream)
 
     def finish(self, label: bytes) -> None:
-        """Write what waits of a job, and that it has ended."""
+        """Write a job's remaining output, and a mark for its end."""
         if data := self._waiting.pop(label, b""):
             self._emit(label, data)
         self._emit(label, b"")
@@ -121,14 +121,14 @@ class _Marked:
             while True:
                 try:
                     os.write(self._descriptor, piece)
-                except BlockingIOError:  # a child that has the same pipe wants it so
+                except BlockingIOError:  # a child process with the same pipe may have set it non-blocking
                     select.select([], [self._descriptor], [])
                 else:
                     break
 
 
 def _current() -> bytes | None:
-    """Give the label of the running code's job; empty where it is not to be heard, None where there is no job."""
+    """Return the label of the running code's job; empty for a silent job, None if there is no job."""
     port = program.get()
     if port is not None:
         return b"" if port.silent else _label(port.run_id, None, None)

@@ -1,10 +1,10 @@
-"""What every attempt finds around it in its worker: put back for the next one, or else a reason for a new process.
+"""The process state that every attempt finds: restored for the next attempt, or else a reason to replace the worker.
 
-The next attempt, of any run, would inherit what a function has changed in its process. What can be put back is put
-back. For what cannot, ``restore`` gives a sentence, and the supervisor replaces the worker before it gets another job.
+The next attempt, of any run, would inherit what a function has changed in its process. ``restore`` restores what it
+can, and describes what it cannot. The supervisor then replaces the worker before its next job.
 
-Two things stay as they were left: what lives in modules (globals, caches, imports), and open descriptors, since
-connections are worth keeping, unless they are about to run out.
+Two things are not restored: what lives in modules (globals, caches, imports), and open file descriptors. Connections
+are worth keeping, unless descriptors are about to run out.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ from typing import Any, Final, NamedTuple, cast
 from greenroom.messages.frames.worker import WorkerSpec
 
 THREADS_END: Final = 0.1
-"""Seconds for which threads that are about to end are waited for."""
+"""Seconds to wait for threads that are about to end."""
 DESCRIPTORS_USED: Final = 0.75
-"""Share of the descriptors in use from which a worker is replaced."""
+"""Share of used descriptors from which on a worker is replaced."""
 MEMORY_USED: Final = 0.75
-"""Share of the memory between what a fresh worker holds and its limit from which it is replaced."""
+"""Share of the memory between a fresh worker's and its limit from which on a worker is replaced."""
 
-_raw: Any = import_module("_signal")  # what ``signal`` wraps, which makes an enum of each of 31 answers
-_unregister = cast("Callable[[int], bool]", faulthandler.unregister)  # whether there was one: stubs do not know that
+_raw: Any = import_module("_signal")  # what ``signal`` wraps; that creates an enum for each of 31 answers
+_unregister = cast("Callable[[int], bool]", faulthandler.unregister)  # whether there was one: stubs do not say so
 _STANDARD: Final = (0, 1, 2)
 _DRAWN: Final = 64
-"""Random bits that are drawn to see whether the attempt has drawn some."""
+"""Random bits drawn to find out whether the attempt has drawn some."""
 _SIGNALS: Final = tuple(range(1, signal.SIGRTMIN))
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS: Final = (
@@ -52,24 +52,24 @@ _LIMITS: Final = (
     resource.RLIMIT_NOFILE,
 )
 _NEW_PEAK: Final = b"5"
-"""Begins the peak of a process's memory anew."""
+"""Resets the peak of a process's memory."""
 _MIB: Final = 1024 * 1024
 _PAGE: Final = resource.getpagesize()
 
 
 class Setting(NamedTuple):
-    """One thing that is looked at after each attempt, and put back where it is not what it was."""
+    """A setting of the process that is compared after each attempt, and restored if it has changed."""
 
     name: str
-    """For a person, after "it changed"."""
+    """Name for people, after "it changed"."""
     read: Callable[[], Any]
-    """What it gives is remembered as a shallow copy."""
+    """Reads the setting. A shallow copy of the value is remembered."""
     write: Callable[[Any], object]
-    """Raises where it cannot be put back."""
+    """Writes the setting. Raises if that is impossible."""
 
 
 def _final(_value: object) -> None:
-    """Refuse: no process gets this back."""
+    """Raise, because this setting cannot be restored."""
     raise PermissionError
 
 
@@ -81,7 +81,7 @@ def _set_handlers(handlers: tuple[Any, ...]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
         if _raw.getsignal(number) is not handler:
             _raw.signal(number, handler)
-            if number == signal.SIGUSR1 and _unregister(number):  # the one that writes stacks before a kill
+            if number == signal.SIGUSR1 and _unregister(number):  # the handler that writes stacks before a kill
                 faulthandler.register(number, 2)
 
 
@@ -99,7 +99,7 @@ def _set_limits(limits: tuple[tuple[int, int], ...]) -> None:
 
 
 def _environ() -> dict[bytes, bytes]:
-    data: dict[bytes, bytes] = vars(os.environ)["_data"]  # a tenth of what to ask for each name takes
+    data: dict[bytes, bytes] = vars(os.environ)["_data"]  # a tenth of the time of asking for each name
     return data
 
 
@@ -122,7 +122,7 @@ def _set_processors(numbers: set[int]) -> None:
     os.sched_setaffinity(0, numbers)
 
 
-def _set_collection(on: bool) -> None:  # noqa: FBT001  as ``gc.isenabled`` gives it
+def _set_collection(on: bool) -> None:  # noqa: FBT001  the result of ``gc.isenabled``
     (gc.enable if on else gc.disable)()
 
 
@@ -140,7 +140,7 @@ def _streams() -> tuple[Any, ...]:
 
 
 def _set_streams(streams: tuple[Any, ...]) -> None:
-    sys.stdin, sys.stdout, sys.stderr, *_ = streams  # one that was closed stays closed, which is seen afterwards
+    sys.stdin, sys.stdout, sys.stderr, *_ = streams  # a closed stream stays closed, which is detected afterwards
 
 
 def _set_path(path: list[str]) -> None:
@@ -152,7 +152,7 @@ def _set_arguments(arguments: list[str]) -> None:
 
 
 def _set_filters(filters: list[Any]) -> None:
-    warnings.resetwarnings()  # the only public way to have it forgotten which warnings were shown
+    warnings.resetwarnings()  # the only public way to forget which warnings were shown
     cast("list[Any]", warnings.filters)[:] = filters
 
 
@@ -184,22 +184,22 @@ SETTINGS: Final = (
 )
 
 
-class Surroundings:
-    """The process as a fresh worker's first attempt finds it. Main thread of a worker that runs one attempt at a time.
+class ProcessState:
+    """The process state before the first attempt. Main thread of a worker that runs one attempt at a time.
 
     Args:
-        spec: The worker; its limits say what too much memory is.
+        spec: The worker; its limits determine how much memory is too much.
     """
 
     def __init__(self, spec: WorkerSpec) -> None:
         """Open the descriptors that are needed later. Called before the worker starts its second thread.
 
-        Where two threads share the table of descriptors, Linux lets the first high number wait until every processor
-        has passed through the scheduler, which takes some ten milliseconds on a busy machine.
+        If two threads share the table of descriptors, Linux delays the first high number until every processor has
+        passed through the scheduler. That takes some ten milliseconds on a busy machine.
         """
         self._most_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        # Kept where the lowest free numbers will not be: a function that closes descriptors blindly and opens others
-        # must not have its own files taken for these.
+        # Moved away from the lowest free numbers. A function that closes descriptors blindly, and opens others, must
+        # not have its own files mistaken for these.
         self._high = min(self._most_descriptors // 2, 512)
         self._folder = self._keep(os.open(".", os.O_PATH))
         self._sizes = self._keep(os.open("/proc/self/statm", os.O_RDONLY))
@@ -211,7 +211,7 @@ class Surroundings:
         self._most_data = None if limit is None else held + int(MEMORY_USED * max(0, limit * _MIB - held))
         self._sized = limit is not None or resident is not None
         self._peak: int | None = None
-        with suppress(OSError):  # a kernel without it
+        with suppress(OSError):  # a kernel without this file
             peak = self._keep(os.open("/proc/self/clear_refs", os.O_WRONLY))
             os.pwrite(peak, _NEW_PEAK, 0)
             self._peak = peak
@@ -219,23 +219,23 @@ class Surroundings:
     def remember(self) -> None:
         """Remember everything else. Called before the first attempt.
 
-        After a fork each of these things is on a page that has to be copied or mapped first: a millisecond in all.
+        After a fork, each of these is on a page that must first be copied or mapped: a millisecond in all.
         """
         self._reads = [setting.read for setting in SETTINGS]
         self._before = [copy(read()) for read in self._reads]
         self._threads = threading.enumerate()
-        policy = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  by a Python yet to come
-        # Where the app has none of its own, each attempt gets a new one: ``asyncio.run`` leaves its mark on it.
+        policy = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  in later versions of Python
+        # If the app has no loop of its own, each attempt gets a new policy, because ``asyncio.run`` changes it.
         self._policy = None if type(policy) is asyncio.DefaultEventLoopPolicy else policy
         self._file_mask = os.umask(0o077)
         os.umask(self._file_mask)
         self._seeds = 0
-        self._random = cast("random.Random", vars(random)["_inst"])  # which the module's functions are methods of
-        self._twin = random.Random()  # noqa: S311  it is to be what that one is
+        self._random = cast("random.Random", vars(random)["_inst"])  # the instance behind the module's functions
+        self._twin = random.Random()  # noqa: S311  a copy of that generator
         self._seed()
 
     def restore(self) -> str:
-        """Put back what can be; say what cannot, or nothing. Costs some ten microseconds where nothing was changed."""
+        """Restore what can be restored. Return what cannot, or nothing. Takes microseconds without changes."""
         for timer in _TIMERS:
             signal.setitimer(timer, 0)
         faulthandler.cancel_dump_traceback_later()
@@ -246,7 +246,7 @@ class Surroundings:
         try:
             os.fchdir(self._folder)
             if self._peak is not None:
-                os.pwrite(self._peak, _NEW_PEAK, 0)  # so that the next attempt's is its own
+                os.pwrite(self._peak, _NEW_PEAK, 0)  # so that the next attempt has its own
         except OSError:
             return "it closed descriptors that are not its own"
         self._restore_standard()
@@ -256,10 +256,10 @@ class Surroundings:
         return reason or (self._usage() if self._sized else "")
 
     def _seed(self) -> None:
-        """Begin random numbers anew. Else two attempts that begin from the same seed get the same "random" names.
+        """Seed the random numbers again. Otherwise two attempts that set the same seed get the same "random" names.
 
-        Needed only where an attempt has drawn some, or set a seed: then the twin, which nobody else knows, draws
-        another number. To draw one takes a fiftieth of the time of beginning anew.
+        Needed only if an attempt drew a random number or set a seed. A copy of the generator, which user code does not
+        know, then draws another number. Drawing takes a fiftieth of the time of seeding.
         """
         self._seeds += 1
         seed = time.perf_counter_ns() ^ os.getpid() << 64 ^ self._seeds << 96
@@ -269,7 +269,7 @@ class Surroundings:
     def _restore_settings(self) -> str:
         try:
             same = [read() for read in self._reads] == self._before
-        except Exception:  # noqa: BLE001  user code may have put anything at all there, with any ``__eq__``
+        except Exception:  # noqa: BLE001  user code may have put any object there, with any ``__eq__``
             same = False
         if same:
             return ""
@@ -286,20 +286,20 @@ class Surroundings:
     def _restore_standard(self) -> None:
         try:
             now: list[tuple[int, ...] | None] = [os.fstat(0)[1:3], os.fstat(1)[1:3], os.fstat(2)[1:3]]
-        except OSError:  # one is closed
+        except OSError:  # a stream is closed
             now = [_identity(number) for number in _STANDARD]
         if now == self._identities:
             return
         for number, identity, kept in zip(_STANDARD, self._identities, self._standard, strict=True):
             if _identity(number) != identity:
                 for stream in (sys.stdout, sys.stderr):
-                    with suppress(OSError, ValueError, AttributeError):  # it is closed, or replaced by anything at all
+                    with suppress(OSError, ValueError, AttributeError):  # it is closed or replaced
                         stream.flush()
                 with suppress(OSError):
                     os.dup2(kept, number)
 
     def _leftovers(self) -> str:
-        """Say what the attempt left running or open."""
+        """Return what the attempt left running or open; empty if nothing."""
         if threading.active_count() > len(self._threads):
             end = time.monotonic() + THREADS_END
             left = [thread for thread in threading.enumerate() if thread not in self._threads]
@@ -315,7 +315,7 @@ class Surroundings:
         return "it left most descriptors open" if free > DESCRIPTORS_USED * self._most_descriptors else ""
 
     def _usage(self) -> str:
-        """Say whether the process has grown too large."""
+        """Return a description of the process's size if it has grown too large."""
         resident, data = self._memory()
         if self._most_resident is not None and resident > self._most_resident:
             return f"its resident size is {resident // _MIB} MiB, above {self._most_resident // _MIB} MiB"
@@ -324,7 +324,7 @@ class Surroundings:
         return ""
 
     def _memory(self) -> tuple[int, int]:
-        """Give the resident size, and what the kernel counts under RLIMIT_DATA, in bytes."""
+        """Return the resident size, and the size that the kernel counts for RLIMIT_DATA, in bytes."""
         sizes = os.pread(self._sizes, 128, 0).split()
         return int(sizes[1]) * _PAGE, int(sizes[5]) * _PAGE
 
@@ -336,7 +336,7 @@ class Surroundings:
 
 
 def _identity(descriptor: int) -> tuple[int, ...] | None:
-    """Tell one open file from another, by inode and device; None where there is none."""
+    """Return inode and device of an open file, which identify it; None if it is closed."""
     try:
         return os.fstat(descriptor)[1:3]
     except OSError:

@@ -1,7 +1,7 @@
-"""The program worker: hosts many programs on one loop and takes them through their turns, one turn at a time.
+"""The program worker: hosts many programs on one loop, and runs one turn of one program at a time.
 
-Work is done strictly in the order in which it arrived, and the loop is idle between two pieces of it. So at every
-moment exactly one run holds the loop, and the orchestrator can tell which: the first whose turn it has not seen yet.
+Work is done strictly in order of arrival, and the loop is idle between two pieces of work. So exactly one run holds the
+loop at any time. The orchestrator can tell which: the first whose turn it has not received yet.
 """
 
 import gc
@@ -11,15 +11,15 @@ from collections import deque
 
 from greenroom.actors.app.queries import Question, answer, fault
 from greenroom.actors.context import ProgramPort
-from greenroom.actors.definitions.definitions import find_workflow
+from greenroom.actors.definitions.registry import find_workflow
 from greenroom.actors.definitions.sessions import find_session
 from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.actors.program.loop import ProgramLoop
 from greenroom.actors.program.loop_guard import refuse_threads
 from greenroom.actors.program.program import Program
-from greenroom.actors.program.unawaited import listen
+from greenroom.actors.program.unawaited import report_unawaited_calls
 from greenroom.actors.worker.channel import Channel
-from greenroom.actors.worker.output import finish, share
+from greenroom.actors.worker.output import finish, mark_output
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.frames.worker import (
     CheckArguments,
@@ -45,7 +45,7 @@ from greenroom.messages.frames.worker import (
 
 
 class ProgramHost:
-    """Serves one program worker's socket. Everything but the heartbeat runs on the loop, in the main thread."""
+    """Serves one program worker's socket. Everything except the heartbeat runs on the loop, in the main thread."""
 
     def __init__(self, connection: socket.socket, spec: WorkerSpec) -> None:
         """Take over the connection."""
@@ -53,27 +53,27 @@ class ProgramHost:
         self._loop = ProgramLoop(self._next)
         self._programs: dict[str, Program] = {}
         self._work: deque[tuple[Program, Resolution | None] | Question] = deque()
-        """Programs to begin (None), outcomes to deliver and questions to answer, in order of arrival."""
+        """Programs to start (None), outcomes to deliver, and questions to answer, in order of arrival."""
         self._active: Program | None = None
         self._busy: tuple[float, str] | None = None
-        """When the running turn or answer began (monotonic), and whose it is: a run's id, or a question's. Written by
-        the loop, read by the heartbeat."""
+        """When the running turn or answer began (monotonic clock), and the id of its run or question. Written by the
+        loop, read by the heartbeat."""
 
     def run(self) -> None:
         """Serve until told to stop, or until the orchestrator is gone."""
         gc.disable()  # see collect_garbage
-        share()
+        mark_output()
         self._loop.add_reader(self._channel.fileno(), self._readable)
         self._channel.send(Ready())
         self._channel.start()
         refuse_threads()
-        listen()
+        report_unawaited_calls()
         self._loop.run_forever()
 
     # ------------------------------------------------------------ turns
 
     def _next(self) -> bool:
-        """Close the turn that has run dry and begin the next one. True where something is ready again."""
+        """Complete the turn in which nothing is ready any more. Begin the next and return True if anything is ready."""
         active, self._active = self._active, None
         if active is not None:
             collect_garbage()
@@ -91,7 +91,7 @@ class ProgramHost:
         return False
 
     def _begin(self, work: tuple[Program, Resolution | None] | Question) -> bool:
-        """Begin the next piece of work. True where a program has the loop now."""
+        """Begin the next piece of work. Return True if a program has the loop now."""
         if not isinstance(work, tuple):
             self._busy = (time.monotonic(), work.id)
             self._answer(work)
@@ -110,10 +110,10 @@ class ProgramHost:
         return True
 
     def _put_out(self, intruded: ProgramPort) -> None:
-        """End a program that something from outside wanted to set going."""
+        """End a program that something from outside tried to wake."""
         program = self._programs.get(intruded.run_id)
         if program is intruded and program is not None and not program.ended:
-            program.intrude()
+            program.note_intrusion()
             self._close_turn(program)
 
     def _close_turn(self, program: Program) -> None:
@@ -122,14 +122,14 @@ class ProgramHost:
             if program.finished:
                 finish(program.run_id)
             self._channel.send(turn)
-        except Exception as error:  # noqa: BLE001  what it asks for or gives cannot be written, or is too large
+        except Exception as error:  # noqa: BLE001  its requests or result cannot be written, or are too large
             self._forget(program, Raise(failure=describe_exception(error)))
             return
         if program.finished:
             self._forget(program)
 
     def _forget(self, program: Program, last: Raise | Halt | Diverge | None = None) -> None:
-        """End a program, with a last word where it has not said it itself."""
+        """End a program, with a final command unless it has sent one itself."""
         if last is not None:
             self._channel.send(Turn(run_id=program.run_id, commands=(last,)))
         self._end(program)
@@ -180,10 +180,10 @@ class ProgramHost:
         self._work.append((program, None))
 
     def _answer(self, question: Question) -> None:
-        """Answer a question, with a fault where the app's code raises, or what it gives cannot be sent."""
+        """Answer a question, with a fault if the app's code raises or its answer cannot be sent."""
         try:
             self._channel.send(answer(question))
-        except BaseException as error:  # noqa: BLE001  it may be anything, and whoever asks must hear of it
+        except BaseException as error:  # noqa: BLE001  any exception must reach the questioner
             self._channel.send(fault(question, error))
 
     def _beat(self) -> Heartbeat:
@@ -192,27 +192,27 @@ class ProgramHost:
 
 
 def _begin(program: Program) -> str | None:
-    """Have a program begin, or give the reason why it cannot: its state is made, or read, by code of the user's."""
+    """Start a program, or return why it cannot start: user code creates, or reads, its state."""
     try:
         program.begin()
-    except InvalidInput as error:  # a session's recorded state, by a model that has changed
+    except InvalidInput as error:  # a session's recorded state no longer fits its model
         return str(error)
-    except BaseException as error:  # noqa: BLE001  whatever it raises, it must not end the other programs
+    except BaseException as error:  # noqa: BLE001  no exception may end the other programs
         return f"the state it begins with cannot be made: {explain(error)}"
     return None
 
 
 def collect_garbage() -> None:
-    """Have Python collect garbage, where by its own rules it is time to. While a program's code runs it must not.
+    """Run Python's garbage collector if it is due by its own rules. Never called while a program's code runs.
 
-    What is collected may be of another program, and its finalizers run in the name of whatever runs then.
+    Collected objects may belong to another program, and their finalizers run in the context of the running code.
     """
     gc.enable()
-    made: tuple[set[int], ...] = (set(), set())  # Python looks whether it is time when something is made
+    made: tuple[set[int], ...] = (set(), set())  # Python checks whether collection is due when an object is created
     gc.disable()
     del made
 
 
 def serve(connection: socket.socket, spec: WorkerSpec) -> None:
-    """Be a program worker for the rest of this process's life. Main thread."""
+    """Run a program worker until the process ends. Main thread."""
     ProgramHost(connection, spec).run()

@@ -1,4 +1,4 @@
-"""The tool actor: runs functions, one attempt at a time, and says of each how it ended."""
+"""The tool actor: runs functions, one attempt at a time, and reports how each ended."""
 
 import asyncio
 import inspect
@@ -13,15 +13,16 @@ from typing import Any, Final, TypeAlias, cast
 from typing_extensions import override
 
 from greenroom.actors.api.step_context import context_of, running
-from greenroom.actors.definitions.definitions import StepDefinition, lookup
+from greenroom.actors.definitions.definitions import StepDefinition
+from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.definitions.signature import every_item
 from greenroom.actors.failures.description import describe_exception
-from greenroom.actors.program.endings import throw_away
+from greenroom.actors.program.endings import discard_task
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.descendants import kill_descendants
 from greenroom.actors.worker.output import standard_streams
-from greenroom.actors.worker.process_state import Surroundings
+from greenroom.actors.worker.process_state import ProcessState
 from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
 from greenroom.messages.core.errors import CodecError, NotSerializable
 from greenroom.messages.core.failures import Failure
@@ -31,7 +32,7 @@ from greenroom.messages.frames.worker import Completed, Execute, Failed, Judged,
 Answer: TypeAlias = Completed | Failed | Judged
 
 STRAY_GRACE: Final = 1.0
-"""Seconds that tasks have to end which an async function has left behind; then they are thrown away."""
+"""Seconds that tasks left behind by an async function have to end. After that they are thrown away."""
 _RESERVE_BYTES: Final = 256 * 1024
 
 
@@ -42,43 +43,43 @@ class _Helpers(ThreadPoolExecutor):
 
     @override
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a thread call something."""
+        """Call a function in a thread."""
         self.used = True
         return super().submit(fn, *args, **kwargs)
 
 
 class FunctionActor(WorkerActor):
-    """Runs functions of the user's, plain ones as they are, ``async`` ones on a loop that it keeps. Main thread."""
+    """Runs user functions: plain ones directly, ``async`` ones on a loop that it keeps. Main thread."""
 
     def __init__(self, channel: Channel, spec: WorkerSpec) -> None:
-        """Start with no loop; most tools never need one."""
+        """Begin without a loop; most tools never need one."""
         super().__init__(channel, spec)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: tuple[str, asyncio.Task[Any]] | None = None
-        """The async function that runs, and its token."""
+        """Token and task of the running async function."""
         self._reserve: bytearray | None = bytearray(_RESERVE_BYTES)
-        """Given back when memory is short, so that there is some left to say so."""
+        """Released when memory is short, so that the failure can be reported."""
         self._helpers = _Helpers()
 
     @override
     def prepare(self) -> None:
-        """Get ready to put back what attempts change."""
-        self._surroundings = Surroundings(self.spec)
+        """Prepare to restore what attempts change."""
+        self._process_state = ProcessState(self.spec)
         self._streams = standard_streams()
         self._fakes = fakes()
 
     @override
     def on_start(self) -> None:
-        """Say that work is welcome, and remember what it is to find before any can be read."""
+        """Report that the worker is ready, and remember the process state before the first message is read."""
         super().on_start()
-        self._surroundings.remember()
+        self._process_state.remember()
 
     def call(self, token: str, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Call a function of the user's in a context of its own, to the end of all it awaits.
+        """Call a user function in a context of its own, and await its result.
 
         Raises:
-            CancelledError: It was aborted.
-            BaseException: Whatever it raises.
+            CancelledError: The attempt was aborted.
+            BaseException: Whatever the function raises.
         """
         context = copy_context()
         value = context.run(fn, *args, **kwargs)
@@ -89,15 +90,15 @@ class FunctionActor(WorkerActor):
         return self._await(token, value) if inspect.iscoroutine(value) else value
 
     def answer(self, message: Answer, refused: Callable[[Failure], Answer]) -> None:
-        """Send an answer once the worker is as the attempt found it; ``refused`` gives the one for a bad result.
+        """Send an answer after restoring the process state. ``refused`` returns the answer for an unsendable result.
 
-        The answer says where it is not: then this worker is replaced before the next attempt.
+        The answer names what could not be restored. The worker is then replaced before the next attempt.
         """
         kill_descendants()
-        for stream in self._streams:  # the line that it has begun is its own
+        for stream in self._streams:  # an unfinished line is the attempt's own
             with suppress(Exception):
                 stream.flush()
-        spoilt = self._surroundings.restore()
+        spoilt = self._process_state.restore()
         try:
             self.channel.send(message.model_copy(update={"spoilt": spoilt}) if spoilt else message)
         except CodecError as error:
@@ -105,9 +106,9 @@ class FunctionActor(WorkerActor):
             self.channel.send(answer.model_copy(update={"spoilt": spoilt}))
 
     def failure(self, error: Exception) -> Failure:
-        """Describe what an attempt raised."""
+        """Describe the exception of an attempt."""
         if isinstance(error, MemoryError):
-            traceback.clear_frames(error.__traceback__)  # what the function had allocated by then
+            traceback.clear_frames(error.__traceback__)  # frees what the function had allocated
             self._reserve = None
         return describe_exception(error)
 
@@ -125,19 +126,19 @@ class FunctionActor(WorkerActor):
         finally:
             self._task = None
             strays = asyncio.all_tasks(loop)
-            if strays:  # an attempt leaves nothing behind that could run on in the next one
+            if strays:  # an attempt must leave nothing behind that could run in the next one
                 for stray in strays:
                     stray.cancel()
                 _, unending = loop.run_until_complete(asyncio.wait(strays, timeout=STRAY_GRACE))
                 for stray in unending:
-                    throw_away(stray, copy_context())
+                    discard_task(stray, copy_context())
             if self._helpers.used:
                 self._helpers.shutdown(wait=False, cancel_futures=True)
                 self._helpers = _Helpers()
                 loop.set_default_executor(self._helpers)
 
     def _hear(self) -> None:
-        """Read what arrives while an async function runs; only that it is aborted matters by then."""
+        """Read messages that arrive while an async function runs. Only an abort matters then."""
         self.inbox.fill()
         self._cancel_aborted()
 
@@ -169,7 +170,7 @@ class ToolActor(FunctionActor):
             answer = failed(Failure(outcome="cancelled", message="the attempt was aborted"))
         except FakeFailed as fake:
             answer = failed(fake.failure)
-        except Exception as error:  # noqa: BLE001  however user code fails is the attempt's outcome
+        except Exception as error:  # noqa: BLE001  every failure of user code is the attempt's outcome
             answer = failed(self.failure(error))
         else:
             answer = Completed(token=token, result=result, duration=time.perf_counter() - started)
@@ -186,5 +187,5 @@ class ToolActor(FunctionActor):
         return self.encode(definition, self.call(message.token, definition.fn, args, kwargs))
 
     def encode(self, definition: StepDefinition, value: object) -> Json:
-        """Give what a function returned as JSON."""
+        """Return a function's result as JSON."""
         return definition.encode_result(value)

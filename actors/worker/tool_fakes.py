@@ -1,7 +1,7 @@
-"""Fakes of tools: functions of a test, called in the test's own process in place of what a tool worker would run.
+"""Fakes of tools: functions of a test that run in the test's process, in place of the tools of a worker.
 
-The worker asks over a Unix socket that an environment variable names. A request is the frame of the attempt as one line
-of JSON; the answer is one line, ``{"result": ...}``, ``{"failure": {...}}``, or ``{}`` where the tool has no fake.
+The worker asks over a Unix socket that an environment variable names. A request is the attempt's frame as one line of
+JSON. The answer is one line: ``{"result": ...}``, ``{"failure": {...}}``, or ``{}`` if the tool has no fake.
 """
 
 import json
@@ -17,36 +17,36 @@ from greenroom.messages.frames.worker import Execute
 VARIABLE: Final = "GREENROOM_FAKES"
 """Environment variable that names the socket. Read in the worker."""
 NO_FAKE: Final = object()
-"""Stands for the result of a tool that nobody has replaced."""
+"""Stands for the result of a tool without a fake."""
 
 in_place: Final[dict[str, Callable[..., Any]]] = {}
-"""The fakes of this process by the tool's reference, for calls outside of runs."""
+"""The fakes of this process, by the tool's reference, for calls outside runs."""
 
 
-class FakeFailed(Exception):  # noqa: N818  it carries an outcome from one process to the other
-    """The fake of a tool has raised; ``failure`` says what, as the test's process has described it."""
+class FakeFailed(Exception):  # noqa: N818  it carries a failure between processes
+    """The fake of a tool raised; ``failure`` is the test process's description of it."""
 
     def __init__(self, failure: Failure) -> None:
-        """Carry a failure."""
+        """Store the failure."""
         super().__init__(failure.message)
         self.failure = failure
 
 
 def fakes() -> str | None:
-    """Give the socket of the test that replaces tools, where there is one. A worker asks once, as it begins."""
+    """Return the path of the socket of a test that replaces tools, or None. Read once per worker, as it starts."""
     return os.environ.get(VARIABLE) or None
 
 
 def fake_result(path: str, message: Execute) -> Json | object:
-    """Have an attempt done by the fake of its tool, ``NO_FAKE`` where it has none. Main thread of a tool worker.
+    """Run an attempt by the fake of its tool; return ``NO_FAKE`` if it has none. Main thread of a tool worker.
 
     Args:
         path: See ``fakes``.
         message: The attempt.
 
     Raises:
-        FakeFailed: The fake has raised.
-        ConnectionError: The test that gives the fakes is over.
+        FakeFailed: The fake raised.
+        ConnectionError: The test that provides the fakes has ended.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         try:

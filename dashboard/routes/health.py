@@ -10,7 +10,7 @@ from greenroom.dashboard.access.unknown_parameters import Strict
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.prometheus import exposition
 from greenroom.messages.commands import ListWorkers, ShowTree, Tree, Workers
-from greenroom.metrics.figures import Metrics, pool_figures
+from greenroom.metrics.figure_records import Metrics, pool_figures
 
 router = APIRouter(tags=["health"])
 figures = APIRouter(tags=["health"])

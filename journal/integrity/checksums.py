@@ -1,4 +1,4 @@
-"""Checksums of what is outside the hash chains: lines of the run index, timers, marks. Against rot, not tampering."""
+"""Checksums of what hash chains do not cover: index lines, timers, marks. They detect bit rot, not tampering."""
 
 import struct
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from zlib import crc32
 _NUL: Final = "\0"
 _NUMBERS: Final = struct.Struct("<dddqqqqB")
 SUM: Final = 1 << 63
-"""Sums of lines are taken modulo this; SQLite's integers hold them."""
+"""Modulus of the sums, so that they fit SQLite's integers."""
 
 
 def seal_of(line: Sequence[Any]) -> int:
-    """Give the checksum of an index line: of all its columns but the number and the seal, in the reader's order.
+    """Return the checksum of an index line: of all columns except the number and the seal, in the reader's order.
 
     Returns:
-        32 bits; -1, which no line has, where a column holds a value of another type than it should.
+        32 bits; -1, which no line has, if a column holds a value of a wrong type.
     """
     id_, workflow, app, status, started, updated, ended, parent, reason, last_seq, kind, wake_seq, aside, keys, head = (
         line
@@ -31,5 +31,5 @@ def seal_of(line: Sequence[Any]) -> int:
 
 
 def weight_of(*columns: Any) -> int:
-    """Give what a timer or a mark adds to a sum of its run: 63 bits that follow from its columns."""
+    """Return what a timer or a mark adds to its run's sum: 63 bits derived from its columns."""
     return int.from_bytes(blake2b(repr(columns).encode(), digest_size=8).digest()) % SUM

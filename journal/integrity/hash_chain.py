@@ -1,13 +1,13 @@
-"""The hash chain that ties a run's events together, so that rot and tampering show when they are read."""
+"""The hash chain over a run's events, which reveals bit rot and tampering when the events are read."""
 
 from hashlib import sha256
 
 
 def genesis(run_id: str) -> bytes:
-    """Give the hash before a run's first event: 32 bytes that differ from run to run, so runs cannot be swapped."""
+    """Return the hash before a run's first event: 32 bytes that differ for each run, so that runs cannot be swapped."""
     return sha256(run_id.encode()).digest()
 
 
 def link(previous: bytes, seq: int, body: bytes) -> bytes:
-    """Give the hash of an event: SHA-256 over the hash before it, its sequence number and its JSON; 32 bytes."""
+    """Return the hash of an event: SHA-256 over the previous hash, the sequence number and the event's JSON."""
     return sha256(b"%b%d:%b" % (previous, seq, body)).digest()

@@ -1,4 +1,4 @@
-"""Whether a journal still has its end: what it holds against what was noted that it had held."""
+"""Detection of a journal that has lost its end, by comparing its content with the note of what it held."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,33 +11,33 @@ from greenroom.messages.core.errors import JournalCorrupt
 
 
 def newest(connection: Database) -> tuple[int, bytes]:
-    """Give the number of events of all runs and the hash of the newest one, in a few microseconds.
+    """Return the number of events of all runs and the hash of the newest one, in a few microseconds.
 
-    Events are never deleted, so SQLite numbers their lines 1, 2, 3 ... in the order in which they were written.
+    Events are never deleted, so SQLite numbers their rows 1, 2, 3 ... in the order in which they were written.
     """
     row = connection.execute("SELECT rowid, hash FROM events ORDER BY rowid DESC LIMIT 1").fetchone()
     return row if row is not None else (0, NO_HASH)
 
 
 def place_of(path: Path) -> str:
-    """Give what tells the file at a path from a copy of it."""
+    """Return an identity of the file at a path that a copy of it does not have."""
     found = path.stat()
     return f"{found.st_dev}:{found.st_ino}"
 
 
 def refuse_shorter(connection: Database, path: Path, reach: Reach | None, version: int) -> None:
-    """Refuse a journal that does not hold all that was acknowledged.
+    """Raise if a journal does not hold everything that was acknowledged.
 
-    One that was closed in order is complete in itself and has no note. A copy of a journal without its note opens.
+    A journal that was closed properly is complete and has no note. A copy of a journal without its note can be opened.
 
     Args:
-        connection: To the journal; it is only read.
+        connection: Connection to the journal, which is only read.
         path: The journal's file.
-        reach: What was noted last, read before ``connection`` looked at the file for the first time.
-        version: Of the schema; 0 where the file is empty.
+        reach: The last note, read before ``connection`` looked at the file for the first time.
+        version: Version of the schema; 0 if the file is empty.
 
     Raises:
-        JournalCorrupt: Something is missing; the sentence says what, and how to go on.
+        JournalCorrupt: Something is missing. The message says what, and how to go on.
     """
     known = _known(connection) if version else {}
     closed = closed_reach(known)
@@ -64,15 +64,15 @@ def _known(connection: Database) -> dict[str, Any]:
 
 
 def closing(epoch: int, events: int, head: bytes) -> str:
-    """Give what a journal itself says about its end when it is closed in order."""
+    """Return what a journal records about its own end when it is closed properly."""
     return f"{epoch} {events} {head.hex()}"
 
 
 def closed_reach(known: Mapping[str, Any]) -> Reach | None:
-    """Give the end of a journal by what it says itself; None where it was not closed in order since it was opened.
+    """Return the end of a journal as it recorded it itself; None if it was not closed properly.
 
     Args:
-        known: Of the table ``meta``.
+        known: Content of the table ``meta``.
     """
     try:
         epoch, events, head = str(known.get("closed")).split(" ")
@@ -83,7 +83,7 @@ def closed_reach(known: Mapping[str, Any]) -> Reach | None:
 
 
 def _missing(connection: Database, reach: Reach, known: Mapping[str, Any]) -> str:
-    """Say what is missing; nothing where all is there."""
+    """Return what is missing; empty if nothing is."""
     events = newest(connection)[0] if known else 0
     epoch = known.get("epoch", 0)
     if events < reach.events:

@@ -1,7 +1,7 @@
-"""A quick look at what no chain protects, when a journal is opened: the run index, the timers, the marks.
+"""Quick check, when a journal is opened, of the tables without a hash chain: run index, timers, marks.
 
-Recovery chooses runs by these tables, so a line that is lost or changed would leave a run asleep for ever. Everything
-in them follows from the events, so they can be made anew (``greenroom db reindex``).
+Recovery chooses runs by these tables, so a lost or changed row would leave a run waiting forever. All their content
+follows from the events, so they can be rebuilt (``greenroom db reindex``).
 """
 
 import json
@@ -21,7 +21,7 @@ RAW_LINES: Final = (
     "ended_at, CAST(parent AS BLOB), CAST(reason AS BLOB), last_seq, CAST(kind AS BLOB), wake_seq, aside, keys, "
     "head, seal FROM runs"
 )
-"""The same as ``LINES``, with texts as bytes, which can be read whatever they hold."""
+"""The same as ``LINES``, with texts as bytes, which can be read whatever they contain."""
 _TEXTS: Final = frozenset({0, 1, 2, 3, 7, 8, 10})
 """Which columns are texts."""
 _COUNTS: Final = (
@@ -32,7 +32,7 @@ _COUNTS: Final = (
 
 
 def lines_of(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Give index lines read as ``RAW_LINES`` and seal, each with whether it is what was written."""
+    """Yield index lines, from rows of ``RAW_LINES`` and the seal, each with whether it is what was written."""
     for *raw, seal in rows:
         line = tuple(
             value.decode(errors="backslashreplace") if place in _TEXTS and isinstance(value, bytes) else value
@@ -42,7 +42,7 @@ def lines_of(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[tuple[Any, ...], b
 
 
 def damaged_row(line: Sequence[Any]) -> RunRow:
-    """Give what can be shown of an index line that is not what was written."""
+    """Return the readable part of an index line that is not what was written."""
     id_, workflow, app, _status, started, updated, _ended, _parent, _reason, last_seq, kind, *_ = line
     times = [moment if isinstance(moment, float) and 0 <= moment < 1e11 else 0.0 for moment in (started, updated)]  # noqa: PLR2004  year 5138
     return RunRow(
@@ -60,10 +60,10 @@ def damaged_row(line: Sequence[Any]) -> RunRow:
 
 
 def quick_faults(connection: Database, busy: Sequence[RunStatus]) -> Iterator[Fault]:
-    """Yield what is wrong with the tables that no chain protects, as far as it can be seen quickly.
+    """Yield the faults of the tables without a hash chain that can be found quickly.
 
-    The lines of the index are counted, and so are the events that they count; those of runs with a status in ``busy``
-    are compared with their seals. Timers and marks are added up, the keys of messages left out.
+    The index lines are counted, and so are the events that they count. Lines with a status in ``busy`` are compared
+    with their seals. Timers and marks are summed, without the keys of messages.
     """
     connection.execute("BEGIN")
     try:
@@ -78,21 +78,21 @@ def quick_faults(connection: Database, busy: Sequence[RunStatus]) -> Iterator[Fa
 
 
 def faulty_lines(lines: Iterator[tuple[tuple[Any, ...], bool]]) -> Iterator[Fault]:
-    """Yield a fault per line that is not what was written."""
+    """Yield a fault for every line that is not what was written."""
     for line, good in lines:
         if not good:
             yield Fault("index", f"run {line[0]}: its line in the index is not what was written", str(line[0]))
 
 
 def _adds_up(connection: Database) -> bool:
-    """Whether there are as many lines as there ever were, counting as many events, in states that there are."""
+    """Return whether the numbers of lines and of events are as recorded, and all statuses are valid."""
     words = [json.dumps(get_args(known)) for known in (RunStatus, EntryKind)]
     count, last, events, known = connection.execute(_COUNTS, words).fetchone()
     return bool(count == last == known and events == newest(connection)[0])
 
 
 def wrong_sums(connection: Database, *, with_keys: bool = False) -> Iterator[Fault]:
-    """Yield a fault per run whose timers or marks, or keys of messages, are not what was written."""
+    """Yield a fault for every run whose timers, marks or keys of messages are not what was written."""
     parts: list[tuple[FaultKind, str, str, tuple[str, ...]]]
     parts = [("timers", "its timers or marks are", "SELECT id, aside FROM runs WHERE aside <> 0", (TIMERS, MARKS))]
     if with_keys:

@@ -1,4 +1,4 @@
-"""The sums by which a lost, doubled or changed timer or mark shows, kept in the index line of its run."""
+"""Sums that reveal a lost, doubled or changed timer or mark, kept in the index line of its run."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -10,21 +10,21 @@ LINES: Final = (
     "SELECT id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, kind, wake_seq, "
     "aside, keys, head, seal FROM runs"
 )
-"""Lines of the index, each with its seal, which is made of the columns before it in this order."""
+"""Lines of the index. Each ends with its seal, which is computed from the columns before it in this order."""
 SEALED: Final = 3
-"""The schema version that brought seals and sums."""
+"""The schema version that introduced seals and sums."""
 TIMERS: Final = "SELECT run_id, key, due FROM timers"
 MARKS: Final = "SELECT run_id, kind, name, seq FROM marks WHERE kind <> 'message'"
 KEYS: Final = "SELECT run_id, kind, name, seq FROM marks WHERE kind = 'message'"
 
 
 def is_key(line: Sequence[Any]) -> bool:
-    """Whether a timer (three columns) or a mark (four, with its kind) counts among the keys of messages."""
+    """Return whether a timer (three columns) or a mark (four, with its kind) counts among the keys of messages."""
     return line[1] == "message" and len(line) == 4  # noqa: PLR2004
 
 
 def add_up(lines: Iterable[Sequence[Any]]) -> dict[str, int]:
-    """Add up timers and marks by run."""
+    """Return the sums of timers and marks by run."""
     sums: dict[str, int] = {}
     for line in lines:
         sums[line[0]] = (sums.get(line[0], 0) + weight_of(*line)) % SUM
@@ -32,19 +32,19 @@ def add_up(lines: Iterable[Sequence[Any]]) -> dict[str, int]:
 
 
 def sums_of(connection: Database, *queries: str) -> dict[str, int]:
-    """Add up by run what queries give.
+    """Return the sums of the queries' rows by run.
 
     Raises:
-        apsw.Error: It cannot be read.
-        UnicodeDecodeError: A text among it is none.
+        apsw.Error: The rows cannot be read.
+        UnicodeDecodeError: A text in them is not valid.
     """
     return add_up(line for query in queries for line in connection.execute(query))
 
 
 def seal_all(connection: Database) -> None:
-    """Seal and add up everything in a journal that had neither, about two seconds for a hundred thousand lines.
+    """Add seals and sums to a journal that has neither; about two seconds per hundred thousand lines.
 
-    A line that cannot be read is left without a seal, and so counts as damaged.
+    A line that cannot be read gets no seal, and so counts as damaged.
     """
     aside, keys = sums_of(connection, TIMERS, MARKS), sums_of(connection, KEYS)
     for run_id, value in aside.items():

@@ -1,4 +1,4 @@
-"""Checking a whole journal: SQLite's own check, every hash chain, the index, timers and marks, the blobs."""
+"""Check of a whole journal: SQLite's own check, every hash chain, the index, timers and marks, the blobs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -15,11 +15,11 @@ from greenroom.messages.core.errors import JournalCorrupt, UnknownMessage
 
 
 def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fault]:
-    """Yield everything that is wrong, in order. The journal is only read, each part in one snapshot.
+    """Yield every fault, in order. The journal is only read, each part in one snapshot.
 
     Args:
-        lend: Lends a connection and translates what it raises. A part that cannot be read to its end is a fault of its
-            own, and does not hide the parts that follow.
+        lend: Lends a connection and translates its exceptions. A part that cannot be read completely is one fault, and
+            the following parts are still checked.
     """
     for part in (_structure, _counts, _chains, _index, _sums, _blobs):
         try:
@@ -40,7 +40,7 @@ def _structure(connection: Database) -> Iterator[Fault]:
 
 
 def _counts(connection: Database) -> Iterator[Fault]:
-    """Count lines that are only ever added against their numbers."""
+    """Compare the counts of append-only rows with their numbers."""
     lines, events = (
         connection.execute(query).fetchone()
         for query in ("SELECT count(*), coalesce(max(number), 0) FROM runs", "SELECT count(*) FROM events")
@@ -80,7 +80,7 @@ def _chains(connection: Database) -> Iterator[Fault]:
 
 
 def _name(run: bytes | None) -> str:
-    """Give the id of a run as it can be shown; damage may have made nothing of it."""
+    """Return a displayable id of a run, since damage may have changed it to anything."""
     return "" if run is None else run.decode(errors="backslashreplace")
 
 

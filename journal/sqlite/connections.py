@@ -1,4 +1,4 @@
-"""Connections to a journal's file: one that writes, any number that only read."""
+"""Connections to a journal's file: one that writes, and any number that only read."""
 
 import os
 from collections.abc import Generator
@@ -20,36 +20,36 @@ from greenroom.messages.core.errors import JournalError
 Durability: TypeAlias = Literal["full", "process"]
 
 BUSY_MS = 5_000
-"""Milliseconds to wait for another process's lock: a reader's recovery, an operator's shell."""
+"""Milliseconds to wait for another process's lock, such as a reader's recovery or an operator's shell."""
 SYNCHRONOUS = {"full": "FULL", "process": "NORMAL"}
-"""``NORMAL`` leaves out the sync of each commit but keeps those around checkpoints: a killed process loses nothing with
-any setting, since its writes are with the kernel; a power cut then loses the last commits. ``OFF`` would cost hardly
-less and a power cut could leave a file that cannot be read at all."""
+"""``NORMAL`` omits the sync of each commit but keeps those around checkpoints. With any setting, killing the process
+loses nothing, because the kernel has its writes. A power failure then loses the last commits. ``OFF`` would be hardly
+faster, and a power failure could leave an unreadable file."""
 
 
 def open_writer(
     path: Path, durability: Durability, known: Migrations | None = None, *, accept_loss: bool = False
 ) -> tuple[Database, int]:
-    """Open a journal for writing, making it where it is missing; give the connection and the new epoch's number.
+    """Open a journal for writing, or create it. Return the connection and the number of the new epoch.
 
-    With ``accept_loss`` a journal that is shorter than it was is taken for what it holds.
+    With ``accept_loss``, a journal that is shorter than it was is accepted as it is.
 
     Raises:
-        JournalCorrupt: What lies there is damaged, or shorter than it was; it was left as it is.
-        JournalError: The place, or what lies there, is unfit; the sentence says how.
+        JournalCorrupt: The file is damaged, or shorter than it was. It is left unchanged.
+        JournalError: The place or the file is unsuitable; the message says why.
     """
     refuse_network(path)
     reach = read_note(path) if path.exists() else None
     with _connected(path, writing=True) as connection:
-        version = check(connection, path, known)  # before the first write: a file that is not ours stays as it was
+        version = check(connection, path, known)  # before the first write: a file of another program stays unchanged
         if not accept_loss:
             refuse_shorter(connection, path, reach, version)
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", "FULL")  # an epoch counts once it is on the disk, whatever the durability
-        connection.wal_autocheckpoint(0)  # the writer checkpoints when nobody waits for it
+        connection.wal_autocheckpoint(0)  # the writer checkpoints while no append waits
         note = ReachFile(path)
         try:
-            _note(note, connection, version)  # first, since the new epoch says that there is a note
+            _note(note, connection, version)  # first, because the new epoch says that there is a note
             floor = reach.epoch if reach is not None and accept_loss else 0
             epoch = open_epoch(connection, path, known, place=place_of(path), floor=floor)
             _settle_log(connection)
@@ -57,13 +57,13 @@ def open_writer(
         finally:
             note.close()
         sync_directory(path.parent)
-        refuse_strangers(path)  # once more: what lies there now has been opened
+        refuse_strangers(path)  # once more, for the file that was opened
         connection.pragma("synchronous", SYNCHRONOUS[durability])
     return connection, epoch
 
 
 def read_note(path: Path) -> Reach | None:
-    """Give how far a journal had reached; see ``read_reach``.
+    """Return how far a journal had reached; see ``read_reach``.
 
     Raises:
         JournalError: The note cannot be read.
@@ -75,29 +75,29 @@ def read_note(path: Path) -> Reach | None:
 
 
 def _note(note: ReachFile, connection: Database, version: int) -> None:
-    """Note in both slots what is in the journal, all of which is on the disk or older than this opening."""
+    """Write both slots of the note. Everything in the journal is on the disk, or older than this opening."""
     epoch, (events, head) = (epoch_of(connection), newest(connection)) if version else (0, (0, NO_HASH))
     for _ in range(2):
         note.write(epoch, events, head, events, head)
 
 
 def _settle_log(connection: Database) -> None:
-    """Move everything from the write-ahead log into the database and start the log afresh.
+    """Copy the write-ahead log into the database and start an empty log.
 
-    The log may be one whose sync failed before: the kernel then shows its pages as written though the disk never got
-    them. Copied into the database and synced there, they are safe; appending to that log would build on a hole.
+    The log may be one whose sync failed before. The kernel then shows its pages as written although the disk never
+    received them. Copied into the database and synced there, they are safe; appending to that log would build on a gap.
     """
     try:
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    except apsw.BusyError:  # a reader that holds an old snapshot; the log stays, as it would without this step
+    except apsw.BusyError:  # a reader holds an old snapshot; the log stays, as without this step
         return
 
 
 def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, int]:
-    """Open a journal for reading only, whether or not another process writes; give the connection and newest epoch.
+    """Open a journal for reading, even while another process writes. Return the connection and the newest epoch.
 
     Raises:
-        JournalError: Nothing lies there, or something unfit; the sentence says what.
+        JournalError: There is no file, or an unsuitable one; the message says why.
     """
     reach = read_note(path)
     with _connected(path, writing=False) as connection:
@@ -115,22 +115,22 @@ def open_reader(path: Path, known: Migrations | None = None) -> tuple[Database, 
 
 
 def _is_frozen(path: Path) -> bool:
-    """Whether this process could not make the log's files beside a journal that has none: an archive, a backup.
+    """Return whether a journal has no log and this process could not create one, as for an archive or a backup.
 
-    SQLite then reads it only when told that nobody changes it.
+    SQLite then reads it only if told that it does not change.
     """
     return not Path(f"{path}-wal").exists() and not os.access(path.parent, os.W_OK)
 
 
 @contextmanager
 def _connected(path: Path, *, writing: bool) -> Generator[Database]:
-    """Open a connection, and close it again with nothing more written if the work with it fails."""
+    """Open a connection. If the work with it fails, close it without writing anything more."""
     connection: Database | None = None
     try:
         connection = _connect(path, writing=writing)
         connection.set_busy_timeout(BUSY_MS)
         connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-        connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)  # no functions run by a doctored file's schema
+        connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)  # a manipulated file's schema must not run functions
         connection.pragma("cell_size_check", 1)
         yield connection
     except BaseException as error:
@@ -149,13 +149,13 @@ def _connect(path: Path, *, writing: bool) -> Database:
         make_file(path)
         name, flags = str(path.parent.resolve() / path.name), flags | apsw.SQLITE_OPEN_NOFOLLOW
     else:
-        path.stat()  # says plainly that there is none
+        path.stat()  # its error says plainly that there is none
         if _is_frozen(path):
             name, flags = f"file:{quote(name)}?immutable=1", flags | apsw.SQLITE_OPEN_URI
     return apsw.Connection(name, flags=flags, statementcachesize=128)
 
 
 def close_untouched(connection: Database) -> None:
-    """Close a connection without the checkpoint that closing the last one brings: nothing more is written."""
+    """Close a connection without the checkpoint of the last connection's close, so that nothing more is written."""
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     connection.close(force=True)

@@ -1,4 +1,4 @@
-"""What SQLite and the operating system say, as the errors and sentences of this package."""
+"""Translation of SQLite's and the operating system's errors into those of this package."""
 
 import errno
 import os
@@ -15,17 +15,17 @@ _SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError)
 
 
 def repair(path: Path | None = None) -> str:
-    """Say what to do about a damaged journal, the one at a path where it is known."""
+    """Return advice on a damaged journal, at a path if it is known."""
     return f"copy the file away, then see what is whole with {verify(str(path or ''))}, or go back to a backup"
 
 
 def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalError:
-    """Give the error of this package that tells what happened to ``path`` and what mends it.
+    """Return this package's error that says what happened to ``path`` and how to correct it.
 
     Args:
-        error: What apsw, the operating system or a decoder raised.
+        error: The exception of apsw, the operating system or a decoder.
         path: The journal's file.
-        system_errno: The system's error number behind an ``apsw.Error``, as its connection remembers it.
+        system_errno: The system's error number behind an ``apsw.Error``, as stored in its connection.
     """
     number = error.errno if isinstance(error, OSError) else system_errno
     because = os.strerror(number) if number else str(error)
@@ -63,17 +63,17 @@ def translate(error: Exception, path: Path, system_errno: int = 0) -> JournalErr
 
 
 def _has_no_room(error: Exception) -> bool:
-    """Whether SQLite itself says so, or failed to extend its shared memory, for which it keeps no number."""
+    """Return whether SQLite reports a full disk, or failed to extend its shared memory, which has no error number."""
     return isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
 
 
 def damaged_event(path: Path, run_id: str, seq: int, how: str) -> JournalCorrupt:
-    """Say that one event of one run is not what was written."""
+    """Return the error for an event that is not what was written."""
     return JournalCorrupt(f"event {seq} of run {run_id} in the journal {path} is damaged ({how}): {repair(path)}")
 
 
 def damaged_line(path: Path, run_id: str) -> JournalCorrupt:
-    """Say that a run's line in the index is not what was written, or is not found."""
+    """Return the error for an index line of a run that is missing or not what was written."""
     return JournalCorrupt(
         f"the line of run {run_id} in the index of the journal {path} is damaged: {reindex(str(path))} makes it "
         "anew from its events"

@@ -1,4 +1,4 @@
-"""Where a journal's file lies: making the place, refusing a bad one, noticing that the file has gone."""
+"""The journal's file: creating it, refusing unsuitable places, and detecting that it has disappeared."""
 
 import os
 from pathlib import Path
@@ -10,21 +10,22 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "davfs"}
     | {"fuse.sshfs", "fuse.s3fs", "fuse.rclone"}
 )
-"""File systems whose locks or shared memory do not hold between machines, where a write-ahead log would be torn."""
+"""File systems whose locks or shared memory do not work between machines, so that a write-ahead log would be
+damaged."""
 
 _BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite adds to a database's name for its log, the log's index, and the log of another mode."""
+"""Suffixes of SQLite's files for the log, the log's index, and the rollback journal."""
 
 
 def file_system(path: Path, mounts: str) -> str:
-    """Give the type of the file system that ``path`` lies on.
+    """Return the type of the file system that holds ``path``.
 
     Args:
         path: An absolute path without symbolic links.
-        mounts: Text in the form of ``/proc/mounts``; of several mounts over one point the last one counts.
+        mounts: Text in the format of ``/proc/mounts``. The last of several mounts on one point counts.
 
     Returns:
-        Such as ``"ext4"``; empty where no mount point is above the path.
+        Such as ``"ext4"``; empty if the path is below no mount point.
     """
     best, kind = -1, ""
     for line in mounts.splitlines():
@@ -38,10 +39,10 @@ def file_system(path: Path, mounts: str) -> str:
 
 
 def refuse_network(path: Path, mounts: str | None = None) -> None:
-    """Refuse a file on a network file system.
+    """Raise for a file on a network file system.
 
     Raises:
-        JournalError: It lies on one; the sentence names its type.
+        JournalError: It is on one; the message names its type.
     """
     if mounts is None:
         table = Path("/proc/mounts")
@@ -53,13 +54,13 @@ def refuse_network(path: Path, mounts: str | None = None) -> None:
 
 
 def refuse_strangers(path: Path) -> None:
-    """Refuse a journal that is not ours alone: it names the code that its next orchestrator runs.
+    """Raise for a journal that other users could change, because it names the code that its next orchestrator runs.
 
-    The same holds for what SQLite keeps beside it and takes for a part of it.
+    SQLite's own files beside it are checked as well, because SQLite trusts them.
 
     Raises:
-        JournalError: It, or a file that SQLite keeps beside it, does not belong to us or root, can be written by
-            others, has several names, or is no regular file.
+        JournalError: One of the files belongs to another user, is writable by others, has several names, or is not a
+            regular file.
     """
     for each in (path, *(Path(f"{path}{suffix}") for suffix in _BESIDE)):
         try:
@@ -73,9 +74,9 @@ def refuse_strangers(path: Path) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Make the journal's file, empty and for its owner only, and the directory above it, where they are missing.
+    """Create the journal's empty file, only for its owner, and the directories above it, if they are missing.
 
-    The names are durable when this returns. Raises what the operating system raises.
+    The names are durable on return. Raises the operating system's errors.
     """
     parent = path.parent
     missing = [directory for directory in (parent, *parent.parents) if not directory.exists()]
@@ -90,7 +91,7 @@ def make_file(path: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable: a file that was synced can still lose its name on power loss."""
+    """Make the names in a directory durable. A synced file can still lose its name in a power failure."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -99,16 +100,16 @@ def sync_directory(directory: Path) -> None:
 
 
 class Presence:
-    """Notices that a file was moved, deleted or replaced while it is in use: what is then written reaches nobody."""
+    """Detects that a file was moved, deleted or replaced while it is in use, so that what is written would be lost."""
 
     def __init__(self, path: Path) -> None:
-        """Remember which file is at ``path`` now."""
+        """Remember which file is now at ``path``."""
         self._path = os.fspath(path)
         found = path.stat()
         self._identity = (found.st_dev, found.st_ino)
 
     def check(self) -> None:
-        """Look whether the same file is still there; about a microsecond.
+        """Check that the same file is still there; about a microsecond.
 
         Raises:
             JournalError: It is not.

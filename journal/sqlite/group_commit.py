@@ -1,4 +1,4 @@
-"""Group commit: one thread writes everything that is queued, together, then answers everybody who waits."""
+"""Group commit: one thread writes all queued appends in one transaction, and then answers all of them."""
 
 import sys
 import threading
@@ -12,32 +12,31 @@ from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 T = TypeVar("T")
 
 MAX_GROUP = 512
-"""Appends in one commit at most, so that the first of a flood does not wait for its last."""
+"""Most appends in one commit, so that the first of many does not wait for the last."""
 
 QUIET = 1.0
-"""Seconds without an append after which the writer does what has waited for a quiet moment."""
+"""Seconds without an append after which the writer does its delayed maintenance."""
 
-IdleMonitor: TypeAlias = Literal["busy", "idle", "quiet"]
-"""How much there is to do: more is queued; nothing is queued; nothing has been for ``QUIET`` seconds."""
+Load: TypeAlias = Literal["busy", "idle", "quiet"]
+"""Load of the writer: more is queued; nothing is queued; nothing was queued for ``QUIET`` seconds."""
 Answer: TypeAlias = JournalError | None
 Commit: TypeAlias = Callable[[Sequence[Append]], Sequence[Answer]]
-"""Writes a group and gives one answer per append; what it raises ends the journal."""
+"""Writes a group and returns one answer per append. An exception ends the journal."""
 
 
 class GroupCommit:
     """The single writer's thread and its queue.
 
-    A store that fails once is not asked again: what it holds after a failed sync is unknown, so every append from
-    then on gets the same error.
+    After one failure nothing more is written, because the file's content after a failed sync is unknown. Every later
+    append gets the same error.
     """
 
-    def __init__(self, commit: Commit, rest: Callable[[IdleMonitor], None], name: str) -> None:
+    def __init__(self, commit: Commit, rest: Callable[[Load], None], name: str) -> None:
         """Start the thread.
 
         Args:
             commit: Called in the thread with at least one append.
-            rest: Called in the thread after a group was answered, and once more when no other has come since for a
-                while; for chores.
+            rest: Maintenance. Called in the thread after a group was answered, and again after a while without appends.
             name: The thread's name.
         """
         self._commit = commit
@@ -45,18 +44,18 @@ class GroupCommit:
         self._inbox: SimpleQueue[Append | None] = SimpleQueue()  # None, put once by close, is the last item
         self._gate = threading.Lock()  # orders appends before the closing mark
         self._closed = False
-        self._restless = False  # whether a group was written since the last quiet moment; the thread's own
-        self._failed: JournalError | None = None  # set by the thread once, read by anybody
+        self._restless = False  # whether a group was written since the last maintenance; used by the thread only
+        self._failed: JournalError | None = None  # set once by the thread, read from any thread
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
     def failed(self) -> JournalError | None:
-        """Why nothing more is taken, or None."""
+        """Why no more appends are accepted; None if they are."""
         return self._failed
 
     def append(self, append: Append) -> None:
-        """Queue an append; from any thread.
+        """Queue an append. Thread-safe.
 
         Raises:
             OrchestratorClosed: ``close`` was called before.
@@ -68,7 +67,7 @@ class GroupCommit:
             self._inbox.put(append)
 
     def close(self) -> None:
-        """Commit what is queued and end the thread; from any thread but the writer's own."""
+        """Commit the queued appends and end the thread. Called from any thread except the writer's own."""
         with self._gate:
             if not self._closed:
                 self._closed = True
@@ -83,7 +82,7 @@ class GroupCommit:
                 self._settle(group)
 
     def _take(self) -> tuple[list[Append], bool]:
-        """Wait for one append, then take all that are queued; False after the last ones there will be."""
+        """Wait for one append, then take all queued ones. Return False after the last group."""
         group: list[Append] = []
         while not group or (len(group) < MAX_GROUP and not self._inbox.empty()):
             item = self._next() if not group else self._inbox.get()
@@ -93,14 +92,14 @@ class GroupCommit:
         return group, True
 
     def _next(self) -> Append | None:
-        """Wait for the first append of a group, and use the time where it is long."""
+        """Wait for the first append of a group, and do maintenance during a long wait."""
         if self._restless:
             try:
                 return self._inbox.get(timeout=QUIET)
             except Empty:
                 self._restless = False
-                lull: IdleMonitor = "quiet"
-                self._guard(self._rest, lull)
+                load: Load = "quiet"
+                self._guard(self._rest, load)
         return self._inbox.get()
 
     def _settle(self, group: list[Append]) -> None:
@@ -108,17 +107,17 @@ class GroupCommit:
         for append, answer in zip(group, answers or [self._failed] * len(group), strict=True):
             _tell(append, answer)
         self._restless = True
-        lull: IdleMonitor = "idle" if self._inbox.empty() else "busy"
-        self._guard(self._rest, lull)
+        load: Load = "idle" if self._inbox.empty() else "busy"
+        self._guard(self._rest, load)
 
     def _guard(self, work: Callable[[T], Sequence[Answer] | None], what: T) -> Sequence[Answer] | None:
-        """Do what may fail, unless something has failed before; give None where it did."""
+        """Call something that may fail, unless something has failed before. Return None on failure."""
         if self._failed is None:
             try:
                 return work(what)
             except JournalError as error:
                 self._failed = error
-            except Exception as error:  # noqa: BLE001  whatever it was, nobody may go on believing that writes are safe
+            except Exception as error:  # noqa: BLE001  after any failure, no later write may be reported as safe
                 self._failed = JournalError(
                     f"the journal's writer failed ({type(error).__name__}: {error}): start again"
                 )
@@ -127,8 +126,8 @@ class GroupCommit:
 
 
 def _tell(append: Append, answer: Answer) -> None:
-    """Answer one append; an answer that raises is reported like any thread's uncaught error and harms nobody else."""
+    """Answer one append. An exception of its callback is reported like a thread's uncaught one, and ends nothing."""
     try:
         append.done(answer)
-    except BaseException:  # noqa: BLE001  the callback's fault must not end the thread that all others wait for
+    except BaseException:  # noqa: BLE001  a callback must not end the thread that all others wait for
         threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))

@@ -1,4 +1,4 @@
-"""The journal in one SQLite file: what a single machine needs, and nothing to install or run."""
+"""The journal in one SQLite file, for a single machine, with nothing to install or run."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,21 +18,23 @@ from greenroom.messages.records import RunStatus
 class SqliteJournal:
     """A journal that survives the end of its process.
 
-    Opened for writing it has one thread, which commits everything queued in one transaction. Reads go through
-    connections of their own, never wait for the writer, and see what was committed when they began.
+    Opened for writing, it has one thread that commits all queued appends in one transaction. Reads use their own
+    connections, never wait for the writer, and see what was committed when they began.
 
     Args:
-        path: The file; it and the directories above it are made where they are missing, for their owner only.
-        durability: ``"full"``: on the disk before it is acknowledged. ``"process"``: acknowledged once the kernel has
-            it, which survives the death of any process; power loss may take the last moments, and never more.
-        read_only: Only read, also beside another process that writes. ``append`` is refused.
-        accept_loss: Take a journal that holds less than was acknowledged for what it holds.
+        path: The file. It and the directories above it are created if missing, only for their owner.
+        durability: ``"full"``: acknowledged after the sync to disk. ``"process"``: acknowledged once the kernel has the
+            data, which survives the death of any process. A power failure may then lose the last moments, but nothing
+            earlier.
+        read_only: Only read, even while another process writes. ``append`` is refused.
+        accept_loss: Accept a journal that holds less than was acknowledged as it is.
 
     Raises:
         JournalTooNew: A newer version of this package wrote the file.
-        JournalCorrupt: The file is no journal, is damaged, or holds less than was acknowledged. It is left as it is.
+        JournalCorrupt: The file is not a journal, is damaged, or holds less than was acknowledged. It is left
+            unchanged.
         JournalFull: The disk is full or read-only.
-        JournalError: The file is missing (``read_only``), cannot be opened, or lies on a network file system.
+        JournalError: The file is missing (``read_only``), cannot be opened, or is on a network file system.
     """
 
     def __init__(
@@ -57,14 +59,14 @@ class SqliteJournal:
         self._group = GroupCommit(self._writer.commit, self._writer.rest, "greenroom-journal")
 
     def __repr__(self) -> str:
-        """Say which file, how it is open and whether it still takes appends."""
+        """Return the file, how it is open, and whether it still accepts appends."""
         if self._group is None:
             return f"<SqliteJournal {self.path}, read only>"
         return f"<SqliteJournal {self.path}, epoch {self._epoch}{', stopped' if self._group.failed else ''}>"
 
     @property
     def epoch(self) -> int:
-        """See ``Journal.epoch``; opened read-only, the newest epoch when this was opened."""
+        """See ``Journal.epoch``. Opened read-only, the newest epoch at the time of opening."""
         return self._epoch
 
     def append(self, append: Append) -> None:
@@ -72,7 +74,7 @@ class SqliteJournal:
 
         Raises:
             OrchestratorClosed: The journal was closed.
-            JournalError: It was opened read-only.
+            JournalError: The journal was opened read-only.
         """
         if self._group is None:
             msg = f"the journal {self.path} was opened read-only: nothing can be appended"
@@ -102,7 +104,7 @@ class SqliteJournal:
         return self._reader.runs(status, workflow, kind, limit, after)
 
     def timers(self, before: float | None = None, *, waiting: bool = False) -> list[Timer]:
-        """See ``Journal.timers``; one that is due at the moment itself is among them."""
+        """See ``Journal.timers``. A timer due at exactly that moment is included."""
         return self._reader.timers(before, waiting=waiting)
 
     def marks(self, kind: MarkKind, run_id: str | None = None, name: str | None = None) -> list[Mark]:
@@ -143,6 +145,6 @@ class SqliteJournal:
         """See ``Journal.close``."""
         if self._group is not None and self._writer is not None:
             self._group.close()
-            self._reader.close()  # before the writer: the last one to leave copies the log into the database
+            self._reader.close()  # before the writer: the last connection to close copies the log into the database
             self._writer.close()
         self._reader.close()

@@ -1,4 +1,4 @@
-"""Reading the SQLite journal: a few read-only connections, lent to whichever thread asks."""
+"""Reading of the SQLite journal: a few read-only connections, lent to any thread."""
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -20,7 +20,7 @@ from greenroom.messages.core.errors import JournalTooNew, OrchestratorClosed, Un
 from greenroom.messages.records import RunStatus
 
 CONNECTIONS = 4
-"""Readers at work at once; more wait their turn. Actors come and go with their threads, so none keeps a connection."""
+"""Most readers at once; further ones wait. Threads of actors come and go, so none keeps a connection."""
 
 EVENTS = (
     "SELECT e.seq, CAST(coalesce(e.body, b.body) AS BLOB), e.hash FROM events e LEFT JOIN blobs b ON b.hash = e.blob "
@@ -32,14 +32,14 @@ MARK = "SELECT run_id, kind, name, seq FROM marks"
 
 
 LAST_SEQ, HEAD, COLUMNS = 9, 14, 12
-"""Where these are among the columns of ``LINES``, and how many of them are those of a ``RunRow``."""
+"""Positions of these among the columns of ``LINES``, and the number of columns that belong to a ``RunRow``."""
 
 Row: TypeAlias = tuple[Any, bytes | None, bytes]
-"""Sequence number, body and hash of an event; damage may have made anything of the number."""
+"""Sequence number, body and hash of an event. Damage may have changed the number to anything."""
 
 
 def _page(found: Iterable[Row], after: int, most_bytes: int | None) -> tuple[list[Row], bool]:
-    """Take rows until they have so many bytes; say whether that ended it. Only rows above ``after`` count."""
+    """Return rows up to a number of bytes, and whether that was the reason to stop. Only rows above ``after`` count."""
     rows: list[Row] = []
     size = 0
     for row in found:
@@ -51,20 +51,20 @@ def _page(found: Iterable[Row], after: int, most_bytes: int | None) -> tuple[lis
 
 
 class Reader:
-    """The reading half of a journal. Safe from any thread."""
+    """The reading half of a journal. Thread-safe."""
 
     def __init__(self, path: Path, connect: Callable[[], Database]) -> None:
-        """Open nothing yet; ``connect`` is called when a connection is needed."""
+        """Open nothing yet. ``connect`` is called when a connection is needed."""
         self._path = path
         self._connect = connect
         self._places = threading.Semaphore(CONNECTIONS)
-        self._lock = threading.Lock()  # held for the moment it takes to move a connection in or out of the list
+        self._lock = threading.Lock()  # held only while a connection is moved in or out of the list
         self._idle: list[Database] = []
         self._closed = False
 
     @contextmanager
     def connection(self) -> Generator[Database]:
-        """Lend a connection; foreign errors raised while it is lent become errors of this package."""
+        """Lend a connection. Foreign exceptions raised while it is lent become those of this package."""
         with self._places:
             with self._lock:
                 if self._closed:
@@ -92,7 +92,7 @@ class Reader:
         """See ``Journal.events``."""
         count = -1 if limit is None else limit + bool(after)
         with self.connection() as connection:
-            connection.execute("BEGIN")  # one snapshot, in which events and index line are in step
+            connection.execute("BEGIN")  # one snapshot, in which events and index line agree
             try:
                 line = connection.execute(f"{RAW_LINES} WHERE id = ?", (run_id,)).fetchall()
                 rows, cut = _page(connection.execute(EVENTS, (run_id, after, count)), after, most_bytes)
@@ -101,14 +101,14 @@ class Reader:
         self._check(run_id, after, rows, line, whole=not cut and (limit is None or len(rows) < count))
         found: list[Stored] = []
         rows.reverse()
-        while rows:  # what is decoded is let go of
+        while rows:  # decoded rows are released
             seq, body, _ = rows.pop()
             if seq > after:
                 found.append(Stored(seq, self._decode(run_id, seq, body or b"")))
         return found
 
     def _check(self, run_id: str, after: int, rows: list[Any], lines: list[Any], *, whole: bool) -> None:
-        """Compare rows, the one before the first wanted included, with the chain and with the index line."""
+        """Check rows, including the one before the first wanted, against the hash chain and the index line."""
         seq, head = (0, genesis(run_id)) if after == 0 else (after, None)
         for position, (found, body, stored) in enumerate(rows):
             expected = position + (1 if after == 0 else after)
@@ -152,7 +152,7 @@ class Reader:
                 rows = connection.execute(f"{LINES} WHERE id = ?", (run_id,)).fetchall()
             except UnicodeDecodeError:  # in one of its texts
                 raise damaged_line(self._path, run_id) from None
-            # Its place among the ids may be what is damaged: that of its events is found by itself.
+            # The entry's number in the table may be damaged; the number of its events is found separately.
             if not rows and connection.execute(FIRST, (run_id,)).fetchone():
                 rows = connection.execute(f"{LINES} WHERE id = ?", (run_id,)).fetchall()
                 if not rows:  # nor have both been written since the first look
@@ -198,7 +198,7 @@ class Reader:
         return [RunRow(*row[:COLUMNS]) if seal_of(row[:-1]) == row[-1] else damaged_row(row[:-1]) for row in rows]
 
     def _number(self, run_id: str) -> int:
-        """Give the place of an entry in the order of acceptance; the rest of its line may be damaged."""
+        """Return an entry's number in order of acceptance. The rest of its line may be damaged."""
         with self.connection() as connection:
             row = connection.execute("SELECT number FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
@@ -224,14 +224,14 @@ class Reader:
             conditions.append("name = ?")
             values.append(name)
         if kind != "message":
-            conditions.append("kind <> 'message'")  # what the index of all runs' marks is limited to
+            conditions.append("kind <> 'message'")  # the condition of the index over all runs' marks
         query = f"{MARK} WHERE {' AND '.join(conditions)} ORDER BY run_id, seq, name"
         with self.connection() as connection:
             rows = connection.execute(query, values).fetchall()
         return [Mark(*row) for row in rows]
 
     def close(self) -> None:
-        """Close what is idle now, and what is lent when it comes back; refuse everything later."""
+        """Close the idle connections now, and the lent ones when they come back. Refuse later requests."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

@@ -1,4 +1,4 @@
-"""The tables of the SQLite journal: their version, and how an older file is brought up to it."""
+"""The tables of the SQLite journal: their version, and the migration of older files."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -12,30 +12,30 @@ from greenroom.journal.sqlite.errors import repair
 from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
 
 APPLICATION_ID = 0x756E6473
-"""Marks a file as ours in SQLite's own header: "unds"."""
+"""Identifies a file as this package's in SQLite's header: "unds"."""
 
 Migrations: TypeAlias = Sequence[tuple[int, str]]
-"""Version a step leads to and its SQL, in order from 1."""
+"""The version that a step leads to, and its SQL, in order from 1."""
 
 
 @cache
 def migrations() -> Migrations:
-    """Give the steps that this version of the package knows, from the numbered files of its ``migrations`` folder."""
+    """Return the migration steps of this version of the package, from the numbered files in ``migrations``."""
     folder = resources.files("greenroom.journal.sqlite").joinpath("migrations")
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     return tuple((int(file.name.split("_", 1)[0]), file.read_text(encoding="utf-8")) for file in files)
 
 
 def check(connection: Database, path: Path, known: Migrations | None = None) -> int:
-    """Look, without changing anything, whether a file is a journal this version can work with.
+    """Check, without changing anything, that a file is a journal that this version can read.
 
     Returns:
-        Its schema version; 0 where it is empty.
+        Its schema version; 0 if the file is empty.
 
     Raises:
-        JournalTooNew: It was written by a newer version of this package.
-        JournalCorrupt: It is another program's database.
-        apsw.Error: It cannot be read.
+        JournalTooNew: The file was written by a newer version of this package.
+        JournalCorrupt: The file is another program's database.
+        apsw.Error: The file cannot be read.
     """
     latest = (migrations() if known is None else known)[-1][0]
     version = int(connection.pragma("user_version"))
@@ -59,19 +59,19 @@ def open_epoch(
     """Bring the tables up to date and begin a new epoch, all in one transaction.
 
     Args:
-        connection: To the journal, for writing.
+        connection: Connection to the journal, for writing.
         path: The journal's file.
-        known: The steps; None means those of this version.
-        place: What tells this file from a copy of it. From now on it has a note of how far it reached.
-        floor: The new epoch is above this one, whatever the tables say.
+        known: The migration steps; None for those of this version.
+        place: Identity of this file that a copy does not have. From now on the file has a note of its last event.
+        floor: The new epoch is above this number, whatever the tables say.
 
     Returns:
-        The epoch's number: how often the journal has been opened for writing, this time included.
+        The epoch's number: how often the journal was opened for writing, including this time.
     """
     steps = migrations() if known is None else known
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = check(connection, path, steps)  # again: another process may have been quicker
+        version = check(connection, path, steps)  # again: another process may have been faster
         for number, sql in steps:
             if number > version:
                 connection.execute(sql)
@@ -94,10 +94,10 @@ def open_epoch(
 
 
 def epoch_of(connection: Database) -> int:
-    """Give the number of the newest epoch.
+    """Return the number of the newest epoch.
 
     Raises:
-        JournalCorrupt: It is not there, or no number.
+        JournalCorrupt: It is missing, or not a number.
     """
     row = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
     if row is None or not isinstance(row[0], int):

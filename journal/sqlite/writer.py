@@ -1,4 +1,4 @@
-"""The one connection that writes: a group of appends becomes one transaction."""
+"""The only connection that writes: a group of appends becomes one transaction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,7 +22,7 @@ from greenroom.journal.interface import Append, RunRow
 from greenroom.journal.sqlite.connections import BUSY_MS, close_untouched
 from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import Presence
-from greenroom.journal.sqlite.group_commit import Answer, IdleMonitor
+from greenroom.journal.sqlite.group_commit import Answer, Load
 from greenroom.journal.sqlite.schema import epoch_of
 from greenroom.messages.core.errors import EventUnwritable, JournalError
 
@@ -30,20 +30,20 @@ T = TypeVar("T")
 K = TypeVar("K", bound=tuple[str, ...])
 
 BLOB_BYTES = 64 * 1024
-"""Bodies longer than this go to the blob table."""
+"""Bodies longer than this go into the blob table."""
 HEADS = 10_000
-"""Runs whose newest sequence number and hash are remembered; past it they are forgotten and looked up again."""
+"""Most runs whose newest sequence number and hash are cached; beyond it they are dropped and looked up again."""
 LINES = 32
-"""Lines per statement at most. Many lines in one statement are several times cheaper than one statement per line, and
-the interpreter's lock is let go once instead of once per line; a bound keeps the statements few enough to stay
+"""Most rows per statement. Many rows in one statement are several times cheaper than one statement per row, and the
+interpreter's lock is released once instead of once per row. The limit keeps the statements few enough to stay
 prepared."""
 CHECKPOINT_PAGES = 1_000
 CHECKPOINT_PAGES_BUSY = 8_000
-"""Pages written to the log after which it is copied into the database: when nothing is queued, and at the latest."""
+"""Pages in the log from which on it is copied into the database: when nothing is queued, and at the latest."""
 
 
 class Table(NamedTuple):
-    """A statement that takes any number of lines at once."""
+    """A statement that accepts any number of rows at once."""
 
     sql: str
     columns: int
@@ -66,13 +66,13 @@ NO_TIMERS = Table("DELETE FROM timers WHERE (run_id, key) IN (VALUES {lines})", 
 MARKS = Table("INSERT INTO marks (run_id, kind, name, seq) VALUES {lines}", 4)
 OLD_MARKS = Table("SELECT run_id, kind, name, seq FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
 NO_MARKS = Table("DELETE FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
-"""What a line that is cleared or replaced had been worth has to be taken from a sum."""
+"""Returns the weights of cleared or replaced rows, to be subtracted from a sum."""
 
 CLOSED = (
     "INSERT INTO meta (name, value) SELECT 'closed', ? FROM meta WHERE name = 'epoch' AND value = ? "
     "ON CONFLICT DO UPDATE SET value = excluded.value"
 )
-"""Says that the newest epoch ended in order, unless it is another's."""
+"""Records that the newest epoch ended properly, unless it is another's."""
 
 HEADS_OF = Table("SELECT id, last_seq, head, aside, keys FROM runs WHERE id IN (VALUES {lines})", 1)
 
@@ -84,10 +84,10 @@ def _statement(table: Table, lines: int) -> str:
 
 
 class Writer:
-    """Writes groups of appends. Every method runs in the writer's thread, apart from opening and closing."""
+    """Writes groups of appends. Every method runs in the writer's thread, except for opening and closing."""
 
     def __init__(self, connection: Database, path: Path, epoch: int, *, synced: bool) -> None:
-        """Take over a connection that ``open_writer`` made; ``synced`` says whether each commit is."""
+        """Take over a connection from ``open_writer``. ``synced``: whether each commit is synced."""
         self._connection = connection
         self._path = path
         self._epoch = epoch
@@ -95,15 +95,15 @@ class Writer:
         self._heads: dict[str, tuple[int, bytes]] = {}  # run id to newest sequence number and hash
         self._sums: dict[str, list[int]] = {}  # of the same runs: the sums over timers and marks, and over keys
         self._data_version = connection.pragma("data_version")
-        self._pages = 0  # written to the log since the last checkpoint
+        self._pages = 0  # pages written to the log since the last checkpoint
         self._synced = synced
         self._note = ReachFile(path)
-        self._events, self._head = newest(connection)  # how many there are, and the hash of the newest
-        self._on_disk = self._events, self._head  # the same of those that are on the disk for certain
+        self._events, self._head = newest(connection)  # number of events, and the hash of the newest
+        self._on_disk = self._events, self._head  # the same for those that are certainly on the disk
         self._given_up = False
 
     def commit(self, group: Sequence[Append]) -> Sequence[Answer]:
-        """Write a group in one transaction; give None or the reason per append. Whatever this raises is final.
+        """Write a group in one transaction. Return None or the error for each append. Any exception is final.
 
         Raises:
             JournalError: The transaction failed, and nothing of it counts.
@@ -113,7 +113,7 @@ class Writer:
     def _transaction(self, group: Sequence[Append]) -> Sequence[Answer]:
         connection = self._connection
         if len(self._heads) > HEADS:
-            self._forget()  # here only: later, heads run ahead of what is in the tables
+            self._forget()  # only here: later, heads are ahead of the tables
         connection.execute("BEGIN IMMEDIATE")
         self._check_owner()
         if unknown := {append.run_id for append in group} - self._heads.keys():
@@ -133,13 +133,13 @@ class Writer:
         self._put(RUNS, index)
         self._presence.check()
         connection.execute("COMMIT")
-        if lines.events:  # before anybody hears of the commit
+        if lines.events:  # before the commit is acknowledged
             self._reached(len(lines.events) // EVENTS.columns, lines.events[-1])
         self._pages += connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)[0]
         return answers
 
     def _put(self, table: Table, values: list[Any]) -> list[Any]:
-        """Run a statement for all its lines; give what it returns."""
+        """Run a statement for all its rows and return its results."""
         found: list[Any] = []
         size = table.columns * LINES
         for start in range(0, len(values), size):
@@ -148,20 +148,20 @@ class Writer:
         return found
 
     def _change(self, old: Table, clear: Table, put: Table, changes: Mapping[K, float | None]) -> None:
-        """Clear and set timers or marks, and keep the sums of their runs."""
+        """Clear and set timers or marks, and update the sums of their runs."""
         self._take(old, clear, [key for key, value in changes.items() if value is None])
         kept = [(*key, value) for key, value in changes.items() if value is not None]
         values = list(chain.from_iterable(kept))
         try:
             self._put(put, values)
-        except apsw.ConstraintError:  # some are set already, which is rare: nearly all have names of their own
+        except apsw.ConstraintError:  # some are already set, which is rare: nearly all have unique names
             self._take(old, clear, [key for key, value in changes.items() if value is not None])
             self._put(put, values)
         for line in kept:
             self._count(line, 1)
 
     def _take(self, old: Table, clear: Table, keys: list[K]) -> None:
-        """Clear lines, where they are there."""
+        """Clear rows that exist."""
         gone = self._put(old, list(chain.from_iterable(keys)))
         self._put(clear, [column for line in gone for column in line[:-1]])
         for line in gone:
@@ -173,19 +173,19 @@ class Writer:
         sums[place] = (sums[place] + sign * weight_of(*line)) % SUM
 
     def _forget(self) -> None:
-        """Forget what is known of runs: it is looked up when it is needed next."""
+        """Drop what is cached of runs. It is looked up when needed again."""
         self._heads.clear()
         self._sums.clear()
 
     def _reached(self, more: int, head: bytes) -> None:
-        """Note that the journal holds ``more`` events, the newest with this hash."""
+        """Note that the journal holds ``more`` events, of which the newest has this hash."""
         self._events, self._head = self._events + more, head
         if self._synced:
             self._on_disk = self._events, head
         self._note.write(self._epoch, self._events, head, *self._on_disk)
 
     def _check_owner(self) -> None:
-        """Notice another connection's commits: a newer epoch ends this one, anything else makes heads uncertain."""
+        """Detect commits of another connection. A newer epoch ends this one; others invalidate the cached heads."""
         version = self._connection.execute("PRAGMA data_version").get
         if version == self._data_version:
             return
@@ -232,7 +232,7 @@ class Writer:
         return None
 
     def _look_up(self, run_ids: AbstractSet[str]) -> None:
-        """Find the newest sequence numbers and hashes of some runs, all at once like everything else here."""
+        """Look up the newest sequence numbers and hashes of some runs, in one query."""
         unknown = list(run_ids)
         self._heads.update((run_id, (0, genesis(run_id))) for run_id in unknown)
         self._sums.update((run_id, [0, 0]) for run_id in unknown)
@@ -264,26 +264,26 @@ class Writer:
         self._forget()
         connection.execute("COMMIT")
 
-    def rest(self, lull: IdleMonitor) -> None:
+    def rest(self, load: Load) -> None:
         """Copy the log into the database, after the acknowledgements rather than before.
 
-        It is done where the log has grown, and in a quiet moment whatever its length, so that a journal which is not
-        written for a while does not live in its log.
+        This is done when the log has grown, and in a quiet moment whatever its length. So a journal that is not written
+        for a while does not stay in its log.
 
         Raises:
-            JournalError: That failed; what was acknowledged is still in the log.
+            JournalError: Copying failed. Everything acknowledged is still in the log.
         """
-        if lull == "quiet":
+        if load == "quiet":
             self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE))
-        elif self._pages >= (CHECKPOINT_PAGES if lull == "idle" else CHECKPOINT_PAGES_BUSY):
+        elif self._pages >= (CHECKPOINT_PAGES if load == "idle" else CHECKPOINT_PAGES_BUSY):
             self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE))
 
     def _checkpoint(self, mode: int) -> bool:
-        """Copy the log into the database; give whether all of it is there now."""
+        """Copy the log into the database. Return whether all of it was copied."""
         whole = False
-        self._connection.set_busy_timeout(0)  # nobody is waited for: a reader may hold an old snapshot for long
+        self._connection.set_busy_timeout(0)  # without waiting: a reader may hold an old snapshot for long
         try:
-            with suppress(apsw.BusyError):  # then somebody else, an operator's shell, is at it already
+            with suppress(apsw.BusyError):  # then another process, such as an operator's shell, is doing it
                 in_log, copied = self._connection.wal_checkpoint(mode=mode)
                 whole = in_log == copied
                 if whole and not self._synced:  # a checkpoint syncs what it copies
@@ -295,7 +295,7 @@ class Writer:
         return whole
 
     def _finally(self, work: Callable[[], T]) -> T:
-        """Do something that must not be tried again when it fails: then the connection is given up unchanged."""
+        """Do something that must not be repeated if it fails: then the connection is given up unchanged."""
         try:
             return work()
         except Exception as error:
@@ -307,7 +307,7 @@ class Writer:
             raise
 
     def close(self) -> None:
-        """Let go of the file; the log is copied into the database and removed unless somebody still reads."""
+        """Close the file. The log is copied into the database and removed, unless another connection still reads."""
         whole = False
         if not self._given_up:
             with suppress(apsw.Error):  # what was acknowledged is safe without it
@@ -321,7 +321,7 @@ class Writer:
 
 
 class _Lines:
-    """What one transaction will write."""
+    """The rows of one transaction."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
@@ -332,7 +332,7 @@ class _Lines:
 
 
 def index_line(row: RunRow, seq: int, head: bytes, aside: int, keys: int) -> tuple[Any, ...]:
-    """Give the values of an index line, its seal the last."""
+    """Return the values of an index line, ending with its seal."""
     started, updated = float(row.started_at), float(row.updated_at)
     ended = None if row.ended_at is None else float(row.ended_at)
     names = (row.id, row.workflow, row.app, row.status, started, updated, ended, row.parent, row.reason)

@@ -1,4 +1,4 @@
-"""When two values are the same: of a run's arguments, a message, or an input."""
+"""Equality of JSON values: of a run's arguments, a message, or an input."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -9,10 +9,10 @@ Comparable: TypeAlias = Value | Mapping[str, Value]
 
 
 def same(a: Comparable, b: Comparable) -> bool:
-    """Return whether two values are the same in JSON.
+    """Return whether two values are equal as JSON.
 
-    Members of objects have no order. Numbers are compared by their value, so 1 is 1.0; ``true`` is no number. Strings
-    are compared character by character: two that look alike may be written differently, and are then different.
+    The order of an object's members does not count. Numbers are compared by value, so 1 equals 1.0; ``true`` is not a
+    number. Strings are compared character by character, without Unicode normalization.
     """
     if isinstance(a, JsonText) and isinstance(b, JsonText) and a.text == b.text:
         return True

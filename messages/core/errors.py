@@ -1,4 +1,4 @@
-"""The errors a user can meet, sorted by what to do next. Each message is one sentence that names the remedy."""
+"""Exceptions that users can meet, ordered by what to do next. Each message is one sentence that names the remedy."""
 
 from typing import Any
 
@@ -6,42 +6,35 @@ from greenroom.messages.core import times
 
 
 class GreenroomError(Exception):
-    """Root of everything this package raises on purpose."""
+    """Base class of all exceptions that this package raises."""
 
 
-# Raised by steps, to steer their own retries.
+# Raised by steps, to control their own retries.
 
 
-class Fatal(GreenroomError):  # noqa: N818  the contract's name: it reads as an order, not as a description
-    """Raise it in a step to say that trying again is useless: the step fails at once."""
+class Fatal(GreenroomError):  # noqa: N818  a public name: it reads as an instruction, not as a description
+    """Raise this in a step if another attempt is useless. The step fails at once."""
 
 
 class RetryAfter(GreenroomError):  # noqa: N818  the contract's name
-    """Raise it in a step to ask for another attempt no sooner than in ``seconds``."""
+    """Raise this in a step to request another attempt after at least ``seconds``."""
 
     def __init__(self, seconds: times.Seconds, message: str = "") -> None:
-        """Ask for a pause of ``seconds`` before the next attempt; ``message`` says why."""
+        """Request a pause of ``seconds`` before the next attempt; ``message`` is the reason."""
         self.seconds = times.seconds(seconds, "the pause that RetryAfter asks for")
         super().__init__(message or f"asked to be tried again in {self.seconds:g} s")
 
 
-# Raised in a workflow, to be handled there.
+# Raised in a workflow, which may handle them.
 
 
 class StepFailed(GreenroomError):  # noqa: N818  the contract's name
-    """A step has no attempts left, or must not be tried again.
+    """A step has no attempts left, or must not be attempted again.
 
     Attributes:
         step: The step's key in its run.
-        attempts: How many attempts were made.
+        attempts: Number of attempts made.
         outcome: How the last attempt ended (see ``greenroom.messages.Outcome``).
-        error: Name of the exception class the last attempt raised, or empty.
-        cause: The exception that the last attempt raised: of its own class where this process has loaded that, else a
-            ``RemoteError``. None where it raised none, as in a crash.
-        fields: The attributes of that exception that are JSON and short.
-
-    ``except Quota`` catches the failure of a step that raised one as well, wherever that class is loaded: then this is
-    a ``Quota`` too, with its arguments and fields.
     """
 
     cause: "Exception | None" = None
@@ -59,18 +52,18 @@ class StepFailed(GreenroomError):  # noqa: N818  the contract's name
 
 
 class OutcomeUnknown(StepFailed):
-    """A ``once=True`` step was cut off by a crash: its effect may have happened or not, and it was not run again."""
+    """A ``once=True`` step was interrupted by a crash. Its effect may have happened, and it was not run again."""
 
 
 class StepQuarantined(StepFailed):
-    """A step took its worker down too often and was set aside."""
+    """A step crashed its worker too often and is not run again."""
 
 
 class StepRejected(StepFailed):
-    """Evaluators refused every result of a step."""
+    """Evaluators rejected every result of a step."""
 
 
-# What stands for an exception of another process.
+# Stands for an exception of another process.
 
 
 class RemoteError(GreenroomError):
@@ -79,13 +72,13 @@ class RemoteError(GreenroomError):
     Attributes:
         kind: Name of its class.
         classes: The class and its bases as ``module.qualname``, most derived first.
-        fields: Those of its attributes that are JSON and short.
+        fields: Its attributes, as far as they are JSON and short.
     """
 
     def __init__(
         self, message: str, *, kind: str = "", classes: tuple[str, ...] = (), fields: dict[str, Any] | None = None
     ) -> None:
-        """Keep the facts beside the text."""
+        """Store the facts with the text."""
         super().__init__(message)
         self.kind = kind
         self.classes = classes
@@ -93,92 +86,94 @@ class RemoteError(GreenroomError):
 
 
 class RemoteTraceback(GreenroomError):  # noqa: N818  what it is
-    """The cause of what is raised for a failure of another process: printed, it is the traceback from there.
+    """The cause of an exception raised for a failure in another process. It prints as that process's traceback.
 
     Attributes:
         text: The traceback.
-        place: The line of the user's that it leads to, ``/path/app.py:31``.
+        place: The user's line in which it ends, ``/path/app.py:31``.
     """
 
     def __init__(self, text: str, place: str = "") -> None:
-        """Keep a traceback."""
+        """Store a traceback."""
         super().__init__(text)
         self.text = text
         self.place = place
 
     def __str__(self) -> str:
-        """Begin in a line of its own: Python puts the name of the class before it."""
+        """Begin on a new line, because Python prints the name of the class first."""
         return f"\n{self.text}"
 
 
-# Raised to those who start and await runs.
+# Raised to callers that start and await runs.
 
 
 class RunFailed(GreenroomError):  # noqa: N818  the contract's name
     """A run ended in failure.
 
     Attributes:
-        run_id: The run.
-        step: Key of the step whose failure ended it, or None where the workflow's own code raised. Where it was a
-            child's failure, the step of that child.
+        run_id: Id of the run.
+        step: Key of the step whose failure ended the run; None if the workflow's own code raised. For a child's
+            failure, the step of that child.
         attempts: That step's attempts, as records (see ``greenroom.messages.AttemptRecord``).
-        cause: What the workflow raised: of its own class where this process has loaded that, else a ``RemoteError``.
-        fields: Those of its attributes that are JSON and short.
+        cause: The exception that the workflow raised: of its own class if this process has loaded it, otherwise a
+            ``RemoteError``.
+        fields: The exception's attributes, as far as they are JSON and short.
 
-    Its ``__cause__`` prints as the traceback of the workflow, with that of the step where one's failure ended it.
+    Its ``__cause__`` prints as the traceback of the workflow, with that of the failed step if there is one.
     """
 
     cause: "Exception | None" = None
 
     def __init__(self, message: str, *, run_id: str, step: str | None = None, attempts: Any = ()) -> None:
-        """Keep the facts beside the sentence."""
+        """Store the facts with the message."""
         super().__init__(message)
         self.run_id = run_id
         self.step = step
         self.attempts = list(attempts)
         self.fields: dict[str, Any] = {}
         self.failure: Any = None
-        """What the workflow raised, as a record (see ``greenroom.messages.Failure``); None where that is not known."""
+        """The workflow's exception as a record (see ``greenroom.messages.Failure``); None if unknown."""
         self.call = ""
-        """In a workflow: key of its call of the child that failed."""
+        """In a workflow: key of the call of the child that failed."""
 
 
 class RunCancelled(GreenroomError):  # noqa: N818  the contract's name
-    """A run was cancelled before it ended by itself."""
+    """A run was cancelled before it ended on its own."""
 
     call = ""
-    """In a workflow: key of its call of the child that was cancelled."""
+    """In a workflow: key of the call of the child that was cancelled."""
 
 
 class RunParked(GreenroomError):  # noqa: N818  reads like its siblings
-    """A run stopped where a person must look; nothing is lost, and it can be resumed."""
+    """A run stopped until a person looks at it. Nothing is lost, and it can be resumed."""
 
 
 class MailboxFull(GreenroomError):  # noqa: N818  the contract's name
-    """The run has as many messages waiting as it may have; this one was not taken. Send it again later."""
+    """The run's mailbox is full and the message was not accepted. Send it again later."""
 
 
 class RunEnded(GreenroomError):  # noqa: N818  reads like its siblings
-    """The run has come to its end and takes no messages."""
+    """The run has ended and accepts no messages."""
 
 
 class RetryRefused(GreenroomError):  # noqa: N818  reads like its siblings
-    """The run cannot be retried: it has not failed, or the step it would go on from may not run twice."""
+    """The run cannot be retried: it has not failed, or the step to retry must not run twice."""
 
 
 class SessionClosed(RunEnded):
-    """The session was closed: it has answered what it took, and takes nothing more."""
+    """The session was closed. It has answered the messages it had accepted, and accepts no more."""
 
 
 class TurnFailed(GreenroomError):  # noqa: N818  the field's name
-    """A session's handler could not deal with a message, which is a dead letter now.
+    """A session's handler failed on a message, which is now a dead letter.
 
     Attributes:
         session: The session, ``name/key``.
         number: The message's number in the session.
-        step: Key of the step whose failure came out of the handler, or None where its own code raised.
-        cause: What the handler raised: of its own class where this process has loaded that, else a ``RemoteError``.
-        fields: Those of its attributes that are JSON and short.
+        step: Key of the step whose failure the handler raised; None if its own code raised.
+        cause: The exception that the handler raised: of its own class if this process has loaded it, otherwise a
+            ``RemoteError``.
+        fields: The exception's attributes, as far as they are JSON and short.
 
     Its ``__cause__`` prints as the handler's traceback.
     """
@@ -186,7 +181,7 @@ class TurnFailed(GreenroomError):  # noqa: N818  the field's name
     cause: "Exception | None" = None
 
     def __init__(self, message: str, *, session: str = "", number: int = 0, step: str | None = None) -> None:
-        """Keep the facts beside the sentence."""
+        """Store the facts with the message."""
         super().__init__(message)
         self.fields: dict[str, Any] = {}
         self.session = session
@@ -195,87 +190,87 @@ class TurnFailed(GreenroomError):  # noqa: N818  the field's name
 
 
 class RunNotFound(GreenroomError):  # noqa: N818  reads like its siblings
-    """No run with this id is in the journal."""
+    """The journal has no run with this id."""
 
 
 class ApprovalNotFound(GreenroomError):  # noqa: N818  reads like its siblings
-    """No run has asked for an approval of this id."""
+    """No run has asked for an approval with this id."""
 
 
 class ApprovalClosed(GreenroomError):  # noqa: N818  reads like its siblings
-    """The approval is not open: it has been decided otherwise, or nobody waits for it any more."""
+    """The approval is not open: it was decided differently, or the run no longer waits for it."""
 
 
 class ScheduleNotFound(GreenroomError):  # noqa: N818  reads like its siblings
-    """No schedule with this name is in the journal."""
+    """The journal has no schedule with this name."""
 
 
 class ScheduleBusy(GreenroomError):  # noqa: N818  reads like its siblings
-    """A schedule starts no run at a person's wish now, because an earlier one goes on or too many wait."""
+    """A schedule cannot start a run on request now, because an earlier run goes on or too many wait."""
 
 
 class WorkerNotFound(GreenroomError):  # noqa: N818  reads like its siblings
-    """No worker with this id is alive."""
+    """There is no live worker with this id."""
 
 
 class IdConflict(GreenroomError):  # noqa: N818  reads like its siblings
-    """A run with this id exists and was started with another workflow or other arguments."""
+    """A run with this id was already started, with another workflow or other arguments."""
 
 
 class InvalidInput(GreenroomError, ValueError):  # noqa: N818  reads like its siblings
-    """Arguments do not fit a workflow's signature; every field at fault is named.
+    """Arguments do not fit a workflow's signature; every wrong field is named.
 
     Attributes:
         errors: One ``(field, sentence)`` pair per fault.
     """
 
     def __init__(self, message: str, errors: tuple[tuple[str, str], ...] = ()) -> None:
-        """Keep the faults beside the sentence."""
+        """Store the faults with the message."""
         super().__init__(message)
         self.errors = errors
 
 
 class DefinitionError(GreenroomError):
-    """A workflow, step or app is defined in a way that cannot run; the message says which and how to mend it."""
+    """A definition of a workflow, step or app cannot run. The message says which, and how to correct it."""
 
 
 class NotSerializable(GreenroomError, TypeError):  # noqa: N818  reads like its siblings
     """A value cannot be written as JSON, so it can be neither journaled nor sent to a process."""
 
 
-# Raised where the orchestrator itself cannot go on.
+# Raised if the orchestrator itself cannot continue.
 
 
 class HomeInUse(GreenroomError):  # noqa: N818  reads like its siblings
-    """Another orchestrator that is alive owns this journal or home."""
+    """Another running orchestrator owns this journal or home."""
 
 
 class OrchestratorUnreachable(GreenroomError):  # noqa: N818  reads like its siblings
-    """A command needs a running orchestrator and none answers."""
+    """A command needs a running orchestrator, and none answers."""
 
 
 class OrchestratorClosed(GreenroomError):  # noqa: N818  reads like its siblings
-    """The orchestrator was closed, or stopped itself because its journal failed."""
+    """The orchestrator was closed, or stopped because its journal failed."""
 
 
 class CannotServe(GreenroomError):  # noqa: N818  reads like its siblings
-    """HTTP cannot be served as asked for: the address is taken, or it is not safe there."""
+    """HTTP cannot be served as requested: the address is in use, or serving there is not safe."""
 
 
 class NotAuthorized(GreenroomError):  # noqa: N818  reads like its siblings
-    """An orchestrator was reached over HTTP and did not accept the token."""
+    """An orchestrator reached over HTTP did not accept the token."""
 
 
 class WorkersUnavailable(GreenroomError):  # noqa: N818  reads like its siblings
-    """A pool gave up restarting its workers; the message says how the last one ended."""
+    """A pool stopped restarting its workers. The message says how the last one ended."""
 
 
 class JournalError(GreenroomError):
-    """The journal cannot be read or written; nothing is acknowledged after this."""
+    """The journal cannot be read or written. Nothing is acknowledged after this."""
 
 
 class JournalCorrupt(JournalError):  # noqa: N818  reads like its siblings
-    """What the journal holds is not what was written."""
+    """The journal's content is not what was written."""
 
 
 class JournalTooNew(JournalError):  # noqa: N818  reads like its siblings
@@ -283,32 +278,32 @@ class JournalTooNew(JournalError):  # noqa: N818  reads like its siblings
 
 
 class JournalFull(JournalError):  # noqa: N818  reads like its siblings
-    """The disk is full or read-only; what was acknowledged is safe."""
+    """The disk is full or read-only. Everything acknowledged is safe."""
 
 
 class SequenceConflict(JournalError):  # noqa: N818  reads like its siblings
-    """Another owner has appended to this run: this one must stop."""
+    """Another owner has appended to this run, so this owner must stop."""
 
 
 class EventUnwritable(JournalError):  # noqa: N818  reads like its siblings
-    """An append holds what cannot be written as JSON: nothing of that append was written, and the journal goes on."""
+    """An append contains something that cannot be written as JSON. None of it was written; the journal continues."""
 
 
 class CodecError(GreenroomError, ValueError):
-    """Bytes are no message of ours: truncated, oversize, of another version, or of no known type."""
+    """Bytes are not a valid message: truncated, too large, of another version, or of no known type."""
 
 
 class FrameTooLarge(CodecError):  # noqa: N818  reads like its siblings
-    """A message is longer than the size limit."""
+    """A message is larger than the limit."""
 
 
 class FrameTruncated(CodecError):  # noqa: N818  reads like its siblings
-    """The bytes end in the middle of a message."""
+    """The bytes end inside a message."""
 
 
 class UnknownVersion(CodecError):  # noqa: N818  reads like its siblings
-    """A message was written by a version of the schema that this one does not read."""
+    """A message has a schema version that this code cannot read."""
 
 
 class UnknownMessage(CodecError):  # noqa: N818  reads like its siblings
-    """A message is of no known type, or does not fit the type it names."""
+    """A message has no known type, or does not fit the type that it names."""

@@ -1,4 +1,4 @@
-"""How work goes wrong, as data: the failure of an attempt and the end of a process."""
+"""Failures as data: of an attempt, and of a process."""
 
 import re
 from typing import Final, Literal, TypeAlias
@@ -14,13 +14,13 @@ Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "reje
 HEADER: Final = "Traceback (most recent call last):\n"
 
 _FATAL: Final = "Fatal Python error"
-"""How faulthandler begins, which writes its frames newest first."""
+"""First words of a dump by faulthandler, which lists the newest frame first."""
 _PARTS: Final = rf"({FORMER}|greenroom)/(actors|messages|supervision|workflows)"
 _OURS: Final = re.compile(rf'  File "[^"]*/({_PARTS}|asyncio|concurrent/futures|importlib)/[^"]*"')
 _LIBRARY: Final = re.compile(r"/lib(64)?/python3\.\d+/")
 _FRAME: Final = re.compile(r'  File "([^"]+)", line (\d+)')
 _LAST_WORDS: Final = 4096
-"""Characters of what a dying process wrote of where it was."""
+"""Longest last output of a dying process that is searched, in characters."""
 
 ExitKind: TypeAlias = Literal[
     "exited",
@@ -38,35 +38,35 @@ ExitKind: TypeAlias = Literal[
 
 
 class Exit(Message):
-    """The end of a worker process: what the kernel said, what we did to it, and the evidence it left.
+    """The end of a worker process: what the kernel reported, what the supervisor did, and the evidence that is left.
 
-    ``kind`` is our reading of it: ``exited`` and ``signaled`` are the process's own doing; ``hung`` (no heartbeat and
-    no CPU progress), ``timeout`` (an attempt overran), ``blocked`` (a program held its loop), ``garbage`` (bytes that
-    are no message) and ``stopped`` (shut down on purpose) are ours; ``backend_lost`` and ``orchestrator_lost`` blame
-    nobody's code.
+    ``kind`` is the interpretation. ``exited`` and ``signaled`` are the process's own doing. The supervisor ended it for
+    ``hung`` (no heartbeat and no CPU progress), ``timeout`` (an attempt took too long) and ``blocked`` (a program
+    blocked its loop). It also ended it for ``garbage`` (bytes that are not a message) and ``stopped`` (a planned
+    shutdown). ``backend_lost`` and ``orchestrator_lost`` are not the fault of any user code.
     """
 
     kind: ExitKind
     code: int | None = None
-    """Exit status 0 to 255 where the process exited, else None."""
+    """Exit status 0 to 255 if the process exited, otherwise None."""
     signal: str | None = None
-    """Signal name such as ``"SIGKILL"`` where a signal ended it, else None."""
+    """Signal name such as ``"SIGKILL"`` if a signal ended it, otherwise None."""
     core_dumped: bool = False
     injected: bool = False
-    """True where an operator or a fault test ordered this end; such ends never count against a step."""
+    """True if an operator or a fault test caused this end; such ends never count against a step."""
     refused: bool = False
-    """With ``start_failed``: the kernel refused what a process needs (processes, memory, descriptors)."""
+    """With ``start_failed``: the kernel refused a resource that a process needs (processes, memory, descriptors)."""
     detail: str = ""
     """One sentence for a person."""
     stderr: str = ""
-    """The last part of what the process wrote to stderr during its life, faulthandler's dump included."""
+    """The end of the process's stderr, including faulthandler's dump."""
     peak_memory_mb: float | None = None
     """Largest resident size in MiB, from the kernel's accounting."""
     cpu: float | None = None
     """CPU seconds, user and system."""
 
     def sentence(self) -> str:
-        """Say in a few words how the process ended, for logs and errors."""
+        """Return in a few words how the process ended, for logs and errors."""
         how = {
             "exited": f"exited with code {self.code}",
             "signaled": f"was killed by {self.signal}",
@@ -83,9 +83,9 @@ class Exit(Message):
         return f"{how} ({self.detail})" if self.detail else how
 
     def stood(self) -> tuple[str, str]:
-        """Give where the process's code was as it died of it, by its last words, and the place in the user's code.
+        """Return the stack and the place in user code at which the process died, from its last output.
 
-        Both are empty where it said nothing of that, as one that was killed cannot.
+        Both are empty if the output does not show them, as after a kill.
         """
         start = max(self.stderr.rfind(_FATAL), self.stderr.rfind(HEADER))
         if self.injected or self.kind not in {"exited", "signaled", "out_of_memory"} or start < 0:
@@ -93,7 +93,7 @@ class Exit(Message):
         shown: list[str] = []
         ours = False
         for line in self.stderr[start : start + _LAST_WORDS].rstrip().splitlines():
-            ours = _OURS.match(line) is not None or (ours and line.startswith("    "))  # and its line of source
+            ours = _OURS.match(line) is not None or (ours and line.startswith("    "))  # and the source line
             if not ours:
                 shown.append(line)
         frames = [found.groups() for found in map(_FRAME.match, shown) if found is not None]
@@ -104,38 +104,38 @@ class Exit(Message):
 
 
 class Failure(Message):
-    """Why an attempt did not give a result. An exception and a crash leave by this same door.
+    """Why an attempt has no result. Exceptions and crashes are both described by this record.
 
-    ``classes`` names the exception's class and its bases as ``module.qualname``, most derived first, so that a retry
-    policy can be applied without the class at hand.
+    ``classes`` names the exception's class and its bases as ``module.qualname``, most derived first. So a retry policy
+    can be applied without having the class.
     """
 
     outcome: Outcome
     type: str = ""
-    """Name of the exception class for ``error``, else empty."""
+    """Name of the exception class for ``error``, otherwise empty."""
     message: str = ""
     traceback: str = ""
-    """What Python prints of it, with the frames of user code alone; in older journals those frames and nothing else."""
+    """The traceback as Python prints it, with only the frames of user code. Older journals hold only those frames."""
     place: str = ""
-    """Where in the user's code it was raised: ``/path/app.py:31``."""
+    """The place in user code where it was raised: ``/path/app.py:31``."""
     classes: tuple[str, ...] = ()
     fatal: bool = False
-    """True where the step itself said that trying again is useless."""
+    """True if the step itself reported that another attempt is useless."""
     retry_after: float | None = None
-    """Seconds the step asked to wait before the next attempt."""
+    """Seconds that the step asked to wait before the next attempt."""
     exit: Exit | None = None
     raw: Shown = None
-    """For ``invalid`` model output: the text that did not fit, shortened."""
+    """For ``invalid`` model output: the rejected text, shortened."""
     args: tuple[Shown, ...] | None = None
-    """The exception's arguments, or its text where they are no JSON. None where no exception was raised, and in older
-    journals: what is raised for those in a workflow is ``StepFailed`` alone, as it was then, so that a replay takes the
-    same path."""
+    """The exception's arguments, or its text if they are not JSON. None if there was no exception, and in older
+    journals. For those a workflow receives only ``StepFailed``, as it did then, so that a replay takes the same
+    path."""
     fields: dict[str, Shown] = Field(default_factory=dict)
-    """Those of its attributes that are JSON and short."""
+    """The exception's attributes, as far as they are JSON and short."""
     notes: tuple[str, ...] = ()
-    """What was added to it with ``add_note``."""
+    """Notes added with ``add_note``."""
     members: tuple["Failure", ...] = ()
-    """Of a group: the first of its exceptions. Their tracebacks are a part of the group's."""
+    """The first members of an exception group. Their tracebacks are part of the group's."""
 
     @field_validator("classes")
     @classmethod
@@ -144,30 +144,30 @@ class Failure(Message):
         return tuple(map(present_class, names))
 
     def sentence(self) -> str:
-        """Say what went wrong in one line."""
+        """Return in one line what went wrong."""
         if self.exit is not None and self.outcome in {"crash", "timeout"}:
             return self.message or f"the worker {self.exit.sentence()}"
         return ": ".join(part for part in (self.type, self.message) if part)
 
     def told(self) -> str:
-        """Say in one line what went wrong and where: ``KeyError: 'colour' (/path/app.py:31)``."""
+        """Return in one line what went wrong, and where: ``KeyError: 'colour' (/path/app.py:31)``."""
         said = self.sentence()
         return f"{said} ({self.place})" if self.place and self.place not in said else said
 
     def report(self) -> str:
-        """Give the traceback as Python prints it, its last line the exception's; empty where there is none."""
+        """Return the traceback as Python prints it, ending with the exception's line; empty if there is none."""
         if not self.traceback.startswith("  File "):
             return self.traceback.rstrip("\n")
         return f"{HEADER}{self.traceback.rstrip()}\n{self.sentence()}"  # from an older journal
 
 
 class Fault(Message):
-    """One thing that does not fit: where, and what is wrong with it."""
+    """One fault of a value: the place, and what is wrong there."""
 
     field: str
     sentence: str
 
 
 def one_line(faults: tuple[Fault, ...]) -> str:
-    """Give faults in one line."""
+    """Return faults in one line."""
     return "; ".join(f"{fault.field}: {fault.sentence}" if fault.field else fault.sentence for fault in faults)

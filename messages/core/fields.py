@@ -1,4 +1,4 @@
-"""Fields of messages that hold what people give and read: seconds, limits, moments, amounts, names of variables."""
+"""Field types of messages for what people give and read: seconds, limits, moments, amounts, names of variables."""
 
 import math
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from pydantic_core import CoreSchema, core_schema
 from greenroom.messages.core.times import LONGEST, iso, milliseconds
 
 
-class _Looked:
-    """Has a value looked at that Python code gives. Messages are read without calling Python: theirs was looked at."""
+class _PythonCheck:
+    """Validates values given by Python code. Values from JSON are checked before, and read without calling Python."""
 
     def __init__(self, look: Callable[[Any], Any]) -> None:
         self._look = look
@@ -24,7 +24,7 @@ class _Looked:
 
 
 def _number(value: Any) -> Any:
-    """Refuse NaN; leave all else to the field."""
+    """Refuse NaN. The field checks everything else."""
     if isinstance(value, float) and math.isnan(value):
         msg = "NaN is not a number"
         raise ValueError(msg)
@@ -70,20 +70,20 @@ Moment: TypeAlias = Annotated[
     PlainSerializer(iso, return_type=str, when_used="json"),
     Field(json_schema_extra={"type": "string", "format": "date-time"}),
 ]
-"""A datetime in UTC, to the millisecond; ISO 8601 in JSON. One without a time zone is refused."""
-Interval: TypeAlias = Annotated[float | None, _Looked(_in_seconds)]
-"""Seconds from one time to the next, whose ends are looked at elsewhere; None where there is nothing of the kind."""
-Span: TypeAlias = Annotated[float, _Looked(_duration)]
-"""Seconds, at most ``LONGEST`` of them, whose other end is looked at elsewhere."""
-Duration: TypeAlias = Annotated[float, Field(ge=0), _Looked(_duration)]
-"""Seconds, at most ``LONGEST`` of them."""
-Limit: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_limit)]
-"""Seconds above 0; None for no limit, which ``math.inf`` says as well."""
-Amount: TypeAlias = Annotated[float | None, Field(gt=0), _Looked(_unbounded)]
-"""A number above 0 of anything; None for no limit, which ``math.inf`` says as well."""
-Factor: TypeAlias = Annotated[float, Field(ge=1), _Looked(_finite)]
-"""A finite number from 1 on."""
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _Looked(_finite)]
+"""A datetime in UTC, to the millisecond; ISO 8601 in JSON. A datetime without a time zone is refused."""
+Interval: TypeAlias = Annotated[float | None, _PythonCheck(_in_seconds)]
+"""Seconds between two due times, with bounds checked elsewhere; None if it does not apply."""
+Span: TypeAlias = Annotated[float, _PythonCheck(_duration)]
+"""Seconds, at most ``LONGEST``, with the lower bound checked elsewhere."""
+Duration: TypeAlias = Annotated[float, Field(ge=0), _PythonCheck(_duration)]
+"""Seconds, at most ``LONGEST``."""
+Limit: TypeAlias = Annotated[float | None, Field(gt=0), _PythonCheck(_limit)]
+"""Seconds above 0; None or ``math.inf`` for no limit."""
+Amount: TypeAlias = Annotated[float | None, Field(gt=0), _PythonCheck(_unbounded)]
+"""A number above 0; None or ``math.inf`` for no limit."""
+Factor: TypeAlias = Annotated[float, Field(ge=1), _PythonCheck(_finite)]
+"""A finite number, at least 1."""
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _PythonCheck(_finite)]
 """A number from 0 to 1."""
-VariableName: TypeAlias = Annotated[str, _Looked(_variable)]
+VariableName: TypeAlias = Annotated[str, _PythonCheck(_variable)]
 """Name of an environment variable."""

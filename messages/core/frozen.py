@@ -1,4 +1,4 @@
-"""Values that pass between the parts of the orchestrator, millions of them: immutable by agreement, cheap to make."""
+"""Values that pass between parts of the orchestrator, in millions: immutable by convention, cheap to create."""
 
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
-    """Make a dataclass with slots that type checkers take for frozen.
+    """Return a dataclass with slots that type checkers treat as frozen.
 
-    At run time nothing hinders an assignment: what ``dataclass(frozen=True)`` does for that makes an instance cost some
-    three times as much.
+    At run time assignments are not prevented, because ``dataclass(frozen=True)`` makes instances about three times as
+    expensive.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)

@@ -1,7 +1,7 @@
-"""Looking through JSON text without making a value of it: whether every reader takes it, and cutting parts out of it.
+"""Scanning of JSON text without building a value: checks that every reader accepts it, and cuts parts out of it.
 
-Texts that are short are simply read, which takes microseconds. Long ones are given to SQLite, which reads 75 MB/s and
-keeps hardly more than the text; what it does not look at, regular expressions do.
+Short texts are simply parsed, which takes microseconds. Long ones are given to SQLite, which reads 75 MB/s and needs
+hardly more memory than the text. Regular expressions check what SQLite does not.
 """
 
 import re
@@ -13,53 +13,52 @@ from pydantic_core import from_json
 from greenroom.messages.core.json_text import JsonText, refuse_infinite
 
 WRAPPING: Final = 20
-"""Levels that messages and events may add to those of a value. Readers stop at 200."""
+"""Levels of nesting that messages and events may add to a value. Readers stop at 200."""
 _SHORT_BYTES: Final = 16 * 1024
-"""Longest text that is read to see whether it can be."""
+"""Longest text that is parsed to check it."""
 _PLAIN_BYTES: Final = 4000
-"""A text no longer than this cannot hold a number that is too long to be read."""
+"""A text that is no longer cannot hold a number that is too long to be read."""
 _SHALLOW: Final = 150
-"""A text with no more brackets than this cannot be too deep."""
+"""A text with no more brackets cannot be nested too deeply."""
 _DEEPEST_OF_SQLITE: Final = 1000
 _DEEPEST: Final = 200
 _DIGITS: Final = 4300
-"""More digits than this Python does not read as one number."""
+"""Python refuses numbers with more digits."""
 _KINDS: Final = {**dict.fromkeys(b"0123456789", "0"), **dict.fromkeys(b"eE", "e"), ord("+"): "+"}
 _OUTLINE: Final = bytes(ord(_KINDS.get(byte, "\0")) for byte in range(256))
-"""Turns a text into where its digits and exponents are."""
+"""Translation table: digits become 0, the ``e`` and ``+`` of exponents stay, and every other byte becomes NUL."""
 _MANY_DIGITS: Final = b"0" * 200
-"""In an outline. A number of fewer digits than this, and with an exponent of two digits, is finite."""
+"""In an outline. A number with fewer digits, and an exponent of at most two digits, is finite."""
 _NEARLY_INFINITE: Final = 100_000
-"""Most numbers of a long text that are looked at one by one. Data does not have as many that are so large."""
+"""Most numbers of a long text that are checked one by one. Real data does not hold so many that are that large."""
 
 _HARMLESS: Final = re.compile(
     rb'(?:[^"0-9]{1,4096}+|"(?:[^"\\]{1,64}+|\\.){0,256}+"|[0-9](?:\.[0-9]++)?+[eE]\+?(?:[12][0-9][0-9]|30[0-7])(?![0-9])'
     rb"|[0-9]{1,250}+(?:\.[0-9]++)?+(?:[eE]-[0-9]++|[eE]\+?[0-9]{1,2}+)?+(?![0-9.eE])){1,64}+"
 )
-"""A piece of what consists of texts, numbers that are finite at a glance, and what stands between them.
+"""A stretch of texts, numbers that are clearly finite, and what stands between them.
 
-No other thread runs while a match goes on. So what is matched at once has about a megabyte at most.
-"""
+No other thread runs during a match. So at most about a megabyte is matched at once."""
 _INSIDE: Final = re.compile(rb'(?:[^"\\]{1,64}+|\\.){1,16384}+')
-"""A piece of what is between the quotes of a text."""
+"""A stretch inside the quotes of a text."""
 _NUMBER: Final = re.compile(rb"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 _WHOLE_ESCAPES: Final = re.compile(
     rb"(?:[^\\]{1,4096}+|\\[^u]|\\u(?:[0-9a-cA-CeEfF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}"
     rb"|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})){1,256}+"
 )
-"""A piece of a text in which no half of a surrogate pair stands alone."""
+"""A stretch of a text in which no half of a surrogate pair stands alone."""
 
 _database = threading.local()
 
 
 def check_written(text: bytes) -> None:
-    """Refuse to let out what could not be read again: NaN, infinities, 4,301 digits, too many levels.
+    """Raise for JSON that could not be read again: NaN, infinities, 4,301 digits, too many levels.
 
-    A value that can be written and not read would make a run's journal unreadable for ever. Most texts are too short
-    to hold any of it, and are seen to in a microsecond.
+    A value that can be written and not read would make a run's journal unreadable forever. Most texts are too short to
+    hold any of these, and are checked in a microsecond.
 
     Raises:
-        ValueError: ``text``, which a writer of JSON has made, holds such a value.
+        ValueError: ``text``, written by a JSON writer, holds such a value.
     """
     size = len(text)
     deep = size > _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW
@@ -68,10 +67,10 @@ def check_written(text: bytes) -> None:
 
 
 def normal(text: bytes) -> bytes:
-    """Give text that came from elsewhere as this package would have written it; where it is long, as it is.
+    """Return JSON text from outside as this package would have written it. Long texts are returned unchanged.
 
     Raises:
-        ValueError: It is no JSON, is no UTF-8, is too deep, or holds numbers that are not finite or too long.
+        ValueError: The text is not JSON or not UTF-8, is too deep, or holds numbers that are not finite or too long.
     """
     if len(text) > _SHORT_BYTES:
         _scan(text)
@@ -83,17 +82,17 @@ def normal(text: bytes) -> bytes:
 
 
 def check_numbers(text: bytes) -> None:
-    """Refuse numbers that are not finite, which JSON does not know and pydantic reads all the same.
+    """Raise for numbers that are not finite. JSON does not have them, but pydantic reads them.
 
     Raises:
-        ValueError: ``text`` spells one out, or holds one such as ``1e999`` that only becomes infinite when read.
+        ValueError: ``text`` names one, or holds one such as ``1e999``, which becomes infinite when read.
     """
     if b"NaN" in text or b"Infinity" in text or not plain_numbers(text):
         refuse_infinite(from_json(text, allow_inf_nan=False))
 
 
 def plain_numbers(text: bytes) -> bool:
-    """Say whether no number in a text can be infinite, as far as a glance tells."""
+    """Return whether a quick check shows that no number in a text can be infinite."""
     outline = text.translate(_OUTLINE)
     if b"e000" in outline or b"e+000" in outline:
         return False
@@ -104,7 +103,7 @@ def _scan(text: bytes) -> None:
     """See ``normal``, for long texts."""
     levels = _DEEPEST_OF_SQLITE - _DEEPEST + WRAPPING
     string = text.decode()
-    # The second alone would take what closes a bracket and opens another.
+    # The second check alone would accept a text that closes a bracket and opens another one.
     if not _ask("SELECT json_valid(?1) AND json_valid(?2 || ?1 || ?3)", string, "[" * levels, "]" * levels)[0]:
         msg = "it is no JSON, or nested too deeply"
         raise ValueError(msg)
@@ -116,7 +115,7 @@ def _scan(text: bytes) -> None:
 
 
 def _pass(pattern: re.Pattern[bytes], text: bytes, place: int) -> int:
-    """Match a pattern from a place on as often as it does, and say where that ends."""
+    """Match a pattern repeatedly from a position. Return where the matches end."""
     while found := pattern.match(text, place):
         place = found.end()
     return place
@@ -126,7 +125,7 @@ def _check_numbers(text: bytes) -> None:
     place = 0
     for _ in range(_NEARLY_INFINITE):
         place = _pass(_HARMLESS, text, place)
-        while text.startswith(b'"', place):  # a text that is too long to be matched whole
+        while text.startswith(b'"', place):  # the text is too long to be matched at once
             place = _pass(_HARMLESS, text, _pass(_INSIDE, text, place + 1) + 1)
         if place == len(text):
             return
@@ -144,34 +143,34 @@ def _check_numbers(text: bytes) -> None:
     raise ValueError(msg)
 
 
-class OddName(ValueError):  # noqa: N818  reads like a fact
-    """A value stands under a name by which SQLite does not find it."""
+class OddName(ValueError):  # noqa: N818  it reads as a fact
+    """A member's name is such that SQLite does not find it."""
 
 
 def kind_of(body: str) -> str:
-    """Give the ``type`` that a JSON object has, empty where it is no text, or the object no object.
+    """Return the ``type`` of a JSON object; empty if it is not text, or if the JSON is not an object.
 
     Raises:
-        ValueError: It is no JSON.
+        ValueError: The text is not JSON.
     """
     kind = _ask("SELECT ?1 ->> '$.type'", body)[0]
     return kind if isinstance(kind, str) else ""
 
 
 def cut(body: str, fields: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, list[JsonText]]:
-    """Cut values out of a JSON object, and leave numbers in their places, counted from 0.
+    """Cut values out of a JSON object. Numbers, counted from 0, take their places.
 
     Args:
         body: The object.
-        fields: Names of members, each of which is cut out whole; null stays.
+        fields: Names of members whose values are cut out as a whole, except null.
         tables: Names of members that are objects, whose members are cut out one by one.
 
     Returns:
-        What is left, and what the numbers stand for.
+        The rest of the object, and the values that the numbers stand for.
 
     Raises:
-        OddName: A table has a member whose name is no identifier.
-        ValueError: The body is no JSON.
+        OddName: A table has a member whose name is not an identifier.
+        ValueError: The body is not JSON.
     """
     paths = [f"$.{field}" for field in fields]
     for table in tables:
@@ -188,12 +187,12 @@ def cut(body: str, fields: tuple[str, ...], tables: tuple[str, ...]) -> tuple[st
 
 
 def _ask(query: str, *values: str) -> tuple[Any, ...]:
-    """Have SQLite answer a question about texts, in a connection of this thread's own, without any file.
+    """Run a query about texts in SQLite, in this thread's own connection, without any file.
 
     Raises:
-        ValueError: A text is no JSON.
+        ValueError: A text is not JSON.
     """
-    import apsw  # noqa: PLC0415  only long texts need it, and few processes see one
+    import apsw  # noqa: PLC0415  needed only for long texts, which few processes receive
 
     if not hasattr(_database, "connection"):
         _database.connection = apsw.Connection(":memory:")

@@ -1,8 +1,8 @@
-"""JSON values as text that nobody has read: how the values of users pass through the orchestrator.
+"""JSON values as unparsed text, which is how users' values pass through the orchestrator.
 
-A value in Python is ten to a hundred times as large as its text, and making it holds the interpreter for as long. So
-whoever only hands a value on, and that is everybody between the worker that wrote it and the one that reads it, keeps
-the text. A message's fields for such values are annotated with ``Json`` (see ``greenroom.messages.core.message``).
+A value in Python is ten to a hundred times as large as its text, and parsing blocks the interpreter for as long. So all
+code between the worker that wrote a value and the one that reads it keeps the text. A message's fields for such values
+have the type ``Json`` (see ``greenroom.messages.core.message``).
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,96 +17,95 @@ from greenroom.messages.core.errors import CodecError
 _SHOWN: Final = 200
 """Bytes of a text that its ``repr`` shows."""
 _SHORT: Final = 64 * 1024
-"""Most bytes of texts that are read to be compared."""
+"""Longest texts that are parsed for a comparison, in bytes."""
 
 T = TypeVar("T")
 
 
 class JsonText:
-    """One JSON value, as text. Immutable; any thread and process.
+    """A JSON value, as text. Immutable. Thread-safe.
 
-    It is equal to another of the same text, to a short one that stands for an equal value, and to a Python value that
-    is equal to what it stands for.
+    It equals another one with the same text, a short one with an equal value, and a Python value that equals its value.
 
     Attributes:
         text: The value in UTF-8.
-        checked: Whether somebody in this process has made sure that it is JSON that every reader takes.
+        checked: Whether this process has checked that it is JSON that every reader accepts.
     """
 
     __slots__ = ("checked", "text")
     __hash__ = None  # type: ignore[assignment] # it may stand for a list
 
     def __init__(self, text: bytes, *, checked: bool = False) -> None:
-        """Take the text as it is."""
+        """Store the text unchanged."""
         self.text = text
         self.checked = checked
 
     @classmethod
     def of(cls, value: JsonValue) -> "JsonText":
-        """Write a value.
+        """Return a value as JSON text.
 
         Raises:
-            CodecError: It holds something that JSON does not know.
+            CodecError: The value cannot be written as JSON.
         """
         return cls(_write(value))
 
     @classmethod
     def of_items(cls, values: "Iterable[Value]") -> "JsonText":
-        """Write an array of values, which are not read for it.
+        """Return an array of values, without parsing them.
 
         Raises:
-            CodecError: One holds something that JSON does not know.
+            CodecError: A value cannot be written as JSON.
         """
         return cls(b"[" + b",".join([text_of(value) for value in values]) + b"]")
 
     @classmethod
     def of_members(cls, values: "Mapping[str, Value]") -> "JsonText":
-        """Write an object of values, which are not read for it.
+        """Return an object of values, without parsing them.
 
         Raises:
-            CodecError: One holds something that JSON does not know.
+            CodecError: A value cannot be written as JSON.
         """
         return cls(b"{" + b",".join([to_json(name) + b":" + text_of(value) for name, value in values.items()]) + b"}")
 
     def read(self) -> JsonValue:
-        """Give the value. It may take a hundred times as much memory as the text."""
+        """Return the parsed value. It may take a hundred times as much memory as the text."""
         return cast("JsonValue", from_json(self.text))
 
     def __eq__(self, other: object) -> bool:
-        """Compare texts, or the value with one that has been read."""
+        """Compare texts, or compare the value with a parsed one."""
         if isinstance(other, JsonText):
             short = max(len(self.text), len(other.text)) <= _SHORT
             return self.text == other.text or (short and self.read() == other.read())
         return bool(self.read() == other)
 
     def __len__(self) -> int:
-        """Give the length of the text in bytes."""
+        """Return the length of the text in bytes."""
         return len(self.text)
 
     def __bool__(self) -> bool:
-        """Say yes: there is a value, whatever it is."""
+        """Return True: there is a value, even if it is false."""
         return True
 
     def __repr__(self) -> str:
-        """Show the beginning of the text."""
+        """Return the beginning of the text."""
         shown = self.text[:_SHOWN].decode(errors="replace")
         return f"JsonText({shown}{'...' if len(self.text) > _SHOWN else ''})"
 
 
 Value: TypeAlias = JsonValue | JsonText
-"""A JSON value, read or not."""
+"""A JSON value, parsed or not."""
 
 
 def plain(value: Value) -> JsonValue:
-    """Give a value read. For the edges: workers, and processes of those who want to see it."""
+    """Return a parsed value. For workers, and for processes that show values."""
     return value.read() if isinstance(value, JsonText) else value
 
 
 def text_of(value: Value) -> bytes:
-    """Give a value's text.
+    """Return a value's text.
 
     Raises:
-        CodecError: It holds something that JSON does not know.
+        CodecError: The value cannot be written as JSON.
     """
     return value.text if isinstance(value, JsonText) else _write(value)
 
@@ -120,19 +119,19 @@ def _write(value: JsonValue) -> bytes:
 
 
 def refuse_infinite(value: object) -> bytes:
-    """Write a value that has been read; refuse one with a number such as ``1e999``, which became infinite then.
+    """Return the text of a parsed value. Raise for numbers such as ``1e999``, which became infinite when parsed.
 
     Raises:
-        ValueError: It does.
+        ValueError: The value holds such a number.
     """
     written = to_json(value, inf_nan_mode="constants")
-    if b"Infinity" in written:  # in a text or a number: the slow look tells
+    if b"Infinity" in written:  # in a text or a number: the slow check decides
         dumps(value, allow_nan=False)
     return written
 
 
-def sealed(value: Value) -> Value:
-    """Give a value as text; None, which stands for no value as well, and what is no JSON, as it is."""
+def as_text(value: Value) -> Value:
+    """Return a value as text. None, which also means no value, and what is not JSON are returned unchanged."""
     if value is None or isinstance(value, JsonText):
         return value
     try:
@@ -142,7 +141,7 @@ def sealed(value: Value) -> Value:
 
 
 def shown(message: T) -> T:
-    """Give a message, or a list, tuple or dict of some, with every value in it read, as its reader expects it."""
+    """Return messages with all their values parsed, as their reader expects. Accepts one, or a list, tuple or dict."""
     return cast("T", _shown(message))
 
 

@@ -1,4 +1,4 @@
-"""The roots of every message: frozen pydantic models that forbid what they do not know."""
+"""Base classes of all messages: frozen pydantic models that forbid unknown fields."""
 
 from secrets import token_hex
 from typing import Annotated, Any, ClassVar, Final, TypeAlias
@@ -6,26 +6,26 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from greenroom.messages.core.json_text import JsonText, Value, plain, refuse_infinite, sealed
+from greenroom.messages.core.json_text import JsonText, Value, as_text, plain, refuse_infinite
 
 
-class Handed(list[JsonText]):
-    """The values of one message, apart from it. In the message a number says which of them stands in a field.
+class MessageValues(list[JsonText]):
+    """The values of one message, separate from it. Fields of the message hold their numbers.
 
-    The context of writing and reading messages (see ``greenroom.messages.codec``).
+    Used as the context of reading and writing messages (see ``greenroom.messages.codec``).
     """
 
 
-class Spliced(list[JsonText]):
-    """The values of one message while it is written: ``MARK`` stands in each one's place, until they are put there."""
+class SplicedValues(list[JsonText]):
+    """The values of one message while it is written. ``MARK`` stands in each one's place until they are inserted."""
 
 
 MARK: Final = f"value {token_hex(16)}"
-"""Stands where a value belongs. Nobody outside of this process knows it, so it is in no text of a message."""
+"""Stands in the place of a value. Random, so that no text of a message contains it."""
 
 
-class _Bare:
-    """Takes a value as it is, but for numbers that are not finite. What is no JSON fails when it is written."""
+class _AnyValue:
+    """Accepts any value except numbers that are not finite. A value that is not JSON fails when it is written."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         bare = core_schema.no_info_after_validator_function(_finite, core_schema.any_schema())
@@ -39,8 +39,8 @@ def _finite(value: Any) -> Any:
     return value
 
 
-class Carried:
-    """How a field holds a value of a user's: as text, or as None."""
+class ValueField:
+    """How a field holds a user's value: as text, or as None."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.json_or_python_schema(
@@ -49,9 +49,9 @@ class Carried:
             ),
             python_schema=core_schema.union_schema(
                 [
-                    core_schema.is_instance_schema(JsonText),  # nearly always, and no code of ours runs
+                    core_schema.is_instance_schema(JsonText),  # nearly always, and without calling Python code
                     core_schema.none_schema(),
-                    core_schema.no_info_plain_validator_function(sealed),
+                    core_schema.no_info_plain_validator_function(as_text),
                 ],
                 mode="left_to_right",
             ),
@@ -62,43 +62,41 @@ class Carried:
 
 
 def _received(value: Any, info: ValidationInfo) -> Value:
-    """Take a value out of JSON: the one that a number stands for, or a whole one where values are part of the JSON."""
-    handed = info.context
-    if not isinstance(handed, Handed):
-        return sealed(value)
-    if type(value) is not int or not 0 <= value < len(handed):
+    """Return the value for a field read from JSON: the one for its number, or the field itself if values are inline."""
+    values = info.context
+    if not isinstance(values, MessageValues):
+        return as_text(value)
+    if type(value) is not int or not 0 <= value < len(values):
         msg = "a value is not where it should be"
         raise ValueError(msg)
-    return handed[value]
+    return values[value]
 
 
 def _written(value: Value, info: core_schema.SerializationInfo) -> Any:
     values = info.context
-    if not isinstance(values, (Handed, Spliced)):
+    if not isinstance(values, (MessageValues, SplicedValues)):
         return plain(value)
     values.append(value if isinstance(value, JsonText) else JsonText.of(value))
-    return MARK if type(values) is Spliced else len(values) - 1
+    return MARK if type(values) is SplicedValues else len(values) - 1
 
 
-Json: TypeAlias = Annotated[Value, Carried()]
-"""Any JSON value. User values cross processes and enter the journal in this form only.
+Json: TypeAlias = Annotated[Value, ValueField()]
+"""Any JSON value. Users' values cross processes and enter the journal only in this form.
 
-A field may be given a Python value; it holds the value's text from then on, which ``plain`` reads. The exception is
-None: it stays what it is, and stands for JSON's null and for no value alike. What is no JSON is found by the codec.
-"""
+A field accepts a Python value and holds its text, which ``plain`` parses. None is kept, and means both JSON's null and
+no value. The codec detects what is not JSON."""
 
 
-Shown: TypeAlias = Annotated[JsonValue, _Bare()]
-"""A JSON value of our own making, short and there to be shown. Pydantic's own check of such a value calls Python for
-every node of it; here it is the codec that tells JSON from the rest.
-"""
+Shown: TypeAlias = Annotated[JsonValue, _AnyValue()]
+"""A short JSON value of this package's own making, for display. Pydantic's own check of such a value calls Python for
+every node; here the codec detects what is not JSON."""
 
 
 class Message(BaseModel):
     """A value that crosses a process boundary or enters the journal.
 
-    Frozen, so it can be shared between threads; strict and closed, so bytes that do not fit are a typed error at the
-    door and never a surprise inside.
+    Frozen, so it can be shared between threads. Strict and closed, so bytes that do not fit raise a typed error when
+    they are read.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -113,7 +111,7 @@ class Frame(Message):
 
 
 class Event(Message):
-    """A fact about one run, session or schedule, as the journal holds it."""
+    """A fact about one run, session or schedule, as stored in the journal."""
 
     at: float
     """Seconds since the Unix epoch."""

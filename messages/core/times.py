@@ -1,6 +1,6 @@
-"""Times as people give and read them.
+"""Durations and moments as people give and read them.
 
-Of seconds, what is no number is refused, and what nobody lives to see is as good as never. Moments are shown in UTC.
+A duration that is not a number is refused; one longer than a lifetime counts as no limit. Moments are shown in UTC.
 """
 
 import math
@@ -8,22 +8,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 Seconds: TypeAlias = float | timedelta
-"""How long something may take or is to last, as people give it: a number of seconds, or a ``timedelta``."""
+"""A duration as people give it: a number of seconds, or a ``timedelta``."""
 
 LONGEST: Final = 1e10
-"""Seconds of the longest wait, some 300 years. A longer one, ``math.inf`` among them, is taken for this."""
+"""The longest duration in seconds, some 300 years. Longer ones, including ``math.inf``, are reduced to it."""
 
 
 def seconds(given: object, what: str) -> float:
-    """Give a wait as a number of seconds from 0 to ``LONGEST``; what is below 0 is over already.
+    """Return a duration as seconds from 0 to ``LONGEST``. A negative one becomes 0.
 
     Args:
         given: A number, or a ``timedelta``.
-        what: Which wait it is, for the error.
+        what: Name of the duration, for the error.
 
     Raises:
-        TypeError: It is neither.
-        ValueError: It is NaN, which is not a number.
+        TypeError: The value is neither.
+        ValueError: The value is NaN.
     """
     value = given.total_seconds() if isinstance(given, timedelta) else given
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -36,11 +36,11 @@ def seconds(given: object, what: str) -> float:
 
 
 def limit(given: object, what: str) -> float | None:
-    """Give a limit in seconds, None where there is none: for None, and for what is longer than ``LONGEST``.
+    """Return a limit in seconds; None if there is none, for None and for values longer than ``LONGEST``.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is NaN.
+        TypeError: The value is not a number.
+        ValueError: The value is NaN.
     """
     if given is None:
         return None
@@ -49,16 +49,16 @@ def limit(given: object, what: str) -> float | None:
 
 
 def moment(seconds: float) -> datetime:
-    """Give the datetime in UTC, to the millisecond, for seconds since the Unix epoch."""
+    """Return the datetime in UTC, to the millisecond, for seconds since the Unix epoch."""
     return milliseconds(datetime.fromtimestamp(seconds, UTC))
 
 
 def milliseconds(moment: datetime) -> datetime:
-    """Give a moment as records hold it: in UTC, and no finer than their JSON says it."""
+    """Return a moment as records hold it: in UTC, with the precision of its JSON."""
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def iso(moment: datetime) -> str:
-    """Write a moment as ISO 8601 in UTC, to the millisecond: ``2026-11-22T03:00:00.000+00:00``."""
+    """Return a moment as ISO 8601 in UTC, to the millisecond: ``2026-11-22T03:00:00.000+00:00``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")

@@ -1,6 +1,6 @@
-"""Schedules: what they start and when, what the journal holds of them, and what a person reads.
+"""Schedules: their plans, their events in the journal, and their records for people.
 
-A schedule's events stand in the journal under ``@name``. Moments are seconds since the Unix epoch, save in records for
+The journal holds a schedule's events under ``@name``. Moments are seconds since the Unix epoch, except in records for
 people, where they are datetimes in UTC.
 """
 
@@ -11,9 +11,9 @@ from greenroom.messages.core.message import Event, Json, Message
 from greenroom.messages.policy import Budget
 
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel"]
-"""What becomes of a run that is due while an earlier one of its schedule goes on."""
+"""What happens to a run that is due while an earlier one of its schedule goes on."""
 SkipReason: TypeAlias = Literal["late", "overlap", "full"]
-"""Why a moment passed without a run: it was seen too late; an earlier run went on; too many waited already."""
+"""Why a due time passed without a run: it was noticed too late, an earlier run went on, or too many waited."""
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
 FiringStatus: TypeAlias = Literal[
     "queued", "starting", "running", "completed", "failed", "cancelled", "refused", "skipped"
@@ -29,66 +29,66 @@ class Plan(Message):
     cron: str | None = None
     """Five fields, or six with seconds first."""
     every: Interval = None
-    """Seconds from one moment to the next."""
+    """Seconds between due times."""
     timezone: str = "UTC"
-    """Where the clock hangs that ``cron`` is read by."""
+    """Time zone of ``cron``."""
     overlap: Overlap = "skip"
     catch_up: Span = 60.0
-    """Seconds for which a missed moment is still made up for."""
+    """Seconds for which a missed due time is still made up for."""
     budget: Budget | None = None
-    """What each run may use up; None leaves it to the workflow."""
+    """Budget of each run; None for the workflow's own."""
 
 
 class Firing(Message):
-    """One moment of a schedule, or several in a row that were skipped alike, and what became of it."""
+    """One due time of a schedule, or several in a row that were skipped alike, and what happened."""
 
     due: float
     status: FiringStatus
     run_id: str | None = None
     manual: bool = False
-    """True where a person asked for it."""
+    """True if a person requested it."""
     reason: str | None = None
     count: int = 1
-    """Moments that were skipped together, ``due`` being the first."""
+    """Number of due times that were skipped together; ``due`` is the first."""
 
     @property
     def open(self) -> bool:
-        """True while its run goes on, as far as the schedule has heard."""
+        """True while its run goes on, as far as the schedule knows."""
         return self.status in {"starting", "running"}
 
 
 class ScheduleState(Message):
-    """Everything the orchestrator knows of a schedule: the fold of its events."""
+    """The complete state of a schedule: the fold of its events."""
 
     name: str
     plan: Plan
     anchor: float
-    """Where moments of ``every`` are counted from."""
+    """The moment from which the times of ``every`` are counted."""
     created_at: float
     updated_at: float
     due: float
-    """The next moment."""
+    """The next due time."""
     paused: bool = False
     deleted: bool = False
     reason: str | None = None
-    """Why it is paused."""
+    """Why the schedule is paused."""
     fired: int = 0
-    """Runs ever started or asked for."""
+    """Number of runs started or requested so far."""
     skipped: int = 0
-    """Moments that passed without a run."""
+    """Number of due times that passed without a run."""
     triggered: int = 0
-    """Times that a person asked for a run."""
+    """Number of runs requested by people."""
     firings: tuple[Firing, ...] = ()
-    """The oldest first: all that go on or wait, and the newest of the others."""
+    """Oldest first: all that go on or wait, and the newest of the others."""
 
     @property
     def open(self) -> tuple[Firing, ...]:
-        """Those whose runs go on."""
+        """Firings whose runs go on."""
         return tuple(firing for firing in self.firings if firing.open)
 
     @property
     def queued(self) -> tuple[Firing, ...]:
-        """Those that wait for an earlier run to end."""
+        """Firings that wait for an earlier run to end."""
         return tuple(firing for firing in self.firings if firing.status == "queued")
 
 
@@ -96,7 +96,7 @@ class ScheduleState(Message):
 
 
 class ScheduleCreated(Event):
-    """A schedule was made. The first event of each, and the first after it was deleted."""
+    """A schedule was created. The first event of each, and the first after a deletion."""
 
     type: Literal["schedule.created"] = "schedule.created"
     name: str
@@ -122,21 +122,21 @@ class SchedulePaused(Event):
 
 
 class ScheduleResumed(Event):
-    """A paused schedule goes on."""
+    """A paused schedule continues."""
 
     type: Literal["schedule.resumed"] = "schedule.resumed"
     due: float
 
 
 class ScheduleFired(Event):
-    """A run is to be started now. It is started by its id, so once however often that is tried."""
+    """A run is to be started now. Its id makes repeated attempts start it only once."""
 
     type: Literal["schedule.fired"] = "schedule.fired"
     run_id: str
     due: float
     manual: bool = False
     next_due: float | None = None
-    """The moment after this one; None where that has not changed."""
+    """The next due time after this one; None if it has not changed."""
 
 
 class ScheduleQueued(Event):
@@ -150,16 +150,16 @@ class ScheduleQueued(Event):
 
 
 class ScheduleSkipped(Event):
-    """Moments passed without a run."""
+    """Due times passed without a run."""
 
     type: Literal["schedule.skipped"] = "schedule.skipped"
     due: float
     """The first of them."""
     count: int = 1
-    """How many; where nobody has counted to the end, at least that many."""
+    """How many; a lower bound if they were not all counted."""
     why: SkipReason
     run_id: str | None = None
-    """The run that was in the way, or the one that waited and no longer does."""
+    """The run that prevented it, or the run that waited and was dropped."""
     next_due: float | None = None
 
 
@@ -171,7 +171,7 @@ class ScheduleRunStarted(Event):
 
 
 class ScheduleRunRefused(Event):
-    """The run of a firing cannot be started; the next moment tries again."""
+    """The run of a firing cannot be started. The next due time tries again."""
 
     type: Literal["schedule.run_refused"] = "schedule.run_refused"
     run_id: str
@@ -179,7 +179,7 @@ class ScheduleRunRefused(Event):
 
 
 class ScheduleRunEnded(Event):
-    """The run of a firing has come to its end."""
+    """The run of a firing has ended."""
 
     type: Literal["schedule.run_ended"] = "schedule.run_ended"
     run_id: str
@@ -187,13 +187,13 @@ class ScheduleRunEnded(Event):
 
 
 class ScheduleDeleted(Event):
-    """The schedule is no more. Runs that go on are not touched."""
+    """The schedule was deleted. Its runs continue."""
 
     type: Literal["schedule.deleted"] = "schedule.deleted"
 
 
 class ScheduleKept(Event):
-    """All that the events up to here amount to, so that they need not be read to go on."""
+    """The state after all events so far, so that earlier ones need not be read."""
 
     type: Literal["schedule.kept"] = "schedule.kept"
     state: ScheduleState
@@ -202,8 +202,25 @@ class ScheduleKept(Event):
 # ---------------------------------------------------------------- records
 
 
+ScheduleEvent: TypeAlias = (
+    ScheduleCreated
+    | ScheduleChanged
+    | SchedulePaused
+    | ScheduleResumed
+    | ScheduleFired
+    | ScheduleQueued
+    | ScheduleSkipped
+    | ScheduleRunStarted
+    | ScheduleRunRefused
+    | ScheduleRunEnded
+    | ScheduleDeleted
+    | ScheduleKept
+)
+"""Every event of this file."""
+
+
 class FiringRecord(Message):
-    """One moment of a schedule, or several that were skipped alike, and what became of it."""
+    """One due time of a schedule, or several that were skipped alike, and what happened."""
 
     due: Moment
     status: FiringStatus
@@ -227,12 +244,12 @@ class ScheduleRecord(Message):
     catch_up: float
     status: Literal["active", "paused"]
     reason: str | None = None
-    """Why it is paused."""
+    """Why the schedule is paused."""
     created_at: Moment
     updated_at: Moment
     next_times: tuple[Moment, ...] = ()
-    """The next moments, none while it is paused."""
+    """The next due times; empty while it is paused."""
     fired: int = 0
     skipped: int = 0
     firings: tuple[FiringRecord, ...] = ()
-    """The newest moments, the newest first."""
+    """The newest firings, newest first."""

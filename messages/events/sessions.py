@@ -1,6 +1,6 @@
-"""What the journal holds of sessions beside what it holds of every run, and of messages that programs send."""
+"""Events of sessions beyond those of every run, and of messages that programs send."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ __all__ = [
     "MessageDelivered",
     "MessageSent",
     "SessionClosed",
+    "SessionEvent",
     "SessionOpened",
     "TurnEnded",
     "TurnFailed",
@@ -21,97 +22,97 @@ __all__ = [
 
 
 class MessageSent(Event):
-    """The program sent a message to another run or session. It is delivered once, however often that is tried."""
+    """The program sent a message to another run or session. It is delivered once, even if delivery is repeated."""
 
     type: Literal["message.sent"] = "message.sent"
     key: str
-    """Of the call that sent it; together with this run's id it tells the receiver a repetition."""
+    """Key of the call that sent it. With this run's id it lets the receiver recognize a repetition."""
     to: str
     """Id of a run, or of a session: ``name/key``."""
     name: str
-    """Of the message's type."""
+    """Name of the message's type."""
     value: Json
     on_failure: OnFailure = "continue"
-    """The policy of the session, which this message may open."""
+    """Policy of the session that this message may open."""
     budget: Budget | None = None
-    """The same."""
+    """Budget of the session that this message may open."""
 
 
 class MessageDelivered(Event):
-    """A message that the program sent has arrived, or never will."""
+    """A message that the program sent was delivered, or never will be."""
 
     type: Literal["message.delivered"] = "message.delivered"
     key: str
     refused: str | None = None
-    """Why the receiver did not take it."""
+    """Why the receiver refused it."""
 
 
 class SessionOpened(Event):
-    """A session was sent its first message. The first event of every session."""
+    """A session received its first message. The first event of every session."""
 
     type: Literal["session.opened"] = "session.opened"
     run_id: str
     """``name/key``."""
     app: str
-    """Where the handler's code is: an absolute path of a file, or a dotted module name."""
+    """Where the handler's code is: the absolute path of a file, or a dotted module name."""
     session: str
     """Name of the session's handler."""
     key: str
     seed: str = ""
-    """What the handler's random numbers follow from."""
+    """Seed of the handler's random numbers."""
     on_failure: OnFailure = "continue"
     budget: Budget | None = None
-    """What it may use up, all of its turns together, and the runs that it starts."""
+    """Budget of all its turns together, including the runs that it starts."""
     form: int = 0
-    """How the arguments of its first turn's calls are written; see ``differences.FORM``."""
+    """Form in which the arguments of its first turn's calls are written; see ``differences.FORM``."""
 
 
 class TurnEnded(Event):
-    """A session's handler is done with a message. The session's new state is on record with it, or the old one stands.
+    """A session's handler has finished with a message. The event holds the session's new state, or the old one stays.
 
-    With the session's first event and what is still open, this is all that is needed to go on from here.
+    Together with the session's first event and what is still open, this is all that is needed to continue.
     """
 
     type: Literal["turn.ended"] = "turn.ended"
     number: int
-    """Of the message."""
+    """Number of the message."""
     reply: Json = None
     state: Json = None
     received: int = 0
-    """Number of messages that the session has been sent so far."""
+    """Number of messages that the session has received so far."""
     offsets: dict[str, int] = Field(default_factory=dict)
     """Number of values that it has emitted so far, by channel."""
     form: int = 0
-    """How the arguments of the next turn's calls are written; see ``differences.FORM``."""
+    """Form in which the arguments of the next turn's calls are written; see ``differences.FORM``."""
     budget: Budget | None = None
-    """The session's from here on, which may have been raised since it was opened."""
+    """The session's budget from now on, which may have been raised."""
 
 
 class TurnFailed(Event):
-    """A session's handler could not deal with a message, which is set aside: a dead letter. The old state stands."""
+    """A session's handler failed on a message, which becomes a dead letter. The old state stays."""
 
     type: Literal["turn.failed"] = "turn.failed"
     number: int
-    """Of the message."""
+    """Number of the message."""
     name: str
-    """Of the message's type."""
+    """Name of the message's type."""
     value: Json
     failure: Failure
     step: str | None = None
-    """Key of the step whose failure came out of the handler, where it was one."""
+    """Key of the step whose failure the handler raised, if any."""
     state: Json = None
     received: int = 0
-    """Number of messages that the session has been sent so far."""
+    """Number of messages that the session has received so far."""
     offsets: dict[str, int] = Field(default_factory=dict)
     """Number of values that it has emitted so far, by channel."""
     form: int = 0
-    """How the arguments of the next turn's calls are written; see ``differences.FORM``."""
+    """Form in which the arguments of the next turn's calls are written; see ``differences.FORM``."""
     budget: Budget | None = None
-    """The session's from here on, which may have been raised since it was opened."""
+    """The session's budget from now on, which may have been raised."""
 
 
 class DeadLetterSettled(Event):
-    """Somebody has looked at a dead letter: it was sent again, or needs no further attention."""
+    """A dead letter was settled: it was sent again, or dropped."""
 
     type: Literal["dead_letter.settled"] = "dead_letter.settled"
     letter: str
@@ -120,7 +121,7 @@ class DeadLetterSettled(Event):
 
 
 class CloseRequested(Event):
-    """Somebody closes the session: what waits is answered, nothing more is taken."""
+    """The session is being closed: it answers waiting messages and accepts no more."""
 
     type: Literal["close.requested"] = "close.requested"
 
@@ -129,3 +130,16 @@ class SessionClosed(Event):
     """The session has answered its last message."""
 
     type: Literal["session.closed"] = "session.closed"
+
+
+SessionEvent: TypeAlias = (
+    MessageSent
+    | MessageDelivered
+    | SessionOpened
+    | TurnEnded
+    | TurnFailed
+    | DeadLetterSettled
+    | CloseRequested
+    | SessionClosed
+)
+"""Every event of this file."""

@@ -1,6 +1,6 @@
-"""What the journal holds of steps and their attempts."""
+"""Events of steps and their attempts."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
@@ -17,13 +17,14 @@ __all__ = [
     "RetryScheduled",
     "StepCompleted",
     "StepEvaluated",
+    "StepEvent",
     "StepFailed",
     "StepScheduled",
 ]
 
 
 class StepScheduled(Event):
-    """The program asked for a step."""
+    """The program requested a step."""
 
     type: Literal["step.scheduled"] = "step.scheduled"
     key: str
@@ -37,7 +38,7 @@ class StepScheduled(Event):
 
 
 class AttemptStarted(Event):
-    """A worker was given an attempt."""
+    """An attempt was given to a worker."""
 
     type: Literal["attempt.started"] = "attempt.started"
     key: str
@@ -50,7 +51,7 @@ class AttemptStarted(Event):
 
 
 class AttemptMoved(Event):
-    """An attempt was given to another worker, because the first one died without having read it."""
+    """An attempt was given to another worker, because the first one died before reading it."""
 
     type: Literal["attempt.moved"] = "attempt.moved"
     key: str
@@ -62,7 +63,7 @@ class AttemptMoved(Event):
 
 
 class AttemptProgressed(Event):
-    """An attempt has said how far it is. Of many words in a short time the newest is recorded."""
+    """An attempt has reported progress. Of several reports in a short time, only the newest is recorded."""
 
     type: Literal["attempt.progressed"] = "attempt.progressed"
     key: str
@@ -72,7 +73,7 @@ class AttemptProgressed(Event):
 
 
 class AttemptEnded(Event):
-    """An attempt came to its one outcome."""
+    """An attempt has its only outcome."""
 
     type: Literal["attempt.ended"] = "attempt.ended"
     key: str
@@ -80,10 +81,10 @@ class AttemptEnded(Event):
     token: str
     outcome: Outcome
     result: Json = None
-    """The step's result where the outcome is ``ok``, else None."""
+    """The step's result if the outcome is ``ok``, otherwise None."""
     failure: Failure | None = None
     charged: bool = True
-    """False where the attempt does not count against the step: injected faults, a lost orchestrator, a bystander."""
+    """False if the attempt does not count against the step: injected faults, a lost orchestrator, a bystander."""
     usage: dict[str, float] = Field(default_factory=dict)
     """What a model call used: ``input_tokens``, ``output_tokens``, ``usd``."""
 
@@ -99,7 +100,7 @@ class StepEvaluated(Event):
 
 
 class RetryScheduled(Event):
-    """A further attempt will start at ``due``; nothing is held while it waits."""
+    """A further attempt will start at ``due``. The wait occupies no worker."""
 
     type: Literal["retry.scheduled"] = "retry.scheduled"
     key: str
@@ -108,23 +109,37 @@ class RetryScheduled(Event):
     due: float
     """Seconds since the Unix epoch."""
     solo: bool = False
-    """True where the attempt runs in a fresh worker of its own, because earlier ones died."""
+    """True if the attempt runs in a fresh worker of its own, because earlier ones died."""
 
 
 class StepCompleted(Event):
-    """A step has its result: that of ``attempt``."""
+    """A step has its result, that of ``attempt``."""
 
     type: Literal["step.completed"] = "step.completed"
     key: str
     attempt: int
     flagged: bool = False
-    """True where evaluators rejected the result and the run goes on all the same, marked for review."""
+    """True if evaluators rejected the result and the run continues with it, marked for review."""
 
 
 class StepFailed(Event):
-    """A step has come to an end without a result."""
+    """A step has ended without a result."""
 
     type: Literal["step.failed"] = "step.failed"
     key: str
     reason: Literal["exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"]
     failure: Failure
+
+
+StepEvent: TypeAlias = (
+    StepScheduled
+    | AttemptStarted
+    | AttemptMoved
+    | AttemptProgressed
+    | AttemptEnded
+    | StepEvaluated
+    | RetryScheduled
+    | StepCompleted
+    | StepFailed
+)
+"""Every event of this file."""

@@ -1,4 +1,4 @@
-"""What an orchestrator asks a worker about the app that it has loaded."""
+"""Questions of the orchestrator to a worker about its app, and the answers."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class DescribeApp(Frame):
-    """Ask for the manifest of the app this worker has loaded."""
+    """Ask for the manifest of the worker's app."""
 
     type: Literal["app.describe"] = "app.describe"
     id: str
@@ -37,17 +37,17 @@ class CheckMessage(Frame):
     id: str
     session: str
     name: str
-    """Of the message's type; empty where the value is to say which."""
+    """Name of the message's type; empty if the value determines it."""
     value: Json
 
 
 class CheckSignal(Frame):
-    """Ask whether anything in the app could take a message to one of its runs."""
+    """Ask whether anything in the app could receive a message sent to one of its runs."""
 
     type: Literal["signal.check"] = "signal.check"
     id: str
     name: str
-    """Of the message's type."""
+    """Name of the message's type."""
     value: Json
 
 
@@ -59,7 +59,7 @@ class CheckArguments(Frame):
     workflow: str
     arguments: dict[str, Json]
     version: int | None = None
-    """Which of the workflows of that name; None for the newest."""
+    """Version of the workflow; None for the newest."""
 
 
 class CheckResult(Frame):
@@ -73,17 +73,17 @@ class CheckResult(Frame):
 
 
 class CheckEdit(Frame):
-    """Ask whether a value could stand in the place of what a workflow asks a person about."""
+    """Ask whether a value could replace the arguments of an approval."""
 
     type: Literal["edit.check"] = "edit.check"
     id: str
     form: str
-    """The model of what is asked about, ``module:qualname``."""
+    """Model of the original arguments, ``module:qualname``."""
     value: Json
 
 
 class Definition(Frame):
-    """One decorated thing of an app."""
+    """One definition of an app."""
 
     name: str
     kind: Literal["workflow", "session", "tool", "llm", "evaluator"]
@@ -92,33 +92,33 @@ class Definition(Frame):
     limits: Limits | None = None
     doc: str = ""
     parameters: tuple[str, ...] = ()
-    """Names of the parameters, in order, the shared state left out."""
+    """Names of the parameters, in order, without the shared state."""
     version: int = 1
-    """Of a workflow: which of those of its name."""
+    """Of a workflow: its version."""
     fingerprint: str = ""
     """Of a workflow: changes with its code, and with the steps that it can reach."""
     input_schema: Json = None
-    """Of a workflow: the JSON Schema of its arguments, an object; where the app was asked to describe itself."""
+    """Of a workflow: JSON Schema of its arguments, an object. Only set by a description of the app."""
     result_schema: Json = None
-    """The same of what it gives."""
+    """JSON Schema of its result."""
     state_schema: Json = None
-    """The same of a session's state."""
+    """Of a session: JSON Schema of its state."""
     messages: dict[str, Json] = Field(default_factory=dict)
-    """The same of the messages that a session takes, by their types' names."""
+    """Of a session: JSON Schemas of the messages that it accepts, by their types' names."""
 
 
 class AppDescribed(Frame):
-    """The manifest of an app: what it defines."""
+    """The manifest of an app: its definitions."""
 
     type: Literal["app.described"] = "app.described"
     id: str
     definitions: tuple[Definition, ...]
     faults: tuple[Fault, ...] = ()
-    """Why it cannot be described."""
+    """Why the app cannot be described."""
 
 
 class ArgumentsChecked(Frame):
-    """The answer to ``CheckArguments``: the arguments by name, defaults filled in, or all that is wrong with them."""
+    """The answer to ``CheckArguments``: the arguments by name with defaults, or everything that is wrong with them."""
 
     type: Literal["arguments.checked"] = "arguments.checked"
     id: str
@@ -126,31 +126,31 @@ class ArgumentsChecked(Frame):
     faults: tuple[Fault, ...] = ()
     unknown_workflow: bool = False
     version: int = 1
-    """Of the workflow that was asked."""
+    """Version of the workflow."""
     fingerprint: str = ""
     budget: Budget | None = None
-    """The workflow's."""
+    """Budget of the workflow."""
 
 
 class ResultChecked(Frame):
-    """The answer to ``CheckResult`` and ``CheckEdit``: the value in its normal form, or all that is wrong with it."""
+    """The answer to ``CheckResult`` and ``CheckEdit``: the value in its normal form, or everything wrong with it."""
 
     type: Literal["result.checked"] = "result.checked"
     id: str
     value: Json = None
     faults: tuple[Fault, ...] = ()
     unknown_form: bool = False
-    """Whether the app has no such model any more, so that the value is as it came."""
+    """Whether the app no longer has such a model. The value is then unchanged."""
 
 
 class MessageChecked(Frame):
-    """The answer to ``CheckMessage`` and ``CheckSignal``: the message in its normal form, or what is wrong with it."""
+    """The answer to ``CheckMessage`` and ``CheckSignal``: the message in its normal form, or all that is wrong."""
 
     type: Literal["message.checked"] = "message.checked"
     id: str
     name: str = ""
     value: Json = None
     policy: SessionPolicy = SessionPolicy()
-    """Of the session's handler."""
+    """Policy of the session's handler."""
     faults: tuple[Fault, ...] = ()
     unknown_session: bool = False

@@ -1,32 +1,32 @@
-"""The envelope every message crosses a boundary in."""
+"""The envelope in which every message crosses processes."""
 
 from typing import Final, Generic, TypeVar
 
 from greenroom.messages.core.message import Message
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
-"""Longest frame that crosses a process boundary."""
+"""Largest frame that crosses processes, in bytes."""
 
 M = TypeVar("M", bound=Message)
 
 
 class Envelope(Message, Generic[M]):
-    """What is known of a message apart from its content.
+    """Data about a message, with the message.
 
-    The receiver of a worker's bytes stamps ``sender`` and checks ``incarnation`` itself: a worker cannot claim to be
-    another, nor can a past life of it speak.
+    The receiver of a worker's bytes sets ``sender`` and checks ``incarnation`` itself. So a worker cannot pretend to be
+    another one, and frames of an earlier incarnation are recognized.
     """
 
     id: str = ""
-    """Identity of the message; empty where nothing refers to it."""
+    """Identity of the message; empty if nothing refers to it."""
     cause: str = ""
     """Id of the message that led to this one."""
     sender: str = ""
     attempt: int = 0
     incarnation: int = 0
-    """Life number of the worker that sends or is meant to receive it."""
+    """Incarnation of the worker that sends it or is to receive it."""
     deadline: float | None = None
-    """Seconds from sending after which nobody waits for an answer."""
+    """Seconds from sending after which the answer is no longer awaited."""
     trace: str = ""
-    """Trace context handed through unread."""
+    """Trace context, passed on unread."""
     message: M

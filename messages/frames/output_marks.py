@@ -1,29 +1,29 @@
-r"""Marks in what a worker writes that many jobs share: whose the bytes are that follow. Pure.
+r"""Marks in the output of a worker that many jobs share. They say which job wrote the bytes that follow. Pure.
 
-Such a worker has one stdout and one stderr for all of its jobs. What Python code prints there goes out in pieces, each
-behind a head that names its job. What anything else writes, C code or a subprocess, has no head and is the worker's.
-A piece with its head is no longer than what the kernel writes to a pipe in one go, so nothing can come in between.
+Such a worker has one stdout and one stderr for all of its jobs. Python code's output is written in pieces, each after a
+head that names its job. Output of C code or a subprocess has no head and belongs to the worker. A piece with its head
+is no longer than what the kernel writes to a pipe atomically, so pieces do not mix.
 
-Example: ``\0\x1e\0us\x1e`` ``0009`` ``0003`` ``["r",null`` ``hi\n``; a piece of no bytes says that its job has ended.
+Example: ``\0\x1e\0us\x1e`` ``0009`` ``0003`` ``["r",null`` ``hi\n``; an empty piece says that its job has ended.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 ATOMIC_BYTES: Final = 4096
-"""What Linux writes to a pipe without another writer's bytes in the middle (``PIPE_BUF``)."""
+"""Most bytes that Linux writes to a pipe atomically (``PIPE_BUF``)."""
 LONGEST_LABEL: Final = 2048
-"""A job of a longer name goes without one."""
+"""Longest label; a job with a longer name has none."""
 _BEGIN: Final = b"\0\x1e\0us\x1e"
 _DIGITS: Final = 4
 _HEAD: Final = len(_BEGIN) + 2 * _DIGITS
 
 Part = tuple[bytes | None, bytes]
-"""A label, None for what has none, and what was written under it."""
+"""A label, or None without one, and the bytes written under it."""
 
 
 def marked(label: bytes, data: bytes) -> Iterator[bytes]:
-    """Give what is to be written, one write each, for bytes of a job; no bytes at all say that it has ended."""
+    """Yield what to write, one write each, for bytes of a job. Empty bytes mean that the job has ended."""
     room = ATOMIC_BYTES - _HEAD - len(label)
     for start in range(0, len(data), room) if data else (0,):
         piece = data[start : start + room]
@@ -31,14 +31,14 @@ def marked(label: bytes, data: bytes) -> Iterator[bytes]:
 
 
 class Splitter:
-    """Takes a stream apart again, however it is cut by reads."""
+    """Splits a stream into its parts, in whatever pieces it is read."""
 
     def __init__(self) -> None:
         """Begin at the start of a stream."""
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Part]:
-        """Take more bytes and give what is whole with them."""
+        """Add bytes and return the parts that are complete with them."""
         data, self._rest = self._rest + data, b""
         parts: list[Part] = []
         place = 0
@@ -69,13 +69,13 @@ class Splitter:
         return parts
 
     def end(self) -> bytes:
-        """Give what is left at the end of the stream: a part of a piece, as nobody wrote it."""
+        """Return the rest at the end of the stream. An incomplete piece has no label."""
         rest, self._rest = self._rest, b""
         return rest
 
 
 def unmarked(data: bytes, *, cut: bool = False) -> bytes:
-    """Give the last bytes of a stream without their marks; ``cut`` where more stood before them."""
+    """Return the last bytes of a stream without their marks. ``cut``: whether earlier bytes were dropped."""
     first = data.find(_BEGIN)
     if first < 0:
         return data
@@ -85,7 +85,7 @@ def unmarked(data: bytes, *, cut: bool = False) -> bytes:
 
 
 def _begun(data: bytes) -> int:
-    """Count the last bytes that may be the beginning of a head."""
+    """Return how many of the last bytes may be the beginning of a head."""
     for length in range(min(len(_BEGIN) - 1, len(data)), 0, -1):
         if data.endswith(_BEGIN[:length]):
             return length
@@ -93,7 +93,7 @@ def _begun(data: bytes) -> int:
 
 
 def _sizes(data: bytes, place: int) -> tuple[int, int] | None:
-    """Give the lengths of label and piece that a head tells, 0 where it is not whole yet; None where it is none."""
+    """Return the lengths of label and piece in a head: 0 if it is incomplete, None if it is not a head."""
     digits = data[place + len(_BEGIN) : place + _HEAD]
     if len(digits) < 2 * _DIGITS:
         return (0, 0)

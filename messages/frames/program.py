@@ -1,4 +1,4 @@
-"""What an orchestrator and the program of a run say to each other: outcomes one way, requests the other."""
+"""Frames between the orchestrator and the program of a run: outcomes in one direction, requests in the other."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -36,82 +36,82 @@ __all__ = [
 
 
 class Resolution(Frame):
-    """The recorded outcome of something the program awaits. Delivered in journal order, one per loop turn."""
+    """The recorded outcome of something that the program awaits. Delivered in journal order, one per loop turn."""
 
     key: str
     at: float = 0.0
     """When it was recorded."""
     kind: Literal["result", "failure", "timer", "cancel", "written"]
-    """``written`` is no recorded outcome: it answers an ``AwaitWriting``."""
+    """``written`` is not a recorded outcome: it answers an ``AwaitWriting``."""
     value: Json = None
     failure: Failure | None = None
     reason: Literal["", "exhausted", "fatal", "quarantined", "unknown", "rejected", "cancelled"] = ""
-    """For ``failure`` of a step: why it has come to its end."""
+    """For ``failure`` of a step: why the step has ended."""
     attempts: int = 0
-    """How often the step was tried."""
+    """Number of the step's attempts."""
     child_step: str | None = None
     child_attempts: tuple[AttemptRecord, ...] = ()
-    """For ``failure`` of a child: its step whose failure ended it, and that step's attempts."""
+    """For ``failure`` of a child: the attempts of its step ``child_step``, whose failure ended it."""
 
 
 class SessionTurn(Frame):
-    """One message for a session's handler, and the state it begins with."""
+    """A message for a session's handler, and the state with which the turn begins."""
 
     number: int
     name: str
-    """Of the message's type."""
+    """Name of the message's type."""
     value: Json
     state: Json = None
     """None before the session's first turn has ended."""
 
 
 class StartProgram(Frame):
-    """Run a workflow, feeding it what is recorded already."""
+    """Run a workflow, with the outcomes that are already recorded."""
 
     type: Literal["program.start"] = "program.start"
     run_id: str
     workflow: str
     """Name of the workflow in the worker's app."""
     version: int = 1
-    """Which of the workflows of that name; 0 for the newest."""
+    """Version of the workflow; 0 for the newest."""
     fingerprint: str = ""
-    """Of the code that the journal was last replayed with; empty where nobody knows."""
+    """Fingerprint of the code that the journal was last replayed with; empty if unknown."""
     arguments: dict[str, Json]
     started_at: float
     seed: str = ""
     shared: int = 0
-    """For a fork: how many outcomes it shares with its origin, whose seed is ``seed``."""
+    """For a fork: number of outcomes shared with its origin, whose seed is ``seed``."""
     later_seed: str = ""
     """For a fork: the seed once more outcomes than these are known."""
     history: tuple[Resolution, ...] = ()
     """Recorded outcomes in journal order."""
     known: tuple[str, ...] = ()
-    """Keys of everything the journal knows as asked for, awaited still or not, in the order of the journal."""
+    """Keys of all recorded requests, still awaited or not, in journal order."""
     emitted: dict[str, int] = Field(default_factory=dict)
-    """How often each call of ``emit`` is known, by the call without its number."""
+    """Number of recorded calls of ``emit``, by key without the number."""
     turn: SessionTurn | None = None
-    """The message to deal with, where the program is a session's; ``arguments`` are empty then."""
+    """The message to handle, if the program is a session's; ``arguments`` are then empty."""
     digests: tuple[str, ...] = ()
-    """What was asked for under each of these keys (see ``differences.digest``), empty texts where nobody compares."""
+    """Digests of the requests with these keys (see ``differences.digest``); empty if they are not compared."""
     form: int = FORM
-    """How the arguments are written of which these are the digests."""
+    """Form in which the arguments with these digests are written."""
     references: dict[str, str] = Field(default_factory=dict)
-    """By what reference steps are run that have not ended, by key."""
+    """References of the steps that have not ended, by key."""
     withdrawn: tuple[str, ...] = ()
-    """Those of these keys that are awaited no longer and will never have an outcome."""
+    """Those of these keys that are no longer awaited and never get an outcome."""
     following: int = 0
-    """How many more recorded outcomes come one by one, because one frame would not hold them all."""
+    """Number of further recorded outcomes that follow one by one, because one frame cannot hold them all."""
     trial: bool = False
-    """Only compare: say whether the code asks for what is recorded, and end."""
+    """Only compare: report whether the code repeats the recorded requests, and end."""
 
     @property
     def whole(self) -> bool:
-        """Whether ``history`` is all there is. Once it is used up, everything that is known has been asked for."""
+        """Whether ``history`` is complete. Once it is used up, all recorded requests have been repeated."""
         return self.following == 0
 
 
 class Resolve(Frame):
-    """One more outcome for a program that runs in this worker."""
+    """A further outcome for a program in this worker."""
 
     type: Literal["program.resolve"] = "program.resolve"
     run_id: str
@@ -119,7 +119,7 @@ class Resolve(Frame):
 
 
 class EndProgram(Frame):
-    """Forget a program at once: its run has ended, is parked, or goes on elsewhere."""
+    """Drop a program at once: its run has ended, is parked, or continues elsewhere."""
 
     type: Literal["program.end"] = "program.end"
     run_id: str
@@ -154,7 +154,7 @@ class ScheduleReceive(Frame):
 
 
 class RefuseMessage(Frame):
-    """The program cannot read the message that this key was given."""
+    """The program cannot read the message that this key received."""
 
     type: Literal["refuse.message"] = "refuse.message"
     key: str
@@ -169,29 +169,29 @@ class ScheduleApproval(Frame):
     action: str
     args: Json
     form: str = ""
-    """Which of the app's models ``args`` is written from, ``module:qualname``; empty where it is none."""
+    """Model of the app that ``args`` is an instance of, ``module:qualname``; empty if there is none."""
 
 
 class EmitValue(Frame):
-    """The program adds a value to a stream. It does not wait for an answer."""
+    """The program adds a value to a stream, without waiting for an answer."""
 
     type: Literal["emit"] = "emit"
     key: str
-    """Of the call without its number: calls of one task are in order, so that numbers need not be remembered singly."""
+    """Key of the call without its number. Calls of one task are in order, so that their count is enough."""
     number: int
-    """1, 2, 3 ... of the calls of that key."""
+    """1, 2, 3 ... among the calls of that key."""
     channel: str
     value: Json
 
 
 class AwaitWriting(Frame):
-    """The program emits nothing more until all it has asked for so far is on the disk. Not recorded."""
+    """The program emits nothing more until all its requests so far are committed. Not recorded."""
 
     type: Literal["await.writing"] = "await.writing"
 
 
 class SendMessage(Frame):
-    """The program sends a message to another run or session. Nothing comes back."""
+    """The program sends a message to another run or session. There is no reply."""
 
     type: Literal["send.message"] = "send.message"
     key: str
@@ -199,11 +199,11 @@ class SendMessage(Frame):
     name: str
     value: Json
     policy: SessionPolicy = SessionPolicy()
-    """Of the session's handler, where it goes to one."""
+    """Policy of the session's handler, if it goes to a session."""
 
 
 class ScheduleChild(Frame):
-    """The program awaits a run of another workflow of its app."""
+    """The program awaits a child run of another workflow of its app."""
 
     type: Literal["schedule.child"] = "schedule.child"
     key: str
@@ -229,32 +229,32 @@ class Return(Frame):
 
 
 class Raise(Frame):
-    """The workflow raised, ``cancelled`` where that was a cancellation it was asked for."""
+    """The workflow raised; ``cancelled`` if that was a requested cancellation."""
 
     type: Literal["raise"] = "raise"
     failure: Failure
     step: str | None = None
     calls: tuple[str, ...] = ()
-    """Keys of the steps and children whose failures it comes from."""
+    """Keys of the failed steps and children that the exception comes from."""
     cancelled: bool = False
     stop: bool = False
-    """Whether the session stops here: its policy for messages that it cannot deal with."""
+    """Whether the session stops here, by its policy for messages that it fails on."""
 
 
 class Halt(Frame):
-    """The program cannot begin before a person has mended something; the reason says what."""
+    """The program cannot continue until a person has corrected something; the reason says what."""
 
     type: Literal["halt"] = "halt"
     reason: str
 
 
 class Diverge(Frame):
-    """The program asked for something else than the journal holds, so it cannot be fed from it."""
+    """The program's requests differ from the journal, so it cannot continue from the journal."""
 
     type: Literal["diverge"] = "diverge"
     detail: str
     difference: Difference | None = None
-    """Where exactly, once a replay has found it out."""
+    """The exact difference, if a replay found it."""
 
 
 ProgramCommand: TypeAlias = Annotated[
@@ -277,22 +277,22 @@ ProgramCommand: TypeAlias = Annotated[
 
 
 class Turn(Frame):
-    """A program ran from one resolution until nothing in it was ready, and this is all that it asked for.
+    """All requests of a program from one resolution until nothing in it was ready.
 
     Exactly one turn answers each ``StartProgram`` and each resolution that is not part of its history, so the
-    orchestrator knows at every moment which run holds the loop.
+    orchestrator always knows which run holds the loop.
     """
 
     type: Literal["program.turn"] = "program.turn"
     run_id: str
     commands: tuple[ProgramCommand, ...] = ()
     state: Json = None
-    """The shared state where this turn changed it, else None."""
+    """The shared state if this turn changed it, otherwise None."""
     replaying: bool = False
-    """True where the program is still being fed from its history. What it asks for waits until that is over."""
+    """True while the program still replays its history. Its requests wait until that is over."""
     fingerprint: str = ""
-    """Of the program's code; said once a replay has gone through."""
+    """Fingerprint of the program's code. Sent once a replay has succeeded."""
     version: int = 0
-    """Of the workflow, said at the same time; 0 where there are none."""
+    """Version of the workflow, sent with the fingerprint; 0 otherwise."""
     cancels: int = 0
-    """How many requests to cancel the program has been told of."""
+    """Number of requests to cancel that the program has received."""

@@ -1,4 +1,4 @@
-"""Where a program asks for something else than its journal holds, and how the two are compared."""
+"""Differences between a program's requests and its journal, and how the two are compared."""
 
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
@@ -10,62 +10,62 @@ from greenroom.messages.core.json_text import plain, text_of
 from greenroom.messages.core.message import Json, Message, Shown
 
 READ_BYTES: Final = 256 * 1024
-"""Longest arguments that are read to be compared."""
+"""Longest arguments that are parsed for a comparison, in bytes."""
 FORM: Final = 1
-"""How arguments are written. Journals from before this was recorded have 0: models in them may be written otherwise."""
+"""Form in which arguments are written. Older journals have 0, in which models may be written differently."""
 LONGEST: Final = 200
-"""Characters of a value that a sentence shows."""
+"""Longest value that a sentence shows, in characters."""
 
 Kind: TypeAlias = Literal["arguments", "extra", "missing", "outcome", "withdrawn"]
 
 
 class Asked(Message):
-    """What code asks for during a replay."""
+    """A request of the code during a replay."""
 
     key: str
     what: str
-    """Such as ``tool app:search``, ``child research``, ``timer``."""
+    """The kind of request, such as ``tool app:search``, ``child research``, ``timer``."""
     arguments: Shown = None
     too_long: bool = False
-    """Whether the arguments are left out because they are too long to be shown."""
+    """Whether the arguments are left out because they are too long to show."""
     place: str = ""
-    """File and line of the user's code that awaits it, ``/path/app.py:31``; empty where no such line is known."""
+    """File and line of the user's code that awaits it, ``/path/app.py:31``; empty if unknown."""
 
     def sentence(self) -> str:
-        """Say what it is, with the place."""
+        """Return a description, with the place."""
         arguments = "" if self.arguments is None else f" with {_short(self.arguments)}"
         return f"{self.key}{arguments}" + (f" ({self.place})" if self.place else "")
 
 
 class Difference(Message):
-    """The first place at which code and journal part.
+    """The first difference between the code's requests and the journal.
 
-    ``arguments``: the call of ``key`` is there, with other arguments or of another thing. ``extra``: something is asked
-    for before ``key`` that the journal does not hold there. ``missing``: ``key`` is not asked for. ``outcome``: the
-    journal's next outcome is that of ``key``, which has not been asked for. ``withdrawn``: the journal holds that
-    ``key`` is awaited no longer, and it is.
+    ``arguments``: ``key`` is requested with other arguments, or of another step. ``extra``: something is requested
+    before ``key`` that the journal does not hold there. ``missing``: ``key`` is not requested. ``outcome``: the
+    journal's next outcome is that of ``key``, which was not requested. ``withdrawn``: the journal says that ``key`` is
+    no longer awaited, but it is.
     """
 
     kind: Kind
     key: str
-    """Of the call that the journal holds."""
+    """Key of the call in the journal."""
     seq: int | None = None
     """Number of the event that holds it."""
     what: str = ""
     """What the journal holds under the key; see ``Asked.what``."""
     arguments: Shown = None
-    """With which arguments it does."""
+    """The arguments in the journal."""
     asked: tuple[Asked, ...] = ()
-    """What the code asks for in its place, or waits for."""
+    """What the code requests instead, or waits for."""
     ending: str = ""
-    """How the code comes to its end instead, such as ``returns``; empty where it does not."""
+    """How the code ends instead, such as ``returns``; empty if it does not."""
     unchanged: bool = False
-    """Whether the code is the one that the journal was last replayed with. False where nobody knows, too."""
+    """Whether the code is known to be the one that the journal was last replayed with."""
     changes: tuple[str, ...] = ()
     """With ``arguments``: where they differ, such as ``args[0] was 1 and is 2``."""
 
     def sentence(self) -> str:
-        """Say what the journal holds, and what the code asks for now."""
+        """Return what the journal holds, and what the code requests now."""
         return f"{self._held()}, but {self._now()}"
 
     def _held(self) -> str:
@@ -90,13 +90,13 @@ class Difference(Message):
 
 
 def _short(arguments: Json) -> str:
-    """Write arguments in a few words, as the call was written where that is known."""
+    """Return arguments in a few words, as they were written in the call if that is known."""
     text = text_of(arguments).decode()
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def changes(held: Json, asked: Json, path: str = "") -> list[str]:
-    """Give where two JSON values differ, one sentence each, outermost first."""
+    """Return where two JSON values differ, one sentence each, outermost first."""
     held, asked = plain(held), plain(asked)
     if isinstance(held, dict) and isinstance(asked, dict):
         found: list[str] = []
@@ -121,16 +121,16 @@ def changes(held: Json, asked: Json, path: str = "") -> list[str]:
 
 
 def digest(what: str, arguments: Json, form: int = FORM) -> str:
-    """Give a short text that is the same for the same JSON, however it was written down.
+    """Return a short text that is the same for the same JSON, however it was formatted.
 
-    The order of an object's names does not count. Numbers are compared as JSON writes them: 1 is not 1.0. What is too
-    long to be read for this is compared as it was written.
+    The order of an object's members does not count. Numbers are compared as written: 1 is not 1.0. Values that are too
+    long to parse are compared as texts.
 
     Args:
-        what: What the arguments are of.
-        arguments: Of a call: ``{"args": [...], "kwargs": {...}}`` for a step.
-        form: How those in the journal are written. Of an older form only what every form writes alike is looked at:
-            texts, numbers and flags that are arguments themselves.
+        what: What is requested with the arguments.
+        arguments: Arguments of the call: ``{"args": [...], "kwargs": {...}}`` for a step.
+        form: Form in which the journal's arguments are written. Of an older form, only what all forms write alike is
+            compared: arguments that are themselves texts, numbers or flags.
     """
     text = text_of(arguments)
     if len(text) > READ_BYTES:
@@ -140,14 +140,14 @@ def digest(what: str, arguments: Json, form: int = FORM) -> str:
 
 
 def _sorted(value: JsonValue) -> JsonValue:
-    """Give objects with their names in order."""
+    """Return objects with their members sorted by name."""
     if isinstance(value, dict):
         return {name: _sorted(value[name]) for name in sorted(value)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def _simple(value: JsonValue, depth: int) -> JsonValue:
-    """Leave out what lies deeper than ``depth``."""
+    """Return a value without what is nested deeper than ``depth``."""
     if isinstance(value, dict):
         return {name: _simple(item, depth - 1) for name, item in value.items()} if depth else None
     if isinstance(value, list):

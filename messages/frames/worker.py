@@ -1,4 +1,4 @@
-"""What an orchestrator and its workers say to each other over a worker's socket."""
+"""Frames between the orchestrator and its workers, over a worker's socket."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -25,13 +25,13 @@ class Execute(Frame):
     attempt: int
     token: str
     arguments: Json
-    """``{"args": [...], "kwargs": {...}}`` as the caller wrote them."""
+    """``{"args": [...], "kwargs": {...}}`` as written by the caller."""
     idempotency_key: str
     """The same for every attempt of this call."""
     feedback: tuple[str, ...] = ()
     """For model steps: what was wrong with earlier answers."""
     progress: Json = None
-    """What the last attempt that reported any had said of its progress."""
+    """The last progress report of earlier attempts."""
 
 
 class Evaluate(Frame):
@@ -42,40 +42,40 @@ class Evaluate(Frame):
     key: str
     attempt: int
     token: str
-    """A token of its own: an evaluation is an attempt too."""
+    """The evaluation's own token, as it is also an attempt."""
     evaluator: str
     """Reference of the definition."""
     threshold: float
     subject: Json
     """The result to judge."""
     arguments: Json
-    """The arguments of the call that gave the result."""
+    """The arguments of the call that returned the result."""
 
 
 class Abort(Frame):
-    """Stop working on one token, if it is still running; nobody waits for it. Cooperative: only async code hears it."""
+    """Stop the attempt with this token if it still runs; it is no longer awaited. Only async code can be stopped."""
 
     type: Literal["abort"] = "abort"
     token: str
 
 
 class Environment(Frame):
-    """The first message to a worker whose environment differs from its zygote's. Set before its actor starts.
+    """The first message to a worker whose environment differs from its zygote's. Applied before its actor starts.
 
-    Its pool or its tool was given variables by name, or the orchestrator's environment has changed in the meantime.
+    Variables were given to its pool or tool by name, or the orchestrator's environment has changed since.
     """
 
     type: Literal["environment"] = "environment"
     variables: dict[str, str] = Field(repr=False)
-    """Values by name; a byte of a value is the character with its number, as values need not be UTF-8."""
+    """Values by name. Each character of a value is the byte with its number, because values need not be UTF-8."""
     removed: tuple[str, ...] = ()
-    """Names that its zygote has and it has not: they were unset since the zygote was started."""
+    """Names that the zygote has and the worker must not have: they were unset since the zygote started."""
     secret: bool = True
-    """Whether some were given to this worker alone."""
+    """Whether some values were given only to this worker."""
 
 
 class Stop(Frame):
-    """Finish what is running and end the process."""
+    """Finish the running work and end the process."""
 
     type: Literal["stop"] = "stop"
 
@@ -102,22 +102,22 @@ ToWorker: TypeAlias = Annotated[
 
 
 class Ready(Frame):
-    """The worker has started its actor and takes work."""
+    """The worker has started its actor and accepts work."""
 
     type: Literal["ready"] = "ready"
 
 
 class Heartbeat(Frame):
-    """The worker's reader thread runs. ``busy`` is how many seconds one turn or answer has held the loop, else 0."""
+    """The worker's reader thread runs. ``busy``: seconds for which a turn or answer has held the loop, otherwise 0."""
 
     type: Literal["heartbeat"] = "heartbeat"
     busy: float = 0.0
     run_id: str | None = None
-    """The run whose turn it is, or the question that is being answered."""
+    """Id of the run whose turn it is, or of the question being answered."""
 
 
 class Progress(Frame):
-    """A step says how far it is."""
+    """A step reports its progress."""
 
     type: Literal["progress"] = "progress"
     token: str
@@ -125,7 +125,7 @@ class Progress(Frame):
 
 
 class Completed(Frame):
-    """An attempt gave a result."""
+    """An attempt returned a result."""
 
     type: Literal["completed"] = "completed"
     token: str
@@ -133,11 +133,11 @@ class Completed(Frame):
     duration: float
     usage: dict[str, float] = Field(default_factory=dict)
     spoilt: str = ""
-    """What the attempt left behind that the worker cannot put back. It is replaced before it gets other work."""
+    """What the attempt changed in the worker that cannot be restored. The worker is replaced before its next job."""
 
 
 class Failed(Frame):
-    """An attempt raised, or gave something that is no result."""
+    """An attempt raised, or its result was not accepted."""
 
     type: Literal["failed"] = "failed"
     token: str
@@ -145,23 +145,23 @@ class Failed(Frame):
     duration: float
     usage: dict[str, float] = Field(default_factory=dict)
     spoilt: str = ""
-    """What the attempt left behind that the worker cannot put back. It is replaced before it gets other work."""
+    """What the attempt changed in the worker that cannot be restored. The worker is replaced before its next job."""
 
 
 class Judged(Frame):
-    """An evaluator has looked at a result."""
+    """An evaluator has judged a result."""
 
     type: Literal["judged"] = "judged"
     token: str
     score: float | None
-    """None where the evaluator failed; ``error`` then says how."""
+    """None if the evaluator failed; ``error`` then says why."""
     passed: bool = False
     reason: str = ""
     label: str | None = None
     error: str | None = None
     duration: float = 0.0
     spoilt: str = ""
-    """As in ``Completed``."""
+    """See ``Completed``."""
 
 
 FromWorker: TypeAlias = Annotated[
@@ -181,14 +181,14 @@ FromWorker: TypeAlias = Annotated[
 
 
 class WorkerSpec(Frame):
-    """Everything a fresh worker process must know to become one. Sent by the orchestrator through the zygote."""
+    """Everything that a fresh worker process needs to know. Sent by the orchestrator through the zygote."""
 
     worker: str
     incarnation: int
     kind: WorkerKind
     concurrency: int = 1
     heartbeat: float = 1.0
-    """Seconds between beats."""
+    """Seconds between heartbeats."""
     limits: Limits = Limits()
     max_rss_mb: int | None = None
     """Resident size in MiB above which the worker is replaced after an attempt."""

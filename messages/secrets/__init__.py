@@ -1,1 +1,1 @@
-"""Which values are secrets, and how they are kept out of texts."""
+"""Detection of secrets, and their redaction from texts."""

@@ -1,8 +1,8 @@
-"""Which variables of an environment look like secrets, by their names and by what they hold. Pure.
+"""Detection of secrets in environment variables, by their names and values. Pure.
 
-A name is read word by word, whatever separates the words: ``OPENAI_API_KEY``, ``openai-api-key`` and ``openaiApiKey``
-are one to it, and ``MONKEY`` or ``TOKENIZERS_PARALLELISM`` hold no such word. What a variable holds counts as well: the
-URL of a database with a password in it is a secret whatever it is called.
+A name is read word by word, with any separator: ``OPENAI_API_KEY``, ``openai-api-key`` and ``openaiApiKey`` are the
+same, and ``MONKEY`` or ``TOKENIZERS_PARALLELISM`` contain no such word. Values count as well: the URL of a database
+with a password is a secret under any name.
 """
 
 import re
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 _ANYWHERE: Final = re.compile(
     r"SECRET|PASSW(?:OR)?D|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|AUTH_?TOKEN"
 )
-"""What makes a name that of a secret wherever it stands."""
+"""Words that make a name that of a secret anywhere in it."""
 _LAST: Final = frozenset(
     {
         "KEY",
@@ -31,16 +31,16 @@ _LAST: Final = frozenset(
     }
     | {"COOKIE", "JWT", "PAT", "PSK", "SALT"}
 )
-"""Words that make it one where they stand last, numbers and what says which of several it is left out."""
+"""Words that make a name that of a secret at its end, ignoring numbers and words such as ``TEST``."""
 _WHICH: Final = re.compile(
     r"(?:_?[0-9]+|_(?:PROD|PRODUCTION|LIVE|TEST|TESTING|DEV|STAGING|OLD|NEW|BACKUP|PRIMARY|SECONDARY|B64|BASE64|ID))+$"
 )
 _PUBLIC: Final = re.compile(r"(?:^|_)(?:PUBLIC|PUBLISHABLE)_?KEYS?(?:_|$)")
 _PLACE: Final = re.compile(r"_(?:FILE|PATH|DIR|FOLDER|NAME|HEADER|PREFIX|LENGTH|SIZE|TTL|TIMEOUT)$")
-"""What a name ends in that is about a key or token, and holds none."""
+"""Endings of names that are about a key or token but do not hold one."""
 _OPEN: Final = frozenset({"PWD", "OLDPWD"})
 _SETTING: Final = re.compile(r"true|false|yes|no|on|off|none|null|[01]", re.IGNORECASE)
-"""What no secret is: the variable says whether something is so."""
+"""Values that are never secrets: switches."""
 _COUNT: Final = re.compile(r"[0-9]{1,7}")
 _HOLDS: Final = re.compile(
     r"""
@@ -56,18 +56,18 @@ _HOLDS: Final = re.compile(
 )
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?P<user>[^\s/?#:@]*)(?::(?P<password>[^\s/?#]+))?@", re.IGNORECASE)
 _TOKEN_LENGTH: Final = 16
-"""Characters that the user of an ``https`` URL has at least who is a token."""
+"""Fewest characters of the user in an ``https`` URL that make it a token."""
 
 
 def looks_secret(name: str, value: str) -> bool:
-    """Say whether a variable is to be taken for a secret."""
+    """Return whether a variable counts as a secret."""
     if not value:
         return False
     return _name_says(_words(name), value) or _HOLDS.search(value) is not None or bool(url_secrets(value))
 
 
 def url_secrets(value: str) -> tuple[str, ...]:
-    """Give the passwords in the URLs that a text holds, as they stand there and decoded, and tokens in their place."""
+    """Return the passwords in a text's URLs, as written and decoded, and tokens in the place of user names."""
     found: dict[str, None] = {}
     for match in _URL.finditer(value):
         user, password = match["user"], match["password"]
@@ -79,7 +79,7 @@ def url_secrets(value: str) -> tuple[str, ...]:
 
 
 def _words(name: str) -> str:
-    """Give a name in capitals, its words separated by one underscore."""
+    """Return a name in capitals, its words separated by one underscore."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[^A-Za-z0-9]+", "_", apart).upper().strip("_")
 

@@ -1,4 +1,4 @@
-"""Whether a file or folder may be trusted: it is ours or root's, and nobody else can change it. Pure."""
+"""Checks whether a file or folder can be trusted: it is the user's or root's, and no other user can change it. Pure."""
 
 import stat
 from os import stat_result
@@ -23,14 +23,14 @@ _KINDS: Final = {
 def objection(
     path: object, status: stat_result, uid: int, *, kind: Literal["file", "folder"] = "file", secret: bool = False
 ) -> str:
-    """Say why what was found at a path must not be used, with what mends it; empty where it may be used.
+    """Return why a file or folder must not be used, and how to correct that; empty if it may be used.
 
     Args:
-        path: What the sentence calls it.
-        status: What ``fstat`` says of the open file, or ``lstat`` of the path: never what a link leads to.
-        uid: Who wants to use it. What belongs to root is trusted too.
-        kind: What it has to be. A file may have one name only.
-        secret: Whether others must not even read it.
+        path: Its name in the sentence.
+        status: ``fstat`` of the open file, or ``lstat`` of the path, so that a link is not followed.
+        uid: The user who wants to use it. Files of root are also trusted.
+        kind: What it has to be. A file may have only one name.
+        secret: Whether others must not be able to read it.
     """
     wanted = stat.S_ISREG if kind == "file" else stat.S_ISDIR
     mode = stat.S_IMODE(status.st_mode)

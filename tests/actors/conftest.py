@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from greenroom.actors.definitions import definitions
+from greenroom.actors.definitions.definitions import registered
 from greenroom.messages.policy import WorkerKind
 from tests.actors.worker import Worker
 
@@ -15,9 +15,12 @@ from tests.actors.worker import Worker
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Let a test load apps into this process, and forget them after it."""
-    monkeypatch.setattr(definitions, "_definitions", {})
+    known = dict(registered)
+    registered.clear()
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
+    registered.clear()
+    registered.update(known)
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]

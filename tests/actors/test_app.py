@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.actors.app import loader
-from greenroom.actors.definitions import definitions
+from greenroom.actors.definitions import registry
 from greenroom.messages.core.errors import DefinitionError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("fresh")
 
 
 def refs() -> set[str]:
-    return {definition.ref for definition in definitions.all_definitions()}
+    return {definition.ref for definition in registry.all_definitions()}
 
 
 def test_a_file_is_imported_with_the_files_beside_it(write_app: WriteApp) -> None:

@@ -28,7 +28,7 @@ from pydantic import (
     field_serializer,
 )
 
-from greenroom.actors.values.conversion import Form, write_state
+from greenroom.actors.values.conversion import ValueConverter, write_state
 from greenroom.actors.values.round_trip import difference
 from greenroom.messages.core.errors import DefinitionError, NotSerializable
 
@@ -223,7 +223,7 @@ def typed(draw: st.DrawFn, depth: int = 2) -> tuple[Any, Any]:  # noqa: PLR0911 
 def test_a_value_comes_back_equal_and_of_the_same_type_or_is_refused(drawn: tuple[Any, Any]) -> None:
     annotation, value = drawn
     try:
-        form = Form(annotation, "the result")
+        form = ValueConverter(annotation, "the result")
         text = form.encode(value)
     except (DefinitionError, NotSerializable):
         return
@@ -249,7 +249,7 @@ CARRIED = [
 
 @pytest.mark.parametrize(("annotation", "value"), CARRIED)
 def test_these_are_carried_as_they_are(annotation: Any, value: Any) -> None:
-    form = Form(annotation, "the result")
+    form = ValueConverter(annotation, "the result")
     assert difference(value, form.decode(form.encode(value))) is None
 
 
@@ -271,15 +271,15 @@ DIFFERENT = [
 @pytest.mark.parametrize(("annotation", "value", "sentence"), DIFFERENT)
 def test_a_value_that_would_arrive_as_another_one_is_refused(annotation: Any, value: Any, sentence: str) -> None:
     with pytest.raises(NotSerializable, match=f"the result would not arrive as it is: .*{sentence}"):
-        Form(annotation, "the result").encode(value)
+        ValueConverter(annotation, "the result").encode(value)
 
 
 def test_a_private_attribute_that_would_be_forgotten_is_refused() -> None:
     value = Private()
-    Form(Private, "the result").encode(value)
+    ValueConverter(Private, "the result").encode(value)
     value._note = "x"
     with pytest.raises(NotSerializable, match="_note: 'x' would come back as ''"):
-        Form(Private, "the result").encode(value)
+        ValueConverter(Private, "the result").encode(value)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_private_attribute_that_would_be_forgotten_is_refused() -> None:
 )
 def test_a_type_that_cannot_be_carried_is_refused_at_its_definition(annotation: Any, sentence: str) -> None:
     with pytest.raises(DefinitionError, match=f"the result is annotated with .* cannot be carried: .*{sentence}"):
-        Form(annotation, "the result")
+        ValueConverter(annotation, "the result")
 
 
 class State(BaseModel):
@@ -323,4 +323,4 @@ def test_a_state_comes_back_as_it_is_or_is_refused() -> None:
 def test_simple_types_are_known_to_come_back_without_a_look() -> None:
     """The way of most values: it must stay cheap."""
     for annotation in (int, str, list[str], dict[str, float], Plain, list[Plain], Tree, Closed, tuple[int, ...]):
-        assert not Form(annotation, "it")._doubtful
+        assert not ValueConverter(annotation, "it")._doubtful

@@ -7,8 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 from greenroom.actors.app import loader
-from greenroom.actors.definitions import definitions
-from greenroom.actors.definitions.definitions import check_arguments, find_workflow, lookup
+from greenroom.actors.definitions import registry
+from greenroom.actors.definitions.registry import find_workflow, lookup
+from greenroom.actors.definitions.value_check import check_arguments
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Fault
 from greenroom.workflows.authoring.decorators import LLM, evaluator, tool, workflow
@@ -127,14 +128,14 @@ def test_an_unknown_reference_or_workflow_gets_a_suggestion() -> None:
 @pytest.mark.usefixtures("fresh")
 def test_the_registry_can_be_emptied(write_app: WriteApp) -> None:
     loader.load(str(write_app(APP)))
-    assert {definition.ref for definition in definitions.all_definitions()} == {
+    assert {definition.ref for definition in registry.all_definitions()} == {
         "app:search",
         "app:concise",
         "app:LLM.writer",
         "app:research",
     }
-    definitions.reset()
-    assert definitions.all_definitions() == ()
+    registry.reset()
+    assert registry.all_definitions() == ()
 
 
 @pytest.mark.usefixtures("fresh")

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from greenroom.actors.failures.description import describe_exception, explain, failed_calls, mention
+from greenroom.actors.failures.description import describe_exception, explain, explain_without_source, failed_calls
 from greenroom.actors.program import endings
-from greenroom.actors.program.endings import NOTHING_LEFT, raised, stuck, throw_away
+from greenroom.actors.program.endings import NOTHING_LEFT, discard_task, raise_command, stuck_command
 from greenroom.messages.codec import FROM_WORKER
 from greenroom.messages.core.errors import Fatal, RetryAfter, RunFailed, StepFailed
 from greenroom.messages.frames.worker import Halt, Raise, Turn
@@ -165,14 +165,14 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_every_exception_can_be_told_to_the_orchestrator(what: str) -> None:
     error = BAD[what]
-    command = raised(error, cancelled=False, stop=True)
+    command = raise_command(error, cancelled=False, stop=True)
     frame = FROM_WORKER.encode(Turn(run_id="r", commands=(command,)))
     assert len(frame) < 200_000
     assert command.failure.type
     assert command.failure.outcome == "error"
     assert command.stop
     assert explain(error)
-    assert mention(error)
+    assert explain_without_source(error)
 
 
 def test_what_an_exception_hides_is_told_all_the_same() -> None:
@@ -181,7 +181,7 @@ def test_what_an_exception_hides_is_told_all_the_same() -> None:
     except HidesError as error:
         failure = describe_exception(error)
         place = explain(error)
-        mentioned = mention(error)
+        mentioned = explain_without_source(error)
     assert 'raise HidesError("hidden")' in failure.traceback
     assert f"{__file__}:" in place
     assert mentioned.endswith(place[place.index(" (") :])
@@ -230,19 +230,19 @@ def test_the_calls_that_an_exception_comes_from_are_found_wherever_they_are() ->
 
 
 def test_only_a_cancellation_that_was_asked_for_counts_as_one() -> None:
-    asked = raised(asyncio.CancelledError(), cancelled=True, stop=False)
+    asked = raise_command(asyncio.CancelledError(), cancelled=True, stop=False)
     assert (asked.cancelled, asked.failure.outcome) == (True, "cancelled")
-    own = raised(asyncio.CancelledError(), cancelled=False, stop=False)
+    own = raise_command(asyncio.CancelledError(), cancelled=False, stop=False)
     assert (own.cancelled, own.failure.outcome) == (False, "error")
     assert "nobody has cancelled it" in own.failure.message
 
 
 def test_a_run_that_is_stuck_is_parked_and_a_message_fails() -> None:
     places = [f"/app.py:{line}" for line in range(7)]
-    run = stuck(NOTHING_LEFT, places, session=False, stop=False)
+    run = stuck_command(NOTHING_LEFT, places, session=False, stop=False)
     assert isinstance(run, Halt)
     assert run.reason.endswith("it waits at /app.py:0, /app.py:1, /app.py:2, /app.py:3, /app.py:4 and others")
-    turn = stuck(NOTHING_LEFT, places[:1], session=True, stop=True)
+    turn = stuck_command(NOTHING_LEFT, places[:1], session=True, stop=True)
     assert isinstance(turn, Raise)
     assert turn.failure.message == f"{NOTHING_LEFT}; it waits at /app.py:0"
     assert turn.stop
@@ -267,7 +267,7 @@ def thrown_away(*coroutines: Any) -> list[str]:
         await asyncio.sleep(0)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
-            throw_away(task, context.copy())
+            discard_task(task, context.copy())
         assert all(task.done() for task in tasks)
         del task, tasks
         gc.collect()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors.definitions import definitions
+from greenroom.actors.definitions import registry
+from greenroom.actors.definitions.definitions import registered
 
 APP = '''
 from pydantic import BaseModel
@@ -73,7 +74,7 @@ def fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (folder / "helpers.py").write_text(helpers)
         assert old in APP
         (folder / "app.py").write_text(APP.replace(old, new) if old else APP)
-        definitions.reset()
+        registry.reset()
         monkeypatch.syspath_prepend(folder)
         monkeypatch.delitem(sys.modules, "helpers", raising=False)
         spec = importlib.util.spec_from_file_location(f"app_{folder.name}", folder / "app.py")
@@ -82,12 +83,12 @@ def fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
-        return definitions.find_workflow("research").fingerprint
+        return registry.find_workflow("research").fingerprint
 
-    known = dict(definitions._definitions)
+    known = dict(registered)
     yield give
-    definitions._definitions.clear()
-    definitions._definitions.update(known)
+    registered.clear()
+    registered.update(known)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from greenroom.actors.models import Model, ModelReply, ModelRequest, check_model, resolve_model
 from greenroom.actors.models.mock import MockModel
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.actors.worker.llm import InvalidAnswer, ask, read_answer, request_of
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import plain
@@ -34,7 +34,7 @@ WHOLE = {"title": "Otters", "bullets": ["They swim."], "due": "2024-02-29", "siz
 
 
 def read(output: Any, text: str, **reply: Any) -> Any:
-    return read_answer(Form(output, "the result of LLM `writer`"), ModelReply(text, **reply))
+    return read_answer(ValueConverter(output, "the result of LLM `writer`"), ModelReply(text, **reply))
 
 
 def test_json_that_fits_is_an_answer() -> None:

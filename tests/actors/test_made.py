@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.actors.app import loader
-from greenroom.actors.definitions import definitions
+from greenroom.actors.definitions import registry
 from greenroom.actors.definitions.definition_site import module_of
 from greenroom.messages.core.errors import DefinitionError
 
@@ -40,7 +40,7 @@ MAKERS = """
 
 
 def refs() -> set[str]:
-    return {definition.ref for definition in definitions.all_definitions()}
+    return {definition.ref for definition in registry.all_definitions()}
 
 
 def test_what_functions_make_at_the_top_level_goes_by_the_file_and_the_names_it_was_given(write_app: WriteApp) -> None:
@@ -67,9 +67,9 @@ def test_what_functions_make_at_the_top_level_goes_by_the_file_and_the_names_it_
         "app:a_flow.<locals>.body[flow]",
         *(f"app:a_judge.<locals>.<lambda>[longer_than_{least}]" for least in (3, 5)),
     }
-    flow = definitions.find_workflow("flow")
+    flow = registry.find_workflow("flow")
     assert flow.app == str(path), "and that is what workers load"
-    blue = definitions.lookup("app:a_tool.<locals>.inner[blue]")
+    blue = registry.lookup("app:a_tool.<locals>.inner[blue]")
     assert blue.fn(3) == "blue 3"
 
 
@@ -93,8 +93,8 @@ def test_one_function_may_be_several_steps_with_names_of_their_own(write_app: Wr
         *("app:counted", "app:counted[counted_2]"),
         "app:go",
     }
-    assert definitions.lookup("app:counted[counted_2]").fn(4) == 8
-    assert definitions.find_workflow("renamed").app == str(path)
+    assert registry.lookup("app:counted[counted_2]").fn(4) == 8
+    assert registry.find_workflow("renamed").app == str(path)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_file_of_a_package_is_imported_as_its_module_once(write_app: WriteApp)
     loader.preload(str(path))
     loader.preload(str(path.parent / "__init__.py"))
     assert refs() == {"bundle.flows:a", "bundle.inner.more:b"}
-    assert definitions.lookup("flows:a").ref == "bundle.flows:a", "as journals of earlier days call it"
+    assert registry.lookup("flows:a").ref == "bundle.flows:a", "as journals of earlier days call it"
 
 
 def test_a_package_may_have_the_name_of_a_module_that_others_use(write_app: WriteApp) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.actors.models.extract import read_prompt, shorten
 from greenroom.actors.models.mock import MockModel
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.errors import RetryAfter
 
 SOURCE = """# The sea otter
@@ -62,12 +62,14 @@ class Brief(BaseModel):
 
 
 def complete(model: MockModel, prompt: str = PROMPT, output: Any = str, **request: Any) -> ModelReply:
-    schema = None if output is str else Form(output, "it").schema
+    schema = None if output is str else ValueConverter(output, "it").schema
     return asyncio.run(model.complete(ModelRequest(prompt, schema=schema, **request)))
 
 
 def value(prompt: str, output: Any, **request: Any) -> Any:
-    return Form(output, "it").read_text(complete(MockModel(latency=0), prompt, output, **request).text, strict=True)
+    return ValueConverter(output, "it").read_text(
+        complete(MockModel(latency=0), prompt, output, **request).text, strict=True
+    )
 
 
 def test_a_summary_is_made_of_sentences_of_the_source() -> None:
@@ -159,7 +161,7 @@ def test_the_same_seed_prompt_and_attempt_give_the_same_answer() -> None:
 
 def test_accidents_come_at_their_rates() -> None:
     model = MockModel(latency=0, malformed=0.2, schema_violations=0.2, refusals=0.2, errors=0.2)
-    form = Form(Brief, "it")
+    form = ValueConverter(Brief, "it")
     seen: Counter[str] = Counter()
     for n in range(500):
         try:

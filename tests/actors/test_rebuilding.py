@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from greenroom.actors.failures.description import describe_exception
-from greenroom.actors.failures.reconstruction import failed
+from greenroom.actors.failures.reconstruction import reconstructed
 from greenroom.messages.core.errors import (
     Fatal,
     OutcomeUnknown,
@@ -117,7 +117,7 @@ def recorded(error: BaseException) -> Failure:
 
 def raised_for(error: BaseException) -> Any:
     failure = recorded(error)
-    return failed(StepFailed(f"step a#1 failed: {failure.sentence()}", step="a#1", attempts=2), failure)
+    return reconstructed(StepFailed(f"step a#1 failed: {failure.sentence()}", step="a#1", attempts=2), failure)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_base_catches_what_is_derived_from_it_elsewhere() -> None:
     elsewhere = type("Derived", (Base, LookupError), {"__module__": "not.loaded.here"})
     failure = recorded(elsewhere("x"))
     before = set(sys.modules)
-    found = failed(StepFailed("s", step="a#1"), failure)
+    found = reconstructed(StepFailed("s", step="a#1"), failure)
     assert isinstance(found, Base)
     assert isinstance(found, LookupError)
     assert isinstance(found.cause, RemoteError)
@@ -212,7 +212,7 @@ def test_nothing_is_imported_and_no_module_is_asked(monkeypatch: pytest.MonkeyPa
     before = set(sys.modules) - {"lazy_errors"}
     for name in ("lazy_errors.Missing", "lazy_errors.Number", "lazy_errors.Exits", "wsgiref.util.Thing", "os.system"):
         failure = Failure(outcome="error", type="X", message="x", classes=(name,), args=("x",))
-        found = failed(StepFailed("s", step="a#1"), failure)
+        found = reconstructed(StepFailed("s", step="a#1"), failure)
         assert type(found) is StepFailed
         assert isinstance(found.cause, RemoteError)
     assert set(sys.modules) - before == {"lazy_errors"}
@@ -223,7 +223,7 @@ def test_nothing_of_the_authors_is_called() -> None:
     error = Refuses("x")
     failure = recorded(error)
     error.close()
-    found = failed(StepFailed("s", step="a#1"), failure)
+    found = reconstructed(StepFailed("s", step="a#1"), failure)
     assert isinstance(found, Refuses)
     assert (str(found), found.step, found == found, len({found})) == ("s", "a#1", True, 1)  # noqa: PLR0124
     assert type(found.cause) is Refuses
@@ -233,7 +233,7 @@ def test_a_failure_of_an_older_journal_is_raised_as_it_was_then() -> None:
     old = {"outcome": "error", "type": "ValueError", "message": "x", "classes": ["builtins.ValueError"]}
     old["traceback"] = '  File "/app.py", line 3, in f\n    raise ValueError("x")\n'
     failure = Failure.model_validate_json(__import__("json").dumps(old))
-    found = failed(StepFailed("s", step="a#1"), failure)
+    found = reconstructed(StepFailed("s", step="a#1"), failure)
     assert type(found) is StepFailed
     assert isinstance(found.cause, ValueError)
     assert failure.report().splitlines()[-1] == "ValueError: x"
@@ -241,14 +241,14 @@ def test_a_failure_of_an_older_journal_is_raised_as_it_was_then() -> None:
 
 
 def test_a_crash_has_no_exception() -> None:
-    found = failed(StepFailed("s", step="a#1"), Failure(outcome="crash", message="died"))
+    found = reconstructed(StepFailed("s", step="a#1"), Failure(outcome="crash", message="died"))
     assert (type(found), found.cause, found.__cause__) == (StepFailed, None, None)
 
 
 def test_the_same_classes_give_the_same_class_and_keep_what_is_ours() -> None:
     first, second = raised_for(Data(1)), raised_for(Data(2))
     assert type(first) is type(second)
-    unknown = failed(OutcomeUnknown("s", step="a#1"), recorded(Data(1)))
+    unknown = reconstructed(OutcomeUnknown("s", step="a#1"), recorded(Data(1)))
     assert isinstance(unknown, OutcomeUnknown)
     assert isinstance(unknown, Data)
 
@@ -263,7 +263,7 @@ def test_it_can_be_copied_and_sent(again: Any) -> None:
 
 def test_the_cause_of_a_run_is_the_failed_step_and_the_authors_error() -> None:
     step = raised_for(Data(7))
-    found = failed(RunFailed("run r failed", run_id="r"), recorded(step))
+    found = reconstructed(RunFailed("run r failed", run_id="r"), recorded(step))
     assert isinstance(found, Data)
     assert not isinstance(found, StepFailed)
     assert isinstance(found.cause, StepFailed)
@@ -305,6 +305,6 @@ class Hides(Exception):
 
 
 def test_a_class_that_replaces_what_python_sets_is_raised_all_the_same() -> None:
-    found = failed(StepFailed("s", step="a#1"), recorded(Hides("x")))
+    found = reconstructed(StepFailed("s", step="a#1"), recorded(Hides("x")))
     assert isinstance(found, Hides)
     assert isinstance(BaseException.__dict__["__cause__"].__get__(found), RemoteTraceback)

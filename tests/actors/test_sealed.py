@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from greenroom.actors.definitions.definitions import WorkflowDefinition
-from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
 from greenroom.actors.program.loop import ProgramLoop
 from greenroom.actors.program.loop_guard import OPEN
 from greenroom.actors.program.program import Program
 from greenroom.messages.frames.worker import Halt, Resolution, Return, ScheduleTimer, StartProgram, Turn
 from greenroom.workflows.authoring.decorators import workflow
 
-put_in_order()  # as in every worker
+make_asyncio_deterministic()  # as in every worker
 
 Body = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -77,7 +77,7 @@ class Stage:
         while self.loop.intruded:
             program = self.programs.get(self.loop.intruded.popleft().run_id)
             if program is not None:
-                program.intrude()
+                program.note_intrusion()
                 self.turns[program.run_id].append(program.turn())
         if not self._waits():
             return False

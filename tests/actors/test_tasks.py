@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
 from greenroom.actors.program.scope import Scope, scope
 from greenroom.actors.program.tasks import Future, PlainFuture, ProgramTask
 from greenroom.actors.worker.program_host import collect_garbage
 
-put_in_order()  # as in every worker
+make_asyncio_deterministic()  # as in every worker
 
 
 async def nothing() -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.actors.failures import redaction
 from greenroom.actors.failures.description import describe_exception
-from greenroom.actors.failures.reconstruction import failed
+from greenroom.actors.failures.reconstruction import reconstructed
 from greenroom.actors.failures.tracebacks import place, report
 from greenroom.messages.core.errors import StepFailed
 
@@ -117,7 +117,7 @@ def test_groups_in_groups_come_to_an_end() -> None:
 
 def test_the_traceback_of_a_failed_step_is_a_part_of_the_workflows() -> None:
     failure = describe_exception(caught(linked))
-    error = caught(lambda: (_ for _ in ()).throw(failed(StepFailed("step a#1 failed", step="a#1"), failure)))
+    error = caught(lambda: (_ for _ in ()).throw(reconstructed(StepFailed("step a#1 failed", step="a#1"), failure)))
     text = report(error)
     assert text.startswith(failure.report())
     assert text.rstrip().endswith("greenroom.StepFailed: step a#1 failed")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from greenroom.actors.values.conversion import Form, as_score, check_json, read_model, write_state
+from greenroom.actors.values.conversion import ValueConverter, as_score, check_json, read_model, write_state
 from greenroom.messages.codec import FROM_WORKER
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
 from greenroom.messages.core.json_text import JsonText
@@ -80,12 +80,12 @@ class Point:
     ],
 )
 def test_a_value_comes_back_as_it_was(annotation: Any, value: object) -> None:
-    form = Form(annotation, "it")
+    form = ValueConverter(annotation, "it")
     assert form.decode(form.encode(value)) == value
 
 
 def test_fields_may_go_by_their_aliases_and_by_their_names() -> None:
-    form = Form(Aliased, "it")
+    form = ValueConverter(Aliased, "it")
     read = form.decode({"userId": 5, "groupId": 6, "kind": "a"})
     assert (read.user_id, read.group_id) == (5, 6)
     assert form.decode(form.encode(read)) == read
@@ -116,15 +116,15 @@ def test_a_state_that_could_not_be_read_again_is_refused(field: str, value: obje
     )
 )
 def test_json_without_an_annotation_passes_untouched(value: Json) -> None:
-    form = Form(Any, "it")
+    form = ValueConverter(Any, "it")
     assert form.decode(form.encode(value)) == value
 
 
 def test_what_pydantic_accepts_for_the_annotation_is_taken() -> None:
-    assert Form(list[str], "it").encode(("a", "b")) == ["a", "b"]
-    assert Form(list[int], "it").encode(n for n in range(3)) == [0, 1, 2]
-    assert Form(Point, "it").encode({"x": 1}) == {"x": 1, "y": 0}
-    assert Form(float, "it").encode(1) == 1.0
+    assert ValueConverter(list[str], "it").encode(("a", "b")) == ["a", "b"]
+    assert ValueConverter(list[int], "it").encode(n for n in range(3)) == [0, 1, 2]
+    assert ValueConverter(Point, "it").encode({"x": 1}) == {"x": 1, "y": 0}
+    assert ValueConverter(float, "it").encode(1) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -142,18 +142,18 @@ def test_a_value_that_is_no_json_is_refused_with_what_it_is_and_where(
     annotation: Any, value: object, reason: str
 ) -> None:
     with pytest.raises(NotSerializable, match=reason.replace("[", r"\[")):
-        Form(annotation, "the result of tool `f`").encode(value)
+        ValueConverter(annotation, "the result of tool `f`").encode(value)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_json_does_not_know_are_refused(value: float) -> None:
     for annotation, holder in ((float, value), (Any, {"a": [value]}), (list[float], [value])):
         with pytest.raises(NotSerializable, match="cannot be written as JSON: it holds NaN or an infinite number"):
-            Form(annotation, "it").encode(holder)
+            ValueConverter(annotation, "it").encode(holder)
 
 
 def test_text_that_only_speaks_of_nan_is_taken() -> None:
-    assert Form(str, "it").encode("NaN and Infinity") == "NaN and Infinity"
+    assert ValueConverter(str, "it").encode("NaN and Infinity") == "NaN and Infinity"
 
 
 @pytest.mark.parametrize("depth", [150, 175, 180, 200, 250, 400])
@@ -171,7 +171,7 @@ def test_what_is_taken_can_be_read_again_however_deep_it_is(depth: int) -> None:
 
 
 def test_numbers_too_long_for_readers_are_refused() -> None:
-    form = Form(Any, "it")
+    form = ValueConverter(Any, "it")
     assert form.encode(10**4000) == 10**4000
     with pytest.raises(NotSerializable, match="it cannot be written as JSON"):
         form.encode([1 << 20_000])
@@ -179,7 +179,7 @@ def test_numbers_too_long_for_readers_are_refused() -> None:
 
 def test_json_that_does_not_fit_names_every_place() -> None:
     with pytest.raises(InvalidInput) as caught:
-        Form(list[Point], "it").decode([{"x": "a"}, {"y": 2}])
+        ValueConverter(list[Point], "it").decode([{"x": "a"}, {"y": 2}])
     assert caught.value.errors == (
         ("0.x", "Input should be a valid integer, unable to parse string as an integer"),
         ("1.x", "Field required"),
@@ -194,7 +194,7 @@ def test_an_annotation_without_json_is_a_definition_error() -> None:
     with pytest.raises(
         DefinitionError, match="argument `x` of tool `f` is annotated with .*Opaque, for which pydantic knows"
     ):
-        Form(Opaque, "argument `x` of tool `f`")
+        ValueConverter(Opaque, "argument `x` of tool `f`")
 
 
 @pytest.mark.parametrize(

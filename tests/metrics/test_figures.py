@@ -12,7 +12,8 @@ from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.policy import StepOptions
-from greenroom.metrics.figures import Metrics, figures
+from greenroom.metrics.figure_records import Metrics
+from greenroom.metrics.figures import figures
 from greenroom.metrics.percentiles import Spread, percentile, spread
 
 DURATIONS = st.lists(st.floats(0, 1e6), min_size=1, max_size=300)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.sessions import SessionDefinition
-from greenroom.actors.program.deterministic_order import put_in_order
+from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
 from greenroom.actors.program.loop import ProgramLoop
 from greenroom.actors.program.program import Program
 from greenroom.journal.interface import Stored
@@ -37,7 +37,7 @@ SENDING = 0.1
 """Share of actions that send a message, while there are any."""
 
 
-put_in_order()  # as in every worker
+make_asyncio_deterministic()  # as in every worker
 
 
 class World:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         SessionRecord,
         WorkerRecord,
     )
-    from greenroom.metrics.figures import Metrics
+    from greenroom.metrics.figure_records import Metrics
     from greenroom.workflows.api.client.client import Client
     from greenroom.workflows.api.handles.run import Run
     from greenroom.workflows.api.handles.schedule import Schedule

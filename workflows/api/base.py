@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel
 from typing_extensions import override
 
-from greenroom.actors.definitions.definitions import WorkflowDefinition, known_workflow
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.actors.definitions.registry import known_workflow
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.values.conversion import read_model
 from greenroom.journal.interface import Stored
@@ -47,7 +48,7 @@ from greenroom.messages.records import (
     SessionRecord,
     WorkerRecord,
 )
-from greenroom.metrics.figures import Metrics, pool_figures
+from greenroom.metrics.figure_records import Metrics, pool_figures
 from greenroom.workflows.api.approvals import check_decision
 from greenroom.workflows.api.handles.async_run import AsyncRun
 from greenroom.workflows.api.handles.async_session import AsyncSession

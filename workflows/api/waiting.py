@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
-from greenroom.journal.event_pages import PAGE, PAGE_BYTES, Book, stored_events
+from greenroom.journal.event_pages import PAGE, PAGE_BYTES, EventSource, stored_events
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.core.message import Json
@@ -157,7 +157,7 @@ async def until_followed(host: Watched, run_id: str, after: int) -> AsyncGenerat
         watch()
 
 
-async def pages(threads: Threads, book: Book, run_id: str, after: int = 0) -> AsyncGenerator[Stored]:
+async def pages(threads: Threads, book: EventSource, run_id: str, after: int = 0) -> AsyncGenerator[Stored]:
     """Give what ``stored_events`` gives, a page at a time read in a thread."""
     while page := await threads.call(book.events, run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
         after = page[-1].seq
@@ -182,7 +182,7 @@ def polled(read: Callable[[], Iterable[T]], is_over: Callable[[], bool]) -> Iter
             time.sleep(POLL)
 
 
-def poll_events(book: Book, run_id: str, after: int, is_over: Callable[[], bool]) -> Iterator[Stored]:
+def poll_events(book: EventSource, run_id: str, after: int, is_over: Callable[[], bool]) -> Iterator[Stored]:
     """Give the events of a run above a number as another process writes them, until it is over."""
 
     def read() -> Iterator[Stored]:

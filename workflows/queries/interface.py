@@ -16,7 +16,7 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from greenroom.metrics.figures import Metrics
+from greenroom.metrics.figure_records import Metrics
 
 
 class Queries(Protocol):

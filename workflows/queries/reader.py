@@ -10,7 +10,7 @@ from typing import Self
 
 from loguru import logger
 
-from greenroom.actors.failures.reconstruction import pointed
+from greenroom.actors.failures.reconstruction import with_location
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import EntryKind, Journal, Mark, RunRow, Stored
 from greenroom.journal.sqlite.file import refuse_strangers
@@ -45,7 +45,8 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from greenroom.metrics.figures import Metrics, figures
+from greenroom.metrics.figure_records import Metrics
+from greenroom.metrics.figures import figures
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.output.log_files import folder_of, read_lines
 from greenroom.workflows.queries.approvals import Asked
@@ -456,7 +457,7 @@ def result_of(state: RunState) -> Json:
         failed = RunFailed(
             f"run {state.run_id} failed{place}: {state.reason}", run_id=state.run_id, step=step, attempts=attempts
         )
-        raise failed if state.failure is None else pointed(failed, state.failure)
+        raise failed if state.failure is None else with_location(failed, state.failure)
     if state.ended == "cancelled":
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
     if state.halted == "parked":

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from greenroom.journal.event_pages import Book
+from greenroom.journal.event_pages import EventSource
 from greenroom.journal.interface import RunRow, Stored
 from greenroom.messages.core.times import moment
 from greenroom.messages.events.events import AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
@@ -43,7 +43,7 @@ def session_detail(row: RunRow, state: RunState, last: TurnRecord | None) -> Ses
     )
 
 
-def last_turn(book: Book, run_id: str, state: RunState) -> TurnRecord | None:
+def last_turn(book: EventSource, run_id: str, state: RunState) -> TurnRecord | None:
     """Give the newest turn of a session that has ended, without its steps; its message is looked for backwards."""
     if state.turn_seq == 0:
         return None

@@ -59,7 +59,7 @@ def _lines(node: "ActorRecord", lead: str, below: str) -> list[str]:
 def list_workers(settings: Settings) -> None:
     """List the worker processes."""
     from greenroom.messages.commands import ListWorkers, ShowTree, Tree, Workers
-    from greenroom.metrics.figures import pool_figures
+    from greenroom.metrics.figure_records import pool_figures
 
     reply = _ask(settings, ListWorkers())
     assert isinstance(reply, Workers)

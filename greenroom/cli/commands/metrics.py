@@ -9,7 +9,7 @@ from greenroom.cli.display.values import blank, emit, facts, look, seconds, tabl
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from greenroom.metrics.figures import StepFigures, Totals
+    from greenroom.metrics.figure_records import StepFigures, Totals
 
 
 @click.command()

@@ -119,7 +119,7 @@ def ask(
 
     If no orchestrator is running on the home, one is started for as long as that takes.
     """
-    from greenroom.actors.failures.reconstruction import pointed
+    from greenroom.actors.failures.reconstruction import with_location
     from greenroom.messages.commands import AskSession, TurnAnswered
     from greenroom.messages.core.errors import TurnFailed
 
@@ -132,7 +132,7 @@ def ask(
     if reply.failure is not None:
         msg = f"message {reply.number} to session {reply.run_id} failed: {reply.failure}"
         failed = TurnFailed(msg, session=reply.run_id, number=reply.number, step=reply.step)
-        raise failed if reply.raised is None else pointed(failed, reply.raised)
+        raise failed if reply.raised is None else with_location(failed, reply.raised)
     emit(reply.reply)
 
 

@@ -34,7 +34,7 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from greenroom.metrics.figures import Metrics
+from greenroom.metrics.figure_records import Metrics
 from greenroom.workflows.api.async_orchestrator import AsyncClient
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, next_cursor, problem_of

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from pydantic import TypeAdapter
 from typing_extensions import override
 
-from greenroom.actors.failures.reconstruction import pointed
+from greenroom.actors.failures.reconstruction import with_location
 from greenroom.messages.advice import install, serve
 from greenroom.messages.core import errors
 from greenroom.messages.core.failures import Failure
@@ -112,7 +112,7 @@ def good(response: httpx.Response) -> httpx.Response:
         attempts = _ATTEMPTS.validate_json(json.dumps(found.get("attempts") or []))
         error = errors.RunFailed(detail, run_id=str(found.get("run_id")), step=found.get("step"), attempts=attempts)
         failure = found.get("failure")
-        raise error if failure is None else pointed(error, Failure.model_validate_json(json.dumps(failure)))
+        raise error if failure is None else with_location(error, Failure.model_validate_json(json.dumps(failure)))
     kind: Callable[[str], Exception] = ERRORS.get(code, errors.GreenroomError)
     raise kind(detail)
 

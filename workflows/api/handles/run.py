@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from greenroom.actors.api.emit import check_channel
 from greenroom.actors.failures.tracebacks import outside
-from greenroom.actors.values.conversion import Form
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import Stored
 from greenroom.messages.commands import (
@@ -300,7 +300,7 @@ class Run(Generic[R]):
             TypeError: It is no pydantic model.
         """
         _check_message(message)
-        name, value = type(message).__name__, Form(type(message), "the message").dump(message)
+        name, value = type(message).__name__, ValueConverter(type(message), "the message").dump(message)
         check(self._host.send(SignalRun(run_id=self.id, name=name, value=value, key=key)))
 
     def pause(self, reason: str | None = None) -> None:

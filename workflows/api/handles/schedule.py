@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from greenroom.actors.definitions.definitions import WorkflowDefinition, known_workflow
+from greenroom.actors.definitions.definitions import WorkflowDefinition
+from greenroom.actors.definitions.registry import known_workflow
 from greenroom.messages.commands import (
     Accepted,
     Command,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 from greenroom.actors.definitions.sessions import SessionDefinition
-from greenroom.actors.failures.reconstruction import pointed
+from greenroom.actors.failures.reconstruction import with_location
 from greenroom.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
 from greenroom.messages.core.errors import TurnFailed
 from greenroom.messages.core.json_text import shown
@@ -206,7 +206,7 @@ def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
     if answer.failure is not None:
         msg = f"message {answer.number} to session {answer.run_id} failed: {answer.failure}"
         failed = TurnFailed(msg, session=answer.run_id, number=answer.number, step=answer.step)
-        raise failed if answer.raised is None else pointed(failed, answer.raised)
+        raise failed if answer.raised is None else with_location(failed, answer.raised)
     return definition.decode_result(answer.reply)
 
 

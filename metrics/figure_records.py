@@ -1,0 +1,115 @@
+"""Records of figures: of steps, workflows, pools, and of all together."""
+
+from greenroom.messages.core.failures import Outcome
+from greenroom.messages.core.message import Message
+from greenroom.messages.policy import StepKind
+from greenroom.messages.records import ActorRecord, RunStatus
+from greenroom.metrics.percentiles import Spread
+
+
+class StepFigures(Message):
+    """All calls of one step in all runs of one workflow."""
+
+    name: str
+    kind: StepKind
+    count: int
+    """Number of calls."""
+    completed: int
+    failed: int
+    flagged: int
+    """Calls completed although evaluators rejected the result."""
+    rejections: int
+    """Results that evaluators did not accept, without flagged ones."""
+    attempts: int
+    retries: int
+    """Attempts after the first of each call."""
+    outcomes: dict[Outcome, int]
+    """Ended attempts by outcome: ``crash``, ``timeout``, ``invalid`` and the others."""
+    uncharged: int
+    """Attempts that did not count against the step: injected faults, bystanders, a lost orchestrator."""
+    latency: Spread
+    """Seconds from the start of a call's first attempt to the call's end, including retries and backoff."""
+    attempt_latency: Spread
+    """Seconds from an attempt's start to its end."""
+    usage: dict[str, float]
+    """Sums of the usage of model calls."""
+
+
+class WorkflowFigures(Message):
+    """All runs of one workflow."""
+
+    name: str
+    runs: int
+    statuses: dict[RunStatus, int]
+    success_rate: float | None
+    """Share of the ended runs that completed, 0 to 1; None if none has ended."""
+    failure_rate: float | None
+    """Share of the ended runs that failed. The remaining runs were cancelled."""
+    duration: Spread
+    """Seconds from a run's acceptance to its end."""
+    program_crashes: int
+    """Deaths of the process that ran the workflow's own code."""
+    steps: tuple[StepFigures, ...]
+    """Sorted by name."""
+
+
+class Totals(Message):
+    """Sums over everything."""
+
+    runs: int
+    statuses: dict[RunStatus, int]
+    success_rate: float | None
+    failure_rate: float | None
+    steps: int
+    attempts: int
+    retries: int
+    crashes: int
+    timeouts: int
+    invalid: int
+    rejections: int
+    flagged: int
+    restarts: int
+    """Worker processes that died under a step or a program and were replaced."""
+
+
+class PoolFigures(Message):
+    """The state of one pool of workers."""
+
+    app: str
+    pool: str
+    status: str
+    """``"running"``; ``"short"`` if it cannot start as many workers as it should; ``"degraded"`` if it has given up for
+    a while."""
+    workers: int
+    restarts: int
+    escalations: int
+    """Number of times that it has given up."""
+    detail: str = ""
+    """Why it is short or degraded, for a person."""
+
+
+class Metrics(Message):
+    """All figures that follow from the journal's events."""
+
+    totals: Totals
+    workflows: tuple[WorkflowFigures, ...]
+    """Sorted by name."""
+    pools: tuple[PoolFigures, ...] = ()
+    """Pools of the running orchestrator; empty if it was not asked."""
+
+
+def pool_figures(root: ActorRecord) -> tuple[PoolFigures, ...]:
+    """Return the figures of every pool in a supervision tree."""
+    return tuple(
+        PoolFigures(
+            app=app.id,
+            pool=pool.id,
+            status=pool.status,
+            workers=len(pool.children),
+            restarts=pool.restarts,
+            escalations=pool.escalations,
+            detail=pool.detail if pool.status in {"short", "degraded"} else "",
+        )
+        for app in root.children
+        for pool in app.children
+    )
