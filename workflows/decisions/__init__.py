@@ -1,1 +1,1 @@
-"""What a run does about everything that can happen to it. Pure."""
+"""Decisions of a run about every input. Pure."""

@@ -1,1 +1,1 @@
-"""Decisions about messages: the mailbox, what is sent, streams, turns of sessions. Pure."""
+"""Decisions about messages: the mailbox, messages to others, streams, turns of sessions. Pure."""
