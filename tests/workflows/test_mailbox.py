@@ -127,3 +127,12 @@ def test_a_full_mailbox_and_a_run_that_has_ended_take_no_more(monkeypatch: pytes
     assert case.happen(send(3)).refused is None
     case.happen(inputs.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
     assert isinstance(case.happen(send(4)).refused, RunEnded)
+
+
+def test_a_message_that_is_given_back_goes_to_a_call_that_asks_in_the_same_turn() -> None:
+    case = Case()
+    case.turn(ask("a"))
+    case.happen(send(1))
+    decision = case.turn(ask("b"), Withdraw(key="a"))
+    assert types(decision) == ["receive.asked", "receive.withdrawn", "message.taken"]
+    assert not case.state.mailbox

@@ -20,10 +20,11 @@ from greenroom.messages.events.events import (
     TurnFailed,
     ValueEmitted,
 )
-from greenroom.messages.frames.worker import Return, ScheduleStep, SendMessage, Turn
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.frames.worker import Return, ScheduleStep, SendMessage, Turn, Withdraw
+from greenroom.messages.policy import Budget, StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decide import PROGRAM_CRASHES, decide
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.messages import mailbox
@@ -243,6 +244,24 @@ def test_what_a_turn_asks_for_in_its_last_moment_is_not_begun() -> None:
     assert decision.now == [do.EndProgram()]
     assert case.state.steps == {}
     assert case.happen(inputs.StepAssigned("1/x#1", 1, "t", "w", 1, 1)).events == []
+
+
+def test_what_the_last_moment_of_a_turn_withdraws_is_stopped_once() -> None:
+    case = Case()
+    case.send(1)
+    case.turn(ScheduleStep(key="1/x#1", name="x", kind="tool", step="m:x", arguments={}, options=StepOptions()))
+    case.happen(inputs.StepAssigned("1/x#1", 1, "t", "w", 1, 1))
+    decision = case.turn(Withdraw(key="1/x#1"), Return(result=None))
+    assert types(decision) == ["attempt.ended", "step.failed", "turn.ended"]
+    assert decision.now == [do.WithdrawStep("1/x#1"), do.EndProgram()]
+
+
+def test_a_session_that_is_closed_after_the_time_of_its_budget_has_ended_and_is_not_parked() -> None:
+    case = Case(budget=Budget(wall=5.0))
+    over = Overdraft("chat/a", "used up", late=True)
+    decision = decide(case.state, inputs.Close(), 10.0, 0.5, over)
+    assert types(decision) == ["close.requested", "session.closed"]
+    assert case.state.status == "completed"
 
 
 def test_a_message_that_was_sent_is_delivered_until_somebody_says_it_has_arrived() -> None:

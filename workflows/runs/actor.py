@@ -116,7 +116,13 @@ class RunActor(LoopActor):
             return
         now, accounts = self._services.clock(), self._services.directory.ledger
         over = accounts.overdraft(self.state, now) if self.state.accounts else None
-        self._carry_out(decide(self.state, happened, now, self._services.random(), over), reply)
+        try:
+            decision = decide(self.state, happened, now, self._services.random(), over)
+        except BaseException as error:
+            if reply is not None:
+                reply(JournalError(_fault(error)), 0)
+            raise
+        self._carry_out(decision, reply)
 
     def _must_look_up(self, signal: inputs.Signal) -> bool:
         """Whether nobody here knows if a message came before: a session does not remember all of its keys."""
@@ -149,9 +155,8 @@ class RunActor(LoopActor):
         committed. Events that have lingered until now are dropped: no effect was waiting for them.
         """
         logger.opt(exception=error).error("run {} stopped by a fault of the engine", self.state.run_id)
-        reason = "a fault of the engine: " + "".join(traceback.format_exception_only(error)).strip()
         self._unwritten.clear()
-        self._faulted.append(inputs.EngineFault(reason))
+        self._faulted.append(inputs.EngineFault(_fault(error)))
         self._settle()
 
     # ------------------------------------------------------------ record and apply
@@ -460,3 +465,7 @@ class RunActor(LoopActor):
             self._withdraw(key)
         self._jobs.withdraw_all()
         self._program.end()
+
+
+def _fault(error: BaseException) -> str:
+    return "a fault of the engine: " + "".join(traceback.format_exception_only(error)).strip()
