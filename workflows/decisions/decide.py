@@ -25,10 +25,12 @@ PROGRAM_CRASHES: Final = 3
 """Deaths of program workers charged to a run that end it."""
 
 
-def decide(state: RunState, happened: Input, now: float, unit: float, overdraft: Overdraft | None = None) -> Decision:
+def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
+    state: RunState, happened: Input, now: float, unit: float, overdraft: Overdraft | None = None
+) -> Decision:
     """Decide what follows from an input, and apply the events of the decision to ``state``.
 
-    After a run's end nothing follows, but for answers to whoever asks and messages that are still to be delivered.
+    After a run's end nothing follows, but for answers to senders and messages that are still to be delivered.
 
     Args:
         state: The run. If an exception is raised, discard it: it may hold half of the decision.
@@ -38,16 +40,9 @@ def decide(state: RunState, happened: Input, now: float, unit: float, overdraft:
         overdraft: A used-up budget among those that the run draws on.
     """
     out = Decision(state, now, unit, overdraft)
-    if state.ended is None:
-        _decide(out, happened)
-        if out.overdraft is not None:
-            budgets.stop_over_budget(out, out.overdraft)
-    else:
+    if state.ended is not None:
         _decide_after_end(out, happened)
-    return out
-
-
-def _decide(out: Decision, happened: Input) -> None:  # noqa: C901, PLR0912  one case per kind of input
+        return out
     match happened:  # a class pattern costs some 30 ns, so the inputs of every step come first
         case inputs.StepAnswered():
             attempts.step_answered(out, happened)
@@ -94,10 +89,13 @@ def _decide(out: Decision, happened: Input) -> None:  # noqa: C901, PLR0912  one
         case inputs.Overdrawn():
             budgets.overdrawn(out, happened)
         case inputs.EngineFault(reason=reason):
-            if out.state.halted is None:
+            if state.halted is None:
                 _park(out, reason)
         case _:
             assert_never(happened)
+    if out.overdraft is not None:
+        budgets.stop_over_budget(out, out.overdraft)
+    return out
 
 
 def _decide_after_end(out: Decision, happened: Input) -> None:
