@@ -11,20 +11,7 @@ from pydantic import Field
 from greenroom.messages.approvals import ApprovalDecision
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.message import Event, Json
-from greenroom.messages.events.schedules import (
-    ScheduleChanged,
-    ScheduleCreated,
-    ScheduleDeleted,
-    ScheduleFired,
-    ScheduleKept,
-    SchedulePaused,
-    ScheduleQueued,
-    ScheduleResumed,
-    ScheduleRunEnded,
-    ScheduleRunRefused,
-    ScheduleRunStarted,
-    ScheduleSkipped,
-)
+from greenroom.messages.events.schedules import ScheduleEvent
 from greenroom.messages.events.sessions import *
 from greenroom.messages.events.steps import *
 from greenroom.messages.frames.replay_differences import Difference
@@ -404,17 +391,6 @@ AnyEvent: TypeAlias = Annotated[
     | RunResumed
     | RunRetried
     | RunForked
-    | ScheduleCreated
-    | ScheduleChanged
-    | SchedulePaused
-    | ScheduleResumed
-    | ScheduleFired
-    | ScheduleQueued
-    | ScheduleSkipped
-    | ScheduleRunStarted
-    | ScheduleRunRefused
-    | ScheduleRunEnded
-    | ScheduleDeleted
-    | ScheduleKept,
+    | ScheduleEvent,
     Field(discriminator="type"),
 ]

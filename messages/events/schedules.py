@@ -199,6 +199,22 @@ class ScheduleKept(Event):
     state: ScheduleState
 
 
+ScheduleEvent: TypeAlias = (
+    ScheduleCreated
+    | ScheduleChanged
+    | SchedulePaused
+    | ScheduleResumed
+    | ScheduleFired
+    | ScheduleQueued
+    | ScheduleSkipped
+    | ScheduleRunStarted
+    | ScheduleRunRefused
+    | ScheduleRunEnded
+    | ScheduleDeleted
+    | ScheduleKept
+)
+
+
 # ---------------------------------------------------------------- records
 
 
