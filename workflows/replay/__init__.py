@@ -1,1 +1,1 @@
-"""The past of a run: its calls in order, where a retry goes on, what a fork shares."""
+"""The history of a run: its calls in order, retry points, forks, and what a replay is compared with. Pure."""
