@@ -139,7 +139,7 @@ class _Copy:
     def _of_call(  # noqa: PLR0911  one for each kind of event
         self, seq: int, event: AnyEvent, key: str, call: PastCall
     ) -> AnyEvent | None:
-        """Return the copy of an event of a shared call, or None: a call without its outcome is shared without attempts."""
+        """Return the copy of an event of a shared call, or None. Without its outcome, a call has no attempts."""
         before = seq < self._cut
         match event:
             case ev.StepScheduled() if key == self._command.at and self._command.input is not None:

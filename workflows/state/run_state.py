@@ -149,7 +149,7 @@ class Answer:
     """The outcome of a question."""
 
     approval: Approval | None
-    """None where it was withdrawn."""
+    """None if the question was withdrawn."""
     question: Question
 
 
