@@ -1,7 +1,7 @@
-"""Time as the control plane knows it: what a clock says, and being called once it says so.
+"""Clocks of an orchestrator: the current time, and alarms.
 
-Timers, backoff, schedules and timeouts of runs go by this. What is done to real processes, their deadlines and
-heartbeats, goes by the reactor's own time, whichever clock an orchestrator is given.
+Timers, backoff, schedules and budgets of runs use the clock that the orchestrator is given. Deadlines and heartbeats of
+real processes use the time of the reactor.
 """
 
 import asyncio
@@ -14,57 +14,57 @@ from greenroom.supervision.loop.reactor import Reactor
 
 
 class Alarm(Protocol):
-    """A call that is still to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Have it not made. Reactor's thread only; may be repeated, and come too late."""
+        """Cancel the call, if it has not been made. Reactor thread only."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The orchestrator as its clock sees it. Everything is asked on the reactor's thread."""
+    """What a clock may ask of its orchestrator. Reactor thread only."""
 
     reactor: Reactor
     idle: Callable[[], bool]
-    """Whether nothing is under way that could lead to anything before the next alarm: no job in any pool, no turn of a
-    program, no command, no write to the journal and no read."""
+    """Return whether nothing is under way before the next alarm: no job, no turn of a program, no command, no write
+    to the journal and no read."""
     awaited: Callable[[], bool]
-    """Whether somebody waits for a run, and has looked at everything that he was told of."""
+    """Return whether a caller waits for a run, and has handled everything that it was told."""
 
 
 class Clock(Protocol):
-    """Where an orchestrator has its time from."""
+    """The source of an orchestrator's time."""
 
     @property
     def virtual(self) -> bool:
-        """Whether it may leave time out, and so has to know who waits."""
+        """Whether the clock may skip time, and so needs to know whether a caller waits."""
         ...
 
     def attach(self, around: Surroundings) -> None:
-        """Begin to serve an orchestrator. Any thread, before its first alarm."""
+        """Begin to serve an orchestrator, before its first alarm. Thread-safe."""
         ...
 
     def detach(self) -> None:
-        """Serve it no more: what was to be called is not. Reactor's thread only."""
+        """Stop serving the orchestrator, and cancel all alarms. Reactor thread only."""
         ...
 
     def time(self) -> float:
-        """Give the time, in seconds since the Unix epoch. Any thread."""
+        """Return the time, in seconds since the Unix epoch. Thread-safe."""
         ...
 
     def call_at(self, moment: float, callback: Callable[[], object]) -> Alarm:
-        """Have ``callback`` called at a moment, or soon where that is over. Reactor's thread only."""
+        """Call ``callback`` at a moment, or soon if that has passed. Reactor thread only."""
         ...
 
 
 class WallClock:
-    """The time of the machine."""
+    """The clock of the machine."""
 
     virtual = False
 
     def __init__(self) -> None:
-        """Belong to nobody yet."""
+        """Initialize the clock; ``attach`` must follow."""
         self._loop: asyncio.AbstractEventLoop
 
     def attach(self, around: Surroundings) -> None:

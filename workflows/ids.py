@@ -1,7 +1,8 @@
-"""What runs and messages are called: what people may choose, and what is made so that nobody can have chosen it. Pure.
+"""Ids of runs and keys of messages: which ones users may choose, and how the others are made. Pure.
 
-Ids that are made of others, those of children and of scheduled runs, hold a ``~``, which no chosen id may hold. In
-older journals children are called ``PARENT.N``, which somebody may have chosen: who starts a child compares its parent.
+Ids made from other ids, those of children and of scheduled runs, contain a ``~``, which no chosen id may contain. In
+older journals children are called ``PARENT.N``, which a user may have chosen: before a child is started under an id
+that exists, the parents are compared.
 """
 
 import re
@@ -9,22 +10,22 @@ import secrets
 from typing import Final
 
 MAX_ID: Final = 200
-"""Characters a run id may have."""
+"""Maximum number of characters of a run id."""
 ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
-"""What new run ids end in: nothing that is taken for something else, or spells a word."""
+"""Characters at the end of new run ids: none is easily mistaken for another, and there are no vowels to spell words."""
 ID_LENGTH: Final = 12
-"""How many of them: so many that of a hundred million runs no two should ever be called the same."""
+"""Number of these characters: enough for a hundred million runs without a collision."""
 MADE: Final = "~"
-"""Stands in ids that are made of others, and in none that is chosen."""
+"""Contained in ids made from other ids, and in no chosen one."""
 REDRIVE: Final = "redrive/"
-"""What the key of a message begins with that is a dead letter sent again."""
+"""Prefix of the key of a dead letter that is sent again."""
 _CHOSEN: Final = re.compile(r"[A-Za-z0-9._-]+")
 _SENT: Final = re.compile(r".+:([0-9.]+/)?tell\(.*\)#[0-9]+", re.DOTALL)
 """Keys of messages that programs send: the sender's id and its call."""
 
 
 def id_fault(given: object) -> str | None:
-    """Say why an id cannot be chosen; None where it can."""
+    """Return why an id cannot be chosen, or None if it can."""
     if isinstance(given, str) and len(given) <= MAX_ID and _CHOSEN.fullmatch(given):
         return None
     made = isinstance(given, str) and MADE in given
@@ -33,7 +34,7 @@ def id_fault(given: object) -> str | None:
 
 
 def run_id(given: object, workflow: str) -> str:
-    """Check an id, or make one that was never used.
+    """Check a chosen id, or make a new one.
 
     Raises:
         ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
@@ -47,27 +48,27 @@ def run_id(given: object, workflow: str) -> str:
 
 
 def child_id(parent: str, number: int) -> str:
-    """Name a run's child by its number."""
+    """Return the id of a run's child, given its number."""
     return f"{parent}{MADE}{number}"
 
 
 def turn_child_id(session: str, turn: int, number: int) -> str:
-    """Name a child of a session's turn; the ``/`` of a session is in no chosen id either."""
+    """Return the id of a child of a session's turn. No chosen id contains the ``/`` of a session."""
     return f"{session}/{turn}.{number}"
 
 
 def scheduled_id(schedule: str, moment: str) -> str:
-    """Name the run of a schedule that is due at a moment."""
+    """Return the id of the run of a schedule that is due at a moment."""
     return f"{schedule}{MADE}{moment}"
 
 
 def sent_key(sender: str, call: str) -> str:
-    """Give the key of a message that a program sends, by which its receiver tells a repetition."""
+    """Return the key of a message that a program sends, by which its receiver recognizes repetitions."""
     return f"{sender}:{call}"
 
 
 def message_key_fault(key: str | None) -> str | None:
-    """Say why a message's key cannot be chosen; None where it can."""
+    """Return why a message's key cannot be chosen, or None if it can."""
     if key is None or not (key.startswith(REDRIVE) or _SENT.fullmatch(key)):
         return None
     return (

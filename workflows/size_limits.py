@@ -1,4 +1,4 @@
-"""How long values may be that runs are given: what no worker could ever be sent is refused at the door. Pure."""
+"""Size limits of what runs are given: a value too long for any worker is refused before it is journaled. Pure."""
 
 from collections.abc import Mapping
 
@@ -9,18 +9,18 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
 
 LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
-"""Bytes of a message to a run or session as JSON; as many are left for the state that goes with it."""
+"""Maximum size in bytes of a message as JSON; as much is left for the state that is sent with it."""
 LONGEST_ARGUMENTS = MAX_FRAME_BYTES // 4 * 3 - 1024 * 1024
-"""Bytes of a run's arguments; a quarter is left for outcomes that go with them, and the rest for names."""
+"""Maximum size in bytes of a run's arguments; a quarter of a frame is left for outcomes, and 1 MiB for names."""
 
 
 def message_too_long(value: Json, what: str = "the message") -> Refused | None:
-    """Refuse a value that could never be handed to a worker, together with what else a program begins with."""
+    """Return a refusal if a message is too long to be sent to a worker with the rest of the program's start."""
     return _too_long(value, what, LONGEST_MESSAGE)
 
 
 def arguments_too_long(arguments: Mapping[str, Json]) -> Refused | None:
-    """Refuse arguments with which no program could ever begin."""
+    """Return a refusal if arguments are too long for any program to begin."""
     what = "what the workflow is given"
     try:
         members = JsonText.of_members(arguments)
@@ -32,7 +32,7 @@ def arguments_too_long(arguments: Mapping[str, Json]) -> Refused | None:
 def _too_long(value: Json, what: str, most: int) -> Refused | None:
     try:
         size = len(text_of(value))
-    except CodecError as error:  # it is nested too deep, for one
+    except CodecError as error:  # for instance, it is nested too deeply
         return Refused(code="invalid", message=f"{what}: {error}")
     if size <= most:
         return None

@@ -199,9 +199,6 @@ class ScheduleKept(Event):
     state: ScheduleState
 
 
-# ---------------------------------------------------------------- records
-
-
 ScheduleEvent: TypeAlias = (
     ScheduleCreated
     | ScheduleChanged
@@ -217,6 +214,9 @@ ScheduleEvent: TypeAlias = (
     | ScheduleKept
 )
 """Every event of this file."""
+
+
+# ---------------------------------------------------------------- records
 
 
 class FiringRecord(Message):

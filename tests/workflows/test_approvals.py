@@ -17,9 +17,9 @@ from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.events.events import ApprovalDecided, StepFailed
 from greenroom.messages.frames.worker import Return, ScheduleApproval, Turn, Withdraw
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision
-from tests.workflows.test_decide import Case, evaluation, types
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
+from tests.workflows.test_decide import NOTHING, Case, evaluation, types
 from tests.workflows.world import World
 
 
@@ -139,8 +139,8 @@ def ask(key: str = "approve#1", args: Any = None) -> ScheduleApproval:
     return ScheduleApproval(key=key, action="deploy", args=args)
 
 
-def decide(decision: Any = "approve", key: str = "approve#1", args: Any = None) -> do.Decide:
-    return do.Decide(key, decision, args, "looks good", "ada")
+def decide(decision: Any = "approve", key: str = "approve#1", args: Any = None) -> inputs.Decide:
+    return inputs.Decide(key, decision, args, "looks good", "ada")
 
 
 def test_a_question_waits_and_its_answer_is_an_outcome() -> None:
@@ -158,7 +158,7 @@ def test_a_question_waits_and_its_answer_is_an_outcome() -> None:
         "by": "ada",
     }
     assert case.state.mark_changes[-1] == ("approval", "approve#1", None)
-    assert case.turn(ask(args={"to": "prod"})) == Decision(), "a replay says the same again"
+    assert case.turn(ask(args={"to": "prod"})) == NOTHING, "a replay says the same again"
 
 
 def test_an_edit_replaces_the_arguments() -> None:
@@ -172,14 +172,14 @@ def test_the_same_decision_twice_is_one_and_another_one_is_refused() -> None:
     case = Case()
     case.turn(ask())
     case.happen(decide())
-    assert case.happen(decide()) == Decision()
+    assert case.happen(decide()) == NOTHING
     refused = case.happen(decide("reject"))
     assert isinstance(refused.refused, ApprovalClosed)
     assert str(refused.refused) == "approval r~~approve~.1 has been decided already: it was approved by ada"
     assert refused.events == []
     assert isinstance(case.happen(decide(key="approve#2")).refused, ApprovalNotFound)
-    case.happen(do.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
-    assert case.happen(decide()) == Decision(), "what was accepted stays so"
+    case.happen(inputs.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
+    assert case.happen(decide()) == NOTHING, "what was accepted stays so"
     assert isinstance(case.happen(decide("reject")).refused, ApprovalClosed)
 
 
@@ -196,7 +196,7 @@ def test_a_question_that_nobody_waits_for_any_more_is_withdrawn() -> None:
     case.turn(ask(), ask("approve#2"))
     assert types(case.turn(Withdraw(key="approve#1"))) == ["approval.withdrawn"]
     assert isinstance(case.happen(decide()).refused, ApprovalClosed)
-    ended = case.happen(do.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
+    ended = case.happen(inputs.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
     assert types(ended) == ["approval.withdrawn", "run.completed"]
     assert [change[1:] for change in case.state.mark_changes if change[2] is None] == [
         ("approve#1", None),
@@ -219,7 +219,7 @@ def test_a_rejected_result_waits_for_a_person() -> None:
     assert case.state.steps["search#1"].status == "escalated"
     assert case.state.status == "waiting"
     assert "search#1@1" not in case.state.known_keys(), "the program has not asked"
-    assert types(case.happen(do.Recover(orphaned=True))) == [], "and nothing begins anew after a crash"
+    assert types(case.happen(inputs.Recover(orphaned=True))) == [], "and nothing begins anew after a crash"
 
 
 def test_a_person_can_take_a_rejected_result_as_it_is() -> None:
@@ -254,7 +254,7 @@ def test_a_step_that_nobody_awaits_takes_its_question_with_it() -> None:
     assert types(case.turn(Withdraw(key="search#1"))) == ["approval.withdrawn", "step.failed"]
     assert case.state.escalated == 0
     case = rejected()
-    ended = case.happen(do.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
+    ended = case.happen(inputs.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
     assert types(ended) == ["approval.withdrawn", "step.failed", "run.completed"]
 
 

@@ -6,14 +6,15 @@ from greenroom import Budget
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Completed, Return, ScheduleChild, ScheduleTimer
-from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.runs.budget_accounts import Ledger
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import WALL_KEY, RunState
-from tests.workflows.test_decide import NOW, Case, schedule, types
+from tests.workflows.test_decide import NOTHING, NOW, Case, schedule, types
 
 
 class Limited(Case):
@@ -36,17 +37,15 @@ class Limited(Case):
         if owner != "r":
             self.ledger._accounts[owner] = Account(owner, budget, NOW)
 
-    def happen(self, happened: do.Input) -> Decision:
-        decision = decide(self.state, happened, Moment(self.now, 0.5, self.ledger.overdraft(self.state, self.now)))
-        for event in decision.events:
-            fold(self.state, event)
+    def happen(self, happened: inputs.Input) -> Decision:
+        decision = decide(self.state, happened, self.now, 0.5, self.ledger.overdraft(self.state, self.now))
         self.ledger.note(self.state, decision.events)
         return decision
 
     def spend(self, key: str, **usage: float) -> Decision:
         attempt = len(self.state.steps[key].attempts)
         message = Completed(token=f"t{attempt}", result=1, duration=0.1, usage=usage)
-        return self.happen(do.StepAnswered(key, attempt, f"t{attempt}", message))
+        return self.happen(inputs.StepAnswered(key, attempt, f"t{attempt}", message))
 
 
 @pytest.mark.parametrize(
@@ -82,10 +81,10 @@ def test_the_attempt_that_would_go_over_it_does_not_begin_and_the_run_is_parked(
     assert decision.then == [do.Announce()]
     assert case.state.status == "parked"
     assert "0.2 of 0.1 USD" in str(case.state.reason)
-    decision = case.happen(do.Resume())
+    decision = case.happen(inputs.Resume())
     assert types(decision) == ["run.resumed", "run.parked"], "it is still used up"
     assert do.StartProgram() not in decision.then
-    decision = case.happen(do.Resume(Budget(usd=1.0)))
+    decision = case.happen(inputs.Resume(Budget(usd=1.0)))
     assert types(decision) == ["run.resumed"]
     assert do.Dispatch("b#1", 1) in decision.now
     assert case.assign("b#1").then == [do.SendHeld("t1")]
@@ -117,13 +116,13 @@ def test_a_run_is_parked_when_its_time_is_over_whatever_it_waits_for() -> None:
     assert (WALL_KEY, NOW + 60) in case.state.wait_changes
     case.turn(ScheduleTimer(key="timer#1", seconds=3600), ScheduleChild(key="x#1", workflow="c", arguments={}))
     case.now += 59
-    assert case.happen(do.Tick()) == Decision()
+    assert case.happen(inputs.Tick()) == NOTHING
     case.now += 1
-    decision = case.happen(do.Tick())
+    decision = case.happen(inputs.Tick())
     assert types(decision) == ["run.parked"]
     assert do.PauseChild("x#1") in decision.then
-    assert case.happen(do.Tick()) == Decision()
-    decision = case.happen(do.Resume(Budget(wall=7200)))
+    assert case.happen(inputs.Tick()) == NOTHING
+    decision = case.happen(inputs.Resume(Budget(wall=7200)))
     assert types(decision) == ["run.resumed"]
     assert do.ResumeChild("x#1") in decision.then
     assert case.state.wait_changes[-1] == (WALL_KEY, NOW + 7200)
@@ -136,28 +135,28 @@ def test_a_run_below_one_whose_budget_is_used_up_pauses_and_tells_it() -> None:
     assert types(decision) == ["step.scheduled", "run.paused"]
     (told,) = [effect for effect in decision.then if isinstance(effect, do.TellOverdrawn)]
     assert told.run_id == "parent"
-    assert case.happen(do.Recover(orphaned=True)).then == [told], "which may have died before it heard"
+    assert case.happen(inputs.Recover(orphaned=True)).then == [told], "which may have died before it heard"
     case.ledger._accounts["parent"].budget = Budget(attempts=5)
-    assert do.Dispatch("b#1", 1) in case.happen(do.Resume(unless_parked=True)).now
+    assert do.Dispatch("b#1", 1) in case.happen(inputs.Resume(unless_parked=True)).now
 
 
 def test_who_is_told_that_its_budget_is_used_up_stops_or_lets_go_on_what_it_has_more_for() -> None:
     case = Limited(Budget(attempts=5))
     case.turn(ScheduleChild(key="x#1", workflow="c", arguments={}))
-    assert case.happen(do.Overdrawn("no more")).then == [do.ResumeChild("x#1")], "it was raised meanwhile"
+    assert case.happen(inputs.Overdrawn("no more")).then == [do.ResumeChild("x#1")], "it was raised meanwhile"
     case.ledger._accounts["r"].spending.attempts = 5
-    decision = case.happen(do.Overdrawn("no more"))
+    decision = case.happen(inputs.Overdrawn("no more"))
     assert types(decision) == ["run.parked"]
     assert do.PauseChild("x#1") in decision.then
-    assert case.happen(do.Overdrawn("no more")) == Decision()
+    assert case.happen(inputs.Overdrawn("no more")) == NOTHING
 
 
 def test_a_budget_is_raised_by_what_is_named_and_one_may_be_given_later() -> None:
     case = Limited(Budget(usd=1.0, attempts=3))
-    assert types(case.happen(do.Resume(Budget(usd=2.0)))) == ["run.resumed"]
+    assert types(case.happen(inputs.Resume(Budget(usd=2.0)))) == ["run.resumed"]
     assert case.state.budget == Budget(usd=2.0, attempts=3)
     bare = Case()
-    bare.happen(do.Resume(Budget(attempts=1)))
+    bare.happen(inputs.Resume(Budget(attempts=1)))
     assert (bare.state.budget, bare.state.accounts) == (Budget(attempts=1), ("r",))
 
 

@@ -21,34 +21,34 @@ from greenroom.messages.frames.worker import (
     Withdraw,
 )
 from greenroom.messages.policy import Retry, StepOptions
-from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 
 NOW = 1000.0
+STARTED = ev.RunStarted(at=NOW, run_id="r", app="app.py", workflow="w", arguments={})
+NOTHING = Decision(fold(None, STARTED), NOW, 0.5)
+"""The decision to do nothing; decisions are compared by what they record and do."""
 
 
 class Case:
     """A run that things happen to, one after the other."""
 
     def __init__(self) -> None:
-        started = ev.RunStarted(at=NOW, run_id="r", app="app.py", workflow="w", arguments={})
-        self.state: RunState = fold(None, started)
+        self.state: RunState = fold(None, STARTED)
         self.now = NOW
 
-    def happen(self, happened: do.Input) -> Decision:
-        decision = decide(self.state, happened, Moment(self.now, 0.5))
-        for event in decision.events:
-            fold(self.state, event)
-        return decision
+    def happen(self, happened: inputs.Input) -> Decision:
+        return decide(self.state, happened, self.now, 0.5)
 
     def turn(self, *commands: ProgramCommand, state: Any = None) -> Decision:
-        return self.happen(do.ProgramTurn(Turn(run_id="r", commands=commands, state=state)))
+        return self.happen(inputs.ProgramTurn(Turn(run_id="r", commands=commands, state=state)))
 
     def happen_turn(self, turn: Turn) -> Decision:
-        return self.happen(do.ProgramTurn(turn))
+        return self.happen(inputs.ProgramTurn(turn))
 
     def happen_recorded(self, event: ev.AnyEvent) -> None:
         """Have something on record that nobody decided here."""
@@ -61,25 +61,25 @@ class Case:
 
     def assign(self, key: str = "search#1") -> Decision:
         attempt = self.state.steps[key].next_attempt
-        return self.happen(do.StepAssigned(key, attempt, f"t{attempt}", "tool-1", 42, 1))
+        return self.happen(inputs.StepAssigned(key, attempt, f"t{attempt}", "tool-1", 42, 1))
 
     def answer(self, result: Any, key: str = "search#1") -> Decision:
         attempt = len(self.state.steps[key].attempts)
         message = Completed(token=f"t{attempt}", result=result, duration=0.1)
-        return self.happen(do.StepAnswered(key, attempt, f"t{attempt}", message))
+        return self.happen(inputs.StepAnswered(key, attempt, f"t{attempt}", message))
 
     def fail(self, failure: Failure, key: str = "search#1") -> Decision:
         attempt = len(self.state.steps[key].attempts)
         message = Failed(token=f"t{attempt}", failure=failure, duration=0.1)
-        return self.happen(do.StepAnswered(key, attempt, f"t{attempt}", message))
+        return self.happen(inputs.StepAnswered(key, attempt, f"t{attempt}", message))
 
     def lose(self, gone: Exit, *, charged: bool = True, key: str = "search#1") -> Decision:
         attempt = len(self.state.steps[key].attempts)
-        return self.happen(do.StepLost(key, attempt, f"t{attempt}", gone, charged))
+        return self.happen(inputs.StepLost(key, attempt, f"t{attempt}", gone, charged))
 
     def judge(self, *evaluations: Evaluation, key: str = "search#1") -> Decision:
         attempt = len(self.state.steps[key].attempts)
-        return self.happen(do.StepJudged(key, attempt, evaluations))
+        return self.happen(inputs.StepJudged(key, attempt, evaluations))
 
 
 def schedule(key: str = "search#1", **options: Any) -> ScheduleStep:
@@ -123,14 +123,14 @@ def test_a_result_with_a_superseded_token_changes_nothing() -> None:
     case.lose(KILLED)
     case.assign()
     late = Completed(token="t1", result="late", duration=9.0)
-    decision = case.happen(do.StepAnswered("search#1", 1, "t1", late))
-    assert decision == Decision()
+    decision = case.happen(inputs.StepAnswered("search#1", 1, "t1", late))
+    assert decision == NOTHING
 
 
 def test_a_step_that_is_asked_for_again_is_not_scheduled_again() -> None:
     case = Case()
     case.step()
-    assert case.turn(schedule()) == Decision()
+    assert case.turn(schedule()) == NOTHING
 
 
 def test_a_crash_is_an_attempt_and_the_next_one_comes_after_a_backoff() -> None:
@@ -141,7 +141,7 @@ def test_a_crash_is_an_attempt_and_the_next_one_comes_after_a_backoff() -> None:
     assert case.state.retries == {"search#1": NOW + 2.0}
     assert case.state.steps["search#1"].attempts[0].outcome == "crash"
     case.now += 2.0
-    assert case.happen(do.Tick()).now == [do.Dispatch("search#1", 2)]
+    assert case.happen(inputs.Tick()).now == [do.Dispatch("search#1", 2)]
 
 
 def test_an_injected_fault_is_not_charged_and_the_step_runs_again_at_once() -> None:
@@ -211,7 +211,7 @@ def test_a_verdict_about_an_attempt_that_was_judged_already_changes_nothing() ->
     case.step(accept=("app:concise",))
     case.answer("text")
     case.judge(evaluation(1.0))
-    assert case.judge(evaluation(0.0)) == Decision()
+    assert case.judge(evaluation(0.0)) == NOTHING
 
 
 def test_the_end_of_a_run_ends_everything_that_still_goes_on_for_it() -> None:
@@ -233,21 +233,26 @@ def test_nothing_happens_after_a_run_has_ended() -> None:
     case.step()
     case.turn(Raise(failure=ERROR))
     assert case.state.status == "failed"
-    for happened in (do.Tick(), do.Cancel(None), do.Recover(orphaned=True), do.ProgramTurn(Turn(run_id="r"))):
-        assert case.happen(happened) == Decision()
+    for happened in (
+        inputs.Tick(),
+        inputs.Cancel(None),
+        inputs.Recover(orphaned=True),
+        inputs.ProgramTurn(Turn(run_id="r")),
+    ):
+        assert case.happen(happened) == NOTHING
 
 
 def test_a_run_is_cancelled_at_once_where_no_program_could_clean_up() -> None:
     case = Case()
-    assert types(case.happen(do.Cancel(None))) == ["cancel.requested", "run.cancelled"]
+    assert types(case.happen(inputs.Cancel(None))) == ["cancel.requested", "run.cancelled"]
 
 
 def test_a_program_that_takes_its_process_down_three_times_fails_its_run() -> None:
     case = Case()
     for _ in range(2):
-        case.happen(do.ProgramAssigned("program-1", 7, 1))
-        assert case.happen(do.ProgramLost(KILLED, charged=True)).then == [do.StartProgram()]
-    case.happen(do.ProgramLost(KILLED, charged=True))
+        case.happen(inputs.ProgramAssigned("program-1", 7, 1))
+        assert case.happen(inputs.ProgramLost(KILLED, charged=True)).then == [do.StartProgram()]
+    case.happen(inputs.ProgramLost(KILLED, charged=True))
     assert case.state.status == "failed"
     assert case.state.failure is not None
     assert case.state.failure.exit == KILLED
@@ -256,7 +261,7 @@ def test_a_program_that_takes_its_process_down_three_times_fails_its_run() -> No
 def test_a_bystander_of_a_dead_program_worker_goes_on_for_ever() -> None:
     case = Case()
     for _ in range(10):
-        assert case.happen(do.ProgramLost(KILLED, charged=False)).then == [do.StartProgram()]
+        assert case.happen(inputs.ProgramLost(KILLED, charged=False)).then == [do.StartProgram()]
 
 
 def test_a_program_that_diverges_is_parked_and_can_be_resumed() -> None:
@@ -266,7 +271,7 @@ def test_a_program_that_diverges_is_parked_and_can_be_resumed() -> None:
     assert case.state.status == "parked"
     assert case.state.reason is not None
     assert "the code asks for y" in case.state.reason
-    decision = case.happen(do.Resume())
+    decision = case.happen(inputs.Resume())
     assert types(decision) == ["run.resumed"]
     assert do.StartProgram() in decision.then
 
@@ -274,21 +279,21 @@ def test_a_program_that_diverges_is_parked_and_can_be_resumed() -> None:
 def test_a_paused_run_begins_nothing_records_what_ends_and_goes_on_when_resumed() -> None:
     case = Case()
     case.turn(schedule("a#1"), schedule("b#1"), ScheduleTimer(key="timer#1", seconds=1))
-    case.happen(do.StepAssigned("a#1", 1, "t1", "tool-1", 1, 1))
-    decision = case.happen(do.Pause("for lunch"))
+    case.happen(inputs.StepAssigned("a#1", 1, "t1", "tool-1", 1, 1))
+    decision = case.happen(inputs.Pause("for lunch"))
     assert types(decision) == ["run.paused"]
     assert decision.now == [do.EndProgram(), do.WithdrawStep("b#1")], "an attempt that runs may end"
     assert (case.state.status, case.state.reason) == ("paused", "for lunch")
-    assert case.happen(do.Pause(None)) == Decision(), "pausing twice is pausing once"
-    assert case.happen(do.StepAssigned("b#1", 1, "t2", "tool-2", 2, 1)) == Decision(), "it was taken back"
+    assert case.happen(inputs.Pause(None)) == NOTHING, "pausing twice is pausing once"
+    assert case.happen(inputs.StepAssigned("b#1", 1, "t2", "tool-2", 2, 1)) == NOTHING, "it was taken back"
     case.now += 10
-    assert case.happen(do.Tick()) == Decision()
-    assert types(case.happen(do.StepAnswered("a#1", 1, "t1", Failed(token="t1", failure=ERROR, duration=0.1)))) == [
+    assert case.happen(inputs.Tick()) == NOTHING
+    assert types(case.happen(inputs.StepAnswered("a#1", 1, "t1", Failed(token="t1", failure=ERROR, duration=0.1)))) == [
         "attempt.ended",
         "retry.scheduled",
     ]
     case.now += 100
-    decision = case.happen(do.Resume())
+    decision = case.happen(inputs.Resume())
     assert types(decision) == ["run.resumed", "timer.fired"]
     assert {effect.key for effect in decision.now if isinstance(effect, do.Dispatch)} == {"a#1", "b#1"}
     assert do.StartProgram() in decision.then
@@ -298,25 +303,25 @@ def test_a_paused_run_begins_nothing_records_what_ends_and_goes_on_when_resumed(
 def test_children_pause_and_go_on_with_their_parent_unless_they_are_parked() -> None:
     case = Case()
     case.turn(ScheduleChild(key="child#1", workflow="c", arguments={}))
-    assert case.happen(do.Pause(None)).then == [do.PauseChild("child#1")]
-    assert do.ResumeChild("child#1") in case.happen(do.Resume()).then
+    assert case.happen(inputs.Pause(None)).then == [do.PauseChild("child#1")]
+    assert do.ResumeChild("child#1") in case.happen(inputs.Resume()).then
     case.turn(Diverge(detail="the code changed"))
-    assert case.happen(do.Resume(unless_parked=True)) == Decision()
-    assert case.happen(do.Pause(None)) == Decision(), "a parked run waits for a person already"
+    assert case.happen(inputs.Resume(unless_parked=True)) == NOTHING
+    assert case.happen(inputs.Pause(None)) == NOTHING, "a parked run waits for a person already"
 
 
 def test_a_paused_run_is_cancelled_at_once_as_nobody_is_there_to_clean_up() -> None:
     case = Case()
-    case.happen(do.ProgramAssigned("program-1", 7, 1))
-    case.happen(do.Pause(None))
-    assert types(case.happen(do.Cancel("enough"))) == ["cancel.requested", "run.cancelled"]
+    case.happen(inputs.ProgramAssigned("program-1", 7, 1))
+    case.happen(inputs.Pause(None))
+    assert types(case.happen(inputs.Cancel("enough"))) == ["cancel.requested", "run.cancelled"]
 
 
 def test_recovery_charges_nobody_for_the_orchestrators_death() -> None:
     case = Case()
-    case.happen(do.ProgramAssigned("program-1", 7, 1))
+    case.happen(inputs.ProgramAssigned("program-1", 7, 1))
     case.step(retry=Retry(attempts=1))
-    decision = case.happen(do.Recover(orphaned=True))
+    decision = case.happen(inputs.Recover(orphaned=True))
     assert types(decision) == ["attempt.ended", "retry.scheduled", "program.ended"]
     assert case.state.steps["search#1"].attempts[0].charged is False
     assert do.Dispatch("search#1", 2) in decision.now
@@ -327,14 +332,14 @@ def test_recovery_judges_again_what_was_being_judged() -> None:
     case = Case()
     case.step(accept=("app:concise",))
     case.answer("text")
-    assert do.Judge("search#1", 1) in case.happen(do.Recover(orphaned=True)).now
+    assert do.Judge("search#1", 1) in case.happen(inputs.Recover(orphaned=True)).now
 
 
 def test_recovering_twice_records_nothing_new() -> None:
     case = Case()
     case.step()
-    case.happen(do.Recover(orphaned=True))
-    assert case.happen(do.Recover(orphaned=True)).events == []
+    case.happen(inputs.Recover(orphaned=True))
+    assert case.happen(inputs.Recover(orphaned=True)).events == []
 
 
 def test_a_withdrawn_step_is_stopped_and_its_late_result_dropped() -> None:
@@ -345,7 +350,7 @@ def test_a_withdrawn_step_is_stopped_and_its_late_result_dropped() -> None:
     assert case.state.steps["search#1"].status == "cancelled"
     assert case.state.resolutions == []
     assert (
-        case.happen(do.StepAnswered("search#1", 1, "t1", Completed(token="t1", result=1, duration=0.1))) == Decision()
+        case.happen(inputs.StepAnswered("search#1", 1, "t1", Completed(token="t1", result=1, duration=0.1))) == NOTHING
     )
 
 
@@ -353,7 +358,7 @@ def test_a_change_of_state_is_recorded_before_the_steps_it_came_with() -> None:
     case = Case()
     decision = case.turn(schedule(), state={"n": 1})
     assert types(decision) == ["state.changed", "step.scheduled"]
-    assert case.turn(state={"n": 1}) == Decision(), "a replay says the same again"
+    assert case.turn(state={"n": 1}) == NOTHING, "a replay says the same again"
 
 
 def test_every_resolution_of_the_state_has_its_word_to_the_program() -> None:
@@ -362,12 +367,12 @@ def test_every_resolution_of_the_state_has_its_word_to_the_program() -> None:
     told = 0
     case.now += 1
     for happened in (
-        do.Tick(),
-        do.ChildFinished("child#1", 1, None),
-        do.ChildFinished("child#1", 2, None),
-        do.ProgramTurn(Turn(run_id="r", commands=(schedule("a#1"), schedule("b#1")))),
-        do.StepAssigned("a#1", 1, "t1", "tool-1", 1, 1),
-        do.StepAnswered("a#1", 1, "t1", Completed(token="t1", result=1, duration=0.1)),
+        inputs.Tick(),
+        inputs.ChildFinished("child#1", 1, None),
+        inputs.ChildFinished("child#1", 2, None),
+        inputs.ProgramTurn(Turn(run_id="r", commands=(schedule("a#1"), schedule("b#1")))),
+        inputs.StepAssigned("a#1", 1, "t1", "tool-1", 1, 1),
+        inputs.StepAnswered("a#1", 1, "t1", Completed(token="t1", result=1, duration=0.1)),
     ):
         told += case.happen(happened).then.count(do.ReleaseSteps())
     assert told == len(case.state.resolutions) == 3

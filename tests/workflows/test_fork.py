@@ -9,7 +9,7 @@ from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.errors import InvalidInput
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
-from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.queries.run_diff import first_difference
 from greenroom.workflows.replay.fork_events import forked
 from greenroom.workflows.state.fold import fold_all
@@ -122,7 +122,7 @@ def test_what_was_under_way_beside_the_step_is_shared_once_it_has_its_result() -
     case = Past()
     case.turn(schedule("a#1"), schedule("b#1"), schedule("c#1"))
     for key in ("a#1", "b#1", "c#1"):
-        case.happen(do.StepAssigned(key, 1, key, "tool-1", 1, 1))
+        case.happen(inputs.StepAssigned(key, 1, key, "tool-1", 1, 1))
     case.answer_as("b#1", "B")
     case.answer_as("c#1", "C")
     state, _ = fork(case)
@@ -138,7 +138,7 @@ def test_children_that_ended_give_their_results_and_others_are_the_forks_own() -
     case.turn(
         ScheduleChild(key="x#1", workflow="c", arguments={}), ScheduleChild(key="y#1", workflow="c", arguments={})
     )
-    case.happen(do.ChildFinished("x#1", 1, None))
+    case.happen(inputs.ChildFinished("x#1", 1, None))
     case.turn(ScheduleTimer(key="timer#1", seconds=30))
     case.step("b#1")
     case.now += 10
@@ -178,7 +178,7 @@ def test_questions_to_people_are_shared_with_their_answers_and_open_ones_are_ask
     case = Past()
     for key in ("open#1", "answered#1"):
         case.turn(ScheduleApproval(key=key, action="pay", args={"usd": 3}))
-    case.happen(do.Decide("answered#1", "approve", None, "", "me"))
+    case.happen(inputs.Decide("answered#1", "approve", None, "", "me"))
     case.step("b#1")
     case.answer("B", "b#1")
     state, _ = fork(case)
@@ -191,7 +191,7 @@ def test_a_result_that_a_person_has_edited_is_shared_as_it_was_edited() -> None:
     case.step("a#1", accept=("app:concise",), on_reject="escalate")
     case.answer("long", "a#1")
     case.judge(evaluation(0.1), key="a#1")
-    case.happen(do.Decide("a#1@1", "edit", "short", "", "me"))
+    case.happen(inputs.Decide("a#1@1", "edit", "short", "", "me"))
     case.step("b#1")
     state, _ = fork(case)
     assert (state.steps["a#1"].result, state.steps["a#1"].status) == ("short", "completed")
@@ -201,7 +201,7 @@ def test_a_result_that_a_person_has_edited_is_shared_as_it_was_edited() -> None:
 def test_a_message_that_was_sent_is_shared_and_one_that_followed_from_what_is_forgotten_may_be_sent_again() -> None:
     case = Past()
     case.turn(SendMessage(key="early#1", to="chat/a", name="Go", value=1))
-    case.happen(do.Delivered("early#1", None))
+    case.happen(inputs.Delivered("early#1", None))
     case.step("b#1")
     case.fail(FAIL, "b#1")
     case.turn(SendMessage(key="late#1", to="chat/a", name="Stop", value=2))

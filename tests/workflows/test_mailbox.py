@@ -1,6 +1,7 @@
 """Messages to runs: in order, each once, however often everything dies on the way."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
@@ -8,10 +9,9 @@ from pydantic import BaseModel
 from greenroom import receive, workflow
 from greenroom.messages.core.errors import MailboxFull, RunEnded
 from greenroom.messages.frames.worker import RefuseMessage, Return, ScheduleReceive, Turn, Withdraw
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.messages import mailbox
-from tests.workflows.test_decide import Case, types
+from tests.workflows.test_decide import NOTHING, Case, types
 from tests.workflows.world import World
 
 
@@ -62,8 +62,8 @@ def ask(key: str, name: str = "Go") -> ScheduleReceive:
     return ScheduleReceive(key=key, name=name)
 
 
-def send(n: int, key: str | None = None) -> do.Signal:
-    return do.Signal("Go", {"n": n}, key)
+def send(n: int, key: str | None = None) -> inputs.Signal:
+    return inputs.Signal("Go", {"n": n}, key)
 
 
 def test_a_message_goes_to_who_has_waited_longest_for_its_type() -> None:
@@ -81,13 +81,13 @@ def test_messages_that_nobody_awaits_are_kept_in_order() -> None:
     case.happen(send(2))
     assert types(case.turn(ask("a"), ask("b"))) == ["receive.asked", "message.taken"] * 2
     assert [(r.key, r.value) for r in case.state.resolutions] == [("a", {"n": 1}), ("b", {"n": 2})]
-    assert case.turn(ask("a"), ask("b")) == Decision(), "a replay says the same again"
+    assert case.turn(ask("a"), ask("b")) == NOTHING, "a replay says the same again"
 
 
 def test_a_key_that_came_before_is_the_same_message() -> None:
     case = Case()
     case.happen(send(1, "once"))
-    assert case.happen(send(1, "once")) == Decision(receipt=-1)
+    assert case.happen(send(1, "once")) == replace(NOTHING, receipt=-1)
     assert len(case.state.mailbox) == 1
 
 
@@ -98,7 +98,7 @@ def test_a_message_on_its_way_to_a_wait_that_ended_is_there_for_the_next() -> No
     case.happen(send(2))
     assert types(case.turn(Withdraw(key="a"), ask("b"))) == ["receive.withdrawn", "receive.asked", "message.taken"]
     assert case.state.resolutions[-1].value == {"n": 1}
-    assert case.turn(Withdraw(key="a"), ask("b")) == Decision(), "a replay says the same again"
+    assert case.turn(Withdraw(key="a"), ask("b")) == NOTHING, "a replay says the same again"
     case.turn(ask("c"), ask("d"))
     assert case.state.resolutions[-1].value == {"n": 2}
     assert types(case.turn(Withdraw(key="c"))) == ["receive.withdrawn", "message.taken"], "another waits already"
@@ -111,7 +111,7 @@ def test_a_message_that_could_not_be_read_is_refused_once() -> None:
     case.happen(send(1))
     refusal = RefuseMessage(key="a", reason="n: is no number")
     assert types(case.turn(refusal)) == ["message.refused"]
-    assert case.turn(refusal) == Decision()
+    assert case.turn(refusal) == NOTHING
 
 
 def test_a_full_mailbox_and_a_run_that_has_ended_take_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +122,17 @@ def test_a_full_mailbox_and_a_run_that_has_ended_take_no_more(monkeypatch: pytes
     refused = case.happen(send(3))
     assert isinstance(refused.refused, MailboxFull)
     assert refused.events == []
-    assert case.happen(send(2, "two")) == Decision(receipt=-2), "what was accepted stays so"
+    assert case.happen(send(2, "two")) == replace(NOTHING, receipt=-2), "what was accepted stays so"
     case.turn(ask("a"))
     assert case.happen(send(3)).refused is None
-    case.happen(do.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
+    case.happen(inputs.ProgramTurn(Turn(run_id="r", commands=(Return(result=None),))))
     assert isinstance(case.happen(send(4)).refused, RunEnded)
+
+
+def test_a_message_that_is_given_back_goes_to_a_call_that_asks_in_the_same_turn() -> None:
+    case = Case()
+    case.turn(ask("a"))
+    case.happen(send(1))
+    decision = case.turn(ask("b"), Withdraw(key="a"))
+    assert types(decision) == ["receive.asked", "receive.withdrawn", "message.taken"]
+    assert not case.state.mailbox

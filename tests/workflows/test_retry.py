@@ -24,7 +24,8 @@ from greenroom.messages.frames.worker import (
     Withdraw,
 )
 from greenroom.workflows.authoring.decorators import sleep, tool, workflow
-from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
 from greenroom.workflows.replay.retry_point import retried
@@ -140,14 +141,14 @@ class Past(Case):
         super().__init__()
         self.events: list[ev.AnyEvent] = [ev.RunStarted(at=NOW, run_id="r", app="app.py", workflow="w", arguments={})]
 
-    def happen(self, happened: do.Input) -> Decision:
+    def happen(self, happened: inputs.Input) -> Decision:
         decision = super().happen(happened)
         self.events += decision.events
         return decision
 
     def answer_as(self, key: str, result: str) -> Decision:
         """Answer an attempt whose token is its key."""
-        return self.happen(do.StepAnswered(key, 1, key, Completed(token=key, result=result, duration=0.1)))
+        return self.happen(inputs.StepAnswered(key, 1, key, Completed(token=key, result=result, duration=0.1)))
 
     def retry(self, by: str | None = None) -> ev.RunRetried:
         event = retried("r", self.events, self.now, by)
@@ -168,9 +169,9 @@ def test_what_was_asked_for_after_the_failure_is_forgotten_and_what_was_before_k
     case = Past()
     case.turn(schedule("a#1"), schedule("b#1"))
     case.assign("a#1")
-    case.happen(do.StepAssigned("b#1", 1, "tb", "tool-2", 1, 1))
+    case.happen(inputs.StepAssigned("b#1", 1, "tb", "tool-2", 1, 1))
     case.fail(FAIL, "a#1")
-    case.happen(do.StepAnswered("b#1", 1, "tb", Completed(token="tb", result=2, duration=0.1)))
+    case.happen(inputs.StepAnswered("b#1", 1, "tb", Completed(token="tb", result=2, duration=0.1)))
     case.step("refund#1")
     case.turn(state={"refunded": True})
     case.answer("done", "refund#1")
@@ -180,16 +181,16 @@ def test_what_was_asked_for_after_the_failure_is_forgotten_and_what_was_before_k
     assert [(item.key, item.value) for item in case.state.resolutions] == [("b#1", 2)]
     assert case.state.known_keys() == ("a#1", "b#1")
     assert (case.state.shared, case.state.status, case.state.in_flight) == (None, "running", 1)
-    assert case.happen(do.Recover(orphaned=False)).now == [do.Dispatch("a#1", 2)]
+    assert case.happen(inputs.Recover(orphaned=False)).now == [do.Dispatch("a#1", 2)]
 
 
 def test_of_several_failures_in_a_group_the_first_is_where_history_is_cut() -> None:
     case = Past()
     for key in ("a#1", "b#1"):
         case.turn(schedule(key))
-        case.happen(do.StepAssigned(key, 1, key, "tool-1", 1, 1))
+        case.happen(inputs.StepAssigned(key, 1, key, "tool-1", 1, 1))
     for key in ("b#1", "a#1"):
-        case.happen(do.StepAnswered(key, 1, key, Failed(token=key, failure=FAIL, duration=0.1)))
+        case.happen(inputs.StepAnswered(key, 1, key, Failed(token=key, failure=FAIL, duration=0.1)))
     case.turn(raising("a#1", "b#1"))
     assert case.retry().reopened == ("a#1", "b#1")
 
@@ -222,15 +223,15 @@ def test_a_step_that_may_run_once_is_not_begun_again_when_its_neighbour_is() -> 
     case = Past()
     case.turn(schedule("a#1"), schedule("b#1", once=True), schedule("c#1", once=True))
     case.assign("a#1")
-    case.happen(do.StepAssigned("b#1", 1, "tb", "tool-2", 1, 1))
+    case.happen(inputs.StepAssigned("b#1", 1, "tb", "tool-2", 1, 1))
     case.fail(FAIL, "a#1")
     case.turn(raising("a#1"))
     assert case.retry().reopened == ("a#1", "b#1", "c#1")
-    decision = case.happen(do.Recover(orphaned=False))
+    decision = case.happen(inputs.Recover(orphaned=False))
     assert types(decision) == ["step.failed"]
     assert (case.state.resolutions[-1].key, case.state.resolutions[-1].reason) == ("b#1", "unknown")
     assert decision.now == [do.Dispatch("a#1", 2), do.Dispatch("c#1", 1)], "one that had not begun may begin"
-    assert case.happen(do.Recover(orphaned=False)).events == []
+    assert case.happen(inputs.Recover(orphaned=False)).events == []
 
 
 @pytest.mark.parametrize(
@@ -272,12 +273,12 @@ def test_a_child_that_is_asked_for_again_is_another_run() -> None:
 def test_a_child_that_failed_is_to_go_on_and_that_order_can_be_told_from_others() -> None:
     case = Past()
     case.turn(ScheduleChild(key="child#1", workflow="c", arguments={}))
-    case.happen(do.ChildFinished("child#1", None, FAIL))
+    case.happen(inputs.ChildFinished("child#1", None, FAIL))
     case.turn(raising("child#1"))
     case.retry()
     first = case.state.children["child#1"].retry
-    assert do.StartChild("child#1") in case.happen(do.Recover(orphaned=False)).then
-    case.happen(do.ChildFinished("child#1", None, FAIL))
+    assert do.StartChild("child#1") in case.happen(inputs.Recover(orphaned=False)).then
+    case.happen(inputs.ChildFinished("child#1", None, FAIL))
     case.turn(raising("child#1"))
     case.retry()
     assert first is not None
@@ -289,7 +290,7 @@ def test_a_message_that_was_taken_by_what_is_forgotten_is_there_again() -> None:
     case.step("a#1")
     case.fail(FAIL, "a#1")
     case.turn(ScheduleReceive(key="late#1", name="Go"))
-    case.happen(do.Signal("Go", {"n": 1}))
+    case.happen(inputs.Signal("Go", {"n": 1}))
     assert case.state.mailbox == {}
     case.turn(raising("a#1"))
     case.retry()
@@ -300,14 +301,14 @@ def test_a_message_that_was_taken_by_what_is_forgotten_is_there_again() -> None:
 
 def test_a_request_to_cancel_is_forgotten_with_what_it_led_to() -> None:
     case = Past()
-    case.happen(do.ProgramAssigned("program-1", 7, 1))
+    case.happen(inputs.ProgramAssigned("program-1", 7, 1))
     case.step("a#1")
-    case.happen(do.Cancel("enough"))
+    case.happen(inputs.Cancel("enough"))
     case.turn(Withdraw(key="a#1"), Raise(failure=FAIL, cancelled=True))
     assert case.state.status == "cancelled"
     assert case.retry("parent:7").reopened == ("a#1",)
     assert (case.state.resolutions, case.state.cancel_requested, case.state.retried) == ([], None, "parent:7")
-    assert case.happen(do.Cancel(None)).events, "it can be cancelled again"
+    assert case.happen(inputs.Cancel(None)).events, "it can be cancelled again"
 
 
 def test_exceptions_lead_back_to_the_calls_they_come_from() -> None:
@@ -331,7 +332,7 @@ def test_a_question_that_the_failure_took_back_is_asked_again_and_an_answered_on
         ScheduleApproval(key="approve#1", action="a", args=1), ScheduleApproval(key="approve#2", action="b", args=2)
     )
     case.step()
-    case.happen(do.Decide("approve#1", "approve"))
+    case.happen(inputs.Decide("approve#1", "approve"))
     case.fail(FAIL)
     case.turn(raising("search#1"))
     assert not case.state.questions
@@ -339,4 +340,4 @@ def test_a_question_that_the_failure_took_back_is_asked_again_and_an_answered_on
     assert list(case.state.questions) == ["approve#2"]
     assert list(case.state.answers) == ["approve#1"]
     assert case.state.mark_changes[-1] == ("approval", "approve#2", 3)
-    assert case.happen(do.Decide("approve#2", "reject")).refused is None
+    assert case.happen(inputs.Decide("approve#2", "reject")).refused is None

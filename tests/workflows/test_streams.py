@@ -11,9 +11,8 @@ from greenroom.actors.program import emit_backpressure
 from greenroom.messages.codec import decode_event
 from greenroom.messages.events.events import ValueEmitted
 from greenroom.messages.frames.worker import AwaitWriting, EmitValue
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision
-from tests.workflows.test_decide import Case, types
+from greenroom.workflows.decisions import effects as do
+from tests.workflows.test_decide import NOTHING, Case, types
 from tests.workflows.world import World, as_json
 
 
@@ -100,7 +99,7 @@ def test_channels_count_for_themselves_and_tasks_share_them() -> None:
         ("other", 0),
         ("default", 2),
     ]
-    assert case.turn(value(1), value(2), value(1, "1/emit(default)")) == Decision(), "a replay says the same again"
+    assert case.turn(value(1), value(2), value(1, "1/emit(default)")) == NOTHING, "a replay says the same again"
     assert types(case.turn(value(2), value(3))) == ["value.emitted"]
     assert case.state.offsets == {"default": 4, "other": 1}
 

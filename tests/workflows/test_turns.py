@@ -20,14 +20,15 @@ from greenroom.messages.events.events import (
     TurnFailed,
     ValueEmitted,
 )
-from greenroom.messages.frames.worker import Return, ScheduleStep, SendMessage, Turn
-from greenroom.messages.policy import StepOptions
-from greenroom.workflows.decisions import inputs as do
+from greenroom.messages.frames.worker import Return, ScheduleStep, SendMessage, Turn, Withdraw
+from greenroom.messages.policy import Budget, StepOptions
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decide import PROGRAM_CRASHES, decide
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.messages import mailbox
 from greenroom.workflows.state.fold import fold
-from greenroom.workflows.state.run_state import RunState
 from tests.workflows.test_decide import types
 from tests.workflows.world import World
 
@@ -116,9 +117,9 @@ def test_what_a_turn_did_is_recorded_in_one_append_with_its_end() -> None:
     appends: list[list[str]] = []
     record = world._record
 
-    def note(state: RunState | None, events: list[AnyEvent]) -> RunState:
+    def note(events: list[AnyEvent]) -> None:
         appends.append([event.type for event in events])
-        return record(state, events)
+        record(events)
 
     world._record = note  # type: ignore[method-assign]
     world.run()
@@ -137,17 +138,14 @@ class Case:
         first = SessionOpened(at=1.0, run_id="chat/a", app="app", session="chat", key="a", **opened)
         self.state = fold(None, first)
 
-    def happen(self, happened: do.Input) -> Decision:
-        decision = decide(self.state, happened, Moment(now=10.0, unit=0.5))
-        for event in decision.events:
-            fold(self.state, event)
-        return decision
+    def happen(self, happened: inputs.Input) -> Decision:
+        return decide(self.state, happened, now=10.0, unit=0.5)
 
     def send(self, n: int, key: str | None = None) -> Decision:
-        return self.happen(do.Signal("Add", {"n": n}, key, known=0))
+        return self.happen(inputs.Signal("Add", {"n": n}, key, known=0))
 
     def turn(self, *commands: Any, state: Any = None) -> Decision:
-        return self.happen(do.ProgramTurn(Turn(run_id="chat/a", commands=commands, state=state)))
+        return self.happen(inputs.ProgramTurn(Turn(run_id="chat/a", commands=commands, state=state)))
 
 
 def test_the_first_message_starts_a_turn_and_the_next_ones_wait() -> None:
@@ -179,7 +177,7 @@ def test_a_message_with_a_known_key_is_not_taken_twice() -> None:
     again = case.send(1, key="k")
     assert (again.events, again.receipt) == ([], -1)
     case.turn(Return(result=None))
-    old = case.happen(do.Signal("Add", {"n": 1}, "forgotten", known=7))
+    old = case.happen(inputs.Signal("Add", {"n": 1}, "forgotten", known=7))
     assert (old.events, old.receipt) == ([], -7)
 
 
@@ -194,17 +192,17 @@ def test_a_full_mailbox_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_closed_session_answers_what_waits_and_takes_nothing_more() -> None:
     case = Case()
     case.send(1)
-    assert types(case.happen(do.Close())) == ["close.requested"]
+    assert types(case.happen(inputs.Close())) == ["close.requested"]
     assert isinstance(case.send(2).refused, SessionClosed)
     decision = case.turn(Return(result=None))
     assert types(decision) == ["turn.ended", "session.closed"]
     assert case.state.status == "completed"
     assert isinstance(case.send(3).refused, SessionClosed)
-    assert case.happen(do.Close()).events == []
+    assert case.happen(inputs.Close()).events == []
 
 
 def test_an_idle_session_is_closed_at_once() -> None:
-    assert types(Case().happen(do.Close())) == ["close.requested", "session.closed"]
+    assert types(Case().happen(inputs.Close())) == ["close.requested", "session.closed"]
 
 
 def test_a_turn_that_keeps_killing_its_process_is_set_aside_and_the_next_one_begins() -> None:
@@ -213,8 +211,8 @@ def test_a_turn_that_keeps_killing_its_process_is_set_aside_and_the_next_one_beg
     case.send(2)
     gone = Exit(kind="signaled", signal="SIGSEGV")
     for _ in range(PROGRAM_CRASHES - 1):
-        assert types(case.happen(do.ProgramLost(gone, charged=True))) == ["program.ended"]
-    decision = case.happen(do.ProgramLost(gone, charged=True))
+        assert types(case.happen(inputs.ProgramLost(gone, charged=True))) == ["program.ended"]
+    decision = case.happen(inputs.ProgramLost(gone, charged=True))
     assert types(decision) == ["program.ended", "turn.failed"]
     assert case.state.program_crashes == 0
     assert do.StartProgram() in decision.then
@@ -227,12 +225,12 @@ def test_a_session_that_stops_at_failures_is_parked_and_goes_on_with_the_next_me
     case.send(2)
     gone = Exit(kind="exited", code=1)
     for _ in range(PROGRAM_CRASHES):
-        decision = case.happen(do.ProgramLost(gone, charged=True))
+        decision = case.happen(inputs.ProgramLost(gone, charged=True))
     assert types(decision) == ["program.ended", "turn.failed", "run.parked"]
     assert do.StartProgram() not in decision.then
     assert "message 1 failed" in str(case.state.reason)
     assert case.send(3).then == []
-    assert do.StartProgram() in case.happen(do.Resume()).then
+    assert do.StartProgram() in case.happen(inputs.Resume()).then
     assert case.state.letter is not None
     assert case.state.letter[0] == 2
 
@@ -245,7 +243,25 @@ def test_what_a_turn_asks_for_in_its_last_moment_is_not_begun() -> None:
     assert types(decision) == ["step.scheduled", "turn.ended"]
     assert decision.now == [do.EndProgram()]
     assert case.state.steps == {}
-    assert case.happen(do.StepAssigned("1/x#1", 1, "t", "w", 1, 1)).events == []
+    assert case.happen(inputs.StepAssigned("1/x#1", 1, "t", "w", 1, 1)).events == []
+
+
+def test_what_the_last_moment_of_a_turn_withdraws_is_stopped_once() -> None:
+    case = Case()
+    case.send(1)
+    case.turn(ScheduleStep(key="1/x#1", name="x", kind="tool", step="m:x", arguments={}, options=StepOptions()))
+    case.happen(inputs.StepAssigned("1/x#1", 1, "t", "w", 1, 1))
+    decision = case.turn(Withdraw(key="1/x#1"), Return(result=None))
+    assert types(decision) == ["attempt.ended", "step.failed", "turn.ended"]
+    assert decision.now == [do.WithdrawStep("1/x#1"), do.EndProgram()]
+
+
+def test_a_session_that_is_closed_after_the_time_of_its_budget_has_ended_and_is_not_parked() -> None:
+    case = Case(budget=Budget(wall=5.0))
+    over = Overdraft("chat/a", "used up", late=True)
+    decision = decide(case.state, inputs.Close(), 10.0, 0.5, over)
+    assert types(decision) == ["close.requested", "session.closed"]
+    assert case.state.status == "completed"
 
 
 def test_a_message_that_was_sent_is_delivered_until_somebody_says_it_has_arrived() -> None:
@@ -253,10 +269,10 @@ def test_a_message_that_was_sent_is_delivered_until_somebody_says_it_has_arrived
     case.send(1)
     decision = case.turn(SendMessage(key="1/tell(chat/b)#1", to="chat/b", name="Add", value={"n": 1}), Return(result=0))
     assert do.Deliver("1/tell(chat/b)#1") in decision.then
-    assert case.happen(do.Recover(orphaned=True)).then[0] == do.Deliver("1/tell(chat/b)#1")
-    assert types(case.happen(do.Delivered("1/tell(chat/b)#1", None))) == ["message.delivered"]
-    assert case.happen(do.Delivered("1/tell(chat/b)#1", None)).events == []
-    assert do.Deliver("1/tell(chat/b)#1") not in case.happen(do.Recover(orphaned=True)).then
+    assert case.happen(inputs.Recover(orphaned=True)).then[0] == do.Deliver("1/tell(chat/b)#1")
+    assert types(case.happen(inputs.Delivered("1/tell(chat/b)#1", None))) == ["message.delivered"]
+    assert case.happen(inputs.Delivered("1/tell(chat/b)#1", None)).events == []
+    assert do.Deliver("1/tell(chat/b)#1") not in case.happen(inputs.Recover(orphaned=True)).then
 
 
 def test_keys_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,13 +24,13 @@ from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.frames.worker import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
 from greenroom.messages.policy import Limits
 from greenroom.supervision.jobs import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
-from greenroom.workflows.decisions import inputs as do
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.decisions.decision import Moment
 from greenroom.workflows.replay.retry_point import retried
 from greenroom.workflows.runs.dependencies import PoolOrder
 from greenroom.workflows.runs.jobs.program import ProgramJob
-from greenroom.workflows.state.fold import fold, fold_all, recall
+from greenroom.workflows.state.fold import apply, fold_all, recall
 from greenroom.workflows.state.run_state import RunState
 
 SENDING = 0.1
@@ -107,11 +107,12 @@ class World:
                 fingerprint=definition.fingerprint,
                 form=FORM,
             )
-        self.state: RunState = self._record(None, list(past) or [begin])
+        self.state: RunState = fold_all(past or [begin])
+        self._record(list(past) or [begin])
         self.on_disk, self.outcomes_on_disk = len(self.journal), len(self.state.resolutions)
         self.unsent = deque(item for item in enumerate(messages) if str(item[0]) not in self.state.message_keys)
         self.unconfirmed: list[tuple[int, BaseModel]] = []
-        self.inbox: deque[do.Input] = deque()
+        self.inbox: deque[inputs.Input] = deque()
         self.jobs: list[tuple[str, int, str, int]] = []
         """Attempts to be made: key, number, token, and how many outcomes have to be on the disk before."""
         self.tokens = 0
@@ -134,42 +135,39 @@ class World:
 
     def run(self) -> RunState:
         """Run to the end and give the last state."""
-        self.happen(do.Recover(orphaned=False) if len(self.journal) > 1 else do.Begin())
+        self.happen(inputs.Recover(orphaned=False) if len(self.journal) > 1 else inputs.Begin())
         try:
             self.loop.run_forever()
         finally:
             if self.program is not None:
                 self.program.end()
             self.loop.close()
+        self.check_state()
         return self.state
 
     # ------------------------------------------------------------ the supervisor's part
 
-    def _record(self, state: RunState | None, events: list[AnyEvent]) -> RunState:
-        for event in events:
-            body = encode_event(event)
-            self.journal.append(body)
-            state = fold(state, decode_event(body))
-        assert state is not None
-        for _, name, seq in state.mark_changes:
+    def _record(self, events: list[AnyEvent]) -> None:
+        """Write events that the state knows already."""
+        self.journal += map(encode_event, events)
+        for _, name, seq in self.state.mark_changes:
             if seq is None:
                 self.marks.discard(name)
             else:
                 self.marks.add(name)
-        state.wait_changes.clear()
-        state.mark_changes.clear()
-        return state
+        self.state.wait_changes.clear()
+        self.state.mark_changes.clear()
 
     def new_link(self) -> ProgramJob:
         services: Any = self  # it mints tokens and takes jobs, and a link needs no more
         return ProgramJob(services, self.state.run_id, self.inbox.append)
 
-    def happen(self, happened: do.Input) -> None:
+    def happen(self, happened: inputs.Input) -> None:
         """Take one message through its life."""
-        if isinstance(happened, do.Signal) and self.state.session is not None and happened.known is None:
+        if isinstance(happened, inputs.Signal) and self.state.session is not None and happened.known is None:
             happened = replace(happened, known=self.look_up(happened.key))
-        decision = decide(self.state, happened, Moment(self.now, self.random.random()))
-        self._record(self.state, decision.events)
+        decision = decide(self.state, happened, self.now, self.random.random())
+        self._record(decision.events)
         if self.state.ended is None and not self.state.halted:
             self.link.tell(self.state)
         if decision.events:
@@ -203,7 +201,7 @@ class World:
                     self.jobs.append((key, attempt, self.mint(), len(self.state.resolutions)))
             case do.Judge(key=key, attempt=attempt):
                 evaluation = Evaluation(name="judge", score=self.random.random(), passed=False, threshold=1.0)
-                self.inbox.append(do.StepJudged(key, attempt, (evaluation,)))
+                self.inbox.append(inputs.StepJudged(key, attempt, (evaluation,)))
             case do.WithdrawStep(key=key):
                 self.jobs = [job for job in self.jobs if job[0] != key]
             case do.TellWritten():
@@ -216,25 +214,26 @@ class World:
                 if key in self.state.outgoing:
                     letter = self.state.outgoing[key]
                     assert self.posted.setdefault(key, letter.value) == letter.value
-                    self.inbox.append(do.Delivered(key, None))
+                    self.inbox.append(inputs.Delivered(key, None))
             case do.TurnOver():
                 self.outcomes_on_disk = 0
             case do.Announce():
                 self.loop.stop()
-            case do.Begin():  # stands for what the directory does once a retry is on the disk
-                self.happen(do.Recover(orphaned=False))
+            case inputs.Begin():  # stands for what the directory does once a retry is on the disk
+                self.happen(inputs.Recover(orphaned=False))
             case _:
                 raise AssertionError(effect)
 
     def retry(self) -> None:
         """Let the run go on from what failed, as whoever reads its journal decides."""
         event = retried("r", map(decode_event, self.journal), self.now)
-        self._record(self.state, [event])
+        apply(self.state, event)
+        self._record([event])
         self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()
-        self.writing.append((len(self.journal), [do.Begin()]))  # type: ignore[list-item]
+        self.writing.append((len(self.journal), [inputs.Begin()]))  # type: ignore[list-item]
 
     def mint(self) -> str:
         self.tokens += 1
@@ -311,7 +310,7 @@ class World:
         if self.random.random() < self.crashes:
             return self.die()
         if self.random.random() < self.cancels:
-            self.happen(do.Cancel("a whim"))
+            self.happen(inputs.Cancel("a whim"))
             return True
         if self.random.random() < self.passivations and self.only_waits:
             return self.passivate()
@@ -342,13 +341,13 @@ class World:
         dues = [*self.state.timers.values(), *(s.retry_at for s in self.state.steps.values() if s.retry_at is not None)]
         assert dues, f"nothing can happen any more: {self.state}"
         self.now = max(self.now, min(dues))
-        self.happen(do.Tick())
+        self.happen(inputs.Tick())
         return True
 
     def decide(self) -> bool:
         key = self.random.choice(list(self.state.questions))
         decision = self.random.choice(("approve", "reject", "edit"))
-        self.happen(do.Decide(key, decision, [self.random.randrange(9)] if decision == "edit" else None, by="ada"))
+        self.happen(inputs.Decide(key, decision, [self.random.randrange(9)] if decision == "edit" else None, by="ada"))
         return True
 
     def send(self) -> bool:
@@ -358,25 +357,25 @@ class World:
             return self.write()
         self.unconfirmed.append((number, message))
         name, value = type(message).__name__, message.model_dump(mode="json")
-        self.happen(do.Signal(name, value, key=str(number)))
+        self.happen(inputs.Signal(name, value, key=str(number)))
         return True
 
     def finish(self, key: str, attempt: int, token: str) -> None:
         step = self.state.steps[key]
         self.now += self.random.random()
         if step.running is None or step.running.token != token:
-            self.happen(do.StepAssigned(key, attempt, token, "tool-1", 7, 1))
+            self.happen(inputs.StepAssigned(key, attempt, token, "tool-1", 7, 1))
         luck = self.random.random()
         if luck < self.crashes:
-            self.happen(do.StepLost(key, attempt, token, Exit(kind="signaled", signal="SIGKILL"), charged=False))
+            self.happen(inputs.StepLost(key, attempt, token, Exit(kind="signaled", signal="SIGKILL"), charged=False))
             return
         assert key not in self.completed, f"{key} was on the disk and runs again"
         arguments: Any = plain(step.arguments)
         answer = self.answer(step.name, arguments["args"])
         if isinstance(answer, Failure):
-            self.happen(do.StepAnswered(key, attempt, token, Failed(token=token, failure=answer, duration=0.0)))
+            self.happen(inputs.StepAnswered(key, attempt, token, Failed(token=token, failure=answer, duration=0.0)))
         else:
-            self.happen(do.StepAnswered(key, attempt, token, Completed(token=token, result=answer, duration=0.0)))
+            self.happen(inputs.StepAnswered(key, attempt, token, Completed(token=token, result=answer, duration=0.0)))
 
     def answer(self, name: str, args: list[Any]) -> Any:
         """The tools: ``double`` doubles, ``bad`` fails for good, ``flaky`` does either."""
@@ -413,7 +412,7 @@ class World:
         self.link = self.new_link()
         if self.state.status in {"failed", "cancelled"}:
             self.retry()
-        self.happen(do.Recover(orphaned=True))
+        self.happen(inputs.Recover(orphaned=True))
         return True
 
     @property
@@ -428,8 +427,13 @@ class World:
         self.state = self.wake(fold_all(decode_event(body) for body in self.journal))
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()
-        self.happen(do.Recover(orphaned=False))
+        self.happen(inputs.Recover(orphaned=False))
         return True
+
+    def check_state(self) -> None:
+        """Compare the state that decisions have led to with the fold of the journal."""
+        whole = fold_all(map(decode_event, self.journal))
+        assert as_json(replace(self.state, message_keys={})) == as_json(replace(whole, message_keys={}))
 
     def wake(self, whole: RunState) -> RunState:
         """Rebuild a session as an orchestrator does, from the events that it needs, and compare that with ``whole``."""

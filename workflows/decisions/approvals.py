@@ -1,7 +1,7 @@
-"""What a supervisor does about questions to people: the part of ``decide`` that knows approvals.
+"""Decisions about questions to people. Pure.
 
-Pure like the rest of it. A question comes from the workflow's code, which hears the decision as an outcome, or from a
-step whose result the evaluators rejected, which it completes or fails.
+The workflow's code may ask; it receives the answer as an outcome. A rejected result may be escalated; the answer
+completes or fails the step.
 """
 
 from greenroom.messages.approvals import approval_id
@@ -10,93 +10,85 @@ from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
-from greenroom.messages.frames import worker
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.messages.frames import worker as frames
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.run_state import RunState, Step
+from greenroom.workflows.state.steps import complaints
 
 
-def approval_asked(state: RunState, command: worker.ScheduleApproval, moment: Moment, out: Decision) -> None:
-    """The program asks a person."""
-    if command.key in state.questions or command.key in state.answers:
-        return
-    out.events.append(
-        ev.ApprovalAsked(at=moment.now, key=command.key, action=command.action, args=command.args, form=command.form)
-    )
+def approval_asked(out: Decision, command: frames.ScheduleApproval) -> None:
+    """Record a question of the program, unless it was asked before."""
+    key = command.key
+    if key not in out.state.questions and key not in out.state.answers:
+        out.record(ev.ApprovalAsked(at=out.at, key=key, action=command.action, args=command.args, form=command.form))
 
 
-def escalate(step: Step, attempt: int, evaluations: tuple[Evaluation, ...], moment: Moment, out: Decision) -> None:
-    """Have a person decide about a result that evaluators rejected."""
-    low = [item for item in evaluations if not item.passed and item.score is not None]
-    out.events.append(
+def escalate(out: Decision, step: Step, attempt: int, evaluations: tuple[Evaluation, ...]) -> None:
+    """Ask a person about a result that evaluators rejected."""
+    out.record(
         ev.ApprovalAsked(
-            at=moment.now,
+            at=out.at,
             key=f"{step.key}@{attempt}",
             action=f"use the result of {step.name}",
             args=step.result,
             step=step.key,
             ref=step.ref,
-            reason="; ".join(
-                f"{item.name} gave {item.score:.2f} where {item.threshold:.2f} is needed: {item.reason}".rstrip(": ")
-                for item in low
-            ),
+            reason="; ".join(complaints(evaluations)),
         )
     )
 
 
-def approval_decided(state: RunState, happened: do.Decide, moment: Moment, out: Decision) -> None:
-    """A person has decided: tell the program, or end the step. Deciding the same once more changes nothing."""
-    question = state.questions.get(happened.key)
+def approval_decided(out: Decision, happened: inputs.Decide) -> None:
+    """Record a person's decision, and end the step that it is about. Repeating a decision changes nothing."""
+    question = out.state.questions.get(happened.key)
     if question is None:
-        out.refused = _too_late(state, happened)
+        decided_too_late(out, happened)
         return
-    args = happened.args if happened.decision == "edit" else question.args
-    out.events.append(
+    out.record(
         ev.ApprovalDecided(
-            at=moment.now,
+            at=out.at,
             key=happened.key,
             decision=happened.decision,
-            args=args,
+            args=happened.args if happened.decision == "edit" else question.args,
             comment=happened.comment,
             by=happened.by,
         )
     )
     if question.step is not None:
-        _end_step(state.steps[question.step], happened, moment, out)
+        _end_step(out, out.state.steps[question.step], happened)
     out.then.append(do.ReleaseSteps())
 
 
-def decided_too_late(state: RunState, happened: do.Decide, out: Decision) -> None:
-    """Refuse a decision about what a run that has ended once asked, unless it came before."""
-    out.refused = _too_late(state, happened)
+def decided_too_late(out: Decision, happened: inputs.Decide) -> None:
+    """Refuse a decision about a question that is not open, unless it repeats the decision that was made."""
+    out.refused = _too_late(out.state, happened)
 
 
-def approval_withdrawn(state: RunState, key: str, moment: Moment, out: Decision) -> None:
-    """Nobody waits for the decision any more."""
-    if key in state.questions:
-        out.events.append(ev.ApprovalWithdrawn(at=moment.now, key=key))
+def approval_withdrawn(out: Decision, key: str) -> None:
+    """Close a question whose answer is no longer awaited."""
+    if key in out.state.questions:
+        out.record(ev.ApprovalWithdrawn(at=out.at, key=key))
 
 
-def step_withdrawn(state: RunState, step: Step, moment: Moment, out: Decision) -> None:
-    """Take back what is asked about a step that nobody awaits any more."""
-    for key, question in state.questions.items():
-        if question.step == step.key:
-            approval_withdrawn(state, key, moment, out)
+def step_withdrawn(out: Decision, step: Step) -> None:
+    """Close the questions about the result of a step that is no longer awaited."""
+    for key in [key for key, question in out.state.questions.items() if question.step == step.key]:
+        approval_withdrawn(out, key)
 
 
-def _end_step(step: Step, happened: do.Decide, moment: Moment, out: Decision) -> None:
-    attempt = len(step.attempts)
+def _end_step(out: Decision, step: Step, happened: inputs.Decide) -> None:
     if happened.decision != "reject":
-        out.events.append(ev.StepCompleted(at=moment.now, key=step.key, attempt=attempt))
+        out.record(ev.StepCompleted(at=out.at, key=step.key, attempt=len(step.attempts)))
         return
     who = f" by {happened.by}" if happened.by else ""
     why = f": {happened.comment}" if happened.comment else ""
     failure = Failure(outcome="rejected", message=f"rejected{who}{why}", fatal=True)
-    out.events.append(ev.StepFailed(at=moment.now, key=step.key, reason="rejected", failure=failure))
+    out.record(ev.StepFailed(at=out.at, key=step.key, reason="rejected", failure=failure))
 
 
-def _too_late(state: RunState, happened: do.Decide) -> ApprovalNotFound | ApprovalClosed | None:
-    """Say why a decision comes too late; None where it is the one that was made."""
+def _too_late(state: RunState, happened: inputs.Decide) -> ApprovalNotFound | ApprovalClosed | None:
     name = approval_id(state.run_id, happened.key)
     if happened.key not in state.answers:
         return ApprovalNotFound(f"there is no approval {name!r}: run {state.run_id} has not asked for it")

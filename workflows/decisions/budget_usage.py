@@ -1,4 +1,4 @@
-"""What runs have used up of their budgets, and whether that is too much. Pure: values, and sums of events."""
+"""Usage of budgets: sums over events, and their comparison with the limits. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from greenroom.messages.policy import Budget
 
 @dataclass(slots=True)
 class Spending:
-    """What attempts have used up."""
+    """Sums of what attempts have used."""
 
     usd: float = 0.0
     tokens: float = 0.0
     attempts: int = 0
 
     def add_attempts(self, usages: Iterable[Mapping[str, float]]) -> None:
-        """Add attempts, each by what it used."""
+        """Add attempts, given the usage of each."""
         for usage in usages:
             self.attempts += 1
             self._add_usage(usage)
@@ -28,7 +28,7 @@ class Spending:
         self.tokens += usage.get("input_tokens", 0.0) + usage.get("output_tokens", 0.0)
 
     def add(self, events: Iterable[AnyEvent]) -> None:
-        """Add what events tell of. What a fork shares with its origin was paid for there."""
+        """Add the usage in events. What a fork shares with its origin counts for the origin alone."""
         for event in events:
             match event:
                 case ev.AttemptStarted():
@@ -43,14 +43,14 @@ class Spending:
 
 @dataclass(slots=True)
 class Account:
-    """One run's budget, and what it and the runs below it have used up."""
+    """The budget of a run, and what it and the runs below it have used."""
 
     run_id: str
     budget: Budget
     started_at: float
     spending: Spending = field(default_factory=Spending)
     lifted: bool = False
-    """Whether the run was cancelled: then its budget keeps neither it nor those below it from cleaning up."""
+    """Whether the run was cancelled: its budget does not limit the cleanup, neither its own nor that of runs below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,20 @@ class Overdraft:
     """A budget that is used up."""
 
     run_id: str
-    """Whose it is."""
+    """Id of the run that has the budget."""
     reason: str
-    """What of it is, and how to go on."""
+    """Which limit was reached, and how to go on."""
     late: bool = False
-    """Whether it is its time that is over: then nothing goes on, attempts or not."""
+    """Whether the time limit was reached: then the run stops, whether an attempt is due or not."""
 
     @property
     def subject(self) -> str:
-        """What every such reason begins with."""
+        """The beginning of every such reason."""
         return f"the budget of run {self.run_id} "
 
 
 def overdraft(account: Account, now: float) -> Overdraft | None:
-    """Say whether a budget is used up, None where all of it goes further."""
+    """Return why a budget is used up, or None if it is not."""
     if account.lifted:
         return None
     budget, spent = account.budget, account.spending

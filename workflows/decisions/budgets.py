@@ -1,82 +1,66 @@
-"""What a supervisor does about budgets: the part of ``decide`` that keeps attempts from beginning.
+"""Decisions about budgets: no attempt begins once a budget is used up. Pure.
 
-Pure like the rest of it. Whether a budget is used up is part of the moment (see ``overdraft``), since runs share them.
+Runs share budgets, so whether one is used up is an argument of the decision (``Decision.overdraft``).
 """
-
-from typing import Final
 
 from greenroom.messages.events import events as ev
 from greenroom.messages.policy import Budget
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.budget_usage import Overdraft
+from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.run_state import RunState
 
-_HALTS: Final = (ev.RunCompleted, ev.RunFailed, ev.RunCancelled, ev.RunParked, ev.RunPaused)
 
+def stop_over_budget(out: Decision, over: Overdraft) -> None:
+    """Stop the run if an attempt was held back for a budget, or the budget's time is over.
 
-def keep_within(state: RunState, happened: do.Input, moment: Moment, out: Decision) -> None:
-    """Take back from a decision every attempt that would begin over a budget, and stop the run where there was one.
-
-    A run that has used up its budget exactly, and needs nothing more, comes to its end.
+    A run that has used up its budget exactly, and needs nothing more, completes.
     """
-    over = moment.overdraft
-    if over is None or any(isinstance(event, ev.RunResumed) and event.budget for event in out.events):
-        return  # another budget is another account: attempts are held, so that each is looked at once more
-    if over.run_id == state.run_id and any(isinstance(event, ev.CancelRequested) for event in out.events):
-        return  # from here on it limits nothing: whoever has used up a budget may still clean up
-    held_back = [effect for effect in out.now if isinstance(effect, do.Dispatch)]
-    out.now = [effect for effect in out.now if not isinstance(effect, do.Dispatch)]
-    begun = [event for event in out.events if isinstance(event, ev.AttemptStarted)]
-    if begun:
-        assert isinstance(happened, do.StepAssigned)
-        out.events = [event for event in out.events if not isinstance(event, ev.AttemptStarted)]
-        out.then = [effect for effect in out.then if not isinstance(effect, do.SendHeld)]
-        out.now.append(do.WithdrawStep(happened.key))
-    goes_on = state.halted is None or any(isinstance(event, ev.RunResumed) for event in out.events)
-    ends = any(isinstance(event, _HALTS) for event in out.events)
-    if (held_back or begun or over.late) and goes_on and not ends:
-        if over.run_id == state.run_id:
-            _park(state, over.reason, moment, out)
-        else:
-            out.events.append(ev.RunPaused(at=moment.now, reason=over.reason))
-            out.then.append(do.TellOverdrawn(over.run_id, over.reason))
-            _stop(state, out)
+    state = out.state
+    if not out.exceeds_budget or state.halted is not None or state.ended is not None:
+        return
+    if over.run_id == state.run_id:
+        _park(out, over.reason)
+    else:
+        out.record(ev.RunPaused(at=out.at, reason=over.reason))
+        out.then.append(do.TellOverdrawn(over.run_id, over.reason))
+        _stop(out)
 
 
-def overdrawn(state: RunState, happened: do.Overdrawn, moment: Moment, out: Decision) -> None:
-    """A run below this one was stopped because of its budget, which may have been raised since."""
-    if moment.overdraft is not None:
-        _park(state, happened.reason, moment, out)
-    elif state.halted is None:
-        out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open)
+def overdrawn(out: Decision, happened: inputs.Overdrawn) -> None:
+    """Park the run after a run below it was stopped for its budget; let that go on if the budget was raised since."""
+    if out.overdraft is not None:
+        _park(out, happened.reason)
+    elif out.state.halted is None:
+        out.then.extend(do.ResumeChild(key) for key, child in out.state.children.items() if child.open)
 
 
-def remind(state: RunState, moment: Moment, out: Decision) -> None:
-    """A run that was stopped for a budget is read back: its owner may not have heard of it."""
-    over = moment.overdraft
-    if over is not None and state.halted == "paused" and (state.reason or "").startswith(over.subject):
+def remind(out: Decision) -> None:
+    """Tell the owner of the budget for which a run was stopped, which may not have been told before a crash."""
+    over = out.overdraft
+    if over is not None and out.state.halted == "paused" and (out.state.reason or "").startswith(over.subject):
         out.then.append(do.TellOverdrawn(over.run_id, over.reason))
 
 
-def _park(state: RunState, reason: str, moment: Moment, out: Decision) -> None:
-    """Stop the run whose budget is used up, and all below it, until somebody raises it."""
-    resumed = any(isinstance(event, ev.RunResumed) for event in out.events)
-    if (state.halted is None or resumed) and state.cancel_requested is None:
-        out.events.append(ev.RunParked(at=moment.now, reason=reason))
+def _park(out: Decision, reason: str) -> None:
+    """Stop the run whose budget is used up, and all runs below it, until the budget is raised."""
+    if out.state.halted is None and out.state.cancel_requested is None:
+        out.record(ev.RunParked(at=out.at, reason=reason))
         out.then.append(do.Announce())
-        _stop(state, out)
+        _stop(out)
 
 
-def _stop(state: RunState, out: Decision) -> None:
-    """Let what runs end, and nothing begin."""
+def _stop(out: Decision) -> None:
+    """Let running attempts end, and begin nothing."""
+    waiting = (step.key for step in out.state.steps.values() if step.awaits_worker)
     out.now.append(do.EndProgram())
-    out.now.extend(do.WithdrawStep(step.key) for step in state.steps.values() if step.awaits_worker)
-    out.then = [effect for effect in out.then if not isinstance(effect, do.StartProgram)]
-    out.then.extend(do.PauseChild(key) for key, child in state.children.items() if child.open)
+    out.now.extend(do.WithdrawStep(key) for key in waiting if not out.is_new(key))
+    out.then.extend(do.PauseChild(k) for k, child in out.state.children.items() if child.open and not out.is_new(k))
 
 
-def raised_budget(state: RunState, happened: do.Resume) -> Budget | None:
-    """Give the budget with which a run goes on, None where it stays as it is."""
+def raised_budget(state: RunState, happened: inputs.Resume) -> Budget | None:
+    """Return the budget with which a run goes on, or None if it is not changed."""
     if happened.budget is None:
         return None
     return happened.budget if state.budget is None else state.budget.raised(happened.budget)

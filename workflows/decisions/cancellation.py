@@ -1,63 +1,54 @@
-"""What a supervisor does about the cancellation of its run: the part of ``decide`` that lets a program clean up.
+"""Decisions about the cancellation of a run, which lets its program clean up. Pure.
 
-Pure like the rest of it. A cancelled program sees ``CancelledError`` and has as long as it needs for what follows, or
-as long as somebody gave it. Between the request and the program's answer no attempt is given to a worker, since nobody
-knows yet which steps the program still awaits: what a pause has held back must not begin because its run is cancelled.
+A cancelled program sees ``CancelledError``. It has as long as it needs to clean up, unless the request sets a limit.
+No attempt is given to a worker before the program has answered the request (see ``RunState.holding``): only then is it
+known which steps it still awaits. So what a pause has held back does not begin because the run is cancelled.
 """
 
 from greenroom.messages.advice import end_now, resume
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.steps.attempts import dispatch_if_due
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
 
 
-def request(state: RunState, happened: do.Cancel, moment: Moment, out: Decision) -> None:
-    """Record that the run is to end early, once, and by when, where that is sooner than was asked for before."""
+def request(out: Decision, reason: str | None, due: float | None) -> None:
+    """Record the request to end early once, and the end of the time for cleanup if it is sooner than the known one."""
+    state = out.state
     if state.cancel_requested is None:
-        out.events.append(ev.CancelRequested(at=moment.now, reason=happened.reason))
+        out.record(ev.CancelRequested(at=out.at, reason=reason))
         out.then.append(do.ReleaseSteps())
-    if happened.within is not None:
-        due = moment.now + happened.within
-        if state.cancel_due is None or due < state.cancel_due:
-            out.events.append(ev.CleanupLimited(at=moment.now, due=due))
+        if out.overdraft is not None and out.overdraft.run_id == state.run_id:
+            out.overdraft = None  # the budget of a cancelled run does not limit its cleanup
+    if due is not None and (state.cancel_due is None or due < state.cancel_due):
+        out.record(ev.CleanupLimited(at=out.at, due=due))
 
 
 def nothing_to_clean_up(state: RunState) -> bool:
-    """Whether no program is there that could: the run was never begun, or is a session without a message."""
+    """Return whether no program needs to clean up: the run was never begun, or is a session without a message."""
     return state.idle or not state.begun
 
 
-def time_is_over(state: RunState, moment: Moment, out: Decision) -> bool:
-    """Whether the run is to be ended without the rest of its cleanup."""
-    dues = [event.due for event in out.events if isinstance(event, ev.CleanupLimited)]
-    due = dues[0] if dues else state.cancel_due
-    return due is not None and moment.now >= due
-
-
-def hold_back(state: RunState, out: Decision) -> None:
-    """Take back from a decision every attempt that would begin before the program has answered the cancellation."""
-    if not state.cancel_heard and not any(isinstance(event, ev.CancelHeard) for event in out.events):
-        out.now = [effect for effect in out.now if not isinstance(effect, do.Dispatch)]
-
-
-def heard(state: RunState, turn: frames.Turn, moment: Moment, out: Decision) -> None:
-    """The program has said what it awaits no longer: let begin what was held back and is still wanted."""
+def heard(out: Decision, turn: frames.Turn) -> None:
+    """Record that the program has answered the cancellation, and begin what was held back and is still awaited."""
+    state = out.state
     if not state.holding or turn.cancels < sum(item.key == CANCEL_KEY for item in state.resolutions):
         return
-    out.events.append(ev.CancelHeard(at=moment.now))
-    gone = {event.key for event in out.events if isinstance(event, ev.StepFailed)}
+    out.record(ev.CancelHeard(at=out.at))
     for step in state.steps.values():
-        due = state.retries.get(step.key, moment.now)
-        if step.open and step.awaits_worker and step.key not in gone and due <= moment.now:
-            out.now.append(do.Dispatch(step.key, step.next_attempt))
-    told = {effect.key for effect in out.then if isinstance(effect, do.CancelChild)}
-    out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open and key not in told)
+        dispatch_if_due(out, step)
+    withdrawn = {command.key for command in turn.commands if isinstance(command, frames.Withdraw)}
+    out.then.extend(
+        do.ResumeChild(key)
+        for key, child in state.children.items()
+        if child.open and key not in withdrawn and not out.is_new(key)
+    )
 
 
 def why_parked(state: RunState, reason: str) -> str:
-    """Say of a run that stops before it has cleaned up how it can still do so, or be ended without."""
+    """Return the reason of a stop, with the ways to go on if the run was cancelled and has not cleaned up."""
     if state.cancel_requested is None:
         return reason
     return (

@@ -1,30 +1,27 @@
-"""What a supervisor does about the runs that its run starts and awaits: the part of ``decide`` that knows children.
-
-Pure like the rest of it.
-"""
+"""Decisions about the runs that a run starts and awaits. Pure."""
 
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
-from greenroom.messages.frames import worker
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.messages.frames import worker as frames
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.ids import child_id, turn_child_id
-from greenroom.workflows.state.run_state import RunState
 
 
-def schedule_child(state: RunState, command: worker.ScheduleChild, moment: Moment, out: Decision) -> None:
-    """The program asks for a run of its own."""
+def schedule_child(out: Decision, command: frames.ScheduleChild) -> None:
+    """Record that the program asks for a child run, and start it after the commit."""
+    state = out.state
     if command.key in state.children:
         return
-    already = sum(isinstance(event, ev.ChildScheduled) for event in out.events)
-    number = state.children_made + already + 1
+    number = state.children_made + 1
     if state.session is None:
         run_id = child_id(state.run_id, number)
     else:
         run_id = turn_child_id(state.run_id, state.turns + 1, number)
-    out.events.append(
+    out.record(
         ev.ChildScheduled(
-            at=moment.now,
+            at=out.at,
             key=command.key,
             run_id=run_id,
             app=state.app,
@@ -35,31 +32,32 @@ def schedule_child(state: RunState, command: worker.ScheduleChild, moment: Momen
             budget=command.budget,
         )
     )
-    out.then.append(do.StartChild(command.key))
+    if not out.ends_turn:
+        out.then.append(do.StartChild(command.key))
 
 
-def withdraw_child(state: RunState, key: str, out: Decision) -> None:
-    """The program is cancelled where it awaits a child: tell the child to end. The program waits until it has."""
-    out.then.append(do.CancelChild(key, state.children[key].run_id))
+def withdraw_child(out: Decision, key: str) -> None:
+    """Cancel a child that the program no longer awaits. The program waits until the child has ended."""
+    out.then.append(do.CancelChild(key, out.state.children[key].run_id))
 
 
-def abandon_child(state: RunState, key: str, moment: Moment, out: Decision, *, at_once: bool) -> None:
-    """The run ends while a child goes on: nobody is left to hear how that comes to its end."""
-    child = state.children[key]
+def abandon_child(out: Decision, key: str, *, at_once: bool) -> None:
+    """End the wait for a child whose parent ends, and cancel the child."""
+    run_id = out.state.children[key].run_id
     failure = Failure(outcome="cancelled", message="no longer awaited")
-    out.events.append(ev.ChildEnded(at=moment.now, key=key, run_id=child.run_id, failure=failure))
+    out.record(ev.ChildEnded(at=out.at, key=key, run_id=run_id, failure=failure))
     out.then.append(do.ReleaseSteps())
-    out.then.append(do.CancelChild(key, child.run_id, at_once=at_once))
+    out.then.append(do.CancelChild(key, run_id, at_once=at_once))
 
 
-def child_finished(state: RunState, happened: do.ChildFinished, moment: Moment, out: Decision) -> None:
-    """A child run has come to its end."""
-    child = state.children.get(happened.key)
+def child_finished(out: Decision, happened: inputs.ChildFinished) -> None:
+    """Record how a child run ended."""
+    child = out.state.children.get(happened.key)
     if child is None or not child.open:
         return
-    out.events.append(
+    out.record(
         ev.ChildEnded(
-            at=moment.now,
+            at=out.at,
             key=happened.key,
             run_id=child.run_id,
             result=happened.result,

@@ -1,56 +1,23 @@
-"""What a supervisor does about everything that can happen to its run: events to record, effects to carry out.
+"""What follows from every input of a run: events to record, effects to carry out.
 
-Pure: the state is only read, the time and a random number are arguments, and nothing is done here. ``Decision.now`` may
-be carried out at once; ``Decision.then`` only after the events are on the disk, because it shows them to somebody.
+Pure: the time and a random number are arguments, and only the given state is changed, by the events. Effects in
+``Decision.now`` may be carried out at once. Those in ``Decision.then`` show the events to others, so they must wait for
+the commit.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, assert_never
 
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
 from greenroom.messages.frames.replay_differences import Difference
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.approvals import (
-    approval_asked,
-    approval_decided,
-    approval_withdrawn,
-    decided_too_late,
-)
-from greenroom.workflows.decisions.budgets import keep_within, overdrawn, raised_budget, remind
-from greenroom.workflows.decisions.cancellation import (
-    heard,
-    hold_back,
-    nothing_to_clean_up,
-    request,
-    time_is_over,
-    why_parked,
-)
-from greenroom.workflows.decisions.children import abandon_child, child_finished, schedule_child, withdraw_child
-from greenroom.workflows.decisions.decision import Decision, Moment
+from greenroom.workflows.decisions import approvals, budgets, cancellation, children, inputs
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions.budget_usage import Overdraft
+from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.inputs import Input
-from greenroom.workflows.decisions.messages.mailbox import (
-    hand_out,
-    message_arrived,
-    message_refused,
-    message_too_late,
-    receive_asked,
-    receive_withdrawn,
-)
-from greenroom.workflows.decisions.messages.outbox import deliver_again, message_delivered, message_sent
-from greenroom.workflows.decisions.messages.streams import value_emitted
-from greenroom.workflows.decisions.messages.turns import close, settle, turn_failed, turn_returned
-from greenroom.workflows.decisions.steps.attempts import (
-    attempt_lost,
-    cancel_step,
-    step_answered,
-    step_assigned,
-    step_judged,
-    step_lost,
-    step_progressed,
-)
-from greenroom.workflows.decisions.steps.retried_steps import asked_again, give_up_unknown, may_not_begin_again
+from greenroom.workflows.decisions.messages import mailbox, outbox, streams, turns
+from greenroom.workflows.decisions.steps import attempts, retried_steps
 from greenroom.workflows.replay.expectations import explained
 from greenroom.workflows.state.run_state import RunState
 
@@ -58,131 +25,210 @@ PROGRAM_CRASHES: Final = 3
 """Deaths of program workers charged to a run that end it."""
 
 
-def decide(state: RunState, happened: Input, moment: Moment) -> Decision:
-    """Decide what follows from what happened. After a run's end nothing does."""
-    decision = Decision()
-    if state.ended is None:
-        _DECIDERS[type(happened)](state, happened, moment, decision)
-        if state.cancel_requested is not None or isinstance(happened, do.Cancel):
-            hold_back(state, decision)
-        if moment.overdraft is not None:
-            keep_within(state, happened, moment, decision)
-    elif isinstance(happened, do.Signal):
-        message_too_late(state, happened, decision)
-    elif isinstance(happened, do.Decide):
-        decided_too_late(state, happened, decision)
-    elif isinstance(happened, (do.Delivered, do.SettleDeadLetter)):
-        _DECIDERS[type(happened)](state, happened, moment, decision)
-    elif isinstance(happened, do.Recover):
-        deliver_again(state, decision)
-    return decision
+def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
+    state: RunState, happened: Input, now: float, unit: float, overdraft: Overdraft | None = None
+) -> Decision:
+    """Decide what follows from an input, and apply the events of the decision to ``state``.
+
+    After a run's end nothing follows, but for answers to senders and messages that are still to be delivered.
+
+    Args:
+        state: The run. If an exception is raised, discard it: it may hold half of the decision.
+        happened: The input.
+        now: Seconds since the Unix epoch.
+        unit: A random number, at least 0 and below 1.
+        overdraft: A used-up budget among those that the run draws on.
+    """
+    out = Decision(state, now, unit, overdraft)
+    if state.ended is not None:
+        _decide_after_end(out, happened)
+        return out
+    match happened:  # a class pattern costs some 30 ns, so the inputs of every step come first
+        case inputs.StepAnswered():
+            attempts.step_answered(out, happened)
+        case inputs.StepAssigned():
+            attempts.step_assigned(out, happened)
+        case inputs.ProgramTurn(turn=turn):
+            _program_turn(out, turn)
+        case inputs.Signal():
+            mailbox.message_arrived(out, happened)
+        case inputs.Tick():
+            _tick(out)
+        case inputs.StepJudged():
+            attempts.step_judged(out, happened)
+        case inputs.StepProgressed():
+            attempts.step_progressed(out, happened)
+        case inputs.StepLost():
+            attempts.step_lost(out, happened)
+        case inputs.ChildFinished():
+            children.child_finished(out, happened)
+        case inputs.Delivered():
+            outbox.message_delivered(out, happened)
+        case inputs.Begin():
+            out.start_program()
+        case inputs.ProgramAssigned():
+            _program_assigned(out, happened)
+        case inputs.ProgramLost():
+            _program_lost(out, happened)
+        case inputs.NoWorkers():
+            _no_workers(out, happened)
+        case inputs.Recover():
+            _recover(out, happened)
+        case inputs.Cancel():
+            _cancel(out, happened)
+        case inputs.Pause(reason=reason):
+            _pause(out, reason)
+        case inputs.Resume():
+            _resume(out, happened)
+        case inputs.Decide():
+            approvals.approval_decided(out, happened)
+        case inputs.Close():
+            turns.close(out)
+        case inputs.SettleDeadLetter():
+            turns.settle(out, happened)
+        case inputs.Overdrawn():
+            budgets.overdrawn(out, happened)
+        case inputs.EngineFault(reason=reason):
+            if state.halted is None:
+                _park(out, reason)
+        case _:
+            assert_never(happened)
+    if out.overdraft is not None:
+        budgets.stop_over_budget(out, out.overdraft)
+    return out
+
+
+def _decide_after_end(out: Decision, happened: Input) -> None:
+    match happened:
+        case inputs.Signal():
+            mailbox.message_too_late(out, happened)
+        case inputs.Decide():
+            approvals.decided_too_late(out, happened)
+        case inputs.Delivered():
+            outbox.message_delivered(out, happened)
+        case inputs.SettleDeadLetter():
+            turns.settle(out, happened)
+        case inputs.Recover():
+            outbox.deliver_again(out)
+        case _:
+            pass
 
 
 # ---------------------------------------------------------------- beginning and going on
 
 
-def _begin(_state: RunState, _happened: do.Begin, _moment: Moment, out: Decision) -> None:
-    out.then.append(do.StartProgram())
-
-
-def _recover(state: RunState, happened: do.Recover, moment: Moment, out: Decision) -> None:
-    """Go on from the journal: a run that was not in memory has nothing in flight, whatever its journal says.
+def _recover(out: Decision, happened: inputs.Recover) -> None:
+    """Go on from the journal: a run that was not in memory has nothing under way, whatever its journal says.
 
     That holds within one life of an orchestrator too: it has had no part in a run that was parked in an earlier one.
     """
+    state = out.state
     gone = Exit(kind="orchestrator_lost", detail="the orchestrator ended while this attempt ran")
     for step in state.steps.values():
         if step.running is not None:
-            attempt_lost(state, step, step.running, gone, charged=False, moment=moment, out=out)
+            attempts.attempt_lost(out, step, step.running, gone, charged=False)
     if happened.orphaned and state.program is not None:
-        out.events.append(ev.ProgramEnded(at=moment.now, exit=gone, charged=False))
-    deliver_again(state, out)
-    remind(state, moment, out)
+        out.record(ev.ProgramEnded(at=out.at, exit=gone, charged=False))
+    outbox.deliver_again(out)
+    budgets.remind(out)
     if not state.halted:
-        _go_on(state, moment, out)
+        _go_on(out)
 
 
-def _pause(state: RunState, happened: do.Pause, moment: Moment, out: Decision) -> None:
-    """Let what runs end, and nothing begin: attempts that wait for a worker are taken back."""
+def _pause(out: Decision, reason: str | None) -> None:
+    """Let running attempts end, and begin nothing: attempts that wait for a worker are withdrawn."""
+    state = out.state
     if state.halted is not None:
         return
-    out.events.append(ev.RunPaused(at=moment.now, reason=happened.reason))
+    out.record(ev.RunPaused(at=out.at, reason=reason))
     out.now.append(do.EndProgram())
     out.now.extend(do.WithdrawStep(step.key) for step in state.steps.values() if step.awaits_worker)
     out.then.extend(do.PauseChild(key) for key, child in state.children.items() if child.open)
 
 
-def _resume(state: RunState, happened: do.Resume, moment: Moment, out: Decision) -> None:
-    budget = raised_budget(state, happened)
-    if (state.halted is None and budget is None) or (state.halted == "parked" and happened.unless_parked):
+def _resume(out: Decision, happened: inputs.Resume) -> None:
+    state = out.state
+    halted, budget = state.halted, budgets.raised_budget(state, happened)
+    if (halted is None and budget is None) or (halted == "parked" and happened.unless_parked):
         return
     if happened.pool is not None and happened.pool != state.stranded:
         return
-    out.events.append(ev.RunResumed(at=moment.now, budget=budget))
-    if state.halted is None:
-        return
-    _go_on(state, moment, out)
-    out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open)
+    out.record(ev.RunResumed(at=out.at, budget=budget))
+    if budget is not None:
+        out.overdraft = None  # every attempt is checked against the new budget once a worker is chosen
+    if halted is not None:
+        _go_on(out)
+        out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open)
 
 
-def _go_on(state: RunState, moment: Moment, out: Decision) -> None:
-    """Have done whatever the state says is open and nobody works on."""
-    decided = {effect.key for effect in out.now if isinstance(effect, do.Dispatch)}
+def _go_on(out: Decision) -> None:
+    """Do everything that the state says is open."""
+    state = out.state
     for step in state.steps.values():
-        if step.key in decided:
-            continue
-        if may_not_begin_again(step):
-            give_up_unknown(step, moment, out)
-        elif step.status == "scheduled":
-            out.now.append(do.Dispatch(step.key, step.next_attempt))
+        if retried_steps.may_not_begin_again(step):
+            retried_steps.give_up_unknown(out, step)
         elif step.status == "evaluating":
             out.now.append(do.Judge(step.key, len(step.attempts)))
+        else:
+            attempts.dispatch_if_due(out, step)
     out.then.extend(do.StartChild(key) for key, child in state.children.items() if child.open)
-    hand_out(state, moment, out)
-    _tick(state, do.Tick(), moment, out)
-    out.then.append(do.StartProgram())
+    mailbox.hand_out(out)
+    _fire_timers(out)
+    out.start_program()
 
 
-def _tick(state: RunState, _happened: do.Tick, moment: Moment, out: Decision) -> None:
-    if time_is_over(state, moment, out):
-        _end(state, ev.RunCancelled(at=moment.now, reason=state.cancel_reason), moment, out)
-        return
-    if state.halted and not any(isinstance(event, ev.RunResumed) for event in out.events):
-        return
-    for key, due in sorted(state.timers.items(), key=lambda item: item[1]):
-        if due <= moment.now:
-            out.events.append(ev.TimerFired(at=moment.now, key=key))
-            out.then.append(do.ReleaseSteps())
-    for key, due in state.retries.items():
-        if due <= moment.now:
-            out.now.append(do.Dispatch(key, state.steps[key].next_attempt))
+def _tick(out: Decision) -> None:
+    _fire_timers(out)
+    for key in out.state.retries:
+        attempts.dispatch_if_due(out, out.state.steps[key])
 
 
-def _cancel(state: RunState, happened: do.Cancel, moment: Moment, out: Decision) -> None:
-    """Have the program clean up, also one that is paused or parked; asking again lets it go on with that."""
-    before = state.cancel_requested is not None
-    request(state, happened, moment, out)
-    if nothing_to_clean_up(state) or time_is_over(state, moment, out):
-        reason = state.cancel_reason if before else happened.reason
-        _end(state, ev.RunCancelled(at=moment.now, reason=reason), moment, out)
-    elif state.halted is not None and (happened.again or not before):
-        out.events.insert(0, ev.RunResumed(at=moment.now))
-        _go_on(state, moment, out)
+def _fire_timers(out: Decision) -> None:
+    """Fire the timers that are due. End the run if the time for its cleanup is over."""
+    state = out.state
+    if _cleanup_is_over(state.cancel_due, out.at):
+        _end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
+    elif state.halted is None:
+        for key, due in sorted(state.timers.items(), key=lambda item: item[1]):
+            if due <= out.at:
+                out.record(ev.TimerFired(at=out.at, key=key))
+                out.then.append(do.ReleaseSteps())
 
 
-def _no_workers(state: RunState, happened: do.NoWorkers, moment: Moment, out: Decision) -> None:
-    if happened.unsendable and state.letter is not None:  # which would be no shorter the next time
-        turn_failed(state, Failure(outcome="error", type="TooLong", message=happened.reason), moment, out)
+def _cleanup_is_over(due: float | None, now: float) -> bool:
+    return due is not None and now >= due
+
+
+def _cancel(out: Decision, happened: inputs.Cancel) -> None:
+    """Let the program clean up, even if the run is paused or parked; a repeated request resumes that cleanup."""
+    state = out.state
+    due = None if happened.within is None else out.at + happened.within
+    ends = (
+        cancellation.nothing_to_clean_up(state)
+        or _cleanup_is_over(state.cancel_due, out.at)
+        or _cleanup_is_over(due, out.at)
+    )
+    resumes = not ends and state.halted is not None and (happened.again or state.cancel_requested is None)
+    if resumes:
+        out.record(ev.RunResumed(at=out.at))
+    cancellation.request(out, happened.reason, due)
+    if ends:
+        _end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
+    elif resumes:
+        _go_on(out)
+
+
+def _no_workers(out: Decision, happened: inputs.NoWorkers) -> None:
+    if happened.unsendable and out.state.letter is not None:  # it would be as long the next time
+        turns.turn_failed(out, Failure(outcome="error", type="TooLong", message=happened.reason))
     else:
-        _park(state, happened.reason, moment, out, pool=happened.pool)
+        _park(out, happened.reason, pool=happened.pool)
 
 
-def _park(
-    state: RunState, reason: str, moment: Moment, out: Decision, difference: Difference | None = None, pool: str = ""
-) -> None:
-    if state.halted != "parked":
-        reason = why_parked(state, reason)
-        out.events.append(ev.RunParked(at=moment.now, reason=reason, difference=difference, pool=pool))
+def _park(out: Decision, reason: str, difference: Difference | None = None, pool: str = "") -> None:
+    if out.state.halted != "parked":
+        reason = cancellation.why_parked(out.state, reason)
+        out.record(ev.RunParked(at=out.at, reason=reason, difference=difference, pool=pool))
         out.now.append(do.EndProgram())
         out.then.append(do.Announce())
 
@@ -190,108 +236,102 @@ def _park(
 # ---------------------------------------------------------------- the program
 
 
-def _program_assigned(_state: RunState, happened: do.ProgramAssigned, moment: Moment, out: Decision) -> None:
-    out.events.append(
-        ev.ProgramStarted(at=moment.now, worker=happened.worker, pid=happened.pid, incarnation=happened.incarnation)
-    )
+def _program_assigned(out: Decision, happened: inputs.ProgramAssigned) -> None:
+    worker, pid, incarnation = happened.worker, happened.pid, happened.incarnation
+    out.record(ev.ProgramStarted(at=out.at, worker=worker, pid=pid, incarnation=incarnation))
 
 
-def _program_lost(state: RunState, happened: do.ProgramLost, moment: Moment, out: Decision) -> None:
-    out.events.append(ev.ProgramEnded(at=moment.now, exit=happened.exit, charged=happened.charged))
-    if happened.charged and state.program_crashes + 1 >= PROGRAM_CRASHES:
+def _program_lost(out: Decision, happened: inputs.ProgramLost) -> None:
+    state = out.state
+    out.record(ev.ProgramEnded(at=out.at, exit=happened.exit, charged=happened.charged))
+    if happened.charged and state.program_crashes >= PROGRAM_CRASHES:
         failure = Failure(
             outcome="crash",
             message=f"the {state.kind}'s own code took its process down {PROGRAM_CRASHES} times; the last one "
             f"{happened.exit.sentence()}",
             exit=happened.exit,
         )
-        _fail(state, failure, moment, out)
+        if state.session is None:
+            _end(out, ev.RunFailed(at=out.at, failure=failure))
+        else:
+            turns.turn_failed(out, failure)
     elif not state.halted:
-        out.then.append(do.StartProgram())
+        out.start_program()
 
 
-def _program_turn(  # noqa: C901, PLR0912  one case per kind of command
-    state: RunState, happened: do.ProgramTurn, moment: Moment, out: Decision
-) -> None:
-    turn = happened.turn
+def _program_turn(out: Decision, turn: frames.Turn) -> None:  # noqa: C901, PLR0912  one case per kind of command
+    state = out.state
     if turn.fingerprint not in {"", state.fingerprint}:
         version = turn.version if state.version == 0 else 0
-        out.events.append(ev.CodeAdopted(at=moment.now, fingerprint=turn.fingerprint, version=version))
-    if turn.state is not None and turn.state != state.shared and state.session is None:
-        out.events.append(ev.StateChanged(at=moment.now, state=turn.state))
+        out.record(ev.CodeAdopted(at=out.at, fingerprint=turn.fingerprint, version=version))
+    if state.session is not None:
+        out.ends_turn = any(isinstance(command, (frames.Return, frames.Raise)) for command in turn.commands)
+    elif turn.state is not None and turn.state != state.shared:
+        out.record(ev.StateChanged(at=out.at, state=turn.state))
     for command in turn.commands:
         match command:
             case frames.ScheduleStep():
-                _schedule_step(state, command, moment, out)
+                _schedule_step(out, command)
             case frames.ScheduleTimer(key=key, seconds=seconds):
                 if key not in state.timer_keys:
-                    out.events.append(ev.TimerSet(at=moment.now, key=key, due=moment.now + seconds))
+                    out.record(ev.TimerSet(at=out.at, key=key, due=out.at + seconds))
             case frames.ScheduleReceive():
-                receive_asked(state, command, moment, out)
+                mailbox.receive_asked(out, command)
             case frames.RefuseMessage():
-                message_refused(state, command, moment, out)
+                mailbox.message_refused(out, command)
             case frames.ScheduleApproval():
-                approval_asked(state, command, moment, out)
+                approvals.approval_asked(out, command)
             case frames.EmitValue():
-                value_emitted(state, command, moment, out)
+                streams.value_emitted(out, command)
             case frames.AwaitWriting():
                 out.then.append(do.TellWritten())
             case frames.SendMessage():
-                message_sent(state, command, moment, out)
+                outbox.message_sent(out, command)
             case frames.ScheduleChild():
-                schedule_child(state, command, moment, out)
+                children.schedule_child(out, command)
             case frames.Withdraw(key=key):
-                _withdraw(state, key, moment, out)
+                _withdraw(out, key)
             case frames.Return(result=result):
                 if state.session is None:
-                    _end(state, ev.RunCompleted(at=moment.now, result=result), moment, out)
+                    _end(out, ev.RunCompleted(at=out.at, result=result))
                 else:
-                    turn_returned(state, command, turn, moment, out)
+                    turns.turn_returned(out, command, turn)
                 return
-            case frames.Raise(failure=failure, step=step, calls=calls, cancelled=cancelled, stop=stop):
-                if cancelled and any(item.kind == "cancel" for item in state.resolutions):
-                    _end(state, ev.RunCancelled(at=moment.now, reason=state.cancel_reason), moment, out)
-                elif state.session is None:
-                    step = step or next((key for key in calls if key in state.steps), None)
-                    _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step, calls=calls), moment, out)
-                else:
-                    turn_failed(state, failure, moment, out, step=step or _failed_step(state, calls), stop=stop)
+            case frames.Raise():
+                _program_raised(out, command)
                 return
             case frames.Halt(reason=reason):
-                _park(state, reason, moment, out)
+                _park(out, reason)
                 return
             case frames.Diverge():
-                reason, difference = explained(state, command)
-                _park(state, reason, moment, out, difference)
+                _park(out, *explained(state, command))
                 return
-    heard(state, turn, moment, out)
+            case _:
+                assert_never(command)
+    cancellation.heard(out, turn)
 
 
-def _failed_step(state: RunState, calls: tuple[str, ...]) -> str | None:
-    """Give the step from whose failure an exception comes, one of a child's where it was that."""
-    own = (key for key in calls if key in state.steps)
-    below = (each.child_step for each in state.resolutions if each.key in calls and each.child_step is not None)
-    return next(own, None) or next(below, None)
-
-
-def _fail(
-    state: RunState, failure: Failure, moment: Moment, out: Decision, *, step: str | None = None, stop: bool = False
-) -> None:
-    """The program has failed for good: a run's end, and that of a session's turn."""
-    if state.session is None:
-        _end(state, ev.RunFailed(at=moment.now, failure=failure, step=step), moment, out)
+def _program_raised(out: Decision, command: frames.Raise) -> None:
+    state, failure, calls = out.state, command.failure, command.calls
+    own = command.step or next((key for key in calls if key in state.steps), None)
+    if command.cancelled and any(item.kind == "cancel" for item in state.resolutions):
+        _end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
+    elif state.session is None:
+        _end(out, ev.RunFailed(at=out.at, failure=failure, step=own, calls=calls))
     else:
-        turn_failed(state, failure, moment, out, step=step, stop=stop)
+        below = (each.child_step for each in state.resolutions if each.key in calls and each.child_step is not None)
+        turns.turn_failed(out, failure, step=own or next(below, None), stop=command.stop)
 
 
-def _schedule_step(state: RunState, command: frames.ScheduleStep, moment: Moment, out: Decision) -> None:
-    if command.key in state.steps:
+def _schedule_step(out: Decision, command: frames.ScheduleStep) -> None:
+    key = command.key
+    if key in out.state.steps:
         return
-    shelved = state.shelved.get(command.key)
-    out.events.append(
+    shelved = out.state.shelved.get(key)
+    out.record(
         ev.StepScheduled(
-            at=moment.now,
-            key=command.key,
+            at=out.at,
+            key=key,
             name=command.name,
             kind=command.kind,
             step=command.step,
@@ -300,66 +340,38 @@ def _schedule_step(state: RunState, command: frames.ScheduleStep, moment: Moment
         )
     )
     if shelved is None:
-        out.now.append(do.Dispatch(command.key, 1))
+        out.dispatch(key, 1)
     else:
-        asked_again(shelved, command, moment, out)
+        retried_steps.asked_again(out, shelved, command)
 
 
-def _withdraw(state: RunState, key: str, moment: Moment, out: Decision) -> None:
+def _withdraw(out: Decision, key: str) -> None:
     """Stop what the program no longer awaits."""
+    state = out.state
     if key in state.timers:
-        out.events.append(ev.TimerCancelled(at=moment.now, key=key))
+        out.record(ev.TimerCancelled(at=out.at, key=key))
     elif key in state.receives or key in state.taken:
-        receive_withdrawn(state, key, moment, out)
+        mailbox.receive_withdrawn(out, key)
     elif key in state.questions:
-        approval_withdrawn(state, key, moment, out)
+        approvals.approval_withdrawn(out, key)
     elif (step := state.steps.get(key)) is not None and step.open:
-        cancel_step(state, step, moment, out)
+        attempts.cancel_step(out, step)
     elif (child := state.children.get(key)) is not None and child.open:
-        withdraw_child(state, key, out)
+        children.withdraw_child(out, key)
 
 
-def _end(
-    state: RunState, event: ev.RunCompleted | ev.RunFailed | ev.RunCancelled, moment: Moment, out: Decision
-) -> None:
-    """End the run and everything that still goes on for it, what this very turn has withdrawn left out."""
-    gone = {item.key for item in out.events if isinstance(item, (ev.StepFailed, ev.ChildEnded, ev.ApprovalWithdrawn))}
+def _end(out: Decision, event: ev.RunCompleted | ev.RunFailed | ev.RunCancelled) -> None:
+    """End the run and everything that still goes on for it."""
+    state = out.state
     for step in state.steps.values():
-        if step.open and step.key not in gone:
-            cancel_step(state, step, moment, out)
-    for key, question in state.questions.items():
-        if question.step is None and key not in gone:
-            approval_withdrawn(state, key, moment, out)
-    at_once = time_is_over(state, moment, out)
+        if step.open and not out.is_new(step.key):
+            attempts.cancel_step(out, step)
+    for key in [key for key, question in state.questions.items() if question.step is None and not out.is_new(key)]:
+        approvals.approval_withdrawn(out, key)
+    at_once = _cleanup_is_over(state.cancel_due, out.at)
     for key, child in state.children.items():
-        if child.open and key not in gone:
-            abandon_child(state, key, moment, out, at_once=at_once)
-    out.events.append(event)
+        if child.open and not out.is_new(key):
+            children.abandon_child(out, key, at_once=at_once)
+    out.record(event)
     out.now.append(do.EndProgram())
     out.then.append(do.Announce())
-
-
-_DECIDERS: Final[dict[type[Any], Callable[[RunState, Any, Moment, Decision], None]]] = {
-    do.Begin: _begin,
-    do.Recover: _recover,
-    do.ProgramAssigned: _program_assigned,
-    do.ProgramTurn: _program_turn,
-    do.ProgramLost: _program_lost,
-    do.NoWorkers: _no_workers,
-    do.StepAssigned: step_assigned,
-    do.StepAnswered: step_answered,
-    do.StepProgressed: step_progressed,
-    do.StepLost: step_lost,
-    do.StepJudged: step_judged,
-    do.Tick: _tick,
-    do.Cancel: _cancel,
-    do.Signal: message_arrived,
-    do.Decide: approval_decided,
-    do.Close: close,
-    do.SettleDeadLetter: settle,
-    do.Delivered: message_delivered,
-    do.Pause: _pause,
-    do.Resume: _resume,
-    do.Overdrawn: overdrawn,
-    do.ChildFinished: child_finished,
-}

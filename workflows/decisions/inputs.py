@@ -1,4 +1,4 @@
-"""What happens to a run, as the values that its supervisor decides about, and what it decides to do."""
+"""What happens to a run, as values: the inputs that ``decide`` decides about."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias
@@ -9,12 +9,9 @@ from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Json
 from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.events.events import TurnEnded, TurnFailed
 from greenroom.messages.frames.worker import Completed, Failed, Turn
 from greenroom.messages.policy import Budget
 from greenroom.messages.records import AttemptRecord
-
-# ---------------------------------------------------------------- what happens
 
 
 @frozen
@@ -24,10 +21,17 @@ class Begin:
 
 @frozen
 class Recover:
-    """The run was read back from the journal."""
+    """The run was read from the journal."""
 
     orphaned: bool
-    """Whether the orchestrator that ran it is gone, and its workers with it."""
+    """Whether the orchestrator that ran it has ended, and its workers with it."""
+
+
+@frozen
+class EngineFault:
+    """The run was read from the journal because an input could not be handled: park it."""
+
+    reason: str
 
 
 @frozen
@@ -48,7 +52,7 @@ class ProgramTurn:
 
 @frozen
 class ProgramLost:
-    """The program's worker died. ``charged`` where this run held its loop."""
+    """The program's worker died. ``charged`` if this run was executing in it."""
 
     exit: Exit
     charged: bool
@@ -56,13 +60,13 @@ class ProgramLost:
 
 @frozen
 class NoWorkers:
-    """Nothing can run the program or one of the steps."""
+    """The program or one of the steps cannot be run."""
 
     reason: str
     unsendable: bool = False
-    """Whether the program itself is at fault: what it begins with is too long for any worker."""
+    """Whether the program itself is the cause: what it begins with is too long for any worker."""
     pool: str = ""
-    """Name of the pool where that takes work again by itself."""
+    """Name of the pool that has given up, if the run may go on once that pool works again."""
 
 
 @frozen
@@ -79,7 +83,7 @@ class StepAssigned:
 
 @frozen
 class StepAnswered:
-    """A worker said how an attempt ended."""
+    """A worker reports the outcome of an attempt."""
 
     key: str
     attempt: int
@@ -89,7 +93,7 @@ class StepAnswered:
 
 @frozen
 class StepProgressed:
-    """An attempt says how far it is."""
+    """An attempt reports its progress."""
 
     key: str
     attempt: int
@@ -99,7 +103,7 @@ class StepProgressed:
 
 @frozen
 class StepLost:
-    """An attempt's worker is gone, with everything it had started."""
+    """The worker of an attempt has died, with every process it had started."""
 
     key: str
     attempt: int
@@ -110,7 +114,7 @@ class StepLost:
 
 @frozen
 class StepJudged:
-    """All evaluators have looked at a result."""
+    """All evaluators have evaluated a result."""
 
     key: str
     attempt: int
@@ -119,40 +123,41 @@ class StepJudged:
 
 @frozen
 class Tick:
-    """Some durable wake-up time may have come."""
+    """A durable timer may be due."""
 
 
 @frozen
 class Cancel:
-    """Somebody wants the run to end early."""
+    """Request to end the run early."""
 
     reason: str | None
     within: float | None = None
-    """Seconds that it has to clean up; None for as long as that takes."""
+    """Seconds for the cleanup; None if it has no time limit."""
     again: bool = True
-    """Whether a run goes on that was asked before and was paused or parked since: not because its parent asks again."""
+    """Whether a run that was cancelled before, and paused or parked since, goes on. False if its parent repeats the
+    request."""
 
 
 @frozen
 class Signal:
-    """Somebody sends a message."""
+    """A message to the run."""
 
     name: str
     value: Json
     key: str | None = None
     known: int | None = None
-    """Number of the message of this key that a session has been sent before, 0 where there is none; None where nobody
-    has looked yet."""
+    """Number of an earlier message to the session with the same key, 0 if there is none; None if the journal was not
+    searched."""
 
 
 @frozen
 class Close:
-    """Somebody closes the session."""
+    """Request to close the session."""
 
 
 @frozen
 class SettleDeadLetter:
-    """Somebody has looked at a dead letter."""
+    """A dead letter was dealt with."""
 
     letter: str
     how: Literal["redriven", "dropped"]
@@ -168,7 +173,7 @@ class Delivered:
 
 @frozen
 class Decide:
-    """A person decides what the run asked them."""
+    """A person's answer to a question of the run."""
 
     key: str
     decision: ApprovalDecision
@@ -179,45 +184,46 @@ class Decide:
 
 @frozen
 class Pause:
-    """Somebody wants nothing new to begin."""
+    """Request to begin nothing new."""
 
     reason: str | None
 
 
 @frozen
 class Resume:
-    """Somebody lets a paused run go on, or a parked one that they have looked at."""
+    """Request to let a paused or parked run go on."""
 
     budget: Budget | None = None
-    """What is to take the place of the same in its budget."""
+    """Limits that replace those of its budget."""
     unless_parked: bool = False
-    """Whether a parked run is to stay so: a parent that goes on has not looked at what parked its child."""
+    """Whether a parked run stays parked: a parent that goes on has not dealt with what parked its child."""
     pool: str | None = None
-    """Only a run that is parked because this pool had given up is to go on; None for any run."""
+    """Resume only a run that is parked because this pool had given up; None for any run."""
 
 
 @frozen
 class Overdrawn:
-    """A child of the run, or of its children, has been stopped because the run's budget is used up."""
+    """A run below this one was stopped because the budget of this run is used up."""
 
     reason: str
 
 
 @frozen
 class ChildFinished:
-    """A child run has come to its end."""
+    """A child run has ended."""
 
     key: str
     result: Json
     failure: Failure | None
     step: str | None = None
     attempts: tuple[AttemptRecord, ...] = ()
-    """Of the child's step whose failure ended it: its key and its attempts."""
+    """Key and attempts of the child's step whose failure ended the child."""
 
 
 Input: TypeAlias = (
     Begin
     | Recover
+    | EngineFault
     | ProgramAssigned
     | ProgramTurn
     | ProgramLost
@@ -243,143 +249,9 @@ Input: TypeAlias = (
 
 @frozen
 class Confirmed:
-    """A message whose sender wants to know when what it led to is on the disk."""
+    """An input whose sender is told once its events are committed."""
 
     happened: Input
     reply: Callable[[GreenroomError | None, int], None]
-    """Called on the reactor's thread, with what stood against it and, for a message, with its number: above 0 where it
-    is new, below 0 where it is an earlier one's repetition."""
-
-
-# ---------------------------------------------------------------- what to do about it
-
-
-@frozen
-class StartProgram:
-    """Give the program to a worker, with all that is recorded."""
-
-
-@frozen
-class ReleaseSteps:
-    """The next of ``RunState.resolutions`` is on the disk: let the attempts begin that may follow from it.
-
-    One for each of these. The program may have been told of the outcome before.
-    """
-
-
-@frozen
-class TellWritten:
-    """All that the program has asked for so far is on the disk: let it go on emitting."""
-
-
-@frozen
-class EndProgram:
-    """Have the program's worker forget it."""
-
-
-@frozen
-class Dispatch:
-    """Give an attempt of a step to its pool."""
-
-    key: str
-    attempt: int
-
-
-@frozen
-class SendHeld:
-    """The attempt's start is on the disk: let its worker have it."""
-
-    token: str
-
-
-@frozen
-class Judge:
-    """Have a result evaluated."""
-
-    key: str
-    attempt: int
-
-
-@frozen
-class WithdrawStep:
-    """Stop whatever works on a step: nobody waits for it."""
-
-    key: str
-
-
-@frozen
-class StartChild:
-    """Start the child run of this key, or find it where it was started before."""
-
-    key: str
-
-
-@frozen
-class CancelChild:
-    """Ask a child run to end early."""
-
-    key: str
-    run_id: str
-    at_once: bool = False
-    """Whether it may not even clean up: the time for that is over."""
-
-
-@frozen
-class PauseChild:
-    """Have a child run pause with its parent."""
-
-    key: str
-
-
-@frozen
-class ResumeChild:
-    """Let a child run go on with its parent."""
-
-    key: str
-
-
-@frozen
-class Deliver:
-    """Bring a message that the program sent to where it goes."""
-
-    key: str
-
-
-@frozen
-class TurnOver:
-    """A session is done with a message: tell those who wait for the reply. Nothing of the turn is left."""
-
-    event: TurnEnded | TurnFailed
-
-
-@frozen
-class TellOverdrawn:
-    """Tell the run whose budget is used up that it is."""
-
-    run_id: str
-    reason: str
-
-
-@frozen
-class Announce:
-    """The run has ended or is parked: tell those who wait for it."""
-
-
-Effect: TypeAlias = (
-    StartProgram
-    | ReleaseSteps
-    | TellWritten
-    | EndProgram
-    | Dispatch
-    | SendHeld
-    | Judge
-    | WithdrawStep
-    | StartChild
-    | CancelChild
-    | PauseChild
-    | ResumeChild
-    | Deliver
-    | TurnOver
-    | TellOverdrawn
-    | Announce
-)
+    """Called on the reactor's thread with the error, if any, and with the number of the message that the input carries:
+    above 0 if it is new, below 0 if it was received before."""

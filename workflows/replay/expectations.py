@@ -1,7 +1,4 @@
-"""What a program is told of its journal, so that its replay can be compared with it; and what came of that.
-
-Pure: everything is made from a run's state.
-"""
+"""What a replay is compared with, and the description of a difference. Pure: everything is made from a run's state."""
 
 from typing import Final
 
@@ -19,29 +16,29 @@ STEADY: Final = (
     "differ from a step; use no id(), hash() or repr() that depends on an address."
 )
 SHOWN_BYTES: Final = 4096
-"""Longest arguments that are kept with a difference, which is for people to read."""
+"""Maximum size in bytes of the arguments shown with a difference."""
 
 
 def digests(state: RunState, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """Give what was asked for under each key, in short; see ``StartProgram.digests``."""
+    """Return a digest of what was asked for under each key; see ``StartProgram.digests``."""
     return tuple(_digest(state, key) for key in keys)
 
 
 def _digest(state: RunState, key: str) -> str:
     if key == state.diverted:
         return ""
-    if key in state.sent:  # the message itself is in the journal alone
+    if key in state.sent:  # the state does not have the message itself
         return state.sent[key]
     return digest(_what(state, key).partition(" ")[0], _held(state, key), state.form)
 
 
 def references(state: RunState) -> dict[str, str]:
-    """Give by what reference steps will be run that have not ended: a worker of the new code has to know it."""
+    """Return the references of open steps, by key: a worker with the new code must know them."""
     return {step.key: step.ref for step in state.steps.values() if step.open}
 
 
 def withdrawn(state: RunState) -> tuple[str, ...]:
-    """Give the keys that are awaited no longer and had no outcome."""
+    """Return the keys of calls that are no longer awaited and have no outcome."""
     awaited = {*state.timers, *state.receives, *state.questions}
     awaited.update(step.key for step in state.steps.values() if step.open)
     awaited.update(key for key, child in state.children.items() if child.open)
@@ -51,7 +48,7 @@ def withdrawn(state: RunState) -> tuple[str, ...]:
 
 
 def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None]:
-    """Give why a run cannot be replayed, with its ways on, and the difference with what the journal holds."""
+    """Return why a run cannot be replayed, with the ways to go on, and the difference from the journal."""
     difference = command.difference
     if difference is None:
         return f"the workflow cannot be replayed: {command.detail}", None
@@ -73,7 +70,7 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
     )
     if difference.unchanged:
         begin, hint = "its code does not ask for the same again", f" {STEADY}"
-    elif state.session is not None:  # whose code nobody knows when it was recorded
+    elif state.session is not None:  # the fingerprint of its code was not recorded
         begin, hint = "its code has changed, or does not ask for the same again", f" {STEADY}"
     else:
         begin, hint = "its code has changed", ""
@@ -82,7 +79,7 @@ def explained(state: RunState, command: Diverge) -> tuple[str, Difference | None
 
 
 def ways_on(state: RunState, *, unchanged: bool = False) -> str:
-    """Say what can be done about code that does not ask for what the journal of a run holds."""
+    """Return the ways to go on with a run whose code does not ask for what its journal holds."""
     again = resume(state.run_id)
     another = (
         f"let a new run begin with the same arguments, {fork(state.run_id)}, with --at KEY from a step before that"

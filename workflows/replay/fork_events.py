@@ -1,11 +1,8 @@
-"""Forks: a run that begins with a part of another one's past, and has one thing in it otherwise.
+"""Forks: the events of a run that begins with a part of another run's history, with one input or result replaced. Pure.
 
-History is parted where a retry would cut it (see ``rewind``): at the outcome of one call. What was asked for before
-that outcome was recorded does not depend on it, and is shared with every result. The shared events are copied, so that
-a fork is a run like any other, whatever becomes of its origin. It is another run to the world: its calls have keys of
-their own.
-
-Pure, like all that decides.
+History is cut as for a retry (see ``retry_point``): at the outcome of one call. What was asked for before that outcome
+was recorded does not depend on it, and is shared with all its results. The shared events are copied, so a fork does not
+depend on its origin. For services outside it is another run: its calls have idempotency keys of their own.
 """
 
 import difflib
@@ -24,17 +21,17 @@ from greenroom.workflows.replay.retry_point import rewound
 
 
 def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float, seed: str) -> list[AnyEvent]:
-    """Give the events that a fork begins with.
+    """Return the events that a fork begins with.
 
     Args:
         events: All events of its origin.
-        command: What is asked for; ``input`` of a workflow is in its normal form.
-        run_id: Of the fork.
+        command: The request; ``input`` of a workflow is in its normal form.
+        run_id: Id of the fork.
         now: Seconds since the Unix epoch.
-        seed: What the fork's own random numbers follow from.
+        seed: Seed of the fork's own random numbers.
 
     Raises:
-        InvalidInput: There is no such call, or input and result are given both, or a result for no call.
+        InvalidInput: There is no such call, both input and result are given, or a result without a call.
     """
     first = events[0]
     assert isinstance(first, ev.RunStarted)
@@ -75,7 +72,7 @@ def _check_key(history: History, command: ForkRun) -> None:
 
 
 def call_arguments(given: Json) -> Json:
-    """Give a call's arguments as they are journaled: an object by name, an array in order, else the only one."""
+    """Return arguments as journaled: those of an object by name, those of an array in order, else a single one."""
     text = text_of(given)
     if text.startswith(b"{"):
         return JsonText.of_members({"args": [], "kwargs": given})
@@ -84,13 +81,13 @@ def call_arguments(given: Json) -> Json:
 
 
 def _cut(history: History, at: PastCall) -> int:
-    """Give the sequence number of a call's outcome, or of the request to cancel by which it has none."""
+    """Return the sequence number of a call's outcome, or of the request to cancel because of which it has none."""
     cut = at.ended if at.ended is not None else history.seq + 1
     return min(cut, history.cancelled_after(at.asked) or cut)
 
 
 class _Copy:
-    """Copies what a fork shares. Used once."""
+    """Copies the shared events of one fork."""
 
     def __init__(self, history: History, command: ForkRun, run_id: str, now: float) -> None:
         assert command.at is not None
@@ -107,7 +104,7 @@ class _Copy:
         self._offsets = Counter[str]()
 
     def events(self, events: Sequence[AnyEvent]) -> list[AnyEvent]:
-        """Give the shared events, in their order."""
+        """Return the shared events, in their order."""
         found: list[AnyEvent] = []
         for seq, event in enumerate(events, 1):
             copy = self._loose(seq, event)
@@ -119,13 +116,13 @@ class _Copy:
         return found
 
     def _call_of(self, event: AnyEvent) -> str:
-        """Give the key of the call that an event belongs to; a question about a step's result belongs to the step."""
+        """Return the key of the call that an event belongs to; a question about a step's result belongs to the step."""
         key: str = getattr(event, "key", "")
         about_step = isinstance(event, ev.ApprovalAsked | ev.ApprovalDecided | ev.ApprovalWithdrawn)
         return key.rpartition("@")[0] if about_step and key not in self._kept else key
 
     def _loose(self, seq: int, event: AnyEvent) -> AnyEvent | None:
-        """Give the copy of an event that is not of one call, None where it is not shared."""
+        """Return the copy of an event that belongs to no call, or None if it is not shared."""
         if seq >= self._cut:
             return None
         match event:
@@ -142,7 +139,7 @@ class _Copy:
     def _of_call(  # noqa: PLR0911  one for each kind of event
         self, seq: int, event: AnyEvent, key: str, call: PastCall
     ) -> AnyEvent | None:
-        """Give the copy of an event of a call that is shared. One that has no outcome there has no attempts either."""
+        """Return the copy of an event of a shared call, or None. Without its outcome, a call has no attempts."""
         before = seq < self._cut
         match event:
             case ev.StepScheduled() if key == self._command.at and self._command.input is not None:
@@ -166,7 +163,7 @@ class _Copy:
                 return event if key not in self._open else None
 
     def _child(self, event: ev.ChildScheduled, key: str) -> ev.ChildScheduled:
-        """A child that has ended stays its origin's, and only its result is shared; another one is the fork's own."""
+        """Return the copy for a child: one that has ended stays its origin's, another one becomes the fork's."""
         self._children += 1
         changes: dict[str, object] = {}
         if key in self._open:

@@ -1,6 +1,6 @@
-"""A run's past in the order of its journal: which call was asked for when, and what has come of it.
+"""The history of a run: its calls in the order of the journal, each with its outcome. Pure.
 
-A state says where a run stands, and not how it came there. Going back to an earlier point of a run needs the order.
+The state of a run does not keep the order of its events. A retry or a fork needs it.
 """
 
 from collections.abc import Iterable
@@ -17,44 +17,44 @@ End: TypeAlias = ev.RunCompleted | ev.RunFailed | ev.RunCancelled
 
 @dataclass(slots=True)
 class PastCall:
-    """One thing that the program asked for."""
+    """One call of the program."""
 
     kind: Literal["step", "child", "timer", "receive", "approval", "send"]
     asked: int
     """Sequence number of the event by which it was recorded."""
     ended: int | None = None
-    """Sequence number of its outcome, None while there is none."""
+    """Sequence number of its outcome, or None."""
     failed: bool = False
-    """True where that outcome is a failure, or that the program awaits it no longer."""
+    """Whether it has failed, or the program no longer awaits it."""
     begun: bool = False
-    """For a step: whether an attempt was ever made."""
+    """For a step: whether an attempt was made."""
     once: bool = False
     taken: int | None = None
-    """For a wait for a message: sequence number of the event that gave it one, even where it was given back since."""
+    """For a wait for a message: sequence number of the event that took one, even if the message was given back."""
     name: str = ""
     """For a wait for a message: the name of the message's type."""
     due: float = 0.0
-    """For a timer."""
+    """For a timer: the moment."""
 
 
 class History:
-    """The past of a run, made of its events from the first on. What an earlier retry has forgotten is not in it."""
+    """The history of a run, made from all its events, without what an earlier retry has forgotten."""
 
     def __init__(self, events: Iterable[AnyEvent]) -> None:
         """Read the events."""
         self.calls: dict[str, PastCall] = {}
-        """By key, in the order in which they were asked for."""
+        """By key, in the order in which they were made."""
         self.moments: list[float] = []
         """When each event was recorded."""
         self.end: End | None = None
-        """The event that ended the run, where it has ended."""
+        """The event that ended the run, or None."""
         self.closing = 0
-        """Sequence number from which on the end is recorded: it gives up first whatever is still open."""
+        """Sequence number of the first event of the end, by which open calls are given up before the run ends."""
         self._states: list[tuple[int, Json]] = []
         self._cancels: list[int] = []
         self._emitted: list[tuple[int, str, int]] = []
         self._loose: set[int] = set()
-        """Sequence numbers of what is not the doing of one call."""
+        """Sequence numbers of events that belong to no call."""
         for event in events:
             self._add(len(self.moments) + 1, event)
 
@@ -65,11 +65,11 @@ class History:
 
     @property
     def cancelled_at(self) -> int | None:
-        """Sequence number of the last request to cancel."""
+        """Sequence number of the last request to cancel, or None."""
         return self._cancels[-1] if self._cancels else None
 
     def cancelled_after(self, seq: int) -> int | None:
-        """Give the sequence number of the first request to cancel after an event, None where there is none."""
+        """Return the sequence number of the first request to cancel after an event, or None."""
         return next((each for each in self._cancels if each > seq), None)
 
     def cancels_from(self, cut: int) -> int:
@@ -77,15 +77,15 @@ class History:
         return sum(seq >= cut for seq in self._cancels)
 
     def state_before(self, cut: int) -> Json:
-        """Give the shared state before the event ``cut``."""
+        """Return the shared state before the event ``cut``."""
         return next((state for seq, state in reversed(self._states) if seq < cut), None)
 
     def holds(self, seq: int) -> bool:
-        """Say whether a change of state, a value or a request to cancel belongs to what is not forgotten."""
+        """Return whether a change of state, a value or a request to cancel was not forgotten by a retry."""
         return seq in self._loose
 
     def emitted_before(self, cut: int) -> dict[str, int]:
-        """Give how many values each task had emitted before the event ``cut``."""
+        """Return how many values each task had emitted before the event ``cut``."""
         return {key: number for seq, key, number in self._emitted if seq < cut}
 
     def _add(self, seq: int, event: AnyEvent) -> None:
@@ -121,7 +121,7 @@ class History:
             case ev.ReceiveAsked(key=key, name=name):
                 self.calls[key] = PastCall("receive", seq, name=name)
             case ev.MessageSent(key=key):
-                self.calls[key] = PastCall("send", seq, ended=seq)  # nothing more comes of it for the program
+                self.calls[key] = PastCall("send", seq, ended=seq)  # the program awaits no outcome of it
             case ev.ApprovalAsked(key=key, step=None):
                 self.calls[key] = PastCall("approval", seq)
             case _:
@@ -141,16 +141,16 @@ class History:
             case ev.ChildEnded(key=key, failure=failure):
                 self._end_call(key, seq, failed=failure is not None)
             case ev.ApprovalDecided(key=key) | ev.ApprovalWithdrawn(key=key):
-                if key in self.calls:  # and not about a step's result, which the step's own end tells of
+                if key in self.calls:  # questions about a step's result are no calls
                     self._end_call(key, seq, failed=isinstance(event, ev.ApprovalWithdrawn))
-            case _:  # nothing else is asked for or comes of it
+            case _:  # no other event is a call or an outcome
                 pass
 
     def _end_call(self, key: str, seq: int, *, failed: bool) -> None:
         self.calls[key].ended, self.calls[key].failed = seq, failed
 
     def _rewind(self, event: ev.RunRetried) -> None:
-        """Forget what the run has forgotten."""
+        """Forget what a retry of the run has forgotten."""
         self.end = None
         for key in event.forgotten:
             if key == CANCEL_KEY:
@@ -167,7 +167,7 @@ class History:
 
 
 def _gives_up(event: AnyEvent) -> bool:
-    """Say whether an event is of those by which the end of a run ends what is open."""
+    """Return whether an event gives up an open call, as the end of a run does."""
     match event:
         case ev.AttemptEnded(outcome="cancelled") | ev.StepFailed(reason="cancelled") | ev.ApprovalWithdrawn():
             return True

@@ -1,11 +1,9 @@
-"""Going back: from which point a run that ended goes on, and what is left of its past.
+"""Retries: the point from which a run that has ended goes on, and what is kept of its history. Pure.
 
-History is cut at one outcome: the failure that ended the run. Whatever the program asked for before that outcome was
-recorded, it asked for without knowing it, so all of that stays, with every result that it came to, before the cut or
-after. Whatever was asked for later may follow from the failure, compensation for instance, and is forgotten. So the
-program is fed a past that it could have had, and goes on from there like any other.
-
-Pure, like all that decides.
+History is cut at one outcome: the failure that ended the run. What the program asked for before that outcome was
+recorded does not depend on it, so it is kept with all its results, from before the cut or after. What was asked for
+later may follow from the failure, as compensation does, and is forgotten. So the program goes on from a history that it
+could have had.
 """
 
 from collections.abc import Iterable
@@ -18,13 +16,13 @@ from greenroom.workflows.state.run_state import CANCEL_KEY
 
 
 def retried(run_id: str, events: Iterable[AnyEvent], now: float, by: str | None = None) -> ev.RunRetried:
-    """Decide how a run that failed or was cancelled goes on.
+    """Return the event by which a run that failed or was cancelled goes on.
 
     Args:
         run_id: The run.
         events: All of its events.
         now: Seconds since the Unix epoch.
-        by: For a child that goes on with its parent: the parent's order.
+        by: For a child that goes on with its parent: the id of the parent's order.
 
     Raises:
         RetryRefused: The run has not failed, or a step that may run once only would run again.
@@ -46,7 +44,7 @@ def retried(run_id: str, events: Iterable[AnyEvent], now: float, by: str | None 
 
 
 def failed_calls(history: History) -> dict[str, PastCall]:
-    """Give the calls whose failures ended a run, by key; none where its own code did, or it was cancelled."""
+    """Return the calls whose failures ended a run, by key: none if its own code failed or it was cancelled."""
     if not isinstance(history.end, ev.RunFailed):
         return {}
     keys = history.end.calls or ((history.end.step,) if history.end.step is not None else ())
@@ -54,14 +52,14 @@ def failed_calls(history: History) -> dict[str, PastCall]:
 
 
 def _cut(history: History, failed: dict[str, PastCall]) -> int:
-    """Give the sequence number of the outcome that ended a run; where there is none, of the end itself."""
+    """Return the sequence number of the outcome that ended a run or, if there is none, of the end itself."""
     if isinstance(history.end, ev.RunCancelled) and history.cancelled_at is not None:
         return history.cancelled_at
     return min((call.ended for call in failed.values() if call.ended is not None), default=history.closing)
 
 
 def rewound(history: History, cut: int, now: float, by: str | None = None) -> ev.RunRetried:
-    """Give the event by which everything that may follow from the outcome at ``cut`` is forgotten."""
+    """Return the event by which everything is forgotten that may follow from the outcome at ``cut``."""
     kept = {key: call for key, call in history.calls.items() if call.asked < cut}
     forgotten = [key for key in history.calls if key not in kept]
     forgotten += [CANCEL_KEY] * history.cancels_from(cut)
@@ -99,8 +97,8 @@ def _failed_since(call: PastCall, cut: int) -> bool:
 
 
 def _awaits_again(call: PastCall, cut: int) -> bool:
-    """Say whether a wait for a message was given up because of the cut.
+    """Return whether a wait for a message was given up because of the outcome at the cut.
 
-    Not where it had its message before: then it was given up for something earlier, and the message came too late.
+    It was not if it had its message before: then it was given up for an earlier reason.
     """
     return _failed_since(call, cut) and (call.taken is None or call.taken >= cut)

@@ -16,21 +16,21 @@ from typing_extensions import override
 
 from greenroom.journal.interface import Append, Mark, MarkKind, Timer
 from greenroom.messages.core.errors import EventUnwritable, GreenroomError, JournalError, SequenceConflict
-from greenroom.messages.events.events import AnyEvent, RunParked
+from greenroom.messages.events.events import AnyEvent
 from greenroom.supervision.loop.actor import LoopActor, tell_living
 from greenroom.workflows.clock import Alarm
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.cancellation import why_parked
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.decisions.decision import Decision, Moment
-from greenroom.workflows.decisions.inputs import Confirmed, Effect, Input
+from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.effects import Effect
+from greenroom.workflows.decisions.inputs import Confirmed, Input
 from greenroom.workflows.queries.records import row_of
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs
 from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.runs.jobs.steps import StepJobs
 from greenroom.workflows.state.budgets import wall
-from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState, Step
 
 PASSIVATE_AFTER: Final = 30.0
@@ -78,6 +78,8 @@ class RunActor(LoopActor):
         self._alarm: tuple[float, Alarm] | None = None
         self._left = False
         """Whether it has gone from memory; what still reaches it is for the one that comes after it."""
+        self._faulted: list[Input | Confirmed] = []
+        """After a fault of the engine: that fault, and what came later, for the actor that reads the run anew."""
         self._looking = 0
         """Messages whose keys are being looked up."""
         self._delivering: set[str] = set()
@@ -105,22 +107,30 @@ class RunActor(LoopActor):
         if self._left:  # it came in between the decision to leave and leaving
             self._services.directory.route(self.state.run_id, message)
             return
+        if self._faulted:
+            self._faulted.append(message)
+            return
         happened, reply = (message.happened, message.reply) if isinstance(message, Confirmed) else (message, None)
-        if isinstance(happened, do.Signal) and self._must_look_up(happened):
+        if isinstance(happened, inputs.Signal) and self._must_look_up(happened):
             self._look_up(happened, reply)
             return
         now, accounts = self._services.clock(), self._services.directory.ledger
         over = accounts.overdraft(self.state, now) if self.state.accounts else None
-        moment = Moment(now=now, unit=self._services.random(), overdraft=over)
-        self._carry_out(decide(self.state, happened, moment), reply)
+        try:
+            decision = decide(self.state, happened, now, self._services.random(), over)
+        except BaseException as error:
+            if reply is not None:
+                reply(JournalError(_fault(error)), 0)
+            raise
+        self._carry_out(decision, reply)
 
-    def _must_look_up(self, signal: do.Signal) -> bool:
+    def _must_look_up(self, signal: inputs.Signal) -> bool:
         """Whether nobody here knows if a message came before: a session does not remember all of its keys."""
         key = signal.key
         unknown = key is not None and signal.known is None and key not in self.state.message_keys
         return unknown and self.state.session is not None and self.state.turns > 0
 
-    def _look_up(self, signal: do.Signal, reply: Callable[[GreenroomError | None, int], None] | None) -> None:
+    def _look_up(self, signal: inputs.Signal, reply: Callable[[GreenroomError | None, int], None] | None) -> None:
         assert signal.key is not None
         self._looking += 1
 
@@ -139,19 +149,20 @@ class RunActor(LoopActor):
 
     @override
     def on_crash(self, error: BaseException) -> None:
-        """A fault of the engine itself stops this run where a person can look, and no other run."""
+        """Park this run after a fault of the engine itself, and no other run.
+
+        The state may hold half of a decision, so the run is read anew from its journal once the appends under way are
+        committed. Events that have lingered until now are dropped: no effect was waiting for them.
+        """
         logger.opt(exception=error).error("run {} stopped by a fault of the engine", self.state.run_id)
-        if self.state.ended is None and not self.state.halted:
-            reason = "a fault of the engine: " + "".join(traceback.format_exception_only(error)).strip()
-            parked = RunParked(at=self._services.clock(), reason=why_parked(self.state, reason))
-            self._carry_out(Decision(events=[parked], now=[do.EndProgram()], then=[do.Announce()]))
+        self._unwritten.clear()
+        self._faulted.append(inputs.EngineFault(_fault(error)))
+        self._settle()
 
     # ------------------------------------------------------------ record and apply
 
     def _carry_out(self, decision: Decision, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         events, then = decision.events, decision.then
-        for event in events:
-            fold(self.state, event)
         if self.state.accounts:
             self._services.directory.ledger.note(self.state, events)
         state = self.state
@@ -244,7 +255,7 @@ class RunActor(LoopActor):
             return
         self._leave(None)
         if isinstance(error, EventUnwritable):
-            self._services.directory.route(self.state.run_id, do.NoWorkers(f"an event cannot be written: {error}"))
+            self._services.directory.route(self.state.run_id, inputs.NoWorkers(f"an event cannot be written: {error}"))
         elif not isinstance(error, SequenceConflict):
             self._services.fatal(error)
 
@@ -276,18 +287,18 @@ class RunActor(LoopActor):
                     self._services.directory.launch_child(self.state, key)
             case do.CancelChild(run_id=run_id, at_once=at_once):
                 reason = f"run {self.state.run_id} no longer awaits it"
-                self._services.directory.route(run_id, do.Cancel(reason, 0.0 if at_once else None, again=False))
+                self._services.directory.route(run_id, inputs.Cancel(reason, 0.0 if at_once else None, again=False))
             case do.PauseChild(key=key):
-                self._tell_child(key, do.Pause(self.state.reason))
+                self._tell_child(key, inputs.Pause(self.state.reason))
             case do.ResumeChild(key=key):
-                self._tell_child(key, do.Resume(unless_parked=True))
+                self._tell_child(key, inputs.Resume(unless_parked=True))
             case do.Deliver(key=key):
                 self._deliver(key)
             case do.TurnOver(event=event):
                 self._jobs.turn_over()
                 self._services.post.answer(self.state.run_id, event)
             case do.TellOverdrawn(run_id=run_id, reason=reason):
-                self._services.directory.route(run_id, do.Overdrawn(reason))
+                self._services.directory.route(run_id, inputs.Overdrawn(reason))
             case do.Announce():
                 self._services.directory.announce(self.state)
             case _:
@@ -305,9 +316,9 @@ class RunActor(LoopActor):
     def _judge(self, step: Step, attempt: int) -> None:
         def judged(evaluations: Sequence[Any]) -> None:
             del self._panels[step.key]
-            tell_living(self.actor_ref, do.StepJudged(step.key, attempt, tuple(evaluations)))
+            tell_living(self.actor_ref, inputs.StepJudged(step.key, attempt, tuple(evaluations)))
 
-        def stranded(happened: do.NoWorkers) -> None:
+        def stranded(happened: inputs.NoWorkers) -> None:
             self._panels.pop(step.key, None)
             tell_living(self.actor_ref, happened)
 
@@ -325,8 +336,8 @@ class RunActor(LoopActor):
         """Set the alarm for the next wake-up; leave where there is nothing else to wait for."""
         if self._left:
             return
-        if self.state.ended is not None:
-            if self._pending == 0 and not self._unwritten and not self.state.outgoing:
+        if self._faulted or self.state.ended is not None:
+            if self._pending == 0 and not self._unwritten and (self._faulted or not self.state.outgoing):
                 self._leave(None)
             return
         state = self.state
@@ -350,7 +361,7 @@ class RunActor(LoopActor):
 
     def _look(self) -> None:
         if not (self._left or self.actor_stopped.is_set()):
-            self.actor_ref.tell(do.Tick())
+            self.actor_ref.tell(inputs.Tick())
 
     def _next_due(self) -> float | None:
         state = self.state
@@ -442,6 +453,8 @@ class RunActor(LoopActor):
         self._services.directory.dozing.drop(self.state.run_id)
         self._stop_work()
         self._services.directory.forget(self.state, wake_at)
+        for message in self._faulted:
+            self._services.directory.route(self.state.run_id, message)
         self.stop()
 
     def _stop_work(self) -> None:
@@ -452,3 +465,7 @@ class RunActor(LoopActor):
             self._withdraw(key)
         self._jobs.withdraw_all()
         self._program.end()
+
+
+def _fault(error: BaseException) -> str:
+    return "a fault of the engine: " + "".join(traceback.format_exception_only(error)).strip()

@@ -18,8 +18,7 @@ from greenroom.supervision.jobs import PoolKey
 from greenroom.supervision.loop.actor import LoopRef, actor_of
 from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.decisions.decision import Moment
-from greenroom.workflows.decisions.inputs import ChildFinished, Confirmed, Input, Recover
+from greenroom.workflows.decisions.inputs import ChildFinished, Confirmed, EngineFault, Input, Recover
 from greenroom.workflows.queries.reader import load
 from greenroom.workflows.queries.records import failed_at
 from greenroom.workflows.runs.actor import RunActor
@@ -328,32 +327,42 @@ class RunRegistry:
             if state.ended is not None and not state.outgoing:
                 self._answer_for_ended(state, waiting)
                 return
-            self._adopt(state, Recover(orphaned=orphaned))
+            faults = [each for each in waiting if isinstance(each, EngineFault)]
+            if faults and (state.halted or state.ended):  # it was parked before: to recover it would fail once more
+                self._refuse(waiting, JournalError(faults[0].reason))
+                return
+            self._adopt(state, *faults, Recover(orphaned=orphaned))
         for happened in waiting:
-            if not isinstance(happened, Recover):
+            if not isinstance(happened, (Recover, EngineFault)):
                 self._live[state.run_id].tell(happened)
 
     def _answer_for_ended(self, state: RunState, waiting: list[Input | Confirmed]) -> None:
-        moment = Moment(self._services.clock(), self._services.random())
         for happened in waiting:
             if isinstance(happened, Confirmed):
-                decided = decide(state, happened.happened, moment)
+                decided = decide(state, happened.happened, self._services.clock(), self._services.random())
                 happened.reply(decided.refused, decided.receipt)
 
     def _unreadable(self, run_id: str, error: BaseException) -> None:
-        for happened in self._loading.pop(run_id, []):
-            if isinstance(happened, Confirmed):
-                happened.reply(error if isinstance(error, JournalError) else JournalError(str(error)), 0)
+        self._refuse(
+            self._loading.pop(run_id, []), error if isinstance(error, JournalError) else JournalError(str(error))
+        )
         if not self._closed:
             logger.error("run {} cannot be read: {}", run_id, error)
 
-    def _adopt(self, state: RunState, happened: Input) -> None:
+    @staticmethod
+    def _refuse(waiting: list[Input | Confirmed], error: JournalError) -> None:
+        for happened in waiting:
+            if isinstance(happened, Confirmed):
+                happened.reply(error, 0)
+
+    def _adopt(self, state: RunState, *first: Input) -> None:
         if (alarm := self._alarms.pop(state.run_id, None)) is not None:
             alarm.cancel()
         self._states[state.run_id] = state
         ref = RunActor.start(self._services, state)
         self._live[state.run_id] = ref
-        ref.tell(happened)
+        for happened in first:
+            ref.tell(happened)
 
     def parked(self, kind: Literal["run", "session"], name: str | None) -> list[str]:
         """Give the ids of the runs or sessions that are parked, of one name or of all. Any thread but the reactor's."""

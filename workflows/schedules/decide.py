@@ -1,7 +1,7 @@
-"""What a schedule does about everything that can happen to it: events to record, runs to start and to cancel.
+"""What follows from every input of a schedule: events to record, runs to start and to cancel.
 
-Pure: the state is only read and the time is an argument. Every due moment is dealt with once and in order: it fires, it
-waits for an earlier run to end, or it is skipped, and each of these is an event before anything follows from it.
+Pure: the time is an argument. Every due moment is handled once and in order: it fires, waits for an earlier run to end,
+or is skipped. Each of these is an event that is committed before its effects are carried out.
 """
 
 import math
@@ -18,35 +18,35 @@ from greenroom.workflows.schedules.fold import fold_schedule
 from greenroom.workflows.schedules.recurrence import moments, next_after, stamp
 
 ON_TIME: Final = 5.0
-"""A moment that is seen within so many seconds is not late, whatever ``catch_up`` says: the machine may be busy."""
+"""Seconds within which a moment is not late, whatever ``catch_up`` is: the machine may be busy."""
 QUEUED: Final = 100
-"""Runs that may wait for an earlier one to end."""
+"""Maximum number of runs that wait for an earlier one to end."""
 AT_ONCE: Final = 100
-"""Missed moments that are made up for in one decision; the rest follows in the next ones."""
+"""Maximum number of missed moments handled in one decision; the next decisions handle the others."""
 COUNTED: Final = 1000
-"""Moments seen too late that are counted one by one; of more it is only said that they were as many at least."""
+"""Maximum number of late moments that are counted; if there are more, the count is a lower bound."""
 
 
-# ---------------------------------------------------------------- what happens, and what is to be done
+# ---------------------------------------------------------------- inputs and effects
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Somebody wants there to be a schedule with this plan."""
+    """Create the schedule, or change its plan."""
 
     plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Start nothing until resumed."""
+    """Start no run until resumed."""
 
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on."""
+    """Start runs again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +56,22 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Be no more."""
+    """Delete the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed."""
+    """The next moment may be due."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """The schedule was read from the journal: take up what it says is open."""
+    """The schedule was read from the journal: go on with its open runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run is in the journal."""
+    """The start of a run is committed."""
 
     run_id: str
 
@@ -86,7 +86,7 @@ class NotStarted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run has come to its end."""
+    """A run has ended."""
 
     run_id: str
     status: ev.EndStatus
@@ -97,14 +97,14 @@ Happening: TypeAlias = Put | Pause | Resume | Trigger | Delete | Tick | Recover 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a run by its id, or find that it was started."""
+    """Start a run by its id, or find it if it was started before."""
 
     run_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ask a run to end early."""
+    """Cancel a run."""
 
     run_id: str
     reason: str
@@ -112,7 +112,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """See whether a run has ended already."""
+    """Check whether a run has ended."""
 
     run_id: str
 
@@ -122,7 +122,7 @@ Order: TypeAlias = Start | Cancel | Look
 
 @dataclass(slots=True)
 class Verdict:
-    """What to record, and what to do once that is on the disk, each in order."""
+    """What to record, and what to do once that is committed, each in order."""
 
     name: str
     before: ScheduleState | None
@@ -131,24 +131,24 @@ class Verdict:
     events: list[AnyEvent] = field(default_factory=list[AnyEvent])
     orders: list[Order] = field(default_factory=list[Order])
     refused: GreenroomError | None = None
-    """Why what was asked for is refused, and nothing follows."""
+    """Why the input is refused. A refused input has no events."""
     run_id: str = ""
-    """The run that was asked for."""
+    """Id of the run that was requested."""
     created: bool = False
-    """Whether there was no such schedule before."""
+    """Whether the schedule was created."""
 
     def __post_init__(self) -> None:
-        """Begin with what is known."""
+        """Begin with the state before."""
         self._state = self.before
 
     @property
     def state(self) -> ScheduleState:
-        """The state after the events so far; there is one."""
+        """The state after the events so far."""
         assert self._state is not None
         return self._state
 
     def add(self, event: AnyEvent) -> None:
-        """Record one more event."""
+        """Record an event and apply it to the state."""
         self.events.append(event)
         self._state = fold_schedule(self._state, event)
 
@@ -157,7 +157,7 @@ class Verdict:
 
 
 def decide_schedule(name: str, state: ScheduleState | None, happened: Happening, now: float) -> Verdict:  # noqa: C901, PLR0912  one case per happening
-    """Decide what follows from what happened to the schedule ``name``."""
+    """Decide what follows from an input of the schedule ``name``."""
     out = Verdict(name, state, now)
     if isinstance(happened, Put):
         _put(happened.plan, out)
@@ -210,7 +210,7 @@ def _put(plan: Plan, out: Verdict) -> None:
         out.created = True
         out.add(ev.ScheduleCreated(at=out.now, name=out.name, plan=plan, anchor=anchor, due=due))
     elif not _alike(plan, before.plan):
-        _tick(out)  # what was due until now was due by the plan of until now
+        _tick(out)  # moments until now follow the plan until now
         state = out.state
         anchor = state.anchor if plan.every == state.plan.every else float(math.ceil(out.now))
         times = (plan.cron, plan.every, plan.timezone) == (state.plan.cron, state.plan.every, state.plan.timezone)
@@ -220,7 +220,7 @@ def _put(plan: Plan, out: Verdict) -> None:
 
 
 def _resume(out: Verdict) -> None:
-    """Go on with what is due next, counted anew: a clock that was set back may have made it far away."""
+    """Compute the next moment anew, which may be far away if the clock was set back."""
     state = out.state
     if not state.paused:
         return
@@ -231,7 +231,7 @@ def _resume(out: Verdict) -> None:
 
 
 def _recover(out: Verdict) -> None:
-    """Take up what was going on: starting again what may not have been started is safe, as ids tell runs apart."""
+    """Go on with open runs. Starting a run twice is safe, because the id identifies it."""
     for firing in out.state.open:
         assert firing.run_id is not None
         out.orders.append(Start(firing.run_id) if firing.status == "starting" else Look(firing.run_id))
@@ -241,7 +241,7 @@ def _recover(out: Verdict) -> None:
 
 
 def _trigger(out: Verdict) -> None:
-    """Start a run at a person's wish. What would be skipped is refused: there is somebody to tell."""
+    """Start a run on request, or refuse the request if a due moment would be skipped."""
     state = out.state
     overlap = state.plan.overlap
     running = (*state.open, *state.queued)
@@ -257,7 +257,7 @@ def _trigger(out: Verdict) -> None:
 
 
 def _tick(out: Verdict) -> None:
-    """Deal with the moments that have come: pass over those too long ago, meet the others in order."""
+    """Handle the moments that are due: skip those that are too late, and handle the others in order."""
     state = out.state
     if state.paused or state.due > out.now:
         return
@@ -272,7 +272,7 @@ def _tick(out: Verdict) -> None:
     except ValueError as error:
         out.add(ev.SchedulePaused(at=out.now, reason=f"the next moment cannot be told: {error}"))
         return
-    if state.plan.overlap == "cancel" and len(met) > 1:  # each would only be started for the next to cancel it
+    if state.plan.overlap == "cancel" and len(met) > 1:  # the next would cancel each of them at once
         out.add(
             ev.ScheduleSkipped(at=out.now, due=met[0], count=len(met) - 1, why="overlap", next_due=met[-1]),
         )
@@ -282,7 +282,7 @@ def _tick(out: Verdict) -> None:
 
 
 def _pass_over_late(out: Verdict) -> float:
-    """Skip the moments that are too long ago to be made up for; give the first that is not, or is yet to come."""
+    """Skip the moments that are too late, and return the first that is not, or is in the future."""
     state = out.state
     oldest = out.now - max(state.plan.catch_up, ON_TIME)
     if state.due >= oldest:
@@ -298,7 +298,7 @@ def _pass_over_late(out: Verdict) -> float:
 
 
 def _meet(out: Verdict, run_id: str, due: float, *, manual: bool, next_due: float | None) -> None:
-    """Have a run started, or let it wait, or skip it, as the plan says about those that still go on."""
+    """Start a run, queue it or skip it, as the plan's ``overlap`` says about runs that have not ended."""
     state = out.state
     in_the_way = (*state.open, *state.queued)
     overlap = state.plan.overlap
@@ -319,20 +319,20 @@ def _meet(out: Verdict, run_id: str, due: float, *, manual: bool, next_due: floa
 
 
 def _alike(plan: Plan, other: Plan) -> bool:
-    """Whether two plans are one, whatever the order in which their arguments are named."""
+    """Return whether two plans are equal, whatever the order of their arguments."""
     bare: dict[str, Any] = {"arguments": {}}
     return same(plan.arguments, other.arguments) and plan.model_copy(update=bare) == other.model_copy(update=bare)
 
 
 def _cancel_running(out: Verdict) -> None:
-    """Cancel what is in the way. A run that is only starting is not there yet, and cancelled once it is."""
+    """Cancel running runs. A run that is starting is cancelled once it has started."""
     reason = f"the next run of schedule {out.name} is due"
     running = [firing.run_id for firing in out.state.open if firing.status == "running"]
     out.orders.extend(Cancel(run_id, reason) for run_id in running if run_id is not None)
 
 
 def _start_queued(out: Verdict) -> None:
-    """Start what waited, one after the other or, where the plan allows it by now, all of it."""
+    """Start the first queued run if none is open or, if the plan now allows overlap, all of them."""
     while not out.state.paused and (queued := out.state.queued):
         if out.state.open and out.state.plan.overlap != "allow":
             return

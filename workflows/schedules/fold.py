@@ -1,21 +1,29 @@
-"""The fold of schedules: how every event changes a schedule's state. Pure, like that of runs."""
+"""The fold of schedules: the state of a schedule as a function of its events. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, assert_never
 
 from greenroom.messages.events import schedules as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Firing, FiringStatus, ScheduleState
 
 RECENT: Final = 20
-"""Moments that are over and still shown."""
+"""Maximum number of firings that are over and still shown."""
+
+
+def fold_events(events: Iterable[AnyEvent]) -> ScheduleState | None:
+    """Fold the journal of a schedule, or its events from a ``ScheduleKept`` on. Return None if there are none."""
+    state: ScheduleState | None = None
+    for event in events:
+        state = fold_schedule(state, event)
+    return state
 
 
 def fold_schedule(state: ScheduleState | None, event: AnyEvent) -> ScheduleState:
-    """Give the state after ``event``.
+    """Return the state after ``event``.
 
     Raises:
-        ValueError: There is no state yet, and the event does not make one.
+        ValueError: The event is not one of a schedule's, or not one that a schedule begins with.
     """
     if isinstance(event, ev.ScheduleKept):
         return event.state
@@ -24,15 +32,10 @@ def fold_schedule(state: ScheduleState | None, event: AnyEvent) -> ScheduleState
     if state is None:
         msg = f"a schedule's first event is schedule.created, not {event.type}"
         raise ValueError(msg)
-    return state.model_copy(update={**_FOLDS[type(event)](state, event), "updated_at": event.at})
-
-
-def fold_events(events: Iterable[AnyEvent]) -> ScheduleState | None:
-    """Fold a schedule's journal, or what of it is needed to go on; None where there is nothing."""
-    state: ScheduleState | None = None
-    for event in events:
-        state = fold_schedule(state, event)
-    return state
+    if not isinstance(event, ev.ScheduleEvent):
+        msg = f"{event.type} is no event of a schedule"
+        raise ValueError(msg)  # noqa: TRY004  what is wrong is the journal
+    return state.model_copy(update={**_changes(state, event), "updated_at": event.at})
 
 
 def _created(before: ScheduleState | None, event: ev.ScheduleCreated) -> ScheduleState:
@@ -47,20 +50,37 @@ def _created(before: ScheduleState | None, event: ev.ScheduleCreated) -> Schedul
     )
 
 
-def _changed(_state: ScheduleState, event: ev.ScheduleChanged) -> dict[str, Any]:
-    return {"plan": event.plan, "anchor": event.anchor, "due": event.due}
-
-
-def _paused(_state: ScheduleState, event: ev.SchedulePaused) -> dict[str, Any]:
-    return {"paused": True, "reason": event.reason}
-
-
-def _resumed(_state: ScheduleState, event: ev.ScheduleResumed) -> dict[str, Any]:
-    return {"paused": False, "reason": None, "due": event.due}
-
-
-def _deleted(_state: ScheduleState, _event: ev.ScheduleDeleted) -> dict[str, Any]:
-    return {"deleted": True}
+def _changes(  # noqa: C901, PLR0911  one case per kind of event
+    state: ScheduleState, event: ev.ScheduleEvent
+) -> dict[str, Any]:
+    """Return the fields of the state that an event changes."""
+    match event:
+        case ev.ScheduleChanged(plan=plan, anchor=anchor, due=due):
+            return {"plan": plan, "anchor": anchor, "due": due}
+        case ev.SchedulePaused(reason=reason):
+            return {"paused": True, "reason": reason}
+        case ev.ScheduleResumed(due=due):
+            return {"paused": False, "reason": None, "due": due}
+        case ev.ScheduleDeleted():
+            return {"deleted": True}
+        case ev.ScheduleFired():
+            return _fired(state, event)
+        case ev.ScheduleQueued():
+            changes = {"firings": _with(state, event, "queued"), "triggered": state.triggered + event.manual}
+            return _passed(event.next_due) | changes
+        case ev.ScheduleSkipped():
+            return _skipped(state, event)
+        case ev.ScheduleRunStarted(run_id=run_id):
+            return {"firings": _with_status(state, run_id, "running")}
+        case ev.ScheduleRunRefused(run_id=run_id, reason=reason):
+            return {"firings": _with_status(state, run_id, "refused", reason)}
+        case ev.ScheduleRunEnded(run_id=run_id, status=status):
+            return {"firings": _with_status(state, run_id, status)}
+        case ev.ScheduleCreated() | ev.ScheduleKept():
+            msg = f"{event.type} replaces a state"
+            raise AssertionError(msg)
+        case _:
+            assert_never(event)
 
 
 def _fired(state: ScheduleState, event: ev.ScheduleFired) -> dict[str, Any]:
@@ -73,13 +93,6 @@ def _fired(state: ScheduleState, event: ev.ScheduleFired) -> dict[str, Any]:
     }
 
 
-def _queued(state: ScheduleState, event: ev.ScheduleQueued) -> dict[str, Any]:
-    return _passed(event.next_due) | {
-        "firings": _with(state, event, "queued"),
-        "triggered": state.triggered + event.manual,
-    }
-
-
 def _skipped(state: ScheduleState, event: ev.ScheduleSkipped) -> dict[str, Any]:
     waited = tuple(firing for firing in state.firings if firing.status != "queued" or firing.run_id != event.run_id)
     skipped = Firing(due=event.due, status="skipped", run_id=event.run_id, reason=event.why, count=event.count)
@@ -87,18 +100,6 @@ def _skipped(state: ScheduleState, event: ev.ScheduleSkipped) -> dict[str, Any]:
         "firings": _trimmed((*waited, skipped)),
         "skipped": state.skipped + event.count,
     }
-
-
-def _run_started(state: ScheduleState, event: ev.ScheduleRunStarted) -> dict[str, Any]:
-    return {"firings": _with_status(state, event.run_id, "running")}
-
-
-def _run_refused(state: ScheduleState, event: ev.ScheduleRunRefused) -> dict[str, Any]:
-    return {"firings": _with_status(state, event.run_id, "refused", event.reason)}
-
-
-def _run_ended(state: ScheduleState, event: ev.ScheduleRunEnded) -> dict[str, Any]:
-    return {"firings": _with_status(state, event.run_id, event.status)}
 
 
 def _passed(next_due: float | None) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def _with_status(
 
 
 def _trimmed(firings: tuple[Firing, ...]) -> tuple[Firing, ...]:
-    """Drop the oldest of those that are over and too many."""
+    """Drop the oldest firings that are over, if there are more than ``RECENT``."""
     over = sum(1 for firing in firings if not firing.open and firing.status != "queued") - RECENT
     if over <= 0:
         return firings
@@ -138,17 +139,3 @@ def _trimmed(firings: tuple[Firing, ...]) -> tuple[Firing, ...]:
         else:
             kept.append(firing)
     return tuple(kept)
-
-
-_FOLDS: Final[Mapping[type[Any], Callable[[ScheduleState, Any], dict[str, Any]]]] = {
-    ev.ScheduleChanged: _changed,
-    ev.SchedulePaused: _paused,
-    ev.ScheduleResumed: _resumed,
-    ev.ScheduleFired: _fired,
-    ev.ScheduleQueued: _queued,
-    ev.ScheduleSkipped: _skipped,
-    ev.ScheduleRunStarted: _run_started,
-    ev.ScheduleRunRefused: _run_refused,
-    ev.ScheduleRunEnded: _run_ended,
-    ev.ScheduleDeleted: _deleted,
-}

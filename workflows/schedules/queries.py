@@ -1,4 +1,4 @@
-"""Looking at schedules: from the journal to their state, and from that to what a person reads."""
+"""Queries about schedules: read their state from the journal, and make records of it."""
 
 import difflib
 from contextlib import suppress
@@ -18,42 +18,42 @@ from greenroom.workflows.schedules.recurrence import moments
 TIMER: Final = "due"
 """Key of the durable timer."""
 MARK: Final = "@"
-"""What the ids of schedules in the journal begin with; ids of runs hold letters, digits, ``.``, ``_`` and ``-``."""
+"""Prefix of the ids of schedules in the journal, which no id of a run contains."""
 SHOWN: Final = 5
-"""Next moments in a record."""
+"""Default number of next moments in a record."""
 MAX_NAME: Final = 150
-"""Characters a schedule's name may have: the moment of each run comes after it in the run's id."""
+"""Maximum number of characters of a schedule's name; in ids of runs it is followed by a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulePast:
-    """A schedule as it was read from the journal."""
+    """A schedule as read from the journal."""
 
     state: ScheduleState | None
-    """None where it was never made."""
+    """None if it was never created."""
     seq: int
-    """Of its newest event."""
+    """Sequence number of its newest event."""
     wake_seq: int
-    """Of the last event that was not needed."""
+    """Sequence number of the last event that is not needed to go on."""
 
 
 def entry_of(name: str) -> str:
-    """Give the id under which the journal has a schedule."""
+    """Return the id of a schedule in the journal."""
     return MARK + name
 
 
 def name_of(entry: str) -> str:
-    """Give the schedule's name for such an id."""
+    """Return the name of the schedule with such an id."""
     return entry.removeprefix(MARK)
 
 
 def is_schedule(entry: str) -> bool:
-    """Say whether an id of the journal is a schedule's."""
+    """Return whether an id in the journal is that of a schedule."""
     return entry.startswith(MARK)
 
 
 def schedule_name(given: object) -> str:
-    """Check a name.
+    """Check the name of a schedule, and return it.
 
     Raises:
         ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
@@ -73,7 +73,7 @@ def load(journal: Journal, name: str) -> SchedulePast:
 
     Raises:
         JournalError: It cannot be read.
-        ValueError: Its events are none of a schedule's.
+        ValueError: Its events are not those of a schedule.
     """
     row = journal.run(entry_of(name))
     if row is None:
@@ -83,12 +83,12 @@ def load(journal: Journal, name: str) -> SchedulePast:
 
 
 def read_schedules(journal: Journal, count: int = SHOWN) -> list[ScheduleRecord]:
-    """Give every schedule, by name, with its next ``count`` moments. Blocks."""
+    """Return all schedules, sorted by name, with their next ``count`` moments. Blocks."""
     return [_record(state, count) for state in _all(journal)]
 
 
 def read_schedule(journal: Journal, name: str, count: int = SHOWN) -> ScheduleRecord:
-    """Give one schedule with its next ``count`` moments. Blocks.
+    """Return one schedule with its next ``count`` moments. Blocks.
 
     Raises:
         ScheduleNotFound: There is none of this name.
@@ -112,7 +112,7 @@ def _next_times(state: ScheduleState, count: int) -> list[datetime]:
     if state.paused:
         return []
     found: list[datetime] = []
-    with suppress(ValueError):  # its time zone may be unknown here, and there are no moments to show then
+    with suppress(ValueError):  # its time zone may be unknown on this machine
         found += (moment(due) for due in islice(moments(state.plan, state.anchor, state.due), count))
     return found
 
@@ -152,7 +152,7 @@ def _firing_record(firing: Firing) -> FiringRecord:
 
 
 def row_of_schedule(entry: str, state: ScheduleState, wake_seq: int) -> RunRow:
-    """Give the run index's line for a schedule."""
+    """Return the row of a schedule in the run index."""
     return RunRow(
         id=entry,
         workflow=state.plan.workflow,
@@ -168,7 +168,7 @@ def row_of_schedule(entry: str, state: ScheduleState, wake_seq: int) -> RunRow:
 
 
 def _status(state: ScheduleState) -> RunStatus:
-    """Say in the words of the run index whether there is anything to take up before the next moment."""
+    """Return the status in the run index: ``running`` if there is something to recover before the next moment."""
     if state.deleted:
         return "cancelled"
     if state.paused:

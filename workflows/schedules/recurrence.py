@@ -1,7 +1,7 @@
-"""When a schedule is due: cron expressions by the clock of a time zone, and intervals from an anchor.
+"""Due times of schedules: cron expressions in a time zone, and intervals from an anchor.
 
-Pure but for the time zone database, which ``zoneinfo`` reads from the machine. What was once found is recorded, so a
-change of that database never changes the past.
+Pure but for the time zone database, which ``zoneinfo`` reads from the machine. Due times are recorded, so a change of
+that database does not change the past.
 """
 
 import math
@@ -15,13 +15,13 @@ from cronsim import CronSim, CronSimError
 from greenroom.messages.events.schedules import Plan
 
 LEAST_EVERY: Final = 1.0
-"""Seconds between two moments at least: ids of runs tell moments apart by the second."""
+"""Minimum interval in seconds: ids of runs distinguish moments by the second."""
 MOST_EVERY: Final = 100 * 366 * 86_400.0
-"""Seconds between two moments at most."""
+"""Maximum interval in seconds."""
 
 
 def faults(plan: Plan) -> list[str]:
-    """Say what is wrong with a plan's times, one sentence per field; nothing where all is well."""
+    """Return what is wrong with the times of a plan, one sentence per field."""
     found: list[str] = []
     if (plan.cron is None) == (plan.every is None):
         found.append("give either cron, such as '0 3 * * *', or every, a number of seconds")
@@ -34,7 +34,7 @@ def faults(plan: Plan) -> list[str]:
         found.append(f"timezone: {zone}")
     if plan.cron is not None:
         try:
-            moments = CronSim(plan.cron, datetime(2000, 1, 1))  # noqa: DTZ001  any moment will do, of any zone
+            moments = CronSim(plan.cron, datetime(2000, 1, 1))  # noqa: DTZ001  any moment of any zone will do
             if next(moments, None) is None:
                 found.append(f"cron: no moment fits {plan.cron!r}")
         except CronSimError as error:
@@ -44,21 +44,21 @@ def faults(plan: Plan) -> list[str]:
 
 
 def zone_of(name: str) -> tzinfo | str:
-    """Give a time zone by its name, or say why there is none."""
+    """Return a time zone by its name, or the reason why it is not available."""
     if name == "UTC":
-        return UTC  # known without a database, and without daylight saving to heed
+        return UTC  # needs no database
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown; no name at all; a folder of zones
+    except (KeyError, ValueError, OSError):  # an unknown name, an invalid name, a folder of zones
         return f"{name!r} is unknown here: use a name such as 'Europe/Berlin', and install tzdata if there are none"
 
 
 def next_after(plan: Plan, anchor: float, after: float) -> float:
-    """Give the first moment of a plan later than ``after``.
+    """Return the first moment of a plan later than ``after``.
 
-    A cron expression with fixed minutes and hours keeps its count of runs when the clocks change: what would fall into
-    the hour that is left out is due right after it, and what would fall into the hour that comes twice is due in the
-    first. Others, such as ``*/30 * * * *``, are due whenever the clock shows what fits.
+    A cron expression with fixed minutes and hours is due as often as on other days when the clocks change: a moment in
+    the skipped hour is due right after it, and one in the repeated hour is due the first time. Others, such as
+    ``*/30 * * * *``, are due whenever the clock matches.
 
     Raises:
         ValueError: There is none within 50 years, or the time zone is unknown.
@@ -69,7 +69,7 @@ def next_after(plan: Plan, anchor: float, after: float) -> float:
 
 
 def moments(plan: Plan, anchor: float, first: float) -> Iterator[float]:
-    """Give moment after moment, beginning with ``first``, which is one."""
+    """Yield the moments of a plan, beginning with ``first``, which is one."""
     moment = first
     while True:
         yield moment
@@ -89,7 +89,7 @@ def _cron(plan: Plan, after: float) -> Iterator[float]:
         raise ValueError(zone)  # noqa: TRY004  what is wrong is the name of the zone
     assert plan.cron is not None
     for moment in CronSim(plan.cron, datetime.fromtimestamp(math.floor(after), zone)):
-        # In the second pass of an hour that comes twice, the library begins with moments of the first.
+        # During the second pass of a repeated hour, the library begins with moments of the first pass.
         if (due := moment.timestamp()) > after:
             yield due
     msg = f"no moment fits {plan.cron!r} in the next 50 years"
@@ -97,7 +97,7 @@ def _cron(plan: Plan, after: float) -> Iterator[float]:
 
 
 def stamp(moment: float) -> str:
-    """Write a moment as ids of runs have it: ``20261122T030000Z``, with milliseconds where there are any."""
+    """Return a moment as in ids of runs: ``20261122T030000Z``, with milliseconds if there are any."""
     milliseconds = round(moment * 1000)
     shown = datetime.fromtimestamp(milliseconds // 1000, UTC)
     rest = f".{milliseconds % 1000:03d}" if milliseconds % 1000 else ""

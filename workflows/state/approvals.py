@@ -1,24 +1,26 @@
-"""How events about questions to people change a run's state."""
+"""Events about questions to people, applied to a run's state."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from greenroom.messages.approvals import Approval
 from greenroom.messages.core.json_text import JsonText, plain
-from greenroom.messages.events.events import ApprovalAsked, ApprovalDecided, ApprovalWithdrawn
+from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
+from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Answer, Question, RunState
 
 
-def _asked(state: RunState, event: ApprovalAsked) -> None:
+def _asked(state: RunState, event: ev.ApprovalAsked) -> None:
     state.questions[event.key] = Question(event.action, event.args, state.seq + 1, event.step)
     state.mark_changes.append(("approval", event.key, state.seq + 1))
-    if event.step is not None:
+    if event.step is None:
+        state.asked[event.key] = state.seq + 1  # otherwise the program has not asked
+    else:
         state.steps[event.step].status = "escalated"
         state.escalated += 1
 
 
-def _decided(state: RunState, event: ApprovalDecided) -> None:
+def _decided(state: RunState, event: ev.ApprovalDecided) -> None:
     approval = Approval(decision=event.decision, args=plain(event.args), comment=event.comment, by=event.by)
     question = _close(state, event.key, approval)
     if question.step is None:
@@ -33,7 +35,7 @@ def _decided(state: RunState, event: ApprovalDecided) -> None:
         step.result = event.args
 
 
-def _withdrawn(state: RunState, event: ApprovalWithdrawn) -> None:
+def _withdrawn(state: RunState, event: ev.ApprovalWithdrawn) -> None:
     _close(state, event.key, None)
 
 
@@ -45,8 +47,8 @@ def _close(state: RunState, key: str, approval: Approval | None) -> Question:
     return question
 
 
-FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
-    ApprovalAsked: _asked,
-    ApprovalDecided: _decided,
-    ApprovalWithdrawn: _withdrawn,
-}
+HANDLERS: Final = (
+    handler(ev.ApprovalAsked, _asked),
+    handler(ev.ApprovalDecided, _decided),
+    handler(ev.ApprovalWithdrawn, _withdrawn),
+)

@@ -1,54 +1,28 @@
-"""The fold: how every event changes a run's state.
+"""The fold: the state of a run as a function of its events.
 
-``fold`` is the only code that changes a ``RunState``. It reads nothing but the state and the event, so the state of a
-run is the same whoever folds its journal, and however often.
+``fold`` and ``apply`` are the only code that changes a ``RunState``. They read nothing but the state and the event, so
+the same journal always gives the same state.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal
 
 from greenroom.journal.interface import Stored
-from greenroom.messages.events.events import (
-    AnyEvent,
-    ApprovalAsked,
-    CancelHeard,
-    CancelRequested,
-    ChildScheduled,
-    CleanupLimited,
-    CodeAdopted,
-    MessageSent,
-    ProgramEnded,
-    ProgramStarted,
-    ReceiveAsked,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunParked,
-    RunPaused,
-    RunResumed,
-    RunStarted,
-    SessionOpened,
-    StateChanged,
-    StepScheduled,
-    TimerSet,
-)
+from greenroom.messages.core.message import Event
+from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
 from greenroom.messages.records import RunStatus
-from greenroom.workflows.state import approvals, budgets, retry_and_fork, timers_and_children, turns
-from greenroom.workflows.state import messages as fold_messages
-from greenroom.workflows.state import steps as fold_steps
+from greenroom.workflows.state import approvals, budgets, messages, retry_and_fork, steps, timers_and_children, turns
+from greenroom.workflows.state.handlers import Handler, handler
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
 from greenroom.workflows.state.turns import needed, open_session
 
-_ASKING: Final = (StepScheduled, TimerSet, ChildScheduled, ReceiveAsked, ApprovalAsked, MessageSent)
-"""Events that the program has asked for, each under a key of its own."""
 
-
-def fold_all(events: Iterable[AnyEvent]) -> RunState:
-    """Fold a whole journal of one run.
+def fold_all(events: Iterable[ev.AnyEvent]) -> RunState:
+    """Fold the whole journal of a run.
 
     Raises:
-        ValueError: The events do not begin with ``RunStarted``.
+        ValueError: The events do not begin with ``RunStarted`` or ``SessionOpened``.
     """
     state: RunState | None = None
     for event in events:
@@ -62,7 +36,7 @@ def fold_all(events: Iterable[AnyEvent]) -> RunState:
 
 
 def recall(first: Stored, tail: Sequence[Stored]) -> RunState:
-    """Fold a session from its first event and those behind its ``wake_seq``, which is as good as folding all.
+    """Fold a session from its first event and those after its ``wake_seq``. The state is the same as from all events.
 
     Args:
         first: Its first event.
@@ -71,25 +45,25 @@ def recall(first: Stored, tail: Sequence[Stored]) -> RunState:
     state = fold(None, first.event)
     for stored in needed(tail):
         state.seq = stored.seq - 1
-        fold(state, stored.event)
+        apply(state, stored.event)
     state.seq = tail[-1].seq
     state.wait_changes.clear()
     state.mark_changes.clear()
     return state
 
 
-def fold(state: RunState | None, event: AnyEvent) -> RunState:
-    """Give the state after ``event``. The state passed in is used up: it may be changed and returned.
+def fold(state: RunState | None, event: ev.AnyEvent) -> RunState:
+    """Return the state after ``event``: a new one after the first event, else the same object, changed.
 
     Raises:
-        ValueError: There is no state yet and the event is none to begin with.
+        ValueError: ``state`` is None and the event does not begin a run or session.
     """
-    if state is None and isinstance(event, SessionOpened):
+    if state is not None:
+        apply(state, event)
+        return state
+    if isinstance(event, ev.SessionOpened):
         state = open_session(event)
-    elif state is None:
-        if not isinstance(event, RunStarted):
-            msg = f"a run's first event is run.started or session.opened, not {event.type}"
-            raise ValueError(msg)
+    elif isinstance(event, ev.RunStarted):
         state = RunState(
             run_id=event.run_id,
             app=event.app,
@@ -108,60 +82,63 @@ def fold(state: RunState | None, event: AnyEvent) -> RunState:
         )
         budgets.set_wall(state)
     else:
-        _FOLDS[type(event)](state, event)
-    state.seq += 1
-    if isinstance(event, _ASKING) and _is_asked(state, event):
-        state.asked[event.key] = state.seq
+        msg = f"a run's first event is run.started or session.opened, not {event.type}"
+        raise ValueError(msg)  # noqa: TRY004  what is wrong is the order of the events
+    state.seq = 1
     state.updated_at = event.at
     return state
 
 
-def _is_asked(state: RunState, event: AnyEvent) -> bool:
-    """Whether it is the program that asked: not for a person's look at a result, nor in a turn that is over by now."""
-    if isinstance(event, ApprovalAsked):
-        return event.step is None
-    return not isinstance(event, MessageSent) or state.session is None
+def apply(state: RunState, event: ev.AnyEvent) -> None:
+    """Change the state by an event that follows the first.
+
+    Raises:
+        KeyError: The event does not belong to a run that has begun.
+    """
+    HANDLERS[type(event)](state, event)
+    state.seq += 1
+    state.updated_at = event.at
 
 
-def _state_changed(state: RunState, event: StateChanged) -> None:
+def _state_changed(state: RunState, event: ev.StateChanged) -> None:
     state.shared = event.state
 
 
-def _program_started(state: RunState, event: ProgramStarted) -> None:
+def _program_started(state: RunState, event: ev.ProgramStarted) -> None:
     state.program = event.worker
 
 
-def _code_adopted(state: RunState, event: CodeAdopted) -> None:
+def _code_adopted(state: RunState, event: ev.CodeAdopted) -> None:
     state.fingerprint = event.fingerprint
     state.version = event.version or state.version
 
 
-def _program_ended(state: RunState, event: ProgramEnded) -> None:
+def _program_ended(state: RunState, event: ev.ProgramEnded) -> None:
     state.program = None
     state.program_crashes += event.charged
 
 
-def _cancel_requested(state: RunState, event: CancelRequested) -> None:
+def _cancel_requested(state: RunState, event: ev.CancelRequested) -> None:
     state.cancel_requested = event.at
     state.cancel_reason = state.reason = event.reason
     state.resolutions.append(Resolution(key=CANCEL_KEY, at=event.at, kind="cancel"))
 
 
-def _cancel_heard(state: RunState, _event: CancelHeard) -> None:
+def _cancel_heard(state: RunState, _event: ev.CancelHeard) -> None:
     state.cancel_heard = True
 
 
-def _cleanup_limited(state: RunState, event: CleanupLimited) -> None:
+def _cleanup_limited(state: RunState, event: ev.CleanupLimited) -> None:
     state.cancel_due = event.due
     state.wait_changes.append((CANCEL_KEY, event.due))
 
 
-def _run_completed(state: RunState, event: RunCompleted) -> None:
+def _run_completed(state: RunState, event: ev.RunCompleted) -> None:
     state.result = event.result
     _end(state, "completed", event.at)
 
 
-def _run_failed(state: RunState, event: RunFailed) -> None:
+def _run_failed(state: RunState, event: ev.RunFailed) -> None:
     state.failure = event.failure
     state.failed_step = event.step or next((key for key in event.calls if key in state.steps), None)
     state.failed_calls = event.calls
@@ -169,7 +146,7 @@ def _run_failed(state: RunState, event: RunFailed) -> None:
     _end(state, "failed", event.at)
 
 
-def _run_cancelled(state: RunState, event: RunCancelled) -> None:
+def _run_cancelled(state: RunState, event: ev.RunCancelled) -> None:
     state.reason = event.reason
     _end(state, "cancelled", event.at)
 
@@ -188,7 +165,7 @@ def _end(state: RunState, status: RunStatus, at: float) -> None:
         state.wait_changes.append((CANCEL_KEY, None))
 
 
-def _run_parked(state: RunState, event: RunParked) -> None:
+def _run_parked(state: RunState, event: ev.RunParked) -> None:
     _halt(state, "parked", event.reason)
     state.stranded = event.pool
     if event.pool:
@@ -196,13 +173,13 @@ def _run_parked(state: RunState, event: RunParked) -> None:
 
 
 def _afloat(state: RunState) -> None:
-    """The run waits for no pool any more."""
+    """Clear the mark of a run that waits for a pool."""
     if state.stranded:
         state.mark_changes.append(("stranded", state.stranded, None))
         state.stranded = ""
 
 
-def _run_paused(state: RunState, event: RunPaused) -> None:
+def _run_paused(state: RunState, event: ev.RunPaused) -> None:
     _halt(state, "paused", event.reason)
 
 
@@ -212,7 +189,7 @@ def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | No
     state.program = None
 
 
-def _run_resumed(state: RunState, event: RunResumed) -> None:
+def _run_resumed(state: RunState, event: ev.RunResumed) -> None:
     budgets.resumed(state, event)
     _afloat(state)
     state.halted = None
@@ -220,24 +197,26 @@ def _run_resumed(state: RunState, event: RunResumed) -> None:
     state.program_crashes = 0
 
 
-_FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
-    StateChanged: _state_changed,
-    ProgramStarted: _program_started,
-    CodeAdopted: _code_adopted,
-    ProgramEnded: _program_ended,
-    CancelRequested: _cancel_requested,
-    CancelHeard: _cancel_heard,
-    CleanupLimited: _cleanup_limited,
-    RunCompleted: _run_completed,
-    RunFailed: _run_failed,
-    RunCancelled: _run_cancelled,
-    RunParked: _run_parked,
-    RunPaused: _run_paused,
-    RunResumed: _run_resumed,
-    **fold_steps.FOLDS,
-    **timers_and_children.FOLDS,
-    **fold_messages.FOLDS,
-    **retry_and_fork.FOLDS,
-    **approvals.FOLDS,
-    **turns.FOLDS,
-}
+HANDLERS: Final[Mapping[type[Event], Handler]] = dict(
+    (
+        handler(ev.StateChanged, _state_changed),
+        handler(ev.ProgramStarted, _program_started),
+        handler(ev.CodeAdopted, _code_adopted),
+        handler(ev.ProgramEnded, _program_ended),
+        handler(ev.CancelRequested, _cancel_requested),
+        handler(ev.CancelHeard, _cancel_heard),
+        handler(ev.CleanupLimited, _cleanup_limited),
+        handler(ev.RunCompleted, _run_completed),
+        handler(ev.RunFailed, _run_failed),
+        handler(ev.RunCancelled, _run_cancelled),
+        handler(ev.RunParked, _run_parked),
+        handler(ev.RunPaused, _run_paused),
+        handler(ev.RunResumed, _run_resumed),
+        *steps.HANDLERS,
+        *timers_and_children.HANDLERS,
+        *messages.HANDLERS,
+        *retry_and_fork.HANDLERS,
+        *approvals.HANDLERS,
+        *turns.HANDLERS,
+    )
+)

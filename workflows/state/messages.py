@@ -1,22 +1,15 @@
-"""How events about messages to a run, and values from it, change its state."""
+"""Events about messages to a run, and about values from it, applied to its state."""
 
-from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
-from greenroom.messages.events.events import (
-    MessageReceived,
-    MessageRefused,
-    MessageTaken,
-    ReceiveAsked,
-    ReceiveWithdrawn,
-    ValueEmitted,
-)
+from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
+from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Letter, RunState
 
 
-def _message_received(state: RunState, event: MessageReceived) -> None:
+def _message_received(state: RunState, event: ev.MessageReceived) -> None:
     state.received = event.number
     state.mailbox[event.number] = Letter(event.name, event.value, state.seq + 1, event.at)
     if event.key is not None:
@@ -25,22 +18,23 @@ def _message_received(state: RunState, event: MessageReceived) -> None:
             state.mark_changes.append(("message", event.key, state.seq + 1))
 
 
-def _receive_asked(state: RunState, event: ReceiveAsked) -> None:
+def _receive_asked(state: RunState, event: ev.ReceiveAsked) -> None:
     state.receives[event.key] = event.name
+    state.asked[event.key] = state.seq + 1
 
 
-def _message_taken(state: RunState, event: MessageTaken) -> None:
+def _message_taken(state: RunState, event: ev.MessageTaken) -> None:
     del state.receives[event.key]
     letter = state.mailbox.pop(event.number)
     state.taken[event.key] = event.number, letter
     state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=letter.value))
 
 
-def _message_refused(state: RunState, event: MessageRefused) -> None:
+def _message_refused(state: RunState, event: ev.MessageRefused) -> None:
     state.refused.add(event.key)
 
 
-def _receive_withdrawn(state: RunState, event: ReceiveWithdrawn) -> None:
+def _receive_withdrawn(state: RunState, event: ev.ReceiveWithdrawn) -> None:
     state.receives.pop(event.key, None)
     given = state.taken.get(event.key)
     state.taken[event.key] = None
@@ -48,16 +42,16 @@ def _receive_withdrawn(state: RunState, event: ReceiveWithdrawn) -> None:
         state.mailbox = dict(sorted([*state.mailbox.items(), given], key=itemgetter(0)))
 
 
-def _value_emitted(state: RunState, event: ValueEmitted) -> None:
+def _value_emitted(state: RunState, event: ev.ValueEmitted) -> None:
     state.offsets[event.channel] = event.offset + 1
     state.emitted[event.key] = event.number
 
 
-FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
-    MessageReceived: _message_received,
-    ReceiveAsked: _receive_asked,
-    MessageTaken: _message_taken,
-    MessageRefused: _message_refused,
-    ReceiveWithdrawn: _receive_withdrawn,
-    ValueEmitted: _value_emitted,
-}
+HANDLERS: Final = (
+    handler(ev.MessageReceived, _message_received),
+    handler(ev.ReceiveAsked, _receive_asked),
+    handler(ev.MessageTaken, _message_taken),
+    handler(ev.MessageRefused, _message_refused),
+    handler(ev.ReceiveWithdrawn, _receive_withdrawn),
+    handler(ev.ValueEmitted, _value_emitted),
+)

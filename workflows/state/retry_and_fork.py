@@ -1,16 +1,19 @@
-"""How going back changes a run's state: a retry forgets what followed from a failure, a fork parts from its origin."""
+"""Retries and forks, applied to a run's state.
+
+A retry forgets what followed from a failure; a fork diverges from its origin.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from greenroom.messages.events.events import RunForked, RunRetried
+from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
 from greenroom.workflows.state import budgets
+from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, Step
 
 
-def _run_retried(state: RunState, event: RunRetried) -> None:
+def _run_retried(state: RunState, event: ev.RunRetried) -> None:
     state.ended = state.ended_at = state.halted = None
     state.failure = state.failed_step = state.reason = None
     state.failed_calls = ()
@@ -42,10 +45,10 @@ def _forget_cancel(state: RunState) -> None:
     state.cancel_heard = False
 
 
-def _forget_outcomes(state: RunState, event: RunRetried) -> None:
+def _forget_outcomes(state: RunState, event: ev.RunRetried) -> None:
     gone = Counter(event.forgotten)
     gone.update((*event.reopened, *event.timers, *event.receives))
-    for index in reversed(range(len(state.resolutions))):  # of several requests to cancel the last ones are gone
+    for index in reversed(range(len(state.resolutions))):  # of several requests to cancel, the last ones are forgotten
         key = state.resolutions[index].key
         if gone[key] > 0:
             gone[key] -= key == CANCEL_KEY
@@ -65,19 +68,19 @@ def _forget(state: RunState, key: str) -> None:
     state.sent.pop(key, None)
     state.answers.pop(key, None)
     given = state.taken.pop(key, None)
-    if given is not None:  # whoever asks next is to have it
+    if given is not None:  # the next call that asks receives it
         number, letter = given
         state.mailbox = dict(sorted([*state.mailbox.items(), (number, letter)], key=lambda item: item[0]))
 
 
-def _reopen(state: RunState, key: str, event: RunRetried) -> None:
+def _reopen(state: RunState, key: str, event: ev.RunRetried) -> None:
     state.in_flight += 1
     if (child := state.children.get(key)) is not None:
         child.open = True
         child.retry = f"{state.run_id}:{state.seq}" if event.by is None else event.by
         return
     step = state.steps[key]
-    state.mark_changes.append(("dead_letter", key, None))  # where it was one, somebody has dealt with it
+    state.mark_changes.append(("dead_letter", key, None))  # if it was one, it has been dealt with
     step.status = "scheduled"
     step.ended_at = step.result = None
     step.solo = step.flagged = False
@@ -86,7 +89,7 @@ def _reopen(state: RunState, key: str, event: RunRetried) -> None:
 
 
 def unshelve(state: RunState, step: Step) -> None:
-    """Let a step that is asked for again go on counting the attempts of the one that was forgotten."""
+    """Continue the count of attempts of a forgotten step that is asked for again."""
     shelved = state.shelved.pop(step.key, None)
     if shelved is None:
         return
@@ -98,9 +101,9 @@ def unshelve(state: RunState, step: Step) -> None:
         step.result = shelved.result
 
 
-def _run_forked(state: RunState, event: RunForked) -> None:
+def _run_forked(state: RunState, event: ev.RunForked) -> None:
     state.reason = None
-    _forget_cancel(state)  # what its origin was asked to do is not asked of it
+    _forget_cancel(state)  # a request to cancel the origin does not concern the fork
     state.inherited, state.later_seed = len(state.resolutions), event.seed
     state.diverted = event.key
     if not event.given:
@@ -114,4 +117,4 @@ def _run_forked(state: RunState, event: RunForked) -> None:
     state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=event.result))
 
 
-FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {RunRetried: _run_retried, RunForked: _run_forked}
+HANDLERS: Final = (handler(ev.RunRetried, _run_retried), handler(ev.RunForked, _run_forked))

@@ -1,4 +1,4 @@
-"""A run's state: everything a supervisor knows of its run, as plain values. Only ``fold`` changes them."""
+"""The state of a run as plain values, which only the fold changes."""
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -13,14 +13,14 @@ from greenroom.messages.policy import Budget, OnFailure, SessionPolicy, StepKind
 from greenroom.messages.records import RunStatus, StepStatus
 
 WALL_KEY: Final = "budget:wall"
-"""Key of the durable moment at which a run's time is over."""
+"""Key of the durable timer for the end of a run's time."""
 CANCEL_KEY: Final = "cancel"
-"""Key of the resolution that asks a program to end early."""
+"""Key of the resolution that tells a program of its cancellation."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One try of one step."""
+    """One attempt of one step."""
 
     number: int
     token: str
@@ -33,7 +33,7 @@ class Attempt:
     charged: bool = True
     usage: dict[str, float] = field(default_factory=dict[str, float])
     progress: Json = None
-    """What it said last of how far it is."""
+    """The progress that it has reported last."""
 
 
 @dataclass(slots=True)
@@ -52,37 +52,37 @@ class Step:
     result: Json = None
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
     feedback: list[str] = field(default_factory=list[str])
-    """What was wrong with earlier results, one sentence each."""
+    """Why earlier results were rejected, one sentence each."""
     solo: bool = False
     """The next attempt runs in a fresh worker of its own."""
     forgiven: int = 0
-    """Attempts made before the run was last retried: they are on record, and do not count any more."""
+    """Number of attempts made before the run was last retried, which the retry policy does not count."""
     spent: bool = False
-    """It was begun before the run was retried, and may be begun once only."""
+    """Whether it was begun before the run was retried, and may be begun once only."""
     generation: int = 0
-    """How often the same key has stood for other arguments before, in what was forgotten."""
+    """How often the key has stood for other arguments in a past that a retry has forgotten."""
     retry_at: float | None = None
     flagged: bool = False
     ended_at: float | None = None
 
     @property
     def open(self) -> bool:
-        """True until the step has its result or its failure."""
+        """Whether the step has neither a result nor a failure yet."""
         return self.ended_at is None
 
     @property
     def progress(self) -> Json:
-        """What the last attempt that reported any said of its progress."""
+        """The progress reported last, by any attempt."""
         return next((each.progress for each in reversed(self.attempts) if each.progress is not None), None)
 
     @property
     def running(self) -> Attempt | None:
-        """The attempt that has not ended, where there is one."""
+        """The attempt that has not ended, or None."""
         return self.attempts[-1] if self.attempts and self.attempts[-1].outcome is None else None
 
     @property
     def awaits_worker(self) -> bool:
-        """True where the next attempt is due, or will be, and has not begun."""
+        """Whether the next attempt is due, or will be, and has not begun."""
         return self.status in {"scheduled", "retrying"}
 
     @property
@@ -104,12 +104,12 @@ class Child:
     budget: Budget | None = None
     open: bool = True
     retry: str | None = None
-    """Where it has ended and is to go on all the same: what tells this order from earlier ones."""
+    """Id of the order to retry it, if it has ended and its parent goes on; an order is carried out once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message to a run."""
+    """A message that a run has received."""
 
     name: str
     value: Json
@@ -121,41 +121,41 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message from a run to another."""
+    """A message that a run has sent to another."""
 
     to: str
     name: str
     value: Json
     policy: SessionPolicy
-    """Of the session that it goes to."""
+    """Policy of the session that it goes to."""
     seq: int
     """Of the event that recorded it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a person is to decide."""
+    """A question to a person."""
 
     action: str
     args: Json
     seq: int
-    """Sequence number of the event."""
+    """Sequence number of the event that recorded it."""
     step: str | None
-    """Key of the step whose rejected result it is about."""
+    """Key of the step whose rejected result it is about; None if the program asks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a question."""
+    """The outcome of a question."""
 
     approval: Approval | None
-    """None where it was withdrawn."""
+    """None if the question was withdrawn."""
     question: Question
 
 
 @dataclass(slots=True)
 class RunState:
-    """Everything a supervisor knows of its run. Written by ``fold`` alone."""
+    """Everything that is known of a run. Written by the fold alone."""
 
     run_id: str
     app: str
@@ -166,76 +166,75 @@ class RunState:
     parent_key: str | None = None
     seed: str = ""
     begun_at: float = 0.0
-    """What the program takes for its start."""
+    """The start of the run as its program sees it."""
     budget: Budget | None = None
     accounts: tuple[str, ...] = ()
     """Ids of the runs whose budgets this one draws on."""
     inherited: int = 0
-    """For a fork: how many outcomes come from its origin's past."""
+    """For a fork: number of outcomes that come from its origin."""
     later_seed: str = ""
-    """For a fork: what random numbers follow from once more than these are known."""
+    """For a fork: seed of the random numbers after those outcomes."""
     seq: int = 0
     """Number of events folded so far."""
     updated_at: float = 0.0
     steps: dict[str, Step] = field(default_factory=dict[str, Step])
     children: dict[str, Child] = field(default_factory=dict[str, Child])
     children_made: int = 0
-    """Number of children ever asked for; their ids follow from it."""
+    """Number of children asked for so far, from which their ids are made."""
     shelved: dict[str, Step] = field(default_factory=dict[str, Step])
-    """Steps of a past that was forgotten, by key: should the program ask again, their attempts go on being counted."""
+    """Steps of a past that a retry has forgotten, by key. If the program asks again, their attempts still count."""
     retried: str | None = None
-    """The parent's order by which the run was retried last."""
+    """Id of the parent's order by which the run was retried last."""
     timers: dict[str, float] = field(default_factory=dict[str, float])
-    """Open waits of the program: key to moment."""
+    """Due times of the program's open timers, by key."""
     retries: dict[str, float] = field(default_factory=dict[str, float])
-    """Steps that wait for their next attempt: key to moment."""
+    """Due times of the next attempts of steps, by key."""
     timer_keys: set[str] = field(default_factory=set[str])
-    """Every timer ever set."""
+    """Keys of all timers ever set."""
     received: int = 0
-    """Number of messages the run has been sent."""
+    """Number of messages received."""
     mailbox: dict[int, Letter] = field(default_factory=dict[int, "Letter"])
-    """Messages that the program has not taken, by number."""
+    """Messages that the program has not taken, by number, oldest first."""
     message_keys: dict[str, int] = field(default_factory=dict[str, int])
-    """Keys of messages, with the messages' numbers: all of a run's; of a session's those that came while it is in
-    memory, since the journal can be asked for the others."""
+    """Numbers of messages by key. A session has only those received while in memory; the journal has the others."""
     receives: dict[str, str] = field(default_factory=dict[str, str])
-    """Calls that await a message, oldest first: key to the name of the message's type."""
+    """Type names of awaited messages, by the key of the call, oldest first."""
     taken: dict[str, tuple[int, Letter] | None] = field(default_factory=dict[str, "tuple[int, Letter] | None"])
-    """What calls that awaited a message were given, by key; None where they await no longer."""
+    """Messages taken, by the key of the call; None if the call awaits none any more."""
     refused: set[str] = field(default_factory=set[str])
-    """Those of them that could not read it."""
+    """Keys of calls that could not read their message."""
     questions: dict[str, Question] = field(default_factory=dict[str, "Question"])
     """Open questions to people."""
     answers: dict[str, Answer] = field(default_factory=dict[str, "Answer"])
-    """Those that are open no more."""
+    """Questions that are closed."""
     escalated: int = 0
-    """Steps whose result a person is to decide about."""
+    """Number of steps whose result a person decides about."""
     offsets: dict[str, int] = field(default_factory=dict[str, int])
-    """Values emitted so far, by channel."""
+    """Number of values emitted, by channel."""
     emitted: dict[str, int] = field(default_factory=dict[str, int])
-    """How often each call of ``emit`` was made, by its key without the number. Values are in the journal alone."""
+    """Number of calls of ``emit``, by their key without the number. The values are in the journal alone."""
     sent: dict[str, str] = field(default_factory=dict[str, str])
-    """Every message that the program has sent, in short (see ``StartProgram.digests``), by key."""
+    """Digests of all messages sent (see ``StartProgram.digests``), by key."""
     outgoing: dict[str, Outgoing] = field(default_factory=dict[str, "Outgoing"])
-    """Those of them that have not arrived, oldest first."""
+    """Messages sent that have not arrived, by key, oldest first."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])
-    """What the program has been or will be told, in journal order."""
+    """Outcomes for the program, in journal order, whether it was told of them or not."""
     shared: Json = None
     program: str | None = None
-    """The worker that hosts the program, None while there is none."""
+    """The worker that has the program, or None."""
     program_crashes: int = 0
     """Deaths of program workers charged to this run."""
     cancel_requested: float | None = None
-    """When the run was asked to end early; None where it was not."""
+    """When the run was cancelled, or None."""
     cancel_reason: str | None = None
     cancel_due: float | None = None
-    """When the run is ended without the rest of its cleanup; None without a limit."""
+    """When the time for the cleanup is over; None if it has no time limit."""
     cancel_heard: bool = False
-    """Whether the program has answered the cancellation: until then no attempt begins."""
+    """Whether the program has answered the cancellation. Until then no attempt begins."""
     halted: Literal["parked", "paused"] | None = None
-    """Why nothing new may begin: a person must look, or wants it so."""
+    """Why nothing new may begin: the run is parked until a person acts, or a person has paused it."""
     stranded: str = ""
-    """The pool that a parked run waits for, where its having given up is why the run is parked."""
+    """The pool that has given up, if the run is parked for that; empty otherwise."""
     ended: RunStatus | None = None
     ended_at: float | None = None
     reason: str | None = None
@@ -243,37 +242,37 @@ class RunState:
     failure: Failure | None = None
     failed_step: str | None = None
     failed_calls: tuple[str, ...] = ()
-    """Keys of the steps and children from whose failures that of the run comes."""
+    """Keys of the steps and children whose failures caused that of the run."""
     version: int = 1
-    """Which of the workflows of its name the run was started with."""
+    """Version of the workflow that the run was started with."""
     fingerprint: str = ""
-    """Of the code that the journal was last replayed with."""
+    """Fingerprint of the code with which the journal was last replayed."""
     form: int = 0
-    """How arguments are written in the journal; see ``differences.FORM``."""
+    """How arguments are written in the journal; see ``replay_differences.FORM``."""
     diverted: str | None = None
-    """Key of the call that a fork may have given other arguments than its program asks with."""
+    """Key of the call whose arguments a fork may have replaced."""
     asked: dict[str, int] = field(default_factory=dict[str, int])
-    """What the program has asked for: key to the number of the event that holds it, in the order of the journal."""
+    """Sequence numbers of the events that hold what the program has asked for, by key, in journal order."""
     in_flight: int = 0
-    """Steps and children that are open."""
+    """Number of open steps and children."""
     session: str | None = None
     """Key of the session; None for a run."""
     on_failure: OnFailure = "continue"
-    """What the session does about a message that takes its worker down again and again."""
+    """What the session does after a message has failed."""
     turns: int = 0
-    """Number of the newest message that the session is done with."""
+    """Number of the newest message that was handled."""
     turn_seq: int = 0
-    """Sequence number of the event that said so."""
+    """Sequence number of the event that ended its turn."""
     closing: bool = False
     """Whether the session takes no more messages."""
     wait_changes: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
-    """Durable wake-up times set or, with None, cleared since whoever keeps them last took this list away."""
+    """Durable timers set or, with None, cleared since the last append."""
     mark_changes: list[tuple[MarkKind, str, int | None]] = field(default_factory=list[tuple[MarkKind, str, int | None]])
-    """The same for events that are found by name: kind, name, and sequence number or, to clear the mark, None."""
+    """Marks set or, with None, cleared since the last append: kind, name, and sequence number of the event."""
 
     @property
     def status(self) -> RunStatus:
-        """Where the run stands, in the public contract's words."""
+        """The status of the run in the public API."""
         if self.ended is not None:
             return self.ended
         if self.halted is not None:
@@ -288,34 +287,34 @@ class RunState:
 
     @property
     def begun(self) -> bool:
-        """Whether the program has asked for anything, or a worker has it: then it may have something to clean up."""
+        """Whether the program has asked for anything, or a worker has it, so it may need to clean up."""
         return self.program is not None or bool(self.emitted or self.asked)
 
     @property
     def holding(self) -> bool:
-        """Whether attempts wait for the program to say which of them it still awaits, after a cancellation."""
+        """Whether attempts are held back until the program has answered a cancellation."""
         return self.cancel_requested is not None and not self.cancel_heard
 
     @property
     def idle(self) -> bool:
-        """Whether this is a session without a message to deal with."""
+        """Whether this is a session without a message to handle."""
         return self.session is not None and not self.mailbox
 
     @property
     def kind(self) -> EntryKind:
-        """What it is in the index."""
+        """Its kind in the run index."""
         return "run" if self.session is None else "session"
 
     @property
     def letter(self) -> tuple[int, Letter] | None:
-        """The message that a session's handler has, or is given next, and its number."""
+        """The number and the message that a session handles now, or next."""
         return next(iter(self.mailbox.items()), None)
 
     @property
     def wake_seq(self) -> int:
-        """Number of the events from the first on that are not needed to go on, but for the very first.
+        """Sequence number up to which no event but the first is needed to go on.
 
-        A session needs what came after its newest turn, and the messages from before that are still on their way.
+        A session needs what came after its newest turn, and the earlier messages that are not handled or delivered.
         """
         if self.turn_seq == 0:
             return 0
@@ -323,5 +322,5 @@ class RunState:
         return min([self.turn_seq, *(item.seq for item in oldest if item is not None)]) - 1
 
     def known_keys(self) -> tuple[str, ...]:
-        """Keys of everything the program has ever asked for, in the order of the journal."""
+        """Return the keys of everything that the program has asked for, in journal order."""
         return tuple(self.asked)

@@ -1,25 +1,17 @@
-"""How events about a run's steps change its state."""
+"""Events about a run's steps, applied to its state."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from greenroom.messages.events.events import (
-    AttemptEnded,
-    AttemptMoved,
-    AttemptProgressed,
-    AttemptStarted,
-    RetryScheduled,
-    StepCompleted,
-    StepEvaluated,
-    StepFailed,
-    StepScheduled,
-)
+from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
 from greenroom.workflows.state import retry_and_fork
+from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 
-def _step_scheduled(state: RunState, event: StepScheduled) -> None:
+def _step_scheduled(state: RunState, event: ev.StepScheduled) -> None:
     state.steps[event.key] = Step(
         key=event.key,
         name=event.name,
@@ -31,25 +23,26 @@ def _step_scheduled(state: RunState, event: StepScheduled) -> None:
     )
     retry_and_fork.unshelve(state, state.steps[event.key])
     state.in_flight += 1
+    state.asked[event.key] = state.seq + 1
 
 
-def _attempt_started(state: RunState, event: AttemptStarted) -> None:
+def _attempt_started(state: RunState, event: ev.AttemptStarted) -> None:
     step = state.steps[event.key]
     step.attempts.append(Attempt(event.attempt, event.token, event.worker, event.pid, event.at))
     step.status = "running"
     _clear_retry(state, step)
 
 
-def _attempt_moved(state: RunState, event: AttemptMoved) -> None:
+def _attempt_moved(state: RunState, event: ev.AttemptMoved) -> None:
     attempt = state.steps[event.key].attempts[-1]
     attempt.worker, attempt.pid = event.worker, event.pid
 
 
-def _attempt_progressed(state: RunState, event: AttemptProgressed) -> None:
+def _attempt_progressed(state: RunState, event: ev.AttemptProgressed) -> None:
     state.steps[event.key].attempts[-1].progress = event.detail
 
 
-def _attempt_ended(state: RunState, event: AttemptEnded) -> None:
+def _attempt_ended(state: RunState, event: ev.AttemptEnded) -> None:
     step = state.steps[event.key]
     attempt = step.attempts[-1]
     attempt.ended_at = event.at
@@ -64,20 +57,23 @@ def _attempt_ended(state: RunState, event: AttemptEnded) -> None:
         step.feedback.append(event.failure.message)
 
 
-def _step_evaluated(state: RunState, event: StepEvaluated) -> None:
+def _step_evaluated(state: RunState, event: ev.StepEvaluated) -> None:
     step = state.steps[event.key]
     step.evaluations.extend(event.evaluations)
     if event.verdict in {"retry", "fail"}:
         step.attempts[-1].outcome = "rejected"
         step.result = None
-        step.feedback.extend(
-            f"{item.name} gave {item.score:.2f} where {item.threshold:.2f} is needed: {item.reason}".rstrip(": ")
-            for item in event.evaluations
-            if not item.passed and item.score is not None
-        )
+        step.feedback.extend(complaints(event.evaluations))
 
 
-def _retry_scheduled(state: RunState, event: RetryScheduled) -> None:
+def complaints(evaluations: Iterable[Evaluation]) -> Iterator[str]:
+    """Yield a sentence for each evaluation whose score is too low."""
+    for item in evaluations:
+        if not item.passed and item.score is not None:
+            yield f"{item.name} gave {item.score:.2f} where {item.threshold:.2f} is needed: {item.reason}".rstrip(": ")
+
+
+def _retry_scheduled(state: RunState, event: ev.RetryScheduled) -> None:
     step = state.steps[event.key]
     step.status = "retrying"
     step.retry_at = event.due
@@ -86,7 +82,7 @@ def _retry_scheduled(state: RunState, event: RetryScheduled) -> None:
     state.wait_changes.append((f"retry:{event.key}", event.due))
 
 
-def _step_completed(state: RunState, event: StepCompleted) -> None:
+def _step_completed(state: RunState, event: ev.StepCompleted) -> None:
     step = state.steps[event.key]
     step.status = "completed"
     step.flagged = event.flagged
@@ -95,7 +91,7 @@ def _step_completed(state: RunState, event: StepCompleted) -> None:
     state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=step.result))
 
 
-def _step_failed(state: RunState, event: StepFailed) -> None:
+def _step_failed(state: RunState, event: ev.StepFailed) -> None:
     step = state.steps[event.key]
     cancelled = event.reason == "cancelled"
     if event.reason == "quarantined":
@@ -104,7 +100,7 @@ def _step_failed(state: RunState, event: StepFailed) -> None:
     step.ended_at = event.at
     state.in_flight -= 1
     _clear_retry(state, step)
-    if not cancelled:  # a cancelled step is one that the program no longer awaits
+    if not cancelled:  # the program no longer awaits a cancelled step
         state.resolutions.append(
             Resolution(
                 key=event.key,
@@ -124,14 +120,14 @@ def _clear_retry(state: RunState, step: Step) -> None:
         state.wait_changes.append((f"retry:{step.key}", None))
 
 
-FOLDS: Final[Mapping[type[Any], Callable[[RunState, Any], None]]] = {
-    StepScheduled: _step_scheduled,
-    AttemptStarted: _attempt_started,
-    AttemptMoved: _attempt_moved,
-    AttemptProgressed: _attempt_progressed,
-    AttemptEnded: _attempt_ended,
-    StepEvaluated: _step_evaluated,
-    RetryScheduled: _retry_scheduled,
-    StepCompleted: _step_completed,
-    StepFailed: _step_failed,
-}
+HANDLERS: Final = (
+    handler(ev.StepScheduled, _step_scheduled),
+    handler(ev.AttemptStarted, _attempt_started),
+    handler(ev.AttemptMoved, _attempt_moved),
+    handler(ev.AttemptProgressed, _attempt_progressed),
+    handler(ev.AttemptEnded, _attempt_ended),
+    handler(ev.StepEvaluated, _step_evaluated),
+    handler(ev.RetryScheduled, _retry_scheduled),
+    handler(ev.StepCompleted, _step_completed),
+    handler(ev.StepFailed, _step_failed),
+)

@@ -1,35 +1,25 @@
-"""How events of sessions, and of messages that programs send, change a state; and how a session is woken."""
+"""Events about sessions, and about messages that programs send, applied to a state; and the start of a session."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.json_text import JsonText
-from greenroom.messages.events.events import (
-    AnyEvent,
-    CloseRequested,
-    DeadLetterSettled,
-    MessageDelivered,
-    MessageReceived,
-    MessageSent,
-    SessionClosed,
-    SessionOpened,
-    TurnEnded,
-    TurnFailed,
-)
+from greenroom.messages.events import events as ev
 from greenroom.messages.frames.replay_differences import FORM, digest
 from greenroom.messages.policy import SessionPolicy
+from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Outgoing, RunState
 
 REMEMBERED: Final = 10_000
-"""Keys of messages that a session keeps in memory. The journal knows all of them; these are the ones that may have come
-since it was last asked."""
-_LASTING: Final = (MessageReceived, MessageSent, MessageDelivered)
-"""What outlives the turn in which it happened."""
+"""Maximum number of message keys that a session keeps in memory. The journal has all of them; these are the ones that
+may have come since it was last searched."""
+_LASTING: Final = (ev.MessageReceived, ev.MessageSent, ev.MessageDelivered)
+"""Types of events that are needed beyond the end of their turn."""
 
 
-def open_session(event: SessionOpened) -> RunState:
-    """Give the state of a session before its first message."""
+def open_session(event: ev.SessionOpened) -> RunState:
+    """Return the state of a session before its first message."""
     return RunState(
         run_id=event.run_id,
         app=event.app,
@@ -46,30 +36,30 @@ def open_session(event: SessionOpened) -> RunState:
 
 
 def needed(tail: Sequence[Stored]) -> list[Stored]:
-    """Choose from a session's newest events those that its state follows from, when the ones before are left out.
+    """Return those of a session's newest events from which its state can be folded without the earlier ones.
 
-    Of what came before the end of the newest turn, that is what is still on its way: the steps of a turn that is over
-    are not there to be folded.
+    Of the events before the end of the newest turn, these are the ones about messages: the steps of a turn that has
+    ended are not in the state.
     """
-    over = max((stored.seq for stored in tail if isinstance(stored.event, (TurnEnded, TurnFailed))), default=0)
+    over = max((stored.seq for stored in tail if isinstance(stored.event, (ev.TurnEnded, ev.TurnFailed))), default=0)
     return [stored for stored in tail if stored.seq >= over or isinstance(stored.event, _LASTING)]
 
 
 # ---------------------------------------------------------------- turns
 
 
-def _turn_ended(state: RunState, event: TurnEnded) -> None:
+def _turn_ended(state: RunState, event: ev.TurnEnded) -> None:
     state.shared = event.state
     _turn_over(state, event)
 
 
-def _turn_failed(state: RunState, event: TurnFailed) -> None:
+def _turn_failed(state: RunState, event: ev.TurnFailed) -> None:
     state.shared = event.state
     state.mark_changes.append(("dead_letter", str(event.number), state.seq + 1))
     _turn_over(state, event)
 
 
-def _turn_over(state: RunState, event: TurnEnded | TurnFailed) -> None:
+def _turn_over(state: RunState, event: ev.TurnEnded | ev.TurnFailed) -> None:
     """Forget everything about the turn, and every message up to it."""
     while (letter := state.letter) is not None and letter[0] <= event.number:
         del state.mailbox[letter[0]]
@@ -111,16 +101,16 @@ def _forget_questions(state: RunState) -> None:
     state.escalated = 0
 
 
-def _dead_letter_settled(state: RunState, event: DeadLetterSettled) -> None:
+def _dead_letter_settled(state: RunState, event: ev.DeadLetterSettled) -> None:
     state.mark_changes.append(("dead_letter", event.letter, None))
 
 
-def _close_requested(state: RunState, _event: CloseRequested) -> None:
+def _close_requested(state: RunState, _event: ev.CloseRequested) -> None:
     state.closing = True
 
 
-def _session_closed(state: RunState, event: SessionClosed) -> None:
-    state.closing = True  # of what came before its newest turn, a session that is woken knows nothing
+def _session_closed(state: RunState, event: ev.SessionClosed) -> None:
+    state.closing = True  # CloseRequested may be older than what the session was folded from
     state.ended = "completed"
     state.ended_at = event.at
     state.halted = None
@@ -129,8 +119,9 @@ def _session_closed(state: RunState, event: SessionClosed) -> None:
 # ---------------------------------------------------------------- messages to others
 
 
-def _message_sent(state: RunState, event: MessageSent) -> None:
-    if state.session is None:  # a turn's messages are sent as it ends, when nothing can ask for them again
+def _message_sent(state: RunState, event: ev.MessageSent) -> None:
+    if state.session is None:  # a turn sends its messages as it ends, so no replay asks for them again
+        state.asked[event.key] = state.seq + 1
         what = JsonText.of_members({"name": event.name, "value": event.value})
         state.sent[event.key] = digest("message", what) if state.form == FORM else ""
     state.outgoing[event.key] = Outgoing(
@@ -143,17 +134,17 @@ def _message_sent(state: RunState, event: MessageSent) -> None:
     state.mark_changes.append(("outgoing", event.key, state.seq + 1))
 
 
-def _message_delivered(state: RunState, event: MessageDelivered) -> None:
+def _message_delivered(state: RunState, event: ev.MessageDelivered) -> None:
     state.outgoing.pop(event.key, None)
     state.mark_changes.append(("outgoing", event.key, None))
 
 
-FOLDS: Final[Mapping[type[AnyEvent], Callable[[RunState, Any], None]]] = {
-    TurnEnded: _turn_ended,
-    TurnFailed: _turn_failed,
-    DeadLetterSettled: _dead_letter_settled,
-    CloseRequested: _close_requested,
-    SessionClosed: _session_closed,
-    MessageSent: _message_sent,
-    MessageDelivered: _message_delivered,
-}
+HANDLERS: Final = (
+    handler(ev.TurnEnded, _turn_ended),
+    handler(ev.TurnFailed, _turn_failed),
+    handler(ev.DeadLetterSettled, _dead_letter_settled),
+    handler(ev.CloseRequested, _close_requested),
+    handler(ev.SessionClosed, _session_closed),
+    handler(ev.MessageSent, _message_sent),
+    handler(ev.MessageDelivered, _message_delivered),
+)

@@ -1,22 +1,22 @@
-"""What a supervisor does about the messages that its program sends: recorded first, then delivered until they arrive.
+"""Decisions about the messages that a program sends: recorded first, then delivered until they arrive. Pure.
 
-Pure like the rest of ``decide``. The receiver tells repetitions by key, so each arrives once.
+The receiver recognizes repetitions by their key, so each message arrives once.
 """
 
 from greenroom.messages.events import events as ev
-from greenroom.messages.frames import worker
-from greenroom.workflows.decisions import inputs as do
-from greenroom.workflows.decisions.decision import Decision, Moment
-from greenroom.workflows.state.run_state import RunState
+from greenroom.messages.frames import worker as frames
+from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.decision import Decision
 
 
-def message_sent(state: RunState, command: worker.SendMessage, moment: Moment, out: Decision) -> None:
-    """The program sends a message."""
-    if command.key in state.sent:
+def message_sent(out: Decision, command: frames.SendMessage) -> None:
+    """Record a message that the program sends, and deliver it after the commit."""
+    if command.key in out.state.sent:
         return
-    out.events.append(
+    out.record(
         ev.MessageSent(
-            at=moment.now,
+            at=out.at,
             key=command.key,
             to=command.to,
             name=command.name,
@@ -28,12 +28,12 @@ def message_sent(state: RunState, command: worker.SendMessage, moment: Moment, o
     out.then.append(do.Deliver(command.key))
 
 
-def message_delivered(state: RunState, happened: do.Delivered, moment: Moment, out: Decision) -> None:
-    """A message has arrived, or never will."""
-    if happened.key in state.outgoing:
-        out.events.append(ev.MessageDelivered(at=moment.now, key=happened.key, refused=happened.refused))
+def message_delivered(out: Decision, happened: inputs.Delivered) -> None:
+    """Record that a message has arrived, or never will."""
+    if happened.key in out.state.outgoing:
+        out.record(ev.MessageDelivered(at=out.at, key=happened.key, refused=happened.refused))
 
 
-def deliver_again(state: RunState, out: Decision) -> None:
-    """Nobody knows whether these have arrived."""
-    out.then.extend(do.Deliver(key) for key in state.outgoing)
+def deliver_again(out: Decision) -> None:
+    """Deliver the messages of which it is not known whether they arrived."""
+    out.then.extend(do.Deliver(key) for key in out.state.outgoing)

@@ -1,4 +1,4 @@
-"""Whether, when and how a failed step is tried again."""
+"""The retry policy of steps: whether, when and how another attempt is made. Pure."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,31 +11,31 @@ from greenroom.messages.former_name import present_class
 from greenroom.messages.policy import ExceptionNames, Retry, StepOptions
 
 SOLO_AFTER: Final = 2
-"""Charged crashes after which a step runs alone in a fresh worker, so that the next death has one suspect only."""
+"""Charged crashes after which a step runs alone in a fresh worker, so that the next crash has one possible cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """What the decision needs to know of an attempt that has ended."""
+    """An attempt that has ended, as far as the policy needs it."""
 
     outcome: Outcome
     charged: bool = True
-    """False for an attempt the step is not to blame for: an injected fault, a bystander, a lost orchestrator."""
+    """False if the step did not cause the failure: an injected fault, a crash of another step, a lost orchestrator."""
     failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try once more, ``delay`` seconds from now."""
+    """Make another attempt in ``delay`` seconds."""
 
     delay: float
     solo: bool = False
-    """Run it in a fresh worker with nothing else in flight."""
+    """Run it alone in a fresh worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The step has come to its end without a result."""
+    """Fail the step."""
 
     reason: Literal["exhausted", "fatal", "quarantined", "unknown"]
 
@@ -46,18 +46,17 @@ Next: TypeAlias = Again | GiveUp
 def next_attempt(options: StepOptions, history: Sequence[PastAttempt], elapsed: float, unit: float) -> Next:
     """Decide what follows the newest attempt.
 
-    The questions are asked in the order of their weight: did the step itself say stop; may it run twice at all; has it
-    killed too many workers; is the policy used up. An attempt that is not charged costs nothing and is made again at
-    once.
+    The checks, in order: is the failure fatal; may the step run only once; has it crashed too many workers; are its
+    attempts used up. An attempt that is not charged is made again at once.
 
     Args:
-        options: What the step asked for.
-        history: Every attempt of this call, newest last; the newest one gave no result.
+        options: The options of the step.
+        history: All attempts of this call, newest last; the newest one has failed.
         elapsed: Seconds since the first attempt began.
         unit: A random number, at least 0 and below 1, for the jitter.
 
     Raises:
-        ValueError: There is no attempt to follow, or the newest was ``ok`` or ``cancelled``: nothing follows those.
+        ValueError: There is no attempt, or the newest was ``ok`` or ``cancelled``.
     """
     if not history or history[-1].outcome in {"ok", "cancelled"}:
         msg = "only an attempt that failed is followed by another one"
@@ -69,7 +68,7 @@ def next_attempt(options: StepOptions, history: Sequence[PastAttempt], elapsed: 
         return GiveUp("unknown" if _cut_off(last) else "exhausted")
     charged = [past for past in history if past.charged]
     crashes = sum(past.outcome == "crash" for past in charged)
-    if last.charged and _took_zygote(last):  # it ran alone below that, so the earlier ones were its doing too
+    if last.charged and _took_zygote(last):  # it ran alone, so it caused the earlier ones too
         crashes += sum(_took_zygote(past) for past in history if not past.charged)
     solo = crashes >= SOLO_AFTER
     if not last.charged:
@@ -82,17 +81,17 @@ def next_attempt(options: StepOptions, history: Sequence[PastAttempt], elapsed: 
 
 
 def _took_zygote(past: PastAttempt) -> bool:
-    """Say whether the process died from which the attempt's worker was forked."""
+    """Return whether the zygote of the attempt's worker died."""
     return past.failure is not None and past.failure.exit is not None and past.failure.exit.kind == "backend_lost"
 
 
 def _cut_off(past: PastAttempt) -> bool:
-    """Say whether the attempt ended while its effect may or may not have happened."""
+    """Return whether the attempt ended without it being known if its effect has happened."""
     return not past.charged or past.outcome in {"crash", "timeout"}
 
 
 def _retryable(retry: Retry, past: PastAttempt) -> bool:
-    """Say whether the policy's classes let this attempt be repeated: they speak of exceptions alone."""
+    """Return whether the exception classes of the policy allow another attempt; they concern exceptions alone."""
     if past.outcome != "error":
         return True
     classes = set(past.failure.classes) if past.failure is not None else set[str]()
@@ -105,7 +104,7 @@ def _names(classes: ExceptionNames) -> Iterator[str]:
 
 
 def _delay(retry: Retry, attempts: int, failure: Failure | None, unit: float) -> float:
-    """Give the seconds before the next attempt by the formula of ``Retry``; a step may ask for more, past its cap."""
+    """Return the delay by the formula of ``Retry``; the failure may ask for more, beyond ``max_delay``."""
     try:
         grown = retry.initial * retry.factor ** (attempts - 1)
     except OverflowError:
@@ -117,6 +116,6 @@ def _delay(retry: Retry, attempts: int, failure: Failure | None, unit: float) ->
 
 
 def _unless_late(retry: Retry, again: Again, elapsed: float) -> Next:
-    """Hold the bound on the whole: no attempt begins more than ``within`` seconds after the first."""
+    """Give up if the next attempt would begin more than ``within`` seconds after the first."""
     late = retry.within is not None and elapsed + again.delay > retry.within
     return GiveUp("exhausted") if late else again

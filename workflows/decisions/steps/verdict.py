@@ -1,4 +1,4 @@
-"""From evaluations to a verdict."""
+"""The verdict on a result, given its evaluations. Pure."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,12 @@ from greenroom.messages.policy import OnEvaluatorError, OnReject
 def verdict(
     evaluations: Sequence[Evaluation], on_reject: OnReject, on_error: OnEvaluatorError | None = None
 ) -> Verdict:
-    """Decide what becomes of a result.
+    """Return what becomes of a result.
 
-    A result is accepted when every evaluator passed it. One that an evaluator refused meets ``on_reject``. Where none
-    refused it but some evaluator itself failed, nobody knows, because a broken evaluator is neither a pass nor a fail:
-    ``on_error`` says whether such a result meets ``on_reject`` too, is used and flagged for review, or is used as if
-    accepted. Where it says nothing, the result is flagged, unless a rejected one would fail the step: whoever wants
-    nothing used that was refused wants nothing used that nobody has looked at.
+    A result that every evaluator passes is accepted. One that an evaluator rejects gets the verdict ``on_reject``.
+    If none rejects it but an evaluator itself failed, ``on_error`` decides: the result gets ``on_reject`` as well, is
+    used and flagged for review, or is accepted. By default it is flagged, unless a rejected result fails the step: then
+    a result that was not evaluated is not used either.
     """
     if any(not item.passed and item.score is not None for item in evaluations):
         return on_reject

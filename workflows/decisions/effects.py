@@ -1,0 +1,137 @@
+"""What a run does about its inputs, as values: the effects that ``decide`` returns and the run's actor carries out."""
+
+from typing import TypeAlias
+
+from greenroom.messages.core.frozen import frozen
+from greenroom.messages.events.events import TurnEnded, TurnFailed
+
+
+@frozen
+class StartProgram:
+    """Give the program to a worker, with all recorded outcomes."""
+
+
+@frozen
+class ReleaseSteps:
+    """The next of ``RunState.resolutions`` is committed: release the attempts that may follow from it.
+
+    There is one of these for each resolution. The program may have been told of the outcome before.
+    """
+
+
+@frozen
+class TellWritten:
+    """Tell the program that everything it has asked for so far is committed, so it may go on emitting."""
+
+
+@frozen
+class EndProgram:
+    """Tell the program's worker to drop the program."""
+
+
+@frozen
+class Dispatch:
+    """Give an attempt of a step to its pool."""
+
+    key: str
+    attempt: int
+
+
+@frozen
+class SendHeld:
+    """The start of the attempt is committed: send it to its worker."""
+
+    token: str
+
+
+@frozen
+class Judge:
+    """Evaluate the result of an attempt."""
+
+    key: str
+    attempt: int
+
+
+@frozen
+class WithdrawStep:
+    """Stop all work on a step that is no longer awaited."""
+
+    key: str
+
+
+@frozen
+class StartChild:
+    """Start the child run of this key, or find it if it was started before."""
+
+    key: str
+
+
+@frozen
+class CancelChild:
+    """Cancel a child run."""
+
+    key: str
+    run_id: str
+    at_once: bool = False
+    """Whether the child is ended without cleanup, because the time for that is over."""
+
+
+@frozen
+class PauseChild:
+    """Pause a child run with its parent."""
+
+    key: str
+
+
+@frozen
+class ResumeChild:
+    """Resume a child run with its parent."""
+
+    key: str
+
+
+@frozen
+class Deliver:
+    """Deliver a message that the program sent."""
+
+    key: str
+
+
+@frozen
+class TurnOver:
+    """Answer those who await the reply to a session's message, and forget what belongs to the turn."""
+
+    event: TurnEnded | TurnFailed
+
+
+@frozen
+class TellOverdrawn:
+    """Tell the run that owns a budget that the budget is used up."""
+
+    run_id: str
+    reason: str
+
+
+@frozen
+class Announce:
+    """Tell those who wait for the run that it has ended or is parked."""
+
+
+Effect: TypeAlias = (
+    StartProgram
+    | ReleaseSteps
+    | TellWritten
+    | EndProgram
+    | Dispatch
+    | SendHeld
+    | Judge
+    | WithdrawStep
+    | StartChild
+    | CancelChild
+    | PauseChild
+    | ResumeChild
+    | Deliver
+    | TurnOver
+    | TellOverdrawn
+    | Announce
+)
