@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import cached_property
-from types import TracebackType
-from typing import Self, get_args
+from typing import TYPE_CHECKING, get_args
 
 from typing_extensions import override
 
@@ -22,7 +21,6 @@ from greenroom.messages.core.times import Seconds, seconds
 from greenroom.messages.policy import SessionPolicy, WorkerKind
 from greenroom.supervision.jobs import Pool
 from greenroom.workflows.api import waiting
-from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
 from greenroom.workflows.clock import Clock, WallClock
@@ -33,6 +31,9 @@ from greenroom.workflows.output.live_view import OutputOption, viewer_of
 from greenroom.workflows.queries.reader import JournalQueries
 from greenroom.workflows.runs.watching.snapshot import Snapshot
 from greenroom.workflows.runs.watching.subscription import Subscription
+
+if TYPE_CHECKING:
+    from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
 
 
 class Orchestrator(BaseOrchestrator):
@@ -166,36 +167,25 @@ class Orchestrator(BaseOrchestrator):
         if self._opening.done() and self._opening.exception() is None:
             self._engine.hurry()
 
+    @property
+    @override
+    def aio(self) -> "AsyncOrchestrator":
+        return self._aio
+
     @cached_property
-    def aio(self) -> AsyncOrchestrator:
-        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+    def _aio(self) -> "AsyncOrchestrator":
+        from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator  # noqa: PLC0415  for asyncio alone
+
         return AsyncOrchestrator(self)
 
-    async def __aenter__(self) -> AsyncOrchestrator:
-        """Wait until it works, and give its asynchronous twin."""
+    async def __aenter__(self) -> "AsyncOrchestrator":
+        """Wait until it works, and return its twin for asynchronous code."""
         try:
             await asyncio.shield(asyncio.wrap_future(self._opening))
         except asyncio.CancelledError:
             await self.aio.close(0)
             raise
         return self.aio
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        await self.aio.close()
-
-    def __enter__(self) -> Self:
-        """Use it as a context."""
-        _ = self._engine  # raises what kept it from opening
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def check_alive(self) -> None:
         """Do nothing while the orchestrator works.

@@ -14,7 +14,6 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.events.schedules import Overlap, Plan, ScheduleRecord
 from greenroom.messages.policy import Budget
-from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
 from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.schedule import Schedule, check_schedule
 from greenroom.workflows.api.threads import Threads
@@ -39,10 +38,6 @@ class ScheduleMethods(ABC):
     @abstractmethod
     def threads(self) -> Threads:
         """Where short calls are made for event loops."""
-
-    def aio_schedule(self, schedule: Schedule[R]) -> AsyncSchedule[R]:
-        """Give a handle's twin for asynchronous code."""
-        return AsyncSchedule(schedule, self.threads)
 
     def _put_schedule(self, command: PutSchedule) -> Reply:
         """Make or change a schedule whose arguments are known to fit."""

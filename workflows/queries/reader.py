@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from loguru import logger
+from typing_extensions import override
 
 from greenroom.actors.failures.reconstruction import pointed
 from greenroom.journal.event_pages import stored_events
@@ -50,6 +51,7 @@ from greenroom.workflows.home.home import Home
 from greenroom.workflows.output.log_files import folder_of, read_lines
 from greenroom.workflows.queries.approvals import Asked
 from greenroom.workflows.queries.event_marks import marked_event
+from greenroom.workflows.queries.interface import Queries
 from greenroom.workflows.queries.records import approval_record, decision_records, failed_at, run_record, step_records
 from greenroom.workflows.queries.run_diff import first_difference
 from greenroom.workflows.queries.session_records import (
@@ -89,7 +91,7 @@ def _unknown(_app: str) -> str | None:
     return None
 
 
-class JournalQueries:
+class JournalQueries(Queries):
     """Answers questions about runs from their journal. Any thread.
 
     Everything it gives is committed: a view is the fold of what is on the disk.
@@ -163,12 +165,8 @@ class JournalQueries:
         """Close it."""
         self.close()
 
+    @override
     def run(self, run_id: str) -> RunRecord:
-        """Give one run.
-
-        Raises:
-            RunNotFound: There is none with this id.
-        """
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
@@ -200,6 +198,7 @@ class JournalQueries:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return RunNotFound(f"there is no run {run_id!r}{hint}")
 
+    @override
     def runs(
         self,
         status: RunStatus | Sequence[RunStatus] | None = None,
@@ -207,11 +206,6 @@ class JournalQueries:
         limit: int | None = 100,
         cursor: str | None = None,
     ) -> Page[RunRecord]:
-        """Give the newest runs first, of one or several statuses and one workflow where asked for.
-
-        Raises:
-            InvalidInput: The cursor is none of this list.
-        """
         rows = self._rows("run", status, name, limit, cursor)
         return Page(map(self._record, rows), rows.next)
 
@@ -251,44 +245,29 @@ class JournalQueries:
         except LookupError:
             raise self._not_found(run_id) from None
 
+    @override
     def steps(self, run_id: str) -> list[StepRecord]:
-        """Give the steps of a run with their attempts, in the order in which they were asked for."""
         return step_records(self.fold(run_id))
 
+    @override
     def events(
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
     ) -> list[Stored]:
-        """Give the events of a run with sequence numbers above ``after``; see ``Journal.events``.
-
-        Raises:
-            RunNotFound: There is no such run.
-        """
         stored = self.journal.events(run_id, after=after, limit=limit, most_bytes=most_bytes)
         if not stored and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         return stored
 
+    @override
     def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
-        """Give lines that a run or session has written to stdout and stderr, behind an offset, the oldest first.
-
-        Raises:
-            RunNotFound: There is no such run.
-            JournalError: What was kept may be somebody else's.
-        """
         if self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         if self._flush is not None:
             self._flush()
         return list(islice(read_lines(self._output, run_id, after, step), limit)) if self._output is not None else []
 
+    @override
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
-        """Give the questions that wait for a person, of all runs or of one and its children, the oldest first.
-
-        No run is folded for it: the journal finds open questions by their marks.
-
-        Raises:
-            RunNotFound: There is no such run.
-        """
         if run_id is not None and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         found: list[ApprovalRecord] = []
@@ -339,19 +318,12 @@ class JournalQueries:
         event: ApprovalAsked = marked_event(self.journal, mark)
         return event
 
+    @override
     def state(self, run_id: str) -> Json:
-        """Give the shared state of a run, None where its workflow has none or has not changed it yet."""
         return self.fold(run_id).shared
 
+    @override
     def result(self, run_id: str) -> Json:
-        """Give the result of a run that has completed.
-
-        Raises:
-            RunFailed: It failed.
-            RunCancelled: It was cancelled.
-            RunParked: It waits for a person.
-            TimeoutError: It has not ended.
-        """
         row = self.journal.run(run_id)
         if row is not None and row.status == "completed":  # nothing follows a run's end, so its last event says it all
             last = self.journal.events(run_id, after=row.last_seq - 1)[0].event
@@ -370,12 +342,8 @@ class JournalQueries:
         """
         return first_difference(self.fold(a), self.fold(b))
 
+    @override
     def session(self, run_id: str) -> SessionRecord:
-        """Give one session.
-
-        Raises:
-            RunNotFound: It has not been opened.
-        """
         return self._session(self._session_row(run_id))
 
     def session_detail(self, run_id: str) -> SessionDetail:
@@ -396,6 +364,7 @@ class JournalQueries:
             raise RunNotFound(msg)
         return row
 
+    @override
     def sessions(
         self,
         name: str | None = None,
@@ -403,28 +372,19 @@ class JournalQueries:
         status: RunStatus | Sequence[RunStatus] | None = None,
         cursor: str | None = None,
     ) -> Page[SessionRecord]:
-        """Give the sessions, of one handler and of some statuses or of all, the one that was opened last first.
-
-        Raises:
-            InvalidInput: The cursor is none of this list.
-        """
         rows = self._rows("session", status, name, limit, cursor)
         return Page(map(self._session, rows), rows.next)
 
+    @override
     def session_state(self, run_id: str) -> Json:
-        """Give the state of a session; None before its first turn has ended."""
         return None if self.journal.run(run_id) is None else load(self.journal, run_id).shared
 
+    @override
     def history(self, run_id: str) -> list[TurnRecord]:
-        """Give the messages of a session with what came of each; none where it has not been opened."""
         return turn_records(stored_events(self.journal, run_id))
 
+    @override
     def dead_letters(self, limit: int | None = None, cursor: str | None = None) -> Page[DeadLetterRecord]:
-        """Give the messages and steps that were set aside and nobody has dealt with, by run and in order.
-
-        Raises:
-            InvalidInput: The cursor is none of this list.
-        """
         check_limit(limit)
         after = () if cursor is None else read_cursor("dead letters", cursor, (str, int, str))
         found: list[DeadLetterRecord] = []
@@ -440,8 +400,8 @@ class JournalQueries:
                 last = place
         return Page(found)
 
+    @override
     def metrics(self) -> Metrics:
-        """Fold every run of the journal to figures."""
         rows = self.journal.runs(kind="run", limit=None)
         return figures((row.workflow, stored_events(self.journal, row.id)) for row in rows)
 

@@ -1,6 +1,6 @@
 """The handle on a run that its starter holds."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -43,6 +43,7 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.policy import Budget
 from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem
+from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.api.waiting import follow_logs
 from greenroom.workflows.queries.interface import Queries
@@ -53,36 +54,6 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.handles.async_run import AsyncRun
 
 R = TypeVar("R")
-T = TypeVar("T")
-
-
-class Items(Iterator[T], AsyncIterable[T]):
-    """What ``Run.events`` and ``Run.stream`` give: for a ``for``, or for an ``async for`` that does not block.
-
-    Args:
-        items: What it gives.
-        asynchronous: Makes what it gives to an ``async for``.
-        waits: What is called, where the next item may be long in coming.
-    """
-
-    def __init__(
-        self, items: Iterator[T], asynchronous: Callable[[], AsyncIterator[T]], waits: str | None = None
-    ) -> None:
-        """Begin with the first."""
-        self._items = items
-        self._asynchronous = asynchronous
-        self._waits = waits
-
-    def __next__(self) -> T:
-        """Give the next one, as soon as there is one."""
-        if self._waits is not None:
-            warn_on_loop(f"iterating over {self._waits}", f"async for item in {self._waits}")
-            self._waits = None
-        return next(self._items)
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        """Give the same to a loop."""
-        return self._asynchronous()
 
 
 class RunHost(Protocol):
@@ -116,10 +87,6 @@ class RunHost(Protocol):
     @property
     def threads(self) -> Threads:
         """Where short calls are made for event loops."""
-        ...
-
-    def aio_run(self, run: "Run[R]") -> "AsyncRun[R]":
-        """Give a handle's twin for asynchronous code."""
         ...
 
 
@@ -216,7 +183,9 @@ class Run(Generic[R]):
     @property
     def aio(self) -> "AsyncRun[R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        return self._host.aio_run(self)
+        from greenroom.workflows.api.handles.async_run import AsyncRun  # noqa: PLC0415  for asyncio alone
+
+        return AsyncRun(self)
 
     def events(self, after: int = 0, *, follow: bool = False) -> Items[Stored]:
         """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""

@@ -48,10 +48,6 @@ class ScheduleHost(Protocol):
         """Where short calls are made for event loops."""
         ...
 
-    def aio_schedule(self, schedule: "Schedule[R]") -> "AsyncSchedule[R]":
-        """Give a handle's twin for asynchronous code."""
-        ...
-
 
 class Schedule(Generic[R]):
     """One schedule. May be used from any thread. Everything it shows is committed."""
@@ -88,7 +84,9 @@ class Schedule(Generic[R]):
     @property
     def aio(self) -> "AsyncSchedule[R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        return self._host.aio_schedule(self)
+        from greenroom.workflows.api.handles.async_schedule import AsyncSchedule  # noqa: PLC0415  for asyncio alone
+
+        return AsyncSchedule(self, self._host.threads)
 
     def next_times(self, count: int = 5) -> list[datetime]:
         """Give the next moments, in UTC; none while it is paused."""

@@ -51,10 +51,6 @@ class SessionHost(Protocol):
         """Where short calls are made for event loops."""
         ...
 
-    def aio_session(self, session: "Session[S, M, R]", definition: SessionDefinition) -> "AsyncSession[S, M, R]":
-        """Give a handle's twin for asynchronous code."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Turn(Generic[M, R]):
@@ -132,7 +128,9 @@ class Session(Generic[S, M, R]):
     @property
     def aio(self) -> "AsyncSession[S, M, R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        return self._host.aio_session(self, self._definition)
+        from greenroom.workflows.api.handles.async_session import AsyncSession  # noqa: PLC0415  for asyncio alone
+
+        return AsyncSession(self, self._host, self._definition)
 
     @property
     def state(self) -> S:
