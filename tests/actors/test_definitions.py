@@ -11,7 +11,8 @@ from greenroom.actors.definitions import definitions
 from greenroom.actors.definitions.definitions import check_arguments, find_workflow, lookup
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Fault
-from greenroom.workflows.authoring.decorators import LLM, evaluator, tool, workflow
+from greenroom.workflows.authoring.decorators import evaluator, tool, workflow
+from greenroom.workflows.authoring.llm import LLM
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]
