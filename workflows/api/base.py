@@ -38,7 +38,6 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.events.events import RunStarted
 from greenroom.messages.policy import Budget, SessionPolicy
 from greenroom.messages.records import ActorRecord, WorkerRecord
-from greenroom.metrics.figures import Metrics, pool_figures
 from greenroom.workflows.api.approvals import check_decision
 from greenroom.workflows.api.handles.run import Run, check
 from greenroom.workflows.api.handles.session import Session
@@ -50,6 +49,7 @@ from greenroom.workflows.ids import run_id
 from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:
+    from greenroom.metrics.figures import Metrics
     from greenroom.workflows.api.async_orchestrator import AsyncBaseOrchestrator
 
 P = ParamSpec("P")
@@ -371,11 +371,13 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         assert isinstance(reply, Tree)
         return reply.root
 
-    def metrics(self) -> Metrics:
+    def metrics(self) -> "Metrics":
         """Return figures of all runs in the journal: latencies, retries, crashes, successes and failures.
 
         They are given per workflow and step. The figures of the pools are current.
         """
+        from greenroom.metrics.figures import pool_figures  # noqa: PLC0415  rarely needed
+
         figures = self.reads.metrics()
         return figures.model_copy(update={"pools": pool_figures(self.tree())})
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.message import Json
@@ -16,7 +17,9 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from greenroom.metrics.figures import Metrics
+
+if TYPE_CHECKING:
+    from greenroom.metrics.figures import Metrics
 
 
 class Queries(ABC):
@@ -158,5 +161,5 @@ class Queries(ABC):
         """
 
     @abstractmethod
-    def metrics(self) -> Metrics:
+    def metrics(self) -> "Metrics":
         """Return figures of all runs in the journal: latencies, retries, crashes, successes and failures."""

@@ -20,7 +20,7 @@ from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Moment
 from greenroom.workflows.decisions.inputs import ChildFinished, Confirmed, Input, Recover
-from greenroom.workflows.queries.reader import load
+from greenroom.workflows.queries.load import load
 from greenroom.workflows.queries.records import failed_at
 from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.runs.budget_accounts import Ledger

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import cache, wraps
 from types import GenericAlias
-from typing import Any, Final, TypeVar, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_type_hints
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -16,9 +16,11 @@ from greenroom.messages.codec import decode_event
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.pages import Page, check_limit
 from greenroom.messages.records import RunRecord, SessionDetail, SessionRecord
-from greenroom.metrics.figures import Metrics
 from greenroom.workflows.api.client.http import Wire, next_cursor
 from greenroom.workflows.queries.interface import Queries
+
+if TYPE_CHECKING:
+    from greenroom.metrics.figures import Metrics
 
 EVENTS: Final = 1000
 """Most events that one request asks for."""
@@ -124,7 +126,9 @@ class HttpQueries(Queries):
         return _OBJECT.validate_json(self._get(f"{SESSION}/state", run_id))["state"]
 
     @override
-    def metrics(self) -> Metrics:
+    def metrics(self) -> "Metrics":
+        from greenroom.metrics.figures import Metrics  # noqa: PLC0415  rarely needed
+
         return Metrics.model_validate_json(self._get("/metrics"))
 
     @override
