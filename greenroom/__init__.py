@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.handles.session import Session
     from greenroom.workflows.api.orchestrator import Orchestrator
     from greenroom.workflows.api.run import run
-    from greenroom.workflows.authoring.decorators import LLM, evaluator, sleep, tool, workflow
+    from greenroom.workflows.authoring.decorators import evaluator, sleep, tool, workflow
+    from greenroom.workflows.authoring.llm import LLM
     from greenroom.workflows.authoring.session import session
     from greenroom.workflows.authoring.step import Step
     from greenroom.workflows.authoring.workflow import Workflow
@@ -148,7 +149,7 @@ _HOMES = {
     "AsyncSession": "workflows.api.handles.async_session",
     "Budget": "messages.policy",
     "Client": "workflows.api.client.client",
-    "LLM": "workflows.authoring.decorators",
+    "LLM": "workflows.authoring.llm",
     "LogLine": "messages.records",
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",

@@ -382,6 +382,13 @@ def test_an_exception_class_of_a_retry_policy_is_kept_by_name() -> None:
     assert steered.definition.options.retry.never == ("greenroom.messages.core.errors.Fatal",)
 
 
+def test_an_option_that_no_model_step_has_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match=r"LLM\(\) got an unexpected keyword argument 'temperature'"):
+        LLM("warm", temperature=1)  # type: ignore[call-overload]
+    options = LLM("given", threshold=0.5, timeout=None, settings={"temperature": 1}).definition.options
+    assert (options.threshold, options.timeout, options.on_reject, options.retry) == (0.5, None, "retry", Retry())
+
+
 def test_what_becomes_of_a_rejected_result_is_one_of_four() -> None:
     unknown: Any = "shrug"
     with pytest.raises(DefinitionError, match="on_reject: Input should be 'retry', 'flag', 'fail' or 'escalate'"):

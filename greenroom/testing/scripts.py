@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from greenroom.actors.models import ModelRequest
 from greenroom.actors.models.script import VARIABLE, Scripted, exception_class, script_path, taken_path
 from greenroom.messages.core.errors import RetryAfter
-from greenroom.workflows.authoring.decorators import LLM
+from greenroom.workflows.authoring.llm import LLM
 
 Reply: TypeAlias = Any
 """A text is returned unchanged, a model or other value as JSON, an exception is raised."""

@@ -241,13 +241,27 @@ def test_a_message_whose_key_is_looked_up_while_its_session_ends_is_refused(orch
 
     monkeypatch.setattr(MessageRouter, "_number", slow)
     with concurrent.futures.ThreadPoolExecutor(1) as threads:
-        late = threads.submit(plain.ask, talk.Say(text="late"), 30)
+        late = threads.submit(plain.ask, talk.Say(text="late"), 30, key="late")
         assert looking.wait(30)
         plain.close()
         eventually(lambda: orchestrator._engine.runs.statistics()["live"] == 0, 20, what="leaving memory")
         ended.set()
         with pytest.raises(SessionClosed):
             late.result(30)
+
+
+def test_a_message_without_a_key_is_looked_up_nowhere(orchestrator, monkeypatch):
+    def forbidden(self: MessageRouter, run_id: str, key: str) -> int:
+        msg = f"session {run_id} looks for the key {key} in its journal"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(MessageRouter, "_number", forbidden)
+    parrot = orchestrator.session(talk.parrot, "p")
+    assert [parrot.ask(talk.Say(text="same"), 30).turns for _ in range(3)] == [1, 2, 3]
+    parrot.tell(talk.Say(text="same"))
+    eventually(lambda: [turn.status for turn in parrot.history()] == ["answered"] * 4)
+    assert {turn.key for turn in parrot.history()} == {None}
+    assert not orchestrator.reads.journal.marks("message", parrot.id)
 
 
 def test_an_ask_that_is_not_answered_in_time_leaves_its_message(orchestrator, tmp_path):

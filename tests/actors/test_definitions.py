@@ -12,7 +12,8 @@ from greenroom.actors.definitions.registry import find_workflow, lookup
 from greenroom.actors.definitions.value_check import check_arguments
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Fault
-from greenroom.workflows.authoring.decorators import LLM, evaluator, tool, workflow
+from greenroom.workflows.authoring.decorators import evaluator, tool, workflow
+from greenroom.workflows.authoring.llm import LLM
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WriteApp = Callable[..., Path]

@@ -17,7 +17,7 @@ from greenroom.actors.worker.llm import InvalidAnswer, ask, read_answer, request
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.frames.worker import Completed, Failed, Ready
-from greenroom.workflows.authoring.decorators import LLM
+from greenroom.workflows.authoring.llm import LLM
 from tests.actors.worker import STOP, Worker, abort, execute
 
 

@@ -177,7 +177,7 @@ def test_workers_are_seen_and_killed(client, tmp_path: Path):
 
 
 def test_a_long_history_comes_whole(client, orchestrator, monkeypatch):
-    monkeypatch.setattr("greenroom.workflows.api.client.client.PAGE", 3)
+    monkeypatch.setattr("greenroom.workflows.api.client.queries.EVENTS", 3)
     run = start(client, "total", "total", a=1)
     run.result(30)
     here = list(orchestrator.get("total").events())

@@ -111,7 +111,7 @@ def test_what_is_no_cursor_of_the_list_is_refused_with_a_sentence(api, filled):
 
 
 def test_the_client_and_the_orchestrator_go_on_in_the_same_way(client, orchestrator, filled, monkeypatch):
-    monkeypatch.setattr("greenroom.workflows.api.client.client.MOST", 2)
+    monkeypatch.setattr("greenroom.workflows.api.client.queries.MOST", 2)
     assert client.runs() == orchestrator.runs()
     assert client.approvals() == orchestrator.approvals()
     assert client.dead_letters() == orchestrator.dead_letters()

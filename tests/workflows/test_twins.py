@@ -22,7 +22,7 @@ from greenroom import (
     Schedule,
     Session,
 )
-from greenroom.workflows.api.handles.run import Items
+from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import MOST, Threads, in_thread, warn_on_loop
 
 PAIRS = [
@@ -35,9 +35,6 @@ PAIRS = [
 ONLY_PLAIN = {
     "aio": "is the way to the twin",
     "host": "is for handles",
-    "aio_run": "is for handles",
-    "aio_session": "is for handles",
-    "aio_schedule": "is for handles",
     "handle": "is for handles",
     "reads": "blocks: the twin has methods for what it gives",
     "threads": "is what the twin works with",

@@ -1,4 +1,4 @@
-"""What becomes of a person's decision, for whoever has sent it."""
+"""Replies to a decision of an approval."""
 
 from greenroom.messages.commands import Refused, Reply
 from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound, GreenroomError
@@ -6,12 +6,12 @@ from greenroom.workflows.api.handles.run import check
 
 
 def check_decision(reply: Reply) -> None:
-    """Raise what a decision was refused with.
+    """Raise the error for a refused decision.
 
     Raises:
-        ApprovalNotFound: There is no such approval.
-        ApprovalClosed: It has been decided otherwise, or nobody waits for it any more.
-        InvalidInput: The edit does not fit; every field at fault is named.
+        ApprovalNotFound: There is no approval with this id.
+        ApprovalClosed: It was decided otherwise, or its run no longer waits for it.
+        InvalidInput: The edit does not fit; every invalid field is named.
     """
     kinds: dict[str, type[GreenroomError]] = {"not_found": ApprovalNotFound, "conflict": ApprovalClosed}
     if isinstance(reply, Refused) and reply.code in kinds:

@@ -1,18 +1,18 @@
-"""The helm: what can be done with an orchestrator, the same in its own process and from any other one."""
+"""The API that ``Orchestrator`` and ``Client`` share."""
 
 import signal as signals
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping
-from functools import cached_property, partial
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import cached_property, partial, wraps
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
 
 from pydantic import BaseModel
 from typing_extensions import override
 
 from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.registry import known_workflow
-from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.values.conversion import read_model
 from greenroom.journal.interface import Stored
 from greenroom.messages.approvals import ApprovalDecision
@@ -37,21 +37,9 @@ from greenroom.messages.core.errors import WorkerNotFound
 from greenroom.messages.core.json_text import plain, shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.events.events import RunStarted
-from greenroom.messages.pages import Page
 from greenroom.messages.policy import Budget, SessionPolicy
-from greenroom.messages.records import (
-    ActorRecord,
-    ApprovalRecord,
-    DeadLetterRecord,
-    RunRecord,
-    RunStatus,
-    SessionRecord,
-    WorkerRecord,
-)
-from greenroom.metrics.figure_records import Metrics, pool_figures
+from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.workflows.api.approvals import check_decision
-from greenroom.workflows.api.handles.async_run import AsyncRun
-from greenroom.workflows.api.handles.async_session import AsyncSession
 from greenroom.workflows.api.handles.run import Run, check
 from greenroom.workflows.api.handles.session import Session
 from greenroom.workflows.api.schedules import ScheduleMethods
@@ -61,22 +49,67 @@ from greenroom.workflows.authoring.workflow import Workflow, check_workflow, ref
 from greenroom.workflows.ids import run_id
 from greenroom.workflows.queries.interface import Queries
 
+if TYPE_CHECKING:
+    from greenroom.metrics.figure_records import Metrics
+    from greenroom.workflows.api.async_orchestrator import AsyncBaseOrchestrator
+
+P = ParamSpec("P")
 R = TypeVar("R")
+L = TypeVar("L", bound=list[Any])
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
 
 
+def _read(query: Callable[Concatenate[Queries, P], L]) -> "Callable[Concatenate[BaseOrchestrator, P], L]":
+    """Return the method that answers a query by ``self.reads``, with the same arguments and documentation."""
+
+    @wraps(query, updated=())  # without its mark of being abstract
+    def call(self: "BaseOrchestrator", /, *args: P.args, **kwargs: P.kwargs) -> L:
+        found: L = getattr(self.reads, query.__name__)(*args, **kwargs)
+        found[:] = map(shown, found)
+        return found
+
+    call.__qualname__ = f"BaseOrchestrator.{query.__name__}"
+    return call
+
+
 class BaseOrchestrator(ScheduleMethods, ABC):
-    """Everything that is made of commands and looks. An orchestrator carries them out; a client sends them there."""
+    """The methods made of commands and reads. An orchestrator executes commands itself; a client sends them to one."""
 
     @property
     @abstractmethod
     def reads(self) -> Queries:
-        """Looks at runs."""
+        """Reads of runs and sessions."""
+
+    @property
+    @abstractmethod
+    def aio(self) -> "AsyncBaseOrchestrator[Any]":
+        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything that it holds. May be repeated."""
+
+    def __enter__(self) -> Self:
+        """Return it, once it works."""
+        _ = self.reads  # raises what kept it from opening
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.aio.close()
 
     @abstractmethod
     def send(self, command: Command) -> Reply:
-        """Carry out any command of ``greenroom.messages.commands``; what the reply says is on the disk.
+        """Execute any command of ``greenroom.messages.commands``; what the reply reports is committed.
 
         Raises:
             OrchestratorClosed: The orchestrator has stopped.
@@ -84,34 +117,26 @@ class BaseOrchestrator(ScheduleMethods, ABC):
 
     @abstractmethod
     def wait_result(self, run_id: str, timeout: float | None) -> Json:
-        """Block until a run is over, and give its result or raise what stands in its place; see ``Run.result``."""
+        """Block until a run has ended or is parked; see ``Run.result``."""
 
     @abstractmethod
     async def until_result(self, run_id: str) -> Json:
-        """Wait for the same without holding the caller's loop."""
+        """Await the result of a run; see ``Run.result``."""
 
     @abstractmethod
     def follow(self, run_id: str, after: int) -> Iterator[Stored]:
-        """Give the events of a run above ``after`` as they are committed, until it is over."""
+        """Yield the events of a run above ``after`` as they are committed, until it has ended or is parked."""
 
     @abstractmethod
     def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
-        """Give the same without holding the caller's loop."""
+        """Yield the same events without blocking the caller's loop."""
 
     @abstractmethod
     async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
-        """Bring a message that is known to fit to a session, and wait for the reply, without holding the caller's loop.
+        """Send a valid message to a session, and await the reply.
 
-        Who stops waiting leaves the message where it is.
+        Cancelling the await does not cancel the message.
         """
-
-    def aio_run(self, run: Run[R]) -> AsyncRun[R]:
-        """Give a handle's twin for asynchronous code."""
-        return AsyncRun(run)
-
-    def aio_session(self, session: Session[S, M, R], definition: SessionDefinition) -> AsyncSession[S, M, R]:
-        """Give a handle's twin for asynchronous code."""
-        return AsyncSession(session, self, definition)
 
     @property
     @override
@@ -123,11 +148,11 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         return Threads()
 
     def _launch(self, command: StartRun) -> Reply:
-        """Start a run whose arguments are known to fit."""
+        """Start a run with valid arguments."""
         return self.send(command)
 
     def _place(self, app: str) -> str:
-        """Give where an app is found by whoever loads it."""
+        """Return the reference by which workers load an app."""
         path = Path(app)
         return str(path.absolute()) if path.suffix == ".py" else app
 
@@ -142,25 +167,25 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         budget: Any = None,
         **kwargs: Any,
     ) -> Run[R]:
-        """Start a run, or find the one that ``id`` started before; returns once it is on the disk.
+        """Start a run, or return the run that ``id`` started before. Returns once the start is committed.
 
         Args:
-            workflow: What to run.
+            workflow: The workflow.
             args: Its arguments.
             id: Identity of the run: letters, digits, ``.``, ``_`` and ``-``. Starting twice with the same id, workflow
-                and arguments gives the same run. None makes a new one. A parameter of the workflow's that is called
-                ``id`` as well is given by position.
-            budget: A ``Budget`` for this run and its children, in place of the workflow's. Anything else goes to the
-                workflow, where that has a parameter of this name.
+                and arguments returns the same run. None makes a new id. Pass a workflow's own parameter ``id`` by
+                position.
+            budget: A ``Budget`` for this run and its children, in place of the workflow's. Any other value is passed
+                to the workflow if it has a parameter of this name.
             kwargs: Its keyword arguments.
 
         Raises:
-            InvalidInput: The arguments do not fit the workflow's signature; every field at fault is named.
+            InvalidInput: The arguments do not fit the workflow's signature; every invalid field is named.
             IdConflict: The id belongs to a run of another workflow or with other arguments.
-            DefinitionError: The workflow is not defined where a worker could find it.
+            DefinitionError: Workers cannot find the workflow where it is defined.
             OrchestratorClosed: The orchestrator has stopped.
-            TypeError: It is no workflow, or an option may be the workflow's own as well as the run's.
-            ValueError: The id could not be one.
+            TypeError: ``workflow`` is not a workflow, or an option is also the name of one of its parameters.
+            ValueError: The id is not valid.
         """
         check_workflow(workflow)
         if budget is not None and not isinstance(budget, Budget) and "budget" in workflow.definition.signature.forms:
@@ -191,19 +216,19 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         id: str | None = None,  # noqa: A002
         budget: Budget | None = None,
     ) -> Run[Json]:
-        """Start a run of a workflow that only workers import. The result is plain JSON.
+        """Start a run of a workflow that only workers import. Its result is plain JSON.
 
         Args:
             app: Path of the file, or dotted name of the module, that defines the workflow.
             workflow: Its name there.
-            arguments: By parameter name, as JSON or as the words of a command line; a worker reads them by the
+            arguments: By parameter name, as JSON or as the words of a command line; a worker converts them by the
                 signature.
             id: Identity of the run; see ``start``.
-            budget: What it may use up, in place of the workflow's own.
+            budget: Budget of the run, in place of the workflow's.
 
         Raises:
             InvalidInput: The arguments do not fit, or the app cannot be loaded.
-            RunNotFound: The app has no such workflow.
+            RunNotFound: The app has no workflow of this name.
             IdConflict: See ``start``.
         """
         command = StartRun(
@@ -217,10 +242,10 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         return self.handle(command.run_id, None)
 
     def get(self, run_id: str) -> Run[Any]:
-        """Give the handle of a run that exists; its result is plain JSON where this process has not its workflow.
+        """Return the handle of an existing run. Its result is plain JSON if this process has not imported its workflow.
 
         Raises:
-            RunNotFound: There is none with this id.
+            RunNotFound: There is no run with this id.
         """
         record = self.reads.run(run_id)
         found = known_workflow(record.app, record.workflow)
@@ -231,54 +256,36 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         return self.handle(run_id, found)
 
     def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
-        """Give the handle of a run, which need not be there yet."""
+        """Return the handle of a run, which need not exist yet."""
         if workflow is None:
-            return Run(self, run_id, _as_it_is, _as_it_is)
+            return Run(self, run_id, _plain_json, _plain_json)
         model = workflow.state_model
-        return Run(self, run_id, workflow.decode_result, _as_it_is if model is None else partial(_read_state, model))
+        return Run(self, run_id, workflow.decode_result, _plain_json if model is None else partial(_read_state, model))
 
-    def runs(
-        self, status: RunStatus | None = None, name: str | None = None, limit: int = 100, cursor: str | None = None
-    ) -> Page[RunRecord]:
-        """Give the newest runs first, of one status and one workflow where asked for.
-
-        Args:
-            status: Only runs of this status.
-            name: Only runs of this workflow.
-            limit: How many at most, from 1 on.
-            cursor: Go on where a page ended: its ``next``, which is None where nothing follows. Runs that are started
-                meanwhile move nothing.
-
-        Raises:
-            InvalidInput: The cursor is none of this list.
-            ValueError: The limit is below 1.
-        """
-        return self.reads.runs(status, name, limit, cursor)
+    runs = _read(Queries.runs)
 
     # ------------------------------------------------------------ people
 
-    def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
-        """Give the questions that wait for a person, of all runs or of one and its children, the oldest first."""
-        return shown(self.reads.approvals(run_id))
+    approvals = _read(Queries.approvals)
 
     def decide(
         self, approval: str, decision: ApprovalDecision, args: Json = None, *, comment: str = "", by: str = ""
     ) -> None:
-        """Decide what a run asks a person; returns once that is on the disk. Doing so twice is doing so once.
+        """Decide an approval. Returns once the decision is committed; repeating it changes nothing.
 
         Args:
-            approval: Its id, as ``approvals`` gives it.
-            decision: ``"approve"``, ``"reject"``, or ``"edit"``: yes, but with ``args``.
-            args: For an edit: what is to be used instead, as JSON. In place of a rejected result another one, which
+            approval: Id of the approval, as ``approvals`` returns it.
+            decision: ``"approve"``, ``"reject"``, or ``"edit"``, which approves with ``args``.
+            args: For an edit: the value to use instead, as JSON. For a rejected result it is another result, which
                 has to fit its step.
-            comment: Why.
-            by: Who decides.
+            comment: Reason of the decision.
+            by: Name of the person.
 
         Raises:
-            ApprovalNotFound: There is no such approval.
-            ApprovalClosed: It has been decided otherwise, or nobody waits for it any more.
-            InvalidInput: The edit does not fit; every field at fault is named.
-            ValueError: There is no such decision.
+            ApprovalNotFound: There is no approval with this id.
+            ApprovalClosed: It was decided otherwise, or its run no longer waits for it.
+            InvalidInput: The edit does not fit; every invalid field is named.
+            ValueError: The decision is none of the three.
         """
         if decision not in get_args(ApprovalDecision):
             msg = f"a decision is 'approve', 'reject' or 'edit', not {decision!r}"
@@ -289,68 +296,58 @@ class BaseOrchestrator(ScheduleMethods, ABC):
     # ------------------------------------------------------------ sessions
 
     def session(self, handler: Handler[S, M, R], key: str) -> Session[S, M, R]:
-        """Give the handle on a session, which its first message opens.
+        """Return the handle of a session, which its first message opens.
 
         Args:
             handler: A function decorated with ``@session``.
-            key: Which of its sessions: 1 to 200 printable characters without ``/``.
+            key: Key of the session: 1 to 200 printable characters without ``/``.
 
         Raises:
-            ValueError: The key could be none.
-            DefinitionError: The handler is not defined where a worker could find it.
-            TypeError: It is no handler.
+            ValueError: The key is not valid.
+            DefinitionError: Workers cannot find the handler where it is defined.
+            TypeError: ``handler`` is not a handler.
         """
         check_handler(handler)
         if (wrong := key_fault(key)) is not None:
             raise ValueError(wrong)
-        _ = handler.definition.app  # refuses what no worker could find
+        _ = handler.definition.app  # raises DefinitionError if workers cannot find it
         return Session(self, handler.definition, key)
 
-    def sessions(
-        self, name: str | None = None, limit: int = 100, status: RunStatus | None = None, cursor: str | None = None
-    ) -> Page[SessionRecord]:
-        """Give the sessions, the one that was opened last first, of one handler and one status where asked for.
+    sessions = _read(Queries.sessions)
+    dead_letters = _read(Queries.dead_letters)
 
-        ``limit`` and ``cursor`` are those of ``runs``, with the same errors.
-        """
-        return self.reads.sessions(name, limit, status, cursor)
-
-    def dead_letters(self) -> list[DeadLetterRecord]:
-        """Give the messages and steps that were set aside and nobody has dealt with."""
-        return shown(self.reads.dead_letters())
-
-    def post(self, command: TellSession, policy: SessionPolicy) -> Reply:  # noqa: ARG002  for who can use it
-        """Bring a message that is known to fit to a session."""
+    def post(self, command: TellSession, policy: SessionPolicy) -> Reply:  # noqa: ARG002  an orchestrator uses it
+        """Send a valid message to a session."""
         return self.send(command)
 
     # ------------------------------------------------------------ control
 
     def workers(self) -> list[WorkerRecord]:
-        """Give the worker processes of this moment."""
+        """Return the current worker processes."""
         reply = self.send(ListWorkers())
         assert isinstance(reply, Workers)
         return list(reply.workers)
 
     def resume_all(self, name: str | None = None, *, kind: Literal["run", "session"] = "run") -> list[str]:
-        """Let every parked run go on, or every parked session.
+        """Resume every parked run, or every parked session.
 
         Args:
             name: Only those of this workflow or handler.
-            kind: Which of the two.
+            kind: Whether to resume runs or sessions.
 
         Returns:
-            The ids of those that were told to go on; a session's is ``NAME/KEY``.
+            The ids of those that were resumed; a session's is ``NAME/KEY``.
         """
         reply = check(self.send(ResumeParked(kind=kind, name=name)))
         assert isinstance(reply, Resumed)
         return list(reply.run_ids)
 
     def kill(self, worker_id: str, signal: int = 9) -> None:
-        """Send a signal to a worker, as an injected fault that no step is charged with.
+        """Send a signal to a worker process, as an injected fault that is charged to no step.
 
         Raises:
             WorkerNotFound: No worker with this id is alive.
-            ValueError: There is no such signal.
+            ValueError: There is no signal with this number.
         """
         if signal not in signals.valid_signals():
             msg = f"there is no signal {signal!r}; give for instance signal.SIGKILL"
@@ -360,7 +357,7 @@ class BaseOrchestrator(ScheduleMethods, ABC):
             raise WorkerNotFound(reply.message)
 
     def restart(self, worker_id: str) -> None:
-        """End a worker's process and begin another in its place; what it was doing is done again, uncharged.
+        """Replace a worker's process by a new one. Its jobs run again, and no attempt is charged.
 
         Raises:
             WorkerNotFound: No worker with this id is alive.
@@ -370,24 +367,26 @@ class BaseOrchestrator(ScheduleMethods, ABC):
             raise WorkerNotFound(reply.message)
 
     def tree(self) -> ActorRecord:
-        """Give the supervision tree of this moment."""
+        """Return the current supervision tree."""
         reply = self.send(ShowTree())
         assert isinstance(reply, Tree)
         return reply.root
 
-    def metrics(self) -> Metrics:
-        """Fold the journal to figures: latencies, retries, crashes, success and failure per workflow and step.
+    def metrics(self) -> "Metrics":
+        """Return figures of all runs in the journal: latencies, retries, crashes, successes and failures.
 
-        The figures of the pools are those of this moment.
+        They are given per workflow and step. The figures of the pools are current.
         """
+        from greenroom.metrics.figure_records import pool_figures  # noqa: PLC0415  rarely needed
+
         figures = self.reads.metrics()
         return figures.model_copy(update={"pools": pool_figures(self.tree())})
 
 
-def _as_it_is(json: Json) -> Json:
+def _plain_json(json: Json) -> Json:
     return plain(json)
 
 
 def _read_state(model: type[BaseModel], json: Json) -> BaseModel:
-    """Read a shared state; a run that has not changed it yet has the state it started with."""
+    """Return a shared state as its model. A run that has not changed it yet has the state it started with."""
     return read_model(model, json if json is not None else {})

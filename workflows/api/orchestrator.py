@@ -1,4 +1,4 @@
-"""The orchestrator: what a program holds to start runs, look at them, and steer the processes they run in."""
+"""The orchestrator: starts, reads and controls runs, and supervises the processes they run in."""
 
 import asyncio
 import difflib
@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import cached_property
-from types import TracebackType
-from typing import Self, get_args
+from typing import TYPE_CHECKING, get_args
 
 from typing_extensions import override
 
@@ -22,7 +21,6 @@ from greenroom.messages.core.times import Seconds, seconds
 from greenroom.messages.policy import SessionPolicy, WorkerKind
 from greenroom.supervision.jobs import Pool
 from greenroom.workflows.api import waiting
-from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
 from greenroom.workflows.clock import Clock, WallClock
@@ -35,45 +33,47 @@ from greenroom.workflows.queries.reader import JournalQueries
 from greenroom.workflows.runs.watching.snapshot import Snapshot
 from greenroom.workflows.runs.watching.subscription import Subscription
 
+if TYPE_CHECKING:
+    from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
+
 
 class Orchestrator(BaseOrchestrator):
     """Runs workflows, keeps their journal, and supervises the processes they run in.
 
-    It works from the moment it is made until ``close``, or the end of the ``with`` block it is used in. Runs that have
-    not ended by then stay in the journal and are taken up by the next orchestrator that opens it. May be used from any
-    thread; user code never runs in its process.
+    It works until ``close``, or the end of the ``with`` block it is used in. Runs that have not ended by then stay in
+    the journal, and the next orchestrator that opens it continues them. Thread-safe. User code never runs in its
+    process.
 
-    ``async with Orchestrator(...) as orchestrator`` gives its asynchronous twin, an ``AsyncOrchestrator``, and neither
-    opens nor closes it on the event loop. Made on the thread of an event loop, it opens in another thread, and what is
-    raised below is raised by the first that uses it, such as the ``with``.
+    ``async with Orchestrator(...) as orchestrator`` returns its twin for asyncio, an ``AsyncOrchestrator``; opening and
+    closing do not block the event loop. Made on the thread of an event loop, it opens in another thread. The errors
+    below are then raised at its first use, such as the ``with``.
 
     Args:
-        journal: Path of the journal; None means ``journal.db`` in the home, or ``GREENROOM_JOURNAL`` where no home is
-            given either; ``":memory:"`` one that ends with the process.
+        journal: Path of the journal. None means ``GREENROOM_JOURNAL`` if no home is given, else ``journal.db`` in the
+            home. ``":memory:"`` is a journal that ends with the process.
         home: Folder where other processes find this orchestrator; None means ``GREENROOM_HOME`` or ``.greenroom``.
-            Where that is the home of an orchestrator of another journal, it is a folder beside the journal, named after
+            If that belongs to an orchestrator of another journal, the home is a folder beside the journal, named after
             it. The command line finds either by ``--journal``.
-        pools: How workers are kept, by a pool's name or kind (``"program"``, ``"tool"``, ``"llm"``, ``"evaluator"``).
-        durability: ``"full"``: on the disk before it is visible. ``"process"``: survives the death of any process, and
-            may lose the last moments on power loss.
-        recover: Take up the runs and schedules that the journal says are not over.
-        clock: Whose time timers, backoff and schedules go by; None means the machine's. Tests give a
+        pools: Configuration of worker pools, by name or kind (``"program"``, ``"tool"``, ``"llm"``, ``"evaluator"``).
+        durability: ``"full"``: events survive power loss once they are visible. ``"process"``: they survive the death
+            of any process, and power loss may lose the last ones.
+        recover: Whether to continue the runs and schedules of the journal that are not over.
+        clock: The clock of timers, backoff and schedules; None means the machine's. Tests pass a
             ``greenroom.testing.VirtualClock``.
-        output: Who sees at once what code in workers prints, logs and warns: True prints it to ``sys.stderr``, each
-            line after the step that it comes from; a logger of ``logging`` takes stdout as INFO and stderr as WARNING;
-            a function is called with each ``LogLine``, on a thread of its own; False is for nobody. Lines are skipped
-            and counted where they come faster than they are taken. ``Run.logs`` has them in any case.
-        env: Variables that look like secrets and are passed on all the same, to the import of the app and to all its
-            workers: ``NAME``, or ``NAME=VALUE`` for another value than the one in this process; a mapping gives values
-            as well. Those that ``[tool.greenroom]`` in ``pyproject.toml`` names are passed on besides. Everything that
-            does not look like a secret is inherited as it is when a worker starts.
-        import_timeout: Seconds that an app may take to be imported; None means what ``pyproject.toml`` says, or 60.
+        output: Where to show what code in workers prints, logs and warns. True prints it to ``sys.stderr``, each line
+            after the step it comes from. A logger of ``logging`` takes stdout as INFO and stderr as WARNING. A
+            function is called with each ``LogLine``, on a thread of its own. False shows nothing. Lines that come
+            faster than they are shown are skipped and counted; ``Run.logs`` returns them in any case.
+        env: Environment variables that look like secrets and are passed on, to the import of the app and to all of its
+            workers: ``NAME``, or ``NAME=VALUE``, or a mapping with values. Those named by ``[tool.greenroom]`` in
+            ``pyproject.toml`` are passed on too. Variables that do not look like secrets are always inherited.
+        import_timeout: Seconds that the import of an app may take; None means the value in ``pyproject.toml``, or 60.
 
     Raises:
-        DefinitionError: The project's ``pyproject.toml`` cannot be read.
-        TypeError: An option is of another type than it has to be.
-        ValueError: An option has a value that it cannot have.
-        HomeInUse: Another orchestrator that is alive owns the journal or the home.
+        DefinitionError: The project's ``pyproject.toml`` is not valid.
+        TypeError: An option has the wrong type.
+        ValueError: An option has an invalid value.
+        HomeInUse: Another living orchestrator owns the journal or the home.
         JournalError: The journal cannot be opened; see its subclasses.
     """
 
@@ -90,7 +90,7 @@ class Orchestrator(BaseOrchestrator):
         env: Iterable[str] | Mapping[str, str] = (),
         import_timeout: float | timedelta | None = None,
     ) -> None:
-        """Start everything. Blocks, on no event loop, until the journal is open and what a former life left is gone."""
+        """Start everything. Blocks, but no event loop, until the journal is open and orphaned processes are gone."""
         if apps.loading:
             raise apps.ImportEnded
         _check_options(pools or {}, durability)
@@ -99,7 +99,7 @@ class Orchestrator(BaseOrchestrator):
             journal = former_name.variable(JOURNAL_VARIABLE) or None
         imports = read_apps(env, import_timeout, pools or {})
         self._wanted = Home(home)
-        """The home that was asked for; the one that it has may be another."""
+        """The home that was asked for; ``home`` may be another."""
 
         def start() -> Engine:
             engine = Engine(
@@ -117,7 +117,7 @@ class Orchestrator(BaseOrchestrator):
             return engine
 
         self._opening: Future[Engine] = Future()
-        """Done once everything works, or does not."""
+        """The engine, or the error of opening it."""
         if on_loop():
             self._opening = in_thread("greenroom-opening", start)
         else:
@@ -129,11 +129,11 @@ class Orchestrator(BaseOrchestrator):
 
     @property
     def home(self) -> Home:
-        """Where other processes find it."""
+        """The home, where other processes find it."""
         return self._engine.home
 
     def __repr__(self) -> str:
-        """Say where it works and whether it still does."""
+        """Name its journal, and whether it is open."""
         if not self._opening.done():
             return f"<Orchestrator on the home {self._wanted.path}, opening>"
         if (error := self._opening.exception()) is not None:
@@ -141,18 +141,18 @@ class Orchestrator(BaseOrchestrator):
         return f"<Orchestrator on {self._engine.place}, {'closed' if self._engine.closed else 'open'}>"
 
     def close(self, grace: Seconds = GRACE) -> None:
-        """Stop everything and let go of the journal. Runs that are going on are taken up next time. May be repeated.
+        """Stop everything and close the journal. Unfinished runs continue next time. May be repeated.
 
-        No step is begun any more, and those that run have time to end: their results are recorded, so that nothing is
-        done twice. After ``grace`` seconds asynchronous steps are cancelled and have half a second for their cleanup;
-        then the processes are ended, and steps that were cut off are run again next time. Ctrl+C in the meantime ends
-        the waiting. The end of a ``with`` block is ``close()``.
+        No step starts any more, and running steps have time to end: their results are recorded, so that they do not
+        run twice. After ``grace`` seconds asynchronous steps are cancelled and have half a second to clean up. Then
+        the processes are killed, and interrupted steps run again next time. Ctrl+C ends the waiting. The end of a
+        ``with`` block calls ``close()``.
 
         Args:
             grace: Seconds that steps have to end.
 
         Raises:
-            ValueError: ``grace`` is no number of seconds from 0 on.
+            ValueError: ``grace`` is not a number of seconds of at least 0.
         """
         given = grace.total_seconds() if isinstance(grace, timedelta) else grace
         if isinstance(given, bool) or not (isinstance(given, (int, float)) and 0 <= given < math.inf):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -163,17 +163,23 @@ class Orchestrator(BaseOrchestrator):
             self.threads.close()
 
     def hurry(self) -> None:
-        """Leave the steps that run no more time, where this is being closed in another thread."""
+        """End the grace period of running steps, while another thread closes this."""
         if self._opening.done() and self._opening.exception() is None:
             self._engine.hurry()
 
+    @property
+    @override
+    def aio(self) -> "AsyncOrchestrator":
+        return self._aio
+
     @cached_property
-    def aio(self) -> AsyncOrchestrator:
-        """Its twin for asynchronous code: everything that blocks here is awaited there."""
+    def _aio(self) -> "AsyncOrchestrator":
+        from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator  # noqa: PLC0415  for asyncio alone
+
         return AsyncOrchestrator(self)
 
-    async def __aenter__(self) -> AsyncOrchestrator:
-        """Wait until it works, and give its asynchronous twin."""
+    async def __aenter__(self) -> "AsyncOrchestrator":
+        """Wait until it works, and return its twin for asynchronous code."""
         try:
             await asyncio.shield(asyncio.wrap_future(self._opening))
         except asyncio.CancelledError:
@@ -181,25 +187,8 @@ class Orchestrator(BaseOrchestrator):
             raise
         return self.aio
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        await self.aio.close()
-
-    def __enter__(self) -> Self:
-        """Use it as a context."""
-        _ = self._engine  # raises what kept it from opening
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
-
     def check_alive(self) -> None:
-        """Do nothing while the orchestrator works.
+        """Raise an error if the orchestrator has stopped.
 
         Raises:
             OrchestratorClosed: It was closed, stopped because its journal failed, or belongs to another process.
@@ -207,13 +196,12 @@ class Orchestrator(BaseOrchestrator):
         self._engine.check_alive()
 
     def announce(self, url: str | None) -> None:
-        """Let other processes find in the home where HTTP is served; None where it is not any more."""
+        """Record in the home the URL where HTTP is served; None if it is no longer served."""
         self._engine.announce(url)
 
     @property
     @override
     def reads(self) -> JournalQueries:
-        """Looks at runs; see ``greenroom.workflows.queries.reader``."""
         return self._engine.reads
 
     @override
@@ -222,9 +210,9 @@ class Orchestrator(BaseOrchestrator):
         return shown(self._engine.carry_out(command))
 
     async def until_sent(self, command: Command) -> Reply:
-        """Carry out a command like ``send``, without holding the caller's loop or a thread.
+        """Execute a command like ``send``, without blocking the caller's loop or a thread.
 
-        Who stops waiting leaves the command to be carried out all the same.
+        Cancelling the await does not cancel the command.
 
         Raises:
             OrchestratorClosed: The orchestrator has stopped.
@@ -234,42 +222,42 @@ class Orchestrator(BaseOrchestrator):
         try:
             return await asyncio.shield(asyncio.wrap_future(answer))
         except asyncio.CancelledError:
-            if answer.cancelled() and not _is_cancelled():  # not the caller, but the orchestrator has given up
+            if answer.cancelled() and not _is_cancelled():  # the orchestrator has stopped; nobody cancelled the caller
                 self.check_alive()
             raise
 
     def flush_output(self, timeout: Seconds = 2.0) -> None:
-        """Wait until what workers have written up to now is shown, so that what is printed next comes after it.
+        """Wait until the output of workers so far is shown, so that what is printed next comes after it.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Most seconds to wait.
         """
         self._engine.flush_output(seconds(timeout, "the timeout of flush_output()"))
 
     def leave(self, run_ids: Sequence[str] = ()) -> list[str]:
-        """Ask whether this orchestrator can be closed without others missing it. Any thread.
+        """Ask whether this orchestrator can be closed while no other process needs it. Thread-safe.
 
         Args:
-            run_ids: Runs that somebody waits for beside those that other processes have asked for.
+            run_ids: Runs to wait for besides those that other processes have submitted.
 
         Returns:
-            Those of them that go on. Once there are none, commands of other processes are refused from then on, so that
-            nothing is taken that nobody would carry out.
+            The ids of these runs that have not ended. If there are none, commands of other processes are refused from
+            then on, so that none is accepted and never executed.
         """
         self.check_alive()
         return self._engine.leave(run_ids)
 
     def on_slow_import(self, listener: Callable[[str, str], None]) -> None:
-        """Have ``listener`` called when the import of an app takes more than two seconds, and now and then after that.
+        """Call ``listener`` when the import of an app takes more than two seconds, and at intervals after that.
 
         Args:
-            listener: Is given the app, and a sentence: since when, and at which line it is. It is called on a thread of
-                the orchestrator's and must not block.
+            listener: Called with the app, and a sentence with the duration and the line it has reached. It is called
+                on a thread of the orchestrator and must not block.
         """
         self._engine.slow_imports.listen(lambda app, slow: listener(app, slow.sentence()))
 
     def peek(self, run_id: str) -> Snapshot | None:
-        """Give a copy of what is in memory of a run, None where nothing is. For tests.
+        """Return a copy of a run's state in memory; None if it is not in memory. For tests.
 
         Raises:
             OrchestratorClosed: The orchestrator has stopped.
@@ -295,7 +283,7 @@ class Orchestrator(BaseOrchestrator):
     # ------------------------------------------------------------ waiting
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
-        """Have ``watcher`` called on every change of a run, or at its end; calling what it gives ends this."""
+        """Call ``watcher`` on every change of a run, or at its end, until the returned subscription is called."""
         return self._engine.lull.watch(run_id, watcher, end_only=end_only)
 
     @override
@@ -328,17 +316,17 @@ class Orchestrator(BaseOrchestrator):
 
 
 def _is_cancelled() -> bool:
-    """Say whether it is the running task that somebody has cancelled."""
+    """Return whether the running task was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _check_options(pools: Mapping[str, object], durability: object) -> None:
-    """Refuse what would otherwise fail far from where it was written: callers need not be typed.
+    """Check the options of an orchestrator.
 
     Raises:
-        TypeError: Something else than a pool is given as one.
-        ValueError: There is no such durability, or a pool cannot be kept as it says.
+        TypeError: A pool is not a ``Pool``.
+        ValueError: The durability is unknown, or a pool's configuration is not valid.
     """
     found = [f"pools[{name!r}] {fault}" for name, pool in pools.items() for fault in _faults(name, pool)]
     if found:
@@ -350,7 +338,7 @@ def _check_options(pools: Mapping[str, object], durability: object) -> None:
 
 
 def _faults(name: object, pool: object) -> Iterator[str]:
-    """Say what is wrong with one of the pools."""
+    """Yield what is wrong with a pool."""
     kinds = get_args(WorkerKind)
     if not isinstance(name, str) or (name not in kinds and not name.startswith("tool:")):
         close = difflib.get_close_matches(str(name), kinds, n=1)

@@ -1,4 +1,4 @@
-"""The making and finding of schedules: what an orchestrator and whatever speaks for it from elsewhere share."""
+"""The methods for schedules that ``Orchestrator`` and ``Client`` share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,7 +14,6 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.events.schedules import Overlap, Plan, ScheduleRecord
 from greenroom.messages.policy import Budget
-from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
 from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.schedule import Schedule, check_schedule
 from greenroom.workflows.api.threads import Threads
@@ -25,27 +24,23 @@ R = TypeVar("R")
 
 
 class ScheduleMethods(ABC):
-    """Everything about schedules that is made of commands."""
+    """Methods that make and read schedules by commands."""
 
     @abstractmethod
     def send(self, command: Command) -> Reply:
-        """Carry out a command."""
+        """Execute a command."""
 
     @abstractmethod
     def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
-        """Give the handle of a run, which need not be there yet."""
+        """Return the handle of a run, which need not exist yet."""
 
     @property
     @abstractmethod
     def threads(self) -> Threads:
-        """Where short calls are made for event loops."""
-
-    def aio_schedule(self, schedule: Schedule[R]) -> AsyncSchedule[R]:
-        """Give a handle's twin for asynchronous code."""
-        return AsyncSchedule(schedule, self.threads)
+        """Threads for short calls of event loops."""
 
     def _put_schedule(self, command: PutSchedule) -> Reply:
-        """Make or change a schedule whose arguments are known to fit."""
+        """Make or change a schedule with valid arguments."""
         return self.send(command)
 
     def schedule(
@@ -61,32 +56,31 @@ class ScheduleMethods(ABC):
         catch_up: Seconds = 60.0,
         **kwargs: Any,
     ) -> Schedule[R]:
-        """Have a workflow started again and again; returns once that is on the disk.
+        """Start a workflow again and again. Returns once the schedule is committed.
 
-        The same call again changes nothing, so a script may make its schedules at every start. One with other values
-        changes the schedule from now on; whether it is paused stays as it is.
+        Repeating a call changes nothing, so a script may make its schedules at every start. A call with other values
+        changes the schedule from now on, and leaves it paused or active.
 
         Args:
-            name: Identity of the schedule: letters, digits, ``.``, ``_`` and ``-``. Ids of its runs are made of it and
-                the moment at which each is due, such as ``nightly~20261122T030000Z``.
-            workflow: What to run.
+            name: Identity of the schedule: letters, digits, ``.``, ``_`` and ``-``. The id of a run is made of it and
+                the time at which the run is due, such as ``nightly~20261122T030000Z``.
+            workflow: The workflow.
             args: Its arguments, the same for every run.
-            cron: When: minute, hour, day of the month, month and weekday, or six fields with seconds first.
-            every: When: so many seconds after the schedule was made, or such a ``timedelta``, and so on. At least 1 s.
-            timezone: Whose clock ``cron`` is read by, such as ``"Europe/Berlin"``.
-            overlap: What to do when a run is due while an earlier one goes on: ``"skip"`` it, ``"queue"`` it,
-                ``"allow"`` it, or ``"cancel"`` the earlier one and start it after that one's end.
-            catch_up: Seconds for which a moment that was missed, because no orchestrator was there or the schedule was
-                paused, is still made up for. Those longer ago are skipped.
-            kwargs: Keyword arguments of the workflow. Its parameters that are called like one of these options are
-                given by position.
+            cron: Times: minute, hour, day of the month, month and weekday, or six fields with seconds first.
+            every: Seconds, or a ``timedelta``, between two times, counted from when it was made. At least 1 s.
+            timezone: Time zone of ``cron``, such as ``"Europe/Berlin"``.
+            overlap: What to do when a run is due before an earlier one has ended: ``"skip"`` it, ``"queue"`` it,
+                ``"allow"`` it, or ``"cancel"`` the earlier run and start it after that.
+            catch_up: Seconds after which a missed time is skipped. A time is missed while no orchestrator runs or the
+                schedule is paused.
+            kwargs: Keyword arguments of the workflow. Pass its parameters that have the name of an option by position.
 
         Raises:
-            InvalidInput: The arguments do not fit the workflow, or the times are none; every fault is named.
-            DefinitionError: The workflow is not defined where a worker could find it.
+            InvalidInput: The arguments do not fit the workflow, or the times are not valid; every fault is named.
+            DefinitionError: Workers cannot find the workflow where it is defined.
             OrchestratorClosed: The orchestrator has stopped.
-            TypeError: It is no workflow, or an option may be meant for a parameter of the workflow's of that name.
-            ValueError: The name could not be one.
+            TypeError: ``workflow`` is not a workflow, or an option is also the name of one of its parameters.
+            ValueError: The name is not valid.
         """
         check_workflow(workflow)
         options = {"cron": cron, "every": every, "timezone": timezone, "overlap": overlap, "catch_up": catch_up}
@@ -109,22 +103,22 @@ class ScheduleMethods(ABC):
         return Schedule(self, name, workflow.definition)
 
     def get_schedule(self, name: str) -> Schedule[Any]:
-        """Give the handle of a schedule that exists.
+        """Return the handle of an existing schedule.
 
         Raises:
-            ScheduleNotFound: There is none of this name.
+            ScheduleNotFound: There is no schedule with this name.
         """
         check_schedule(self.send(ListSchedules(name=name, moments=0)))
         return Schedule(self, name, None)
 
     def schedules(self) -> list[ScheduleRecord]:
-        """Give every schedule, by name."""
+        """Return every schedule, by name."""
         reply = check_schedule(self.send(ListSchedules()))
         assert isinstance(reply, Schedules)
         return list(shown(reply.schedules))
 
 
-def _plan(  # noqa: PLR0913  as many as a schedule has
+def _plan(  # noqa: PLR0913  the options of a schedule
     *,
     app: str,
     workflow: str,
@@ -136,10 +130,10 @@ def _plan(  # noqa: PLR0913  as many as a schedule has
     catch_up: Seconds,
     budget: Budget | None,
 ) -> Plan:
-    """Make a plan of what a caller gave, who need not be typed.
+    """Return the plan of a schedule with the given options.
 
     Raises:
-        InvalidInput: Values are of other types than they should be; every one is named.
+        InvalidInput: Options have invalid values; every one is named.
     """
     try:
         return Plan.model_validate(

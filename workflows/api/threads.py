@@ -1,4 +1,4 @@
-"""Event loops beside calls that block: threads to make them in, and a word to whoever makes one on a loop."""
+"""Threads for blocking calls of event loops, and the warning about a blocking call on a loop."""
 
 import asyncio
 import inspect
@@ -14,40 +14,40 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MOST: Final = 32
-"""Threads for short calls at once. Those that find none wait for one; who waits for a run or a reply needs none."""
+"""Most threads for short calls. More calls wait for a free thread; waiting for a run or a reply needs none."""
 OURS: Final = "greenroom"
 
 
 class Threads:
-    """A few threads in which short calls are made that block: looks at the disk, commands until they are on it.
+    """A few threads for short blocking calls: reads of the journal, and commands until they are committed.
 
-    One for each orchestrator or client. Its threads are made when they are needed.
+    Each orchestrator and client has one. Its threads are started when they are needed.
     """
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Start no thread yet."""
         self._pool = ThreadPoolExecutor(MOST, thread_name_prefix="greenroom-call")
         self._closed = False
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function in a thread, and wait for it without holding the caller's loop.
+        """Call a function in a thread, and await its result.
 
-        Who stops waiting leaves a call that has begun to end by itself.
+        Cancelling the await does not cancel a call that has begun.
         """
         job = partial(copy_context().run, partial(function, *args, **kwargs))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None if self._closed else self._pool, job)
 
     def close(self) -> None:
-        """Let the threads end once they have nothing to do. What is called later is called in the loop's own ones."""
+        """End the threads once their calls are done. Later calls use the threads of the loop."""
         self._closed = True
         self._pool.shutdown(wait=False)
 
 
 def in_thread(name: str, function: Callable[[], T]) -> Future[T]:
-    """Call a function in a thread of its own, which goes on whatever becomes of the caller; give what will come of it.
+    """Call a function in a thread of its own, and return the future of its result.
 
-    For calls that may be long. The future cannot be cancelled.
+    For calls that may take long. The future cannot be cancelled.
     """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
@@ -55,7 +55,7 @@ def in_thread(name: str, function: Callable[[], T]) -> Future[T]:
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  it is the caller's
+        except BaseException as error:  # noqa: BLE001  the caller handles it
             future.set_exception(error)
 
     threading.Thread(target=run, name=name).start()
@@ -63,7 +63,7 @@ def in_thread(name: str, function: Callable[[], T]) -> Future[T]:
 
 
 def on_loop() -> bool:
-    """Say whether the caller runs on the thread of an event loop, which does nothing else meanwhile."""
+    """Return whether the caller runs on the thread of an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -72,11 +72,11 @@ def on_loop() -> bool:
 
 
 def warn_on_loop(what: str, instead: str) -> None:
-    """Warn whoever is about to hold an event loop until somebody else is done; once for each line that does so."""
+    """Warn about a blocking call on the thread of an event loop, once for each line that makes one."""
     if not on_loop():
         return
     frame, depth = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == OURS:
-        frame, depth = frame.f_back, depth + 1  # the line that is meant is the user's
+        frame, depth = frame.f_back, depth + 1  # the warning names the user's line
     msg = f"{what} holds the event loop of this thread until it is done: write `{instead}`"
     warnings.warn(msg, RuntimeWarning, stacklevel=depth)

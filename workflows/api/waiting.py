@@ -1,4 +1,4 @@
-"""Waiting for a run: the loops around being told that something has changed."""
+"""Waiting for a run and following its events and output."""
 
 import asyncio
 import threading
@@ -18,39 +18,39 @@ from greenroom.workflows.runs.watching.subscription import Subscription
 
 T = TypeVar("T")
 POLL: Final = 0.1
-"""Seconds between two looks at what nothing announces: output, and the journal of an orchestrator elsewhere."""
+"""Seconds between two reads of what nothing announces: output, and the journal of another process."""
 
 
 class Watched(Protocol):
-    """What tells of changes: an orchestrator of this process. Any thread."""
+    """An orchestrator of this process, which announces changes of runs. Thread-safe."""
 
     @property
     def reads(self) -> Queries:
-        """Looks at runs."""
+        """Reads of runs."""
         ...
 
     @property
     def threads(self) -> Threads:
-        """Where loops have them looked at."""
+        """Threads for the reads of event loops."""
         ...
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
-        """Have ``watcher`` called now and on every change; calling what it gives ends this."""
+        """Call ``watcher`` now and on every change, until the returned subscription is called."""
         ...
 
     def check_alive(self) -> None:
-        """Raise ``OrchestratorClosed`` where nothing will change any more."""
+        """Raise ``OrchestratorClosed`` if the orchestrator has stopped."""
         ...
 
 
 def is_over(looks: Queries, run_id: str) -> bool:
-    """Say whether a run has ended or waits for a person, so that nothing follows by itself."""
+    """Return whether a run has ended or is parked, so that nothing more happens by itself."""
     status = looks.run(run_id).status
     return status in ENDED or status == "parked"
 
 
 def _over_or_rest(host: Watched, run_id: str, watch: Subscription) -> bool:
-    """Look whether a run is over; where it is not, all has been seen that the watch told of."""
+    """Return whether a run is over; if it is not, wait for changes after those announced before this call."""
     seen = watch.told
     over = _is_over(host, run_id)
     if not over:
@@ -59,7 +59,7 @@ def _over_or_rest(host: Watched, run_id: str, watch: Subscription) -> bool:
 
 
 def _is_over(host: Watched, run_id: str) -> bool:
-    """Look whether a run is over, in a journal that may be closed by now."""
+    """Return whether a run is over; the journal may be closed meanwhile."""
     try:
         return is_over(host.reads, run_id)
     except JournalError:
@@ -68,11 +68,11 @@ def _is_over(host: Watched, run_id: str) -> bool:
 
 
 def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
-    """Block until a run is over, and give its result or raise what stands in its place.
+    """Block until a run is over, and return its result or raise its error; see ``Queries.result``.
 
     Raises:
-        TimeoutError: It is not over within ``timeout`` seconds.
-        OrchestratorClosed: It will not be.
+        TimeoutError: The run is not over within ``timeout`` seconds.
+        OrchestratorClosed: The orchestrator has stopped.
     """
     changed = threading.Event()
     watch = host.watch(run_id, changed.set, end_only=True)
@@ -90,15 +90,15 @@ def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
 
 
 def not_in_time(run_id: str, timeout: float | None, status: str) -> TimeoutError:
-    """Give the error for a wait that was too short."""
+    """Return the error for a run that has not ended in time."""
     return TimeoutError(f"run {run_id} has not ended within {timeout:g} s; it goes on and is {status} now")
 
 
 async def until_result(host: Watched, run_id: str) -> Json:
-    """Wait until a run is over without holding the caller's loop; see ``wait_result``.
+    """Await the end of a run; see ``wait_result``.
 
     Raises:
-        OrchestratorClosed: It will not be.
+        OrchestratorClosed: The orchestrator has stopped.
     """
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
@@ -115,7 +115,7 @@ async def until_result(host: Watched, run_id: str) -> Json:
 
 
 def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
-    """Give the events of a run with sequence numbers above ``after`` as they are committed, until it is over."""
+    """Yield the events of a run with sequence numbers above ``after`` as they are committed, until it is over."""
     changed = threading.Event()
     watch = host.watch(run_id, changed.set, end_only=False)
     try:
@@ -136,7 +136,7 @@ def follow(host: Watched, run_id: str, after: int) -> Iterator[Stored]:
 
 
 async def until_followed(host: Watched, run_id: str, after: int) -> AsyncGenerator[Stored]:
-    """Give the same without holding the caller's loop."""
+    """Yield the same events without blocking the caller's loop."""
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     watch = host.watch(run_id, lambda: wake(loop, changed), end_only=False)
@@ -158,22 +158,22 @@ async def until_followed(host: Watched, run_id: str, after: int) -> AsyncGenerat
 
 
 async def pages(threads: Threads, book: EventSource, run_id: str, after: int = 0) -> AsyncGenerator[Stored]:
-    """Give what ``stored_events`` gives, a page at a time read in a thread."""
+    """Yield the same events as ``stored_events``, read a page at a time in a thread."""
     while page := await threads.call(book.events, run_id, after=after, limit=PAGE, most_bytes=PAGE_BYTES):
         after = page[-1].seq
         page.reverse()
-        while page:  # what was given is let go of
+        while page:  # so that events that were yielded can be freed
             yield page.pop()
 
 
 def wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    """Set an event of a loop from any thread; nothing where the loop is closed."""
+    """Set an event of a loop, from any thread. Does nothing if the loop is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(event.set)
 
 
 def polled(read: Callable[[], Iterable[T]], is_over: Callable[[], bool]) -> Iterator[T]:
-    """Give what ``read`` gives, again and again, and once more when it is over."""
+    """Yield what ``read`` returns, again and again, and once more after ``is_over`` returned True."""
     over = False
     while not over:
         over = is_over()
@@ -183,7 +183,7 @@ def polled(read: Callable[[], Iterable[T]], is_over: Callable[[], bool]) -> Iter
 
 
 def poll_events(book: EventSource, run_id: str, after: int, is_over: Callable[[], bool]) -> Iterator[Stored]:
-    """Give the events of a run above a number as another process writes them, until it is over."""
+    """Yield the events of a run above a sequence number as another process commits them, until ``is_over()``."""
 
     def read() -> Iterator[Stored]:
         nonlocal after
@@ -195,7 +195,7 @@ def poll_events(book: EventSource, run_id: str, after: int, is_over: Callable[[]
 
 
 def follow_logs(looks: Queries, run_id: str, after: int = 0, step: str | None = None) -> Iterator[LogLine]:
-    """Give the lines of a run's output behind an offset as they are written, until the run is over."""
+    """Yield the lines of a run's output after an offset as they are written, until the run is over."""
 
     def read() -> Iterator[LogLine]:
         nonlocal after

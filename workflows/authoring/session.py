@@ -1,4 +1,4 @@
-"""Sessions as authors write them: a coroutine function that deals with one message at a time."""
+"""``@session``: a coroutine function that handles one message at a time."""
 
 import inspect
 from collections.abc import Callable, Coroutine
@@ -21,14 +21,14 @@ R = TypeVar("R")
 PARAMETERS: Final = 2
 """The state and the message."""
 MAX_KEY: Final = 200
-"""Characters a session's key may have."""
+"""Most characters of a session's key."""
 
 
 class Handler(Generic[S, M, R]):
-    """A coroutine function that survives its process: a session's, called once for each message.
+    """The coroutine function of a session, called once for each message, which survives its process.
 
-    ``Orchestrator.session`` gives the session of a key. Called directly, it simply runs in place with the state that it
-    is given.
+    ``Orchestrator.session`` returns the session of a key. Called directly, the handler runs in place with the state
+    that it is given.
     """
 
     def __init__(self, definition: SessionDefinition) -> None:
@@ -47,25 +47,25 @@ class Handler(Generic[S, M, R]):
         return self.fn(state, message)
 
     def __getattr__(self, name: str) -> Any:
-        """Say where to find what a session has and its handler has not."""
+        """Raise ``AttributeError``, which names the session for an attribute that only sessions have."""
         if name in {"ask", "state", "history", "close"}:
             msg = f"a handler has no {name}: orchestrator.session({self.name}, key).{name} is that of one session"
             raise AttributeError(msg)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")  # noqa: EM102  as Python says it
 
     def __repr__(self) -> str:
-        """Say what it is in a few words."""
+        """Describe the handler in a few words."""
         return f"<{self.definition.title} of {self.definition.site.module}>"
 
     async def tell(self, key: str, message: M) -> None:
         """Send the session of a key a message, from a workflow or from a session's turn.
 
-        It is on record with whatever the workflow does next, or with the end of the turn, and arrives once: if that
-        moment is lost it was never sent, and if it is not, nothing keeps the message from arriving. Nothing comes back.
+        The message is committed with the next event of the workflow, or with the end of the turn. From then on it is
+        delivered exactly once; if that commit is lost, it was never sent. There is no reply.
 
         Raises:
-            InvalidInput: The session's handler takes no such messages, or the key could be none.
-            RuntimeError: The code that sends runs in no workflow and no turn.
+            InvalidInput: The handler takes no such message, or the key is not valid.
+            RuntimeError: The caller runs in no workflow and no turn.
         """
         port = program.get()
         if port is None:
@@ -108,22 +108,22 @@ def session(
 ) -> Any:
     """Make a coroutine function the handler of sessions: durable actors, each with a key, a state and a mailbox.
 
-    The function is called with the session's state and one message at a time, runs in a program process, and may await
-    whatever a workflow may. When it returns, the message's consumption, the changed state, the reply, what it sent and
-    what it emitted enter the journal together. A turn that is cut off anywhere is taken up again, and counts once.
+    The function is called with the session's state and one message at a time. It runs in a program process, and may
+    await everything a workflow may. When it returns, the end of the turn is committed with the changed state, the
+    reply, and the messages and values it sent and emitted. An interrupted turn is resumed, and counts once.
 
     Args:
         fn: The function, ``async def handler(state: Model, message: A | B) -> Reply``.
-        state: The model of the state, whose fields all have defaults; needed where the annotation does not say it.
-        name: What the session is called; the function's name by default. One app has each name once.
-        on_failure: What happens after a message that the function raises at, or that keeps killing its process, was
-            set aside in the dead letters: ``"continue"`` with the next message, or ``"stop"``, which parks the session.
-        budget: What one session may use up in all of its turns together, with the runs that they start. Once any of it
-            is, the session is parked, and goes on when the budget is raised. It has no ``wall``: a session may last.
+        state: The model of the state, whose fields all have defaults; needed if the annotation does not name it.
+        name: Name of the session; the function's name by default. It is unique in an app.
+        on_failure: What to do once a message is a dead letter, because the function raised or its process died again
+            and again: ``"continue"`` with the next message, or ``"stop"``, which parks the session.
+        budget: Budget of one session: all of its turns and the runs that they start. Once it is used up the session is
+            parked, until the budget is raised. It has no ``wall``, because a session has no end of its own.
 
     Raises:
-        DefinitionError: The function is not ``async``, does not take a state and a message, or one of its models
-            cannot be used.
+        DefinitionError: The function is not ``async``, does not take a state and a message, or one of its models is
+            not valid.
     """
 
     def decorate(fn: Callable[..., Any]) -> Handler[Any, Any, Any]:
@@ -152,23 +152,23 @@ def session(
         annotated = fn.__annotations__.get("state")
         known = annotated if isinstance(annotated, type) else None
         if state is not None or known is not None:
-            definition.check_state(known)  # here already where that is possible; other annotations may come later
+            definition.check_state(known)  # others are checked at first use
         return Handler(definition)
 
     return decorate if fn is None else decorate(fn)
 
 
 def key_fault(key: object) -> str | None:
-    """Say what is wrong with a session's key; None where it is one."""
+    """Return what is wrong with a session's key; None if it is valid."""
     fits = isinstance(key, str) and 1 <= len(key) <= MAX_KEY and key.isprintable() and "/" not in key
     return None if fits else f"a session's key is 1 to {MAX_KEY} printable characters without '/', not {key!r:.250}"
 
 
 def check_handler(given: object) -> None:
-    """Refuse to talk to what is no session.
+    """Check that a value is a session's handler.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is not.
     """
     if not isinstance(given, Handler):
         msg = f"only a function decorated with @session has sessions, not {given!r:.200}"

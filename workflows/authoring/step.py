@@ -1,4 +1,4 @@
-"""Steps: decorated functions that are called like the functions they were, wherever they then run."""
+"""Steps: decorated functions, which are called as before wherever they run."""
 
 import asyncio
 import inspect
@@ -24,23 +24,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Call: TypeAlias = Coroutine[object, None, R]
-"""What calling a step or workflow gives: a coroutine. Not one of ``Any``, which would make mypy lose the types that
-``asyncio.gather`` gives."""
+"""Result of calling a step or workflow: a coroutine. With ``Any`` in place of ``object``, mypy would lose the types
+that ``asyncio.gather`` returns."""
 
 DEFAULT_TIMEOUT: Final = 300.0
-"""Seconds one attempt may take where the author says nothing."""
+"""Seconds one attempt may take by default."""
 DEFAULT_RETRY: Final = Retry()
-"""The retry policy where the author says nothing."""
+"""The default retry policy."""
 
 
 class StepChanges(TypedDict, total=False):
-    """What ``Step.options`` can change.
+    """Options that ``Step.options`` can change.
 
     Attributes:
         timeout: Seconds one attempt may take, or None for no limit.
         retry: How often and when it is tried again.
-        name: What the call is named after, in its key and in every view.
-        key: A label of the call in its key, such as the item it works on.
+        name: Name of the call, in its key and in every record.
+        key: Label of the call in its key, such as the item it works on.
     """
 
     timeout: Seconds | None
@@ -53,8 +53,8 @@ class Step(Generic[P, R]):
     """A function whose calls are journaled steps inside a workflow.
 
     Awaited inside a workflow, a call runs in a worker process of its own kind, under the step's timeout and retry
-    policy, and its result is recorded. Awaited anywhere else it simply runs in place, once: a plain function in a
-    thread, so that it does not block the loop, an ``async`` one on the loop itself.
+    policy, and its result is recorded. Awaited anywhere else it runs in place, once: a plain function in a thread, so
+    that it does not block the loop, an ``async`` function on the loop itself.
     """
 
     def __init__(self, definition: StepDefinition, accept: "Sequence[Step[..., Score]]" = ()) -> None:
@@ -68,7 +68,7 @@ class Step(Generic[P, R]):
 
     @property
     def fn(self) -> Callable[P, Any]:
-        """The plain function, ``async`` where it was written so."""
+        """The plain function, ``async`` if it was written so."""
         return self.definition.fn
 
     @property
@@ -80,32 +80,32 @@ class Step(Generic[P, R]):
         """Call the step; nothing runs before the coroutine is awaited or made a task.
 
         Raises:
-            TypeError: The arguments are not those of the function, or cannot be written as JSON.
+            TypeError: The arguments do not fit the function, or cannot be written as JSON.
         """
         port = program.get()
         if port is not None:
             return self._schedule(port, self._checked, self.definition.signature.encode_call(args, kwargs))
         self.definition.signature.check(args, kwargs)
         coroutine: Any = self._run_in_place(args, kwargs)
-        coroutine.__qualname__ = self.name  # by which Python calls it where nobody awaits it
+        coroutine.__qualname__ = self.name  # the name in Python's warning about a coroutine never awaited
         return cast("Call[R]", coroutine)
 
     def options(self, **changes: Unpack[StepChanges]) -> Self:
-        """Give a copy that runs with other options: ``timeout``, ``retry``, ``name``, ``key``.
+        """Return a copy with other options: ``timeout``, ``retry``, ``name``, ``key``.
 
         Raises:
-            DefinitionError: An option has a value it cannot have; all of them are named.
+            DefinitionError: Options have invalid values; all of them are named.
         """
         given: dict[str, Any] = {**changes}
         changed = copy(self)
         changed.__dict__.pop("_checked", None)
         changed.name = given.pop("name", self.name)
-        changed._key = given.pop("key", self._key)  # noqa: SLF001  a copy of ourselves
+        changed._key = given.pop("key", self._key)  # noqa: SLF001  a copy of this object
         changed._options = step_options(self.definition.title, {**dict(self._options), **given})  # noqa: SLF001
         return changed
 
     def __repr__(self) -> str:
-        """Say what it is in a few words."""
+        """Describe the step in a few words."""
         limit = "no timeout" if self._options.timeout is None else f"{self._options.timeout:g} s each"
         attempts = self._options.retry.attempts
         many = "1 attempt" if attempts == 1 else f"up to {attempts} attempts"
@@ -113,7 +113,7 @@ class Step(Generic[P, R]):
 
     @cached_property
     def _checked(self) -> StepOptions:
-        """The options, once it is certain that workers can find the step and its evaluators."""
+        """The options, after a check that workers can find the step and its evaluators."""
         for definition in (self.definition, *(step.definition for step in self._accept)):
             _ = definition.app
         return self._options
@@ -140,22 +140,25 @@ class Step(Generic[P, R]):
         return cast("R", as_score(result) if self.definition.kind == "evaluator" else result)
 
 
+Evaluators: TypeAlias = Sequence[Step[..., Score]]
+
+
 def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a plain function; a generator gives the list of its items, as it does in a tool process."""
+    """Call a plain function; a generator returns the list of its items, as in a tool process."""
     result = fn(*args, **kwargs)
     return list(result) if inspect.isgenerator(result) else result
 
 
 def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = ()) -> StepOptions:
-    """Check the options of a step.
+    """Return the checked options of a step.
 
     Args:
-        title: What the step is, for the error.
+        title: Name of the step, for the error.
         values: Fields of ``StepOptions``.
         accept: The evaluators of its results.
 
     Raises:
-        DefinitionError: Some have values they cannot have; all of them are named.
+        DefinitionError: Options have invalid values; all of them are named.
     """
     given = accept if isinstance(accept, (list, tuple)) else (accept,)
     steps = [cast("Step[..., Any]", step) for step in given if isinstance(step, Step)]
@@ -179,17 +182,17 @@ def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = 
 
 
 def present(wrapper: object, fn: Callable[..., Any]) -> None:
-    """Let ``help``, ``inspect.signature`` and documentation tools see the function behind its wrapper."""
+    """Show ``help``, ``inspect.signature`` and documentation tools the function behind its wrapper."""
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(wrapper, attribute, getattr(fn, attribute, None))
     setattr(wrapper, "__wrapped__", fn)  # noqa: B010  inspect's convention, unknown to type checkers
 
 
 def check_coroutine(fn: Callable[..., Any], title: str) -> None:
-    """Refuse as a workflow or a session what is called another way.
+    """Check that a workflow or a session is a coroutine function.
 
     Raises:
-        DefinitionError: It is a plain function, or yields.
+        DefinitionError: It is a plain function, or a generator.
     """
     if inspect.isasyncgenfunction(fn):
         msg = f"{title} yields, and what calls it waits for one result: return it, and `emit(...)` what comes before it"
@@ -200,10 +203,10 @@ def check_coroutine(fn: Callable[..., Any], title: str) -> None:
 
 
 def author_name(fn: object, name: str | None, kind: str) -> str:
-    """Give what a decorated function is called: the name that was given, or its own.
+    """Return the name of a decorated function: the given one, or its own.
 
     Raises:
-        DefinitionError: It is decorated already, or no function.
+        DefinitionError: It is already decorated, or not a function.
     """
     if isinstance(known := getattr(fn, "definition", None), Definition):
         msg = f"{known.title} is a step, a workflow or a session already: decorate a function once"

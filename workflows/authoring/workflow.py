@@ -21,7 +21,7 @@ class Workflow(Generic[P, R]):
     """A coroutine function that survives its process.
 
     ``Orchestrator.start`` starts it as a run. Awaited inside another workflow it is a child run; awaited anywhere else
-    it simply runs in place, with a fresh state where it declares one. Callers never pass the state.
+    it runs in place, with a fresh state if it declares one. Callers never pass the state.
     """
 
     def __init__(self, definition: WorkflowDefinition) -> None:
@@ -40,20 +40,20 @@ class Workflow(Generic[P, R]):
         """Call the workflow; nothing runs before the coroutine is awaited or made a task.
 
         Raises:
-            InvalidInput: Inside a workflow: the arguments do not fit the signature; every field at fault is named.
-            DefinitionError: Inside a workflow: no worker could find this one.
-            TypeError: Elsewhere: the arguments are not those of the function.
+            InvalidInput: Inside a workflow: the arguments do not fit the signature; every invalid field is named.
+            DefinitionError: Inside a workflow: workers cannot find this one.
+            TypeError: Elsewhere: the arguments do not fit the function.
         """
         port = program.get()
         if port is not None:
-            _ = self.definition.app  # refuses what no worker could find
+            _ = self.definition.app  # raises DefinitionError if workers cannot find it
             return self._run_as_child(port, self.bind(*args, **kwargs))
         self.definition.signature.check(args, kwargs)
         state = self.definition.fresh_state()
         return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)
 
     def options(self, *, budget: Budget | None) -> Self:
-        """Give a copy whose runs have another budget, which their children draw on as well.
+        """Return a copy whose runs have another budget, which they share with their children.
 
         Example: ``orchestrator.start(research.options(budget=Budget(usd=0.5)), "otters")``.
         """
@@ -62,32 +62,32 @@ class Workflow(Generic[P, R]):
         return changed
 
     def __repr__(self) -> str:
-        """Say what it is in a few words."""
+        """Describe the workflow in a few words."""
         return f"<{self.definition.title} of {self.definition.site.module}>"
 
     def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Json]:
-        """Give a call's arguments as JSON by parameter name, with defaults filled in.
+        """Return a call's arguments as JSON by parameter name, with defaults filled in.
 
         Raises:
-            InvalidInput: They do not fit the signature; every field at fault is named.
+            InvalidInput: They do not fit the signature; every invalid field is named.
             NotSerializable: One cannot be written as JSON.
         """
         return self.definition.bind(*args, **kwargs)
 
     def bind_json(self, arguments: dict[str, Json]) -> dict[str, Json]:
-        """Give arguments that arrived as JSON, or as words of a command line, in their normal form.
+        """Return arguments given as JSON, or as words of a command line, in the form of ``bind``.
 
         Raises:
-            InvalidInput: They do not fit the signature; every field at fault is named.
+            InvalidInput: They do not fit the signature; every invalid field is named.
         """
         return self.definition.bind_json(arguments)
 
     def call(self, arguments: dict[str, Json], state: BaseModel | None = None) -> Coroutine[Any, Any, R]:
-        """Call the function with arguments as ``bind`` gives them."""
+        """Call the function with arguments as ``bind`` returns them."""
         return self.definition.call(arguments, state)
 
     def encode_result(self, value: object) -> Json:
-        """Give a result as JSON.
+        """Return a result as JSON.
 
         Raises:
             NotSerializable: It does not fit the return annotation, or cannot be written as JSON.
@@ -95,7 +95,7 @@ class Workflow(Generic[P, R]):
         return self.definition.encode_result(value)
 
     def decode_result(self, json: Json) -> R:
-        """Give the result that recorded JSON stands for.
+        """Return the result that recorded JSON stands for.
 
         Raises:
             InvalidInput: It does not fit the return annotation.
@@ -115,10 +115,10 @@ class Workflow(Generic[P, R]):
 
 
 def check_budget(title: str, budget: object) -> Budget | None:
-    """Refuse what is no budget.
+    """Return a budget or None.
 
     Raises:
-        DefinitionError: It is something else.
+        DefinitionError: It is neither.
     """
     if budget is None or isinstance(budget, Budget):
         return budget
@@ -129,16 +129,16 @@ def check_budget(title: str, budget: object) -> Budget | None:
 def refuse_twofold(
     method: str, workflow: "Workflow[..., Any]", args: tuple[Any, ...], given: Mapping[str, object]
 ) -> None:
-    """Refuse options of ours that may have been meant for parameters of the workflow's of the same name.
+    """Check that no option of a method is also the name of a parameter of the workflow.
 
     Args:
-        method: What was called, for the error.
+        method: Name of the method, for the error.
         workflow: The workflow.
-        args: What its parameters were given by position: those cannot have been meant.
-        given: Options by name; None where one was not given.
+        args: Arguments passed by position, which fill the first parameters.
+        given: Options by name; None for one that was not given.
 
     Raises:
-        TypeError: One of them could be either.
+        TypeError: An option could also be meant for a parameter.
     """
     open_ = [parameter.name for parameter in workflow.definition.signature.parameters[len(args) :]]
     for name, value in given.items():
@@ -152,10 +152,10 @@ def refuse_twofold(
 
 
 def check_workflow(given: object) -> None:
-    """Refuse to start what is no workflow.
+    """Check that a value is a workflow.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is not.
     """
     if isinstance(given, Workflow):
         return

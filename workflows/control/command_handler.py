@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import assert_never
@@ -343,8 +342,7 @@ class CommandHandler:
         if (refused := message_too_long(command.value) or _no_key(command.key)) is not None:
             return refused
         address = Address(command.app, command.session, command.session_key, policy)
-        key = secrets.token_hex(16) if command.key is None and isinstance(command, AskSession) else command.key
-        signal = Signal(command.name, command.value, key)
+        signal = Signal(command.name, command.value, command.key)
         if isinstance(command, AskSession):
             return await self._post.ask(address, signal, command.timeout)
         return await self._post.tell(address, signal)

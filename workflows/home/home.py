@@ -1,4 +1,4 @@
-"""The home: the folder where an orchestrator keeps its journal, and where other processes find it."""
+"""The home: the folder where other processes find an orchestrator and, by default, its journal."""
 
 import fcntl
 import json
@@ -17,15 +17,15 @@ from greenroom.workflows.home.private_files import check_folder, make_folder, re
 
 DEFAULT: Final = ".greenroom"
 HOME_VARIABLE: Final = "GREENROOM_HOME"
-"""Environment variable that names the home, where nothing else does."""
+"""Environment variable with the default home."""
 JOURNAL_VARIABLE: Final = "GREENROOM_JOURNAL"
-"""Environment variable that names the journal, where neither a journal nor a home is named otherwise."""
+"""Environment variable with the default journal, if no home is named either."""
 MEMORY: Final = ":memory:"
-"""The place of a journal that ends with its process."""
+"""Path of a journal that ends with its process."""
 OWN_HOME: Final = ".home"
-"""What the name of a journal ends in to name a home of its own, where the one it would have is another's."""
+"""Suffix of the home beside a journal whose usual home belongs to another journal."""
 TOKEN_VARIABLE: Final = "GREENROOM_TOKEN"  # noqa: S105  a name, not a token
-"""Environment variable that goes before the token in a home."""
+"""Environment variable with a token, used instead of the one in the home."""
 
 
 class Home:
@@ -41,18 +41,18 @@ class Home:
     def __init__(
         self, path: str | os.PathLike[str] | None = None, journal: str | os.PathLike[str] | None = None
     ) -> None:
-        """Only remember where it is."""
+        """Create nothing yet."""
         self.path: Final = Path(path or former_name.variable(HOME_VARIABLE) or _default()).absolute()
         self._journal: Final = None if journal is None else Path(journal).absolute()
 
     @classmethod
     def find(cls, path: str | None = None, journal: str | None = None) -> "Home":
-        """Give the home that is meant by who names it, its journal, both or neither.
+        """Return the home for a named folder, a named journal, both or neither.
 
-        A journal leads to the home of the orchestrator that used it last, and one that was not used yet to the default.
+        A journal has the home of the orchestrator that used it last; one that was not used yet has the default home.
 
         Raises:
-            JournalError: What lies beside the journal may be somebody else's.
+            JournalError: Another user could have changed the file beside the journal.
         """
         if path is None and journal is None:
             journal = former_name.variable(JOURNAL_VARIABLE) or None
@@ -61,30 +61,30 @@ class Home:
         return cls(path, journal)
 
     def __repr__(self) -> str:
-        """Say where it is."""
+        """Name the folder."""
         return f"<Home {self.path}>"
 
     @property
     def socket(self) -> Path:
-        """Where a running orchestrator takes commands."""
+        """Path of the socket on which a running orchestrator takes commands."""
         return self.path / "control.sock"
 
     @property
     def record(self) -> Path:
-        """What the last orchestrator of this home says of itself, as JSON: its pid, its journal, and its ``url``."""
+        """Path of the record of the home's last orchestrator, as JSON: its pid, its journal, and its ``url``."""
         return self.path / "orchestrator.json"
 
     @property
     def token(self) -> Path:
-        """What whoever speaks HTTP to the orchestrator has to know. Its owner's alone; made by the first server."""
+        """Path of the token for HTTP, readable by its owner only. The first server creates it."""
         return self.path / "token"
 
     @property
     def journal(self) -> Path:
-        """The journal that is meant: the one that was named, else the one that the last orchestrator of this home used.
+        """Path of the named journal, else of the one that the last orchestrator of this home used.
 
         Raises:
-            JournalError: The home, or what says so in it, may be somebody else's.
+            JournalError: Another user could have changed the home or its record.
         """
         if self._journal is not None:
             return real_path(self._journal)
@@ -95,29 +95,29 @@ class Home:
 
     @property
     def is_named(self) -> bool:
-        """Whether the journal was named, and is not just the one that the home leads to."""
+        """Whether the journal was named, and not read from the home's record."""
         return self._journal is not None
 
     def is_meant(self) -> bool:
-        """Say whether the last orchestrator of this home had the journal that is meant.
+        """Return whether the last orchestrator of this home had the named journal, or none was named.
 
         Raises:
-            JournalError: The home, or what says so in it, may be somebody else's.
+            JournalError: Another user could have changed the home or its record.
         """
         return self._journal is None or self.read_record().get("journal") == str(self.journal)
 
     def owner(self) -> int | None:
-        """Give the pid of the last orchestrator of this home, None where nobody knows."""
+        """Return the pid of the last orchestrator of this home; None if it is not recorded."""
         pid = self.read_record().get("pid")
         return pid if isinstance(pid, int) else None
 
     # ------------------------------------------------------------ what leads here
 
     def options(self, *, anywhere: bool = False) -> tuple[str, ...]:
-        """Give the options of the command line that lead here: none where it looks here by itself.
+        """Return the command-line options that name this home; none if it is the default.
 
         Args:
-            anywhere: They are for whoever reads them, and not for this process's folder and environment.
+            anywhere: Whether they have to work in any folder and environment, and not just in this process's.
         """
         try:
             journal = self.journal
@@ -133,14 +133,14 @@ class Home:
         return named if noted == self.path else (*named, "--home", _short(self.path, anywhere=anywhere))
 
     def placed(self, text: str, *, anywhere: bool = False) -> str:
-        """Give a text whose commands lead here; see ``options``."""
+        """Return a text with ``options`` added to its commands."""
         return placed(text, self.options(anywhere=anywhere), anew=anywhere) if advises(text) else text
 
     def read_record(self) -> dict[str, Any]:
-        """Give what ``record`` holds, empty where there is none.
+        """Return the contents of ``record``; empty if there is none.
 
         Raises:
-            JournalError: The home or the file may be somebody else's.
+            JournalError: Another user could have changed the home or the file.
         """
         self.check()
         try:
@@ -150,11 +150,11 @@ class Home:
         return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
     def read_token(self) -> str | None:
-        """Give the token that a server has left here, None where there is none.
+        """Return the token of a server of this home; None if there is none.
 
         Raises:
-            JournalError: The home or the file may be somebody else's, or others may have read the file.
-            OSError: It cannot be read.
+            JournalError: Another user could have changed the home or the file, or read the file.
+            OSError: The file cannot be read.
         """
         self.check()
         try:
@@ -164,14 +164,14 @@ class Home:
         return None if text is None else text.strip()
 
     def write_record(self, **facts: Any) -> None:
-        """Replace ``record``, readable by its owner alone."""
+        """Replace ``record``, readable by its owner only."""
         write_private(self.record, json.dumps({"pid": os.getpid(), **facts}))
 
     def check(self) -> None:
-        """Refuse a folder that is somebody else's: what lies in it decides which code runs, and who is spoken to.
+        """Check that no other user could have changed the folder: its files decide which code runs.
 
         Raises:
-            JournalError: It does not belong to us or root, or others can write it or replace it.
+            JournalError: It belongs to another user than this one or root, or others can write or replace it.
         """
         check_folder(self.path)
 
@@ -191,22 +191,22 @@ class Home:
 
 
 def lock_path(journal: Path) -> Path:
-    """Give the file that says, by its lock, who owns a journal, and by what it holds, where its home is."""
+    """Return the lock file of a journal, which also holds its owner's pid and home."""
     return journal.with_name(journal.name + ".lock")
 
 
 def noted_home(journal: Path) -> Path | None:
-    """Give the home of the orchestrator that used a journal last, None where nobody knows or it is gone.
+    """Return the home of the orchestrator that used a journal last; None if it is not recorded or does not exist.
 
     Raises:
-        JournalError: What says so may be somebody else's.
+        JournalError: Another user could have changed the lock file.
     """
     text: str | None = None
     with suppress(OSError, UnicodeDecodeError):
         text = read_private(lock_path(real_path(journal)))
     note = (text or "").partition("\n")[2]
     if not note and journal.name == "journal.db" and (journal.parent / "orchestrator.json").exists():
-        return journal.parent.absolute()  # of a version that left no note
+        return journal.parent.absolute()  # of a version that did not record it
     return Path(note) if note and Path(note).is_dir() else None
 
 
@@ -233,7 +233,7 @@ def _real(path: Path) -> Path:
 
 
 def _short(path: Path, *, anywhere: bool) -> str:
-    """Give a path as it is best typed: from this folder where it lies below it."""
+    """Return a path as it is shortest to type: relative if it lies below the working folder."""
     here = Path.cwd()
     if anywhere or path == here or not path.is_relative_to(here):
         return str(path)
@@ -242,29 +242,29 @@ def _short(path: Path, *, anywhere: bool) -> str:
 
 
 _SURE: Final = 0.05
-"""Seconds that the owner of a lock has to be seen alive before somebody else is refused."""
+"""Seconds to wait for a lock whose owner is alive."""
 _DYING: Final = 20.0
-"""Seconds that an owner which was killed may take until its files are closed."""
+"""Seconds to wait for a lock whose owner was killed, until its files are closed."""
 _UNKNOWN: Final = 2.0
-"""Seconds that an owner may take whose pid is written nowhere. To meet one that is alive is rare: it takes a mount."""
+"""Seconds to wait for a lock whose owner's pid is not recorded. A living one is rare: it needs a second mount."""
 _PAUSE: Final = 0.005
 """Seconds between two attempts."""
 
 _held: dict[tuple[int, int], int] = {}
-"""Device and inode of each file that is locked here, and by which process: a fork has this from its parent."""
+"""Pid of the process that locked each file, by device and inode. A fork inherits this from its parent."""
 
 
 class OwnerLock:
-    """A file that one process at a time holds. The kernel lets go of it when the process ends, however it ends.
+    """A lock file, held by one process at a time. The kernel releases it when the process ends.
 
     Args:
-        path: The file. It is made where it is missing, and holds the owner's pid, for the error that others read.
-        signed: False for a file that is there for something else: nothing is written to it.
-        note: What stands below the pid for others to read, also once the owner has gone.
+        path: The file. It is created if it is missing, and holds the owner's pid, for the errors of other processes.
+        signed: False for a file with another purpose, to which nothing is written.
+        note: Text to write below the pid; it stays after the owner has ended.
     """
 
     def __init__(self, path: Path, *, signed: bool = True, note: str = "") -> None:
-        """Nothing is held yet."""
+        """Lock nothing yet."""
         self.path: Final = path
         self._signed = signed
         self._note = note
@@ -272,13 +272,13 @@ class OwnerLock:
         self._identity = (0, 0)
 
     def acquire(self, what: str) -> None:
-        """Take the lock; wait only where its owner is dead or dying, and so about to let go of it. Blocks.
+        """Acquire the lock. Waits only if its owner is dead or dying, and so about to release it. Blocks.
 
         Raises:
-            HomeInUse: Another process, or another orchestrator of this one, holds it.
-            JournalError: The file cannot be opened, or may be somebody else's.
+            HomeInUse: Another process, or another orchestrator of this one, holds the lock.
+            JournalError: The file cannot be opened, or another user could have changed it.
         """
-        if self._is_held_here():  # opening it once more, and closing it, would end the locks that SQLite has on it
+        if self._is_held_here():  # opening and closing it again would release the locks of SQLite
             raise _in_use(what, str(os.getpid()))
         try:
             fd = open_unshared(self.path, os.O_RDWR | os.O_CREAT if self._signed else os.O_RDONLY)
@@ -298,14 +298,14 @@ class OwnerLock:
         _held[self._identity] = os.getpid()
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self._fd is not None:
             close_unshared(self._fd)
             self._fd = None
             _held.pop(self._identity, None)
 
     def _take(self, fd: int, what: str) -> None:
-        """Lock the open file. The files of a process that is killed are closed one by one, some time after the kill."""
+        """Lock the open file. The kernel closes the files of a killed process some time after the kill."""
         began = time.monotonic()
         while True:
             try:

@@ -1,7 +1,7 @@
-"""Folders and files that are this user's alone: the way to them, making them, reading them, writing them.
+"""Private folders and files, which no other user can have made or changed: finding, creating, reading, writing them.
 
-A home or a journal decides which code is run, so nobody else may have made it or be able to change it. Links are
-followed here, once, and only where they are ours; the files themselves are opened without following any.
+A home or a journal decides which code runs. Symbolic links to it are followed here, once, and only if they belong to
+this user or root; the files themselves are opened without following any.
 """
 
 import os
@@ -19,11 +19,10 @@ _ROOT: Final = 0
 
 
 def real_path(path: Path) -> Path:
-    """Give the path without links, ``..`` and the like: one file or folder has but one such path. It may be missing.
+    """Return the only path of a file or folder without links and ``..``. It need not exist.
 
     Raises:
-        JournalError: The way leads over a link of another user's, or through a folder where anybody can replace what
-            lies in it.
+        JournalError: The path leads over another user's link, or through a folder whose contents anybody can replace.
     """
     place, left, links = Path("/"), list(reversed(path.absolute().parts[1:])), 0
     while left:
@@ -35,7 +34,7 @@ def real_path(path: Path) -> Path:
         here = place / part
         try:
             status = os.lstat(here)
-        except OSError:  # missing, or not to be looked into: then whoever opens it will say so
+        except OSError:  # missing or unreadable: opening it raises the error
             place = here
             continue
         if not stat.S_ISLNK(status.st_mode):
@@ -46,7 +45,7 @@ def real_path(path: Path) -> Path:
             whose = f"of the user with number {status.st_uid}, not yours" if links <= _MOST_LINKS else "among too many"
             msg = f"{here} is a symbolic link {whose}: choose another place"
             raise JournalError(msg)
-        target = Path(os.readlink(here))  # noqa: PTH115  the same, and it reads like the line above
+        target = Path(os.readlink(here))  # noqa: PTH115  as the line above
         if target.is_absolute():
             place = Path("/")
         left.extend(reversed([part for part in target.parts if part != "/"]))
@@ -54,7 +53,7 @@ def real_path(path: Path) -> Path:
 
 
 def _check_way(folder: Path) -> None:
-    """Refuse a folder that everybody may write to and that has no sticky bit, which keeps names their owners'."""
+    """Raise ``JournalError`` for a folder that everybody may write to without a sticky bit."""
     try:
         mode = os.lstat(folder).st_mode
     except OSError:
@@ -66,10 +65,10 @@ def _check_way(folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that is not ours, or that others can change. One that is missing is fine.
+    """Check that a folder is private. It need not exist.
 
     Raises:
-        JournalError: It is one, or the way to it is none of ours.
+        JournalError: The folder belongs to another user, or others can change it or the path to it.
     """
     real = real_path(folder)
     try:
@@ -82,25 +81,25 @@ def check_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, open to their owner alone.
+    """Create a folder and missing folders above it, with access for their owner only.
 
     Raises:
-        OSError: It cannot be made.
-        JournalError: The way to it leads over what belongs to others.
+        OSError: It cannot be created.
+        JournalError: Others can change the path to it.
     """
     real = real_path(folder)
     for missing in reversed([each for each in (real, *real.parents) if not each.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
-    real.mkdir(exist_ok=True)  # raises where it is no folder
+    real.mkdir(exist_ok=True)  # raises if it is not a folder
 
 
 def read_private(path: Path, *, secret: bool = False) -> str | None:
-    """Read a file that is ours alone; None where there is none.
+    """Return the text of a private file; None if there is no such file.
 
     Raises:
-        JournalError: It is not ours, or others can write it, or, where it is ``secret``, read it.
+        JournalError: It belongs to another user, or others can write it or, if it is ``secret``, read it.
         OSError: It cannot be read.
-        UnicodeDecodeError: It is no text.
+        UnicodeDecodeError: It is not text.
     """
     try:
         descriptor = open_unshared(path, os.O_RDONLY, secret=secret)
@@ -114,7 +113,7 @@ def read_private(path: Path, *, secret: bool = False) -> str | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file of ours, readable by its owner alone. Nothing that lies in its place is followed or written to.
+    """Replace a private file, readable by its owner only. A link in its place is replaced, not followed.
 
     Raises:
         OSError: It cannot be written.

@@ -1,7 +1,6 @@
-"""What a project says of itself in the table ``[tool.greenroom]`` of its ``pyproject.toml``."""
+"""The table ``[tool.greenroom]`` of a project's ``pyproject.toml``."""
 
 import os
-import tomllib
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,11 +17,11 @@ FILE: Final = "pyproject.toml"
 
 
 class Project(BaseModel):
-    """The table. Every key may be left out.
+    """The table. Every key is optional.
 
     Attributes:
-        env: Environment variables that the app is given: ``NAME`` or ``NAME=VALUE``.
-        import_timeout: Seconds that an app may take to be imported.
+        env: Environment variables to pass to the app: ``NAME`` or ``NAME=VALUE``.
+        import_timeout: Seconds that the import of an app may take.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -32,21 +31,21 @@ class Project(BaseModel):
 
 
 def read_project(folder: Path | None = None) -> Project:
-    """Read the nearest ``pyproject.toml`` with such a table, from a folder upwards; the defaults where there is none.
+    """Return the table of the nearest ``pyproject.toml`` that has one, from a folder upwards; the defaults if none has.
 
-    It can set any variable of the app's. So a file above that belongs to a stranger, such as one in ``/tmp``, is none:
-    it has to belong to whoever runs this, to root, or to the owner of the folder.
+    It can set any environment variable of the app. So the file has to belong to the user of this process, to root, or
+    to the owner of the folder; another user's file, such as one in ``/tmp``, is ignored.
 
     Args:
-        folder: Where to begin; None means the working folder.
+        folder: Where to start; None means the working folder.
 
     Raises:
-        DefinitionError: The table holds what it cannot hold, or stands in a file that is no TOML.
+        DefinitionError: The table is not valid, or its file is not TOML.
     """
     try:
         start = Path(os.path.realpath(folder)) if folder is not None else Path.cwd()
         trusted = {0, os.geteuid(), start.stat().st_uid}
-    except FileNotFoundError:  # the working folder is gone
+    except FileNotFoundError:  # the working folder was deleted
         return Project()
     for place in (start, *start.parents):
         table = _table(place / FILE, trusted)
@@ -56,30 +55,30 @@ def read_project(folder: Path | None = None) -> Project:
 
 
 def given_to_apps(project: Project, given: Given) -> Given:
-    """Give what apps are given by a project and by whoever makes an orchestrator, who has the last word."""
+    """Return the variables that a project and an orchestrator pass to apps; those of the orchestrator win."""
     own = read_given(project.env)
     return Given(own.names | given.names, {**own.values, **given.values}, given.reserved)
 
 
 def _table(path: Path, trusted: Collection[int]) -> object:
-    """Give the table of a file; None where there is no such file of somebody trusted, or it has none."""
+    """Return the table of a file; None if there is no trusted file, or it has no such table."""
     try:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_uid not in trusted:
                 return None
             text = file.read()
-    except (OSError, UnicodeDecodeError):  # nobody's business here who may read it
+    except (OSError, UnicodeDecodeError):  # an unreadable file counts as missing
         return None
+    if former_name.NAME not in text and former_name.TABLE not in text:  # then it need not even be TOML
+        return None
+    import tomllib  # noqa: PLC0415  for projects that have such a table
+
     try:
         tool = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError as error:
-        if former_name.NAME not in text and former_name.TABLE not in text:  # another program will report it
-            return None
         msg = f"{path} cannot be read: {error}"
         raise DefinitionError(msg) from error
-    if not isinstance(tool, dict):
-        return None
-    tables = cast("dict[str, object]", tool)
+    tables = cast("dict[str, object]", tool if isinstance(tool, dict) else {})
     if former_name.NAME not in tables and former_name.TABLE in tables:
         former_name.tell(f"[tool.{former_name.TABLE}] in {path} is used: rename it to [tool.{former_name.NAME}]")
         return tables[former_name.TABLE]

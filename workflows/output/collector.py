@@ -1,7 +1,7 @@
-"""Output of workers on its way: taken from the reactor, cut into lines, kept in files, shown. On a thread of its own.
+"""Output of workers: taken from the reactor, split into lines, written to files and shown, on a thread of its own.
 
-The reactor only puts down what it has read. Where the disk or this thread is slower than the workers write, what is too
-much is counted and dropped: neither a worker nor the reactor waits, and memory is bounded.
+The reactor only queues what it has read. If workers write faster than this thread or the disk, further output is
+dropped and counted: neither a worker nor the reactor waits, and memory is bounded.
 """
 
 import itertools
@@ -25,27 +25,27 @@ from greenroom.workflows.output.log_files import LogFiles
 from greenroom.workflows.output.retention import Batch, Portion
 
 QUEUED_BYTES: Final = 16 * 1024 * 1024
-"""What may wait for the thread."""
+"""Most bytes that wait for the thread."""
 FLUSH_SECONDS: Final = 5.0
-"""Seconds that somebody waits for all that was written before."""
+"""Most seconds to wait for output that was written before."""
 _NONE: Final = (0, 0)
 _STREAMS: Final[tuple[StreamName, StreamName]] = ("stdout", "stderr")
 
 
 @dataclass(slots=True)
 class _Job:
-    """What is known of one attempt, workflow or worker that writes. The thread's own."""
+    """One attempt, workflow or worker that writes. Output thread only."""
 
     origin: Origin
     lines: dict[StreamName, LineSplitter]
     portion: Portion = field(default_factory=Portion)
     ended: set[StreamName] = field(default_factory=set[StreamName])
-    """Streams on which a shared worker has said that it is over."""
+    """Streams on which a shared worker has marked its end."""
 
 
 @dataclass(slots=True)
 class _Tap:
-    """What is known of one source."""
+    """One source of output. Output thread only."""
 
     job: _Job
     splitters: dict[StreamName, Splitter] = field(default_factory=dict[StreamName, Splitter])
@@ -53,7 +53,7 @@ class _Tap:
     """Jobs of a shared worker, by label."""
 
     def jobs(self) -> list[_Job]:
-        """Give all of them."""
+        """Return all jobs of the source."""
         return [self.job, *self.marked.values()]
 
 
@@ -64,29 +64,29 @@ class _Written:
     at: float
     data: bytes
     lost: tuple[int, int]
-    """Bytes, and line feeds among them, that came before and were dropped."""
+    """Bytes, and line feeds among them, that were dropped before this."""
 
 
 class OutputCollector:
-    """Takes what workers write. ``__call__`` belongs to the reactor's thread, the rest to any other.
+    """Takes the output of workers. ``__call__`` is for the reactor thread only, the rest for any other thread.
 
     Args:
-        folder: Where it is kept; made when there is something.
-        viewer: Who sees it live; None for nobody.
-        placed: Has commands in a text lead to where these runs are.
+        folder: Folder of its files; created with the first of them.
+        viewer: Called with each line; None to show nothing.
+        placed: Adds the options of these runs' home to commands in a text.
     """
 
     def __init__(self, folder: Path, viewer: Viewer | None, placed: Callable[[str], str]) -> None:
-        """Start nothing: orchestrators whose workers write nothing pay nothing."""
+        """Start no thread before there is output."""
         self._files = LogFiles(folder)
         self._live = LiveView(viewer, placed) if viewer is not None else None
         self._queue: SimpleQueue[_Written | threading.Event | None] = SimpleQueue()
         self._put = 0
-        """Bytes put down so far. Written by the reactor."""
+        """Bytes queued so far. Written by the reactor thread."""
         self._got = 0
-        """Bytes taken so far. Written by the thread."""
+        """Bytes taken from the queue so far. Written by the output thread."""
         self._lost: dict[Source, tuple[int, int]] = {}
-        """Bytes and lines that there was no room for, by source. The reactor's own."""
+        """Bytes and lines dropped, by source. Reactor thread only."""
         self._taps: dict[Source, _Tap] = {}
         self._thread: threading.Thread | None = None
         self._broken = False
@@ -94,7 +94,7 @@ class OutputCollector:
     # ------------------------------------------------------------ from outside
 
     def __call__(self, source: Source, stream: StreamName, data: bytes) -> None:
-        """Take what was read; see ``OutputListener``."""
+        """Queue what was read; see ``OutputListener``. Reactor thread only."""
         if self._put - self._got > QUEUED_BYTES and data:
             size, lines = self._lost.get(source, _NONE)
             self._lost[source] = (size + len(data), lines + data.count(b"\n"))
@@ -107,20 +107,20 @@ class OutputCollector:
             self._thread.start()
 
     def flush(self) -> None:
-        """Wait until what workers had written before is in the files; not for ever. Not on the reactor's thread."""
+        """Wait, at most ``FLUSH_SECONDS``, until earlier output is in the files. Not on the reactor thread."""
         if self._thread is not None and self._thread.is_alive():
             done = threading.Event()
             self._queue.put(done)
             done.wait(FLUSH_SECONDS)
 
     def settle(self, timeout: float) -> None:
-        """Wait until what workers had written before is shown, too; see ``flush``."""
+        """Wait until earlier output is also shown; see ``flush``."""
         self.flush()
         if self._live is not None:
             self._live.flush(timeout)
 
     def close(self) -> None:
-        """Keep and show what there is, and end. No worker writes any more. May be repeated."""
+        """Write and show what is queued, and end. No worker may write any more. May be repeated."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(FLUSH_SECONDS)
@@ -149,7 +149,7 @@ class OutputCollector:
                 continue
             try:
                 self._take(item)
-            except Exception as error:  # noqa: BLE001  whatever it is, the next line must not suffer for it
+            except Exception as error:  # noqa: BLE001  the thread has to go on with the next line
                 self._complain(error)
             if next_look is None or next_look <= time.time():
                 next_look = self._give_partial_lines()
@@ -162,7 +162,7 @@ class OutputCollector:
             tap = self._taps[source] = _Tap(
                 _job(Origin(source.run_id, source.step, source.attempt, source.worker), source)
             )
-        if item.lost != _NONE:  # of a shared worker nobody knows whose they were
+        if item.lost != _NONE:  # the jobs of dropped output of a shared worker are unknown
             tap.splitters.clear()
             for job in tap.jobs():
                 job.portion.miss(*item.lost)
@@ -189,7 +189,7 @@ class OutputCollector:
 
     def _marked(self, tap: _Tap, label: bytes, item: _Written) -> _Job:
         job = tap.marked.get(label)
-        if job is not None and item.stream in job.ended:  # it has begun anew, and the other stream is still to be read
+        if job is not None and item.stream in job.ended:  # it has begun again; the other stream is not read yet
             self._conclude(job)
             job = None
         if job is None:
@@ -197,7 +197,7 @@ class OutputCollector:
         return job
 
     def _end_marked(self, tap: _Tap, label: bytes, stream: StreamName) -> None:
-        """Hear on one stream that a job has ended; once both have said so, nothing more of it comes."""
+        """End a stream of a job; the job has ended once both streams have."""
         job = tap.marked.get(label)
         if job is None or job is tap.job:
             return
@@ -226,7 +226,7 @@ class OutputCollector:
             self._complain(error)
 
     def _give_partial_lines(self) -> float | None:
-        """Give what has waited long enough for its end; say when to look again, None where nothing waits."""
+        """Pass on unfinished lines that are due; return when the next one is, None if there is none."""
         now = time.time()
         soonest: float | None = None
         for tap in self._taps.values():

@@ -1,39 +1,39 @@
-"""Bytes that a worker writes, cut into lines: partial ones, redrawn ones, endless ones, secrets across cuts. Pure."""
+"""Splitting the bytes that a worker writes into lines, with secrets redacted. Pure."""
 
 from typing import Final
 
 from greenroom.messages.secrets.redaction import Redactor
 
 LINE_BYTES: Final = 8 * 1024
-"""A longer line is given in pieces."""
+"""Most bytes of a line; a longer one is split."""
 PARTIAL_SECONDS: Final = 0.2
-"""For so long a line that has not ended waits for its end, before it is given as it is."""
+"""Seconds that an unfinished line waits for its end."""
 REDRAWN_SECONDS: Final = 2.0
-"""The same for a line that is drawn again and again over itself, as progress bars do."""
+"""Seconds that an unfinished line waits if it is redrawn, as progress bars are."""
 
 
 class LineSplitter:
-    """Cuts one stream of one job. Of a line that is drawn over itself with carriage returns the last state counts."""
+    """Splits one stream of one job. Of a line redrawn with carriage returns the last state is kept."""
 
     def __init__(self, redactor: Redactor) -> None:
-        """Begin with nothing."""
+        """Start with an empty stream."""
         self._redactor = redactor
-        self._rest = max(0, redactor.longest - 1)  # bytes at a cut that may be a part of a secret
+        self._rest = max(0, redactor.longest - 1)  # bytes at a split that may be part of a secret
         self._open = bytearray()
-        """The line that has not ended."""
+        """The unfinished line."""
         self._redrawn = False
         self._given = False
-        """Whether the last line was given before its end came: then that end, when it comes, is no line of its own."""
+        """Whether the last line was returned unfinished: its line feed, when it comes, ends no other line."""
         self._touched = 0.0
 
     @property
     def due(self) -> float | None:
-        """The time from which on ``take_open`` gives what there is of a line; None where there is nothing."""
+        """When to call ``take_open``, in seconds; None if there is no unfinished line."""
         wait = REDRAWN_SECONDS if self._redrawn else PARTIAL_SECONDS
         return self._touched + wait if self._open.strip(b"\r") else None
 
     def feed(self, data: bytes, at: float) -> list[bytes]:
-        """Take more bytes, written at a time in seconds, and give the lines that are whole with them."""
+        """Add bytes, read at a time in seconds, and return the lines that they complete."""
         if not self._open:
             self._touched = at
         if self._given and data:
@@ -53,7 +53,9 @@ class LineSplitter:
             if len(whole) > LINE_BYTES and max(map(len, lines)) > LINE_BYTES:
                 lines = [piece for line in lines for piece in _pieces(line)]
         self._open += data
-        if (start := self._open.rfind(b"\r", 0, max(0, len(self._open) - 1))) >= 0:  # the last one may be of a "\r\n"
+        if (
+            start := self._open.rfind(b"\r", 0, max(0, len(self._open) - 1))
+        ) >= 0:  # the last one may belong to a "\r\n"
             del self._open[: start + 1]
             self._redrawn = True
         if len(self._open) > LINE_BYTES + self._rest:
@@ -64,7 +66,7 @@ class LineSplitter:
         return lines
 
     def take_open(self, at: float, *, last: bool) -> list[bytes]:
-        """Give what there is of a line that has not ended, as a line; where more may come, no part of a secret."""
+        """Return the unfinished line as lines, without a possible part of a secret at its end unless it is the last."""
         text = self._redactor.data(bytes(self._open))
         cut = len(text) if last else len(text) - self._redactor.begun(text)
         self._open[:] = text[cut:]

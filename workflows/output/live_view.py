@@ -1,4 +1,4 @@
-"""Output as it comes: handed to whoever wants to see it, by a thread of its own that waits where they are slow."""
+"""Showing output as it is written, by a thread of its own that waits for a slow viewer."""
 
 import logging
 import sys
@@ -17,18 +17,18 @@ from greenroom.metrics.event_sentences import printable
 from greenroom.workflows.output.retention import Batch
 
 WAITING_LINES: Final = 5000
-"""Lines that wait for a slow viewer; what comes besides is skipped and counted."""
+"""Most lines that wait for a slow viewer; further lines are skipped and counted."""
 CLOSE_SECONDS: Final = 2.0
-"""Seconds that a viewer has at the end for what waits."""
+"""Seconds that a viewer has at the end for the waiting lines."""
 
 Viewer: TypeAlias = Callable[[LogLine], object]
-"""Called with each line, on a thread of its own. It may take its time: lines are skipped meanwhile."""
+"""Called with each line, on a thread of its own. It may block: lines are skipped meanwhile."""
 OutputOption: TypeAlias = bool | Viewer | logging.Logger
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who wrote something."""
+    """The run, attempt and worker that wrote a line."""
 
     run_id: str
     step: str | None
@@ -37,10 +37,10 @@ class Origin:
 
 
 def viewer_of(option: object) -> "Viewer | None":
-    """Give what a person has asked for by ``Orchestrator(output=...)``.
+    """Return the viewer for the option ``output`` of ``Orchestrator``; None to show nothing.
 
     Raises:
-        TypeError: It is nothing of the kind.
+        TypeError: The option has another type.
     """
     if option is True:
         return Printer()
@@ -64,7 +64,7 @@ def _logged(target: logging.Logger) -> Viewer:
 
 
 def prefix(line: "LogLine | Origin", *, runs: bool, bar: str = "│") -> str:
-    """Say in a few words who wrote a line: ``search#1 │``, or with the run ``report-1 search#1 attempt 2 │``."""
+    """Return what stands before a line: ``search#1 │``, or with the run ``report-1 search#1 attempt 2 │``."""
     if not line.run_id:
         return f"{printable(line.worker)} {bar}"
     parts = [line.run_id] if runs or line.step is None else []
@@ -76,23 +76,23 @@ def prefix(line: "LogLine | Origin", *, runs: bool, bar: str = "│") -> str:
 
 
 class Printer:
-    """Prints to ``sys.stderr``, each line after who wrote it. The run is named from the second one on, or always."""
+    """Prints to ``sys.stderr``, each line after its origin, with the run once there are two runs, or always."""
 
     def __init__(self, *, runs: bool = False) -> None:
         """Print nothing yet.
 
         Args:
-            runs: Name the run in every line.
+            runs: Whether to name the run in every line.
         """
         self._runs = runs
         self._only: str | None = None
 
     def __call__(self, line: LogLine) -> None:
-        """Print a line. What a terminal would obey in it is shown instead."""
+        """Print a line. Control sequences in it are shown, not sent to the terminal."""
         self.show(line, [line.text])
 
     def show(self, origin: "LogLine | Origin", texts: Iterable[str]) -> None:
-        """Print many lines of one origin as one: in a flood this is most of the work."""
+        """Print many lines of one origin with one write, which is faster."""
         if origin.run_id and origin.run_id != self._only:
             self._runs |= self._only is not None
             self._only = origin.run_id
@@ -101,13 +101,13 @@ class Printer:
             before = prefix(origin, runs=self._runs, bar=_bar(stream.encoding))
             stream.write("".join([f"{before} {printable(text)}\n" for text in texts]))
             stream.flush()
-        except (OSError, ValueError, AttributeError):  # there is none, it is closed, or nobody reads it any more
+        except (OSError, ValueError, AttributeError):  # there is no stream, or it is closed at either end
             pass
 
 
 def _bar(encoding: str | None) -> str:
     try:
-        "│".encode(encoding or "utf-8")  # a stream in memory has none, and takes all
+        "│".encode(encoding or "utf-8")  # a stream in memory has none, and accepts any text
     except (UnicodeEncodeError, LookupError):
         return "|"
     return "│"
@@ -120,17 +120,17 @@ class _Skipped:
 
 
 class LiveView:
-    """Hands lines to a viewer. Its thread begins with the first one."""
+    """Passes lines to a viewer, on a thread that starts with the first line. Thread-safe."""
 
     def __init__(self, view: Viewer, placed: Callable[[str], str]) -> None:
-        """Wait for lines; ``placed`` has commands in a text lead to where these runs are."""
+        """Wait for lines. ``placed`` adds the options of these runs' home to commands in a text."""
         self._view = view
         self._placed = placed
         self._waiting: deque[tuple[Origin, Batch]] = deque()
         self._put = 0
-        """Lines that were put down to be shown. Written under the lock."""
+        """Lines put so far. Guarded by the lock."""
         self._shown = 0
-        """Lines that were shown. Written under the lock, too."""
+        """Lines shown so far. Guarded by the lock."""
         self._skipped = _Skipped()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -138,7 +138,7 @@ class LiveView:
         self._complained = False
 
     def put(self, origin: Origin, batch: Batch) -> None:
-        """Have lines shown soon, as many as there is room for. Never blocks."""
+        """Show lines soon, as many as there is room for. Never blocks."""
         with self._changed:
             room = max(0, WAITING_LINES - (self._put - self._shown))
             lines = batch.lines
@@ -159,13 +159,13 @@ class LiveView:
             self._skip(origin, lines)
 
     def flush(self, timeout: float) -> None:
-        """Wait until what was put down before is shown."""
+        """Wait until the lines put before are shown."""
         with self._changed:
             goal = self._put
             self._changed.wait_for(lambda: self._shown >= goal, timeout)
 
     def close(self) -> None:
-        """Show what waits, for a moment, and end."""
+        """Show the waiting lines, for at most ``CLOSE_SECONDS``, and end."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -205,7 +205,7 @@ class LiveView:
                 return
             for text in texts:
                 self._view(_log_line(origin, batch, text))
-        except Exception as error:  # noqa: BLE001  a viewer of the user's must not end the others' view
+        except Exception as error:  # noqa: BLE001  a user's viewer may raise anything
             if not self._complained:
                 self._complained = True
                 logger.opt(exception=error).error("what was given as output= could not take a line")

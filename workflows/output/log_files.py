@@ -1,4 +1,4 @@
-"""Where the output of runs is kept: files beside the journal, a folder of them, one or two for each run.
+"""Files of the output of runs: a folder beside the journal, with one or two files for each run.
 
 They are no part of the journal: no event names them, and a run is the same without. Each holds one line of JSON for
 each line of output and is only appended to, without waiting for the disk, so that it survives the death of every
@@ -23,27 +23,27 @@ from greenroom.workflows.home.private_files import make_folder
 from greenroom.workflows.output.retention import Batch
 
 RUN_BYTES: Final = 16 * 1024 * 1024
-"""Most bytes that are kept of a run."""
+"""Most bytes to keep of a run."""
 ALL_BYTES: Final = 1024 * 1024 * 1024
-"""Most bytes that are kept of all runs, about."""
+"""Most bytes to keep of all runs, approximately."""
 ROOM: Final = 0.9
-"""Share of it that is left when there was too much."""
+"""Share of it that is left after a clean-up."""
 _OPEN: Final = 32
-"""Files that are held open."""
+"""Most files to hold open."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,200}(~[A-Za-z0-9._:+-]{1,30})*")
 _KEY: Final = re.compile(r"([0-9.]+/)?(?P<name>[^\[#]*)(?P<label>\[.*\])?(?P<number>#[0-9]+)", re.DOTALL)
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def folder_of(journal: str | os.PathLike[str]) -> Path:
-    """Give the folder for the runs of a journal."""
+    """Return the folder for the runs of a journal."""
     place = Path(journal)
     return place.with_name(place.name + ".output")
 
 
 def _name(run_id: str) -> str:
-    """Give the name of a run's file; one that a file may not have stands as its digest."""
-    plain = len(run_id) <= 240 and _PLAIN.fullmatch(run_id) is not None  # noqa: PLR2004  255 with what is added
+    """Return the name of a run's file; the digest of an id that is no valid file name."""
+    plain = len(run_id) <= 240 and _PLAIN.fullmatch(run_id) is not None  # noqa: PLR2004  255 with the suffixes
     return run_id if plain else f"~{hashlib.sha256(run_id.encode()).hexdigest()}"
 
 
@@ -66,14 +66,14 @@ class LogFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make nothing yet."""
+        """Create nothing yet."""
         self._folder = folder
         self._open: OrderedDict[str, _File] = OrderedDict()
         self._size: int | None = None
-        """Bytes in the folder, about; None before anybody has looked."""
+        """Approximate bytes in the folder; None before they were counted."""
 
     def write(self, run_id: str, step: str | None, attempt: int | None, worker: str, batch: Batch) -> None:
-        """Add lines to what a run has written."""
+        """Append lines to the output of a run."""
         names = {"step": step, "attempt": attempt, "worker": worker, "stream": batch.stream}
         if batch.omitted:
             names["omitted"] = batch.omitted
@@ -86,7 +86,7 @@ class LogFiles:
             self._size = self._make_room()
 
     def close(self) -> None:
-        """Let go of all files."""
+        """Close all files."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -104,7 +104,7 @@ class LogFiles:
         return sum(size for _, size, _ in self._found())
 
     def _make_room(self) -> int:
-        """Delete the files that were not written to for the longest time; give the bytes that are left."""
+        """Delete the files that were written to least recently; return the bytes that are left."""
         found = sorted(self._found())
         size = sum(each[1] for each in found)
         for _, length, path in found:
@@ -125,7 +125,7 @@ class LogFiles:
 
 
 class _File:
-    """The file of one run that is written to."""
+    """The open file of one run."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self._folder, self._run_id = folder, run_id
@@ -138,7 +138,7 @@ class _File:
             self.close()
             _newer(self._folder, self._run_id).replace(_older(self._folder, self._run_id))
             self._begin(base)
-        elif not self._exists():  # somebody has cleared the folder
+        elif not self._exists():  # the folder was cleared
             self.close()
             make_folder(self._folder)
             self._begin()
@@ -184,7 +184,7 @@ def _base_in(head: bytes) -> int:
 
 
 def read_lines(folder: Path, run_id: str, after: int = 0, step: str | None = None) -> Iterator[LogLine]:
-    """Give what is kept of a run's output behind an offset, oldest first. Any process, any thread.
+    """Yield the kept output of a run after an offset, the oldest first. Thread-safe, in any process.
 
     Args:
         folder: See ``folder_of``.
@@ -211,7 +211,7 @@ def read_lines(folder: Path, run_id: str, after: int = 0, step: str | None = Non
                 offset = base + max(start, after - base)
                 file.seek(offset - base)
                 for line in file:
-                    if not line.endswith(b"\n"):  # it is being written
+                    if not line.endswith(b"\n"):  # it is still being written
                         break
                     offset += len(line)
                     found = _line(line, run_id, offset)
@@ -222,7 +222,7 @@ def read_lines(folder: Path, run_id: str, after: int = 0, step: str | None = Non
 
 
 def is_of(key: str | None, step: str) -> bool:
-    """Say whether a step's key is meant: by all of it, by it without the task's place, or by the step's name."""
+    """Return whether a step's key matches: all of it, the key without the task's place, or the step's name."""
     found = None if key is None else _KEY.fullmatch(key)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""What is kept of all that one attempt writes: the first part and the last, and how much stood between. Pure."""
+"""Which output of an attempt to keep: the first and the last part, and the size of the rest. Pure."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from greenroom.supervision.process.output_sources import StreamName
 HEAD_BYTES: Final = 896 * 1024
 TAIL_BYTES: Final = 128 * 1024
 LINE_COST: Final = 128
-"""What is counted for a line besides its text: about what its names take in the file."""
+"""Bytes to count for a line besides its text: approximately those of its names in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Lines of one stream that were read at one time."""
+    """Lines of one stream that were read at once."""
 
     stream: StreamName
     at: float
     lines: list[bytes]
     omitted: int = 0
-    """Lines that stood in this place; ``lines`` is then the sentence that says so."""
+    """Number of lines that were left out here; ``lines`` is then a sentence about them."""
 
     @property
     def cost(self) -> int:
-        """How much is counted for it."""
+        """Bytes to count for the batch."""
         return sum(map(len, self.lines)) + LINE_COST * len(self.lines)
 
 
 class Portion:
-    """Decides line by line. At most 1 MiB of an attempt is kept, with the names that stand before each line."""
+    """Decides line by line which to keep: at most 1 MiB of an attempt, with the names before each line."""
 
     def __init__(self) -> None:
-        """Begin with an attempt that has written nothing."""
+        """Start with an attempt that has written nothing."""
         self._room = HEAD_BYTES
         self._tail: deque[Batch] = deque()
         self._tail_cost = 0
@@ -40,7 +40,7 @@ class Portion:
         self._omitted_bytes = 0
 
     def take(self, batch: Batch) -> Batch | None:
-        """Give what of a batch is kept now; the rest waits to be the last part."""
+        """Return the part of a batch to keep now; the rest may belong to the last part."""
         if self._room > 0 and batch.cost <= self._room:
             self._room -= batch.cost
             return batch
@@ -48,7 +48,7 @@ class Portion:
         left = batch.lines
         if self._room > 0:
             room, count = self._room, 0
-            while room > 0:  # the batch has more than that
+            while room > 0:  # the batch is longer than that
                 room -= len(left[count]) + LINE_COST
                 count += 1
             first, left, self._room = left[:count], left[count:], 0
@@ -57,13 +57,13 @@ class Portion:
         return Batch(batch.stream, batch.at, first) if first else None
 
     def miss(self, size: int, lines: int) -> None:
-        """Count what was lost before it could be looked at: from then on only the last part is kept."""
+        """Count output that was dropped before it was read: from then on only the last part is kept."""
         self._room = 0
         self._omitted += lines
         self._omitted_bytes += size
 
     def end(self) -> list[Batch]:
-        """Give the last part, with a sentence before it about what is left out; the attempt has ended."""
+        """Return the last part of an attempt that has ended, after a sentence about what was left out."""
         tail = list(self._tail)
         if self._omitted or self._omitted_bytes:
             at = tail[0].at if tail else 0.0

@@ -1,4 +1,4 @@
-"""Events that are found by a mark, checked to be what the mark stands for."""
+"""Events found by a mark in the journal, and checked against it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
@@ -28,14 +28,14 @@ _NAMES: Final[Mapping[MarkKind, Callable[[Any], str | None]]] = {
     "outgoing": lambda event: event.key if isinstance(event, MessageSent) else None,
     "dead_letter": _letter,
 }
-"""The name that a mark of each kind has for an event; None where there is no such mark for it."""
+"""The name of the mark of each kind for an event; None if the event has no such mark."""
 
 
 def marked_event(journal: Journal, mark: Mark) -> Any:
-    """Give the event that a mark stands for.
+    """Return the event that a mark stands for.
 
     Raises:
-        JournalCorrupt: The event is not what was written, or the mark stands for none.
+        JournalCorrupt: The event is damaged, or does not fit the mark.
     """
     if isinstance(cast("object", mark.seq), int) and mark.seq > 0:
         for stored in journal.events(mark.run_id, after=mark.seq - 1, limit=1):

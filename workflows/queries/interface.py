@@ -1,7 +1,8 @@
-"""What can be read of runs, from the process that has the journal or from another one."""
+"""Reads of runs and sessions, declared once for the process that has the journal and for its clients."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.message import Json
@@ -16,16 +17,23 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from greenroom.metrics.figure_records import Metrics
+
+if TYPE_CHECKING:
+    from greenroom.metrics.figure_records import Metrics
 
 
-class Queries(Protocol):
-    """Looks at runs without touching them. Any thread. Everything it gives is committed."""
+class Queries(ABC):
+    """Reads runs and sessions and changes nothing. Thread-safe. Everything returned is committed."""
 
+    @abstractmethod
     def run(self, run_id: str) -> RunRecord:
-        """Give one run, or raise ``RunNotFound``."""
-        ...
+        """Return one run.
 
+        Raises:
+            RunNotFound: There is no run with this id.
+        """
+
+    @abstractmethod
     def runs(
         self,
         status: RunStatus | Sequence[RunStatus] | None = None,
@@ -33,39 +41,84 @@ class Queries(Protocol):
         limit: int | None = 100,
         cursor: str | None = None,
     ) -> Page[RunRecord]:
-        """Give the newest runs first."""
-        ...
+        """Return runs, the newest first.
 
+        Args:
+            status: Only runs with this status, or with one of these.
+            name: Only runs of this workflow.
+            limit: Most runs to return, at least 1; None for all.
+            cursor: Continue after a page: its ``next``, which is None on the last page. Runs started meanwhile do not
+                shift the pages.
+
+        Raises:
+            InvalidInput: The cursor does not belong to this list.
+            ValueError: The limit is below 1.
+        """
+
+    @abstractmethod
     def steps(self, run_id: str) -> list[StepRecord]:
-        """Give the steps of a run with their attempts."""
-        ...
+        """Return the steps of a run with their attempts, in the order in which they were scheduled.
 
+        Raises:
+            RunNotFound: There is no run with this id.
+            JournalCorrupt: The run's events are damaged.
+        """
+
+    @abstractmethod
     def events(
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
     ) -> list[Stored]:
-        """Give the events of a run with sequence numbers above ``after``, at most ``limit`` of them."""
-        ...
+        """Return events of a run with sequence numbers above ``after``; see ``Journal.events``.
 
+        Raises:
+            RunNotFound: There is no run with this id.
+        """
+
+    @abstractmethod
     def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
-        """Give lines of a run's output behind an offset, at most ``limit`` of them."""
-        ...
+        """Return lines that a run or session wrote to stdout and stderr after an offset, the oldest first.
 
+        Raises:
+            RunNotFound: There is no run with this id.
+            JournalError: Another user could have changed the files.
+        """
+
+    @abstractmethod
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
-        """Give the questions that wait for a person, of all runs or of one and its children, the oldest first."""
-        ...
+        """Return the open approvals of all runs, or of one run and its children, the oldest first.
 
+        Raises:
+            RunNotFound: There is no run with this id.
+        """
+
+    @abstractmethod
     def state(self, run_id: str) -> Json:
-        """Give the shared state of a run."""
-        ...
+        """Return the shared state of a run; None if its workflow has none or has not changed it yet.
 
+        Raises:
+            RunNotFound: There is no run with this id.
+        """
+
+    @abstractmethod
     def result(self, run_id: str) -> Json:
-        """Give the result of a run that has completed, or raise what stands in its place."""
-        ...
+        """Return the result of a completed run.
 
+        Raises:
+            RunFailed: The run failed.
+            RunCancelled: The run was cancelled.
+            RunParked: The run waits for a person.
+            TimeoutError: The run has not ended.
+        """
+
+    @abstractmethod
     def session(self, run_id: str) -> SessionRecord:
-        """Give one session, or raise ``RunNotFound``."""
-        ...
+        """Return one session.
 
+        Raises:
+            RunNotFound: The session has not been opened.
+        """
+
+    @abstractmethod
     def sessions(
         self,
         name: str | None = None,
@@ -73,21 +126,40 @@ class Queries(Protocol):
         status: RunStatus | Sequence[RunStatus] | None = None,
         cursor: str | None = None,
     ) -> Page[SessionRecord]:
-        """Give the sessions, of one handler or of all, the one that was opened last first."""
-        ...
+        """Return sessions, the one opened last first.
 
+        Args:
+            name: Only sessions of this handler.
+            limit: Most sessions to return, at least 1; None for all.
+            status: Only sessions with this status, or with one of these.
+            cursor: Continue after a page: its ``next``, which is None on the last page.
+
+        Raises:
+            InvalidInput: The cursor does not belong to this list.
+            ValueError: The limit is below 1.
+        """
+
+    @abstractmethod
     def session_state(self, run_id: str) -> Json:
-        """Give the state of a session; None before its first turn has ended."""
-        ...
+        """Return the state of a session; None before its first turn has ended."""
 
+    @abstractmethod
     def history(self, run_id: str) -> list[TurnRecord]:
-        """Give the messages of a session with what came of each; none where it has not been opened."""
-        ...
+        """Return the messages of a session with the outcome of each; an empty list if it has not been opened."""
 
-    def dead_letters(self) -> list[DeadLetterRecord]:
-        """Give the messages and steps that were set aside and nobody has dealt with."""
-        ...
+    @abstractmethod
+    def dead_letters(self, limit: int | None = None, cursor: str | None = None) -> Page[DeadLetterRecord]:
+        """Return the dead letters, messages and steps that were set aside, by run and in order.
 
-    def metrics(self) -> Metrics:
-        """Fold every run to figures."""
-        ...
+        Args:
+            limit: Most dead letters to return, at least 1; None for all.
+            cursor: Continue after a page: its ``next``, which is None on the last page.
+
+        Raises:
+            InvalidInput: The cursor does not belong to this list.
+            ValueError: The limit is below 1.
+        """
+
+    @abstractmethod
+    def metrics(self) -> "Metrics":
+        """Return figures of all runs in the journal: latencies, retries, crashes, successes and failures."""

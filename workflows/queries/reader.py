@@ -1,4 +1,4 @@
-"""Looking at runs without touching them: reads of the journal, with an orchestrator running or not."""
+"""Reads of runs and sessions from a journal, with or without an orchestrator."""
 
 import difflib
 from collections.abc import Callable, Generator, Sequence
@@ -6,22 +6,20 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from loguru import logger
+from typing_extensions import override
 
-from greenroom.actors.failures.reconstruction import with_location
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import EntryKind, Journal, Mark, RunRow, Stored
 from greenroom.journal.sqlite.file import refuse_strangers
 from greenroom.journal.sqlite.journal import SqliteJournal
-from greenroom.messages.advice import go_on, list_approvals, start_a_run, verify
+from greenroom.messages.advice import list_approvals, start_a_run, verify
 from greenroom.messages.approvals import split_approval_id
 from greenroom.messages.core.errors import (
     ApprovalNotFound,
     JournalCorrupt,
-    RunCancelled,
-    RunFailed,
     RunNotFound,
     RunParked,
 )
@@ -45,13 +43,14 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
-from greenroom.metrics.figure_records import Metrics
-from greenroom.metrics.figures import figures
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.output.log_files import folder_of, read_lines
 from greenroom.workflows.queries.approvals import Asked
 from greenroom.workflows.queries.event_marks import marked_event
-from greenroom.workflows.queries.records import approval_record, decision_records, failed_at, run_record, step_records
+from greenroom.workflows.queries.interface import Queries
+from greenroom.workflows.queries.load import load
+from greenroom.workflows.queries.records import approval_record, decision_records, run_record, step_records
+from greenroom.workflows.queries.results import result_of
 from greenroom.workflows.queries.run_diff import first_difference
 from greenroom.workflows.queries.session_records import (
     dead_letter,
@@ -61,24 +60,10 @@ from greenroom.workflows.queries.session_records import (
     turn_records,
 )
 from greenroom.workflows.schedules.queries import is_schedule
-from greenroom.workflows.state.fold import fold_all, recall
 from greenroom.workflows.state.run_state import RunState
 
-
-def load(journal: Journal, run_id: str) -> RunState:
-    """Give the state of a run or session by what its journal holds; of a session only what it needs to go on is read.
-
-    Raises:
-        LookupError: There is none with this id.
-        JournalCorrupt: Its events are not what was written.
-    """
-    row = journal.run(run_id)
-    if row is None:
-        msg = f"there is no run {run_id!r}"
-        raise LookupError(msg)
-    if row.wake_seq == 0:
-        return fold_all(stored.event for stored in stored_events(journal, run_id))
-    return recall(journal.events(run_id, limit=1)[0], journal.events(run_id, after=row.wake_seq))
+if TYPE_CHECKING:
+    from greenroom.metrics.figure_records import Metrics
 
 
 def _log(sentence: str) -> None:
@@ -86,15 +71,12 @@ def _log(sentence: str) -> None:
 
 
 def _unknown(_app: str) -> str | None:
-    """Know of nothing but the journal."""
+    """Know of no reason to wait."""
     return None
 
 
-class JournalQueries:
-    """Answers questions about runs from their journal. Any thread.
-
-    Everything it gives is committed: a view is the fold of what is on the disk.
-    """
+class JournalQueries(Queries):
+    """Reads of runs and sessions from their journal. Thread-safe. Records are folded from committed events."""
 
     def __init__(
         self,
@@ -107,16 +89,16 @@ class JournalQueries:
         anywhere: bool = False,
         waits: Callable[[str], str | None] = _unknown,
     ) -> None:
-        """Read from ``journal``, which stays its owner's to close.
+        """Read from ``journal``.
 
         Args:
-            journal: What to read.
-            complain: Called with a sentence where something is damaged and the answer goes without it.
-            output: Where output of the runs is kept; None where it is not.
-            flush: Waits until what workers have written is there. Given where they are this process's.
-            home: Where commands lead that are advised; None where nobody gets to read any.
-            anywhere: Whether records may be read in other folders than this process's.
-            waits: Says what runs of an app wait for that no journal knows of, such as its import.
+            journal: The journal.
+            complain: Called with a sentence about each damaged entry that is left out of a list.
+            output: Folder with the output of runs; None if it is not kept.
+            flush: Waits until the output of workers so far is in the folder, if they belong to this process.
+            home: The home that advised commands name; None to name none.
+            anywhere: Whether records are for readers in other folders.
+            waits: Returns why runs of an app wait, for reasons not in the journal, such as an import.
         """
         self.journal = journal
         self._waits = waits
@@ -128,7 +110,7 @@ class JournalQueries:
 
     @classmethod
     def open(cls, home: Home, complain: Callable[[str], None] = _log) -> Self:
-        """Open the journal of a home for reading alone.
+        """Open the journal of a home, read-only.
 
         Raises:
             RunNotFound: The home has no journal yet.
@@ -145,17 +127,17 @@ class JournalQueries:
         return cls(journal, complain, output=folder_of(path), home=home)
 
     def for_elsewhere(self) -> "JournalQueries":
-        """Give the same looks for whoever reads in another folder, or process, what these give."""
+        """Return the same reads for readers in another folder or process."""
         return JournalQueries(
             self.journal, self._complain, output=self._output, flush=self._flush, home=self._home, anywhere=True
         )
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Close the journal."""
         self.journal.close()
 
     def __enter__(self) -> Self:
-        """Use it as a context."""
+        """Return it."""
         return self
 
     def __exit__(
@@ -164,12 +146,8 @@ class JournalQueries:
         """Close it."""
         self.close()
 
+    @override
     def run(self, run_id: str) -> RunRecord:
-        """Give one run.
-
-        Raises:
-            RunNotFound: There is none with this id.
-        """
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
@@ -178,7 +156,7 @@ class JournalQueries:
         return self._record(row, failure)
 
     def _record(self, row: RunRow, failure: Failure | None = None) -> RunRecord:
-        """Give a line of the index as people read it, wherever they do."""
+        """Return the record of an entry in the index."""
         record = run_record(row, failure)
         if record.status in AT_WORK and record.reason is None and (waits := self._waits(record.app)) is not None:
             return record.model_copy(update={"reason": waits})
@@ -189,7 +167,7 @@ class JournalQueries:
         return record if record.reason is None else record.model_copy(update={"reason": self._reason(record.reason)})
 
     def _reason(self, recorded: str) -> str:
-        """Give a reason as it can be read anywhere: records go a long way."""
+        """Return a reason whose advised commands work where the record is read."""
         return recorded if self._home is None else self._home.placed(recorded, anywhere=self._anywhere)
 
     def _placed(self, text: str) -> str:
@@ -201,6 +179,7 @@ class JournalQueries:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return RunNotFound(f"there is no run {run_id!r}{hint}")
 
+    @override
     def runs(
         self,
         status: RunStatus | Sequence[RunStatus] | None = None,
@@ -208,11 +187,6 @@ class JournalQueries:
         limit: int | None = 100,
         cursor: str | None = None,
     ) -> Page[RunRecord]:
-        """Give the newest runs first, of one or several statuses and one workflow where asked for.
-
-        Raises:
-            InvalidInput: The cursor is none of this list.
-        """
         rows = self._rows("run", status, name, limit, cursor)
         return Page(map(self._record, rows), rows.next)
 
@@ -224,7 +198,7 @@ class JournalQueries:
         limit: int | None,
         cursor: str | None,
     ) -> Page[RunRow]:
-        """Give lines of the index. One that is added meanwhile comes before them all, and moves none of them."""
+        """Return a page of the index. New entries come before the first page, and shift no other."""
         check_limit(limit)
         of = f"{kind}s"
         after = None if cursor is None else str(read_cursor(of, cursor, (str,))[0])
@@ -239,11 +213,11 @@ class JournalQueries:
         return Page(rows[:limit], write_cursor(of, (rows[limit - 1].id,)))
 
     def fold(self, run_id: str) -> RunState:
-        """Give the state of a run.
+        """Return the state of a run.
 
         Raises:
-            RunNotFound: There is none with this id.
-            JournalCorrupt: Its events are not what was written.
+            RunNotFound: There is no run with this id.
+            JournalCorrupt: Its events are damaged.
         """
         if is_schedule(run_id):
             raise self._not_found(run_id)
@@ -252,44 +226,29 @@ class JournalQueries:
         except LookupError:
             raise self._not_found(run_id) from None
 
+    @override
     def steps(self, run_id: str) -> list[StepRecord]:
-        """Give the steps of a run with their attempts, in the order in which they were asked for."""
         return step_records(self.fold(run_id))
 
+    @override
     def events(
         self, run_id: str, after: int = 0, limit: int | None = None, most_bytes: int | None = None
     ) -> list[Stored]:
-        """Give the events of a run with sequence numbers above ``after``; see ``Journal.events``.
-
-        Raises:
-            RunNotFound: There is no such run.
-        """
         stored = self.journal.events(run_id, after=after, limit=limit, most_bytes=most_bytes)
         if not stored and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         return stored
 
+    @override
     def logs(self, run_id: str, after: int = 0, limit: int | None = None, step: str | None = None) -> list[LogLine]:
-        """Give lines that a run or session has written to stdout and stderr, behind an offset, the oldest first.
-
-        Raises:
-            RunNotFound: There is no such run.
-            JournalError: What was kept may be somebody else's.
-        """
         if self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         if self._flush is not None:
             self._flush()
         return list(islice(read_lines(self._output, run_id, after, step), limit)) if self._output is not None else []
 
+    @override
     def approvals(self, run_id: str | None = None) -> list[ApprovalRecord]:
-        """Give the questions that wait for a person, of all runs or of one and its children, the oldest first.
-
-        No run is folded for it: the journal finds open questions by their marks.
-
-        Raises:
-            RunNotFound: There is no such run.
-        """
         if run_id is not None and self.journal.run(run_id) is None:
             raise self._not_found(run_id)
         found: list[ApprovalRecord] = []
@@ -301,7 +260,7 @@ class JournalQueries:
         return sorted(found, key=lambda record: (record.asked_at, record.id))
 
     def _is_below(self, row: RunRow, run_id: str) -> bool:
-        """Whether a run is another one, its child, or a child of that."""
+        """Return whether an entry is the given run, or below it."""
         above: RunRow | None = row
         while above is not None and above.id != run_id:
             above = None if above.parent is None else self.journal.run(above.parent)
@@ -309,7 +268,7 @@ class JournalQueries:
 
     @contextmanager
     def _one_of_many(self, mark: Mark) -> Generator[None]:
-        """Leave what is damaged out of a list, with a word about it, so that the others are seen."""
+        """Leave a damaged entry out of a list, with a warning."""
         try:
             yield
         except JournalCorrupt as error:
@@ -317,14 +276,14 @@ class JournalQueries:
             self._complain(f"the {kind} {mark.name!r} of run {mark.run_id} is not listed: {error}")
 
     def decisions(self, run_id: str) -> list[DecisionRecord]:
-        """Give what people have decided for a run, in order."""
+        """Return the decisions of a run's approvals, in order."""
         return decision_records(run_id, stored_events(self.journal, run_id))
 
     def find_approval(self, approval: str) -> Asked:
-        """Find what an approval's id stands for.
+        """Return the approval with an id.
 
         Raises:
-            ApprovalNotFound: No run has this id's first part.
+            ApprovalNotFound: The run that the id names does not exist.
         """
         run_id, key = split_approval_id(approval)
         row = self.journal.run(run_id) if run_id else None
@@ -340,21 +299,14 @@ class JournalQueries:
         event: ApprovalAsked = marked_event(self.journal, mark)
         return event
 
+    @override
     def state(self, run_id: str) -> Json:
-        """Give the shared state of a run, None where its workflow has none or has not changed it yet."""
         return self.fold(run_id).shared
 
+    @override
     def result(self, run_id: str) -> Json:
-        """Give the result of a run that has completed.
-
-        Raises:
-            RunFailed: It failed.
-            RunCancelled: It was cancelled.
-            RunParked: It waits for a person.
-            TimeoutError: It has not ended.
-        """
         row = self.journal.run(run_id)
-        if row is not None and row.status == "completed":  # nothing follows a run's end, so its last event says it all
+        if row is not None and row.status == "completed":  # the last event of a completed run holds the result
             last = self.journal.events(run_id, after=row.last_seq - 1)[0].event
             if isinstance(last, RunCompleted):
                 return last.result
@@ -364,26 +316,22 @@ class JournalQueries:
             raise RunParked(self._placed(str(error))) from None
 
     def difference(self, a: str, b: str) -> Difference | None:
-        """Give where two runs first differ, None where they do not.
+        """Return the first difference of two runs; None if there is none.
 
         Raises:
             RunNotFound: One of them does not exist.
         """
         return first_difference(self.fold(a), self.fold(b))
 
+    @override
     def session(self, run_id: str) -> SessionRecord:
-        """Give one session.
-
-        Raises:
-            RunNotFound: It has not been opened.
-        """
         return self._session(self._session_row(run_id))
 
     def session_detail(self, run_id: str) -> SessionDetail:
-        """Give one session with its state, what waits, and its newest turn.
+        """Return one session with its state, its waiting messages, and its newest turn.
 
         Raises:
-            RunNotFound: It has not been opened.
+            RunNotFound: The session has not been opened.
         """
         row = self._session_row(run_id)
         state = load(self.journal, run_id)
@@ -397,6 +345,7 @@ class JournalQueries:
             raise RunNotFound(msg)
         return row
 
+    @override
     def sessions(
         self,
         name: str | None = None,
@@ -404,28 +353,19 @@ class JournalQueries:
         status: RunStatus | Sequence[RunStatus] | None = None,
         cursor: str | None = None,
     ) -> Page[SessionRecord]:
-        """Give the sessions, of one handler and of some statuses or of all, the one that was opened last first.
-
-        Raises:
-            InvalidInput: The cursor is none of this list.
-        """
         rows = self._rows("session", status, name, limit, cursor)
         return Page(map(self._session, rows), rows.next)
 
+    @override
     def session_state(self, run_id: str) -> Json:
-        """Give the state of a session; None before its first turn has ended."""
         return None if self.journal.run(run_id) is None else load(self.journal, run_id).shared
 
+    @override
     def history(self, run_id: str) -> list[TurnRecord]:
-        """Give the messages of a session with what came of each; none where it has not been opened."""
         return turn_records(stored_events(self.journal, run_id))
 
+    @override
     def dead_letters(self, limit: int | None = None, cursor: str | None = None) -> Page[DeadLetterRecord]:
-        """Give the messages and steps that were set aside and nobody has dealt with, by run and in order.
-
-        Raises:
-            InvalidInput: The cursor is none of this list.
-        """
         check_limit(limit)
         after = () if cursor is None else read_cursor("dead letters", cursor, (str, int, str))
         found: list[DeadLetterRecord] = []
@@ -441,30 +381,9 @@ class JournalQueries:
                 last = place
         return Page(found)
 
-    def metrics(self) -> Metrics:
-        """Fold every run of the journal to figures."""
+    @override
+    def metrics(self) -> "Metrics":
+        from greenroom.metrics.figures import figures  # noqa: PLC0415  rarely needed
+
         rows = self.journal.runs(kind="run", limit=None)
         return figures((row.workflow, stored_events(self.journal, row.id)) for row in rows)
-
-
-def result_of(state: RunState) -> Json:
-    """Give a run's result, or raise what stands in its place (see ``JournalQueries.result``)."""
-    if state.ended == "completed":
-        return state.result
-    if state.ended == "failed":
-        step, attempts = failed_at(state)
-        place = f" at step {step}" if step is not None and step not in (state.reason or "") else ""
-        failed = RunFailed(
-            f"run {state.run_id} failed{place}: {state.reason}", run_id=state.run_id, step=step, attempts=attempts
-        )
-        raise failed if state.failure is None else with_location(failed, state.failure)
-    if state.ended == "cancelled":
-        raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
-    if state.halted == "parked":
-        msg = (
-            f"run {state.run_id} is parked: {state.reason}; once that is mended, it goes on with "
-            f"{go_on(state.run_id)}, or with its handle's resume()"
-        )
-        raise RunParked(msg)
-    msg = f"run {state.run_id} has not ended: it is {state.status}"
-    raise TimeoutError(msg)

@@ -1,4 +1,4 @@
-"""Records for people, made from a run's state: what ``steps()``, the command line and every other door show."""
+"""Records of runs, steps and approvals, made from a run's state and events."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 
 def row_of(state: RunState) -> RunRow:
-    """Give the run index's line for a state."""
+    """Return the entry in the index for a state."""
     return RunRow(
         id=state.run_id,
         workflow=state.workflow,
@@ -29,7 +29,7 @@ def row_of(state: RunState) -> RunRow:
 
 
 def run_record(row: RunRow, failure: Failure | None = None) -> RunRecord:
-    """Give the record of a line of the run index, and of why the run failed where that is known."""
+    """Return the record of an entry in the index, with the failure if it is known."""
     return RunRecord(
         id=row.id,
         workflow=row.workflow,
@@ -46,7 +46,7 @@ def run_record(row: RunRow, failure: Failure | None = None) -> RunRecord:
 
 
 def stream_items(events: Iterable[Stored], channel: str, after: int | None) -> Iterator[StreamItem]:
-    """Give the values among a run's events that were emitted on a channel at offsets above ``after``, None for all."""
+    """Yield the values emitted on a channel at offsets above ``after``; None for all."""
     for stored in events:
         event = stored.event
         if isinstance(event, ValueEmitted) and event.channel == channel and (after is None or event.offset > after):
@@ -54,7 +54,7 @@ def stream_items(events: Iterable[Stored], channel: str, after: int | None) -> I
 
 
 def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> ApprovalRecord:
-    """Give the record of a question."""
+    """Return the record of an open approval."""
     return ApprovalRecord(
         id=approval_id(run_id, event.key),
         run_id=run_id,
@@ -69,7 +69,7 @@ def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> Approva
 
 
 def decision_records(run_id: str, events: Iterable[Stored]) -> list[DecisionRecord]:
-    """Give what people have decided for a run, in order."""
+    """Return the decisions of a run's approvals, in order."""
     asked: dict[str, ApprovalAsked] = {}
     found: list[DecisionRecord] = []
     for stored in events:
@@ -94,14 +94,14 @@ def decision_records(run_id: str, events: Iterable[Stored]) -> list[DecisionReco
 
 
 def step_records(state: RunState) -> list[StepRecord]:
-    """Give the steps of a run in the order in which they were asked for."""
+    """Return the steps of a run in the order in which they were scheduled."""
     return [step_record(step) for step in state.steps.values()]
 
 
 def failed_at(state: RunState) -> tuple[str | None, tuple[AttemptRecord, ...]]:
-    """Give the key of the step whose failure ended a run, with its attempts; None where no step's did.
+    """Return the key of the step whose failure ended a run, with its attempts; None if no step's failure did.
 
-    Where a child's failure did it is that child's step, or that of a child of it.
+    If a child's failure ended the run, it is the step of that child, or of a child below it.
     """
     step = state.steps.get(state.failed_step or "")
     if step is not None:
@@ -113,7 +113,7 @@ def failed_at(state: RunState) -> tuple[str | None, tuple[AttemptRecord, ...]]:
 
 
 def step_record(step: Step) -> StepRecord:
-    """Give the record of one step."""
+    """Return the record of one step."""
     return StepRecord(
         name=step.name,
         key=step.key,

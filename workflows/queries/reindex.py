@@ -1,4 +1,4 @@
-"""Making the run index, the timers and the marks anew: all of them follow from the events."""
+"""Rebuilding the index, the timers and the marks of a journal from its events."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,13 +17,13 @@ from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 
 READINGS: Final = 5
-"""How often a run is looked at before it counts as damaged."""
+"""How often a run is read before it counts as damaged."""
 
 
 def mend(journal: Journal) -> None:
-    """Look quickly at the tables that recovery chooses runs by, and make them anew where they are damaged.
+    """Check the tables that recovery reads, and rebuild them if they are damaged.
 
-    To be called before the first append. Blocks: for an instant where all is well.
+    To be called before the first append. Blocks, only shortly if nothing is damaged.
 
     Raises:
         JournalError: The journal cannot be read or written.
@@ -37,7 +37,7 @@ def mend(journal: Journal) -> None:
 
 
 def anew(journal: Journal) -> Iterator[Append]:
-    """Give what belongs in these tables, for ``Journal.rebuild``. A run that cannot be read is set aside as parked."""
+    """Yield the contents of these tables, for ``Journal.rebuild``. A run that cannot be read becomes a parked one."""
     for run_id in journal.entries():
         try:
             yield line_of(run_id, journal.chain(run_id))
@@ -47,10 +47,10 @@ def anew(journal: Journal) -> Iterator[Append]:
 
 
 def line_of(run_id: str, events: Sequence[Stored]) -> Append:
-    """Give the index line, the timers and the marks that the events of one entry lead to. Pure.
+    """Return the entry in the index, the timers and the marks that follow from events. Pure.
 
     Raises:
-        ValueError: They are no events of a run, a session or a schedule.
+        ValueError: They are not the events of a run, a session or a schedule.
     """
     if is_schedule(run_id):
         schedule = fold_events(stored.event for stored in events)
@@ -83,9 +83,9 @@ def line_of(run_id: str, events: Sequence[Stored]) -> Append:
 
 
 def state_faults(journal: Journal) -> Iterator[Fault]:
-    """Compare the tables with what the events of each run lead to. Runs whose events are damaged are left out."""
+    """Yield the differences between the tables and the events of each run. Runs with damaged events are left out."""
     for run_id in journal.entries():
-        # An orchestrator may write between two of these reads, so what differs is read again.
+        # An orchestrator may write between two of these reads, so a difference is read again.
         if all(what := _difference(journal, run_id) for _ in range(READINGS)):
             yield Fault("state", f"run {run_id}: {what} not what its events lead to", run_id)
 
@@ -95,14 +95,14 @@ def _difference(journal: Journal, run_id: str) -> str:
         row, timers = journal.run(run_id), [timer for timer in journal.timers() if timer.run_id == run_id]
         right = line_of(run_id, journal.chain(run_id))
     except (JournalCorrupt, ValueError, LookupError):
-        return ""  # said by ``Journal.faults``
+        return ""  # reported by ``Journal.faults``
     if row is None or replace(row, last_seq=0) != replace(right.row, wake_seq=row.wake_seq):
         return "its line in the index is"
     return "" if set(timers) == set(right.timers_set) else "its timers are"
 
 
 def _set_aside(journal: Journal, run_id: str, reason: str) -> RunRow:
-    """Give the line of a run that cannot be folded: parked, under what its first event still says."""
+    """Return the entry of a run that cannot be folded: parked, with the names in its first event."""
     workflow, app, at = "", "", 0.0
     try:
         first = journal.events(run_id, limit=1)[0].event

@@ -1,4 +1,4 @@
-"""Where two runs part: the first step of one that the other has not, or has otherwise."""
+"""The first difference of two runs."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,10 @@ from greenroom.workflows.state.run_state import RunState, Step
 
 
 def first_difference(a: RunState, b: RunState) -> Difference | None:
-    """Compare two runs; None where they have the same arguments, steps and result, as far as they have come.
+    """Return the first difference of two runs; None if arguments, steps and result are the same so far.
 
-    Steps are told apart by their keys and compared in the order in which the first run asked for them. How many
-    attempts they took, and when, makes no difference.
+    Steps are matched by key and compared in the order in which the first run scheduled them. The number and times of
+    their attempts are not compared.
     """
     return next(_differences(a, b), None)
 
@@ -37,7 +37,7 @@ def _differences(a: RunState, b: RunState) -> Iterator[Difference]:
 
 
 def _outcome(state: RunState, step: Step) -> Json:
-    """Give a step's result, or what it has in its stead."""
+    """Return a step's result, or its status and failure."""
     if step.status == "completed":
         return step.result
     failure = next((each.failure for each in state.resolutions if each.key == step.key), None)

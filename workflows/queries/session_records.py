@@ -1,4 +1,4 @@
-"""Records of sessions for people: their lines in the index, their turns, and what was set aside."""
+"""Records of sessions, turns and dead letters."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -13,11 +13,11 @@ from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 
 LOOK_BACK: Final = 32
-"""Events that are read at once to find the message of a turn."""
+"""Events to read at a time to find the message of a turn."""
 
 
 def session_record(row: RunRow) -> SessionRecord:
-    """Give the record of a session's line in the index."""
+    """Return the record of a session's entry in the index."""
     name, _, key = row.id.partition("/")
     return SessionRecord(
         name=name,
@@ -32,7 +32,7 @@ def session_record(row: RunRow) -> SessionRecord:
 
 
 def session_detail(row: RunRow, state: RunState, last: TurnRecord | None) -> SessionDetail:
-    """Give the record of a session with what it knows and has to do."""
+    """Return the record of a session with its state and its waiting messages."""
     dealt_with = state.letter is not None and state.program is not None
     return SessionDetail(
         **session_record(row).model_dump(),
@@ -44,7 +44,7 @@ def session_detail(row: RunRow, state: RunState, last: TurnRecord | None) -> Ses
 
 
 def last_turn(book: EventSource, run_id: str, state: RunState) -> TurnRecord | None:
-    """Give the newest turn of a session that has ended, without its steps; its message is looked for backwards."""
+    """Return the newest ended turn of a session, without its steps. Its message is searched for backwards."""
     if state.turn_seq == 0:
         return None
     (stored,) = book.events(run_id, after=state.turn_seq - 1, limit=1)
@@ -62,7 +62,7 @@ def last_turn(book: EventSource, run_id: str, state: RunState) -> TurnRecord | N
 
 
 def dead_letter(run_id: str, event: TurnFailed | StepFailed) -> DeadLetterRecord:
-    """Give the record of a message or a step that was set aside."""
+    """Return the record of a dead letter."""
     at = moment(event.at)
     if isinstance(event, TurnFailed):
         return DeadLetterRecord(
@@ -80,12 +80,12 @@ def dead_letter(run_id: str, event: TurnFailed | StepFailed) -> DeadLetterRecord
 
 
 def _name(key: str) -> str:
-    """Give a step's name from its key: ``search`` from ``1.2/search[eu]#3``."""
+    """Return a step's name from its key: ``search`` from ``1.2/search[eu]#3``."""
     return key.rpartition("/")[2].rpartition("#")[0].partition("[")[0]
 
 
 def turn_records(events: Iterable[Stored]) -> list[TurnRecord]:
-    """Give the messages among a session's events, in order, with what came of each."""
+    """Return the messages of a session's events, in order, with the outcome of each."""
     state: RunState | None = None
     received: list[MessageReceived] = []
     ended: dict[int, dict[str, Any]] = {}
@@ -114,7 +114,7 @@ _WAITING: dict[str, Any] = {"status": "waiting"}
 
 
 def _turn_record(message: MessageReceived, more: Mapping[str, Any]) -> TurnRecord:
-    """Give the record of a message and what came of it."""
+    """Return the record of a message and its outcome."""
     return TurnRecord(
         number=message.number,
         message_type=message.name,
@@ -126,7 +126,7 @@ def _turn_record(message: MessageReceived, more: Mapping[str, Any]) -> TurnRecor
 
 
 def _ending(event: TurnEnded | TurnFailed) -> dict[str, Any]:
-    """Give what a turn's end says of it."""
+    """Return the fields of a turn's record that its end sets."""
     over: dict[str, Any] = {"ended_at": moment(event.at)}
     if isinstance(event, TurnEnded):
         return {"status": "answered", "reply": event.reply, **over}

@@ -1,4 +1,4 @@
-"""What a run waits for, in words. Pure: of a state and the time."""
+"""What a run waits for, in words. Pure: a function of the state and the time."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,9 +11,9 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def waits_for(state: RunState, now: float) -> list[str]:
-    """Say what a run waits for, one phrase each, what a person can do something about first.
+    """Return what a run waits for, one phrase each; first what a person can act on.
 
-    Nothing for one that has ended, or that is paused or parked: its reason says what that waits for.
+    The list is empty for a run that has ended, or is paused or parked: its record has the reason.
 
     Args:
         state: The run.
@@ -57,7 +57,7 @@ def _until(due: float, now: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """Give a duration in its largest unit, such as ``"29 d"`` or ``"3.5 s"``."""
+    """Return a duration in its largest unit, such as ``"29 d"`` or ``"3.5 s"``."""
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -65,7 +65,7 @@ def span(seconds: float) -> str:
 
 
 def moment(at: float) -> str:
-    """Write seconds since the Unix epoch for a person, in UTC and without saying so."""
+    """Return seconds since the Unix epoch as text in UTC, without the time zone."""
     try:
         return datetime.fromtimestamp(at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
     except (ValueError, OverflowError, OSError):

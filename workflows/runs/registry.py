@@ -19,7 +19,7 @@ from greenroom.supervision.loop.actor import LoopRef, actor_of
 from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.inputs import ChildFinished, Confirmed, EngineFault, Input, Recover
-from greenroom.workflows.queries.reader import load
+from greenroom.workflows.queries.load import load
 from greenroom.workflows.queries.records import failed_at
 from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.runs.budget_accounts import Ledger

@@ -62,7 +62,8 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
     With the --id of an existing run, that run continues where it was, also if it was parked or paused; inputs may be
     left out. Without FILE.py:NAME nothing is started: a run with this id must exist.
     """
-    from greenroom.cli.hosting.following import Order, carry_out, detached
+    from greenroom.cli.hosting.following import carry_out, detached
+    from greenroom.cli.hosting.run_request import RunRequest
 
     if target is None and run_id is None:
         msg = "say what to start, FILE.py:NAME, or with which run to go on, --id ID"
@@ -75,11 +76,11 @@ def run(  # noqa: PLR0913, PLR0917  the verb's options
         msg = "inputs are for what is started: name FILE.py:NAME too, or leave them out"
         raise click.UsageError(msg)
     app, workflow = (None, None) if target is None else parse_target(target)
-    asked = Order.of(settings.home, app, workflow, inputs, run_id, timeout)
-    order = replace(asked, quiet=quiet, imports=imports, budget=budget_of(limits))
+    asked = RunRequest.of(settings.home, app, workflow, inputs, run_id, timeout)
+    request = replace(asked, quiet=quiet, imports=imports, budget=budget_of(limits))
     if not detach:
-        return carry_out(settings, order)
-    durable, where = detached(settings, order)
+        return carry_out(settings, request)
+    durable, where = detached(settings, request)
     if settings.json:
         emit({"run_id": durable})
     else:

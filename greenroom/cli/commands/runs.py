@@ -280,7 +280,7 @@ def _followed(reads: "JournalQueries", run_id: str, after: int = 0) -> "Iterator
 @pass_settings
 def result(settings: Settings, run_id: str, timeout: float) -> int:
     """Print the result of a run as JSON. Exits with 1, 5 or 6 if it failed, was cancelled or waits for a person."""
-    from greenroom.cli.hosting.following import open_questions
+    from greenroom.cli.hosting.unfinished import open_questions
 
     deadline = time.monotonic() + timeout
     with look(settings.home) as reads:
@@ -441,7 +441,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
 
 def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str | None) -> None:
     """Resume everything that is parked, and list it."""
-    from greenroom.cli.hosting.following import settle
+    from greenroom.cli.hosting.ownership import settle
     from greenroom.messages.commands import Resumed, ResumeParked
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.control.control_socket import ask
@@ -454,7 +454,7 @@ def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str
         return list(reply.run_ids), ""
 
     def live() -> tuple[list[str], str]:
-        from greenroom.cli.hosting.following import resume_in_background
+        from greenroom.cli.hosting.this_process import resume_in_background
 
         with look(settings.home) as reads:
             unfinished = reads.runs(["pending", "running", "waiting"], name, None)
@@ -484,7 +484,8 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
         done: The outcome, for a person.
         hosted: Whether to start an orchestrator in the background for a run that none hosts.
     """
-    from greenroom.cli.hosting.following import resume_in_background, settle
+    from greenroom.cli.hosting.ownership import settle
+    from greenroom.cli.hosting.this_process import resume_in_background
     from greenroom.messages.records import ENDED
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.control.control_socket import ask

@@ -68,8 +68,8 @@ def serve(
             raise click.BadParameter(str(error), param_hint="--allow-origin") from error
     from greenroom.cli.display.progress import tell_of_slow_imports
     from greenroom.cli.display.serve_news import told
-    from greenroom.cli.hosting.following import open_orchestrator
     from greenroom.cli.hosting.log_file import log_to_home
+    from greenroom.cli.hosting.ownership import open_orchestrator
     from greenroom.messages.commands import ShowApp
     from greenroom.workflows.api.handles.run import check
     from greenroom.workflows.output.live_view import Printer

@@ -239,8 +239,8 @@ def _send(settings: Settings, command: "TellSession") -> "Reply":
             )
         )
     from greenroom.cli.display.progress import tell_of_slow_imports
-    from greenroom.cli.hosting.following import open_orchestrator
     from greenroom.cli.hosting.log_file import log_to_home
+    from greenroom.cli.hosting.ownership import open_orchestrator
 
     with open_orchestrator(settings) as orchestrator:
         log_to_home(orchestrator.home)

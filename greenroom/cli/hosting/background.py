@@ -1,4 +1,4 @@
-"""Hosting runs in a process of its own that outlives the command line."""
+"""Running an orchestrator in a background process that outlives the command line."""
 
 import json
 import os
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 
 class NotStarted(click.ClickException):
-    """The process in the background could not start the run; carries its words and its exit code."""
+    """The background process could not start the run; has its message and exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
-        """Keep what it said."""
+        """Keep its message and exit code."""
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]  # click declares a default for all of the class
 
 
 def host_in_background(home: "Home", host: Callable[[Callable[[list[str]], None]], int]) -> list[str]:
-    """Fork a process that runs ``host``, and give the ids of its runs once they are durable.
+    """Fork a process that runs ``host``, and return the ids of its runs once they are committed.
 
-    The fork comes before any thread of ours exists. The child leads a session of its own, so that it hears neither the
-    terminal's Ctrl+C nor its end; its output goes to ``orchestrator.log`` in the home.
+    This process must not have started any thread. The child leads a session of its own, so that it receives neither the
+    terminal's Ctrl+C nor its hang-up; its output goes to ``orchestrator.log`` in the home.
 
     Args:
-        home: The home whose log is written.
-        host: Hosts runs to their end; it is given the function to call with their ids.
+        home: The home, whose log is written.
+        host: Runs an orchestrator until its runs are done; called with the function to report their ids with.
 
     Raises:
-        HomeInUse: Another orchestrator was quicker.
-        NotStarted: There is no such run: the process in the background has ended, with the same words and exit code.
+        HomeInUse: Another orchestrator was started first.
+        NotStarted: The background process ended before the run was committed, with the same message and exit code.
     """
     home.create()
     log = os.open(home.path / "orchestrator.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
@@ -73,17 +73,17 @@ def _become_background(log: int) -> None:
 
 
 def _run_and_report(host: Callable[[Callable[[list[str]], None]], int], pipe: int) -> int:
-    """Run ``host`` and say down the pipe how it started, whichever way that was. Gives the exit code."""
+    """Run ``host`` and report through the pipe how it started; return the exit code."""
     from greenroom.cli.app import failure
 
     def report(**facts: object) -> None:
-        with suppress(OSError):  # the pipe is closed after the first report, or by a parent that was interrupted
+        with suppress(OSError):  # closed after the first report, or by an interrupted parent
             os.write(pipe, json.dumps(facts).encode() + b"\n")
             os.close(pipe)
 
     try:
         return host(lambda run_ids: report(run_ids=run_ids))
-    except BaseException as error:  # noqa: BLE001  nothing is above us: this process ends here, whatever came up
+    except BaseException as error:  # noqa: BLE001  the last frame of this process
         code, sentence = failure(error)
         report(error=sentence, code=code, in_use=isinstance(error, HomeInUse))
         note(sentence)

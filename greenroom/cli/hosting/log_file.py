@@ -1,4 +1,4 @@
-"""Where the structured log goes while a verb hosts an orchestrator."""
+"""The structured log of a command that runs an orchestrator."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
 
 
 def log_to_home(home: "Home", secrets: Iterable[str] = ()) -> None:
-    """Log to ``log.jsonl`` in the home, one JSON line per event: stderr belongs to progress and errors.
+    """Log to ``log.jsonl`` in the home, one JSON object per line: stderr is for progress and errors.
 
     Args:
         home: The home.
-        secrets: Values that are masked wherever they stand in a line.
+        secrets: Values to mask in each line.
     """
     from greenroom.metrics.log import configure
 

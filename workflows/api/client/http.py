@@ -1,4 +1,4 @@
-"""The wire: requests to an orchestrator that is served over HTTP, and what their answers mean."""
+"""Requests to an orchestrator that is served over HTTP, and the errors its responses stand for."""
 
 import ipaddress
 import json
@@ -25,9 +25,9 @@ except ModuleNotFoundError as missing:
 
 PREFIX: Final = "/api/v1"
 ANSWER_TIMEOUT: Final = 70.0
-"""Seconds that an answer may take; a start has to load the app first."""
+"""Seconds that a response may take; a start has to load the app first."""
 SILENCE_TIMEOUT: Final = 45.0
-"""Seconds after which a stream that says nothing is broken; a server says something every 15 s."""
+"""Seconds without data after which a stream is broken; a server sends something every 15 s."""
 
 ERRORS: Final[dict[str, type[Exception]]] = {
     **REFUSED_AS,
@@ -39,17 +39,17 @@ ERRORS: Final[dict[str, type[Exception]]] = {
     "forbidden_host": errors.NotAuthorized,
     "forbidden_origin": errors.NotAuthorized,
 }
-"""What each code of a problem is raised as; any other is an ``GreenroomError``."""
+"""The exception for each code of a problem; a ``GreenroomError`` for any other."""
 
 _ATTEMPTS: Final = TypeAdapter(tuple[AttemptRecord, ...])
 
 
 class Wire:
-    """Connections to one server. Any thread.
+    """Connections to one server. Thread-safe.
 
     Args:
-        url: Where it is, such as ``"http://127.0.0.1:7878"``.
-        token: What it asks for.
+        url: URL of the server, such as ``"http://127.0.0.1:7878"``.
+        token: Bearer token of its requests.
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -63,37 +63,34 @@ class Wire:
             "trust_env": not _is_loopback(self.url),  # no proxy stands between this machine and itself
         }
         self._context: Final = httpx.create_ssl_context(trust_env=self._options["trust_env"])
-        """What takes longest to make of a client."""
+        """The part of a client that takes longest to make."""
         self.http: Final = httpx.Client(**self._options, verify=self._context)
         self.close: Final = weakref.finalize(self, self.http.close)
-        """Lets go of all connections. Who forgets to has it done at the latest when this is gone."""
+        """Closes all connections; also called when this object is garbage-collected."""
 
     @override
     def __repr__(self) -> str:
-        """Say where it leads, and nothing of the token."""
+        """Name the server, and not the token."""
         return f"<Wire to {self.url}>"
 
-    def get(self, path: str, **params: Any) -> bytes:
-        """Give what is at a path.
+    def get(self, path: str, **where: Any) -> httpx.Response:
+        """Return the successful response to a request; parameters that are None are left out.
 
         Raises:
-            GreenroomError: What the server's problem stands for; see ``ERRORS``.
-            OrchestratorUnreachable: No server answers.
+            GreenroomError: The server reports a problem; see ``ERRORS``.
+            OrchestratorUnreachable: No server responds.
         """
-        return self.answer("GET", path, params={k: v for k, v in params.items() if v is not None}).content
-
-    def answer(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Give the answer to a request where it is a good one; see ``get``."""
+        params = {name: value for name, value in where.items() if value is not None}
         with self.reaching():
-            return good(self.http.request(method, path, **options))
+            return good(self.http.get(path, params=params))
 
     def asynchronous(self) -> httpx.AsyncClient:
-        """Give connections for a loop, which has to close them."""
+        """Return a client for an event loop, which has to close it."""
         return httpx.AsyncClient(**self._options, verify=self._context)
 
     @contextmanager
     def reaching(self) -> Generator[None]:
-        """Say in one sentence what keeps us from the server."""
+        """Raise ``OrchestratorUnreachable`` for an error of the connection."""
         try:
             yield
         except httpx.TransportError as error:
@@ -103,7 +100,7 @@ class Wire:
 
 
 def good(response: httpx.Response) -> httpx.Response:
-    """Pass a good answer on, or raise what a bad one stands for."""
+    """Return a successful response, or raise the error that another one stands for."""
     if response.is_success:
         return response
     found = problem_of(response)
@@ -118,13 +115,13 @@ def good(response: httpx.Response) -> httpx.Response:
 
 
 def next_cursor(response: httpx.Response) -> str | None:
-    """Give the cursor of the page that follows an answer; None where none does."""
+    """Return the cursor of the page after a response; None if it is the last."""
     link = response.links.get("next")
     return None if link is None else httpx.URL(link["url"]).params["cursor"]
 
 
 def problem_of(response: httpx.Response) -> dict[str, Any]:
-    """Give the problem in an answer; empty where whatever answers is no server of ours."""
+    """Return the problem in a response; empty if it is not from a greenroom server."""
     try:
         found = response.json()
     except ValueError:

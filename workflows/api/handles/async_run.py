@@ -1,4 +1,4 @@
-"""The handle on a run in asynchronous code."""
+"""The handle of a run in asynchronous code."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
@@ -11,27 +11,25 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import limit
 from greenroom.messages.records import ENDED
 from greenroom.workflows.api.handles.run import Run, shown_event
+from greenroom.workflows.api.handles.twin import Twin, awaited
 from greenroom.workflows.api.waiting import POLL, is_over, not_in_time, pages
 from greenroom.workflows.queries.records import stream_items
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from greenroom.journal.interface import Stored
     from greenroom.messages.core.times import Seconds
-    from greenroom.messages.policy import Budget
-    from greenroom.messages.records import ApprovalRecord, LogLine, RunRecord, RunStatus, StepRecord, StreamItem
+    from greenroom.messages.records import LogLine, RunRecord, RunStatus, StreamItem
 
 R = TypeVar("R")
 T = TypeVar("T")
 U = TypeVar("U")
 
 
-class AsyncRun(Generic[R]):
-    """One run of a workflow, for asyncio: a ``Run`` whose every look and command is awaited, and blocks no event loop.
+class AsyncRun(Twin[Run[R]], Generic[R]):
+    """One run of a workflow, for asyncio: a ``Run`` whose reads and commands are awaited and block no event loop.
 
-    ``await run`` gives its result. Nobody who waits for it, or follows it, holds a thread meanwhile; whoever stops
-    waiting leaves the run to go on. May be used on any loop, in any thread.
+    ``await run`` returns its result. Waiting for a run or following it holds no thread, and cancelling the await does
+    not cancel the run. Thread-safe, on any loop.
 
     Attributes:
         id: Identity of the run.
@@ -40,20 +38,19 @@ class AsyncRun(Generic[R]):
 
     def __init__(self, run: Run[R]) -> None:
         """Made by ``AsyncOrchestrator``, ``AsyncClient`` and ``Run.aio``."""
+        super().__init__(run, run.host.threads)
         self.id = run.id
-        self.plain = run
-        self._call = run.host.threads.call
 
     def __repr__(self) -> str:
-        """Say which one it is; where it stands has to be awaited."""
+        """Name the run; its status has to be awaited."""
         return f"<AsyncRun {self.id}>"
 
     def __await__(self) -> Generator[Any, None, R]:
-        """Wait for the end and give the result; see ``result``."""
+        """Await the end and return the result; see ``result``."""
         return self.plain.__await__()
 
     async def result(self, timeout: "Seconds | None" = None) -> R:  # noqa: ASYNC109  the contract's word
-        """Wait for the end and give the result; see ``Run.result``."""
+        """Await the end and return the result; see ``Run.result``."""
         patience = limit(timeout, "the timeout of result()")
         within = asyncio.timeout(patience)
         try:
@@ -69,12 +66,12 @@ class AsyncRun(Generic[R]):
 
     @property
     def record(self) -> "Coroutine[Any, Any, RunRecord]":
-        """The run's line in the index: ``await run.record``."""
+        """The run's entry in the index: ``await run.record``."""
         return self._call(lambda: self.plain.record)
 
     @property
     def status(self) -> "Coroutine[Any, Any, RunStatus]":
-        """Where the run stands: ``await run.status``."""
+        """Status of the run: ``await run.status``."""
         return self._call(lambda: self.plain.status)
 
     @property
@@ -84,11 +81,11 @@ class AsyncRun(Generic[R]):
 
     @property
     def usage(self) -> Coroutine[Any, Any, dict[str, float]]:
-        """What all model calls of the run used: ``await run.usage``."""
+        """Usage of all model calls of the run: ``await run.usage``."""
         return self._call(lambda: self.plain.usage)
 
     async def logs(self, step: str | None = None, *, after: int = 0, follow: bool = False) -> "AsyncIterator[LogLine]":
-        """Give the lines that the run's code has written, for ``async for``; see ``Run.logs``."""
+        """Yield the lines that the run's code wrote, for an ``async for``; see ``Run.logs``."""
         reads, over = self.plain.host.reads, False
         while not over:
             over = not follow or await self._call(is_over, reads, self.id)
@@ -98,44 +95,20 @@ class AsyncRun(Generic[R]):
             if not over:
                 await asyncio.sleep(POLL)
 
-    async def steps(self) -> "list[StepRecord]":
-        """Give the steps with their attempts; see ``Run.steps``."""
-        return await self._call(self.plain.steps)
-
     def events(self, after: int = 0, *, follow: bool = False) -> "AsyncIterator[Stored]":
-        """Give the events to an ``async for``; see ``Run.events``."""
+        """Yield the events to an ``async for``; see ``Run.events``."""
         return _each(shown_event, self._stored(after, follow=follow))
 
     def stream(
         self, channel: str = "default", *, after: int | None = None, follow: bool = False
     ) -> "AsyncIterator[StreamItem]":
-        """Give the values that the workflow has emitted to an ``async for``; see ``Run.stream``."""
+        """Yield the values that the workflow emitted to an ``async for``; see ``Run.stream``."""
         check_channel(channel)
         return _items(self._stored(0, follow=follow), channel, after)
 
     def _stored(self, after: int, *, follow: bool) -> "AsyncIterator[Stored]":
         host = self.plain.host
         return host.until_followed(self.id, after) if follow else pages(host.threads, host.reads, self.id, after)
-
-    async def approvals(self) -> "list[ApprovalRecord]":
-        """Give what the run and its children ask a person; see ``Run.approvals``."""
-        return await self._call(self.plain.approvals)
-
-    async def cancel(self, reason: str | None = None, *, within: "Seconds | None" = None) -> None:
-        """Ask the run to end early; see ``Run.cancel``."""
-        await self._call(self.plain.cancel, reason, within=within)
-
-    async def signal(self, message: "BaseModel", key: str | None = None) -> None:
-        """Send the run a message; see ``Run.signal``."""
-        await self._call(self.plain.signal, message, key)
-
-    async def pause(self, reason: str | None = None) -> None:
-        """Have the run and its children stop where they are; see ``Run.pause``."""
-        await self._call(self.plain.pause, reason)
-
-    async def retry(self) -> None:
-        """Let a run that failed or was cancelled go on from the step that failed; see ``Run.retry``."""
-        await self._call(self.plain.retry)
 
     async def fork(
         self,
@@ -145,12 +118,16 @@ class AsyncRun(Generic[R]):
         *,
         id: str | None = None,  # noqa: A002
     ) -> "AsyncRun[R]":
-        """Start a run that shares this one's past up to a step; see ``Run.fork``."""
+        """Start a run that shares this run's past up to a step; see ``Run.fork``."""
         return AsyncRun(await self._call(self.plain.fork, at, input, result, id=id))
 
-    async def resume(self, budget: "Budget | None" = None) -> None:
-        """Let a paused or parked run go on; see ``Run.resume``."""
-        await self._call(self.plain.resume, budget)
+    steps = awaited(Run[Any].steps)
+    approvals = awaited(Run[Any].approvals)
+    cancel = awaited(Run[Any].cancel)
+    signal = awaited(Run[Any].signal)
+    pause = awaited(Run[Any].pause)
+    retry = awaited(Run[Any].retry)
+    resume = awaited(Run[Any].resume)
 
 
 async def _each(read: Callable[[T], U], items: AsyncIterator[T]) -> AsyncGenerator[U]:

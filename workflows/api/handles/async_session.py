@@ -1,4 +1,4 @@
-"""The handle on a session in asynchronous code."""
+"""The handle of a session in asynchronous code."""
 
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from greenroom.workflows.api.handles.session import Session, SessionHost, Turn, question, reply_of
+from greenroom.workflows.api.handles.twin import Twin, awaited
 
 if TYPE_CHECKING:
     from greenroom.actors.definitions.sessions import SessionDefinition
@@ -17,35 +18,34 @@ M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
 
 
-class AsyncSession(Generic[S, M, R]):
-    """One session of a handler, for asyncio: a ``Session`` whose every look and message is awaited.
+class AsyncSession(Twin[Session[S, M, R]], Generic[S, M, R]):
+    """One session of a handler, for asyncio: a ``Session`` whose reads and messages are awaited.
 
-    Who waits for a reply holds no thread and blocks no event loop; who stops waiting leaves the message to be answered
-    in its turn. May be used on any loop, in any thread.
+    Waiting for a reply holds no thread and blocks no event loop. Cancelling the await does not cancel the message: it
+    is answered in its turn. Thread-safe, on any loop.
 
     Attributes:
-        name: Of the handler.
-        key: Which of its sessions.
-        id: Both, as records have it.
+        name: Name of the handler.
+        key: Key of the session.
+        id: Both, as in records: ``NAME/KEY``.
         plain: The same session for code that may block.
     """
 
     def __init__(self, session: Session[S, M, R], host: SessionHost, definition: "SessionDefinition") -> None:
         """Made by ``AsyncOrchestrator``, ``AsyncClient`` and ``Session.aio``."""
+        super().__init__(session, host.threads)
         self.name = session.name
         self.key = session.key
         self.id = session.id
-        self.plain = session
         self._host = host
         self._definition = definition
-        self._call = host.threads.call
 
     def __repr__(self) -> str:
-        """Say which one it is."""
+        """Name the session."""
         return f"<AsyncSession {self.id}>"
 
     async def ask(self, message: M, timeout: "Seconds | None" = None, key: str | None = None) -> R:  # noqa: ASYNC109  the contract's word
-        """Send a message and wait for the reply; see ``Session.ask``."""
+        """Send a message and await the reply; see ``Session.ask``."""
         command = question(self._definition, self.key, message, timeout, key)
         reply: R = reply_of(self._definition, await self._host.until_answered(command, self._definition.policy))
         return reply
@@ -56,23 +56,21 @@ class AsyncSession(Generic[S, M, R]):
 
     @property
     def state(self) -> Coroutine[Any, Any, S]:
-        """The state as of the newest turn that has ended: ``await session.state``."""
+        """The state as of the newest ended turn: ``await session.state``."""
         return self._call(lambda: self.plain.state)
 
     @property
     def record(self) -> "Coroutine[Any, Any, SessionRecord]":
-        """The session's line in the index: ``await session.record``."""
+        """The session's entry in the index: ``await session.record``."""
         return self._call(lambda: self.plain.record)
 
     @property
     def status(self) -> "Coroutine[Any, Any, RunStatus]":
-        """Where the session stands: ``await session.status``."""
+        """Status of the session: ``await session.status``."""
         return self._call(lambda: self.plain.status)
 
     async def history(self) -> list[Turn[M, R]]:
-        """Give all messages so far with what came of each; see ``Session.history``."""
+        """Return all messages so far with the outcome of each; see ``Session.history``."""
         return await self._call(self.plain.history)
 
-    async def close(self) -> None:
-        """Take nothing more; see ``Session.close``."""
-        await self._call(self.plain.close)
+    close = awaited(Session[Any, Any, Any].close)

@@ -1,6 +1,6 @@
-"""The handle on a run that its starter holds."""
+"""The handle of a run."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -43,6 +43,7 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.policy import Budget
 from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem
+from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.api.waiting import follow_logs
 from greenroom.workflows.queries.interface import Queries
@@ -53,80 +54,46 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.handles.async_run import AsyncRun
 
 R = TypeVar("R")
-T = TypeVar("T")
-
-
-class Items(Iterator[T], AsyncIterable[T]):
-    """What ``Run.events`` and ``Run.stream`` give: for a ``for``, or for an ``async for`` that does not block.
-
-    Args:
-        items: What it gives.
-        asynchronous: Makes what it gives to an ``async for``.
-        waits: What is called, where the next item may be long in coming.
-    """
-
-    def __init__(
-        self, items: Iterator[T], asynchronous: Callable[[], AsyncIterator[T]], waits: str | None = None
-    ) -> None:
-        """Begin with the first."""
-        self._items = items
-        self._asynchronous = asynchronous
-        self._waits = waits
-
-    def __next__(self) -> T:
-        """Give the next one, as soon as there is one."""
-        if self._waits is not None:
-            warn_on_loop(f"iterating over {self._waits}", f"async for item in {self._waits}")
-            self._waits = None
-        return next(self._items)
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        """Give the same to a loop."""
-        return self._asynchronous()
 
 
 class RunHost(Protocol):
-    """What a handle needs of the orchestrator it came from. Any thread."""
+    """What a handle needs of the orchestrator it came from. Thread-safe."""
 
     @property
     def reads(self) -> Queries:
-        """Looks at runs."""
+        """Reads of runs."""
         ...
 
     def send(self, command: Command) -> Reply:
-        """Carry out a command."""
+        """Execute a command."""
         ...
 
     def wait_result(self, run_id: str, timeout: float | None) -> Json:
-        """Block until a run has ended or is parked, and give its result or raise what stands in its place."""
+        """Block until a run has ended or is parked, and return its result or raise its error."""
         ...
 
     async def until_result(self, run_id: str) -> Json:
-        """Wait for the same without holding the caller's loop."""
+        """Await the same result."""
         ...
 
     def follow(self, run_id: str, after: int) -> Iterator[Stored]:
-        """Give the events above ``after`` as they are committed, until the run has ended or is parked."""
+        """Yield the events above ``after`` as they are committed, until the run has ended or is parked."""
         ...
 
     def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
-        """Give the same without holding the caller's loop."""
+        """Yield the same events without blocking the caller's loop."""
         ...
 
     @property
     def threads(self) -> Threads:
-        """Where short calls are made for event loops."""
-        ...
-
-    def aio_run(self, run: "Run[R]") -> "AsyncRun[R]":
-        """Give a handle's twin for asynchronous code."""
+        """Threads for short calls of event loops."""
         ...
 
 
 class Run(Generic[R]):
-    """One run of a workflow. May be used from any thread; ``await run`` gives its result in asynchronous code.
+    """One run of a workflow. Thread-safe. ``await run`` returns its result in asynchronous code.
 
-    Everything it shows is committed: it stays true whatever dies next.
+    Everything it returns is committed.
     """
 
     def __init__(
@@ -139,35 +106,35 @@ class Run(Generic[R]):
         self._decode_state = decode_state
 
     def __repr__(self) -> str:
-        """Say where the run stands."""
+        """Name the run and its status."""
         try:
             return f"<Run {self.id}: {self.status}>"
-        except GreenroomError as error:  # a closed or broken journal must not break who only wants to print it
+        except GreenroomError as error:  # printing it must not raise
             return f"<Run {self.id}: {error}>"
 
     @property
     def host(self) -> RunHost:
-        """The orchestrator that it came from, or what stands for it."""
+        """The orchestrator or client that it came from."""
         return self._host
 
     @property
     def record(self) -> "RunRecord":
-        """The run's line in the index."""
+        """The run's entry in the index."""
         return self._host.reads.run(self.id)
 
     @property
     def status(self) -> RunStatus:
-        """Where the run stands."""
+        """Status of the run."""
         return self.record.status
 
     @property
     def state(self) -> Any:
-        """The shared state as of the newest committed step: a model where the workflow declares one, else None."""
+        """The shared state as of the newest committed step: a model if the workflow declares one, else None."""
         return self._decode_state(self._host.reads.state(self.id))
 
     @property
     def usage(self) -> dict[str, float]:
-        """What all model calls of the run used, summed over all attempts."""
+        """Usage of all model calls of the run, summed over all attempts."""
         total: dict[str, float] = {}
         for step in self.steps():
             for attempt in step.attempts:
@@ -176,24 +143,24 @@ class Run(Generic[R]):
         return total
 
     def steps(self) -> list[StepRecord]:
-        """Give the steps with their attempts, in the order in which they were asked for."""
+        """Return the steps with their attempts, in the order in which they were scheduled."""
         return shown(self._host.reads.steps(self.id))
 
     def result(self, timeout: Seconds | None = None) -> R:
-        """Wait for the end and give the result.
+        """Wait for the end and return the result.
 
         Args:
-            timeout: Seconds to wait at most, None or ``math.inf`` without a limit. The run goes on when they are over.
+            timeout: Most seconds to wait; None or ``math.inf`` for no limit. The run goes on after a timeout.
 
         Raises:
-            RunFailed: The run failed; ``step`` and ``attempts`` say at what.
+            RunFailed: The run failed; ``step`` and ``attempts`` tell where.
             RunCancelled: The run was cancelled.
-            RunParked: The run waits for a person; the message says why.
-            TimeoutError: It has not ended in time.
-            OrchestratorClosed: The orchestrator was closed before it ended.
+            RunParked: The run waits for a person; the message tells why.
+            TimeoutError: The run has not ended in time.
+            OrchestratorClosed: The orchestrator was closed before the run ended.
         """
         warn_on_loop("run.result()", "await run")
-        __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
+        __tracebackhide__ = True  # pytest then starts its report at the caller's line
         patience = limit(timeout, "the timeout of result()")
         try:
             result = self._host.wait_result(self.id, patience)
@@ -202,7 +169,7 @@ class Run(Generic[R]):
         return self._decode(result)
 
     def __await__(self) -> Generator[Any, None, R]:
-        """Wait for the end without holding the caller's loop; see ``result``."""
+        """Await the end and return the result; see ``result``."""
         return self._wait().__await__()
 
     async def _wait(self) -> R:
@@ -216,22 +183,24 @@ class Run(Generic[R]):
     @property
     def aio(self) -> "AsyncRun[R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        return self._host.aio_run(self)
+        from greenroom.workflows.api.handles.async_run import AsyncRun  # noqa: PLC0415  for asyncio alone
+
+        return AsyncRun(self)
 
     def events(self, after: int = 0, *, follow: bool = False) -> Items[Stored]:
-        """Give the events with sequence numbers above ``after``; with ``follow``, go on until the run has ended."""
+        """Return the events with sequence numbers above ``after``; with ``follow``, also later ones until the end."""
         host = self._host
         stored = host.follow(self.id, after) if follow else stored_events(host.reads, self.id, after)
         waits = "run.events(follow=True)" if follow else None
         return Items(map(shown_event, stored), lambda: self.aio.events(after, follow=follow), waits)
 
     def stream(self, channel: str = "default", *, after: int | None = None, follow: bool = False) -> Items[StreamItem]:
-        """Give the values that the workflow has emitted on a channel, in their order.
+        """Return the values that the workflow has emitted on a channel, in order.
 
         Args:
-            channel: The channel, as the workflow names it to ``emit``.
-            after: Only values of higher offsets, such as the last one seen; None for all.
-            follow: Go on with what is emitted later, until the run has ended.
+            channel: Name of the channel, as passed to ``emit``.
+            after: Only values with offsets above this one, such as that of the last value seen; None for all.
+            follow: Also return values that are emitted later, until the run has ended.
         """
         check_channel(channel)
         stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
@@ -242,16 +211,16 @@ class Run(Generic[R]):
         )
 
     def logs(self, step: str | None = None, *, after: int = 0, follow: bool = False) -> Iterator[LogLine]:
-        """Give the lines that the run's code has written to stdout and stderr: by ``print``, ``logging`` or otherwise.
+        """Return the lines that the run's code wrote to stdout and stderr, by ``print``, ``logging`` or otherwise.
 
-        Of an attempt at most 1 MiB is kept, its first lines and its last ones, and of a run the last 16 MiB. What a
-        workflow printed is not printed again when it is replayed, but for what came after the last outcome that was
-        recorded before its process died. Children are runs of their own.
+        Of an attempt at most 1 MiB is kept, its first and its last lines, and of a run the last 16 MiB. A replay does
+        not repeat what a workflow printed, except for what it printed after the last outcome committed before its
+        process died. The output of children belongs to their own runs.
 
         Args:
             step: Only lines of a step: its key, or its name for every call of it.
-            after: Only lines behind this offset, such as that of the last line seen.
-            follow: Go on with what is written later, until the run has ended.
+            after: Only lines after this offset, such as that of the last line seen.
+            follow: Also return lines that are written later, until the run has ended.
 
         Raises:
             RunNotFound: There is no such run.
@@ -261,24 +230,24 @@ class Run(Generic[R]):
         return iter(self._host.reads.logs(self.id, after, step=step))
 
     def approvals(self) -> "list[ApprovalRecord]":
-        """Give what the run and its children ask a person, the oldest first; ``Orchestrator.decide`` answers."""
+        """Return the open approvals of the run and its children, the oldest first; see ``Orchestrator.decide``."""
         return shown(self._host.reads.approvals(self.id))
 
     def cancel(self, reason: str | None = None, *, within: Seconds | None = None) -> None:
-        """Ask the run to end early; returns once that is on the disk. A run that has ended stays as it is.
+        """Cancel the run. Returns once the request is committed; a run that has ended does not change.
 
-        The workflow sees ``asyncio.CancelledError`` where it awaits, and may clean up by steps, waits and messages like
-        any other code, for as long as that takes: across restarts of the orchestrator, and whatever its budget says. A
-        paused or parked run goes on for it. Children are cancelled in the same way, and awaited. A run that was not
-        begun ends at once. Cancelling again changes nothing, but lets a run go on that was paused or parked meanwhile.
+        ``asyncio.CancelledError`` is raised where the workflow awaits. It may clean up with steps, waits and messages
+        like any other code, for as long as that takes, across restarts of the orchestrator and beyond its budget. A
+        paused or parked run is resumed to clean up. Children are cancelled in the same way, and awaited. A run that
+        has not begun ends at once. Cancelling again only resumes a run that was paused or parked meanwhile.
 
         Args:
-            reason: Why; it is kept with the run.
-            within: Seconds from now, above or equal to 0, after which the run and its children are ended without the
-                rest of their cleanup; None or ``math.inf`` without limit. Of several limits the earliest counts.
+            reason: Reason, which is recorded with the run.
+            within: Seconds from now, at least 0, after which the run and its children end without the rest of their
+                cleanup; None or ``math.inf`` for no limit. The earliest of several limits applies.
 
         Raises:
-            ValueError: ``within`` is no such number.
+            ValueError: ``within`` is not such a number.
         """
         time = limit(within, "within")
         if (within.total_seconds() if isinstance(within, timedelta) else within or 0) < 0:
@@ -288,38 +257,39 @@ class Run(Generic[R]):
         check(self._host.send(command))
 
     def signal(self, message: BaseModel, key: str | None = None) -> None:
-        """Send the run a message, which its workflow takes with ``receive``; returns once that is on the disk.
+        """Send the run a message, which its workflow takes with ``receive``. Returns once the message is committed.
 
         Args:
-            message: A pydantic model; its type's name is what the workflow asks for.
-            key: A message with the key of an earlier one is that message, and not sent again.
+            message: A pydantic model; the workflow receives it by its type.
+            key: Idempotency key: a message with the key of an earlier one is not sent again.
 
         Raises:
             RunEnded: The run has ended.
             MailboxFull: Too many messages wait.
-            TypeError: It is no pydantic model.
+            TypeError: ``message`` is not a pydantic model.
         """
         _check_message(message)
         name, value = type(message).__name__, ValueConverter(type(message), "the message").dump(message)
         check(self._host.send(SignalRun(run_id=self.id, name=name, value=value, key=key)))
 
     def pause(self, reason: str | None = None) -> None:
-        """Have the run and its children stop where they are; returns once that is on the disk.
+        """Pause the run and its children. Returns once the request is committed.
 
-        Attempts that run may end, and their results are kept. Nothing new begins before ``resume``: no step, no retry,
-        no timer that comes due. A run that has ended, or is parked, stays as it is.
+        Running attempts may end, and their results are recorded. No step, retry or due timer starts before
+        ``resume``. A run that has ended or is parked does not change.
         """
         check(self._host.send(PauseRun(run_id=self.id, reason=reason)))
 
     def retry(self) -> None:
-        """Let a run that failed or was cancelled go on from the step that failed; returns once that is on the disk.
+        """Continue a failed or cancelled run from the step that failed. Returns once the request is committed.
 
-        What was asked for before that failure was recorded stays, with every result. The step has all of its attempts
-        again, and so has every other one that failed since. What followed from the failure is forgotten and, where the
-        workflow comes to ask for it again, done again: compensation, for instance. Values emitted meanwhile stay in
-        their streams. Where no step failed, but the workflow's own code, that is run again on everything recorded; a
-        cancelled run goes on from where it was told to end. Children that failed or were given up go on with their
-        parent. A parent that has heard of a child's failure does not hear of what the child's own retry leads to.
+        Everything scheduled before that failure was recorded stays, with every result. The step has all of its
+        attempts again, and so has every step that failed later. What followed from the failure, such as compensation,
+        is discarded, and runs again if the workflow schedules it again. Emitted values stay in their streams.
+
+        If the workflow's own code failed, it is replayed on everything recorded. A cancelled run continues from where
+        it was cancelled. Failed or abandoned children continue with their parent. A parent that has received a child's
+        failure does not receive the outcome of the child's own retry.
 
         Raises:
             RetryRefused: The run has not ended, or has completed, or the step is marked ``once=True``.
@@ -327,22 +297,22 @@ class Run(Generic[R]):
         check(self._host.send(RetryRun(run_id=self.id)))
 
     def fork(self, at: str | None = None, input: Any = None, result: Any = None, *, id: str | None = None) -> "Run[R]":  # noqa: A002
-        """Start a run that shares this one's past up to a step, and goes another way from there.
+        """Start a run that shares this run's past up to a step, and continues differently from there.
 
-        What was asked for before that step's outcome was recorded is shared, with every result: steps, waits, values
-        emitted, messages that had come by then, and the results of children. Everything else the new run does by
-        itself, under its own id and so with its own idempotency keys. This run stays as it is, and may be going on.
+        Everything scheduled before that step's outcome was recorded is shared, with every result: steps, waits,
+        emitted values, messages received by then, and the results of children. The new run does everything else
+        itself, under its own id and so with its own idempotency keys. This run does not change, and may go on.
 
         Args:
             at: Key of a step or child; None forks from the start and shares nothing.
-            input: Other arguments for that step: by name in a mapping, in order in a list, or the only one. With no
+            input: Other arguments for that step: by name in a mapping, in order in a list, or the only one. Without
                 ``at``, those of the workflow, by name.
-            result: What the step is taken to have given, so that it is not run. Without either it is run anew.
-            id: Of the new run; None makes one from this one's.
+            result: Result of the step, which is then not run. Without input and result the step runs again.
+            id: Id of the new run; None derives one from this run's id.
 
         Raises:
             InvalidInput: There is no such step, or the input does not fit the workflow, or both are given.
-            IdConflict: A run of this id exists.
+            IdConflict: A run with this id exists.
             NotSerializable: The input or the result cannot be written as JSON.
         """
         command = ForkRun(run_id=self.id, at=at, input=_as_json(input), result=_as_json(result), id=id)
@@ -351,17 +321,17 @@ class Run(Generic[R]):
         return Run(self._host, reply.run_id, self._decode, self._decode_state)
 
     def resume(self, budget: Budget | None = None) -> None:
-        """Let a paused or parked run go on; returns once that is on the disk.
+        """Resume a paused or parked run. Returns once the request is committed.
 
         Args:
-            budget: What it names takes the place of the same in the run's budget. These are new totals: what was used
-                up stays so. The run may be going on.
+            budget: Limits that replace those of the run's budget. They are new totals: what was used counts. They may
+                also be given for a run that is neither paused nor parked.
         """
         check(self._host.send(ResumeRun(run_id=self.id, budget=budget)))
 
 
 def _check_message(message: object) -> None:
-    """Refuse what has no type to be asked for by: callers need not be typed."""
+    """Raise ``TypeError`` for a message that is not a pydantic model."""
     if not isinstance(message, BaseModel):
         msg = f"a message is a pydantic model, not {message!r}"
         raise TypeError(msg)
@@ -380,19 +350,19 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "timeout": TimeoutError,
     "busy": ScheduleBusy,
 }
-"""What each code of a refusal is raised as; any other is an ``GreenroomError``."""
+"""The exception for each code of a refusal; a ``GreenroomError`` for any other."""
 
 
 def shown_event(stored: Stored) -> Stored:
-    """Give an event with its values read, as those expect it who look at it."""
+    """Return an event with its JSON values parsed."""
     return Stored(stored.seq, shown(stored.event))
 
 
 def _as_json(value: object) -> Json:
-    """Write a value as JSON whose type no annotation tells.
+    """Return a value without annotation as JSON.
 
     Raises:
-        NotSerializable: That cannot be done.
+        NotSerializable: It cannot be written as JSON.
     """
     try:
         json: Json = to_jsonable_python(value)
@@ -403,7 +373,7 @@ def _as_json(value: object) -> Json:
 
 
 def check(reply: Reply) -> Reply:
-    """Pass a reply on, or raise what it refuses with."""
+    """Return a reply, or raise the error of a refusal."""
     if not isinstance(reply, Refused):
         return reply
     if reply.code == "invalid":

@@ -1,4 +1,4 @@
-"""The handle on a schedule, and the making of one."""
+"""The handle of a schedule."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -34,50 +34,46 @@ R = TypeVar("R")
 
 
 class ScheduleHost(Protocol):
-    """What a handle needs of the orchestrator it came from. Any thread."""
+    """What a handle needs of the orchestrator it came from. Thread-safe."""
 
     def send(self, command: Command) -> Reply:
-        """Carry out a command."""
+        """Execute a command."""
         ...
 
     def handle(self, run_id: str, workflow: WorkflowDefinition | None) -> Run[Any]:
-        """Give the handle of a run, which need not be there yet."""
+        """Return the handle of a run, which need not exist yet."""
         ...
 
     @property
     def threads(self) -> Threads:
-        """Where short calls are made for event loops."""
-        ...
-
-    def aio_schedule(self, schedule: "Schedule[R]") -> "AsyncSchedule[R]":
-        """Give a handle's twin for asynchronous code."""
+        """Threads for short calls of event loops."""
         ...
 
 
 class Schedule(Generic[R]):
-    """One schedule. May be used from any thread. Everything it shows is committed."""
+    """One schedule. Thread-safe. Everything it returns is committed."""
 
     def __init__(self, host: ScheduleHost, name: str, workflow: WorkflowDefinition | None) -> None:
-        """Made by the orchestrator; it looks for the workflow itself where it is given none."""
+        """Made by the orchestrator; without a workflow it looks for that itself."""
         self.name = name
         self._host = host
         self._workflow = workflow
 
     def __repr__(self) -> str:
-        """Say whether it is active, and when it is due."""
+        """Name the schedule, its status and its next time."""
         try:
             record = self.record
-        except GreenroomError as error:  # a closed or broken journal must not break who only wants to print it
+        except GreenroomError as error:  # printing it must not raise
             return f"<Schedule {self.name}: {error}>"
         due = f", next at {iso(record.next_times[0])}" if record.next_times else ""
         return f"<Schedule {self.name}: {record.status}{due}>"
 
     @property
     def record(self) -> ScheduleRecord:
-        """What there is to know of it: its plan, its next moments, and what became of the last ones.
+        """Its plan, its next times, and the outcomes of the last ones.
 
         Raises:
-            ScheduleNotFound: It was deleted.
+            ScheduleNotFound: The schedule was deleted.
         """
         return self._look(5)
 
@@ -89,14 +85,16 @@ class Schedule(Generic[R]):
     @property
     def aio(self) -> "AsyncSchedule[R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        return self._host.aio_schedule(self)
+        from greenroom.workflows.api.handles.async_schedule import AsyncSchedule  # noqa: PLC0415  for asyncio alone
+
+        return AsyncSchedule(self, self._host.threads)
 
     def next_times(self, count: int = 5) -> list[datetime]:
-        """Give the next moments, in UTC; none while it is paused."""
+        """Return the next times, in UTC; an empty list while the schedule is paused."""
         return list(self._look(count).next_times)
 
     def last_runs(self, limit: int = 20) -> list[FiringRecord]:
-        """Give what became of the last moments, the newest first: 20 that are over, and all that go on or wait."""
+        """Return the outcomes of the last times, the newest first: 20 that are over, and all that run or wait."""
         return list(self._look(0).firings[:limit])
 
     def _look(self, count: int) -> ScheduleRecord:
@@ -105,21 +103,21 @@ class Schedule(Generic[R]):
         return shown(reply.schedules[0])
 
     def pause(self, reason: str | None = None) -> None:
-        """Start nothing until ``resume``; returns once that is on the disk. Runs that go on are not touched."""
+        """Start no run until ``resume``. Returns once that is committed; running runs do not change."""
         check_schedule(self._host.send(PauseSchedule(name=self.name, reason=reason)))
 
     def resume(self) -> None:
-        """Go on; moments that passed meanwhile are made up for as ``catch_up`` says."""
+        """Resume the schedule; runs for times that passed meanwhile are started as ``catch_up`` allows."""
         check_schedule(self._host.send(ResumeSchedule(name=self.name)))
 
     def trigger(self) -> Run[R]:
-        """Start a run now, paused or not; returns once it is on the disk.
+        """Start a run now, whether the schedule is paused or not. Returns once the request is committed.
 
-        Where the overlap policy lets it wait for an earlier run, the run is there once that one has ended: until then
-        its handle raises ``RunNotFound``.
+        If the overlap policy queues it behind an earlier run, the run exists once that has ended; until then its
+        handle raises ``RunNotFound``.
 
         Raises:
-            ScheduleBusy: The overlap policy is to skip and an earlier run goes on, or too many wait.
+            ScheduleBusy: The overlap policy is to skip and an earlier run has not ended, or too many runs wait.
             InvalidInput: The workflow cannot be loaded, or the arguments no longer fit it.
         """
         workflow = self._workflow
@@ -131,12 +129,12 @@ class Schedule(Generic[R]):
         return self._host.handle(reply.run_id, workflow)
 
     def delete(self) -> None:
-        """Be no more; returns once that is on the disk. Runs that go on are not touched; queued ones never start."""
+        """Delete the schedule. Returns once that is committed; running runs do not change, queued ones never start."""
         check_schedule(self._host.send(DeleteSchedule(name=self.name)))
 
 
 def check_schedule(reply: Reply) -> Reply:
-    """Pass a reply about a schedule on, or raise what it refuses with."""
+    """Return a reply about a schedule, or raise the error of a refusal."""
     if isinstance(reply, Refused) and reply.code == "not_found":
         raise ScheduleNotFound(reply.message)
     return check(reply)

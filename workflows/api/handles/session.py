@@ -1,4 +1,4 @@
-"""The handle on a session that those who talk to it hold."""
+"""The handle of a session."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,43 +27,39 @@ R = TypeVar("R")
 
 
 class SessionHost(Protocol):
-    """What a handle needs of the orchestrator it came from, or of its client. Any thread."""
+    """What a handle needs of the orchestrator or client it came from. Thread-safe."""
 
     @property
     def reads(self) -> Queries:
-        """Looks at sessions."""
+        """Reads of sessions."""
         ...
 
     def send(self, command: Command) -> Reply:
-        """Carry out a command."""
+        """Execute a command."""
         ...
 
     def post(self, command: TellSession, policy: SessionPolicy) -> Reply:
-        """Bring a message that is known to fit."""
+        """Send a valid message."""
         ...
 
     async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
-        """Bring a message that is known to fit and wait for the reply, without holding the caller's loop."""
+        """Send a valid message and await the reply."""
         ...
 
     @property
     def threads(self) -> Threads:
-        """Where short calls are made for event loops."""
-        ...
-
-    def aio_session(self, session: "Session[S, M, R]", definition: SessionDefinition) -> "AsyncSession[S, M, R]":
-        """Give a handle's twin for asynchronous code."""
+        """Threads for short calls of event loops."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Turn(Generic[M, R]):
-    """One message to a session, and what came of it. Times are in UTC."""
+    """One message to a session, and its outcome. Times are in UTC."""
 
     number: int
     message: M
     reply: R | None
-    """None until there is one."""
+    """None until the message is answered."""
     status: str
     """``"waiting"``, ``"running"``, ``"answered"`` or ``"failed"``."""
     error: str | None
@@ -74,9 +70,9 @@ class Turn(Generic[M, R]):
 
 
 class Session(Generic[S, M, R]):
-    """One session of a handler. May be used from any thread.
+    """One session of a handler. Thread-safe.
 
-    It need not have been opened: its first message does that. Everything it shows is committed.
+    Its first message opens it. Everything it returns is committed.
     """
 
     def __init__(self, host: SessionHost, definition: SessionDefinition, key: str) -> None:
@@ -88,7 +84,7 @@ class Session(Generic[S, M, R]):
         self._definition = definition
 
     def __repr__(self) -> str:
-        """Say which one it is."""
+        """Name the session."""
         return f"<Session {self.id}>"
 
     def ask(self, message: M, timeout: Seconds | None = None, key: str | None = None) -> R:
@@ -96,12 +92,12 @@ class Session(Generic[S, M, R]):
 
         Args:
             message: One of the models that the handler takes.
-            timeout: Seconds to wait at most. The message stays when they are over, and is answered in its turn.
-            key: A message with the key of an earlier one is that message, and its reply the same. Give one to ask again
-                after anything between you and the session has failed.
+            timeout: Most seconds to wait. After a timeout the message stays, and is answered in its turn.
+            key: Idempotency key: a message with the key of an earlier one is not sent again, and has the same reply.
+                Pass one to ask again after a timeout or a lost connection.
 
         Raises:
-            TurnFailed: The handler could not deal with the message, which is a dead letter now.
+            TurnFailed: The handler failed at the message, which is a dead letter now.
             InvalidInput: The handler takes no such message.
             MailboxFull: Too many messages wait.
             SessionClosed: The session was closed.
@@ -109,17 +105,17 @@ class Session(Generic[S, M, R]):
             TimeoutError: There was no reply in time.
         """
         warn_on_loop("session.ask()", "await session.aio.ask(...)")
-        __tracebackhide__ = True  # pytest's: its reports begin with the caller's line
+        __tracebackhide__ = True  # pytest then starts its report at the caller's line
         command = question(self._definition, self.key, message, timeout, key)
         reply: R = reply_of(self._definition, self._host.post(command, self._definition.policy))
         return reply
 
     def tell(self, message: M, key: str | None = None) -> None:
-        """Send a message; returns once it is on the disk, from where nothing but an answer takes it.
+        """Send a message without waiting for the reply. Returns once the message is committed.
 
         Args:
             message: One of the models that the handler takes.
-            key: A message with the key of an earlier one is that message, and not sent again.
+            key: Idempotency key: a message with the key of an earlier one is not sent again.
 
         Raises:
             InvalidInput: The handler takes no such message.
@@ -132,31 +128,33 @@ class Session(Generic[S, M, R]):
     @property
     def aio(self) -> "AsyncSession[S, M, R]":
         """Its twin for asynchronous code: everything that blocks here is awaited there."""
-        return self._host.aio_session(self, self._definition)
+        from greenroom.workflows.api.handles.async_session import AsyncSession  # noqa: PLC0415  for asyncio alone
+
+        return AsyncSession(self, self._host, self._definition)
 
     @property
     def state(self) -> S:
-        """The state as of the newest turn that has ended; the one it begins with where none has."""
+        """The state as of the newest ended turn; the initial state before that."""
         json = self._host.reads.session_state(self.id)
         state: Any = self._definition.read_state(json)
         return state  # type: ignore[no-any-return]
 
     @property
     def record(self) -> SessionRecord:
-        """The session's line in the index.
+        """The session's entry in the index.
 
         Raises:
-            RunNotFound: It has not been opened yet.
+            RunNotFound: The session has not been opened.
         """
         return self._host.reads.session(self.id)
 
     @property
     def status(self) -> RunStatus:
-        """Where the session stands: ``"waiting"`` while it has nothing to do, ``"completed"`` once closed."""
+        """Status of the session: ``"waiting"`` while it has nothing to do, ``"completed"`` once closed."""
         return self.record.status
 
     def history(self) -> list[Turn[M, R]]:
-        """Give all messages so far, in order, with what came of each."""
+        """Return all messages so far, in order, with the outcome of each."""
         return [self._turn(record) for record in self._host.reads.history(self.id)]
 
     def _turn(self, record: TurnRecord) -> Turn[M, R]:
@@ -175,7 +173,7 @@ class Session(Generic[S, M, R]):
         )
 
     def close(self) -> None:
-        """Take nothing more; what waits is answered first. Returns once that is on the disk.
+        """Close the session, after the waiting messages are answered. Returns once the request is committed.
 
         Raises:
             RunNotFound: The session has not been opened.
@@ -186,11 +184,11 @@ class Session(Generic[S, M, R]):
 def question(
     definition: SessionDefinition, session_key: str, message: object, timeout: Seconds | None, key: str | None
 ) -> AskSession:
-    """Make the command by which a session is asked.
+    """Return the command that asks a session.
 
     Raises:
         InvalidInput: The handler takes no such message.
-        ValueError: The timeout is none.
+        ValueError: The timeout is not above 0.
     """
     patience = limit(timeout, "the timeout of ask()")
     if patience is not None and patience <= 0:
@@ -200,7 +198,7 @@ def question(
 
 
 def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
-    """Give what the handler returned, or raise what stands in its place; see ``Session.ask``."""
+    """Return the handler's reply, or raise the error of the turn; see ``Session.ask``."""
     answer = check(answer)
     assert isinstance(answer, TurnAnswered)
     if answer.failure is not None:

@@ -1,0 +1,84 @@
+"""Which process is the orchestrator of a home: this one, or one that lives there already."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from greenroom.cli.command_group import NOTHING_SAID, Imports
+from greenroom.cli.settings import Settings
+from greenroom.messages.core.errors import GreenroomError, HomeInUse, OrchestratorClosed, OrchestratorUnreachable
+
+if TYPE_CHECKING:
+    from greenroom.workflows.api.orchestrator import Orchestrator
+    from greenroom.workflows.home.home import Home
+    from greenroom.workflows.output.live_view import OutputOption
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+RETRY: Final = 0.05
+"""Seconds between two attempts to become the orchestrator or to reach it."""
+SETTLING: Final = 30.0
+"""Seconds that an orchestrator may take from locking a home until it takes commands, or until it has ended."""
+
+
+def owner_name(home: "Home") -> str:
+    """Return what to call the orchestrator that lives on a home."""
+    pid = home.owner()
+    return "the orchestrator of this journal" if pid is None else f"the orchestrator with pid {pid}"
+
+
+def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T | U:
+    """Ask the orchestrator that lives on the home, or become it, whichever is possible first.
+
+    Args:
+        settings: The home.
+        ask: Sends commands to the orchestrator that lives there.
+        live: Becomes the orchestrator.
+
+    Raises:
+        HomeInUse: The home or the journal belongs to a process that takes no commands.
+    """
+    from greenroom.workflows.control import control_socket
+
+    deadline = time.monotonic() + SETTLING
+    while True:
+        if control_socket.is_open(settings.home):
+            try:
+                return ask()
+            except (OrchestratorClosed, OrchestratorUnreachable) as error:  # it is about to stop
+                refused: GreenroomError = error
+        else:
+            try:
+                return live()
+            except HomeInUse as error:  # of a process that is about to take commands, or to stop
+                refused = error
+        if time.monotonic() > deadline or is_anothers(settings.home):
+            raise refused
+        time.sleep(RETRY)
+
+
+def is_anothers(home: "Home") -> bool:
+    """Return whether the orchestrator that lives on the home has another journal than the one that was named."""
+    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.home.home import Home
+
+    return not home.is_meant() and control_socket.is_open(Home(home.path))
+
+
+def open_orchestrator(
+    settings: Settings, *, output: "OutputOption" = True, imports: Imports = NOTHING_SAID
+) -> "Orchestrator":
+    """Become the orchestrator of the named journal and home.
+
+    A journal named without a home gets another home if its last one is in use by the orchestrator of another journal.
+
+    Raises:
+        HomeInUse: The journal or the home belongs to another orchestrator.
+    """
+    from greenroom.workflows.api.orchestrator import Orchestrator
+
+    home = settings.home
+    if home.is_named and settings.directory is None and is_anothers(home):
+        return Orchestrator(home.journal, output=output, **imports.options)
+    return Orchestrator(home.journal, home=home.path, output=output, **imports.options)

@@ -1,0 +1,22 @@
+"""Reading the state of a run or session from its journal."""
+
+from greenroom.journal.event_pages import stored_events
+from greenroom.journal.interface import Journal
+from greenroom.workflows.state.fold import fold_all, recall
+from greenroom.workflows.state.run_state import RunState
+
+
+def load(journal: Journal, run_id: str) -> RunState:
+    """Return the state of a run or session. Of a session only the events since its last wake-up point are read.
+
+    Raises:
+        LookupError: There is no run or session with this id.
+        JournalCorrupt: Its events are damaged.
+    """
+    row = journal.run(run_id)
+    if row is None:
+        msg = f"there is no run {run_id!r}"
+        raise LookupError(msg)
+    if row.wake_seq == 0:
+        return fold_all(stored.event for stored in stored_events(journal, run_id))
+    return recall(journal.events(run_id, limit=1)[0], journal.events(run_id, after=row.wake_seq))
