@@ -1,11 +1,14 @@
-"""The actor of a worker process: pykka's, with the socket as its inbox and nothing of pykka's ways with faults."""
+"""The actor of a worker process: a pykka actor that reads its messages from the socket, in the main thread.
+
+Of pykka it uses public names and the hooks that pykka gives to new types of actors. What the orchestrator's actors need
+of pykka's internals stands in ``supervision/loop/actor.py``.
+"""
 
 from abc import abstractmethod
 from collections import deque
 from typing import Any
 
 import pykka
-from pykka._envelope import Envelope
 from typing_extensions import override
 
 from greenroom.actors.worker.channel import Channel
@@ -13,19 +16,19 @@ from greenroom.messages.frames.worker import Abort, Ready, Stop, ToWorker, Worke
 
 
 class Inbox:
-    """Messages for the actor. Where it is empty, reading the socket fills it. Main thread only."""
+    """Messages for the actor. Taking one from an empty inbox reads the socket. Main thread only."""
 
     def __init__(self) -> None:
-        """Begin empty, with no socket."""
+        """Create an empty inbox without a socket."""
         self.channel: Channel | None = None
         self._messages: deque[Any] = deque()
 
     def put(self, envelope: Any, /) -> None:
-        """Add an envelope of pykka's."""
+        """Add the message of an envelope of pykka's."""
         self._messages.append(envelope.message)
 
     def take(self) -> Any:
-        """Give the oldest message; waits for one."""
+        """Return the oldest message. Blocks until there is one."""
         while not self._messages:
             self.fill()
         return self._messages.popleft()
@@ -36,34 +39,34 @@ class Inbox:
         self._messages.extend(self.channel.read())
 
     def get(self) -> Any:
-        """Give the oldest message in an envelope of pykka's; waits for one."""
-        return Envelope(self.take())
+        """Return the oldest message as ``take`` does. Only pykka's own loop would want it in an envelope."""
+        return self.take()
 
     def empty(self) -> bool:
-        """Say whether nothing has been read that was not taken."""
+        """Return whether every message that was read has been taken."""
         return not self._messages
 
     def aborted(self, token: str) -> bool:
-        """Say whether a message that waits here takes the work on this token back."""
+        """Return whether a message in here aborts the work with this token."""
         return any(isinstance(message, Abort) and message.token == token for message in self._messages)
 
 
 class WorkerActor(pykka.Actor):
-    """Takes one message after another from its inbox, until told to stop.
+    """Handles one message of its inbox after another until it is told to stop.
 
-    Users' code has the main thread, as signal handlers, event loops and many libraries want it. Answers are frames,
-    sent by ``perform``; what user code raises becomes one there. Whatever else a handler lets out, ``SystemExit`` above
-    all, leaves ``serve`` and ends the process the way it ends a script: pykka would stop every actor and say nothing.
+    User code runs in the main thread, as signal handlers, event loops and many libraries need it. Answers are frames
+    that ``perform`` sends; exceptions of user code become one there. Any other exception, ``SystemExit`` above all,
+    leaves ``serve`` and ends the process as it ends a script. pykka would stop every actor and say nothing.
 
     Args:
-        channel: Speaks with the orchestrator.
-        spec: The worker this is.
+        channel: Connection to the orchestrator.
+        spec: Specification of this worker.
     """
 
     inbox: Inbox
 
     def __init__(self, channel: Channel, spec: WorkerSpec) -> None:
-        """Make the actor; nothing is read and nothing runs before ``serve``."""
+        """Create the actor. Nothing is read and nothing runs before ``serve``."""
         super().__init__()
         self.channel = channel
         self.spec = spec
@@ -74,31 +77,37 @@ class WorkerActor(pykka.Actor):
 
     @classmethod
     def serve(cls, channel: Channel, spec: WorkerSpec) -> None:
-        """Be this actor until told to stop. Main thread."""
-        cls.start(channel, spec)
+        """Run an actor of this class until it is told to stop. Main thread only."""
+        cls(channel, spec).run()  # not ``start``, which enters it in pykka's registry, where nothing looks for it
+
+    def run(self) -> None:
+        """Handle messages until ``Stop`` comes. Main thread only."""
+        self.on_start()
+        while not self.actor_stopped.is_set():
+            self.on_receive(self.inbox.take())
 
     @abstractmethod
     def perform(self, message: ToWorker) -> None:
-        """Do what a message asks for and answer it."""
+        """Do the work that a message asks for and answer it."""
 
     # ------------------------------------------------------------ pykka's hooks, all called in the main thread
 
     @override
     def on_start(self) -> None:
-        """Say that work is welcome, once everything is prepared for it."""
+        """Prepare for the first attempt and tell the orchestrator that this worker is ready."""
         self.prepare()
         self.channel.start()
         self.channel.send(Ready())
 
     def prepare(self) -> None:
-        """Do what is to be done before the first attempt, while this process has one thread; nothing by default."""
+        """Prepare for the first attempt, while this process has one thread. Does nothing by default."""
 
     @override
     def on_receive(self, message: ToWorker) -> None:
         """Handle one message of the inbox."""
         if isinstance(message, Stop):
             self.actor_stopped.set()
-        elif not isinstance(message, Abort):  # of work that has ended meanwhile
+        elif not isinstance(message, Abort):  # one that comes here is for work that has ended meanwhile
             self.perform(message)
 
     @staticmethod
@@ -113,13 +122,4 @@ class WorkerActor(pykka.Actor):
 
     @override
     def _start_actor_loop(self) -> None:
-        try:
-            self.on_start()
-            self._actor_loop_running()
-        finally:
-            pykka.ActorRegistry.unregister(self.actor_ref)
-
-    @override
-    def _actor_loop_running(self) -> None:
-        while not self.actor_stopped.is_set():
-            self._handle_receive(self.inbox.take())
+        self.run()
