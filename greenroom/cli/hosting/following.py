@@ -46,6 +46,8 @@ SETTLING: Final = 30.0
 ENDING: Final = 5.0
 """Seconds for which a follower looks whether an orchestrator that takes no commands any more still records the end of
 the run, or another one comes up."""
+MAPPED_BYTES: Final = 1024 * 1024
+"""Size from which a block of memory goes back to the kernel as soon as it is freed. Values of users may have 15 MB."""
 TOLD: Final = 3
 """Runs that are named when several are left."""
 
@@ -235,8 +237,10 @@ def open_orchestrator(
     Raises:
         HomeInUse: One of them is another orchestrator's.
     """
+    from greenroom.supervision.kernel.linux import map_blocks_from
     from greenroom.workflows.api.orchestrator import Orchestrator
 
+    map_blocks_from(MAPPED_BYTES)  # only here: nothing can give it back, so a process of the user's keeps its own
     home = settings.home
     if home.is_named and settings.directory is None and _is_anothers(home):
         return Orchestrator(home.journal, output=output, **imports.options)
