@@ -103,7 +103,7 @@ class Tree:
 
     def __repr__(self) -> str:
         """Say how much it holds."""
-        workers = sum(len(pool.roster.slots) for pool in self._pools.values())
+        workers = sum(len(pool.supervisor.slots) for pool in self._pools.values())
         return f"<Tree of {len(self._houses)} backends, {len(self._pools)} pools, {workers} workers>"
 
     # ------------------------------------------------------------ pools
@@ -231,10 +231,10 @@ class Tree:
         """
         pools = self._pools.values()
         return {
-            "workers": sum(len(pool.roster.slots) for pool in pools),
-            "restarts": sum(pool.roster.restarts for pool in pools),
-            "replacements": sum(pool.roster.replacements for pool in pools),
-            "crashes": sum(pool.roster.crashes for pool in pools),
+            "workers": sum(len(pool.supervisor.slots) for pool in pools),
+            "restarts": sum(pool.supervisor.restarts for pool in pools),
+            "replacements": sum(pool.supervisor.replacements for pool in pools),
+            "crashes": sum(pool.supervisor.crashes for pool in pools),
             "dropped": sum(pool.dispatcher.dropped for pool in pools),
         }
 
@@ -257,9 +257,9 @@ class Tree:
     def _pool_of(self, worker: str) -> PoolActor:
         ids: list[str] = []
         for pool in self._pools.values():
-            if worker in pool.roster.slots:
+            if worker in pool.supervisor.slots:
                 return pool
-            ids += pool.roster.slots
+            ids += pool.supervisor.slots
         alike = " or ".join(f'"{id_}"' for id_ in difflib.get_close_matches(worker, ids, n=3, cutoff=0.5))
         hint = f"Did you mean {alike}?" if alike else f"{list_workers()} shows those that are alive."
         msg = f'There is no worker "{worker}". {hint}'

@@ -27,16 +27,16 @@ class Deadlines:
         self._at = 0.0
         """What the timer is set for."""
 
-    def set(self, flight: PendingJob, seconds: float) -> None:
+    def set(self, pending: PendingJob, seconds: float) -> None:
         """Give an attempt so many seconds from now."""
         now = self._loop.time()
-        self._dues[flight] = due = now + seconds
+        self._dues[pending] = due = now + seconds
         if self._timer is None or due < self._at:
             self._arm(due, now)
 
-    def forget(self, flight: PendingJob) -> None:
+    def forget(self, pending: PendingJob) -> None:
         """Let an attempt have no deadline, if it has one."""
-        self._dues.pop(flight, None)
+        self._dues.pop(pending, None)
 
     def _arm(self, due: float, now: float) -> None:
         if self._timer is not None:
@@ -47,8 +47,8 @@ class Deadlines:
     def _ring(self) -> None:
         self._timer = None
         now = max(self._loop.time(), self._at)  # loops let timers go off a little early, by their clock's resolution
-        for flight in [flight for flight, due in self._dues.items() if due <= now]:
-            del self._dues[flight]
-            self._over(flight)
+        for pending in [pending for pending, due in self._dues.items() if due <= now]:
+            del self._dues[pending]
+            self._over(pending)
         if self._dues:
             self._arm(min(self._dues.values()), now)

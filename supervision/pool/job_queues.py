@@ -28,11 +28,11 @@ class Queues:
             return self.shared
         return self.solo if slot.backend is None else self.apart
 
-    def put_first(self, flight: PendingJob, slot: Slot) -> None:
+    def put_first(self, pending: PendingJob, slot: Slot) -> None:
         """Have a job wait at the head of the queue from which a worker got it that never began it."""
         queue = self.of(slot)
-        queue[flight.job.token] = flight
-        queue.move_to_end(flight.job.token, last=False)
+        queue[pending.job.token] = pending
+        queue.move_to_end(pending.job.token, last=False)
 
     def remove(self, token: str) -> None:
         """Forget a job, if it waits."""

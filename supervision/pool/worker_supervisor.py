@@ -189,14 +189,14 @@ class WorkerSupervisor:
         if slot.state != "ready" or slot.restart == "temporary":
             return  # else it ends with its last job anyway
         if not slot.retiring:
-            slot.retiring = True
-            if self.capacity > 1 and slot.flights:
-                slot.restart = "temporary"  # it ends with its last job, and this one is begun in its place
+            slot.retire()
+            if self.capacity > 1 and slot.jobs:
+                slot.end_with_last_job()
                 self.permanent -= 1
                 self._note_replacement(slot, why)
                 self.grow()
                 return
-        if not slot.flights:
+        if not slot.jobs:
             slot.leave(why)
 
     def _note_replacement(self, slot: Slot, why: str) -> None:
@@ -417,7 +417,7 @@ class WorkerSupervisor:
                 slot.signs = slot.signs.forgive(now)
             self._examine(slot, now)
             self._weigh(slot)
-            if not slot.flights and slot.state == "ready" and now - slot.idle_since >= self.policy.idle_after:
+            if not slot.jobs and slot.state == "ready" and now - slot.jobs.idle_since >= self.policy.idle_after:
                 slot.stop()
         if self.slots and self._tick_timer is None:
             self._schedule_tick()
@@ -432,8 +432,7 @@ class WorkerSupervisor:
         if verdict.condition == "hung":
             slot.kill(Exit(kind="hung", detail=verdict.detail))
         elif verdict.condition == "blocked":
-            slot.culprit = verdict.run_id
-            slot.kill(Exit(kind="blocked", detail=verdict.detail))
+            slot.kill(Exit(kind="blocked", detail=verdict.detail), culprit=verdict.run_id)
 
     def _weigh(self, slot: Slot) -> None:
         """Replace a worker that has grown too large. Those that run one job at a time say so themselves, after each."""
