@@ -154,6 +154,41 @@ class KillWorker:
     signal: int = 9
 
 
+JobOrder: TypeAlias = Release | Send | Withdraw
+
+
+class JobHandle:
+    """A job that was submitted, for further orders about it. Thread-safe; never blocks.
+
+    Orders for a job that has ended do nothing.
+
+    Args:
+        tell: Sends a message to the pool that has the job.
+        token: The job.
+    """
+
+    __slots__ = ("_tell", "_token")
+
+    def __init__(self, tell: Callable[[JobOrder], None], token: str) -> None:
+        """Send nothing yet."""
+        self._tell = tell
+        self._token = token
+
+    def release(self) -> None:
+        """Have the pool send the job, which it holds back; see ``Release``."""
+        self._tell(Release(self._token))
+
+    def send(self, frame: ToWorker) -> None:
+        """Have the pool send a further frame to the worker of this streaming job; see ``Send``."""
+        self._tell(Send(self._token, frame))
+
+    def withdraw(
+        self, *, farewell: ToWorker | None = None, grace: float = 0.0, done: Callable[[], None] | None = None
+    ) -> None:
+        """Have the pool forget or end the job; see ``Withdraw``."""
+        self._tell(Withdraw(self._token, farewell, grace, done))
+
+
 # ---------------------------------------------------------------- the backend seam
 
 

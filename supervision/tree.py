@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import pykka
-
 from greenroom.messages.advice import list_workers
 from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
 from greenroom.messages.policy import Limits
 from greenroom.messages.records import ActorRecord, WorkerRecord
-from greenroom.supervision.jobs import Backend, Job, Pool, PoolKey, Submit
+from greenroom.supervision.jobs import Backend, Job, JobHandle, Pool, PoolKey, Submit
+from greenroom.supervision.loop.actor import LoopRef
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
@@ -108,7 +107,7 @@ class Tree:
 
     # ------------------------------------------------------------ pools
 
-    def pool(self, key: PoolKey, limits: Limits | None = None) -> "pykka.ActorRef[PoolActor]":
+    def pool(self, key: PoolKey, limits: Limits | None = None) -> LoopRef[PoolActor]:
         """Give the pool for a key, and begin it with its backend where this is the first that is heard of it.
 
         Args:
@@ -123,11 +122,11 @@ class Tree:
         """Say whether a backend has an app loaded, so that its workers can be asked something without a wait."""
         return any(house.loaded for (name, _), house in self._houses.items() if name == app)
 
-    def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> "pykka.ActorRef[PoolActor]":
-        """Give a job to its pool, and the pool's ref to the caller: later words about the job go to that one."""
-        ref = self.pool(key, limits)
-        ref.tell(Submit(job))
-        return ref
+    def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> JobHandle:
+        """Submit a job to its pool; return the handle for further orders about it."""
+        tell = self.pool(key, limits).tell
+        tell(Submit(job))
+        return JobHandle(tell, job.token)
 
     def _begin(self, key: PoolKey, limits: Limits | None) -> PoolActor:
         policy = self._policies.get(key.name) or self._policies.get(key.kind) or Pool()

@@ -1,35 +1,30 @@
-"""The supervisor of one pool's workers: begins them, watches them, and brings them back by the pool's policy.
+"""The supervisor of one pool's workers: begins them, and restarts them by the pool's policy.
 
-It knows nothing of jobs. What a death means for those is asked of the pool, which answers with a ``Blame``.
+It knows nothing of jobs. Its ``Router``, the dispatcher, settles those of a dead worker and returns a ``Blame``.
 """
 
 import os
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import FromWorker, WorkerSpec
 from greenroom.messages.policy import Limits, WorkerKind
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
-from greenroom.supervision.kernel.proc_stats import look_at, resident_bytes
 from greenroom.supervision.policy.crash_attribution import Blame
 from greenroom.supervision.policy.exit_status import last_words
-from greenroom.supervision.policy.liveness import BLOCKED_AFTER
 from greenroom.supervision.policy.pool_growth import Growth
 from greenroom.supervision.policy.restart_backoff import next_streak, restart_delay
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
 from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
+from greenroom.supervision.pool.health_monitor import HealthMonitor
 from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
 from greenroom.supervision.zygote.isolated_backends import IsolatedBackends
-
-MIB: Final = 1024 * 1024
-TICK: Final = 1.0
-"""Seconds between two looks at the workers' health."""
 
 
 def default_size(kind: WorkerKind) -> int:
@@ -145,8 +140,7 @@ class WorkerSupervisor:
         """Whether no worker has become ready since the pool was short or gave up."""
         self._degraded_until = 0.0
         self._revivals: list[_Revival] = []
-        self._tick_timer: TimerHandle | None = None
-        self._tick_due = 0.0
+        self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
 
     def is_degraded(self) -> bool:
         """Say whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
@@ -175,8 +169,7 @@ class WorkerSupervisor:
         slot = Slot(self, self._means.names.take(self.key), restart, self.capacity, backend)
         self.slots[slot.id] = slot
         self.permanent += restart != "temporary"
-        if self._tick_timer is None:
-            self._schedule_tick()
+        self._health.start()
         slot.begin()
         return slot
 
@@ -216,9 +209,8 @@ class WorkerSupervisor:
         self._means.names.release(slot.id)
         if slot.backend is not None and self.annexes is not None:
             self.annexes.leave(slot.backend)
-        if not self.slots and self._tick_timer is not None:
-            self._tick_timer.cancel()
-            self._tick_timer = None
+        if not self.slots:
+            self._health.stop()
         self._router.gone(slot)
 
     # ------------------------------------------------------------ what slots report
@@ -399,49 +391,6 @@ class WorkerSupervisor:
             if other.state == "down":
                 self._remove(other)
         self._router.refuse(self.refusal)
-
-    # ------------------------------------------------------------ health
-
-    def _schedule_tick(self) -> None:
-        self._tick_due = self.loop.time() + TICK
-        self._tick_timer = self.loop.call_later(TICK, self._tick)
-
-    def _tick(self) -> None:
-        now = self.loop.time()
-        self._tick_timer = None
-        slept = now - self._tick_due > TICK  # this process was stopped, or its loop was held up: silence proves nothing
-        for slot in list(self.slots.values()):
-            if slot.state != "ready":
-                continue
-            if slept or slot.hearing:
-                slot.signs = slot.signs.forgive(now)
-            self._examine(slot, now)
-            self._weigh(slot)
-            if not slot.jobs and slot.state == "ready" and now - slot.jobs.idle_since >= self.policy.idle_after:
-                slot.stop()
-        if self.slots and self._tick_timer is None:
-            self._schedule_tick()
-
-    def _examine(self, slot: Slot, now: float) -> None:
-        if slot.signs.is_late(now) and slot.pid is not None:
-            vitals = look_at(slot.pid)
-            if vitals is None:
-                return  # it has died, which is on its way to us by another road
-            slot.signs = slot.signs.looked_at(now, vitals.cpu, stopped=vitals.stopped)
-        verdict = slot.signs.judge(now, BLOCKED_AFTER if self.key.kind == "program" else None)
-        if verdict.condition == "hung":
-            slot.kill(Exit(kind="hung", detail=verdict.detail))
-        elif verdict.condition == "blocked":
-            slot.kill(Exit(kind="blocked", detail=verdict.detail), culprit=verdict.run_id)
-
-    def _weigh(self, slot: Slot) -> None:
-        """Replace a worker that has grown too large. Those that run one job at a time say so themselves, after each."""
-        limit = self.policy.max_rss_mb
-        if limit is None or self.capacity == 1 or slot.state != "ready" or slot.pid is None:
-            return
-        size = resident_bytes(slot.pid) or 0
-        if size > limit * MIB:
-            self.replace(slot, f"its resident size is {size // MIB} MiB, above {limit} MiB")
 
     def _emit(
         self,
