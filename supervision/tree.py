@@ -101,14 +101,14 @@ class Tree:
         self._hurried = Event()
 
     def __repr__(self) -> str:
-        """Say how much it holds."""
+        """Return the number of backends, pools and workers, for logs."""
         workers = sum(len(pool.supervisor.slots) for pool in self._pools.values())
         return f"<Tree of {len(self._houses)} backends, {len(self._pools)} pools, {workers} workers>"
 
     # ------------------------------------------------------------ pools
 
     def pool(self, key: PoolKey, limits: Limits | None = None) -> LoopRef[PoolActor]:
-        """Give the pool for a key, and begin it with its backend where this is the first that is heard of it.
+        """Return the pool for a key. The first call for a key creates the pool, and its backend.
 
         Args:
             key: Which pool.
@@ -119,7 +119,7 @@ class Tree:
         return (found if found is not None else self._begin(key, limits)).actor_ref
 
     def has_loaded(self, app: str) -> bool:
-        """Say whether a backend has an app loaded, so that its workers can be asked something without a wait."""
+        """Return whether a backend has an app loaded, so that its workers can be asked something without a wait."""
         return any(house.loaded for (name, _), house in self._houses.items() if name == app)
 
     def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> JobHandle:
@@ -189,7 +189,7 @@ class Tree:
     # ------------------------------------------------------------ looking and touching
 
     def working(self) -> bool:
-        """Say whether any pool has a job that waits for a worker or is being done. Programs between turns are none."""
+        """Return whether any pool has a job that waits for a worker or is being done. Idle programs do not count."""
         return any(pool.dispatcher.working for pool in self._pools.values())
 
     def workers(self) -> list[WorkerRecord]:
@@ -223,7 +223,7 @@ class Tree:
         )
 
     def statistics(self) -> dict[str, int]:
-        """Give counts since the start, over the pools there are.
+        """Return counts since the start, over the pools there are.
 
         ``restarts``: lives begun after a death. ``replacements``: lives begun as planned. ``crashes``: deaths charged
         to a job. ``dropped``: messages of workers that nobody waited for.

@@ -55,12 +55,12 @@ def forbid_new_privileges() -> None:
 
 
 def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001  the kernel's own flag
-    """Say whether processes of the same user may read this one's memory, environment and descriptors."""
+    """Return whether processes of the same user may read this one's memory, environment and descriptors."""
     _prctl(_PR_SET_DUMPABLE, int(dumpable))
 
 
 def is_dumpable() -> bool:
-    """Say whether processes of the same user may look into this one; see ``set_dumpable``."""
+    """Return whether processes of the same user may look into this one; see ``set_dumpable``."""
     return bool(_libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
 
 
@@ -110,7 +110,7 @@ def child_pids() -> list[int]:
 
 
 def data_kib() -> int:
-    """Give what counts under RLIMIT_DATA in this process, in KiB; its own stack, which does not, comes with it."""
+    """Return what counts under RLIMIT_DATA in this process, in KiB; its own stack, which does not, comes with it."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -145,7 +145,7 @@ def end_descendants() -> dict[int, int]:
 
 
 def process_state(pid: int) -> str:
-    """Give the kernel's letter for a process's state, such as ``"R"``, ``"S"``, ``"T"``; empty where it is gone."""
+    """Return the kernel's letter for a process's state, such as ``"R"``, ``"S"``, ``"T"``; empty where it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -154,7 +154,7 @@ def process_state(pid: int) -> str:
 
 
 def is_ending(pid: int) -> bool:
-    """Say whether a process is gone, or is on its way out: killed or exiting, whatever it still has open."""
+    """Return whether a process is gone, or is on its way out: killed or exiting, whatever it still has open."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         if stat[0] in "ZX" or int(stat[6]) & _PF_EXITING:

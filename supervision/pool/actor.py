@@ -1,4 +1,4 @@
-"""The pool actor: takes what is said to a pool, and answers what is asked of it."""
+"""The pool actor: handles the messages to a pool, and describes the pool."""
 
 import random
 from collections.abc import Callable
@@ -65,7 +65,7 @@ class PoolActor(LoopActor):
         return pool
 
     def __repr__(self) -> str:
-        """Say how much it has to do."""
+        """Return the number of workers and jobs, for logs."""
         jobs = f"{self.dispatcher.unfinished} jobs, {self.dispatcher.waiting} of them waiting"
         return f"<PoolActor {self.key.name} of {self.key.app}: {len(self.supervisor.slots)} workers, {jobs}>"
 
@@ -79,11 +79,11 @@ class PoolActor(LoopActor):
         self.dispatcher.open()
 
     def refuse_for_good(self, reason: str) -> None:
-        """Take no job any more, and tell those who wait: the app does not load, or the tree is closed."""
+        """Take no job any more, and refuse those that wait: the app does not load, or the tree is closed."""
         self.dispatcher.refuse_for_good(reason)
 
     def degrade(self, reason: str, pause: float) -> None:
-        """Take no job for ``pause`` seconds, and tell those who wait: what all workers depend on cannot be kept."""
+        """Take no job for ``pause`` seconds, and refuse those that wait: the zygote cannot be kept alive."""
         self.supervisor.degrade(reason, pause)
 
     def close(self, done: Callable[[], None], grace: float = STOP_GRACE) -> None:

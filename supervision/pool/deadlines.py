@@ -1,7 +1,7 @@
-"""When the time of each attempt is over: one timer of the loop for all attempts of a pool.
+"""Deadlines of attempts: one timer of the loop for all attempts of a pool.
 
-Nearly every attempt ends long before its time is over, so nothing is kept in order. The timer is set for the earliest
-deadline there was when it was set; only when it goes off is it looked whose time is over, and whose is next.
+Nearly every attempt ends long before its time is over, so the deadlines are not kept in order. The timer is set for the
+earliest one. Only when it goes off are all of them compared with the time, and the next one is found.
 """
 
 from asyncio import AbstractEventLoop, TimerHandle
@@ -11,15 +11,15 @@ from greenroom.supervision.pool.pending_job import PendingJob
 
 
 class Deadlines:
-    """The deadlines of a pool's attempts. Reactor's thread only.
+    """The deadlines of a pool's attempts. Reactor thread only.
 
     Args:
         loop: The reactor's loop, whose clock counts.
-        over: Hears of each attempt whose time is over; its deadline is forgotten by then.
+        over: Called with each attempt whose time is over, when its deadline has been removed.
     """
 
     def __init__(self, loop: AbstractEventLoop, over: Callable[[PendingJob], None]) -> None:
-        """Start without any."""
+        """Create it without deadlines."""
         self._loop = loop
         self._over = over
         self._dues: dict[PendingJob, float] = {}
@@ -28,14 +28,14 @@ class Deadlines:
         """What the timer is set for."""
 
     def set(self, pending: PendingJob, seconds: float) -> None:
-        """Give an attempt so many seconds from now."""
+        """Set the deadline of an attempt, in seconds from now."""
         now = self._loop.time()
         self._dues[pending] = due = now + seconds
         if self._timer is None or due < self._at:
             self._arm(due, now)
 
     def forget(self, pending: PendingJob) -> None:
-        """Let an attempt have no deadline, if it has one."""
+        """Remove the deadline of an attempt, if it has one."""
         self._dues.pop(pending, None)
 
     def _arm(self, due: float, now: float) -> None:

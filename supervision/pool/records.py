@@ -10,7 +10,7 @@ from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
 
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:
-    """Give a slot's state in the words of records."""
+    """Return a slot's state in the words of records."""
     if slot.state in {"ready", "halting"} or (slot.state == "leaving" and slot.jobs):
         return "busy" if slot.jobs else "idle"
     if slot.state == "stopping":
@@ -37,7 +37,7 @@ def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
 
 
 def pool_status(supervisor: WorkerSupervisor, refusal: str | None) -> Literal["running", "short", "degraded"]:
-    """Say whether a pool is as it should be, cannot begin as many workers as it should, or has given up."""
+    """Return whether a pool is as it should be, cannot begin as many workers as it should, or has given up."""
     if refusal:
         return "degraded"
     return "short" if supervisor.shortage else "running"

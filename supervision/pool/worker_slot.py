@@ -27,7 +27,7 @@ another life; told to stop for good; dying; without a process."""
 
 @dataclass(frozen=True, slots=True)
 class Obituary:
-    """What a life leaves to those who decide about the next one."""
+    """The end of a life, for the decision about the next one."""
 
     end: Exit
     read: int
@@ -52,7 +52,7 @@ class Site(Protocol):
     start_timeout: float
 
     def spec(self, worker: str) -> WorkerSpec:
-        """Give the specification of the worker's next life."""
+        """Return the specification of the worker's next life."""
         ...
 
     def started(self, slot: "Slot") -> None:
@@ -82,12 +82,12 @@ class Life:
         self.slot = slot
 
     def spawned(self, pid: int) -> None:
-        """Hear that the process exists."""
+        """Note that the process exists."""
         if self.slot.life is self:
             self.slot.note_spawned(pid)
 
     def received(self, message: FromWorker) -> None:
-        """Hear a message: heartbeats stay in the slot, the rest goes to the pool."""
+        """Handle a message: heartbeats stay in the slot, the others go to the pool."""
         slot = self.slot
         if slot.life is not self:
             slot.site.heard(None, message)
@@ -99,12 +99,12 @@ class Life:
             slot.site.heard(slot, message)
 
     def died(self) -> None:
-        """Hear that the process is dead: from now on it takes no work."""
+        """Note that the process is dead: from now on it takes no work."""
         if self.slot.life is self and self.slot.state in {"starting", "ready", "halting"}:
             self.slot.state = "ending"
 
     def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the seam's own name
-        """Hear that the process and its tree are gone."""
+        """Note that the process and its tree are gone."""
         if self.slot.life is self:
             self.slot.note_exited(exit, read)
 

@@ -28,12 +28,12 @@ from greenroom.supervision.zygote.isolated_backends import IsolatedBackends
 
 
 def default_size(kind: WorkerKind) -> int:
-    """Give the most workers of a pool that sets no size: tools follow the CPUs, the others wait more than they work."""
+    """Return the most workers of a pool that sets no size. For tools it follows the CPUs; the others mostly wait."""
     return max(4, 2 * (os.cpu_count() or 1)) if kind == "tool" else 2
 
 
 def capacity_of(kind: WorkerKind, policy: Pool) -> int:
-    """Give the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
+    """Return the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
     return (policy.concurrency or 64) if kind in {"program", "llm"} and not policy.fresh else 1
 
 
@@ -53,7 +53,7 @@ class Means:
 
 
 class Router(Protocol):
-    """What the supervisor of workers needs of whoever gives them work."""
+    """What the supervisor of workers needs of the dispatcher."""
 
     def ready(self, slot: Slot) -> None:
         """A worker takes work."""
@@ -64,7 +64,7 @@ class Router(Protocol):
         ...
 
     def settle(self, slot: Slot, obituary: Obituary) -> Blame:
-        """A worker has died: say to its jobs what that means for them, and who is to blame."""
+        """A worker has died: settle its jobs, and return which of them are to blame."""
         ...
 
     def gone(self, slot: Slot) -> None:
@@ -72,11 +72,11 @@ class Router(Protocol):
         ...
 
     def refuse(self, reason: str) -> None:
-        """No worker will come: whoever waits for one must be told."""
+        """No worker will come: refuse the jobs that wait for one."""
         ...
 
     def refuse_questions(self, reason: str) -> None:
-        """No worker can be begun for now: whoever does not wait for better times must be told."""
+        """No worker can be begun for now: refuse the questions, which cannot wait."""
         ...
 
     def grow(self) -> None:
@@ -96,7 +96,7 @@ class _Revival:
 
 
 class WorkerSupervisor:
-    """The workers of one pool. Reactor's thread only.
+    """The workers of one pool. Reactor thread only.
 
     Which deaths count against the restart budget: failed starts (those begun together count once), and deaths for which
     no job can be blamed. Not injected ones, not those of a lost backend, not those we ordered, and none that is charged
@@ -143,7 +143,7 @@ class WorkerSupervisor:
         self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
 
     def is_degraded(self) -> bool:
-        """Say whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
+        """Return whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
         if self.refusal is not None and self.loop.time() >= self._degraded_until:
             self.refusal = None
             self._budget = Budget(self.policy.max_restarts, self.policy.within)
@@ -157,7 +157,7 @@ class WorkerSupervisor:
     # ------------------------------------------------------------ growing and shrinking
 
     def room(self) -> int:
-        """Say how many workers may be begun at this moment: none while siblings are shut down to begin again."""
+        """Return how many workers may be begun at this moment: none while siblings are shut down to begin again."""
         if self._revivals:
             return 0
         starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
@@ -216,7 +216,7 @@ class WorkerSupervisor:
     # ------------------------------------------------------------ what slots report
 
     def spec(self, worker: str) -> WorkerSpec:
-        """Give the specification of the worker's next life."""
+        """Return the specification of the worker's next life."""
         return WorkerSpec(
             worker=worker,
             incarnation=self._means.names.next_life(worker),

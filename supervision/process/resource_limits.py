@@ -70,7 +70,7 @@ def allow_for_stacks(limits: Limits) -> None:
 
 
 def _stack_bytes() -> int:
-    """Give how much a new thread's stack counts: the C library takes its size from the limit for stacks."""
+    """Return how much a new thread's stack counts: the C library takes its size from the limit for stacks."""
     size = resource.getrlimit(resource.RLIMIT_STACK)[0]
     return (DEFAULT_STACK if size == resource.RLIM_INFINITY else size) + STACK_EXTRA
 

@@ -54,7 +54,7 @@ _WITH_DUMP: Final = frozenset({"hung", "timeout", "blocked"})
 
 
 class Worker:
-    """A ``WorkerProcess``. Made by a backend; used on the reactor's thread only.
+    """A ``WorkerProcess``. Made by a backend; reactor thread only.
 
     Attributes:
         id: Number of the launch at its backend.
@@ -110,7 +110,7 @@ class Worker:
         )
 
     def __repr__(self) -> str:
-        """Say in what state it is."""
+        """Return the state, for logs."""
         state = (
             "ended"
             if self.ended.is_set()
@@ -190,16 +190,16 @@ class Worker:
         return bool(own or removed)
 
     def take_descriptors(self) -> list[int]:
-        """Give the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""
+        """Return the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""
         self._asked = True
         return [self._theirs.fileno(), *self._output.far_ends]
 
     def close_far_ends(self) -> None:
-        """Let go of the child's ends of the pipes, so that its death ends ours."""
+        """Close the child's ends of the pipes, so that its death ends ours."""
         self._output.close_far_ends()
 
     def launched(self, pid: int) -> None:
-        """Hear that the process exists. It cannot have been reaped yet, so the pid is still its own."""
+        """Note that the process exists. It cannot have been reaped yet, so the pid is still its own."""
         self.pid = pid
         try:
             self._pidfd = os.pidfd_open(pid)
@@ -222,7 +222,7 @@ class Worker:
         self._send_signal(_SIGKILL)
 
     def buried(self, status: int, peak_kib: int, cpu: float) -> None:
-        """Hear that process and tree are gone; report the end."""
+        """Note that process and tree are gone; report the end."""
         self._report(
             status=status,
             peak_memory_mb=round(peak_kib / 1024, 1),
@@ -231,7 +231,7 @@ class Worker:
         )
 
     def lost(self, why: str) -> None:
-        """Hear that process and tree are gone, and so is the zygote that could have said how it ended."""
+        """Note that process and tree are gone, and so is the zygote that could have said how it ended."""
         self._report(status=None, backend_lost=why)
 
     # ---------------------------------------------------------------- what happens to it
@@ -362,7 +362,7 @@ class Worker:
 
 
 def _is_last(turn: FromWorker) -> bool:
-    """Say whether a program has come to its end with this turn."""
+    """Return whether a program has come to its end with this turn."""
     return isinstance(turn, Turn) and bool(turn.commands) and type(turn.commands[-1]) in _ENDINGS
 
 

@@ -32,7 +32,7 @@ LAUNCH_TIMEOUT: Final = 5.0
 
 
 class ZygoteBackend:
-    """A ``Backend`` for one app. Used on the reactor's thread only.
+    """A ``Backend`` for one app. Reactor thread only.
 
     Args:
         app: Reference of the app, handed to ``entry.preload``.
@@ -94,7 +94,7 @@ class ZygoteBackend:
         self.on_lost: Callable[[str], None] = _ignore
 
     def __repr__(self) -> str:
-        """Say what it serves and how many live."""
+        """Return the app and the number of workers, for logs."""
         zygote = self._household.zygote if self._household is not None else None
         return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}>"
 
@@ -296,7 +296,7 @@ def _working_folder() -> str:
 
 
 def _ignore(_why: str) -> None:
-    """Do nothing: where nobody counts."""
+    """Do nothing: the losses are not counted."""
 
 
 async def _settle(worker: Worker) -> None:
