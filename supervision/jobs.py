@@ -94,7 +94,7 @@ class Job:
     """Seconds from being sent to the worker. At their end the worker's process tree is killed and the job is Lost with
     an exit of kind ``timeout``; whatever the worker still says of it is dropped from that moment."""
     hold: bool = False
-    """Do not send on assignment, wait for ``Release``: something must be on the disk first."""
+    """Do not send on assignment, wait for ``Release``: something must be committed first."""
     avoid: int | None = None
     """Pid of the process in which the last attempt failed. Another one is preferred."""
     solo: bool = False
@@ -103,7 +103,7 @@ class Job:
     zygotes_lost: int = 0
     """How often the process died from which its worker was forked, by the records of its earlier attempts."""
     pressing: bool = False
-    """Whether somebody waits for the answer at this moment: it is Unavailable while no worker can be begun."""
+    """Whether a person waits for the answer at this moment: it is Unavailable while no worker can be begun."""
 
 
 # ---------------------------------------------------------------- what a pool is told
@@ -133,7 +133,7 @@ class Send:
 
 @frozen
 class Withdraw:
-    """Nobody waits for this job any more.
+    """End a job whose result is no longer wanted.
 
     Queued: forgotten. Streaming: its worker is sent ``farewell``. Running in a worker of its own: the worker is asked
     to abort, then killed after ``grace`` seconds. No job event follows; ``done`` is called once nothing of the job runs
@@ -152,6 +152,41 @@ class KillWorker:
 
     worker: str
     signal: int = 9
+
+
+JobOrder: TypeAlias = Release | Send | Withdraw
+
+
+class JobHandle:
+    """A job that was submitted, for further orders about it. Thread-safe; never blocks.
+
+    Orders for a job that has ended do nothing.
+
+    Args:
+        tell: Sends a message to the pool that has the job.
+        token: The job.
+    """
+
+    __slots__ = ("_tell", "_token")
+
+    def __init__(self, tell: Callable[[JobOrder], None], token: str) -> None:
+        """Send nothing yet."""
+        self._tell = tell
+        self._token = token
+
+    def release(self) -> None:
+        """Have the pool send the job, which it holds back; see ``Release``."""
+        self._tell(Release(self._token))
+
+    def send(self, frame: ToWorker) -> None:
+        """Have the pool send a further frame to the worker of this streaming job; see ``Send``."""
+        self._tell(Send(self._token, frame))
+
+    def withdraw(
+        self, *, farewell: ToWorker | None = None, grace: float = 0.0, done: Callable[[], None] | None = None
+    ) -> None:
+        """Have the pool forget or end the job; see ``Withdraw``."""
+        self._tell(Withdraw(self._token, farewell, grace, done))
 
 
 # ---------------------------------------------------------------- the backend seam

@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import pykka
-
 from greenroom.messages.advice import list_workers
 from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
 from greenroom.messages.policy import Limits
 from greenroom.messages.records import ActorRecord, WorkerRecord
-from greenroom.supervision.jobs import Backend, Job, Pool, PoolKey, Submit
+from greenroom.supervision.jobs import Backend, Job, JobHandle, Pool, PoolKey, Submit
+from greenroom.supervision.loop.actor import LoopRef
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
@@ -102,14 +101,14 @@ class Tree:
         self._hurried = Event()
 
     def __repr__(self) -> str:
-        """Say how much it holds."""
-        workers = sum(len(pool.roster.slots) for pool in self._pools.values())
+        """Return the number of backends, pools and workers, for logs."""
+        workers = sum(len(pool.supervisor.slots) for pool in self._pools.values())
         return f"<Tree of {len(self._houses)} backends, {len(self._pools)} pools, {workers} workers>"
 
     # ------------------------------------------------------------ pools
 
-    def pool(self, key: PoolKey, limits: Limits | None = None) -> "pykka.ActorRef[PoolActor]":
-        """Give the pool for a key, and begin it with its backend where this is the first that is heard of it.
+    def pool(self, key: PoolKey, limits: Limits | None = None) -> LoopRef[PoolActor]:
+        """Return the pool for a key. The first call for a key creates the pool, and its backend.
 
         Args:
             key: Which pool.
@@ -120,14 +119,14 @@ class Tree:
         return (found if found is not None else self._begin(key, limits)).actor_ref
 
     def has_loaded(self, app: str) -> bool:
-        """Say whether a backend has an app loaded, so that its workers can be asked something without a wait."""
+        """Return whether a backend has an app loaded, so that its workers can be asked something without a wait."""
         return any(house.loaded for (name, _), house in self._houses.items() if name == app)
 
-    def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> "pykka.ActorRef[PoolActor]":
-        """Give a job to its pool, and the pool's ref to the caller: later words about the job go to that one."""
-        ref = self.pool(key, limits)
-        ref.tell(Submit(job))
-        return ref
+    def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> JobHandle:
+        """Submit a job to its pool; return the handle for further orders about it."""
+        tell = self.pool(key, limits).tell
+        tell(Submit(job))
+        return JobHandle(tell, job.token)
 
     def _begin(self, key: PoolKey, limits: Limits | None) -> PoolActor:
         policy = self._policies.get(key.name) or self._policies.get(key.kind) or Pool()
@@ -190,7 +189,7 @@ class Tree:
     # ------------------------------------------------------------ looking and touching
 
     def working(self) -> bool:
-        """Say whether any pool has a job that waits for a worker or is being done. Programs between turns are none."""
+        """Return whether any pool has a job that waits for a worker or is being done. Idle programs do not count."""
         return any(pool.dispatcher.working for pool in self._pools.values())
 
     def workers(self) -> list[WorkerRecord]:
@@ -224,17 +223,17 @@ class Tree:
         )
 
     def statistics(self) -> dict[str, int]:
-        """Give counts since the start, over the pools there are.
+        """Return counts since the start, over the pools there are.
 
         ``restarts``: lives begun after a death. ``replacements``: lives begun as planned. ``crashes``: deaths charged
         to a job. ``dropped``: messages of workers that nobody waited for.
         """
         pools = self._pools.values()
         return {
-            "workers": sum(len(pool.roster.slots) for pool in pools),
-            "restarts": sum(pool.roster.restarts for pool in pools),
-            "replacements": sum(pool.roster.replacements for pool in pools),
-            "crashes": sum(pool.roster.crashes for pool in pools),
+            "workers": sum(len(pool.supervisor.slots) for pool in pools),
+            "restarts": sum(pool.supervisor.restarts for pool in pools),
+            "replacements": sum(pool.supervisor.replacements for pool in pools),
+            "crashes": sum(pool.supervisor.crashes for pool in pools),
             "dropped": sum(pool.dispatcher.dropped for pool in pools),
         }
 
@@ -257,9 +256,9 @@ class Tree:
     def _pool_of(self, worker: str) -> PoolActor:
         ids: list[str] = []
         for pool in self._pools.values():
-            if worker in pool.roster.slots:
+            if worker in pool.supervisor.slots:
                 return pool
-            ids += pool.roster.slots
+            ids += pool.supervisor.slots
         alike = " or ".join(f'"{id_}"' for id_ in difflib.get_close_matches(worker, ids, n=3, cutoff=0.5))
         hint = f"Did you mean {alike}?" if alike else f"{list_workers()} shows those that are alive."
         msg = f'There is no worker "{worker}". {hint}'

@@ -1,11 +1,14 @@
-"""The actor of a worker process: a pykka actor with the socket as its inbox, and without pykka's handling of errors."""
+"""The actor of a worker process: a pykka actor that reads its messages from the socket, in the main thread.
+
+Of pykka it uses public names and the hooks that pykka gives to new types of actors. What the orchestrator's actors need
+of pykka's internals stands in ``supervision/loop/actor.py``.
+"""
 
 from abc import abstractmethod
 from collections import deque
 from typing import Any
 
 import pykka
-from pykka._envelope import Envelope
 from typing_extensions import override
 
 from greenroom.actors.worker.channel import Channel
@@ -13,19 +16,19 @@ from greenroom.messages.frames.worker import Abort, Ready, Stop, ToWorker, Worke
 
 
 class Inbox:
-    """Inbox of the actor. If it is empty, it is filled by reading the socket. Main thread only."""
+    """Messages for the actor. Taking one from an empty inbox reads the socket. Main thread only."""
 
     def __init__(self) -> None:
-        """Begin empty, with no socket."""
+        """Create an empty inbox without a socket."""
         self.channel: Channel | None = None
         self._messages: deque[Any] = deque()
 
     def put(self, envelope: Any, /) -> None:
-        """Add an envelope of pykka."""
+        """Add the message of an envelope of pykka's."""
         self._messages.append(envelope.message)
 
     def take(self) -> Any:
-        """Return the oldest message; wait for one if there is none."""
+        """Return the oldest message. Blocks until there is one."""
         while not self._messages:
             self.fill()
         return self._messages.popleft()
@@ -36,28 +39,28 @@ class Inbox:
         self._messages.extend(self.channel.read())
 
     def get(self) -> Any:
-        """Return the oldest message in an envelope of pykka; wait for one if there is none."""
-        return Envelope(self.take())
+        """Return the oldest message as ``take`` does. Only pykka's own loop would want it in an envelope."""
+        return self.take()
 
     def empty(self) -> bool:
-        """Return whether there are no messages that were read and not yet taken."""
+        """Return whether every message that was read has been taken."""
         return not self._messages
 
     def aborted(self, token: str) -> bool:
-        """Return whether a waiting message aborts the attempt with this token."""
+        """Return whether a message in here aborts the work with this token."""
         return any(isinstance(message, Abort) and message.token == token for message in self._messages)
 
 
 class WorkerActor(pykka.Actor):
-    """An actor that takes one message after another from its inbox, until told to stop.
+    """Handles one message of its inbox after another until it is told to stop.
 
-    User code runs in the main thread, as signal handlers, event loops and many libraries require. ``perform`` sends
-    answers as frames, including what user code raises. Any other exception of a handler, above all ``SystemExit``,
-    leaves ``serve`` and ends the process as it ends a script. pykka would stop every actor silently instead.
+    User code runs in the main thread, as signal handlers, event loops and many libraries need it. Answers are frames
+    that ``perform`` sends; exceptions of user code become one there. Any other exception, ``SystemExit`` above all,
+    leaves ``serve`` and ends the process as it ends a script. pykka would stop every actor and say nothing.
 
     Args:
         channel: Connection to the orchestrator.
-        spec: Description of this worker.
+        spec: Specification of this worker.
     """
 
     inbox: Inbox
@@ -74,18 +77,24 @@ class WorkerActor(pykka.Actor):
 
     @classmethod
     def serve(cls, channel: Channel, spec: WorkerSpec) -> None:
-        """Handle messages until told to stop. Main thread."""
-        cls.start(channel, spec)
+        """Run an actor of this class until it is told to stop. Main thread only."""
+        cls(channel, spec).run()  # not ``start``, which enters it in pykka's registry, where nothing looks for it
+
+    def run(self) -> None:
+        """Handle messages until ``Stop`` comes. Main thread only."""
+        self.on_start()
+        while not self.actor_stopped.is_set():
+            self.on_receive(self.inbox.take())
 
     @abstractmethod
     def perform(self, message: ToWorker) -> None:
-        """Execute a message and answer it."""
+        """Do the work that a message asks for and answer it."""
 
     # ------------------------------------------------------------ pykka's hooks, all called in the main thread
 
     @override
     def on_start(self) -> None:
-        """Prepare the worker, and then report that it is ready."""
+        """Prepare for the first attempt and tell the orchestrator that this worker is ready."""
         self.prepare()
         self.channel.start()
         self.channel.send(Ready())
@@ -98,7 +107,7 @@ class WorkerActor(pykka.Actor):
         """Handle one message of the inbox."""
         if isinstance(message, Stop):
             self.actor_stopped.set()
-        elif not isinstance(message, Abort):  # the attempt has ended meanwhile
+        elif not isinstance(message, Abort):  # one that comes here is for work that has ended meanwhile
             self.perform(message)
 
     @staticmethod
@@ -113,13 +122,4 @@ class WorkerActor(pykka.Actor):
 
     @override
     def _start_actor_loop(self) -> None:
-        try:
-            self.on_start()
-            self._actor_loop_running()
-        finally:
-            pykka.ActorRegistry.unregister(self.actor_ref)
-
-    @override
-    def _actor_loop_running(self) -> None:
-        while not self.actor_stopped.is_set():
-            self._handle_receive(self.inbox.take())
+        self.run()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Final, TypeAlias, cast
 
 from typing_extensions import override
@@ -56,10 +57,11 @@ class FunctionActor(WorkerActor):
         super().__init__(channel, spec)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: tuple[str, asyncio.Task[Any]] | None = None
-        """Token and task of the running async function."""
-        self._reserve: bytearray | None = bytearray(_RESERVE_BYTES)
-        """Released when memory is short, so that the failure can be reported."""
-        self._helpers = _Helpers()
+        """The async function that runs, and its token."""
+        self._reserve: mmap | None = mmap(-1, _RESERVE_BYTES, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+        """Given back when memory is short, so that there is some left to say so."""
+        self._helpers: _Helpers | None = None
+        """The loop's executor. Made for the first async function, and after one that has used its threads."""
 
     @override
     def prepare(self) -> None:
@@ -116,8 +118,10 @@ class FunctionActor(WorkerActor):
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop.add_reader(self.channel.fileno(), self._hear)
-            self._loop.set_default_executor(self._helpers)
         loop = self._loop
+        if self._helpers is None:
+            self._helpers = _Helpers()
+            loop.set_default_executor(self._helpers)
         task = loop.create_task(coroutine)
         self._task = (token, task)
         self._cancel_aborted()
@@ -134,8 +138,7 @@ class FunctionActor(WorkerActor):
                     discard_task(stray, copy_context())
             if self._helpers.used:
                 self._helpers.shutdown(wait=False, cancel_futures=True)
-                self._helpers = _Helpers()
-                loop.set_default_executor(self._helpers)
+                self._helpers = None
 
     def _hear(self) -> None:
         """Read messages that arrive while an async function runs. Only an abort matters then."""

@@ -13,5 +13,5 @@ EXECUTED: Final = ("reaper", "exec_worker")
 
 
 def command(module: str, lineage: str, arguments: list[str], path: list[str]) -> list[str]:
-    """Give the command line that runs ``main`` of a module of ``supervision.zygote`` in a fresh interpreter."""
+    """Return the command line that runs ``main`` of a module of ``supervision.zygote`` in a fresh interpreter."""
     return [sys.executable, "-c", BOOTSTRAP.format(module=module), lineage, *arguments, "\n".join(path)]

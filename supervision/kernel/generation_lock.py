@@ -41,7 +41,7 @@ class GenerationLock:
         self._token = ""
 
     def __repr__(self) -> str:
-        """Say whether it is held."""
+        """Return whether it is held."""
         return f"<GenerationLock {self.path} {'free' if self._descriptor is None else 'held'}>"
 
     @property
@@ -50,7 +50,7 @@ class GenerationLock:
         return self._token
 
     def fileno(self) -> int:
-        """Give the descriptor that the processes of this generation inherit. Nobody can write through it.
+        """Return the descriptor that the processes of this generation inherit. Nobody can write through it.
 
         Raises:
             RuntimeError: The lock is not held.
@@ -101,7 +101,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _contents(path: Path) -> bytes:
-    """Give the text that the file holds; write one where it is new, or was never written.
+    """Return the text that the file holds; write one where it is new, or was never written.
 
     Raises:
         JournalError: It is something else than what is written there.

@@ -38,7 +38,7 @@ class Ledger:
 
 
 class OomWatch:
-    """What the kernel had killed when one worker was last known to live. Reactor's thread only.
+    """What the kernel had killed when one worker was last known to live. Reactor thread only.
 
     Args:
         ledger: The kills of the group that the worker is in.
@@ -59,7 +59,7 @@ class OomWatch:
             self._before, self._newest, self._looked_at = self._newest, self._ledger.count(), now
 
     def explains(self) -> bool:
-        """Say whether the worker's death, by a SIGKILL that nobody here has sent, was such a kill. Asked once."""
+        """Return whether the worker's death, by a SIGKILL that nobody here has sent, was such a kill. Asked once."""
         return self._ledger.claim(self._before)
 
 

@@ -35,7 +35,7 @@ Test = Callable[[int], bool]
 
 
 def carries(token: str, life: str | None = None) -> Test:
-    """Give a test of whether a process carries the mark of a lock.
+    """Return a test of whether a process carries the mark of a lock.
 
     Args:
         token: The lock's own part of the mark.
@@ -60,14 +60,14 @@ def carries(token: str, life: str | None = None) -> Test:
 
 
 def _entries(pid: int, file: str) -> list[bytes]:
-    """Give the texts, each ended by a zero byte, that a file of a process holds; none where we may not read it."""
+    """Return the texts, each ended by a zero byte, that a file of a process holds; none where we may not read it."""
     with contextlib.suppress(OSError):  # gone, or not ours to look into
         return Path(f"/proc/{pid}/{file}").read_bytes().split(b"\0")
     return []
 
 
 def holds_lock(device: int, inode: int) -> Test:
-    """Give a test of whether a process shares the open file that a lock on this file stands on."""
+    """Return a test of whether a process shares the open file that a lock on this file stands on."""
 
     def test(pid: int) -> bool:
         with contextlib.suppress(OSError):  # gone, or not ours to look into
@@ -144,7 +144,7 @@ def _belongs(pid: int, tests: list[Test]) -> bool:
 
 
 def _is_our_users(pid: int) -> bool:
-    """Say whether every user id of a process is ours.
+    """Return whether every user id of a process is ours.
 
     The owner of its files in ``/proc`` would not tell: where a process is not dumpable, that is root.
     """

@@ -27,7 +27,7 @@ def look_at(pid: int) -> Vitals | None:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Give the resident size of a process; None where it is gone."""
+    """Return the resident size of a process; None where it is gone."""
     import psutil  # noqa: PLC0415  see above
 
     try:

@@ -59,7 +59,7 @@ class Inbox:
         return Envelope(message, reply_to)
 
     def empty(self) -> bool:
-        """Say whether there is none."""
+        """Return whether there is none."""
         return not self.messages
 
 
@@ -77,7 +77,7 @@ class LoopRef(pykka.ActorRef[A]):
 
     @override
     def is_alive(self) -> bool:
-        """Say whether the actor has not stopped."""
+        """Return whether the actor has not stopped."""
         return self.actor_inbox.actor is not None
 
     @override
@@ -92,7 +92,7 @@ class LoopRef(pykka.ActorRef[A]):
             raise pykka.ActorDeadError(msg)
 
     def silence(self) -> None:
-        """Stop the actor where it stands: it hears nothing more, not even that. Reactor's thread only."""
+        """Stop the actor where it stands: it hears nothing more, not even that. Reactor thread only."""
         self.actor_stopped.set()
         self.actor_inbox.actor = None
 
@@ -144,7 +144,7 @@ class LoopActor(pykka.Actor):
         self._keep_alive = self
 
     def handle_next(self) -> None:
-        """Handle the oldest message of the inbox. Reactor's thread only."""
+        """Handle the oldest message of the inbox. Reactor thread only."""
         inbox = self.actor_inbox
         message, reply_to = inbox.messages.popleft()
         if inbox.actor is None:
@@ -173,7 +173,7 @@ class LoopActor(pykka.Actor):
 
 
 def actor_of(ref: pykka.ActorRef[A]) -> A | None:
-    """Give the actor behind a ref, None where it is gone. For looks at it on the reactor's thread, where it runs."""
+    """Return the actor behind a ref, None where it is gone. For looks at it on the reactor's thread, where it runs."""
     return ref._actor_weakref()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  pykka has refs for other threads
 
 

@@ -80,7 +80,7 @@ class Reactor:
         self._stopped = False
 
     def __repr__(self) -> str:
-        """Say whether the loop runs."""
+        """Return whether the loop runs."""
         return f"<Reactor {self._thread.name} {'running' if self._thread.is_alive() else 'not running'}>"
 
     def start(self) -> None:
@@ -115,7 +115,7 @@ class Reactor:
         self._selector.on_idle = callback
 
     def on_thread(self) -> bool:
-        """Say whether the caller runs on the reactor's thread."""
+        """Return whether the caller runs on the reactor's thread."""
         return threading.get_ident() == self.thread_id
 
     def call(self, function: Callable[..., object], *args: object) -> None:

@@ -1,4 +1,4 @@
-"""Who is to blame for a worker's death: charged jobs, suspects, or the worker alone."""
+"""Which jobs are to blame for a worker's death: charged jobs, suspects, or none."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Blame:
     charged: frozenset[str] = frozenset()
     """Tokens of the jobs that count it as their own crash."""
     suspects: frozenset[str] = frozenset()
-    """Tokens of the jobs of which one did it, nobody knows which."""
+    """Tokens of the jobs of which one did it, though it is not known which."""
     counted: bool = False
     """Whether the death counts against the pool's restart budget: only if no job can be blamed for it. What a job does
     is bounded by that job's own limit of crashes, so a poisonous one never exhausts the pool of its neighbours."""

@@ -46,7 +46,7 @@ class Evidence:
 
 
 def describe(evidence: Evidence) -> Exit:
-    """Give the end of a life as a value.
+    """Return the end of a life as a value.
 
     A reason of ours names the kind. Else a lost backend does. Else the process's own doing: out of memory, an exit
     before its first message (``start_failed``), an exit, a signal.
@@ -91,14 +91,14 @@ def describe(evidence: Evidence) -> Exit:
 
 
 def _is_injected(evidence: Evidence, number: int | None) -> bool:
-    """Say whether an injected signal is what ended it: that very one, or one that stopped it until we ended it."""
+    """Return whether an injected signal is what ended it: that very one, or one that stopped it until we ended it."""
     if evidence.reason is not None:
         return any(sent in STOPPING for sent in evidence.injected)
     return number is not None and number in evidence.injected
 
 
 def last_words(stderr: str) -> str:
-    """Give the line of a stderr in which a program says why it ended; empty where there is none.
+    """Return the line of a stderr in which a program says why it ended; empty where there is none.
 
     That is faulthandler's, or the first line at the margin after the frames of the last traceback, as its message may
     have more lines. Not the last line as such, which may be a frame or a row of carets.
@@ -120,7 +120,7 @@ def _raised(stderr: str) -> str:
 
 
 def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> str:
-    """Say how we know that memory ended it, or nothing."""
+    """Return how it is known that memory ended it, or nothing."""
     if code == 0:
         return ""
     limit, peak = evidence.memory_limit_mb, evidence.peak_memory_mb
@@ -138,7 +138,7 @@ def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> 
 
 
 def _last_lines(text: str) -> str:
-    """Give the three lines, before faulthandler's dump where there is one, in which a dying program says why."""
+    """Return the three lines, before faulthandler's dump where there is one, in which a dying program says why."""
     before, mark, _ = text.rpartition("Fatal Python error")
     return "\n".join((before if mark else text).rstrip().splitlines()[-3:])
 

@@ -67,11 +67,11 @@ class Signs:
         return Signs(beat_at=now)
 
     def is_late(self, now: float) -> bool:
-        """Say whether the process should be looked at before judging."""
+        """Return whether the process should be looked at before judging."""
         return now - self.beat_at >= LATE_AFTER
 
     def judge(self, now: float, blocked_after: float | None = None) -> Verdict:
-        """Say what the signs mean.
+        """Return what the signs mean.
 
         Args:
             now: The moment of judging.

@@ -36,7 +36,7 @@ class Growth:
         return Growth(failures, now + restart_delay(failures, unit), reason, now)
 
     def room(self, now: float, starting: int) -> int | None:
-        """Say how many workers may be begun now, None for any number: after failures one, once the pause is over."""
+        """Return how many workers may be begun now, None for any number: after failures one, once the pause is over."""
         if not self.failures:
             return None
         return int(now >= self.until and not starting)

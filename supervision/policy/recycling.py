@@ -26,7 +26,7 @@ class Wear:
 
 
 def worn_out(wear: Wear, *, capacity: int, max_jobs: int | None, fresh: bool) -> str:
-    """Say why a process is to be replaced before its next job, or nothing.
+    """Return why a process is to be replaced before its next job, or nothing.
 
     Args:
         wear: What it has been through.

@@ -14,7 +14,7 @@ _DOUBLINGS: Final = 10
 
 
 def restart_delay(streak: int, unit: float) -> float:
-    """Give the seconds to wait before the next life: full jitter under a bound that doubles.
+    """Return the seconds to wait before the next life: full jitter under a bound that doubles.
 
     The first restart after a healthy life is immediate. After that the delay is drawn evenly between nothing and
     ``0.1 * 2 ** streak`` seconds, and the result, not the bound, is held between 0.1 and 30 seconds: so the jitter can
@@ -33,7 +33,7 @@ def restart_delay(streak: int, unit: float) -> float:
 
 
 def next_streak(streak: int, *, ready_for: float | None, served: bool) -> int:
-    """Give the streak after a life has ended.
+    """Return the streak after a life has ended.
 
     A life was healthy if it finished a job or was ready for a minute: the count begins again. One that did neither adds
     to it.

@@ -30,12 +30,12 @@ class Plan:
 
 
 def is_normal(exit: Exit) -> bool:  # noqa: A002  the field's own name
-    """Say whether a worker ended as it was meant to: on our order, or by itself with code 0."""
+    """Return whether a worker ended as it was meant to: on our order, or by itself with code 0."""
     return exit.kind == "stopped" or (exit.kind == "exited" and exit.code == 0)
 
 
 def is_restarted(restart: Restart, exit: Exit) -> bool:  # noqa: A002  the field's own name
-    """Say whether a worker of this restart type begins again after such an end."""
+    """Return whether a worker of this restart type begins again after such an end."""
     return restart == "permanent" or (restart == "transient" and not is_normal(exit))
 
 

@@ -78,7 +78,7 @@ def _pair(item: object) -> tuple[object, str | None]:
 
 
 def set_outside(source: Mapping[str, str], given: Given) -> dict[str, str]:
-    """Give all variables there are: those of the orchestrator's environment, and those that have values of their own.
+    """Return all variables there are: those of the orchestrator's environment, and those that have values of their own.
 
     ``source`` may be changed by other threads meanwhile, as ``os.environ`` is by whoever sets a variable.
     """
@@ -87,12 +87,12 @@ def set_outside(source: Mapping[str, str], given: Given) -> dict[str, str]:
 
 
 def inherited(outside: Mapping[str, str], given: Given) -> dict[str, str]:
-    """Give the variables that every worker of an app has, and its import."""
+    """Return the variables that every worker of an app has, and its import."""
     return {name: value for name, value in outside.items() if name not in OURS and not _is_kept(name, value, given)}
 
 
 def withheld(outside: Mapping[str, str], given: Given) -> tuple[str, ...]:
-    """Give the names of the variables that are kept from workers until they are given to them."""
+    """Return the names of the variables that are kept from workers until they are given to them."""
     return tuple(sorted(name for name, value in outside.items() if _is_kept(name, value, given)))
 
 

@@ -1,4 +1,4 @@
-"""The pool actor: takes what is said to a pool, and answers what is asked of it."""
+"""The pool actor: handles the messages to a pool, and describes the pool."""
 
 import random
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class PoolActor(LoopActor):
         self.key = key
         self.limits = limits
         self.dispatcher = Dispatcher(key, policy, limits, backend, means)
-        self.roster = self.dispatcher.roster
+        self.supervisor = self.dispatcher.supervisor
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             Submit: lambda message: self.dispatcher.submit(message.job),
             Release: lambda message: self.dispatcher.release(message.token),
@@ -65,9 +65,9 @@ class PoolActor(LoopActor):
         return pool
 
     def __repr__(self) -> str:
-        """Say how much it has to do."""
+        """Return the number of workers and jobs, for logs."""
         jobs = f"{self.dispatcher.unfinished} jobs, {self.dispatcher.waiting} of them waiting"
-        return f"<PoolActor {self.key.name} of {self.key.app}: {len(self.roster.slots)} workers, {jobs}>"
+        return f"<PoolActor {self.key.name} of {self.key.app}: {len(self.supervisor.slots)} workers, {jobs}>"
 
     @override
     def on_receive(self, message: Any) -> None:
@@ -79,12 +79,12 @@ class PoolActor(LoopActor):
         self.dispatcher.open()
 
     def refuse_for_good(self, reason: str) -> None:
-        """Take no job any more, and tell those who wait: the app does not load, or the tree is closed."""
+        """Take no job any more, and refuse those that wait: the app does not load, or the tree is closed."""
         self.dispatcher.refuse_for_good(reason)
 
     def degrade(self, reason: str, pause: float) -> None:
-        """Take no job for ``pause`` seconds, and tell those who wait: what all workers depend on cannot be kept."""
-        self.roster.degrade(reason, pause)
+        """Take no job for ``pause`` seconds, and refuse those that wait: the zygote cannot be kept alive."""
+        self.supervisor.degrade(reason, pause)
 
     def close(self, done: Callable[[], None], grace: float = STOP_GRACE) -> None:
         """End every worker, last begun first; ``done`` is called once all are confirmed dead."""
@@ -92,18 +92,18 @@ class PoolActor(LoopActor):
 
     def kill(self, worker: str, signal: int) -> None:
         """Send a signal to a worker as an injected fault; nothing happens if there is no such worker any more."""
-        if (slot := self.roster.slots.get(worker)) is not None:
+        if (slot := self.supervisor.slots.get(worker)) is not None:
             slot.signal(signal)
 
     def restart(self, worker: str) -> None:
         """End a worker's life for another one; nothing happens to one that is about to begin anyway."""
-        if (slot := self.roster.slots.get(worker)) is not None:
+        if (slot := self.supervisor.slots.get(worker)) is not None:
             slot.kill(Exit(kind="stopped", injected=True, detail="it was restarted by order"))
 
     def workers(self) -> list[WorkerRecord]:
         """Describe the workers, in start order."""
-        return [worker_record(self.key, slot) for slot in self.roster.slots.values()]
+        return [worker_record(self.key, slot) for slot in self.supervisor.slots.values()]
 
     def record(self) -> ActorRecord:
         """Describe the pool and its workers as a node of the supervision tree."""
-        return pool_record(self.roster, self.dispatcher.refusal(), self.dispatcher.waiting)
+        return pool_record(self.supervisor, self.dispatcher.refusal(), self.dispatcher.waiting)

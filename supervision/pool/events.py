@@ -1,4 +1,4 @@
-"""What happened to a worker, for those who log and count."""
+"""Events in the lives of workers and pools, for logs and metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ class Queues:
     """Three queues, first come first served. Written by the dispatcher, on the reactor's thread only."""
 
     def __init__(self) -> None:
-        """Begin with nobody waiting."""
+        """Create three empty queues."""
         self.shared: OrderedDict[str, PendingJob] = OrderedDict()
         """For any worker of the pool. All three by token."""
         self.solo: OrderedDict[str, PendingJob] = OrderedDict()
@@ -19,28 +19,28 @@ class Queues:
         """For a temporary worker below a zygote of its own."""
 
     def __len__(self) -> int:
-        """Say how many jobs wait."""
+        """Return the number of jobs that wait."""
         return len(self.shared) + len(self.solo) + len(self.apart)
 
     def of(self, slot: Slot) -> OrderedDict[str, PendingJob]:
-        """Give the queue from which a worker is served."""
+        """Return the queue from which a worker is served."""
         if not slot.solo:
             return self.shared
         return self.solo if slot.backend is None else self.apart
 
-    def put_first(self, flight: PendingJob, slot: Slot) -> None:
+    def put_first(self, pending: PendingJob, slot: Slot) -> None:
         """Have a job wait at the head of the queue from which a worker got it that never began it."""
         queue = self.of(slot)
-        queue[flight.job.token] = flight
-        queue.move_to_end(flight.job.token, last=False)
+        queue[pending.job.token] = pending
+        queue.move_to_end(pending.job.token, last=False)
 
     def remove(self, token: str) -> None:
-        """Forget a job, if it waits."""
+        """Remove a job, if it waits."""
         for queue in (self.shared, self.solo, self.apart):
             queue.pop(token, None)
 
     def take_all(self) -> list[PendingJob]:
-        """Give every job that waits, and have none any more."""
+        """Remove every job that waits and return them."""
         waiting = [*self.shared.values(), *self.solo.values(), *self.apart.values()]
         for queue in (self.shared, self.solo, self.apart):
             queue.clear()

@@ -97,6 +97,6 @@ class PendingJob:
 
 
 def name_in(message: FromWorker) -> str | None:
-    """Give the name of the work that a worker's message is about, or None where it is about none."""
+    """Return the name of the work that a worker's message is about, or None where it is about none."""
     field = _NAME_IN_ANSWER.get(type(message))
     return getattr(message, field) if field is not None else None

@@ -10,9 +10,9 @@ from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
 
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:
-    """Give a slot's state in the words of records."""
-    if slot.state in {"ready", "halting"} or (slot.state == "leaving" and slot.flights):
-        return "busy" if slot.flights else "idle"
+    """Return a slot's state in the words of records."""
+    if slot.state in {"ready", "halting"} or (slot.state == "leaving" and slot.jobs):
+        return "busy" if slot.jobs else "idle"
     if slot.state == "stopping":
         return "stopping"
     return "restarting" if slot.incarnation and slot.state in {"waiting", "down", "ending", "leaving"} else "starting"
@@ -20,7 +20,7 @@ def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping",
 
 def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
     """Describe one worker, and what it is doing for whom."""
-    flight = next(iter(slot.flights.values()), None)
+    pending = next(iter(slot.jobs), None)
     return WorkerRecord(
         id=slot.id,
         pool=key.name,
@@ -28,47 +28,49 @@ def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
         pid=slot.pid,
         incarnation=slot.incarnation,
         status=worker_status(slot),
-        run_id=flight.job.run_id if flight is not None else None,
-        step=flight.job.label if flight is not None else None,
+        run_id=pending.job.run_id if pending is not None else None,
+        step=pending.job.label if pending is not None else None,
         restarts=slot.restarts,
         replacements=slot.replacements,
         rss_bytes=resident_bytes(slot.pid) if slot.pid is not None else None,
     )
 
 
-def pool_status(roster: WorkerSupervisor, refusal: str | None) -> Literal["running", "short", "degraded"]:
-    """Say whether a pool is as it should be, cannot begin as many workers as it should, or has given up."""
+def pool_status(supervisor: WorkerSupervisor, refusal: str | None) -> Literal["running", "short", "degraded"]:
+    """Return whether a pool is as it should be, cannot begin as many workers as it should, or has given up."""
     if refusal:
         return "degraded"
-    return "short" if roster.shortage else "running"
+    return "short" if supervisor.shortage else "running"
 
 
-def pool_record(roster: WorkerSupervisor, refusal: str | None, waiting: int) -> ActorRecord:
+def pool_record(supervisor: WorkerSupervisor, refusal: str | None, waiting: int) -> ActorRecord:
     """Describe one pool as a node of the tree.
 
     Args:
-        roster: Its workers.
+        supervisor: Its workers.
         refusal: Why it takes no jobs, if it does not.
         waiting: The length of its queue.
     """
-    figures = f"{waiting} jobs waiting, {roster.crashes} crashes of jobs, {roster.replacements} planned replacements"
+    figures = (
+        f"{waiting} jobs waiting, {supervisor.crashes} crashes of jobs, {supervisor.replacements} planned replacements"
+    )
     return ActorRecord(
-        id=roster.key.name,
+        id=supervisor.key.name,
         kind="pool",
-        status=pool_status(roster, refusal),
-        strategy=roster.policy.strategy,
-        restarts=roster.restarts,
-        escalations=roster.escalations,
-        detail=refusal or roster.shortage or figures,
+        status=pool_status(supervisor, refusal),
+        strategy=supervisor.policy.strategy,
+        restarts=supervisor.restarts,
+        escalations=supervisor.escalations,
+        detail=refusal or supervisor.shortage or figures,
         children=tuple(
             ActorRecord(
                 id=slot.id,
-                kind=roster.key.kind,
+                kind=supervisor.key.kind,
                 status=worker_status(slot),
                 pid=slot.pid,
                 restarts=slot.restarts,
-                detail=", ".join(sorted({flight.job.label for flight in slot.flights.values()})),
+                detail=", ".join(sorted({pending.job.label for pending in slot.jobs})),
             )
-            for slot in roster.slots.values()
+            for slot in supervisor.slots.values()
         ),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 class StartLimiter:
     """Lets a bounded number of starts happen at the same time, so that a mass death is no storm of forks.
 
-    Used on the reactor's thread only.
+    Reactor thread only.
     """
 
     def __init__(self, limit: int) -> None:

@@ -1,4 +1,7 @@
-"""Which jobs were near when something died that others shared, and so must run alone to be cleared or charged."""
+"""Jobs that were running when a process died that they shared with others.
+
+They run alone next, to be cleared or charged.
+"""
 
 from collections import OrderedDict
 from typing import Final
@@ -12,10 +15,10 @@ MOST: Final = 10_000
 
 
 class Suspects:
-    """Counts unexplained deaths of what is shared, by run and step, so across attempts. Reactor's thread only."""
+    """Counts unexplained deaths of what is shared, by run and step, so across attempts. Reactor thread only."""
 
     def __init__(self) -> None:
-        """Suspect nobody."""
+        """Create it without suspects."""
         self._deaths: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def add(self, job: Job) -> None:
@@ -31,7 +34,7 @@ class Suspects:
             self._deaths.pop(_work(job), None)
 
     def is_grave(self, job: Job, recorded: int = 0) -> bool:
-        """Say whether the job must run alone. ``recorded`` counts deaths that are known from elsewhere."""
+        """Return whether the job must run alone. ``recorded`` counts deaths that are known from elsewhere."""
         return (self.count(job, recorded) if self._deaths else recorded) >= ALONE_AFTER
 
     def count(self, job: Job, recorded: int = 0) -> int:

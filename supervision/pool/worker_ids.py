@@ -9,7 +9,7 @@ class Names:
     """Gives out worker ids such as ``"tool-1"``, or ``"tool:search-1"`` in a pool of a step's own.
 
     An id is free again once its slot is gone, and the smallest free number is taken first, so that ids stay short. The
-    count of an id's lives goes on, so that no two lives ever share id and incarnation. Reactor's thread only.
+    count of an id's lives goes on, so that no two lives ever share id and incarnation. Reactor thread only.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Names:
         self._lives: dict[str, int] = {}
 
     def take(self, key: PoolKey) -> str:
-        """Give a free id for a worker of this pool."""
+        """Return a free id for a worker of this pool."""
         base = key.name or key.kind
         if base.partition(":")[0] != key.kind:
             base = f"{key.kind}:{base}"
@@ -31,6 +31,6 @@ class Names:
         self._taken.discard(worker)
 
     def next_life(self, worker: str) -> int:
-        """Give the number of the life that this worker begins now: 1 for its first."""
+        """Return the number of the life that this worker begins now: 1 for its first."""
         self._lives[worker] = life = self._lives.get(worker, 0) + 1
         return life

@@ -1,7 +1,6 @@
 """One place for a worker in a pool: an id that stays while processes come and go in it."""
 
 from asyncio import AbstractEventLoop, TimerHandle
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
@@ -10,9 +9,8 @@ from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import FromWorker, Heartbeat, Ready, Stop, ToWorker, WorkerSpec
 from greenroom.supervision.jobs import Backend, WorkerProcess
 from greenroom.supervision.policy.liveness import Signs
-from greenroom.supervision.policy.recycling import Wear
 from greenroom.supervision.policy.restart_strategy import Restart, is_normal
-from greenroom.supervision.pool.pending_job import PendingJob
+from greenroom.supervision.pool.assigned_jobs import AssignedJobs
 from greenroom.supervision.pool.start_limiter import Permit, StartLimiter
 
 START_TIMEOUT: Final = 30.0
@@ -29,7 +27,7 @@ another life; told to stop for good; dying; without a process."""
 
 @dataclass(frozen=True, slots=True)
 class Obituary:
-    """What a life leaves to those who decide about the next one."""
+    """The end of a life, for the decision about the next one."""
 
     end: Exit
     read: int
@@ -54,7 +52,7 @@ class Site(Protocol):
     start_timeout: float
 
     def spec(self, worker: str) -> WorkerSpec:
-        """Give the specification of the worker's next life."""
+        """Return the specification of the worker's next life."""
         ...
 
     def started(self, slot: "Slot") -> None:
@@ -84,12 +82,12 @@ class Life:
         self.slot = slot
 
     def spawned(self, pid: int) -> None:
-        """Hear that the process exists."""
+        """Note that the process exists."""
         if self.slot.life is self:
             self.slot.note_spawned(pid)
 
     def received(self, message: FromWorker) -> None:
-        """Hear a message: heartbeats stay in the slot, the rest goes to the pool."""
+        """Handle a message: heartbeats stay in the slot, the others go to the pool."""
         slot = self.slot
         if slot.life is not self:
             slot.site.heard(None, message)
@@ -101,12 +99,12 @@ class Life:
             slot.site.heard(slot, message)
 
     def died(self) -> None:
-        """Hear that the process is dead: from now on it takes no work."""
+        """Note that the process is dead: from now on it takes no work."""
         if self.slot.life is self and self.slot.state in {"starting", "ready", "halting"}:
             self.slot.state = "ending"
 
     def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the seam's own name
-        """Hear that the process and its tree are gone."""
+        """Note that the process and its tree are gone."""
         if self.slot.life is self:
             self.slot.note_exited(exit, read)
 
@@ -139,27 +137,18 @@ class Slot:
         self.replacements = 0
         """Lives begun as planned."""
         self.crashes = 0
-        """Deaths charged to a job. Written by the pool."""
+        """Deaths charged to a job. Written by the supervisor."""
         self.streak = 0
-        """Lives in a row that came to nothing. Written by the pool, read by the backoff."""
-        self.flights: dict[str, PendingJob] = {}
-        """The jobs this life has, by their name in answers. Written by the pool."""
-        self.turns: deque[tuple[PendingJob, int]] = deque()
-        """Programs whose turn was asked for and not seen yet, and questions without an answer, in that order: the first
-        holds the loop. With each, how much the worker has to have read for that. Written by the pool."""
-        self.doubtful = 0
-        """Jobs of this life that were asked to abort: until they are gone it gets no new ones. Written by the pool."""
+        """Lives in a row that came to nothing. Written by the supervisor, which waits longer for each."""
+        self.jobs = AssignedJobs(capacity)
+        """The jobs of this life."""
         self.proven = False
         """Whether any of its lives has become ready."""
-        self.wear = Wear()
-        """What this life has been through. Written by the pool."""
         self.retiring = False
-        """Whether this life gets no further jobs, and is replaced once it has ended those it has. By the pool."""
-        self.served = False
-        self.idle_since = 0.0
+        """Whether this life gets no further jobs, and is replaced once it has ended those it has."""
         self.signs = Signs(beat_at=0.0)
         self.culprit: str | None = None
-        """Run or question that the worker was ended for because it blocked the loop. Written by the pool."""
+        """Run or question for which the worker was ended because it blocked the loop."""
         self.life: Life | None = None
         self._process: WorkerProcess | None = None
         self._permit: Permit | None = None
@@ -174,7 +163,7 @@ class Slot:
         self._ready_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"<Slot {self.id} life {self.incarnation} {self.state}, {len(self.flights)} jobs, pid {self.pid}>"
+        return f"<Slot {self.id} life {self.incarnation} {self.state}, {len(self.jobs)} jobs, pid {self.pid}>"
 
     # ------------------------------------------------------------ orders
 
@@ -205,8 +194,27 @@ class Slot:
             self._clear()
             self.state = "down"
 
-    def kill(self, reason: Exit) -> None:
-        """End this life at once. ``ended`` follows when that is confirmed, with ``reason`` as the cause."""
+    @property
+    def takes_work(self) -> bool:
+        """Whether this life may be given a job, if it has room for one."""
+        return self.state == "ready" and not self.retiring
+
+    def retire(self) -> None:
+        """Take no further jobs: this life is replaced once it has ended those it has."""
+        self.retiring = True
+
+    def end_with_last_job(self) -> None:
+        """End this slot for good with the last job it has: another one is begun in its place."""
+        self.restart = "temporary"
+
+    def kill(self, reason: Exit, *, culprit: str | None = None) -> None:
+        """End this life at once. ``ended`` follows when that is confirmed, with ``reason`` as the cause.
+
+        Args:
+            reason: The cause.
+            culprit: The run or the question that blocked the worker's loop, if that is the cause and it is known.
+        """
+        self.culprit = culprit or self.culprit
         if self._process is not None and self.state in {"starting", "ready", "halting", "leaving"}:
             self.state = "ending"
             self._process.kill(reason)
@@ -259,30 +267,6 @@ class Slot:
         if self._process is not None:
             self._process.kill(Exit(kind="stopped", detail="it did not end when told to"))
 
-    # ------------------------------------------------------------ who holds the loop
-
-    def take_turn(self, flight: PendingJob) -> None:
-        """Note that a turn or an answer was seen. They come in order: what nobody waits for before it is over too."""
-        turns = self.turns
-        if turns and turns[0][0] is flight:  # as nearly always
-            turns.popleft()
-            return
-        while turns and turns[0][0] is not flight and self.flights.get(turns[0][0].work) is not turns[0][0]:
-            turns.popleft()
-        asked = next((turn for turn in turns if turn[0] is flight), None)
-        if asked is not None:
-            turns.remove(asked)
-
-    def holder(self, read: int) -> PendingJob | None:
-        """Give the job that held a dead worker's loop: the one it was ended for, or the first whose turn was due.
-
-        Args:
-            read: How much the worker had read: no turn was due that was asked for beyond that.
-        """
-        if self.culprit is not None:
-            return self.flights.get(self.culprit)
-        return self.turns[0][0] if self.turns and self.turns[0][1] <= read else None
-
     # ------------------------------------------------------------ what happens to the life
 
     def _spawn(self) -> None:
@@ -292,9 +276,8 @@ class Slot:
             self.replacements += not self._counted
         self.incarnation = spec.incarnation
         self.state = "starting"
-        self.pid, self.served, self.culprit, self.doubtful, self._ready_at = None, False, None, 0, None
-        self._early, self.wear, self.retiring = False, Wear(), False
-        self.turns.clear()
+        self.pid, self.culprit, self._ready_at, self._early, self.retiring = None, None, None, False, False
+        self.jobs = AssignedJobs(self.capacity)
         self._begun = self.site.loop.time()
         self._after(self.site.start_timeout, self._overslept)
         self.life = life = Life(self)
@@ -321,7 +304,7 @@ class Slot:
             self._early = True
             return
         self._clear()
-        self._ready_at = self.idle_since = now = self.site.loop.time()
+        self._ready_at = self.jobs.idle_since = now = self.site.loop.time()
         self.signs = Signs(beat_at=now)
         self.state, self.proven = "ready", True
         self.site.ready(self)
@@ -335,7 +318,9 @@ class Slot:
         if planned:
             end = end.model_copy(update={"kind": "stopped", "detail": self._why})
         ordered = self.state == "stopping"
-        obituary = Obituary(end, read, self._begun, ready_for, served=self.served, ordered=ordered, planned=planned)
+        obituary = Obituary(
+            end, read, self._begun, ready_for, served=self.jobs.served, ordered=ordered, planned=planned
+        )
         self.life, self._process, self.state = None, None, "down"
         self.site.ended(self, obituary)
 

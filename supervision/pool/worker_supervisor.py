@@ -1,44 +1,39 @@
-"""The supervisor of one pool's workers: begins them, watches them, and brings them back by the pool's policy.
+"""The supervisor of one pool's workers: begins them, and restarts them by the pool's policy.
 
-It knows nothing of jobs. What a death means for those is asked of the pool, which answers with a ``Blame``.
+It knows nothing of jobs. Its ``Router``, the dispatcher, settles those of a dead worker and returns a ``Blame``.
 """
 
 import os
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import FromWorker, WorkerSpec
 from greenroom.messages.policy import Limits, WorkerKind
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
-from greenroom.supervision.kernel.proc_stats import look_at, resident_bytes
 from greenroom.supervision.policy.crash_attribution import Blame
 from greenroom.supervision.policy.exit_status import last_words
-from greenroom.supervision.policy.liveness import BLOCKED_AFTER
 from greenroom.supervision.policy.pool_growth import Growth
 from greenroom.supervision.policy.restart_backoff import next_streak, restart_delay
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
 from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
+from greenroom.supervision.pool.health_monitor import HealthMonitor
 from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
 from greenroom.supervision.zygote.isolated_backends import IsolatedBackends
 
-MIB: Final = 1024 * 1024
-TICK: Final = 1.0
-"""Seconds between two looks at the workers' health."""
-
 
 def default_size(kind: WorkerKind) -> int:
-    """Give the most workers of a pool that sets no size: tools follow the CPUs, the others wait more than they work."""
+    """Return the most workers of a pool that sets no size. For tools it follows the CPUs; the others mostly wait."""
     return max(4, 2 * (os.cpu_count() or 1)) if kind == "tool" else 2
 
 
 def capacity_of(kind: WorkerKind, policy: Pool) -> int:
-    """Give the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
+    """Return the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
     return (policy.concurrency or 64) if kind in {"program", "llm"} and not policy.fresh else 1
 
 
@@ -58,7 +53,7 @@ class Means:
 
 
 class Router(Protocol):
-    """What the supervisor of workers needs of whoever gives them work."""
+    """What the supervisor of workers needs of the dispatcher."""
 
     def ready(self, slot: Slot) -> None:
         """A worker takes work."""
@@ -69,7 +64,7 @@ class Router(Protocol):
         ...
 
     def settle(self, slot: Slot, obituary: Obituary) -> Blame:
-        """A worker has died: say to its jobs what that means for them, and who is to blame."""
+        """A worker has died: settle its jobs, and return which of them are to blame."""
         ...
 
     def gone(self, slot: Slot) -> None:
@@ -77,11 +72,11 @@ class Router(Protocol):
         ...
 
     def refuse(self, reason: str) -> None:
-        """No worker will come: whoever waits for one must be told."""
+        """No worker will come: refuse the jobs that wait for one."""
         ...
 
     def refuse_questions(self, reason: str) -> None:
-        """No worker can be begun for now: whoever does not wait for better times must be told."""
+        """No worker can be begun for now: refuse the questions, which cannot wait."""
         ...
 
     def grow(self) -> None:
@@ -101,7 +96,7 @@ class _Revival:
 
 
 class WorkerSupervisor:
-    """The workers of one pool. Reactor's thread only.
+    """The workers of one pool. Reactor thread only.
 
     Which deaths count against the restart budget: failed starts (those begun together count once), and deaths for which
     no job can be blamed. Not injected ones, not those of a lost backend, not those we ordered, and none that is charged
@@ -145,11 +140,10 @@ class WorkerSupervisor:
         """Whether no worker has become ready since the pool was short or gave up."""
         self._degraded_until = 0.0
         self._revivals: list[_Revival] = []
-        self._tick_timer: TimerHandle | None = None
-        self._tick_due = 0.0
+        self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
 
     def is_degraded(self) -> bool:
-        """Say whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
+        """Return whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
         if self.refusal is not None and self.loop.time() >= self._degraded_until:
             self.refusal = None
             self._budget = Budget(self.policy.max_restarts, self.policy.within)
@@ -163,7 +157,7 @@ class WorkerSupervisor:
     # ------------------------------------------------------------ growing and shrinking
 
     def room(self) -> int:
-        """Say how many workers may be begun at this moment: none while siblings are shut down to begin again."""
+        """Return how many workers may be begun at this moment: none while siblings are shut down to begin again."""
         if self._revivals:
             return 0
         starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
@@ -175,8 +169,7 @@ class WorkerSupervisor:
         slot = Slot(self, self._means.names.take(self.key), restart, self.capacity, backend)
         self.slots[slot.id] = slot
         self.permanent += restart != "temporary"
-        if self._tick_timer is None:
-            self._schedule_tick()
+        self._health.start()
         slot.begin()
         return slot
 
@@ -189,14 +182,14 @@ class WorkerSupervisor:
         if slot.state != "ready" or slot.restart == "temporary":
             return  # else it ends with its last job anyway
         if not slot.retiring:
-            slot.retiring = True
-            if self.capacity > 1 and slot.flights:
-                slot.restart = "temporary"  # it ends with its last job, and this one is begun in its place
+            slot.retire()
+            if self.capacity > 1 and slot.jobs:
+                slot.end_with_last_job()
                 self.permanent -= 1
                 self._note_replacement(slot, why)
                 self.grow()
                 return
-        if not slot.flights:
+        if not slot.jobs:
             slot.leave(why)
 
     def _note_replacement(self, slot: Slot, why: str) -> None:
@@ -216,15 +209,14 @@ class WorkerSupervisor:
         self._means.names.release(slot.id)
         if slot.backend is not None and self.annexes is not None:
             self.annexes.leave(slot.backend)
-        if not self.slots and self._tick_timer is not None:
-            self._tick_timer.cancel()
-            self._tick_timer = None
+        if not self.slots:
+            self._health.stop()
         self._router.gone(slot)
 
     # ------------------------------------------------------------ what slots report
 
     def spec(self, worker: str) -> WorkerSpec:
-        """Give the specification of the worker's next life."""
+        """Return the specification of the worker's next life."""
         return WorkerSpec(
             worker=worker,
             incarnation=self._means.names.next_life(worker),
@@ -399,50 +391,6 @@ class WorkerSupervisor:
             if other.state == "down":
                 self._remove(other)
         self._router.refuse(self.refusal)
-
-    # ------------------------------------------------------------ health
-
-    def _schedule_tick(self) -> None:
-        self._tick_due = self.loop.time() + TICK
-        self._tick_timer = self.loop.call_later(TICK, self._tick)
-
-    def _tick(self) -> None:
-        now = self.loop.time()
-        self._tick_timer = None
-        slept = now - self._tick_due > TICK  # this process was stopped, or its loop was held up: silence proves nothing
-        for slot in list(self.slots.values()):
-            if slot.state != "ready":
-                continue
-            if slept or slot.hearing:
-                slot.signs = slot.signs.forgive(now)
-            self._examine(slot, now)
-            self._weigh(slot)
-            if not slot.flights and slot.state == "ready" and now - slot.idle_since >= self.policy.idle_after:
-                slot.stop()
-        if self.slots and self._tick_timer is None:
-            self._schedule_tick()
-
-    def _examine(self, slot: Slot, now: float) -> None:
-        if slot.signs.is_late(now) and slot.pid is not None:
-            vitals = look_at(slot.pid)
-            if vitals is None:
-                return  # it has died, which is on its way to us by another road
-            slot.signs = slot.signs.looked_at(now, vitals.cpu, stopped=vitals.stopped)
-        verdict = slot.signs.judge(now, BLOCKED_AFTER if self.key.kind == "program" else None)
-        if verdict.condition == "hung":
-            slot.kill(Exit(kind="hung", detail=verdict.detail))
-        elif verdict.condition == "blocked":
-            slot.culprit = verdict.run_id
-            slot.kill(Exit(kind="blocked", detail=verdict.detail))
-
-    def _weigh(self, slot: Slot) -> None:
-        """Replace a worker that has grown too large. Those that run one job at a time say so themselves, after each."""
-        limit = self.policy.max_rss_mb
-        if limit is None or self.capacity == 1 or slot.state != "ready" or slot.pid is None:
-            return
-        size = resident_bytes(slot.pid) or 0
-        if size > limit * MIB:
-            self.replace(slot, f"its resident size is {size // MIB} MiB, above {limit} MiB")
 
     def _emit(
         self,

@@ -25,6 +25,8 @@ SHRUGGED_OFF: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: set[int]) -> None:
     """Cut this freshly forked process off from the zygote and bind it to its limits.
 
+    Signals are as the zygote has left them for its children, by ``reset_signals``.
+
     Args:
         spec: The worker to become.
         parent: Pid of the zygote.
@@ -34,7 +36,6 @@ def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: s
     os.setsid()
     linux.die_with_parent(parent)
     linux.adopt_orphans()
-    reset_signals()
     for source, target in zip(stdio, (1, 2), strict=True):
         os.dup2(source, target)
     for descriptor in linux.numbers_in("/proc/self/fd"):
@@ -80,7 +81,11 @@ def _read_exactly(connection: int, count: int) -> bytes:
 
 
 def reset_signals() -> None:
-    """Undo what an app's import may have set. SIGTERM keeps its default action: a handler would only delay the end."""
+    """Undo what the app's import may have set. SIGTERM keeps its default action: a handler would only delay the end.
+
+    A process that forks workers calls this once, after the import: forked processes inherit all of it, and to ask for
+    each of 64 handlers takes every one of them the time of a hundred system calls.
+    """
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):

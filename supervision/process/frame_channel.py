@@ -32,7 +32,7 @@ run of many large results needs them all when its program is replayed."""
 
 
 class Channel:
-    """The orchestrator's end of one worker's socket. Used on the reactor's thread only.
+    """The orchestrator's end of one worker's socket. Reactor thread only.
 
     Args:
         loop: The reactor's loop.
@@ -121,7 +121,7 @@ class Channel:
             then()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._sock)

@@ -22,7 +22,7 @@ _LARGE_BYTES: Final = 1024 * 1024
 
 
 class Capture:
-    """Our end of one pipe. Used on the reactor's thread only.
+    """Our end of one pipe. Reactor thread only.
 
     Attributes:
         total: Bytes written by the process so far.
@@ -55,7 +55,7 @@ class Capture:
         loop.add_reader(descriptor, self._read)
 
     def text(self) -> str:
-        """Give the last part of what was written, at most 64 KiB."""
+        """Return the last part of what was written, at most 64 KiB."""
         cut = len(self._tail) > TAIL_BYTES
         data = self._redactor.data(unmarked(bytes(self._tail), cut=cut))
         if cut:  # its first bytes may be the end of a secret
@@ -85,7 +85,7 @@ class Capture:
         self.close()
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         if self._descriptor is not None:
             if self._pause is not None:
                 self._pause.cancel()

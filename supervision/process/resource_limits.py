@@ -6,7 +6,6 @@ import os
 import resource
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from greenroom.messages.policy import Limits
@@ -71,7 +70,7 @@ def allow_for_stacks(limits: Limits) -> None:
 
 
 def _stack_bytes() -> int:
-    """Give how much a new thread's stack counts: the C library takes its size from the limit for stacks."""
+    """Return how much a new thread's stack counts: the C library takes its size from the limit for stacks."""
     size = resource.getrlimit(resource.RLIMIT_STACK)[0]
     return (DEFAULT_STACK if size == resource.RLIM_INFINITY else size) + STACK_EXTRA
 
@@ -87,6 +86,9 @@ def _limit(which: int, soft: int, hard: int | None = None) -> None:
 
 def volunteer_for_oom_kill() -> None:
     """Have the kernel prefer this process to its orchestrator when memory runs out."""
-    file = Path("/proc/self/oom_score_adj")
     with contextlib.suppress(PermissionError):  # some sandboxes refuse; the worker then ranks with its orchestrator
-        file.write_text(str(min(1000, int(file.read_text(encoding="ascii")) + OOM_SCORE_STEP)), encoding="ascii")
+        file = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(file, b"%d" % min(1000, int(os.pread(file, 16, 0)) + OOM_SCORE_STEP), 0)
+        finally:
+            os.close(file)

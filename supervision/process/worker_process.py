@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 from greenroom.messages.core.failures import Exit
@@ -40,8 +39,8 @@ from greenroom.supervision.kernel import linux
 from greenroom.supervision.kernel.oom_kills import LEDGER, OomWatch
 from greenroom.supervision.policy.exit_status import STOPPING, Evidence, describe
 from greenroom.supervision.process.frame_channel import Channel
-from greenroom.supervision.process.output_capture import Capture
-from greenroom.supervision.process.output_sources import OutputListener, Source, StreamName
+from greenroom.supervision.process.output_sources import OutputListener
+from greenroom.supervision.process.worker_output import WorkerOutput
 
 TERM_GRACE: Final = 0.5
 """Seconds from SIGTERM to SIGKILL, and from the end of a socket to SIGKILL."""
@@ -51,13 +50,11 @@ DUMP_IDLE: Final = 0.005
 """Seconds of silence on stderr after which that dump is taken to be whole."""
 _ANSWERS: Final = frozenset({Completed, Failed, Judged})
 _ENDINGS: Final = frozenset({Return, Raise, Halt, Diverge})
-_SHARED: Final = frozenset({"program", "llm"})
-"""Workers that mark what their jobs print, as they have many at a time."""
 _WITH_DUMP: Final = frozenset({"hung", "timeout", "blocked"})
 
 
 class Worker:
-    """A ``WorkerProcess``. Made by a backend; used on the reactor's thread only.
+    """A ``WorkerProcess``. Made by a backend; reactor thread only.
 
     Attributes:
         id: Number of the launch at its backend.
@@ -106,26 +103,14 @@ class Worker:
             ours, self._theirs = socket.socketpair()
             undo.callback(ours.close)
             undo.callback(self._theirs.close)
-            stdout, self._stdout_far = os.pipe()
-            undo.callback(os.close, stdout)
-            undo.callback(os.close, self._stdout_far)
-            stderr, self._stderr_far = os.pipe()
+            self._output = WorkerOutput(spec, loop, on_output, redactor)
             undo.pop_all()
         self._channel = Channel(
             loop, ours, spec.incarnation, on_message=self._received, on_fault=self.kill, on_end=self._hung_up
         )
-        self._redactor = redactor
-        self._on_output = on_output
-        self._shared = spec.kind in _SHARED
-        self._job: Execute | Evaluate | None = None
-        """What has the process to itself at this moment."""
-        self._source: Source | None = None
-        """Whose output it is, once there is any."""
-        self._stdout = Capture(loop, stdout, on_output and partial(self._wrote, "stdout"), redactor)
-        self._stderr = Capture(loop, stderr, on_output and partial(self._wrote, "stderr"), redactor)
 
     def __repr__(self) -> str:
-        """Say in what state it is."""
+        """Return the state, for logs."""
         state = (
             "ended"
             if self.ended.is_set()
@@ -154,10 +139,7 @@ class Worker:
             CodecError: The message cannot be written as JSON, or is over the size limit.
         """
         if self.spec.concurrency == 1 and isinstance(message, (Execute, Evaluate)):  # then the last one was answered
-            self._stderr.forget()
-            if not self._shared:
-                self._end_source()
-                self._job = message
+            self._output.begin(message)
         return self._channel.send(message)
 
     def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:
@@ -208,19 +190,16 @@ class Worker:
         return bool(own or removed)
 
     def take_descriptors(self) -> list[int]:
-        """Give the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""
+        """Return the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""
         self._asked = True
-        return [self._theirs.fileno(), self._stdout_far, self._stderr_far]
+        return [self._theirs.fileno(), *self._output.far_ends]
 
     def close_far_ends(self) -> None:
-        """Let go of the child's ends of the pipes, so that its death ends ours."""
-        if self._stdout_far >= 0:
-            os.close(self._stdout_far)
-            os.close(self._stderr_far)
-            self._stdout_far = self._stderr_far = -1
+        """Close the child's ends of the pipes, so that its death ends ours."""
+        self._output.close_far_ends()
 
     def launched(self, pid: int) -> None:
-        """Hear that the process exists. It cannot have been reaped yet, so the pid is still its own."""
+        """Note that the process exists. It cannot have been reaped yet, so the pid is still its own."""
         self.pid = pid
         try:
             self._pidfd = os.pidfd_open(pid)
@@ -243,7 +222,7 @@ class Worker:
         self._send_signal(_SIGKILL)
 
     def buried(self, status: int, peak_kib: int, cpu: float) -> None:
-        """Hear that process and tree are gone; report the end."""
+        """Note that process and tree are gone; report the end."""
         self._report(
             status=status,
             peak_memory_mb=round(peak_kib / 1024, 1),
@@ -252,7 +231,7 @@ class Worker:
         )
 
     def lost(self, why: str) -> None:
-        """Hear that process and tree are gone, and so is the zygote that could have said how it ended."""
+        """Note that process and tree are gone, and so is the zygote that could have said how it ended."""
         self._report(status=None, backend_lost=why)
 
     # ---------------------------------------------------------------- what happens to it
@@ -268,7 +247,7 @@ class Worker:
         if kind is Heartbeat:
             self._oom.lives()
         elif kind in _ANSWERS or (kind is Turn and _is_last(message)):
-            self._catch_up()
+            self._output.catch_up()
         self._listener.received(message)
 
     def _hung_up(self) -> None:
@@ -321,9 +300,7 @@ class Worker:
         read = self._channel.delivered - linux.unread_bytes(self._theirs.fileno())
         self._theirs.close()
         self._channel.close()
-        self._stdout.drain()
-        self._stderr.drain()
-        self._end_source()
+        stderr = self._output.close()
         self._close_pidfd()
         self.ended.set()
         self._listener.exited(
@@ -333,7 +310,7 @@ class Worker:
                     reason=self._reason,
                     spoke=self._spoke,
                     injected=tuple(self._injected),
-                    stderr=self._stderr.text(),
+                    stderr=stderr,
                     peak_memory_mb=peak_memory_mb,
                     cpu=cpu,
                     memory_limit_mb=self.spec.limits.memory_mb,
@@ -343,34 +320,6 @@ class Worker:
             ),
             read,
         )
-
-    # ---------------------------------------------------------------- what it writes
-
-    def _wrote(self, stream: StreamName, data: bytes) -> None:
-        assert self._on_output is not None  # else nobody calls this
-        if self._source is None:
-            worker, job = self.spec.worker, self._job
-            if job is None:
-                self._source = Source(worker, self._redactor, marked=self._shared)
-            else:
-                self._source = Source(worker, self._redactor, job.run_id, job.key, job.attempt)
-        self._on_output(self._source, stream, data)
-
-    def _catch_up(self) -> None:
-        """Hear what was written before an answer, as whoever knows the answer may ask for that too.
-
-        What an attempt has started is dead when it is answered; a thread of it that lives on writes as the worker.
-        """
-        self._stdout.catch_up()
-        self._stderr.catch_up()
-        if not self._shared:
-            self._end_source()
-            self._job = None
-
-    def _end_source(self) -> None:
-        if self._source is not None and self._on_output is not None:
-            self._on_output(self._source, "stdout", b"")
-            self._source = None
 
     # ---------------------------------------------------------------- signals
 
@@ -391,7 +340,7 @@ class Worker:
                 idle.cancel()
             idle = self._later(DUMP_IDLE, self.strike)
 
-        self._stderr.on_read = heard
+        self._output.listen_to_stderr(heard)
         self._send_signal(signal.SIGUSR1)
         self._later(DUMP_GRACE, self.strike)
 
@@ -413,7 +362,7 @@ class Worker:
 
 
 def _is_last(turn: FromWorker) -> bool:
-    """Say whether a program has come to its end with this turn."""
+    """Return whether a program has come to its end with this turn."""
     return isinstance(turn, Turn) and bool(turn.commands) and type(turn.commands[-1]) in _ENDINGS
 
 

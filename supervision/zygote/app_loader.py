@@ -59,7 +59,7 @@ def load_app(boot: Boot, stack: int = -1) -> str:
 
 
 def interval(timeout: float) -> float:
-    """Give the seconds after which an import that may take ``timeout`` says where it stands."""
+    """Return the seconds after which an import that may take ``timeout`` says where it stands."""
     return min(EVERY, SHARE * timeout)
 
 
@@ -72,7 +72,7 @@ def _user_traceback(error: BaseException) -> str:
 
 
 def users_stack(dump: str) -> str:
-    """Give the lines of what faulthandler wrote of an import that are neither ours nor the import system's."""
+    """Return the lines of what faulthandler wrote of an import that are neither ours nor the import system's."""
     frames = [(found[1], line) for line in dump.splitlines() if (found := _FRAME.match(line))]
     return "\n".join(line for file, line in frames if file != "<string>" and not _is_machinery(file))
 

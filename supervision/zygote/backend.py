@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from greenroom.messages.core.errors import DefinitionError
@@ -15,10 +15,10 @@ from greenroom.messages.secrets.redaction import redactor_of, secret_values
 from greenroom.supervision.jobs import Entry, WorkerListener
 from greenroom.supervision.kernel import orphans
 from greenroom.supervision.kernel.generation_lock import GenerationLock
-from greenroom.supervision.policy import worker_environment
 from greenroom.supervision.policy.worker_environment import NOTHING, Given
 from greenroom.supervision.process.output_sources import OutputListener
 from greenroom.supervision.process.worker_process import Worker
+from greenroom.supervision.zygote.environments import Environments
 from greenroom.supervision.zygote.handle import ZygoteHandle
 from greenroom.supervision.zygote.import_progress import Place, SlowImport, nowhere, unheard
 from greenroom.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
@@ -32,7 +32,7 @@ LAUNCH_TIMEOUT: Final = 5.0
 
 
 class ZygoteBackend:
-    """A ``Backend`` for one app. Used on the reactor's thread only.
+    """A ``Backend`` for one app. Reactor thread only.
 
     Args:
         app: Reference of the app, handed to ``entry.preload``.
@@ -78,7 +78,7 @@ class ZygoteBackend:
         )
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
-        self._given = given
+        self._environments = Environments(given)
         self._on_output = on_output
         self._launch_timeout = launch_timeout
         self._place = place
@@ -94,7 +94,7 @@ class ZygoteBackend:
         self.on_lost: Callable[[str], None] = _ignore
 
     def __repr__(self) -> str:
-        """Say what it serves and how many live."""
+        """Return the app and the number of workers, for logs."""
         zygote = self._household.zygote if self._household is not None else None
         return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}>"
 
@@ -118,10 +118,7 @@ class ZygoteBackend:
             OSError: This process has no descriptors left.
         """
         self._launches += 1
-        outside = worker_environment.set_outside(os.environ, self._given)
-        own = {name: outside[name] for name in spec.limits.env if name in outside}
-        environ = worker_environment.inherited(outside, self._given) | own
-        redactor = redactor_of(secret_values(environ, spec.limits.env))
+        environ, redactor = self._environments.of_worker(spec.limits.env)
         worker = Worker(self._launches, spec, listener, self._loop, self._on_output, environ=environ, redactor=redactor)
         worker.on_death = self._saw_death
         self._workers[worker.id] = worker
@@ -151,10 +148,9 @@ class ZygoteBackend:
         """Start a household; again where it was killed meanwhile, which says nothing about the app."""
         try:
             for attempts_left in reversed(range(START_ATTEMPTS)):
-                outside = worker_environment.set_outside(os.environ, self._given)
-                household = self._make_household(worker_environment.inherited(outside, self._given))
+                household = self._make_household(self._environments.shared())
                 boot = self._boot.model_copy(
-                    update={"withheld": worker_environment.withheld(outside, self._given), "folder": _working_folder()}
+                    update={"withheld": self._environments.withheld(), "folder": _working_folder()}
                 )
                 try:
                     await household.start(boot, self._path, self._environ(household), self._lock())
@@ -170,7 +166,7 @@ class ZygoteBackend:
         finally:
             self._starting = None
 
-    def _make_household(self, shared: dict[str, str]) -> ZygoteHandle:
+    def _make_household(self, shared: Mapping[str, str]) -> ZygoteHandle:
         token = self._generation.token if self._generation is not None else ""
 
         def lose(why: str) -> None:
@@ -300,7 +296,7 @@ def _working_folder() -> str:
 
 
 def _ignore(_why: str) -> None:
-    """Do nothing: where nobody counts."""
+    """Do nothing: the losses are not counted."""
 
 
 async def _settle(worker: Worker) -> None:

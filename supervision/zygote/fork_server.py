@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 
 from greenroom.messages.core.message import Message
 from greenroom.supervision.kernel import linux
-from greenroom.supervision.process.child_setup import become_worker, run_worker, take_environment
+from greenroom.supervision.process.child_setup import become_worker, reset_signals, run_worker, take_environment
 from greenroom.supervision.zygote import exec_worker
 from greenroom.supervision.zygote.app_loader import load_app, resolve
 from greenroom.supervision.zygote.messages import (
@@ -63,6 +63,7 @@ def serve(control: int, keeper: int, lock: int, stack: int) -> NoReturn:
     if failure:
         zygote.say(LoadFailed(sentence=failure[-MAX_TEXT:]))
         os._exit(0)
+    reset_signals()
     zygote.say(Loaded(pid=os.getpid(), data_kib=size))
     zygote.run()
 

@@ -33,7 +33,7 @@ KEEPER_GRACE: Final = 2.0
 
 
 class ZygoteHandle:
-    """One life of a keeper and its zygote. Used on the reactor's thread only.
+    """One life of a keeper and its zygote. Reactor thread only.
 
     Attributes:
         lineage: The mark that every process of it carries in its command line or environment.

@@ -43,7 +43,7 @@ class SlowImport:
     place: str = ""
 
     def sentence(self) -> str:
-        """Say what is waited for, since when, and where it stands."""
+        """Return what is waited for, since when, and where it stands."""
         at = f", at {self.place}" if self.place else ""
         return f"waits for its app to be imported, since {time.monotonic() - self.since:.0f} s{at}"
 
@@ -69,11 +69,11 @@ class SlowImports:
             self._listeners.append(listener)
 
     def get(self, app: str) -> SlowImport | None:
-        """Give the slow import of an app, None where there is none."""
+        """Return the slow import of an app, None where there is none."""
         return self._now.get(app)
 
     def sentence(self, app: str) -> str | None:
-        """Say what whoever needs an app waits for, None where its import is not slow."""
+        """Return what delays the workers of an app; None if its import is not slow."""
         slow = self._now.get(app)
         return None if slow is None else slow.sentence()
 
@@ -104,7 +104,7 @@ def unheard(_slow: SlowImport | None) -> None:
 
 
 class Watchdog:
-    """Our end of the pipe of one import. Used on the reactor's thread only.
+    """Our end of the pipe of one import. Reactor thread only.
 
     Attributes:
         stack: The last of what faulthandler wrote that is whole for certain, or else what there is.

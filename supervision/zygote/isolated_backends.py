@@ -15,7 +15,7 @@ TOGETHER: Final = 2.0
 
 
 class IsolatedBackends:
-    """Makes such backends and ends them. Reactor's thread only.
+    """Makes such backends and ends them. Reactor thread only.
 
     A backend that dies by itself convicts the job that was in it. Where others die at the same time, the job of any of
     them may have killed them all; such jobs run one after another, with no other annex beside them.
@@ -33,7 +33,7 @@ class IsolatedBackends:
         self._ending: set[Task[Any]] = set()
 
     def has_room(self, *, exclusive: bool) -> bool:
-        """Say whether one may be opened: none beside an exclusive one."""
+        """Return whether one may be opened: none beside an exclusive one."""
         return self._exclusive is None and not (exclusive and self._open)
 
     def open(self, key: PoolKey, policy: Pool, *, exclusive: bool) -> Backend:
@@ -46,7 +46,7 @@ class IsolatedBackends:
         return backend
 
     def is_exclusive(self, backend: Backend) -> bool:
-        """Say whether no other annex is beside this one."""
+        """Return whether no other annex is beside this one."""
         return self._exclusive is backend
 
     def note_loss(self, backend: object) -> None:
@@ -56,7 +56,7 @@ class IsolatedBackends:
         self._losses.append((now, backend))
 
     def convicts(self, backend: Backend) -> bool:
-        """Say whether the loss of this annex, just now, can have been the doing of nobody but its job."""
+        """Return whether the loss of this annex, just now, can have been the doing of nobody but its job."""
         now = self._loop.time()
         others = [lost for at, lost in self._losses if at >= now - TOGETHER and lost is not backend]
         return self.is_exclusive(backend) or not others

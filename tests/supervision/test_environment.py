@@ -2,7 +2,10 @@
 
 import pytest
 
+from greenroom.messages.secrets.detection import looks_secret
+from greenroom.supervision.policy import worker_environment
 from greenroom.supervision.policy.worker_environment import Given, inherited, read_given, set_outside, withheld
+from greenroom.supervision.zygote.environments import Environments
 
 OUTSIDE = {
     "HOME": "/home/me",
@@ -46,3 +49,28 @@ def test_what_is_no_list_of_variables_is_refused(wrong: object) -> None:
 def test_what_no_variable_can_be_called_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match="no variable can be called"):
         read_given(wrong)
+
+
+def test_secrets_are_looked_for_again_only_when_the_environment_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(
+        worker_environment, "looks_secret", lambda name, value: read.append(name) or looks_secret(name, value)
+    )
+    monkeypatch.setenv("PLAIN", "a")
+    monkeypatch.setenv("APP_KEY", "the key of an app")
+    environments = Environments(Given())
+    environ, redactor = environments.of_worker(("APP_KEY",))
+    assert environ == {**environments.shared(), "APP_KEY": "the key of an app"}
+    assert redactor.text("it has the key of an app") == "it has ***"
+    assert "APP_KEY" not in environments.of_worker(())[0]
+    read.clear()
+    assert environments.of_worker(("APP_KEY",)) == (environ, redactor)
+    assert not read
+
+    monkeypatch.setenv("APP_KEY", "its second key")
+    monkeypatch.setenv("OTHER_KEY", "withheld")
+    changed, redactor = environments.of_worker(("APP_KEY",))
+    assert changed["APP_KEY"] == "its second key"
+    assert redactor.text("it has its second key") == "it has ***"
+    assert set(environments.withheld()) >= {"APP_KEY", "OTHER_KEY"}
+    assert read

@@ -174,7 +174,7 @@ def test_a_restart_that_fails_once_is_made_good(make: Callable[..., World], stra
     first.die(CRASH)
     world.wait(5.0)
     assert len(world.backend.alive) == 2
-    assert all(slot.state == "ready" for slot in world.pool.roster.slots.values())
+    assert all(slot.state == "ready" for slot in world.pool.supervisor.slots.values())
 
 
 def test_a_worker_that_dies_while_its_siblings_are_ended_is_part_of_the_same_restart(
@@ -247,7 +247,7 @@ class Play:
         return self.world.loop.time()
 
     def serves(self, but: MemoryWorker) -> bool:
-        slots = self.world.pool.roster.slots.values()
+        slots = self.world.pool.supervisor.slots.values()
         return any(slot.state == "ready" and slot.id != but.spec.worker for slot in slots)
 
     def note_begun(self) -> None:
@@ -307,10 +307,10 @@ class Play:
         return [token for token in worker.work if not self.world.owner.ends(token)]
 
     def check(self) -> None:
-        world, roster = self.world, self.world.pool.roster
+        world, supervisor = self.world, self.world.pool.supervisor
         takes = self.model.takes_work(self.now())
         assert (world.pool.dispatcher.refusal() is None) is takes
-        assert roster.permanent <= self.size
+        assert supervisor.permanent <= self.size
         if not takes:
             assert not world.pool.dispatcher.waiting
         lives = [worker.spec.worker for worker in world.backend.alive]

@@ -287,7 +287,7 @@ class Play:
     def is_terminated(self, worker: MemoryWorker) -> None:
         self.out.add(worker)
         self.model.is_terminated(worker.spec.worker)
-        self.world.pool.roster.slots[worker.spec.worker].stop()
+        self.world.pool.supervisor.slots[worker.spec.worker].stop()
 
     def is_replaced(self, worker: MemoryWorker) -> None:
         """Its process is changed between two jobs, which is nobody's death. A pool that has given up lets it go."""
@@ -297,8 +297,8 @@ class Play:
             self.planned = worker.spec.worker
         else:
             self.model.is_terminated(worker.spec.worker)
-        roster = self.world.pool.roster
-        roster.replace(roster.slots[worker.spec.worker], "it is worn")
+        supervisor = self.world.pool.supervisor
+        supervisor.replace(supervisor.slots[worker.spec.worker], "it is worn")
 
     def is_slow(self, worker: MemoryWorker) -> None:
         """From now on only a SIGKILL ends it."""
@@ -334,7 +334,7 @@ class Play:
         for fault in self.faults:
             raise fault
         assert not self.model.due, f"{self.model.due} have not begun again"
-        slots = self.world.pool.roster.slots
+        slots = self.world.pool.supervisor.slots
         assert list(slots) == self.model.children
         assert all(slot.state == "ready" for slot in slots.values()), slots
         assert Counter(worker.spec.worker for worker in self.world.backend.alive) == Counter(self.model.children)

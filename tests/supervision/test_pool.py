@@ -998,7 +998,7 @@ def test_a_poisonous_job_never_degrades_the_pool_of_its_neighbours(make: Callabl
     world.submit("a")
     world.life("a").answer("a")
     assert world.owner.answered("a")
-    assert world.pool.roster.crashes == 20
+    assert world.pool.supervisor.crashes == 20
     assert "degraded" not in world.kinds()
 
 

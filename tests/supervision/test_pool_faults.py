@@ -130,16 +130,16 @@ class PoolUnderFaults(RuleBasedStateMachine):
 
     @invariant()
     def no_worker_has_more_than_its_capacity_and_the_pool_not_more_than_its_size(self) -> None:
-        roster = self.world.pool.roster
-        assert roster.permanent <= roster.size
-        assert len(roster.slots) <= 2 * roster.size
-        assert all(len(slot.flights) <= slot.capacity for slot in roster.slots.values())
+        supervisor = self.world.pool.supervisor
+        assert supervisor.permanent <= supervisor.size
+        assert len(supervisor.slots) <= 2 * supervisor.size
+        assert all(len(slot.jobs) <= slot.capacity for slot in supervisor.slots.values())
         assert sum(worker.pid is None for worker in self.world.backend.alive) <= self.world.gate.limit
 
     @invariant()
     def a_life_that_ran_a_solo_job_ran_nothing_else(self) -> None:
         for worker in self.world.backend.lives:
-            slot = self.world.pool.roster.slots.get(worker.spec.worker)
+            slot = self.world.pool.supervisor.slots.get(worker.spec.worker)
             if slot is not None and slot.restart == "temporary" and slot.incarnation == worker.spec.incarnation:
                 assert len(worker.work) <= 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.frames.worker import Completed, Execute, Progress
-from greenroom.supervision.jobs import Answered, Assigned, JobEvent, Lost, Pool, PoolKey, Withdraw
+from greenroom.supervision.jobs import Answered, Assigned, JobEvent, Lost, Pool, PoolKey
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.supervision.tree import Tree
 from tests.supervision.harness import PATIENCE, Scene
@@ -284,10 +284,10 @@ def test_no_process_of_a_withdrawn_job_is_left_when_that_is_said(stage: Stage) -
     async def story() -> None:
         stage.submit("a", "family")
         family = await stage.result("a")
-        ref = stage.submit("b", "wait_for_ever")
+        job = stage.submit("b", "wait_for_ever")
         pid = await stage.pid("b")
         done = asyncio.Event()
-        ref.tell(Withdraw("b", done=done.set))
+        job.withdraw(done=done.set)
         async with asyncio.timeout(PATIENCE):
             await done.wait()
         assert not any(psutil.pid_exists(each) for each in (pid, *family))

@@ -110,7 +110,7 @@ def test_a_shared_worker_keeps_the_jobs_it_has_and_another_takes_the_next_ones(m
     assert not first.alive
     assert isinstance(world.owner.end("c"), Answered)
     assert [record.replacements for record in world.pool.workers()] == [0]
-    assert world.pool.roster.replacements == 1
+    assert world.pool.supervisor.replacements == 1
 
 
 def test_each_attempt_has_a_process_of_its_own_where_that_is_asked_for(make: Callable[..., World]) -> None:

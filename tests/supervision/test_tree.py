@@ -11,7 +11,7 @@ from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import Stop
 from greenroom.messages.policy import Limits, WorkerKind
 from greenroom.messages.records import ActorRecord
-from greenroom.supervision.jobs import Pool, PoolKey, Release, Withdraw
+from greenroom.supervision.jobs import Pool, PoolKey
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.supervision.tree import Tree
 from tests.supervision.memory import (
@@ -58,9 +58,9 @@ class Forest:
         self.loop.run_until_complete(settle(seconds))
 
     def submit(self, tree: Tree, token: str, key: PoolKey, limits: Limits | None = None) -> Any:
-        ref = tree.submit(key, limits, self.owner.job(token))
+        job = tree.submit(key, limits, self.owner.job(token))
         self.wait()
-        return ref
+        return job
 
     def close(self) -> None:
         for tree in self.trees:
@@ -146,13 +146,13 @@ def test_an_app_that_does_not_load_is_told_to_all_and_tried_anew_by_the_next_job
 
     forest.prepare = prepare
     tree = forest.tree()
-    ref = forest.submit(tree, "a", key())
+    job = forest.submit(tree, "a", key())
     broken = forest.backends["app.py", "zygote"]
     assert forest.owner.refusal("a") == "app.py, line 3: NameError"
     assert broken.closed
     done: list[bool] = []
-    ref.tell(Release("a"))
-    ref.tell(Withdraw("a", done=lambda: done.append(True)))
+    job.release()
+    job.withdraw(done=lambda: done.append(True))
     forest.submit(tree, "b", key())
     assert done == [True]
     assert forest.owner.worker("b") == "tool-1"

@@ -1,11 +1,9 @@
 """The parts of an orchestrator: which concrete ones there are, started in the order in which they need each other."""
 
 import asyncio
-import gc
 import itertools
 import os
 import random
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -29,11 +27,10 @@ from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import ENDED
 from greenroom.metrics import log
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
-from greenroom.supervision.kernel import linux
-from greenroom.supervision.kernel.concealment import conceal, reveal
+from greenroom.supervision.kernel.concealment import CONCEALMENT
 from greenroom.supervision.kernel.connection_limit import report_exhaustion
-from greenroom.supervision.kernel.descriptor_limit import raise_limit, restore_limit
 from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.kernel.process_settings import SETTINGS
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.events import OF_POOLS, WorkerEvent
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT
@@ -62,14 +59,6 @@ from greenroom.workflows.scheduler.registry import Schedules
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
 
-SWITCH_INTERVAL: Final = 0.0001
-"""Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
-the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
-YOUNG_OBJECTS: Final = 20_000
-"""Objects made before Python looks for cycles among them. Events and frames have none, and every look at those of a few
-hundred runs takes time from the reactor."""
-MAPPED_BYTES: Final = 1024 * 1024
-"""Size from which a block of memory goes back to the kernel as soon as it is freed. Values of users may have 15 MB."""
 OVER: Final = ENDED | {"parked"}
 """Statuses in which a run needs no orchestrator."""
 GRACE: Final = 2.0
@@ -149,9 +138,9 @@ class Engine:
         clock: Clock,
         viewer: Viewer | None,
     ) -> None:
-        self._tune_interpreter()
-        conceal()
-        self._closers.append(reveal)
+        for setting in (*SETTINGS, CONCEALMENT):
+            setting.hold()
+            self._closers.append(setting.release)
         self.home.create()
         reachable = self._lock_home(required=own_home)
         generation = GenerationLock(self._claim_journal())
@@ -225,18 +214,6 @@ class Engine:
         """
         if self._reachable and not self.closed:
             self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
-
-    def _tune_interpreter(self) -> None:
-        """Set what holds for the whole process, until the engine is closed."""
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(min(interval, SWITCH_INTERVAL))
-        self._closers.append(partial(sys.setswitchinterval, interval))
-        thresholds = gc.get_threshold()
-        if 0 < thresholds[0] < YOUNG_OBJECTS:  # 0 is somebody's wish to have no collections at all
-            gc.set_threshold(YOUNG_OBJECTS, *thresholds[1:])
-            self._closers.append(partial(gc.set_threshold, *thresholds))
-        self._closers.append(partial(restore_limit, raise_limit()))
-        linux.map_blocks_from(MAPPED_BYTES)  # this stays: what was set before cannot be asked for
 
     # ------------------------------------------------------------ what must be ours alone
 

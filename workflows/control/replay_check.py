@@ -21,7 +21,7 @@ from greenroom.messages.frames.replay_differences import Difference
 from greenroom.messages.frames.worker import Diverge, Halt, Turn
 from greenroom.messages.policy import Limits
 from greenroom.messages.records import RunStatus
-from greenroom.supervision.jobs import Job, Pool, PoolKey
+from greenroom.supervision.jobs import Job, JobHandle, Pool, PoolKey
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.tree import Tree
@@ -29,7 +29,6 @@ from greenroom.workflows.control.worker_backends import Apps, make_backend, read
 from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramLost, ProgramTurn
 from greenroom.workflows.queries.reader import JournalQueries
 from greenroom.workflows.replay.expectations import explained
-from greenroom.workflows.runs.dependencies import PoolRef
 from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.run_state import RunState
 
@@ -65,7 +64,7 @@ class _Workers:
     """What a program's link needs of an orchestrator."""
 
     mint: Callable[[], str]
-    submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
+    submit: Callable[[PoolKey, Limits | None, Job], JobHandle]
 
 
 class ReplayChecker:

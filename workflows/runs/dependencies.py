@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from greenroom.journal.interface import Journal
 from greenroom.messages.core.errors import GreenroomError, JournalError
 from greenroom.messages.events.events import AnyEvent, TurnEnded, TurnFailed
 from greenroom.messages.policy import Limits
-from greenroom.supervision.jobs import Job, PoolKey, Release, Send, Withdraw
+from greenroom.supervision.jobs import Job, JobHandle, PoolKey
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.inputs import Confirmed, Input
@@ -16,22 +16,12 @@ from greenroom.workflows.runs.budget_accounts import Ledger
 from greenroom.workflows.runs.residency import ResidentRuns
 from greenroom.workflows.state.run_state import RunState
 
-PoolOrder: TypeAlias = Release | Send | Withdraw
-
 
 class Observer(Protocol):
     """Hears of a run's events. Any thread; never blocks."""
 
     def __call__(self, run_id: str, workflow: str, /, *events: AnyEvent) -> None:
         """Take events, in order."""
-        ...
-
-
-class PoolRef(Protocol):
-    """The pool that has a job. Never blocks."""
-
-    def tell(self, message: PoolOrder) -> None:
-        """Say something about the job."""
         ...
 
 
@@ -44,8 +34,8 @@ class Workers(Protocol):
         ...
 
     @property
-    def submit(self) -> Callable[[PoolKey, Limits | None, Job], PoolRef]:
-        """Gives a job to its pool, and the pool to the caller."""
+    def submit(self) -> Callable[[PoolKey, Limits | None, Job], JobHandle]:
+        """Submits a job to its pool, and returns the handle for further orders about it."""
         ...
 
 
@@ -107,8 +97,8 @@ class RunDependencies:
 
     reactor: Reactor
     journal: Journal
-    submit: Callable[[PoolKey, Limits | None, Job], PoolRef]
-    """Gives a job to its pool, and the pool to the caller, for later words about the job. Reactor's thread only."""
+    submit: Callable[[PoolKey, Limits | None, Job], JobHandle]
+    """Submits a job to its pool, and returns the handle for further orders about it. Reactor thread only."""
     directory: Directory
     post: Post
     warm: Callable[[str], object]

@@ -21,6 +21,9 @@ RETRY: Final = 0.05
 SETTLING: Final = 30.0
 """Seconds that an orchestrator may take from locking a home until it takes commands, or until it has ended."""
 
+MAPPED_BYTES: Final = 1024 * 1024
+"""Size in bytes from which a block of memory returns to the kernel as soon as it is freed. Values may have 15 MB."""
+
 
 def owner_name(home: "Home") -> str:
     """Return what to call the orchestrator that lives on a home."""
@@ -76,8 +79,10 @@ def open_orchestrator(
     Raises:
         HomeInUse: The journal or the home belongs to another orchestrator.
     """
+    from greenroom.supervision.kernel.linux import map_blocks_from
     from greenroom.workflows.api.orchestrator import Orchestrator
 
+    map_blocks_from(MAPPED_BYTES)  # only here: nothing can undo it, so a user's own process keeps its setting
     home = settings.home
     if home.is_named and settings.directory is None and is_anothers(home):
         return Orchestrator(home.journal, output=output, **imports.options)

@@ -7,9 +7,9 @@ from typing import Final
 
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Evaluate, Judged, Progress
-from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable, Withdraw
+from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
 from greenroom.workflows.decisions.inputs import NoWorkers
-from greenroom.workflows.runs.dependencies import PoolRef, RunDependencies
+from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
 TRIES: Final = 3
@@ -24,6 +24,8 @@ class _Seat:
     timeout: float | None
     tries: int = 0
     evaluation: Evaluation | None = None
+    job: JobHandle | None = None
+    """The job that asks it."""
 
     @property
     def name(self) -> str:
@@ -63,14 +65,14 @@ class EvaluationJobs:
         options = step.options
         self._seats = [_Seat(*seat) for seat in zip_longest(options.accept, options.accept_timeouts)]
         self._waiting: dict[str, _Seat] = {}
-        self._pools: dict[str, PoolRef] = {}
         for seat in self._seats:
             self._ask(seat)
 
     def withdraw(self) -> None:
         """Stop asking: nobody waits for the verdict."""
-        for token in self._waiting:
-            self._pools[token].tell(Withdraw(token))
+        for seat in self._waiting.values():
+            if seat.job is not None:
+                seat.job.withdraw()
         self._waiting.clear()
 
     def _ask(self, seat: _Seat) -> None:
@@ -96,7 +98,7 @@ class EvaluationJobs:
             attempt=seat.tries,
             timeout=seat.timeout,
         )
-        self._pools[token] = self._services.submit(self._pool, None, job)
+        seat.job = self._services.submit(self._pool, None, job)
 
     def _hear(self, event: JobEvent) -> None:
         if isinstance(event, Assigned) or (isinstance(event, Answered) and isinstance(event.message, Progress)):

@@ -10,15 +10,14 @@ from greenroom.supervision.jobs import (
     Assigned,
     Job,
     JobEvent,
+    JobHandle,
     Lost,
     PoolKey,
-    Send,
     Unavailable,
-    Withdraw,
 )
 from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
 from greenroom.workflows.replay.expectations import digests, references, withdrawn
-from greenroom.workflows.runs.dependencies import PoolRef, Workers
+from greenroom.workflows.runs.dependencies import Workers
 from greenroom.workflows.state.run_state import RunState
 
 HISTORY_BYTES: Final = 4 * 1024 * 1024
@@ -42,7 +41,7 @@ class ProgramJob:
         self._sent = 0
         """How many of the state's resolutions this program has been told."""
         self._token: str | None = None
-        self._pool: PoolRef | None = None
+        self._job: JobHandle | None = None
         self.worker: str | None = None
         """Who has the program."""
         self._unsent: list[Resolution] = []
@@ -99,7 +98,7 @@ class ProgramJob:
             reply=self._hear,
             streaming=True,
         )
-        self._pool = self._services.submit(PoolKey(state.app, "program", "program"), None, job)
+        self._job = self._services.submit(PoolKey(state.app, "program", "program"), None, job)
 
     def tell(self, state: RunState) -> None:
         """Tell the program, where there is one, the outcomes that it does not know."""
@@ -122,17 +121,15 @@ class ProgramJob:
 
     def end(self) -> None:
         """Have the program forgotten."""
-        if self._token is not None and self._pool is not None:
-            token = self._token
+        if (job := self._job) is not None:
             self._forget()
-            self._pool.tell(Withdraw(token, farewell=EndProgram(run_id=self._run_id)))
+            job.withdraw(farewell=EndProgram(run_id=self._run_id))
 
     def _send(self, resolution: Resolution, told: int = 1) -> None:
-        assert self._token is not None
-        assert self._pool is not None
+        assert self._job is not None
         self._sent += told
         self._unanswered += 1
-        self._pool.tell(Send(self._token, Resolve(run_id=self._run_id, resolution=resolution)))
+        self._job.send(Resolve(run_id=self._run_id, resolution=resolution))
 
     def _hear(self, event: JobEvent) -> None:
         if event.token != self._token:
@@ -158,8 +155,7 @@ class ProgramJob:
                 raise AssertionError(msg)
 
     def _forget(self) -> None:
-        self._token = None
-        self.worker = None
+        self._token = self._job = self.worker = None
         self._unanswered = 0
 
 

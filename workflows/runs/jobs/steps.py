@@ -2,33 +2,36 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Completed, Execute, Failed, Progress
-from greenroom.supervision.jobs import (
-    Answered,
-    Assigned,
-    Job,
-    JobEvent,
-    Lost,
-    PoolKey,
-    Release,
-    Unavailable,
-)
-from greenroom.supervision.jobs import (
-    Withdraw as WithdrawJob,
-)
+from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
 from greenroom.workflows.decisions.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost, StepProgressed
 from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
-from greenroom.workflows.runs.dependencies import PoolRef, RunDependencies
+from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself once nobody waits for it."""
 PROGRESS_EVERY: Final = 1.0
 """Seconds between two reports of one attempt's progress; of what it says in between, the newest is kept."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt that its pool has."""
+
+    key: str
+    number: int
+    token: str
+    job: JobHandle
+    waits: bool = False
+    """Whether it has reported progress a moment ago, so that what it says now is kept for a while."""
+    progress: Json = None
+    """What it has said since, if anything."""
 
 
 class StepJobs:
@@ -48,33 +51,27 @@ class StepJobs:
         self._services = services
         self._state = state
         self._report = report
-        self._attempts: dict[str, tuple[str, int]] = {}
-        """Step key and attempt number, by token."""
-        self._pools: dict[str, PoolRef] = {}
-        """Which pool has it, by token."""
-        self._tokens: dict[str, str] = {}
-        """Token by step key."""
-        self._progress: dict[str, Json] = {}
-        """By token, for attempts that have reported progress a moment ago: what they have said since, if anything."""
+        self._attempts: dict[str, _Attempt] = {}
+        """By token."""
+        self._of_steps: dict[str, _Attempt] = {}
+        """The same, by step key."""
         self._outcomes_on_disk = len(state.resolutions)
         self._ahead: deque[tuple[int, str]] = deque()
         """Attempts held back: how many outcomes have to be on the disk first, and the token."""
 
     def __bool__(self) -> bool:
         """Say whether any attempt is under way."""
-        return bool(self._tokens)
+        return bool(self._attempts)
 
     def __contains__(self, key: str) -> bool:
         """Say whether an attempt of this step is under way."""
-        return key in self._tokens
+        return key in self._of_steps
 
     def dispatch(self, step: Step, attempt: int) -> None:
         """Give an attempt to its pool, unless the step has one under way."""
-        if step.key in self._tokens:
+        if step.key in self._of_steps:
             return
         token = self._services.mint()
-        self._attempts[token] = (step.key, attempt)
-        self._tokens[step.key] = token
         state = self._state
         frame = Execute(
             run_id=state.run_id,
@@ -105,12 +102,13 @@ class StepJobs:
             zygotes_lost=zygotes_lost(step),
         )
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
-        self._pools[token] = self._services.submit(pool, step.options.limits, job)
+        handle = self._services.submit(pool, step.options.limits, job)
+        self._attempts[token] = self._of_steps[step.key] = _Attempt(step.key, attempt, token, handle)
 
     def release(self, token: str) -> None:
         """Let a held attempt begin, unless it was withdrawn."""
-        if token in self._pools:
-            self._pools[token].tell(Release(token))
+        if (attempt := self._attempts.get(token)) is not None:
+            attempt.job.release()
 
     def wrote(self) -> None:
         """One more outcome is on the disk: let the attempts begin that may follow from it."""
@@ -125,13 +123,13 @@ class StepJobs:
 
     def withdraw(self, key: str) -> None:
         """Stop the attempt of a step that nobody waits for."""
-        if (token := self._tokens.pop(key, None)) is not None:
-            del self._attempts[token]
-            self._pools.pop(token).tell(WithdrawJob(token, grace=WITHDRAW_GRACE))
+        if (attempt := self._of_steps.pop(key, None)) is not None:
+            del self._attempts[attempt.token]
+            attempt.job.withdraw(grace=WITHDRAW_GRACE)
 
     def withdraw_all(self) -> None:
         """Stop every attempt."""
-        for key in tuple(self._tokens):
+        for key in tuple(self._of_steps):
             self.withdraw(key)
 
     def _hear(self, event: JobEvent) -> None:
@@ -139,17 +137,14 @@ class StepJobs:
         found = self._attempts.get(event.token)
         if found is None:
             return
-        key, attempt = found
+        key, attempt = found.key, found.number
         if isinstance(event, Answered) and isinstance(event.message, Progress):
-            self._note_progress(event.token, event.message.detail)
+            self._note_progress(found, event.message.detail)
             return
         if not isinstance(event, Assigned):
-            if self._progress:
-                self._tell_progress(event.token)
-                self._progress.pop(event.token, None)
+            self._tell_progress(found)
             del self._attempts[event.token]
-            del self._pools[event.token]
-            del self._tokens[key]
+            del self._of_steps[key]
         match event:
             case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
                 self._report(StepAssigned(key, attempt, token, worker, pid, life))
@@ -163,29 +158,27 @@ class StepJobs:
                 msg = f"step {key} was answered with {message.type}"
                 raise AssertionError(msg)
 
-    def _note_progress(self, token: str, detail: Json) -> None:
-        """Report what an attempt says of its progress, or keep it for a moment where it says much."""
-        if token in self._progress:
-            self._progress[token] = detail
+    def _note_progress(self, attempt: _Attempt, detail: Json) -> None:
+        """Report an attempt's progress, or keep it for a moment if the attempt reports often."""
+        if attempt.waits:
+            attempt.progress = detail
             return
-        key, attempt = self._attempts[token]
-        self._report(StepProgressed(key, attempt, token, detail))
-        self._progress[token] = None
-        self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, token)
+        self._report(StepProgressed(attempt.key, attempt.number, attempt.token, detail))
+        attempt.waits = True
+        self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, attempt)
 
-    def _moment_over(self, token: str) -> None:
-        if token not in self._progress:
+    def _moment_over(self, attempt: _Attempt) -> None:
+        if attempt.token not in self._attempts:
             return
-        if self._tell_progress(token):
-            self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, token)
+        if self._tell_progress(attempt):
+            self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, attempt)
         else:
-            del self._progress[token]
+            attempt.waits = False
 
-    def _tell_progress(self, token: str) -> bool:
-        """Report what was kept, if anything."""
-        detail, known = self._progress.get(token), self._attempts.get(token)
-        if detail is None or known is None:
+    def _tell_progress(self, attempt: _Attempt) -> bool:
+        """Report the progress that was kept, if any; return whether there was some."""
+        detail, attempt.progress = attempt.progress, None
+        if detail is None:
             return False
-        self._report(StepProgressed(*known, token, detail))
-        self._progress[token] = None
+        self._report(StepProgressed(attempt.key, attempt.number, attempt.token, detail))
         return True

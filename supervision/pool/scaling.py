@@ -1,0 +1,72 @@
+"""How many workers a pool begins for the jobs that wait."""
+
+from collections.abc import Mapping
+
+from greenroom.supervision.pool.job_queues import Queues
+from greenroom.supervision.pool.pending_job import PendingJob
+from greenroom.supervision.pool.suspects import ALONE_AFTER, Suspects
+from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
+
+
+class Scaling:
+    """Begins workers for waiting jobs. Reactor thread only.
+
+    Args:
+        supervisor: The workers of the pool.
+        queues: The jobs that wait.
+        near_zygotes: The jobs that ran in workers which died with their zygote.
+    """
+
+    def __init__(self, supervisor: WorkerSupervisor, queues: Queues, near_zygotes: Suspects) -> None:
+        """Begin nothing before ``grow``."""
+        self._supervisor = supervisor
+        self._queues = queues
+        self._near_zygotes = near_zygotes
+
+    def grow(self) -> None:
+        """Begin as many workers as the waiting jobs need and the pool's size allows."""
+        supervisor, queues = self._supervisor, self._queues
+        waiting = len(queues.shared)
+        more = waiting > 0 and supervisor.permanent < supervisor.size
+        if not (more or queues.solo or queues.apart):
+            return
+        room = supervisor.room()
+        if more:
+            slots = supervisor.slots.values()
+            idle_or_going = {"ready", "stopping"}
+            begun = sum(slot.state not in idle_or_going for slot in slots if slot.restart != "temporary")
+            coming = begun * supervisor.capacity
+            while coming < waiting and supervisor.permanent < supervisor.size and room > 0:
+                supervisor.grow()
+                coming += supervisor.capacity
+                room -= 1
+        if queues.solo:
+            for _ in range(min(len(queues.solo) - self._free(queues.solo), self._seats(), room)):
+                supervisor.grow("temporary")
+        if queues.apart:
+            self._grow_apart(room)
+
+    def is_exclusive(self, pending: PendingJob) -> bool:
+        """Return whether a job was near so many deaths that nothing may run beside it that could be blamed for it."""
+        return self._near_zygotes.count(pending.job, pending.job.zygotes_lost) > ALONE_AFTER
+
+    def _free(self, queue: Mapping[str, PendingJob]) -> int:
+        """Count the temporary workers that are about to take jobs from a queue."""
+        slots = [slot for slot in self._supervisor.slots.values() if self._queues.of(slot) is queue]
+        return sum(not slot.jobs and slot.state not in {"stopping", "ending"} for slot in slots)
+
+    def _seats(self) -> int:
+        """Count the temporary workers that may be begun besides those there are."""
+        return self._supervisor.size - sum(slot.solo for slot in self._supervisor.slots.values())
+
+    def _grow_apart(self, room: int) -> None:
+        """Begin workers below zygotes of their own, but none beside a job that may be killing all of them."""
+        annexes, queue = self._supervisor.annexes, self._queues.apart
+        assert annexes is not None, "without annexes no job waits for one"
+        free = self._free(queue)
+        for pending in list(queue.values())[free : free + min(self._seats(), room)]:
+            exclusive = self.is_exclusive(pending)
+            if not annexes.has_room(exclusive=exclusive):
+                return
+            backend = annexes.open(self._supervisor.key, self._supervisor.policy, exclusive=exclusive)
+            self._supervisor.grow("temporary", backend)

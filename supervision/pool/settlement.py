@@ -1,0 +1,99 @@
+"""What becomes of the jobs of a worker that has died."""
+
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.jobs import Lost
+from greenroom.supervision.policy.crash_attribution import Blame, blame, blame_for_backend
+from greenroom.supervision.pool.cancellation import Cancellation
+from greenroom.supervision.pool.job_table import JobTable
+from greenroom.supervision.pool.pending_job import PendingJob
+from greenroom.supervision.pool.suspects import Suspects
+from greenroom.supervision.pool.worker_slot import Obituary, Slot
+from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
+
+
+class Settlement:
+    """Charges jobs with the death of their worker, or gives them to another one. Reactor thread only.
+
+    Args:
+        supervisor: The workers of the pool.
+        table: The unfinished jobs of the pool.
+        cancellation: Knows of those that were cut short.
+        turns: Whether workers do one thing at a time, so that it is known which job held the loop.
+        suspects: Receives the jobs of workers that died with several jobs.
+        near_zygotes: Receives the jobs of workers that died with their zygote.
+    """
+
+    def __init__(
+        self,
+        supervisor: WorkerSupervisor,
+        table: JobTable,
+        cancellation: Cancellation,
+        *,
+        turns: bool,
+        suspects: Suspects,
+        near_zygotes: Suspects,
+    ) -> None:
+        """Settle nothing before ``settle``."""
+        self._supervisor = supervisor
+        self._table = table
+        self._cancellation = cancellation
+        self._turns = turns
+        self._suspects = suspects
+        self._near_zygotes = near_zygotes
+
+    def settle(self, slot: Slot, obituary: Obituary) -> Blame:
+        """Tell the owners of a dead worker's jobs. Jobs that it never began go back to the head of the queue.
+
+        Returns:
+            Which jobs are to blame.
+        """
+        holder = slot.jobs.holder(obituary.read, slot.culprit)
+        jobs = slot.jobs.take_all()
+        begun = [pending for pending in jobs if pending.sent and pending.mark <= obituary.read]
+        culprits = [pending.job.token for pending in begun if pending.cut is not None]
+        end = _seen_by_jobs(slot, obituary, jobs, culprits)
+        running, held_by = [pending.job.token for pending in begun], holder.job.token if holder is not None else None
+        if end.kind == "backend_lost" and not end.injected:
+            annexes = self._supervisor.annexes
+            apart = slot.backend is not None and annexes is not None and annexes.convicts(slot.backend)
+            verdict = blame_for_backend(running, turns=self._turns, holder=held_by, apart=apart)
+        else:
+            verdict = blame(end, running, culprits=culprits, turns=self._turns, holder=held_by)
+        for pending in reversed(jobs):
+            if pending not in begun:
+                self._take_back(pending, slot, end)
+        for pending in begun:
+            self._report_lost(pending, end, verdict)
+        return verdict
+
+    def _take_back(self, pending: PendingJob, slot: Slot, end: Exit) -> None:
+        """Put a job that a dead worker never began back at the head of its queue, unless nobody waits for it."""
+        if pending.cut == "withdrawn" or (pending.sent and pending.job.streaming):
+            self._report_lost(pending, end, Blame())
+            return
+        self._cancellation.stop_clock(pending)
+        pending.take_back()
+        self._table.queues.put_first(pending, slot)
+
+    def _report_lost(self, pending: PendingJob, end: Exit, verdict: Blame) -> None:
+        job = pending.job
+        self._cancellation.stop_clock(pending)
+        self._table.remove(pending)
+        if job.token in verdict.suspects:
+            (self._near_zygotes if end.kind == "backend_lost" else self._suspects).add(job)
+        if pending.cut is not None:
+            self._cancellation.report_end(pending, end)
+        else:
+            self._table.reply(job, Lost(job.token, end, charged=job.token in verdict.charged))
+
+
+def _seen_by_jobs(slot: Slot, obituary: Obituary, jobs: list[PendingJob], culprits: list[str]) -> Exit:
+    """Return the end of a life as its jobs should see it."""
+    end = obituary.end
+    if obituary.ordered:
+        return end.model_copy(update={"kind": "stopped"})
+    if end.kind == "timeout" and slot.capacity > 1 and not culprits:
+        waited = next((pending.job.label for pending in jobs if pending.cut == "overran"), "a job")
+        detail = f"it did not even read {waited}, whose time was over"
+        return end.model_copy(update={"kind": "blocked", "detail": detail})
+    return end
