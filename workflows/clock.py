@@ -22,7 +22,7 @@ class Alarm(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class OrchestratorActivity:
     """What a clock may ask of its orchestrator. Reactor thread only."""
 
     reactor: Reactor
@@ -41,7 +41,7 @@ class Clock(Protocol):
         """Whether the clock may skip time, and so needs to know whether a caller waits."""
         ...
 
-    def attach(self, around: Surroundings) -> None:
+    def attach(self, around: OrchestratorActivity) -> None:
         """Begin to serve an orchestrator, before its first alarm. Thread-safe."""
         ...
 
@@ -67,7 +67,7 @@ class WallClock:
         """Initialize the clock; ``attach`` must follow."""
         self._loop: asyncio.AbstractEventLoop
 
-    def attach(self, around: Surroundings) -> None:
+    def attach(self, around: OrchestratorActivity) -> None:
         """See ``Clock``."""
         self._loop = around.reactor.loop
 

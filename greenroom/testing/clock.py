@@ -11,7 +11,7 @@ from typing import Final
 
 from greenroom.messages.core import times
 from greenroom.messages.core.times import Seconds
-from greenroom.workflows.clock import Surroundings
+from greenroom.workflows.clock import OrchestratorActivity
 
 ADVANCE_TIMEOUT: Final = 30.0
 """Longest real time in seconds that work which becomes due may take."""
@@ -72,7 +72,7 @@ class VirtualClock:
             start = (start if start.tzinfo is not None else start.replace(tzinfo=UTC)).timestamp()
         self._time = float(int(time.time())) if start is None else float(start)
         """Written by the reactor's thread while it serves an orchestrator; read by any thread."""
-        self._around: Surroundings | None = None
+        self._around: OrchestratorActivity | None = None
         self._numbers = itertools.count()
         self._alarms: list[_Alarm] = []
         """A heap. Reactor thread only, like everything below."""
@@ -133,7 +133,7 @@ class VirtualClock:
 
     # ------------------------------------------------------------ Clock
 
-    def attach(self, around: Surroundings) -> None:
+    def attach(self, around: OrchestratorActivity) -> None:
         """See ``Clock``.
 
         Raises:

@@ -142,10 +142,10 @@ class Sim:
         self.now = now
         self.state: ScheduleState | None = None
         self.journal: list[AnyEvent] = []
-        self.orders: list[do.Order] = []
+        self.orders: list[do.ScheduleEffect] = []
         self.put(given_plan)
 
-    def happen(self, happened: do.Happening) -> do.Verdict:
+    def happen(self, happened: do.ScheduleInput) -> do.ScheduleDecision:
         before = self.state
         verdict = decide_schedule("s", before, happened, self.now)
         self.journal += verdict.events
@@ -156,7 +156,7 @@ class Sim:
         assert fold_events(read) == self.state
         return verdict
 
-    def put(self, given_plan: Plan) -> do.Verdict:
+    def put(self, given_plan: Plan) -> do.ScheduleDecision:
         return self.happen(do.Put(given_plan))
 
     def tick(self, now: float) -> None:

@@ -7,7 +7,7 @@ from greenroom.messages.commands import Reply
 from greenroom.messages.core.message import Message
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.tree import Tree
-from greenroom.workflows.clock import Clock, Surroundings
+from greenroom.workflows.clock import Clock, OrchestratorActivity
 from greenroom.workflows.runs.message_router import MessageRouter
 from greenroom.workflows.runs.registry import RunRegistry
 from greenroom.workflows.runs.watching.subscription import Resting, Subscription
@@ -37,7 +37,7 @@ class IdleMonitor:
         """Commands that have not been answered."""
         self._resting = Resting() if clock.virtual else None
         """Who waits for a run, where the clock has to know."""
-        clock.attach(Surroundings(reactor, self.idle, self.awaited))
+        clock.attach(OrchestratorActivity(reactor, self.idle, self.awaited))
 
     async def end(self) -> None:
         """Let the clock go."""

@@ -30,7 +30,7 @@ from greenroom.workflows.queries.event_marks import marked_event
 from greenroom.workflows.runs.registry import RunRegistry
 from greenroom.workflows.schedules.queries import is_schedule
 from greenroom.workflows.size_limits import message_too_long
-from greenroom.workflows.state.run_state import Outgoing, RunState
+from greenroom.workflows.state.run_state import RunState, SentMessage
 
 T = TypeVar("T")
 
@@ -236,7 +236,7 @@ class MessageRouter:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _deliver(self, sender: str, app: str, key: str, letter: Outgoing) -> None:
+    async def _deliver(self, sender: str, app: str, key: str, letter: SentMessage) -> None:
         signal = Signal(letter.name, letter.value, key=sent_key(sender, key))
         name, slash, session_key = letter.to.partition("/")
         while True:

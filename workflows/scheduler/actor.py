@@ -24,8 +24,8 @@ from greenroom.messages.events.schedules import (
 from greenroom.supervision.loop.actor import LoopActor
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.schedules import decide as do
-from greenroom.workflows.schedules.decide import Happening, Order, Verdict, decide_schedule
-from greenroom.workflows.schedules.queries import TIMER, SchedulePast, entry_of, row_of_schedule
+from greenroom.workflows.schedules.decide import ScheduleDecision, ScheduleEffect, ScheduleInput, decide_schedule
+from greenroom.workflows.schedules.queries import TIMER, StoredSchedule, entry_of, row_of_schedule
 
 KEEP_AFTER: Final = 200
 """Events after which the state is written down whole, so that a schedule of any age is read in a moment."""
@@ -35,14 +35,14 @@ KEEP_AFTER: Final = 200
 class Asked:
     """Something that somebody waits for."""
 
-    happened: Happening
+    happened: ScheduleInput
     answer: Callable[[Reply], None]
 
 
 class ScheduleStore(Protocol):
     """What a schedule needs of whoever keeps it. Reactor's thread only; never blocks."""
 
-    def deliver(self, name: str, message: Happening | Asked) -> None:
+    def deliver(self, name: str, message: ScheduleInput | Asked) -> None:
         """Bring a message to a schedule."""
         ...
 
@@ -68,9 +68,9 @@ class ScheduleStore(Protocol):
 
 
 class ScheduleActor(LoopActor):
-    """One schedule, while something happens to it or runs of it go on. Its messages are those of ``Happening``."""
+    """One schedule, while something happens to it or runs of it go on. Its messages are those of ``ScheduleInput``."""
 
-    def __init__(self, services: RunDependencies, keeper: ScheduleStore, name: str, past: SchedulePast) -> None:
+    def __init__(self, services: RunDependencies, keeper: ScheduleStore, name: str, past: StoredSchedule) -> None:
         """Take over a schedule as it was read; one that was never made has no state."""
         super().__init__(services.reactor)
         self._services = services
@@ -94,7 +94,7 @@ class ScheduleActor(LoopActor):
         return f"<ScheduleActor of {self.name}: {self._seq} events>"
 
     @override
-    def on_receive(self, message: Happening | Asked) -> None:
+    def on_receive(self, message: ScheduleInput | Asked) -> None:
         """Decide about one message, record it, and have the rest done after the commit."""
         if self._left:
             self._keeper.deliver(self.name, message)
@@ -112,7 +112,7 @@ class ScheduleActor(LoopActor):
             asked(Refused(code="unavailable", message=reason))
         now = self._services.clock()
         if self.state is not None and not self.state.paused:
-            verdict = Verdict(self.name, self.state, now)
+            verdict = ScheduleDecision(self.name, self.state, now)
             verdict.add(SchedulePaused(at=now, reason=reason))
             self._carry_out(verdict)
 
@@ -123,7 +123,7 @@ class ScheduleActor(LoopActor):
 
     # ------------------------------------------------------------ record and apply
 
-    def _carry_out(self, verdict: Verdict) -> None:
+    def _carry_out(self, verdict: ScheduleDecision) -> None:
         asked, self._asked = self._asked, None
         if verdict.events:
             self.state = verdict.state
@@ -188,7 +188,7 @@ class ScheduleActor(LoopActor):
 
     # ------------------------------------------------------------ what follows
 
-    def _follow(self, verdict: Verdict, asked: Callable[[Reply], None] | None) -> None:
+    def _follow(self, verdict: ScheduleDecision, asked: Callable[[Reply], None] | None) -> None:
         """Do what was decided, and tell who asked."""
         for order in verdict.orders:
             self._do(order)
@@ -203,7 +203,7 @@ class ScheduleActor(LoopActor):
         else:
             asked(_refused(verdict.refused))
 
-    def _do(self, order: Order) -> None:
+    def _do(self, order: ScheduleEffect) -> None:
         match order:
             case do.Start(run_id=run_id):
                 assert self.state is not None

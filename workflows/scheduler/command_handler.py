@@ -44,7 +44,7 @@ class ScheduleCommandHandler:
             case PutSchedule():
                 return await self._put(command)
             case PauseSchedule(reason=reason):
-                wish: do.Happening = do.Pause(reason)
+                wish: do.ScheduleInput = do.Pause(reason)
             case ResumeSchedule():
                 wish = do.Resume()
             case TriggerSchedule():

@@ -24,8 +24,8 @@ from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.registry import CLOSED, RunRegistry
 from greenroom.workflows.scheduler.actor import Asked, ScheduleActor
 from greenroom.workflows.schedules import decide as do
-from greenroom.workflows.schedules.decide import Happening
-from greenroom.workflows.schedules.queries import SchedulePast, load, name_of, schedule_name
+from greenroom.workflows.schedules.decide import ScheduleInput
+from greenroom.workflows.schedules.queries import StoredSchedule, load, name_of, schedule_name
 from greenroom.workflows.schedules.recurrence import faults
 from greenroom.workflows.size_limits import arguments_too_long
 from greenroom.workflows.state.run_state import RunState
@@ -47,7 +47,7 @@ class Schedules:
         self._runs: RunRegistry
         self._begin: Begin
         self._live: dict[str, LoopRef[ScheduleActor]] = {}
-        self._loading: dict[str, list[Happening | Asked]] = {}
+        self._loading: dict[str, list[ScheduleInput | Asked]] = {}
         """What came for schedules that are being read."""
         self._dues: dict[str, float] = {}
         """Next moment of each that has one, whether it is in memory or not."""
@@ -102,14 +102,14 @@ class Schedules:
         else:
             self.ask(name, do.Put(plan), answer)
 
-    def ask(self, name: str, happened: Happening, answer: Answer) -> None:
+    def ask(self, name: str, happened: ScheduleInput, answer: Answer) -> None:
         """Bring a wish to a schedule; ``answer`` is called once what it led to is on the disk."""
         if self._closed:
             answer(Refused(code="closed", message=CLOSED))
         else:
             self.deliver(name, Asked(happened, answer))
 
-    def deliver(self, name: str, message: Happening | Asked) -> None:
+    def deliver(self, name: str, message: ScheduleInput | Asked) -> None:
         """Bring a message to a schedule, which is read from the journal where it is not in memory."""
         if (ref := self._live.get(name)) is not None:
             ref.tell(message)
@@ -119,7 +119,7 @@ class Schedules:
             self._loading[name] = [message]
             self._read(partial(load, self._services.journal, name), partial(self._loaded, name), name)
 
-    def _loaded(self, name: str, past: SchedulePast) -> None:
+    def _loaded(self, name: str, past: StoredSchedule) -> None:
         waiting = self._loading.pop(name)
         ref = self._live[name] = ScheduleActor.start(self._services, self, name, past)
         ref.tell(do.Recover())

@@ -92,7 +92,7 @@ class Ended:
     status: ev.EndStatus
 
 
-Happening: TypeAlias = Put | Pause | Resume | Trigger | Delete | Tick | Recover | Started | NotStarted | Ended
+ScheduleInput: TypeAlias = Put | Pause | Resume | Trigger | Delete | Tick | Recover | Started | NotStarted | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,11 @@ class Look:
     run_id: str
 
 
-Order: TypeAlias = Start | Cancel | Look
+ScheduleEffect: TypeAlias = Start | Cancel | Look
 
 
 @dataclass(slots=True)
-class Verdict:
+class ScheduleDecision:
     """What to record, and what to do once that is committed, each in order."""
 
     name: str
@@ -129,7 +129,7 @@ class Verdict:
     now: float
     _state: ScheduleState | None = field(init=False)
     events: list[AnyEvent] = field(default_factory=list[AnyEvent])
-    orders: list[Order] = field(default_factory=list[Order])
+    orders: list[ScheduleEffect] = field(default_factory=list[ScheduleEffect])
     refused: GreenroomError | None = None
     """Why the input is refused. A refused input has no events."""
     run_id: str = ""
@@ -156,9 +156,9 @@ class Verdict:
 # ---------------------------------------------------------------- deciding
 
 
-def decide_schedule(name: str, state: ScheduleState | None, happened: Happening, now: float) -> Verdict:  # noqa: C901, PLR0912  one case per happening
+def decide_schedule(name: str, state: ScheduleState | None, happened: ScheduleInput, now: float) -> ScheduleDecision:  # noqa: C901, PLR0912  one case per happening
     """Decide what follows from an input of the schedule ``name``."""
-    out = Verdict(name, state, now)
+    out = ScheduleDecision(name, state, now)
     if isinstance(happened, Put):
         _put(happened.plan, out)
         return out
@@ -202,7 +202,7 @@ def _is(state: ScheduleState, run_id: str, status: str) -> bool:
     return any(firing.run_id == run_id and firing.status == status for firing in state.firings)
 
 
-def _put(plan: Plan, out: Verdict) -> None:
+def _put(plan: Plan, out: ScheduleDecision) -> None:
     before = out.before
     if before is None or before.deleted:
         anchor = float(math.ceil(out.now))
@@ -219,7 +219,7 @@ def _put(plan: Plan, out: Verdict) -> None:
         _start_queued(out)
 
 
-def _resume(out: Verdict) -> None:
+def _resume(out: ScheduleDecision) -> None:
     """Compute the next moment anew, which may be far away if the clock was set back."""
     state = out.state
     if not state.paused:
@@ -230,7 +230,7 @@ def _resume(out: Verdict) -> None:
     _start_queued(out)
 
 
-def _recover(out: Verdict) -> None:
+def _recover(out: ScheduleDecision) -> None:
     """Go on with open runs. Starting a run twice is safe, because the id identifies it."""
     for firing in out.state.open:
         assert firing.run_id is not None
@@ -240,7 +240,7 @@ def _recover(out: Verdict) -> None:
     _tick(out)
 
 
-def _trigger(out: Verdict) -> None:
+def _trigger(out: ScheduleDecision) -> None:
     """Start a run on request, or refuse the request if a due moment would be skipped."""
     state = out.state
     overlap = state.plan.overlap
@@ -256,7 +256,7 @@ def _trigger(out: Verdict) -> None:
 # ---------------------------------------------------------------- moments
 
 
-def _tick(out: Verdict) -> None:
+def _tick(out: ScheduleDecision) -> None:
     """Handle the moments that are due: skip those that are too late, and handle the others in order."""
     state = out.state
     if state.paused or state.due > out.now:
@@ -281,7 +281,7 @@ def _tick(out: Verdict) -> None:
         _meet(out, scheduled_id(out.name, stamp(moment)), moment, manual=False, next_due=next_due)
 
 
-def _pass_over_late(out: Verdict) -> float:
+def _pass_over_late(out: ScheduleDecision) -> float:
     """Skip the moments that are too late, and return the first that is not, or is in the future."""
     state = out.state
     oldest = out.now - max(state.plan.catch_up, ON_TIME)
@@ -297,7 +297,7 @@ def _pass_over_late(out: Verdict) -> float:
     return due
 
 
-def _meet(out: Verdict, run_id: str, due: float, *, manual: bool, next_due: float | None) -> None:
+def _meet(out: ScheduleDecision, run_id: str, due: float, *, manual: bool, next_due: float | None) -> None:
     """Start a run, queue it or skip it, as the plan's ``overlap`` says about runs that have not ended."""
     state = out.state
     in_the_way = (*state.open, *state.queued)
@@ -324,14 +324,14 @@ def _alike(plan: Plan, other: Plan) -> bool:
     return same(plan.arguments, other.arguments) and plan.model_copy(update=bare) == other.model_copy(update=bare)
 
 
-def _cancel_running(out: Verdict) -> None:
+def _cancel_running(out: ScheduleDecision) -> None:
     """Cancel running runs. A run that is starting is cancelled once it has started."""
     reason = f"the next run of schedule {out.name} is due"
     running = [firing.run_id for firing in out.state.open if firing.status == "running"]
     out.orders.extend(Cancel(run_id, reason) for run_id in running if run_id is not None)
 
 
-def _start_queued(out: Verdict) -> None:
+def _start_queued(out: ScheduleDecision) -> None:
     """Start the first queued run if none is open or, if the plan now allows overlap, all of them."""
     while not out.state.paused and (queued := out.state.queued):
         if out.state.open and out.state.plan.overlap != "allow":

@@ -26,7 +26,7 @@ MAX_NAME: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulePast:
+class StoredSchedule:
     """A schedule as read from the journal."""
 
     state: ScheduleState | None
@@ -68,7 +68,7 @@ def schedule_name(given: object) -> str:
     return given
 
 
-def load(journal: Journal, name: str) -> SchedulePast:
+def load(journal: Journal, name: str) -> StoredSchedule:
     """Read a schedule. Blocks.
 
     Raises:
@@ -77,9 +77,9 @@ def load(journal: Journal, name: str) -> SchedulePast:
     """
     row = journal.run(entry_of(name))
     if row is None:
-        return SchedulePast(None, 0, 0)
+        return StoredSchedule(None, 0, 0)
     stored = journal.events(row.id, after=row.wake_seq)
-    return SchedulePast(fold_events(item.event for item in stored), stored[-1].seq, row.wake_seq)
+    return StoredSchedule(fold_events(item.event for item in stored), stored[-1].seq, row.wake_seq)
 
 
 def read_schedules(journal: Journal, count: int = SHOWN) -> list[ScheduleRecord]:

@@ -6,12 +6,12 @@ from typing import Final
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
 from greenroom.workflows.state.handlers import handler
-from greenroom.workflows.state.run_state import Letter, RunState
+from greenroom.workflows.state.run_state import ReceivedMessage, RunState
 
 
 def _message_received(state: RunState, event: ev.MessageReceived) -> None:
     state.received = event.number
-    state.mailbox[event.number] = Letter(event.name, event.value, state.seq + 1, event.at)
+    state.mailbox[event.number] = ReceivedMessage(event.name, event.value, state.seq + 1, event.at)
     if event.key is not None:
         state.message_keys[event.key] = event.number
         if state.session is not None:

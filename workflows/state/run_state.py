@@ -108,7 +108,7 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class ReceivedMessage:
     """A message that a run has received."""
 
     name: str
@@ -120,7 +120,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class SentMessage:
     """A message that a run has sent to another."""
 
     to: str
@@ -193,13 +193,15 @@ class RunState:
     """Keys of all timers ever set."""
     received: int = 0
     """Number of messages received."""
-    mailbox: dict[int, Letter] = field(default_factory=dict[int, "Letter"])
+    mailbox: dict[int, ReceivedMessage] = field(default_factory=dict[int, "ReceivedMessage"])
     """Messages that the program has not taken, by number, oldest first."""
     message_keys: dict[str, int] = field(default_factory=dict[str, int])
     """Numbers of messages by key. A session has only those received while in memory; the journal has the others."""
     receives: dict[str, str] = field(default_factory=dict[str, str])
     """Type names of awaited messages, by the key of the call, oldest first."""
-    taken: dict[str, tuple[int, Letter] | None] = field(default_factory=dict[str, "tuple[int, Letter] | None"])
+    taken: dict[str, tuple[int, ReceivedMessage] | None] = field(
+        default_factory=dict[str, "tuple[int, ReceivedMessage] | None"]
+    )
     """Messages taken, by the key of the call; None if the call awaits none any more."""
     refused: set[str] = field(default_factory=set[str])
     """Keys of calls that could not read their message."""
@@ -215,7 +217,7 @@ class RunState:
     """Number of calls of ``emit``, by their key without the number. The values are in the journal alone."""
     sent: dict[str, str] = field(default_factory=dict[str, str])
     """Digests of all messages sent (see ``StartProgram.digests``), by key."""
-    outgoing: dict[str, Outgoing] = field(default_factory=dict[str, "Outgoing"])
+    outgoing: dict[str, SentMessage] = field(default_factory=dict[str, "SentMessage"])
     """Messages sent that have not arrived, by key, oldest first."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])
     """Outcomes for the program, in journal order, whether it was told of them or not."""
@@ -306,7 +308,7 @@ class RunState:
         return "run" if self.session is None else "session"
 
     @property
-    def letter(self) -> tuple[int, Letter] | None:
+    def letter(self) -> tuple[int, ReceivedMessage] | None:
         """The number and the message that a session handles now, or next."""
         return next(iter(self.mailbox.items()), None)
 

@@ -9,7 +9,7 @@ from greenroom.messages.events import events as ev
 from greenroom.messages.frames.replay_differences import FORM, digest
 from greenroom.messages.policy import SessionPolicy
 from greenroom.workflows.state.handlers import handler
-from greenroom.workflows.state.run_state import Outgoing, RunState
+from greenroom.workflows.state.run_state import RunState, SentMessage
 
 REMEMBERED: Final = 10_000
 """Maximum number of message keys that a session keeps in memory. The journal has all of them; these are the ones that
@@ -124,7 +124,7 @@ def _message_sent(state: RunState, event: ev.MessageSent) -> None:
         state.asked[event.key] = state.seq + 1
         what = JsonText.of_members({"name": event.name, "value": event.value})
         state.sent[event.key] = digest("message", what) if state.form == FORM else ""
-    state.outgoing[event.key] = Outgoing(
+    state.outgoing[event.key] = SentMessage(
         event.to,
         event.name,
         event.value,
