@@ -1,1 +1,1 @@
-"""Schedules that are alive: an actor for each, and what wakes them."""
+"""Schedules: an actor for each that has something to do, and the registry that wakes them."""

@@ -1,1 +1,1 @@
-"""What a run has asked pools to do: its program, its steps, its evaluations."""
+"""Jobs that a run has given to pools: its program, its steps, its evaluations."""

@@ -1,4 +1,4 @@
-"""The attempts of one run that pools have: each a job, with the words that go to and fro about it."""
+"""The attempts of one run that pools have, each as a job."""
 
 from collections import deque
 from collections.abc import Callable
@@ -26,53 +26,53 @@ from greenroom.workflows.runs.dependencies import PoolRef, RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
 WITHDRAW_GRACE: Final = 0.5
-"""Seconds that asynchronous code has to end by itself once nobody waits for it."""
+"""Seconds that asynchronous code has to end by itself after its attempt was withdrawn."""
 PROGRESS_EVERY: Final = 1.0
-"""Seconds between two reports of one attempt's progress; of what it says in between, the newest is kept."""
+"""Seconds between two reports of one attempt's progress. Of those that come between, the newest is kept."""
 
 
 class StepJobs:
-    """Gives attempts to pools and hears what becomes of them. Reactor's thread only.
+    """Submits attempts to pools, and reports their outcomes. Reactor thread only.
 
-    An attempt may follow from outcomes that are still being written, since the program hears of them at once. Its pool
-    then holds it back until ``wrote`` has been called for each of them.
+    An attempt may follow from outcomes that are not committed, because the program is sent them at once. The pool then
+    holds the attempt until ``wrote`` has been called for each of them.
 
     Args:
-        services: The orchestrator.
-        state: The run; read whenever an attempt is dispatched.
-        report: Takes what becomes of attempts, as messages for the supervisor.
+        dependencies: The orchestrator.
+        state: The run. It is read whenever an attempt is dispatched.
+        report: Takes what happens to attempts, as messages for the run's actor.
     """
 
-    def __init__(self, services: RunDependencies, state: RunState, report: Callable[[Input], None]) -> None:
-        """Begin with no attempt."""
-        self._services = services
+    def __init__(self, dependencies: RunDependencies, state: RunState, report: Callable[[Input], None]) -> None:
+        """Start without any attempt."""
+        self._dependencies = dependencies
         self._state = state
         self._report = report
         self._attempts: dict[str, tuple[str, int]] = {}
         """Step key and attempt number, by token."""
         self._pools: dict[str, PoolRef] = {}
-        """Which pool has it, by token."""
+        """Pool by token."""
         self._tokens: dict[str, str] = {}
         """Token by step key."""
         self._progress: dict[str, Json] = {}
-        """By token, for attempts that have reported progress a moment ago: what they have said since, if anything."""
-        self._outcomes_on_disk = len(state.resolutions)
-        self._ahead: deque[tuple[int, str]] = deque()
-        """Attempts held back: how many outcomes have to be on the disk first, and the token."""
+        """Newest unreported progress by token, of attempts that reported some within ``PROGRESS_EVERY``."""
+        self._outcomes_committed = len(state.resolutions)
+        self._held_back: deque[tuple[int, str]] = deque()
+        """Attempts that are held: the number of outcomes that must be committed first, and the token."""
 
     def __bool__(self) -> bool:
-        """Say whether any attempt is under way."""
+        """Return whether any attempt is under way."""
         return bool(self._tokens)
 
     def __contains__(self, key: str) -> bool:
-        """Say whether an attempt of this step is under way."""
+        """Return whether an attempt of this step is under way."""
         return key in self._tokens
 
     def dispatch(self, step: Step, attempt: int) -> None:
-        """Give an attempt to its pool, unless the step has one under way."""
+        """Submit an attempt to its pool, unless the step has one under way."""
         if step.key in self._tokens:
             return
-        token = self._services.mint()
+        token = self._dependencies.mint()
         self._attempts[token] = (step.key, attempt)
         self._tokens[step.key] = token
         state = self._state
@@ -89,8 +89,8 @@ class StepJobs:
             progress=step.progress if step.attempts else None,
         )
         outcomes, recorded_first = len(state.resolutions), held(state, step)
-        if ahead := not recorded_first and outcomes > self._outcomes_on_disk:
-            self._ahead.append((outcomes, token))
+        if ahead := not recorded_first and outcomes > self._outcomes_committed:
+            self._held_back.append((outcomes, token))
         job = Job(
             token=token,
             run_id=state.run_id,
@@ -105,37 +105,37 @@ class StepJobs:
             zygotes_lost=zygotes_lost(step),
         )
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
-        self._pools[token] = self._services.submit(pool, step.options.limits, job)
+        self._pools[token] = self._dependencies.submit(pool, step.options.limits, job)
 
     def release(self, token: str) -> None:
-        """Let a held attempt begin, unless it was withdrawn."""
+        """Start a held attempt, unless it was withdrawn."""
         if token in self._pools:
             self._pools[token].tell(Release(token))
 
     def wrote(self) -> None:
-        """One more outcome is on the disk: let the attempts begin that may follow from it."""
-        self._outcomes_on_disk += 1
-        while self._ahead and self._ahead[0][0] <= self._outcomes_on_disk:
-            self.release(self._ahead.popleft()[1])
+        """Count one more committed outcome, and start the attempts that waited for it."""
+        self._outcomes_committed += 1
+        while self._held_back and self._held_back[0][0] <= self._outcomes_committed:
+            self.release(self._held_back.popleft()[1])
 
     def turn_over(self) -> None:
-        """The session's turn has ended, and its outcomes are forgotten: count from nothing again."""
-        self._outcomes_on_disk = 0
-        self._ahead.clear()
+        """Count outcomes from 0 again: the session's turn has ended, and its outcomes are dropped."""
+        self._outcomes_committed = 0
+        self._held_back.clear()
 
     def withdraw(self, key: str) -> None:
-        """Stop the attempt of a step that nobody waits for."""
+        """Withdraw the attempt of a step whose result is not needed."""
         if (token := self._tokens.pop(key, None)) is not None:
             del self._attempts[token]
             self._pools.pop(token).tell(WithdrawJob(token, grace=WITHDRAW_GRACE))
 
     def withdraw_all(self) -> None:
-        """Stop every attempt."""
+        """Withdraw every attempt."""
         for key in tuple(self._tokens):
             self.withdraw(key)
 
     def _hear(self, event: JobEvent) -> None:
-        """Turn what became of a job into a message to the supervisor."""
+        """Report what happened to a job."""
         found = self._attempts.get(event.token)
         if found is None:
             return
@@ -164,25 +164,25 @@ class StepJobs:
                 raise AssertionError(msg)
 
     def _note_progress(self, token: str, detail: Json) -> None:
-        """Report what an attempt says of its progress, or keep it for a moment where it says much."""
+        """Report progress, or keep it if the attempt reported some within ``PROGRESS_EVERY``."""
         if token in self._progress:
             self._progress[token] = detail
             return
         key, attempt = self._attempts[token]
         self._report(StepProgressed(key, attempt, token, detail))
         self._progress[token] = None
-        self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, token)
+        self._dependencies.reactor.loop.call_later(PROGRESS_EVERY, self._may_report, token)
 
-    def _moment_over(self, token: str) -> None:
+    def _may_report(self, token: str) -> None:
         if token not in self._progress:
             return
         if self._tell_progress(token):
-            self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, token)
+            self._dependencies.reactor.loop.call_later(PROGRESS_EVERY, self._may_report, token)
         else:
             del self._progress[token]
 
     def _tell_progress(self, token: str) -> bool:
-        """Report what was kept, if anything."""
+        """Report the progress that was kept. Return whether there was any."""
         detail, known = self._progress.get(token), self._attempts.get(token)
         if detail is None or known is None:
             return False

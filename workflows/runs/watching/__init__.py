@@ -1,1 +1,1 @@
-"""Who watches a run, and what they are told."""
+"""Subscribers of runs, and copies of what is in memory."""
