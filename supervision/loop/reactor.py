@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
-A = TypeVar("A")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -75,8 +74,8 @@ class Reactor:
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._awake = False
         """Whether somebody has seen to it that the calls are taken."""
-        self._asked: set[Future[Any]] = set()
-        """Answers that somebody waits for."""
+        self._submitted: set[Future[Any]] = set()
+        """Results of coroutines that are awaited in other threads."""
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -94,8 +93,8 @@ class Reactor:
             self.loop.run_forever()
         finally:
             self._stopped = True  # before the look at who waits: who asks later sees it
-            for answer in tuple(self._asked):
-                answer.cancel()
+            for result in tuple(self._submitted):
+                result.cancel()
             self.loop.run_until_complete(self._end_tasks())
             self.loop.close()
 
@@ -161,28 +160,20 @@ class Reactor:
                 self.loop.call_exception_handler({"message": f"a call of {function!r} failed", "exception": error})
         self.loop.call_soon(self._take_calls)
 
-    def ask(self, function: Callable[[A, Callable[[T], None]], object], question: A) -> "Future[T]":
-        """Have ``function`` called with a question and with what takes the answer. Any thread.
-
-        It takes no task, as ``submit`` does. The future is cancelled where the reactor stops before there is an answer.
-        """
-        answer: Future[T] = Future()
-        self._asked.add(answer)
-        answer.add_done_callback(self._asked.discard)
-        self.call(self._put, function, question, answer)
-        if self._stopped:
-            answer.cancel()
-        return answer
-
-    def _put(self, function: Callable[[A, Callable[[T], None]], object], question: A, answer: "Future[T]") -> None:
-        try:
-            function(question, answer.set_result)
-        except Exception as error:  # noqa: BLE001  it is the asker's
-            answer.set_exception(error)
-
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine on the reactor from another thread and give a future of its result."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Run a coroutine on the reactor from another thread and return a future of its result.
+
+        The future is cancelled if the reactor stops before there is a result.
+
+        Raises:
+            RuntimeError: The reactor has stopped, and its loop is closed.
+        """
+        result = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        self._submitted.add(result)
+        result.add_done_callback(self._submitted.discard)
+        if self._stopped:
+            result.cancel()
+        return result
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop the loop and wait up to ``timeout`` seconds for its thread. Not from the reactor's own thread."""

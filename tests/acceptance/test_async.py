@@ -67,8 +67,7 @@ async def once(condition: Callable[[], Any]) -> Any:
 def waiters(orchestrator: AsyncOrchestrator) -> tuple[int, int]:
     """Count who waits for replies and for runs, on the reactor's side."""
     engine = orchestrator.plain._engine
-    watchers = engine.runs.watchers
-    return engine._post.asking, len(watchers._watchers) + len(watchers._finishers)
+    return engine._router.asking, len(engine.runs.subscribers)
 
 
 # ---------------------------------------------------------------- opening and closing

@@ -397,8 +397,8 @@ def test_a_message_recorded_as_sent_arrives_though_its_sender_was_killed_at_once
         "import sys, os, signal\n"
         "from tests.acceptance.apps import talk\n"
         "from greenroom import Orchestrator\n"
-        "from greenroom.workflows import post\n"
-        "post.PostOffice.deliver = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from greenroom.workflows.runs.message_router import MessageRouter\n"
+        "MessageRouter.deliver = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "with Orchestrator(sys.argv[1]) as orchestrator:\n"
         "    orchestrator.session(talk.gossip, 'ann').ask(talk.Say(text='x'))\n"
     )

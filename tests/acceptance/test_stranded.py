@@ -76,7 +76,7 @@ def test_they_go_on_with_the_next_orchestrator(tmp_path: Path, home: Path, mark:
 @pytest.mark.timeout(120)
 def test_what_is_parked_for_good_goes_on_by_one_order(tmp_path: Path, home: Path, mark: str):
     with opened(tmp_path, within=3.0) as orchestrator:
-        orchestrator._engine._stranded.hear = lambda event: None  # noqa: ARG005  the name is part of the seam
+        orchestrator._engine._parked.hear = lambda event: None  # noqa: ARG005  the name is part of the seam
         escalate(orchestrator)
         runs, talk = park(orchestrator)
         eventually(lambda: pool_of_tools(orchestrator).status == "running", 30)

@@ -1,9 +1,11 @@
 """The one thread that everything of the orchestrator runs on, and the actors that share it."""
 
+import asyncio
+import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 import pykka
@@ -61,26 +63,49 @@ def test_a_call_that_fails_does_not_take_the_next_one_with_it(reactor: Reactor) 
     assert "failed" in seen[0]
 
 
-def test_who_asks_gets_the_answer_or_what_the_question_raised(reactor: Reactor) -> None:
-    assert reactor.ask(lambda question, answer: answer(question + 1), 41).result(10) == 42
+def test_who_submits_a_coroutine_gets_its_result_or_what_it_raised(reactor: Reactor) -> None:
+    async def number(text: str) -> int:
+        return int(text)
+
+    assert reactor.submit(number("42")).result(10) == 42
     with pytest.raises(ValueError, match="no number"):
-        reactor.ask(lambda question, _answer: int(question), "no number").result(10)
+        reactor.submit(number("no number")).result(10)
 
 
-def test_nobody_waits_for_an_answer_of_a_reactor_that_has_stopped() -> None:
+def test_nobody_waits_for_a_coroutine_of_a_reactor_that_has_stopped() -> None:
     reactor = Reactor()
     reactor.start()
-    asked = threading.Event()
+    begun = threading.Event()
 
-    def never(_question: None, _answer: Callable[[Any], None]) -> None:
-        asked.set()
+    async def never() -> None:
+        begun.set()
+        await asyncio.get_running_loop().create_future()
 
-    open_question = reactor.ask(never, None)
-    assert asked.wait(10)
+    under_way = reactor.submit(never())
+    assert begun.wait(10)
     reactor.stop()
-    for answer in (open_question, reactor.ask(never, None)):
-        with pytest.raises(CancelledError):
-            answer.result(10)
+    with pytest.raises(CancelledError):
+        under_way.result(10)
+    with contextlib.closing(never()) as late, pytest.raises(RuntimeError, match="closed"):
+        reactor.submit(late)
+
+
+def test_a_coroutine_that_is_submitted_while_the_reactor_stops_is_cancelled(reactor: Reactor) -> None:
+    under_way: list[Future[None]] = []
+
+    async def never() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def submit_at_the_end() -> None:
+        try:
+            await never()
+        finally:
+            under_way.append(reactor.submit(never()))
+
+    reactor.submit(submit_at_the_end())
+    reactor.stop()
+    with pytest.raises(CancelledError):
+        under_way[0].result(10)
 
 
 def test_actors_handle_messages_in_the_order_in_which_they_were_sent_whoever_they_are_for(reactor: Reactor) -> None:
@@ -107,11 +132,11 @@ def test_an_actor_that_lets_out_even_a_system_exit_goes_on_and_harms_no_other(re
 def test_who_asks_an_actor_that_stops_before_it_comes_to_that_is_told(reactor: Reactor) -> None:
     ref = Diary.start(reactor, "short", [])
 
-    def stop_and_ask(_question: None, answer: Callable[[Any], None]) -> None:
+    async def stop_and_ask() -> pykka.Future[Any]:
         ref.stop(block=False)
-        answer(ref.ask("too late", block=False))
+        return ref.ask("too late", block=False)
 
-    late = reactor.ask(stop_and_ask, None).result(10)
+    late = reactor.submit(stop_and_ask()).result(10)
     with pytest.raises(pykka.ActorDeadError, match="stopped before"):
         late.get(timeout=10)
 

@@ -11,7 +11,7 @@ from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
 from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.runs.budget_accounts import Ledger
+from greenroom.workflows.runs.budget_accounts import BudgetAccounts
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import WALL_KEY, RunState
 from tests.workflows.test_decide import NOTHING, NOW, Case, schedule, types
@@ -32,7 +32,7 @@ class Limited(Case):
             accounts=(owner,),
         )
         self.state: RunState = fold(None, started)
-        self.ledger = Ledger()
+        self.ledger = BudgetAccounts()
         self.ledger.open(self.state)
         if owner != "r":
             self.ledger._accounts[owner] = Account(owner, budget, NOW)
@@ -185,7 +185,7 @@ def test_an_account_is_added_up_from_the_journal_with_everything_below_it() -> N
             *attempt("2", 0.5),
         ],
     }
-    ledger = Ledger()
+    ledger = BudgetAccounts()
     state = fold(None, journals["r.1"][0])
     ledger.load(state, journals.__getitem__)
     assert ledger._accounts["r"].spending == Spending(usd=0.75, tokens=0.0, attempts=2)

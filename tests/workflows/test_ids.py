@@ -18,7 +18,7 @@ from greenroom.workflows.ids import (
     sent_key,
     turn_child_id,
 )
-from greenroom.workflows.runs.start import _attach, _opened
+from greenroom.workflows.runs.start import attach, find_open
 from greenroom.workflows.state.fold import fold
 from tests.workflows.test_decide import Case
 
@@ -85,12 +85,12 @@ def test_a_run_of_a_childs_id_is_the_child_only_where_that_call_of_that_parent_s
     parent: str | None, key: str | None, ours: bool
 ) -> None:
     command = StartRun(run_id="p.1", app="app", workflow="c", arguments={})
-    answer = _attach(command, fold(None, started(parent, key)), "p", "c#1")
+    answer = attach(command, fold(None, started(parent, key)), "p", "c#1")
     assert answer.type == ("accepted" if ours else "refused")
 
 
 def test_a_session_is_opened_by_one_app_only() -> None:
     first = ev.SessionOpened(at=1.0, run_id="s/k", app="a.py", session="s", key="k")
     stored = fold(None, first)
-    assert _opened(first, stored).type == "accepted"
-    assert _opened(first.model_copy(update={"app": "b.py"}), stored).type == "refused"
+    assert find_open(first, stored).type == "accepted"
+    assert find_open(first.model_copy(update={"app": "b.py"}), stored).type == "refused"

@@ -268,7 +268,7 @@ class Orchestrator(BaseOrchestrator):
     @override
     def _launch(self, command: StartRun) -> Reply:
         self.check_alive()
-        return self._engine.launch(command)
+        return self._engine.start_run(command)
 
     @override
     def post(self, command: TellSession, policy: SessionPolicy) -> Reply:
@@ -284,7 +284,7 @@ class Orchestrator(BaseOrchestrator):
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
         """Call ``watcher`` on every change of a run, or at its end, until the returned subscription is called."""
-        return self._engine.lull.watch(run_id, watcher, end_only=end_only)
+        return self._engine.idle_monitor.watch(run_id, watcher, end_only=end_only)
 
     @override
     def wait_result(self, run_id: str, timeout: float | None) -> Json:

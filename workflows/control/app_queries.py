@@ -1,8 +1,7 @@
-"""What commands ask an app before they are carried out: whether values fit it, and what it defines.
+"""Ask an app whether values fit it, and what it defines.
 
-An app's own code answers, in a program worker. So an answer may take long, or be the end of its worker; whoever asks
-hears of it either way. No time is counted here: a worker whose loop is held for ``health.BLOCKED_AFTER`` seconds by one
-answer is ended for it.
+The app's own code answers, in a program worker. An answer may take long, or end its worker; the caller is told of
+either. There is no timeout here: a worker whose loop is blocked for ``BLOCKED_AFTER`` seconds by one answer is killed.
 """
 
 import asyncio
@@ -17,33 +16,33 @@ from greenroom.supervision.policy.liveness import BLOCKED_AFTER
 from greenroom.supervision.tree import Tree
 
 ASKED: Final = 3
-"""Workers that an answer may cost which die for another reason than taking too long."""
+"""Workers that are tried if each of them dies for another reason than taking too long."""
 _TOO_LONG: Final[frozenset[ExitKind]] = frozenset({"blocked", "hung", "timeout"})
 
 Frame: TypeAlias = Callable[[str], ToWorker]
-"""Makes a question, given the token that its answer repeats."""
+"""Makes a question with the token that its answer repeats."""
 Ask: TypeAlias = Callable[[str, Frame], Awaitable[FromWorker | str]]
-"""Asks an app, and gives the answer, or in a sentence why there is none."""
+"""Asks an app, and returns the answer, or a sentence that says why there is none."""
 
 
 class AppQueries:
     """Asks apps. Coroutines of the reactor's loop.
 
     Args:
-        tree: Has the workers.
-        mint: Gives tokens.
+        tree: The supervision tree with the workers.
+        mint: Returns a new token at each call.
     """
 
     def __init__(self, tree: Tree, mint: Callable[[], str]) -> None:
-        """Know whom to ask."""
+        """Keep the arguments."""
         self._tree = tree
         self._mint = mint
 
     async def ask(self, app: str, frame: Frame) -> FromWorker | str:
-        """Ask a program worker of an app something; a string is why there was no answer.
+        """Ask a program worker of an app. A string says why there was no answer.
 
-        Asking changes nothing, so what a worker took into its death is asked of others. A question that held its worker
-        for too long is not: it would only do so again.
+        Asking changes nothing, so a question whose worker died is sent to another one. A question that took too long is
+        not: it would take too long again.
         """
         for left in reversed(range(ASKED)):
             answer = await self._ask_one(app, frame)
@@ -57,7 +56,7 @@ class AppQueries:
         answer: asyncio.Future[FromWorker | Lost | str] = asyncio.get_running_loop().create_future()
 
         def hear(event: JobEvent) -> None:
-            if answer.done():  # whoever asked has gone
+            if answer.done():  # the caller was cancelled
                 return
             match event:
                 case Answered(message=message):

@@ -1,4 +1,4 @@
-"""Decisions of people, on their way from a door to the run that waits for them."""
+"""Prepare the decisions of people for the runs that wait for them."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 Find = Callable[[str], Asked]
-"""Finds a question, or raises ``ApprovalNotFound``; called in a thread."""
+"""Returns a question, or raises ``ApprovalNotFound``. Called in a thread."""
 
 
 async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> tuple[str, Decide] | Refused:
-    """Give what to tell which run, or why not: an edit is first compared with what was asked about."""
+    """Return the message for the run that asked, or a refusal. An edit is compared with what was asked about."""
     if (command.decision == "edit") != (command.args is not None):
         needs = (
             "an edit says what is to be used instead" if command.decision == "edit" else "only an edit has other args"
@@ -44,7 +44,7 @@ async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> t
 
 
 async def _check_edit(app: str, event: ApprovalAsked, args: Json, ask: "Ask") -> ResultChecked | Refused:
-    """Give an edit in its normal form, or why it cannot be used; a worker looks at it that knows the type, if any."""
+    """Return an edit in its normal form, or a refusal. A worker that knows the type checks it, if there is a type."""
     checked: FromWorker | str = ResultChecked(id="", value=args, unknown_form=True)
     if event.ref:
         checked = await ask(app, lambda token: CheckResult(id=token, step=event.ref, value=args))
@@ -54,7 +54,7 @@ async def _check_edit(app: str, event: ApprovalAsked, args: Json, ask: "Ask") ->
         return Refused(code="invalid", message=checked)
     assert isinstance(checked, ResultChecked)
     faults = checked.faults
-    if checked.unknown_form:  # values may be long, and the loop is everybody's
+    if checked.unknown_form:  # values may be long, and must not block the loop
         loop = asyncio.get_running_loop()
         faults = await loop.run_in_executor(None, lambda: misfits(plain(event.args), plain(args)))
     if faults:

@@ -1,4 +1,4 @@
-"""The door: a socket in the home, by which commands from other processes of the same user reach the orchestrator."""
+"""The control socket: commands from other processes of the same user reach the orchestrator through it."""
 
 import asyncio
 import os
@@ -28,33 +28,33 @@ from greenroom.supervision.kernel.descriptor_limit import share
 from greenroom.workflows.home.home import Home
 
 ASK_TIMEOUT: Final = 70.0
-"""Seconds a command may take; a start has to load the app first."""
+"""Seconds that a command may take; a start has to load the app first."""
 CONNECT_TIMEOUT: Final = 5.0
-"""Seconds to wait for room in the socket's queue, where only the connection itself is of interest."""
+"""Seconds to wait for room in the socket's queue when no command is sent."""
 MOST: Final = 128
-"""Connections at once."""
+"""Most connections at once."""
 PARTS: Final = 8
-"""An eighth of the orchestrator's descriptors at most is for them."""
+"""Connections use at most an eighth of the orchestrator's descriptors."""
 
 
 class ControlSocketServer:
     """Serves the socket on the reactor's loop. One command and one reply per connection.
 
     Args:
-        home: Where the socket lies; it is readable and writable by its owner alone, and other users are turned away
-            even if they get hold of it.
-        carry_out: Answers a command.
+        home: The folder of the socket, which only its owner can read and write. Other users are refused even if they
+            reach it.
+        carry_out: Carries out a command.
     """
 
     def __init__(self, home: Home, carry_out: Callable[[Command], Awaitable[Reply]]) -> None:
-        """Closed at first."""
+        """Keep the arguments; ``open`` must follow."""
         self._home = home
         self._carry_out = carry_out
         self._server: asyncio.Server | None = None
         self._limit = ConnectionLimit[asyncio.StreamWriter](share(PARTS, MOST), _cut)
 
     async def open(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         self._home.socket.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _address(self._home.socket) as address:
@@ -78,7 +78,7 @@ class ControlSocketServer:
                 writer.write(REPLIES.encode(reply))
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            return  # the caller has left, or took too long
+            return  # the caller has disconnected, or took too long
         except asyncio.CancelledError:
             return  # the loop ends; asyncio prints a traceback for every stream's task that is cancelled
         finally:
@@ -98,12 +98,12 @@ class ControlSocketServer:
 
 
 def _cut(writer: asyncio.StreamWriter) -> None:
-    """End a connection at once; whoever reads from it hears that it is over."""
+    """End a connection at once; reads from it fail."""
     writer.transport.abort()
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:
-    """Give the user id of the process at the other end."""
+    """Return the user id of the process at the other end."""
     credentials = writer.get_extra_info("socket").getsockopt(
         socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
     )
@@ -111,10 +111,10 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 
 
 def is_open(home: Home) -> bool:
-    """Say whether an orchestrator takes commands on a home, and has the journal that is meant.
+    """Return whether an orchestrator takes commands on a home, and has the journal that is meant.
 
     Raises:
-        JournalError: The home may be somebody else's, and so would be the orchestrator.
+        JournalError: The home may belong to another user, and so may its orchestrator.
     """
     home.check()
     if not home.is_meant():
@@ -130,12 +130,12 @@ def is_open(home: Home) -> bool:
 
 
 def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Reply:
-    """Send a command to the orchestrator of a home and wait for its reply. Blocks.
+    """Send a command to the orchestrator of a home, and return its reply. Blocks.
 
     Raises:
-        OrchestratorUnreachable: None runs there, it went away before it answered, or it does not answer within
+        OrchestratorUnreachable: No orchestrator runs there, it ended before it answered, or it does not answer within
             ``timeout`` seconds.
-        JournalError: The home may be somebody else's, and so would be the orchestrator.
+        JournalError: The home may belong to another user, and so may its orchestrator.
     """
     home.check()
     asked = False
@@ -168,7 +168,7 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
 
 
 def _nobody(home: Home, command: Command) -> str:
-    """Say that there is no orchestrator, and how to have one that can do what is wanted."""
+    """Return the message that no orchestrator runs, with the command that starts one."""
     own = home.journal.parent == home.path
     where = f"the home {home.path}" if own else f"the journal {home.journal}"
     match command:
@@ -187,7 +187,7 @@ def _nobody(home: Home, command: Command) -> str:
 def _connect(connection: socket.socket, home: Home, timeout: float | None) -> None:
     """Connect to a home's socket, waiting at most ``timeout`` seconds for room in its queue.
 
-    The kernel waits, not Python, whose time-outs make the socket non-blocking: a full queue would then be an error.
+    The kernel waits, and not Python, whose timeouts make the socket non-blocking. A full queue would then be an error.
 
     Raises:
         BlockingIOError: There was no room in that time.
@@ -202,7 +202,7 @@ def _connect(connection: socket.socket, home: Home, timeout: float | None) -> No
 
 @contextmanager
 def _address(path: Path) -> Generator[str]:
-    """Give an address for a socket file whose path may be longer than the kernel's 107 bytes."""
+    """Yield an address for a socket file whose path may be longer than the kernel's 107 bytes."""
     directory: int | None = None
     try:
         directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

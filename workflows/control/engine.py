@@ -1,27 +1,23 @@
-"""The parts of an orchestrator: which concrete ones there are, started in the order in which they need each other."""
+"""Build, start and stop the parts of an orchestrator, in the order in which they need each other."""
 
 import asyncio
 import itertools
 import os
 import random
-import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from loguru import logger
 
 from greenroom.journal.interface import Journal
 from greenroom.journal.memory import MemoryJournal
-from greenroom.journal.sqlite.errors import translate
-from greenroom.journal.sqlite.file import make_file, refuse_network
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.commands import Accepted, Command, PutSchedule, Refused, Reply, StartRun, TellSession
-from greenroom.messages.core.errors import HomeInUse, JournalError, OrchestratorClosed
+from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 from greenroom.messages.events.events import RunStarted
 from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import ENDED
@@ -37,13 +33,13 @@ from greenroom.supervision.pool.worker_slot import START_TIMEOUT
 from greenroom.supervision.tree import Tree
 from greenroom.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
 from greenroom.workflows.clock import Clock
+from greenroom.workflows.control.claims import claim_home, claim_journal, claim_workers, place_of
 from greenroom.workflows.control.command_handler import CommandHandler
 from greenroom.workflows.control.control_socket import ControlSocketServer
 from greenroom.workflows.control.idle import IdleMonitor
 from greenroom.workflows.control.visitors import Visitors
 from greenroom.workflows.control.worker_backends import Apps, make_backend
-from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, lock_path
-from greenroom.workflows.home.private_files import make_folder, real_path
+from greenroom.workflows.home.home import MEMORY, Home
 from greenroom.workflows.output.collector import OutputCollector
 from greenroom.workflows.output.live_view import Viewer
 from greenroom.workflows.output.log_files import folder_of
@@ -54,7 +50,7 @@ from greenroom.workflows.runs.message_router import MessageRouter
 from greenroom.workflows.runs.parked import ParkedRuns
 from greenroom.workflows.runs.registry import RunRegistry
 from greenroom.workflows.runs.watching.snapshot import Snapshot
-from greenroom.workflows.scheduler.registry import Schedules
+from greenroom.workflows.scheduler.registry import ScheduleRegistry
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "process"]
@@ -62,26 +58,26 @@ Durability: TypeAlias = Literal["full", "process"]
 OVER: Final = ENDED | {"parked"}
 """Statuses in which a run needs no orchestrator."""
 GRACE: Final = 2.0
-"""Seconds that the steps which run when an orchestrator is closed have to end, unless told otherwise."""
+"""Seconds that running steps have to end when an orchestrator is closed, unless the caller says otherwise."""
 CLOSE_GRACE: Final = 0.2
-"""Seconds that workers have to end by themselves after that. The idle ones need milliseconds; what the others still do
-cannot be recorded any more, and is done again by whoever opens the journal next."""
+"""Seconds that workers have to end by themselves after that. Idle ones need milliseconds. What the others still do can
+no longer be recorded, and is done again by the next orchestrator."""
 CLOSE_TIMEOUT: Final = 30.0
-"""Seconds that all processes together have to end."""
+"""Seconds that all processes have to end."""
 
 
 class Engine:
-    """Everything below the public face of an orchestrator: journal, reactor, supervision tree, runs, door.
+    """Everything below the public API of an orchestrator: journal, reactor, supervision tree, runs, control socket.
 
     Args:
         journal: Path of the journal, ``":memory:"``, or None for the one of the home.
-        home: Where commands come in.
-        own_home: Refuse to start where the home belongs to another orchestrator; False where it was not asked for: then
-            the journal gets a home of its own, beside it, and what has no file is not reached by other processes.
-        pools: How workers are kept, by a pool's name or kind.
+        home: The folder with the control socket.
+        own_home: Whether to refuse to start if the home belongs to another orchestrator. If false, the journal then
+            gets a home beside it, and a journal in memory is not reached by other processes.
+        pools: Settings of pools, by name or kind.
         durability: See ``Orchestrator``.
-        clock: Whose time the runs go by.
-        viewer: Sees what workers write, as they do; None for nobody.
+        clock: The clock of runs and schedules.
+        viewer: Shows the output of workers at once; None for no viewer.
         apps: How apps are imported.
 
     Raises:
@@ -101,28 +97,28 @@ class Engine:
         viewer: Viewer | None,
         apps: Apps,
     ) -> None:
-        """Start every part, or none."""
+        """Start every part; stop those that were started if one of them fails."""
         self._apps = apps
         self.slow_imports = apps.slow
-        """The imports that take long at this moment."""
+        """The imports that take long at this time."""
         self.slow_imports.listen(lambda app, slow: logger.warning("{} {}", app, slow.sentence()))
         home.check()
-        self.place = _place(journal, home)
+        self.place = place_of(journal, home)
         self.home = home if journal is None or self.place == MEMORY else Home(home.path, self.place)
-        """Where commands come in; the one that is found by the journal."""
+        """The home with the control socket, which other processes find by the journal."""
         self.closed = False
         self._pid = os.getpid()
         self.failure: JournalError | None = None
-        """Why the journal takes nothing more. Written by the reactor's thread, read by all."""
+        """Why the journal accepts no more appends. Written by the reactor's thread, read by all."""
         self._closers: list[Callable[[], object]] = []
-        """What ends the parts, in the order of their start. They are ended in reverse."""
+        """Functions that stop the parts, in the order of their start. They are called in reverse."""
         self._reachable = False
-        """Whether the home is this orchestrator's."""
+        """Whether the home is this orchestrator's own."""
         self._closing = threading.Lock()
         self._grace = GRACE
         """Seconds that steps have to end. Written by ``close``."""
         self._ending: asyncio.Task[None] | None = None
-        """The end of all processes, once it has begun. Reactor's thread only."""
+        """Ends all processes, once it has begun. Reactor thread only."""
         try:
             self._start(own_home=own_home, pools=pools, durability=durability, clock=clock, viewer=viewer)
         except BaseException:
@@ -141,18 +137,8 @@ class Engine:
         for setting in (*SETTINGS, CONCEALMENT):
             setting.hold()
             self._closers.append(setting.release)
-        self.home.create()
-        reachable = self._lock_home(required=own_home)
-        generation = GenerationLock(self._claim_journal())
-        try:
-            generation.acquire()
-        except TimeoutError as error:
-            msg = f"processes of an orchestrator that died are still there and cannot be ended: {error}"
-            raise HomeInUse(msg) from error
-        except OSError as error:
-            msg = f"{generation.path} cannot be locked: {error.strerror}"
-            raise JournalError(msg) from error
-        self._closers.append(generation.release)
+        self.home, reachable = claim_home(self.home, self.place, self._closers.append, required=own_home)
+        generation = claim_workers(claim_journal(self.place, self.home, self._closers.append), self._closers.append)
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
         mend(self.journal)
@@ -171,20 +157,20 @@ class Engine:
         )
         self._closers.append(self._end_processes)
         self.runs = RunRegistry()
-        self._stranded = ParkedRuns(self.runs, self.reactor.loop.call_later)
-        self.schedules = Schedules()
-        self._post = MessageRouter(self.runs, self.journal, clock.time)
+        self._parked = ParkedRuns(self.runs, self.journal, self.reactor.loop.call_later)
+        self.schedules = ScheduleRegistry()
+        self._router = MessageRouter(self.runs, self.journal, clock.time)
         self._closers.append(self._stop_runs)
         self._closers.append(self._drain)
-        self.lull = IdleMonitor(self.reactor, self.runs, self.schedules, self._post, self._tree, clock)
-        self._closers.append(lambda: self.reactor.submit(self.lull.end()).result())
+        self.idle_monitor = IdleMonitor(self.reactor, self.runs, self.schedules, self._router, self._tree, clock)
+        self._closers.append(lambda: self.reactor.submit(self.idle_monitor.end()).result())
         counter, epoch = itertools.count(1), self.journal.epoch
-        services = RunDependencies(
+        dependencies = RunDependencies(
             reactor=self.reactor,
             journal=self.journal,
             submit=self._tree.submit,
-            directory=self.runs,
-            post=self._post,
+            registry=self.runs,
+            router=self._router,
             warm=lambda app: self._tree.pool(PoolKey(app, "program", "program")),
             mint=lambda: f"{epoch}:{next(counter)}",
             clock=clock.time,
@@ -193,75 +179,27 @@ class Engine:
             fatal=self._fail,
             observe=log.record,
         )
-        self.runs.attach(services)
+        self.runs.attach(dependencies)
         find = self._reads.find_approval
-        self._clerk = CommandHandler(
-            self.runs, self._post, self.schedules, self._tree, services.mint, find, self._started
+        self._commands = CommandHandler(
+            self.runs, self._router, self.schedules, self._tree, dependencies, find, self._started
         )
-        self.schedules.attach(services, self.runs, self._clerk.start)
-        self._guests = Visitors(partial(self.lull.command, self._clerk.carry_out), self._is_over)
+        self.schedules.attach(dependencies, self.runs, self._commands.start)
+        self._visitors = Visitors(partial(self.idle_monitor.command, self._commands.carry_out), self._is_over)
         if reachable:
-            door = ControlSocketServer(self.home, self._guests.carry_out)
+            server = ControlSocketServer(self.home, self._visitors.carry_out)
             self._reachable = True
-            self.announce(None)  # first, so that whoever gets in knows whose orchestrator this is
-            self.reactor.submit(door.open()).result()
-            self._closers.append(lambda: self.reactor.submit(door.close()).result())
+            self.announce(None)  # first, so that a client that connects can tell whose orchestrator this is
+            self.reactor.submit(server.open()).result()
+            self._closers.append(lambda: self.reactor.submit(server.close()).result())
 
     def announce(self, url: str | None) -> None:
-        """Let other processes find in the home where HTTP is served; None where it is not.
+        """Write to the home where HTTP is served, None if it is not, so that other processes find it.
 
-        Nothing once the engine is closed: the home may be another's by then.
+        Do nothing once the engine is closed: the home may then belong to another orchestrator.
         """
         if self._reachable and not self.closed:
             self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
-
-    # ------------------------------------------------------------ what must be ours alone
-
-    def _lock_home(self, *, required: bool) -> bool:
-        """Take the home. Where that was only the default, and is another's, the journal gets one of its own."""
-        lock = OwnerLock(self.home.path / "orchestrator.lock")
-        try:
-            self._own(lock, f"the home {self.home.path}")
-        except HomeInUse as error:
-            if required:
-                raise
-            if self.place == MEMORY:
-                logger.warning("commands from other processes will not reach this orchestrator: {}", error)
-                return False
-            self.home = Home(self.place + OWN_HOME, self.place)
-            self.home.create()
-            logger.info("commands from other processes come in at {}: {}", self.home.path, error)
-            return self._lock_home(required=True)
-        return True
-
-    def _claim_journal(self) -> Path:
-        """Own the journal, made where it is missing; give the path of the lock that every process of ours inherits.
-
-        It is locked twice: by a file beside it, which outlives it, and by itself, since a mount can lead to it from
-        elsewhere, where another file lies beside it.
-        """
-        if self.place == MEMORY:
-            folder = tempfile.TemporaryDirectory(prefix="greenroom-")
-            self._closers.append(folder.cleanup)
-            return Path(folder.name) / "workers.lock"
-        place = Path(self.place)
-        refuse_network(place)
-        try:
-            make_folder(place.parent)
-        except OSError as error:
-            msg = f"the journal {place} cannot be created: {error.strerror}"
-            raise JournalError(msg) from error
-        self._own(OwnerLock(lock_path(place), note=str(self.home.path)), f"the journal {place}")
-        try:
-            make_file(place)
-        except OSError as error:
-            raise translate(error, place) from error
-        self._own(OwnerLock(place, signed=False), f"the journal {place}")
-        return place.with_name(place.name + ".workers")
-
-    def _own(self, lock: OwnerLock, what: str) -> None:
-        lock.acquire(what)
-        self._closers.append(lock.release)
 
     def _open_journal(self, durability: Durability) -> Journal:
         return MemoryJournal() if self.place == MEMORY else SqliteJournal(self.place, durability=durability)
@@ -269,35 +207,35 @@ class Engine:
     # ------------------------------------------------------------ what the parts ask for
 
     def _hear(self, event: WorkerEvent) -> None:
-        """Take what happens to workers and pools. Reactor's thread."""
+        """Take events of workers and pools. Reactor thread only."""
         _log_worker(event)
         if event.kind in OF_POOLS and not self.closed:
-            self._stranded.hear(event)
+            self._parked.hear(event)
 
     def _start_timeout(self) -> float:
-        """Give the seconds that a worker may take to become ready; with ``spawn`` it imports the app first."""
+        """Return the seconds that a worker may take to become ready; with ``spawn`` it imports the app first."""
         return START_TIMEOUT + max(0.0, self._apps.timeout - IMPORT_TIMEOUT)
 
     def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
         return make_backend(app, pool, self.reactor.loop, generation, self._apps, self._output)
 
     def _started(self, run_id: str) -> RunStarted | None:
-        """Give how a run was started, None where there is none. A thread of the reactor's executor."""
+        """Return how a run was started, None if there is no such run. Executor thread."""
         for stored in self.journal.events(run_id, limit=1):
             if isinstance(stored.event, RunStarted):
                 return stored.event
         return None
 
-    def launch(self, command: StartRun) -> Accepted | Refused:
-        """Start a run whose arguments are known to fit; returns once it is on the disk. Any thread but the reactor's.
+    def start_run(self, command: StartRun) -> Accepted | Refused:
+        """Start a run whose arguments were checked. Return after the commit. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before that.
         """
-        return self._wait_for(self.reactor.ask(self.runs.launches.launch, command))
+        return self._wait_for(self._submit(self.runs.starter.start(command)))
 
     def message(self, command: TellSession, policy: SessionPolicy) -> Reply:
-        """Bring a message that is known to fit to a session. Any thread but the reactor's.
+        """Send a message that was checked to a session. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before that.
@@ -305,30 +243,30 @@ class Engine:
         return self._wait_for(self.submit_message(command, policy))
 
     def submit_message(self, command: TellSession, policy: SessionPolicy) -> Future[Reply]:
-        """Have the same done; cancelling what this gives ends the wait for a reply, and not the message. Any thread.
+        """Submit such a message. Cancelling the future ends the wait for a reply, and not the message. Thread-safe.
 
         Raises:
             OrchestratorClosed: The engine is closed.
         """
-        bring = partial(self._clerk.message, policy=policy)
-        return self._submit(self.lull.command(bring, command))
+        bring = partial(self._commands.message, policy=policy)
+        return self._submit(self.idle_monitor.command(bring, command))
 
     def put_schedule(self, command: PutSchedule) -> Reply:
-        """Make or change a schedule whose arguments are known to fit. Any thread but the reactor's.
+        """Create or change a schedule whose arguments were checked. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before there was a reply.
         """
-        return self._wait_for(self.reactor.ask(self.schedules.put, command))
+        return self._wait_for(self._submit(self.schedules.put(command)))
 
     def recover(self) -> None:
-        """Take up the runs and schedules that the journal says are not over. Any thread."""
+        """Continue the runs and schedules of the journal that have not ended. Thread-safe."""
         self.reactor.call(self.runs.recover)
-        self.reactor.call(self._stranded.recover)
+        self.reactor.call(self._parked.recover)
         self.reactor.call(self.schedules.recover)
 
     def carry_out(self, command: Command) -> Reply:
-        """Do what a command asks for and wait for the reply. Any thread but the reactor's.
+        """Carry out a command, and return the reply. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before there was one.
@@ -336,14 +274,14 @@ class Engine:
         return self._wait_for(self.submit(command))
 
     def submit(self, command: Command) -> Future[Reply]:
-        """Have a command carried out; the reply is cancelled where the engine is closed before. Any thread.
+        """Submit a command. The future is cancelled if the engine is closed before the reply. Thread-safe.
 
         Raises:
             OrchestratorClosed: The engine is closed.
         """
-        return self._submit(self.lull.command(self._clerk.carry_out, command))
+        return self._submit(self.idle_monitor.command(self._commands.carry_out, command))
 
-    def _submit(self, coroutine: Coroutine[Any, Any, Reply]) -> Future[Reply]:
+    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         try:
             return self.reactor.submit(coroutine)
         except RuntimeError:  # the loop is closed
@@ -352,7 +290,7 @@ class Engine:
             raise
 
     def _keep_output(self, generation: GenerationLock, viewer: Viewer | None) -> JournalQueries:
-        """Begin to keep what workers write; give looks at the journal that find it."""
+        """Start to collect the output of workers; return the queries that find it."""
         kept = generation.path.with_name("output") if self.place == MEMORY else folder_of(self.place)
         self._output = OutputCollector(kept, viewer, self.home.placed)
         self._closers.append(self._output.close)
@@ -369,23 +307,23 @@ class Engine:
         self._output.settle(timeout)
 
     def leave(self, run_ids: Sequence[str] = ()) -> list[str]:
-        """Give the runs that others wait for and that go on; once there is none, nothing more is taken from others.
+        """Return the runs that other processes wait for and that go on. If there is none, refuse all later commands.
 
         Any thread but the reactor's.
 
         Args:
-            run_ids: Runs that are waited for as well.
+            run_ids: Other runs that are waited for.
         """
-        return self._wait_for(self.reactor.submit(self._guests.leave(run_ids)))
+        return self._wait_for(self.reactor.submit(self._visitors.leave(run_ids)))
 
     def _is_over(self, run_id: str) -> bool:
-        """Say whether nothing follows in a run by itself, nor by what others have asked for. May block."""
+        """Return whether a run needs no orchestrator to go on. May block."""
         row = self.journal.run(run_id)
         return row is None or row.status in OVER
 
     def peek(self, run_id: str) -> Snapshot | None:
-        """Copy what is in memory of a run. Any thread but the reactor's."""
-        return self._wait_for(self.reactor.ask(self.runs.peek, run_id))
+        """Return a copy of what is in memory of a run. Any thread but the reactor's."""
+        return self._wait_for(self._submit(self.runs.peek(run_id)))
 
     def _wait_for(self, answer: Future[T]) -> T:
         try:
@@ -399,7 +337,7 @@ class Engine:
 
     @property
     def reads(self) -> JournalQueries:
-        """Looks at runs; see ``greenroom.workflows.queries.reader``.
+        """Queries; see ``greenroom.workflows.queries.reader``.
 
         Raises:
             OrchestratorClosed: This process is a fork of the one that it belongs to.
@@ -410,7 +348,7 @@ class Engine:
     # ------------------------------------------------------------ the end
 
     def _check_process(self) -> None:
-        """Refuse to work in a fork: it has a copy of everything but the threads, so that whoever waits there hangs."""
+        """Refuse to work in a fork, which has a copy of everything but the threads: callers would wait for ever."""
         if os.getpid() != self._pid:
             msg = (
                 f"the orchestrator belongs to process {self._pid}, and this one ({os.getpid()}) is a fork of it: use "
@@ -433,7 +371,7 @@ class Engine:
             raise OrchestratorClosed(msg)
 
     def _fail(self, error: JournalError) -> None:
-        """The journal takes nothing more: nothing may be acknowledged, so everything stops. Reactor's thread."""
+        """Stop everything, because the journal accepts no more appends. Reactor thread only."""
         if self.failure is None:
             self.failure = error
             logger.error("the orchestrator stops, because its journal failed: {}", error)
@@ -442,13 +380,11 @@ class Engine:
             self._begin_ending()
 
     def close(self, grace: float = GRACE) -> None:
-        """End every part, the last one started first. Any thread but the reactor's; may be repeated.
+        """Stop every part, the last one started first. Any thread but the reactor's; may be repeated.
 
-        ``KeyboardInterrupt`` in the meantime, in the main thread, ends what steps are left of the ``grace``; it is
-        raised once all is closed.
+        ``KeyboardInterrupt`` in the main thread ends the ``grace`` of running steps. It is raised once all is closed.
 
-        Nothing in a fork, which leaves the block it was made in like the process that it was made from: what would be
-        ended there is that one's.
+        Do nothing in a fork: the parts belong to the process that it was forked from.
         """
         if os.getpid() != self._pid:
             return
@@ -467,12 +403,12 @@ class Engine:
             raise interrupt
 
     def _drain(self) -> None:
-        """Let the steps that run end and be recorded, and begin nothing new."""
+        """Let running steps end and be recorded, and start no others."""
         if self.failure is None:
             self.reactor.submit(self._tree.drain(self._grace)).result()
 
     def hurry(self) -> None:
-        """Leave the steps that run no more time, where this is being closed. Any thread."""
+        """End the grace of running steps while the engine is being closed. Thread-safe."""
         self._grace = 0.0
         self._hurry()
 
@@ -494,29 +430,14 @@ class Engine:
         self.reactor.submit(end()).result(CLOSE_TIMEOUT)
 
     def _begin_ending(self) -> "asyncio.Task[None]":
-        """End every process, once, whoever asks first. The loop must not stop before that is over."""
+        """Start to end every process, once. The loop must not stop before that is over."""
         if self._ending is None:
             self._ending = self.reactor.loop.create_task(self._tree.close(CLOSE_GRACE))
         return self._ending
 
 
-def _place(journal: str | os.PathLike[str] | None, home: Home) -> str:
-    """Give where the journal is, or ``MEMORY``. A path without links: one journal must have one lock.
-
-    Raises:
-        JournalError: It is a URL, or the way to it is not safe from other users.
-    """
-    if journal is not None and os.fspath(journal) == MEMORY:
-        return MEMORY
-    if isinstance(journal, str) and "://" in journal:
-        scheme = journal.partition("://")[0]
-        msg = f"a journal at a URL ({scheme}://...) cannot be opened by this version: give the path of a file"
-        raise JournalError(msg)
-    return str(real_path(Path(journal if journal is not None else home.path / "journal.db")))
-
-
 def _log_worker(event: WorkerEvent) -> None:
-    """Log what happened to a worker, or to a whole pool. Reactor's thread."""
+    """Log an event of a worker, or of a whole pool. Reactor thread only."""
     detail = event.detail or (event.exit.sentence() if event.exit is not None else "")
     if event.kind in OF_POOLS:
         log.record_pool(pool=event.pool.name, app=event.pool.app, what=event.kind, detail=detail)

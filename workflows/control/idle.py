@@ -1,4 +1,4 @@
-"""Whether anything is under way in an orchestrator, and whether anybody waits: what a virtual clock goes by."""
+"""Tell a virtual clock whether an orchestrator has work under way, and whether a caller waits."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -10,41 +10,47 @@ from greenroom.supervision.tree import Tree
 from greenroom.workflows.clock import Clock, OrchestratorActivity
 from greenroom.workflows.runs.message_router import MessageRouter
 from greenroom.workflows.runs.registry import RunRegistry
-from greenroom.workflows.runs.watching.subscription import Resting, Subscription
-from greenroom.workflows.scheduler.registry import Schedules
+from greenroom.workflows.runs.watching.subscription import Subscription, Waiters
+from greenroom.workflows.scheduler.registry import ScheduleRegistry
 
 C = TypeVar("C", bound=Message)
 
 
 class IdleMonitor:
-    """Puts together what the parts say of themselves. Reactor's thread only, but for ``watch``.
+    """Asks the parts of an orchestrator whether they are idle. Reactor thread only, except ``watch``.
 
-    Whatever another thread still has to say, the journal's writer or its reader, is counted here until it has been
-    heard on the reactor's own. So what is asked there, when nothing is ready any more, cannot be out of date.
+    Work of other threads, such as the journal's writer and reader, counts until its result has reached the reactor's
+    thread. So the answer is not out of date when the loop has nothing ready.
     """
 
     def __init__(
-        self, reactor: Reactor, runs: RunRegistry, schedules: Schedules, post: MessageRouter, tree: Tree, clock: Clock
+        self,
+        reactor: Reactor,
+        runs: RunRegistry,
+        schedules: ScheduleRegistry,
+        router: MessageRouter,
+        tree: Tree,
+        clock: Clock,
     ) -> None:
-        """Have the clock serve this orchestrator."""
+        """Attach the clock to this orchestrator."""
         self._reactor = reactor
         self._runs = runs
         self._schedules = schedules
-        self._post = post
+        self._router = router
         self._tree = tree
         self._clock = clock
         self._commands = 0
-        """Commands that have not been answered."""
-        self._resting = Resting() if clock.virtual else None
-        """Who waits for a run, where the clock has to know."""
+        """Number of commands that have not been answered."""
+        self._waiters = Waiters() if clock.virtual else None
+        """Owners of subscriptions that wait for a run; None if the clock is not virtual."""
         clock.attach(OrchestratorActivity(reactor, self.idle, self.awaited))
 
     async def end(self) -> None:
-        """Let the clock go."""
+        """Detach the clock."""
         self._clock.detach()
 
     async def command(self, carry_out: Callable[[C], Awaitable[Reply]], command: C) -> Reply:
-        """Have a command carried out, which is under way until it is answered."""
+        """Carry out a command, and count it until it is answered."""
         self._commands += 1
         try:
             return await carry_out(command)
@@ -52,14 +58,14 @@ class IdleMonitor:
             self._commands -= 1
 
     def idle(self) -> bool:
-        """Say whether nothing is under way; to wait for a session's reply is to wait."""
-        commands = self._commands > self._post.asking
+        """Return whether nothing is under way. A command that waits for a session's reply is not."""
+        commands = self._commands > self._router.asking
         return not (commands or self._runs.working() or self._schedules.working() or self._tree.working())
 
     def awaited(self) -> bool:
-        """Say whether somebody waits for a reply, or for a run and has seen all that he was told of."""
-        return bool(self._resting or self._post.asking)
+        """Return whether a caller waits for a reply, or waits for a run and has seen every change of it."""
+        return bool(self._waiters or self._router.asking)
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
-        """Watch a run; see ``Subscription``. Any thread."""
-        return Subscription(self._reactor, self._runs.watchers, self._resting, run_id, watcher, end_only=end_only)
+        """Watch a run; see ``Subscription``. Thread-safe."""
+        return Subscription(self._reactor, self._runs.subscribers, self._waiters, run_id, watcher, end_only=end_only)

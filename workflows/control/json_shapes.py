@@ -17,10 +17,10 @@ _KINDS: Final[Mapping[type[Any], str]] = {
 
 
 def misfits(asked: Any, given: Any) -> tuple[Fault, ...]:
-    """Give everything in which an edit differs in shape from what was asked about; nothing where it fits.
+    """Return every difference in shape between an edit and what was asked about.
 
-    What was null, an empty object or an empty list says nothing of what belongs there. A member of a list has the shape
-    of one that the list has already.
+    Where the question has null, any value fits; an empty object fits any object, and an empty list any list. A member
+    of a list must have the shape of one that the list has already.
     """
     return tuple(Fault(field=place, sentence=what) for place, what in _misfits("args", asked, given))
 
@@ -54,7 +54,7 @@ def _members(place: str, asked: dict[str, Any], given: dict[str, Any]) -> Iterat
 
 
 def _shape(value: Any) -> Hashable:
-    """Give what two values of one shape have in common, so that a long list is compared with few of its members."""
+    """Return a key that is equal for values of one shape, so that a long list is compared with few of its members."""
     if isinstance(value, dict):
         return frozenset((name, _shape(part)) for name, part in cast("dict[str, Any]", value).items())
     if isinstance(value, list):

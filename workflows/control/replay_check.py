@@ -1,7 +1,7 @@
-"""Checking code against a journal: every run that has not ended is replayed with the code as it is now.
+"""Check code against a journal: replay every run that has not ended with the code as it is now.
 
-It needs no orchestrator, and does not disturb one. Runs are read from the journal, program workers belong to the check
-alone, and a trial gives back nothing but what it has found out: no step is run, nothing is recorded.
+The check needs no orchestrator, and does not disturb one. It reads runs from the journal, and has program workers of
+its own. A trial only reports what it has found: no step is run, and nothing is recorded.
 """
 
 import asyncio
@@ -34,16 +34,16 @@ from greenroom.workflows.state.run_state import RunState
 
 UNFINISHED: Final[tuple[RunStatus, ...]] = ("pending", "running", "waiting", "paused", "parked")
 AT_ONCE: Final = 16
-"""Runs that are replayed at the same time."""
+"""Most runs that are replayed at the same time."""
 CLOSE_TIMEOUT: Final = 30.0
-"""Seconds that all processes together have to end."""
+"""Seconds that all processes have to end."""
 
 
 Verdict: TypeAlias = Literal["equal", "differs", "unloadable"]
 
 
 class CheckRecord(Message):
-    """Whether code, as it is now, fits the journal of one run."""
+    """Whether the code as it is now fits the journal of one run."""
 
     run_id: str
     workflow: str
@@ -51,30 +51,30 @@ class CheckRecord(Message):
     app: str
     status: RunStatus
     verdict: Verdict
-    """``unloadable``: the code could not be compared, because it does not load, or breaks its process."""
+    """``unloadable``: the code could not be compared, because it does not load, or ends its process."""
     changed: bool = False
-    """Whether it is other code than the journal was last replayed with."""
+    """Whether the code differs from that with which the journal was last replayed."""
     reason: str = ""
-    """Why it is not equal."""
+    """Why the verdict is not ``equal``."""
     difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Workers:
-    """What a program's link needs of an orchestrator."""
+    """What the job of a program needs of an orchestrator."""
 
     mint: Callable[[], str]
     submit: Callable[[PoolKey, Limits | None, Job], JobHandle]
 
 
 class ReplayChecker:
-    """Replays runs in processes of its own, which end with it. Any thread but the reactor's.
+    """Replays runs in processes of its own, which end with it. Any thread except its reactor's.
 
     Use it as a context.
     """
 
     def __init__(self, apps: Apps | None = None) -> None:
-        """Start what is needed to load apps, each as ``apps`` says; nothing is loaded yet."""
+        """Start the reactor and an empty supervision tree. ``apps`` says how apps are imported."""
         apps = apps if apps is not None else read_apps((), None, {})
         with ExitStack() as parts:
             folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-check-")))
@@ -141,7 +141,7 @@ class ReplayChecker:
         return await self._replay(replace(state, app=app or state.app))
 
     async def _replay(self, state: RunState) -> CheckRecord:
-        """Have a worker replay one run, and say what came of it."""
+        """Replay one run in a worker, and return the result."""
         heard: asyncio.Future[ProgramTurn | ProgramLost | NoWorkers] = asyncio.get_running_loop().create_future()
 
         def hear(happened: Input) -> None:
@@ -153,24 +153,23 @@ class ReplayChecker:
 
         if state.idle:
             return _record(state, ProgramTurn(Turn(run_id=state.run_id)))
-        link = ProgramJob(self._workers, state.run_id, hear)
-        link.start(state, trial=True)
+        program = ProgramJob(self._workers, state.run_id, hear)
+        program.start(state, trial=True)
         happened = await heard
-        link.end()
+        program.end()
         return _record(state, happened)
 
 
 def _file_name(app: str) -> str:
-    """Give what the file of an app is called, which may go by its module's name."""
+    """Return the file name of an app, which may be given by its module's name."""
     path = Path(app)
     return path.name if path.is_absolute() else f"{app.rpartition('.')[2]}.py"
 
 
 def _unfinished(journal: Journal) -> list[RunRow]:
-    """Give what there is to replay: runs that have not ended, and sessions that are dealing with a message.
+    """Return what can be replayed: runs that have not ended, and sessions that handle a message.
 
-    Sessions may be many. One that waits while it deals with a message waits for a moment or for a person, and is found
-    by that.
+    There may be many sessions. One that waits while it handles a message has a timer or a question, and is found by it.
     """
     busy: list[RunStatus] = [status for status in UNFINISHED if status != "waiting"]
     asleep = {timer.run_id for timer in journal.timers()} | {mark.run_id for mark in journal.marks("approval")}

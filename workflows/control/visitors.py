@@ -1,4 +1,4 @@
-"""What other processes want of an orchestrator that means to leave: it stays until the runs they asked for are over."""
+"""Commands of other processes, whose runs keep an orchestrator open that is about to be closed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,24 +18,24 @@ from greenroom.messages.commands import (
 )
 
 LEAVING: Final = "this orchestrator is about to end and takes nothing more; ask again once it has"
-"""Answer to whoever comes too late."""
+"""Refusal of commands that come too late."""
 
 
 class Visitors:
-    """Carries out commands of other processes and remembers whose runs they let go on. Reactor's thread only."""
+    """Carries out commands of other processes, and remembers the runs that they continue. Reactor thread only."""
 
     def __init__(self, carry_out: Callable[[Command], Awaitable[Reply]], is_over: Callable[[str], bool]) -> None:
-        """Begin without any. ``is_over`` says whether a run needs nobody any more; it may block."""
+        """Start without any run. ``is_over`` returns whether a run needs no orchestrator; it may block."""
         self._carry_out = carry_out
         self._is_over = is_over
         self._runs: set[str] = set()
         self._leaving = False
         self._under_way = 0
-        """Commands that are not answered yet."""
+        """Number of commands that are not answered yet."""
         self._answered = asyncio.Event()
 
     async def carry_out(self, command: Command) -> Reply:
-        """Answer a command of another process."""
+        """Carry out a command of another process."""
         if self._leaving:
             return Refused(code="closed", message=LEAVING)
         self._under_way += 1
@@ -56,7 +56,7 @@ class Visitors:
         self._runs.update(run_id for run_id in asked if "/" not in run_id)  # sessions wait without an end
 
     async def leave(self, run_ids: Sequence[str]) -> list[str]:
-        """Give the runs that are waited for and go on; once there is none, nothing more is taken."""
+        """Return the runs that are waited for and go on. If there is none, refuse all later commands."""
         self._runs.update(run_ids)
         while True:
             while self._under_way:

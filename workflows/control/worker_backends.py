@@ -1,4 +1,4 @@
-"""Which processes an app's workers are: the one place where backends are chosen."""
+"""Choose the process backend of an app's workers."""
 
 import asyncio
 import sys
@@ -28,9 +28,9 @@ class Apps:
     """How apps are imported.
 
     Attributes:
-        given: What they are given of the environment by name.
+        given: The environment variables that they are given by name.
         timeout: Seconds that an import may take.
-        slow: Where it is noted which imports take long.
+        slow: The imports that take long at this time.
     """
 
     given: Given
@@ -46,15 +46,15 @@ def make_backend(
     apps: Apps,
     on_output: OutputListener | None = None,
 ) -> Backend:
-    """Make the backend of an app; nothing runs yet. All its processes inherit the lock.
+    """Return the backend of an app; no process is started yet. All its processes will inherit the lock.
 
     Args:
         app: Reference of the app.
-        pool: How the first pool of it is kept.
+        pool: Settings of its first pool.
         loop: The reactor's loop.
-        generation: The lock.
+        generation: The lock that all processes of the orchestrator inherit.
         apps: How apps are imported.
-        on_output: Hears what its workers write.
+        on_output: Is given what its workers write.
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
     entry = Entry(
@@ -80,10 +80,10 @@ def make_backend(
 def read_apps(
     env: Iterable[str] | Mapping[str, str], timeout: float | timedelta | None, pools: Mapping[str, Pool]
 ) -> Apps:
-    """Give how apps are imported by what an orchestrator was told and what the project's ``pyproject.toml`` says.
+    """Return how apps are imported, by the orchestrator's options and the project's ``pyproject.toml``.
 
-    A variable that some pools were given is kept from the others. One that all four kinds of pools were given is there
-    during the import too, which happens once for all of them.
+    A variable that is given to some pools is withheld from the others. One that is given to all four kinds of pools is
+    set during the import too, which happens once for all of them.
 
     Raises:
         DefinitionError: The project's table is wrong.

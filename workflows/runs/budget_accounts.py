@@ -1,4 +1,4 @@
-"""The accounts of runs that have budgets: what they and the runs below them have used up by now."""
+"""The accounts of runs that have budgets: what they and the runs below them have used."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -9,25 +9,25 @@ from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
 
 
-class Ledger:
-    """Keeps the sums, so that whoever begins an attempt knows what all others have used up.
+class BudgetAccounts:
+    """Keeps the sums, so that an attempt is not started when others have used up its budget.
 
-    Everything is in the journal as well: an account is added up from there when a run that draws on it is first taken
-    up. ``load`` is called in the reader's thread, before such a run is in memory, so nothing is spent meanwhile. All
-    else is called on the reactor's thread.
+    Everything is in the journal as well. An account is added up from there when a run that draws on it is first read.
+    ``load`` is called in the reader's thread, before such a run is in memory, so nothing is spent meanwhile. All other
+    methods are for the reactor thread only.
     """
 
     def __init__(self) -> None:
-        """Begin with no account."""
+        """Start without any account."""
         self._accounts: dict[str, Account] = {}
 
     def open(self, state: RunState) -> None:
-        """Begin the account of a run that begins just now."""
+        """Open the account of a run that has just started."""
         if state.budget is not None and state.run_id not in self._accounts:
             self._accounts[state.run_id] = Account(state.run_id, state.budget, state.started_at)
 
     def load(self, state: RunState, events: Callable[[str], Sequence[AnyEvent]]) -> None:
-        """Add up the accounts that a run draws on, where that has not been done; ``events`` gives those of a run."""
+        """Add up the accounts that a run draws on, unless that was done; ``events`` returns those of a run."""
         for owner in state.accounts:
             if owner not in self._accounts:
                 past = events(owner)
@@ -39,7 +39,7 @@ class Ledger:
                     self._accounts.setdefault(owner, account)
 
     def note(self, state: RunState, events: Sequence[AnyEvent]) -> None:
-        """Add what has just been decided to the accounts that a run draws on."""
+        """Add new events to the accounts that a run draws on."""
         if state.budget is not None:
             if state.run_id not in self._accounts:  # it had none before
                 self.open(state)
@@ -51,19 +51,19 @@ class Ledger:
                 account.spending.add(events)
 
     def overdraft(self, state: RunState, now: float) -> Overdraft | None:
-        """Give a budget that is used up of those that a run draws on: one whose time is over before all others."""
+        """Return a budget that is used up of those that a run draws on, one whose time is over before all others."""
         accounts = [account for owner in state.accounts if (account := self._accounts.get(owner)) is not None]
         found = [over for account in accounts if (over := overdraft(account, now)) is not None]
         return next((over for over in found if over.late), found[0] if found else None)
 
     def close(self, state: RunState) -> None:
-        """Drop the account of a run that has ended and has left nothing behind."""
+        """Drop the account of a run that has ended and has started no children."""
         if state.ended is not None and not state.children_made:
             self._accounts.pop(state.run_id, None)
 
 
 def _attempts_of(state: RunState) -> Iterator[Mapping[str, float]]:
-    """Give what each attempt of a run used, those that are forgotten included."""
+    """Yield what each attempt of a run used, including those that a retry has dropped."""
     for step in (*state.steps.values(), *state.shelved.values()):
         for attempt in step.attempts:
             yield attempt.usage
@@ -72,7 +72,7 @@ def _attempts_of(state: RunState) -> Iterator[Mapping[str, float]]:
 def _add_tree(
     run_id: str, past: Sequence[AnyEvent], events: Callable[[str], Sequence[AnyEvent]], spending: Spending
 ) -> None:
-    """Add up a run and everything below it, whatever was forgotten since."""
+    """Add up a run and everything below it, including what a retry has dropped."""
     own = Spending()
     own.add(past)
     spending.usd, spending.tokens = spending.usd + own.usd, spending.tokens + own.tokens

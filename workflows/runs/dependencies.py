@@ -1,4 +1,4 @@
-"""What a supervisor needs from the orchestrator around it, handed in so that it can be run against anything else."""
+"""What the actor of a run needs of its orchestrator, as interfaces that other parts can stand behind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from greenroom.supervision.jobs import Job, JobHandle, PoolKey
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.inputs import Confirmed, Input
-from greenroom.workflows.runs.budget_accounts import Ledger
+from greenroom.workflows.runs.budget_accounts import BudgetAccounts
 from greenroom.workflows.runs.residency import ResidentRuns
 from greenroom.workflows.state.run_state import RunState
 
 
 class Observer(Protocol):
-    """Hears of a run's events. Any thread; never blocks."""
+    """Is told of a run's events. Thread-safe; never blocks."""
 
     def __call__(self, run_id: str, workflow: str, /, *events: AnyEvent) -> None:
         """Take events, in order."""
@@ -26,11 +26,11 @@ class Observer(Protocol):
 
 
 class Workers(Protocol):
-    """What gives work to worker processes. Reactor's thread only."""
+    """Gives jobs to worker processes. Reactor thread only."""
 
     @property
     def mint(self) -> Callable[[], str]:
-        """Gives a token that was never given before."""
+        """Returns a new token at each call."""
         ...
 
     @property
@@ -39,78 +39,79 @@ class Workers(Protocol):
         ...
 
 
-class Directory(Protocol):
-    """Where runs find each other. Reactor's thread only; never blocks."""
+class Registry(Protocol):
+    """Finds runs. Reactor thread only; never blocks."""
 
-    ledger: Ledger
-    dozing: ResidentRuns
-    """What budgets have been used up."""
+    budgets: BudgetAccounts
+    """What has been used of each budget."""
+    resident: ResidentRuns
+    """Runs that stay in memory although they wait."""
 
-    def route(self, run_id: str, happened: Input | Confirmed) -> None:
-        """Bring a message to a run's supervisor, which is rebuilt from the journal where it is not in memory."""
+    def route(self, run_id: str, happened: Input | Confirmed, /) -> None:
+        """Send a message to a run's actor, which is rebuilt from the journal if it is not in memory."""
         ...
 
-    def launch_child(self, parent: RunState, key: str) -> None:
-        """Start a child run, or find it; the parent hears of its end."""
+    def start_child(self, parent: RunState, key: str) -> None:
+        """Start a child run, or find the one that was started; the parent is told of its end."""
         ...
 
     def linger(self, flush: Callable[[], None]) -> None:
-        """Call ``flush`` within moments, together with those of other supervisors."""
+        """Call ``flush`` after some milliseconds, together with those of other actors."""
         ...
 
     def published(self, run_id: str) -> None:
-        """Note that events of a run have reached the disk."""
+        """Tell subscribers that events of a run are committed."""
         ...
 
     def announce(self, state: RunState) -> None:
-        """Note that a run has ended or is parked, and that this is on the disk."""
+        """Tell all who wait for a run that it has ended or is parked. The event that says so is committed."""
         ...
 
     def forget(self, state: RunState, wake_at: float | None) -> None:
-        """Drop the supervisor of ``state`` from memory; it is rebuilt for its next message, or at ``wake_at``."""
+        """Drop the actor of ``state`` from memory; it is rebuilt for its next message, or at ``wake_at``."""
         ...
 
 
-class Post(Protocol):
-    """Brings messages from runs to runs, and replies to those who wait. Reactor's thread only; never blocks."""
+class Router(Protocol):
+    """Carries messages between runs, and replies to those who wait. Reactor thread only; never blocks."""
 
     def deliver(self, state: RunState, key: str) -> None:
-        """Bring a message that a run's program sent to where it goes; the run is told of its arrival."""
+        """Deliver a message that a run's program sent; the run is told when it has arrived."""
         ...
 
     def look_up(self, run_id: str, key: str, found: Callable[[int | GreenroomError], None]) -> None:
-        """Find the number of the message of a key in a session's journal, 0 where there is none, or what is wrong."""
+        """Call ``found`` with the number of a session's message by its key, 0 if there is none, or with an error."""
         ...
 
     def answer(self, run_id: str, event: TurnEnded | TurnFailed) -> None:
-        """Note that a session is done with a message, and that this is on the disk."""
+        """Pass the end of a session's turn, which is committed, to the callers that wait for a reply."""
         ...
 
     def stopped(self, state: RunState) -> None:
-        """Note that a session has ended or is parked: nobody should wait for its replies."""
+        """Refuse those who wait for replies of a session that has ended or is parked."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunDependencies:
-    """The orchestrator as its supervisors see it."""
+    """The orchestrator as the actors of runs and schedules see it."""
 
     reactor: Reactor
     journal: Journal
     submit: Callable[[PoolKey, Limits | None, Job], JobHandle]
     """Submits a job to its pool, and returns the handle for further orders about it. Reactor thread only."""
-    directory: Directory
-    post: Post
+    registry: Registry
+    router: Router
     warm: Callable[[str], object]
-    """Has an app loaded where it is not yet, so that its first job finds it ready. Reactor's thread only."""
+    """Starts to load an app that is not loaded, so that its first job finds it ready. Reactor thread only."""
     mint: Callable[[], str]
-    """Gives a token that was never given before, in this life of the journal or another."""
+    """Returns a token that was never used before with this journal."""
     clock: Callable[[], float]
-    """Seconds since the Unix epoch."""
+    """Returns seconds since the Unix epoch."""
     call_at: Callable[[float, Callable[[], object]], Alarm]
-    """Has something called at a moment of that clock. Reactor's thread only."""
+    """Sets an alarm for a time of that clock. Reactor thread only."""
     random: Callable[[], float]
     fatal: Callable[[JournalError], None]
-    """The journal has failed: the orchestrator must stop."""
+    """Stops the orchestrator because its journal failed."""
     observe: Observer
-    """Hears of every event once it is on the disk."""
+    """Is told of every event after its commit."""

@@ -1,82 +1,68 @@
-"""Starts forks: reads the past of a run, has decided what is shared, and writes a new run that begins with it."""
+"""Fork runs: read the past of a run, decide what is shared, and append a new run that begins with it."""
 
+import asyncio
 import secrets
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol
 
-from greenroom.journal.interface import Append, Mark, MarkKind, Timer
 from greenroom.messages.commands import Accepted, ForkRun, Refused
-from greenroom.messages.core.errors import InvalidInput, JournalError, SequenceConflict
+from greenroom.messages.core.errors import GreenroomError, InvalidInput, JournalError, SequenceConflict
 from greenroom.messages.events.events import AnyEvent
-from greenroom.workflows.decisions.inputs import Recover
-from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.decisions.inputs import Confirmed, Input, Recover
+from greenroom.workflows.event_sourced.registry import Reader
 from greenroom.workflows.replay.fork_events import forked
+from greenroom.workflows.runs.append import append_of
+from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 
-if TYPE_CHECKING:
-    from greenroom.workflows.runs.registry import RunRegistry
 
-Reply: TypeAlias = Callable[[Accepted | Refused], None]
+class Runs(Reader, Protocol):
+    """What a fork needs of the registry of runs. Reactor thread only."""
+
+    def route(self, run_id: str, happened: Input | Confirmed, /) -> None:
+        """Send a message to a run."""
+        ...
 
 
-class RunForker:
-    """Makes runs out of the past of others. Reactor's thread only; journals are read in the reader's."""
+async def fork(runs: Runs, dependencies: RunDependencies, command: ForkRun, run_id: str) -> Accepted | Refused:
+    """Start a fork with the id ``run_id``. Return after the commit. Reactor thread only."""
+    try:
+        events = await runs.read(partial(_events_of_fork, dependencies, command, run_id))
+    except InvalidInput as error:
+        return Refused(code="invalid", message=str(error))
+    except (GreenroomError, ValueError, LookupError) as error:
+        return Refused(code="unavailable", message=str(error))
+    return await _append(runs, dependencies, run_id, events)
 
-    def __init__(self, runs: "RunRegistry") -> None:
-        """Know where runs are kept."""
-        self._runs = runs
 
-    def fork(self, command: ForkRun, run_id: str, reply: Reply) -> None:
-        """Start a fork under an id; ``reply`` is called once it is on the disk."""
+def _events_of_fork(dependencies: RunDependencies, command: ForkRun, run_id: str) -> list[AnyEvent]:
+    """Decide what the fork begins with. Reader's thread."""
+    past = [stored.event for stored in dependencies.journal.events(command.run_id)]
+    return forked(past, command, run_id, dependencies.clock(), secrets.token_hex(16))
 
-        def found(events: list[AnyEvent] | InvalidInput) -> None:
-            if isinstance(events, InvalidInput):
-                reply(Refused(code="invalid", message=str(events)))
-            else:
-                self._write(run_id, events, reply)
 
-        def failed(error: BaseException) -> None:
-            reply(Refused(code="unavailable", message=str(error)))
+async def _append(runs: Runs, dependencies: RunDependencies, run_id: str, events: list[AnyEvent]) -> Accepted | Refused:
+    """Append the fork as a whole, and then recover it like any run of the journal."""
+    state: RunState | None = None
+    for event in events:
+        state = fold(state, event)
+    assert state is not None
+    workflow = state.workflow
+    committed: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
 
-        self._runs.read(partial(self._read, command, run_id), found, failed)
+    def on_commit(error: JournalError | None) -> None:
+        if error is None:  # the run continues even if the command that forked it is cancelled
+            for event in (events[0], *events[1:][-1:]):  # observers know the shared events from the run's origin
+                dependencies.observe(run_id, workflow, event)
+            runs.route(run_id, Recover(orphaned=False))
+        if not committed.done():
+            committed.set_result(error)
 
-    def _read(self, command: ForkRun, run_id: str) -> list[AnyEvent] | InvalidInput:
-        """Decide what the fork begins with. Reader's thread."""
-        try:
-            return forked(self._runs.events(command.run_id), command, run_id, self._runs.clock(), secrets.token_hex(16))
-        except InvalidInput as error:
-            return error
-
-    def _write(self, run_id: str, events: list[AnyEvent], reply: Reply) -> None:
-        """Write the fork as one append; then it is taken up like any run that lies in the journal."""
-        state: RunState | None = None
-        for event in events:
-            state = fold(state, event)
-        assert state is not None
-        waits = dict(state.wait_changes).items()
-        marks: dict[tuple[MarkKind, str], int | None] = {(kind, name): seq for kind, name, seq in state.mark_changes}
-
-        def written(error: JournalError | None) -> None:
-            if error is None:
-                for event in (events[0], *events[1:][-1:]):  # what lies between is known from its origin
-                    self._runs.observe(run_id, state.workflow, event)
-                self._runs.route(run_id, Recover(orphaned=False))
-                reply(Accepted(run_id=run_id))
-            elif isinstance(error, SequenceConflict):
-                reply(Refused(code="conflict", message=f"run {run_id!r} exists; choose another id for the fork"))
-            else:
-                reply(Refused(code="closed", message=str(error)))
-
-        self._runs.write(
-            Append(
-                run_id=run_id,
-                expected=0,
-                events=events,
-                row=row_of(state),
-                timers_set=[Timer(run_id, key, due) for key, due in waits if due is not None],
-                marks_set=[Mark(run_id, kind, name, seq) for (kind, name), seq in marks.items() if seq is not None],
-                done=partial(self._runs.on_reactor, written),
-            )
-        )
+    dependencies.journal.append(append_of(state, events, partial(dependencies.reactor.call, on_commit)))
+    error = await committed
+    if error is None:
+        return Accepted(run_id=run_id)
+    if isinstance(error, SequenceConflict):
+        return Refused(code="conflict", message=f"run {run_id!r} exists; choose another id for the fork")
+    return Refused(code="closed", message=str(error))

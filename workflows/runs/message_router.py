@@ -1,4 +1,4 @@
-"""The post: messages to runs and sessions, wherever they come from, and the replies that somebody waits for."""
+"""Route messages to runs and sessions, and replies to those who wait for them."""
 
 import asyncio
 import secrets
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _NO_POLICY: Final = SessionPolicy()
 RETRY: Final = 1.0
-"""Seconds after which a message is brought again to a mailbox that was full."""
+"""Seconds between two deliveries of a message to a mailbox that is full."""
 
 _REFUSALS: Final[dict[type[GreenroomError], RefusalCode]] = {
     MailboxFull: "full",
@@ -45,73 +45,73 @@ _REFUSALS: Final[dict[type[GreenroomError], RefusalCode]] = {
     ApprovalNotFound: "not_found",
     ApprovalClosed: "conflict",
 }
-"""What a run or a session says no with."""
+"""Codes of the errors with which a run or a session refuses a message."""
 
 Over: TypeAlias = TurnEnded | TurnFailed
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A session, whether it has been opened or not."""
+    """The address of a session, which may not be open yet."""
 
     app: str
-    """Where its handler is; empty where it must have been opened already."""
+    """The app with its handler; empty if the session must be open already."""
     session: str
     key: str
     policy: SessionPolicy = _NO_POLICY
 
     @property
     def run_id(self) -> str:
-        """What the journal knows it by."""
+        """The session's id in the journal."""
         return f"{self.session}/{self.key}"
 
 
 class MessageRouter:
-    """Brings messages to where they go. Coroutines and methods of the reactor's loop; nothing here blocks it.
+    """Delivers messages. Reactor thread only; nothing here blocks it.
 
     Args:
-        runs: Where the receivers are.
-        journal: Read in threads of the loop's executor.
-        clock: Seconds since the Unix epoch.
+        runs: The registry of runs.
+        journal: The journal, which is read in threads of the loop's executor.
+        clock: Returns seconds since the Unix epoch.
     """
 
     def __init__(self, runs: RunRegistry, journal: Journal, clock: Callable[[], float]) -> None:
-        """Nothing is on its way, nobody waits."""
+        """Start without any message under way."""
         self._runs = runs
         self._journal = journal
         self._clock = clock
         self._waiting: dict[tuple[str, int], list[asyncio.Future[Over | Refused]]] = {}
-        """Who waits for the reply to which message of which session."""
+        """Futures of replies, by session and number of the message."""
         self.asking = 0
-        """How many wait for a reply to what has been taken. Reactor's thread."""
+        """Number of callers that wait for a reply to a message that was accepted."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        """Deliveries under way: a loop holds its tasks weakly."""
+        """Deliveries under way: a loop refers to its tasks weakly."""
 
     # ------------------------------------------------------------ from outside
 
     async def tell_run(self, run_id: str, happened: Input) -> Accepted | Refused:
-        """Bring a message to a run and wait until what it led to is on the disk."""
+        """Send a message to a run. Return after the commit of what follows from it."""
         if is_schedule(run_id) or not await self.app_of(run_id):
             return Refused(code="not_found", message=f"there is no run {run_id!r}")
-        return await self._bring(run_id, happened)
+        return await self._send(run_id, happened)
 
     async def tell(
         self, address: Address, signal: Signal, waiting: "asyncio.Future[Over | Refused] | None" = None
     ) -> Accepted | Refused:
-        """Bring a message to a session, which it opens where it is the first. What it answers is on the disk.
+        """Send a message to a session, which is opened if this is its first. Return after the commit.
 
         Args:
             address: The session.
-            signal: The message, known to fit.
-            waiting: Is given how the session's turn with this message ends.
+            signal: The message, which was checked.
+            waiting: Is given the end of the session's turn with this message.
         """
         run_id = address.run_id
         if (refused := await self._open(address)) is not None:
             return refused
-        answer = await self._bring(run_id, signal, waiting)
+        answer = await self._send(run_id, signal, waiting)
         if isinstance(answer, Refused) and answer.code == "session_closed" and signal.key is not None:
             number = await self._read(partial(self._number, run_id, signal.key))
-            if number:  # it was taken before the session was closed
+            if number:  # it was accepted before the session was closed
                 answer = Accepted(run_id=run_id, created=False, number=number)
         if waiting is not None and isinstance(answer, Accepted) and not answer.created:
             assert signal.key is not None
@@ -121,11 +121,11 @@ class MessageRouter:
         return answer
 
     async def ask(self, address: Address, signal: Signal, timeout: float | None) -> Reply:  # noqa: ASYNC109  the contract's word
-        """Bring a message to a session and wait for what comes of it."""
+        """Send a message to a session, and wait for the reply."""
         waiting: asyncio.Future[Over | Refused] = asyncio.get_running_loop().create_future()
         telling = self._begin(self.tell(address, signal, waiting))
         try:
-            accepted = await asyncio.shield(telling)  # the message is sent, whoever still waits for what comes of it
+            accepted = await asyncio.shield(telling)  # the message is sent even if the caller is cancelled
         except asyncio.CancelledError:
             waiting.cancel()
             raise
@@ -151,7 +151,7 @@ class MessageRouter:
         return over if isinstance(over, Refused) else _answered(address.run_id, over)
 
     async def _parked(self, run_id: str) -> Refused | None:
-        """Say why a session answers nothing before a person has looked; None where it does."""
+        """Return why a parked session does not answer; None if it is not parked."""
         if (state := self._runs.state(run_id)) is not None:
             return stopped(state) if state.halted == "parked" else None
         row = await self.row(run_id)
@@ -165,7 +165,7 @@ class MessageRouter:
             self._waiting.pop(place, None)
 
     async def _open(self, address: Address) -> Refused | None:
-        """Have a session opened that is not; say what stands against it."""
+        """Open a session, unless it is open. Return the refusal if it cannot be opened."""
         app = await self.app_of(address.run_id)
         if app and address.app in ("", app):
             return None
@@ -185,19 +185,17 @@ class MessageRouter:
             budget=address.policy.budget,
             form=FORM,
         )
-        opened: asyncio.Future[Accepted | Refused] = asyncio.get_running_loop().create_future()
-        self._runs.launches.open(first, opened.set_result)
-        answer = await opened
+        answer = await self._runs.starter.open(first)
         return answer if isinstance(answer, Refused) else None
 
-    async def _bring(
+    async def _send(
         self, run_id: str, happened: Input, waiting: "asyncio.Future[Over | Refused] | None" = None
     ) -> Accepted | Refused:
         receipt: asyncio.Future[tuple[GreenroomError | None, int]] = asyncio.get_running_loop().create_future()
 
         def heard(error: GreenroomError | None, number: int) -> None:
             if waiting is not None and not waiting.done() and error is None:
-                # before the session can have come to the end of its turn
+                # before the session's turn can have ended
                 self._waiting.setdefault((run_id, abs(number)), []).append(waiting)
             receipt.set_result((error, number))
 
@@ -208,26 +206,26 @@ class MessageRouter:
         return Refused(code=_REFUSALS.get(type(error), "closed"), message=str(error))
 
     async def app_of(self, run_id: str) -> str:
-        """Give where the code of a run or session is; empty where there is none."""
+        """Return the app of a run or session; empty if there is no such run."""
         if (state := self._runs.state(run_id)) is not None:
             return state.app
         row = await self.row(run_id)
         return "" if row is None else row.app
 
     async def row(self, run_id: str) -> RunRow | None:
-        """Give a run's line in the index."""
+        """Return a run's line in the index."""
         row: RunRow | None = await self._read(partial(self._journal.run, run_id))
         return row
 
     async def dead_letter(self, run_id: str, letter: str) -> TurnFailed | StepFailed | None:
-        """Give the event that set a message or a step aside; None where it is no dead letter."""
+        """Return the event that made a message or a step a dead letter; None if it is none."""
         found: TurnFailed | StepFailed | None = await self._read(partial(self._dead_letter, run_id, letter))
         return found
 
-    # ------------------------------------------------------------ Post: what supervisors say
+    # ------------------------------------------------------------ what the actors of runs ask for
 
     def deliver(self, state: RunState, key: str) -> None:
-        """See ``Post``."""
+        """See ``Router``."""
         self._begin(self._deliver(state.run_id, state.app, key, state.outgoing[key]))
 
     def _begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -247,17 +245,17 @@ class MessageRouter:
             else:
                 answer = await self.tell_run(letter.to, signal)
             if isinstance(answer, Refused) and answer.code == "closed":
-                return  # this orchestrator ends; the next one delivers it
+                return  # this orchestrator ends; the next one delivers the message
             if isinstance(answer, Accepted) or answer.code != "full":
                 break
-            await asyncio.sleep(RETRY)  # the receiver says nothing when it has room again
+            await asyncio.sleep(RETRY)  # the receiver does not report when it has room again
         refused = answer.message if isinstance(answer, Refused) else None
         if refused is not None:
             logger.warning("run {} sent {} a message that was not taken: {}", sender, letter.to, refused)
         self._runs.route(sender, Delivered(key, refused))
 
     def look_up(self, run_id: str, key: str, found: Callable[[int | GreenroomError], None]) -> None:
-        """See ``Post``."""
+        """See ``Router``."""
 
         def looked(future: "asyncio.Future[int]") -> None:
             if future.cancelled():
@@ -271,25 +269,25 @@ class MessageRouter:
         reading.add_done_callback(looked)
 
     def answer(self, run_id: str, event: Over) -> None:
-        """See ``Post``."""
+        """See ``Router``."""
         for waiting in self._waiting.pop((run_id, event.number), ()):
             if not waiting.done():
                 waiting.set_result(event)
 
     def stopped(self, state: RunState) -> None:
-        """See ``Post``."""
+        """See ``Router``."""
         for place in [place for place in self._waiting if place[0] == state.run_id]:
             for waiting in self._waiting.pop(place):
                 if not waiting.done():
                     waiting.set_result(stopped(state))
 
-    # ------------------------------------------------------------ looks at the journal, in threads
+    # ------------------------------------------------------------ reading the journal, in threads
 
     async def _read(self, job: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(None, job)
 
     def _number(self, run_id: str, key: str) -> int:
-        """Give the number of the message of a key, 0 where there is none."""
+        """Return the number of the message with a key, 0 if there is none."""
         for mark in self._journal.marks("message", run_id, key):
             received: MessageReceived = marked_event(self._journal, mark)
             return received.number
@@ -302,7 +300,7 @@ class MessageRouter:
         return None
 
     def _find_turn(self, run_id: str, key: str, number: int) -> Over | None:
-        """Give how the turn with a message ended; None where it has not."""
+        """Return the end of the turn with a message; None if it has not ended."""
         for mark in self._journal.marks("message", run_id, key):
             for stored in stored_events(self._journal, run_id, after=mark.seq):
                 if isinstance(stored.event, (TurnEnded, TurnFailed)) and stored.event.number == number:
@@ -318,7 +316,7 @@ def _answered(run_id: str, over: Over) -> TurnAnswered:
 
 
 def stopped(state: RunState) -> Refused:
-    """Say why a session that has ended or is parked answers nothing."""
+    """Return why a session that has ended or is parked does not answer."""
     if state.ended is not None:
         return Refused(code="ended", message=f"session {state.run_id} was {state.status}: {state.reason or 'it ended'}")
     return _refusal(state.run_id, state.reason)

@@ -1,33 +1,39 @@
-"""Runs that were parked because a pool had given up: they go on once it works again, or a person wants it."""
+"""Resume runs that were parked because a pool had given up, once the pool works again."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from greenroom.journal.interface import Journal
 from greenroom.supervision.jobs import PoolKey
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.workflows.decisions.inputs import Resume
+from greenroom.workflows.runs.recovery import find_stranded
 from greenroom.workflows.runs.registry import RunRegistry
 
 LONGEST_PAUSE: Final = 1800.0
-"""Seconds at most between two runs that try whether a pool works again."""
+"""Most seconds between two runs that try whether a pool works again."""
 
 
 class ParkedRuns:
-    """Sends parked runs on when their pool does. Reactor's thread only.
+    """Resumes parked runs when their pool works again. Reactor thread only.
 
     A pool that has given up takes work again after a while, and may give up again. So one run tries it first, after
-    pauses that grow; the others follow when a worker of that pool has become ready, whoever needed it.
+    pauses that grow. The others follow when a worker of that pool has become ready.
     """
 
-    def __init__(self, runs: RunRegistry, call_later: Callable[[float, Callable[[], object]], object]) -> None:
-        """Know the runs, and have a way to wait."""
+    def __init__(
+        self, runs: RunRegistry, journal: Journal, call_later: Callable[[float, Callable[[], object]], object]
+    ) -> None:
+        """Keep the arguments; ``call_later`` calls a function after some seconds."""
         self._runs = runs
+        self._journal = journal
         self._call_later = call_later
         self._tries: dict[PoolKey, int] = {}
-        """Runs sent ahead since the pool last worked."""
+        """Runs that have tried each pool since it last worked."""
 
     def hear(self, event: WorkerEvent) -> None:
-        """Take a change in the life of a pool."""
+        """Take an event of a pool."""
         if event.kind == "recovered":
             self._tries.pop(event.pool, None)
             self._send(event.pool, None)
@@ -37,12 +43,13 @@ class ParkedRuns:
             self._call_later(pause, lambda: self._send(event.pool, 1))
 
     def recover(self) -> None:
-        """Send every such run on: this orchestrator has not tried their pools yet."""
+        """Resume every such run: this orchestrator has not tried their pools yet."""
         self._send(None, None)
 
     def _send(self, pool: PoolKey | None, most: int | None) -> None:
-        self._runs.stranded(pool, lambda found: self._resume(found[:most]))
+        self._runs.begin(self._resume(pool, most))
 
-    def _resume(self, found: list[tuple[str, str]]) -> None:
-        for run_id, pool in found:
-            self._runs.route(run_id, Resume(pool=pool))
+    async def _resume(self, pool: PoolKey | None, most: int | None) -> None:
+        found = await self._runs.read(partial(find_stranded, self._journal, pool))
+        for run_id, name in found[:most]:
+            self._runs.route(run_id, Resume(pool=name))

@@ -1,6 +1,6 @@
-"""Runs that are kept in memory for a moment though they wait for something far off, and how many of them there may be.
+"""Runs that stay in memory for some seconds although they wait for a far time, and how many of them may do so.
 
-The next of many messages then finds the run there. To read a run anew costs as much as its journal is long.
+The next of many messages then finds the run in memory. Reading it costs as much as its journal is long.
 """
 
 from collections import OrderedDict
@@ -9,28 +9,28 @@ from typing import Final
 
 MOST_RUNS: Final = 200
 MOST_EVENTS: Final = 200_000
-"""How many runs may doze at once, and how many events they may have in all, for which the memory they take stands."""
+"""Most runs that may stay at once, and most events they may have in all, as a measure of their memory."""
 
 
 class ResidentRuns:
-    """Knows who dozes, the run that something happened to last at the end. Reactor's thread only."""
+    """Lists the runs that stay, the one with the newest event last. Reactor thread only."""
 
     def __init__(self) -> None:
-        """Nobody dozes."""
+        """Start without any run."""
         self._runs: OrderedDict[str, tuple[int, Callable[[], object]]] = OrderedDict()
         self._events = 0
 
     def __len__(self) -> int:
-        """Count those who doze."""
+        """Return the number of runs."""
         return len(self._runs)
 
     def keep(self, run_id: str, events: int, leave: Callable[[], object]) -> None:
-        """Keep a run; those that nothing has happened to for longest make room.
+        """Keep a run. The runs without events for longest make room for it.
 
         Args:
             run_id: The run.
-            events: How many it has.
-            leave: Has it leave memory.
+            events: Number of its events.
+            leave: Makes it leave memory.
         """
         self.drop(run_id)
         self._runs[run_id] = events, leave
@@ -41,6 +41,6 @@ class ResidentRuns:
             leave_now()
 
     def drop(self, run_id: str) -> None:
-        """A run dozes no more: it has left, or has something to do."""
+        """Remove a run that has left memory, or has something to do."""
         events, _ = self._runs.pop(run_id, (0, None))
         self._events -= events

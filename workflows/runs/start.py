@@ -1,92 +1,104 @@
-"""Runs on their way into the journal: who started them, what came for them meanwhile, and whether their id is free."""
+"""Start runs and open sessions. The journal decides whether an id is new."""
 
+import asyncio
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol
 
 from greenroom.messages.commands import Accepted, Refused, StartRun
 from greenroom.messages.core.equality import same
-from greenroom.messages.core.errors import JournalError, SequenceConflict
+from greenroom.messages.core.errors import GreenroomError, JournalError, SequenceConflict
 from greenroom.messages.events.events import RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.supervision.loop.actor import LoopRef
-from greenroom.workflows.decisions.inputs import Begin, Confirmed, Input
+from greenroom.workflows.decisions.effects import StartProgram
+from greenroom.workflows.decisions.inputs import Confirmed, Input
+from greenroom.workflows.event_sourced.registry import Reader
 from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.size_limits import arguments_too_long
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 
-if TYPE_CHECKING:
-    from greenroom.workflows.runs.registry import RunRegistry
 
-Reply: TypeAlias = Callable[[Accepted | Refused], None]
-Attach: TypeAlias = Callable[[RunState], Accepted | Refused]
+class Runs(Reader, Protocol):
+    """What a start needs of the registry of runs. Reactor thread only."""
+
+    def state(self, run_id: str) -> RunState | None:
+        """Return the state of a run that is in memory."""
+        ...
+
+    def closed(self) -> Refused | None:
+        """Return the refusal of every start once the registry is closed."""
+        ...
+
+    def enter(self, state: RunState, ref: LoopRef[RunActor]) -> None:
+        """Take in a run whose first event is committed."""
+        ...
+
+    def route(self, run_id: str, happened: Input | Confirmed, /) -> None:
+        """Send a message to a run."""
+        ...
 
 
 @dataclass(slots=True)
-class _Launch:
-    """A run that the disk has not accepted yet."""
+class _Start:
+    """A run whose first event is not committed yet."""
 
     ref: LoopRef[RunActor]
     state: RunState
-    replies: list[tuple[Attach, Reply]]
-    """Who started it, the one that wrote its first event first, each with what it says of a run that is there."""
+    waiting: list["asyncio.Future[JournalError | None]"] = field(
+        default_factory=list["asyncio.Future[JournalError | None]"]
+    )
+    """Commands that wait for the commit, first the one that started the run."""
     messages: list[Input | Confirmed] = field(default_factory=list[Input | Confirmed])
-    """What came for it meanwhile."""
+    """Messages for the run that came before the commit."""
 
 
 class RunStarter:
-    """Starts runs and opens sessions. Reactor's thread only.
+    """Starts runs and opens sessions. Reactor thread only.
 
-    The disk decides whether an id is new. Until it has, a run is nobody's: it takes no messages, and does not stand in
-    the way of a run of the same id that is being recovered meanwhile.
+    Until its first event is committed, a run takes no messages, and does not stand in the way of a run of the same id
+    that is being recovered.
     """
 
-    def __init__(self, runs: "RunRegistry") -> None:
-        """Know where runs go once the disk has them; ``attach`` must follow."""
+    def __init__(self, runs: Runs) -> None:
+        """Start without any run; ``attach`` must follow."""
         self._runs = runs
-        self._services: RunDependencies
-        self._under_way: dict[str, _Launch] = {}
-        """Runs whose first event is not on the disk yet."""
+        self._dependencies: RunDependencies
+        self._under_way: dict[str, _Start] = {}
 
-    def attach(self, services: RunDependencies) -> None:
-        """Get to know the orchestrator. Any thread, once, before anything else."""
-        self._services = services
+    def attach(self, dependencies: RunDependencies) -> None:
+        """Take the orchestrator's parts. Called once, before anything else."""
+        self._dependencies = dependencies
 
     def __bool__(self) -> bool:
-        """Say whether any run is on its way."""
+        """Return whether a start is under way."""
         return bool(self._under_way)
 
-    def take(self, run_id: str, happened: Input | Confirmed) -> bool:
-        """Keep a message for a run that is on its way; False where it is not."""
-        if (launch := self._under_way.get(run_id)) is None:
-            return False
-        launch.messages.append(happened)
-        return True
+    def waiting(self, run_id: str) -> list[Input | Confirmed] | None:
+        """Return the messages that wait for the start of a run; None if its start is not under way."""
+        start = self._under_way.get(run_id)
+        return None if start is None else start.messages
 
-    def launch(
+    async def start(
         self,
         command: StartRun,
-        reply: Reply,
-        *,
         parent: str | None = None,
         key: str | None = None,
         accounts: tuple[str, ...] = (),
-    ) -> None:
-        """Start a run, or find the one that its id started before; ``reply`` is called once that is on the disk."""
-        if (state := self._runs.state(command.run_id)) is not None:
-            reply(_attach(command, state, parent, key))
-        elif (launching := self._under_way.get(command.run_id)) is not None:
-            launching.replies.append((partial(_attach, command, parent=parent, key=key), reply))
-        elif (refused := self._runs.closed() or arguments_too_long(command.arguments)) is not None:
-            reply(refused)
-        else:
+    ) -> Accepted | Refused:
+        """Start a run, or find the one that its id started before. Return after the commit."""
+        run_id = command.run_id
+        if (state := self._runs.state(run_id)) is not None:
+            return attach(command, state, parent, key)
+        if run_id not in self._under_way:
+            if (refused := self._runs.closed() or arguments_too_long(command.arguments)) is not None:
+                return refused
             first = RunStarted(
-                at=self._services.clock(),
-                run_id=command.run_id,
+                at=self._dependencies.clock(),
+                run_id=run_id,
                 app=command.app,
                 workflow=command.workflow,
                 arguments=command.arguments,
@@ -97,69 +109,75 @@ class RunStarter:
                 fingerprint=command.fingerprint,
                 form=FORM,
                 budget=command.budget,
-                accounts=accounts if command.budget is None else (*accounts, command.run_id),
+                accounts=accounts if command.budget is None else (*accounts, run_id),
             )
-            self._begin(first, partial(_attach, command, parent=parent, key=key), reply)
+            self._begin(first)
+        found = await self._committed(run_id)
+        return attach(command, found, parent, key) if isinstance(found, RunState) else found
 
-    def open(self, first: SessionOpened, reply: Reply) -> None:
-        """Open a session, or find it open; ``reply`` is called once that is on the disk."""
+    async def open(self, first: SessionOpened) -> Accepted | Refused:
+        """Open a session, or find it open. Return after the commit."""
         if self._runs.state(first.run_id) is not None:
-            reply(Accepted(run_id=first.run_id, created=False))
-        elif (launching := self._under_way.get(first.run_id)) is not None:
-            launching.replies.append((partial(_opened, first), reply))
-        elif (refused := self._runs.closed()) is not None:
-            reply(refused)
-        else:
-            self._begin(first, partial(_opened, first), reply)
+            return Accepted(run_id=first.run_id, created=False)
+        if first.run_id not in self._under_way:
+            if (refused := self._runs.closed()) is not None:
+                return refused
+            self._begin(first)
+        found = await self._committed(first.run_id)
+        return find_open(first, found) if isinstance(found, RunState) else found
 
-    def _begin(self, first: RunStarted | SessionOpened, attach: Attach, reply: Reply) -> None:
+    def _begin(self, first: RunStarted | SessionOpened) -> None:
+        """Append the first event of a run."""
         state = fold(None, first)
-        accepted = partial(self._launched, first.run_id)
-        ref = RunActor.start(self._services, state, first=[first], accepted=accepted)
-        self._under_way[first.run_id] = _Launch(ref, state, [(attach, reply)])
-        ref.tell(Begin())
+        ref = RunActor.start(
+            self._dependencies,
+            state,
+            first=[first],
+            then=[StartProgram()],
+            accepted=partial(self._on_commit, first.run_id),
+        )
+        self._under_way[first.run_id] = _Start(ref, state)
 
-    def _launched(self, run_id: str, error: JournalError | None) -> None:
-        """The disk has spoken about a new run: tell those who wait for it."""
-        launch = self._under_way.pop(run_id)
+    async def _committed(self, run_id: str) -> Accepted | Refused | RunState:
+        """Wait for the commit of a run's first event. Return the run's state if another command has started it."""
+        start = self._under_way[run_id]
+        began = not start.waiting
+        commit: asyncio.Future[JournalError | None] = asyncio.get_running_loop().create_future()
+        start.waiting.append(commit)
+        error = await commit
         if error is None:
-            self._runs.enter(launch.state, launch.ref)
-            for happened in launch.messages:
-                launch.ref.tell(happened)
+            return Accepted(run_id=run_id) if began else start.state
+        if not isinstance(error, SequenceConflict):
+            return Refused(code="closed", message=str(error))
+        try:
+            return await self._runs.read(partial(_as_started, self._dependencies, run_id))
+        except (GreenroomError, ValueError, LookupError) as unreadable:
+            return Refused(code="unavailable", message=str(unreadable))
+
+    def _on_commit(self, run_id: str, error: JournalError | None) -> None:
+        """Take in a run that was accepted by the journal, and wake the commands that wait for it."""
+        start = self._under_way.pop(run_id)
+        if error is None:
+            self._runs.enter(start.state, start.ref)
+            for happened in start.messages:
+                start.ref.tell(happened)
         else:
-            for happened in launch.messages:
+            for happened in start.messages:
                 self._runs.route(run_id, happened)
-        for index, (attach, reply) in enumerate(launch.replies):
-            if error is None and index == 0:
-                reply(Accepted(run_id=run_id))
-            elif error is None:
-                reply(attach(launch.state))
-            elif isinstance(error, SequenceConflict):
-                self._find(run_id, attach, reply)
-            else:
-                reply(Refused(code="closed", message=str(error)))
-
-    def _find(self, run_id: str, attach: Attach, reply: Reply) -> None:
-        """The id is taken: attach to that run where it was started with the same, refuse where not."""
-
-        def found(stored: RunState) -> None:
-            reply(attach(stored))
-
-        def failed(error: BaseException) -> None:
-            reply(Refused(code="unavailable", message=str(error)))
-
-        self._runs.read(partial(_as_started, self._services, run_id), found, failed)
+        for commit in start.waiting:
+            if not commit.done():
+                commit.set_result(error)
 
     def close(self) -> None:
-        """Stop every supervisor where it stands."""
-        for launch in self._under_way.values():
-            launch.ref.silence()
+        """Stop the actors of all runs whose start is under way."""
+        for start in self._under_way.values():
+            start.ref.silence()
 
 
-def _attach(command: StartRun, stored: RunState, parent: str | None, key: str | None) -> Accepted | Refused:
-    """Answer a start whose id is known: the same question gets the same run, another one is a conflict.
+def attach(command: StartRun, stored: RunState, parent: str | None, key: str | None) -> Accepted | Refused:
+    """Answer a start whose id is known: the same start finds the same run, and any other is a conflict.
 
-    A run that somebody has started under the id of a child is not that child, however alike the two may be.
+    A run that was started by a person under the id of a child is not that child, even if both are alike.
     """
     run_id = command.run_id
     if parent is not None and (stored.parent, stored.parent_key) != (parent, key):
@@ -173,13 +191,14 @@ def _attach(command: StartRun, stored: RunState, parent: str | None, key: str | 
     return Refused(code="conflict", message=message)
 
 
-def _opened(first: SessionOpened, stored: RunState) -> Accepted | Refused:
-    """Answer who opens a session that is open."""
+def find_open(first: SessionOpened, stored: RunState) -> Accepted | Refused:
+    """Answer a command that would open a session which is open."""
     if (first.app, first.session) == (stored.app, stored.workflow):
         return Accepted(run_id=stored.run_id, created=False)
     message = f"session {stored.run_id} was opened by {stored.app}; send it messages from there"
     return Refused(code="conflict", message=message)
 
 
-def _as_started(services: RunDependencies, run_id: str) -> RunState:
-    return fold(None, services.journal.events(run_id, limit=1)[0].event)
+def _as_started(dependencies: RunDependencies, run_id: str) -> RunState:
+    """Fold the first event of a run. Reader's thread."""
+    return fold(None, dependencies.journal.events(run_id, limit=1)[0].event)

@@ -1,4 +1,4 @@
-"""Takes the commands about schedules, whichever door they came in by, and answers them."""
+"""Carry out the commands about schedules."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from greenroom.messages.commands import (
 )
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed, ScheduleNotFound
 from greenroom.messages.core.message import Json
-from greenroom.workflows.scheduler.registry import Schedules as Directory
+from greenroom.workflows.scheduler.registry import ScheduleRegistry
 from greenroom.workflows.schedules import decide as do
 from greenroom.workflows.schedules.queries import read_schedule, read_schedules
 
@@ -29,49 +29,46 @@ class ScheduleCommandHandler:
     """Carries out commands about schedules. Coroutines of the reactor's loop; nothing here blocks it.
 
     Args:
-        schedules: Whom to ask.
-        check: Has a worker of an app look at the arguments of a workflow; gives them in their normal form.
+        schedules: The registry of schedules.
+        check: Checks the arguments of a workflow in a worker of its app, and returns them in their normal form.
     """
 
-    def __init__(self, schedules: Directory, check: Check) -> None:
-        """Know whom to ask."""
+    def __init__(self, schedules: ScheduleRegistry, check: Check) -> None:
+        """Keep the arguments."""
         self._schedules = schedules
         self._check = check
 
     async def carry_out(self, command: ScheduleCommand) -> Reply:
-        """Answer one command. What the reply says is on the disk when it is given."""
+        """Carry out one command. Return the reply after the commit."""
         match command:
             case PutSchedule():
                 return await self._put(command)
             case PauseSchedule(reason=reason):
-                wish: do.ScheduleInput = do.Pause(reason)
+                happened: do.ScheduleInput = do.Pause(reason)
             case ResumeSchedule():
-                wish = do.Resume()
+                happened = do.Resume()
             case TriggerSchedule():
-                wish = do.Trigger()
+                happened = do.Trigger()
             case DeleteSchedule():
-                wish = do.Delete()
+                happened = do.Delete()
             case ListSchedules():
                 return await asyncio.get_running_loop().run_in_executor(None, self._list, command)
             case _:
                 assert_never(command)
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._schedules.ask(command.name, wish, answer.set_result)
-        return await answer
+        return await self._schedules.ask(command.name, happened)
 
     async def _put(self, command: PutSchedule) -> Reply:
-        """Make or change a schedule, if what it starts fits a workflow."""
+        """Create or change a schedule, if the arguments fit the workflow that it starts."""
         plan = command.plan
         arguments = await self._check(plan.app, plan.workflow, plan.arguments)
         if isinstance(arguments, Refused):
             return arguments
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        wanted = command.model_copy(update={"plan": plan.model_copy(update={"arguments": arguments})})
-        self._schedules.put(wanted, answer.set_result)
-        return await answer
+        return await self._schedules.put(
+            command.model_copy(update={"plan": plan.model_copy(update={"arguments": arguments})})
+        )
 
     def _list(self, command: ListSchedules) -> Reply:
-        """Read all schedules, or one. A thread of the loop's executor."""
+        """Read all schedules, or one. Executor thread."""
         try:
             if command.name is None:
                 return Schedules(schedules=tuple(read_schedules(self._schedules.journal, command.moments)))

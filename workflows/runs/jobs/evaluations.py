@@ -1,4 +1,4 @@
-"""The evaluators that are looking at one result."""
+"""The evaluators of one result, each a job in an evaluator process."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
 TRIES: Final = 3
-"""How often an evaluator whose process dies is asked before it counts as broken."""
+"""Times that an evaluator is asked whose process dies, before it counts as broken."""
 
 
 @dataclass(slots=True)
-class _Seat:
-    """One evaluator's place on the panel."""
+class _Evaluator:
+    """One evaluator, and what it has answered."""
 
-    evaluator: str
+    ref: str
+    """Reference of its function."""
     timeout: float | None
     tries: int = 0
     evaluation: Evaluation | None = None
@@ -29,62 +30,62 @@ class _Seat:
 
     @property
     def name(self) -> str:
-        return self.evaluator.rpartition(":")[2]
+        return self.ref.rpartition(":")[2]
 
 
 class EvaluationJobs:
-    """Asks every evaluator of a step about one result, and reports when all have answered. Reactor's thread only.
+    """Asks every evaluator of a step about one result, and reports when all have answered. Reactor thread only.
 
-    Nothing of it is journaled before the verdict: an orchestrator that dies in between has the panel judge again.
+    Nothing is recorded before the verdict: if the orchestrator dies before it, the next one asks all evaluators again.
     """
 
     def __init__(
         self,
-        services: RunDependencies,
+        dependencies: RunDependencies,
         state: RunState,
         step: Step,
         done: Callable[[Sequence[Evaluation]], None],
         stranded: Callable[[NoWorkers], None],
     ) -> None:
-        """Ask at once.
+        """Ask all evaluators.
 
         Args:
-            services: The orchestrator.
+            dependencies: The orchestrator.
             state: The run.
-            step: Whose result is looked at.
+            step: The step whose result is evaluated.
             done: Called with one evaluation per evaluator, in the step's order.
-            stranded: Called where the evaluators' pool has given up for a while.
+            stranded: Called if the evaluators' pool has given up for a while.
         """
         self._stranded = stranded
-        self._services = services
+        self._dependencies = dependencies
         self._state = state
         self._step = step
         self._attempt = len(step.attempts)
         self._done = done
         self._pool = PoolKey(state.app, "evaluator", "evaluator")
         options = step.options
-        self._seats = [_Seat(*seat) for seat in zip_longest(options.accept, options.accept_timeouts)]
-        self._waiting: dict[str, _Seat] = {}
-        for seat in self._seats:
-            self._ask(seat)
+        self._evaluators = [_Evaluator(*each) for each in zip_longest(options.accept, options.accept_timeouts)]
+        self._waiting: dict[str, _Evaluator] = {}
+        for evaluator in self._evaluators:
+            self._ask(evaluator)
 
     def withdraw(self) -> None:
-        """Stop asking: nobody waits for the verdict."""
-        for seat in self._waiting.values():
-            if seat.job is not None:
-                seat.job.withdraw()
+        """Withdraw the jobs: the verdict is not needed."""
+        for evaluator in self._waiting.values():
+            if evaluator.job is not None:
+                evaluator.job.withdraw()
         self._waiting.clear()
 
-    def _ask(self, seat: _Seat) -> None:
-        seat.tries += 1
-        token = self._services.mint()
-        self._waiting[token] = seat
+    def _ask(self, evaluator: _Evaluator) -> None:
+        evaluator.tries += 1
+        token = self._dependencies.mint()
+        self._waiting[token] = evaluator
         frame = Evaluate(
             run_id=self._state.run_id,
             key=self._step.key,
             attempt=self._attempt,
             token=token,
-            evaluator=seat.evaluator,
+            evaluator=evaluator.ref,
             threshold=self._step.options.threshold,
             subject=self._step.result,
             arguments=self._step.arguments,
@@ -92,44 +93,44 @@ class EvaluationJobs:
         job = Job(
             token=token,
             run_id=self._state.run_id,
-            label=f"{seat.name} of {self._step.key}",
+            label=f"{evaluator.name} of {self._step.key}",
             frame=frame,
             reply=self._hear,
-            attempt=seat.tries,
-            timeout=seat.timeout,
+            attempt=evaluator.tries,
+            timeout=evaluator.timeout,
         )
-        seat.job = self._services.submit(self._pool, None, job)
+        evaluator.job = self._dependencies.submit(self._pool, None, job)
 
     def _hear(self, event: JobEvent) -> None:
         if isinstance(event, Assigned) or (isinstance(event, Answered) and isinstance(event.message, Progress)):
             return
-        seat = self._waiting.pop(event.token, None)
-        if seat is None:
+        evaluator = self._waiting.pop(event.token, None)
+        if evaluator is None:
             return
         match event:
             case Answered(message=Judged() as judged):
-                seat.evaluation = self._evaluation(seat, judged)
-            case Lost(exit=gone, charged=True) if seat.tries >= TRIES:
-                seat.evaluation = self._broken(seat, f"its process {gone.sentence()}")
+                evaluator.evaluation = self._evaluation(evaluator, judged)
+            case Lost(exit=gone, charged=True) if evaluator.tries >= TRIES:
+                evaluator.evaluation = self._broken(evaluator, f"its process {gone.sentence()}")
             case Lost(charged=charged):
-                seat.tries -= not charged
-                self._ask(seat)
+                evaluator.tries -= not charged
+                self._ask(evaluator)
                 return
             case Unavailable() if event.pool:
                 self.withdraw()
                 self._stranded(NoWorkers(event.reason, pool=event.pool))
                 return
             case Unavailable(reason=reason):
-                seat.evaluation = self._broken(seat, reason)
+                evaluator.evaluation = self._broken(evaluator, reason)
             case Answered(message=message):
-                seat.evaluation = self._broken(seat, f"it answered with {message.type}")
-        given = [seat.evaluation for seat in self._seats if seat.evaluation is not None]
-        if len(given) == len(self._seats):
+                evaluator.evaluation = self._broken(evaluator, f"it answered with {message.type}")
+        given = [evaluator.evaluation for evaluator in self._evaluators if evaluator.evaluation is not None]
+        if len(given) == len(self._evaluators):
             self._done(given)
 
-    def _evaluation(self, seat: _Seat, judged: Judged) -> Evaluation:
+    def _evaluation(self, evaluator: _Evaluator, judged: Judged) -> Evaluation:
         return Evaluation(
-            name=seat.name,
+            name=evaluator.name,
             score=judged.score,
             passed=judged.passed,
             threshold=self._step.options.threshold,
@@ -139,5 +140,7 @@ class EvaluationJobs:
             duration=judged.duration,
         )
 
-    def _broken(self, seat: _Seat, why: str) -> Evaluation:
-        return Evaluation(name=seat.name, score=None, passed=False, threshold=self._step.options.threshold, error=why)
+    def _broken(self, evaluator: _Evaluator, why: str) -> Evaluation:
+        return Evaluation(
+            name=evaluator.name, score=None, passed=False, threshold=self._step.options.threshold, error=why
+        )

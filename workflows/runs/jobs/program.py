@@ -1,4 +1,4 @@
-"""A supervisor's link to its program: one streaming job in a program worker, and what is still to be told to it."""
+"""The program of one run: a streaming job in a program worker, and the outcomes that it has not been sent yet."""
 
 from collections.abc import Callable
 from typing import Final
@@ -21,49 +21,49 @@ from greenroom.workflows.runs.dependencies import Workers
 from greenroom.workflows.state.run_state import RunState
 
 HISTORY_BYTES: Final = 4 * 1024 * 1024
-"""Recorded outcomes sent with a program's start; what goes beyond follows one by one."""
+"""Size of the recorded outcomes that are sent with a program's start; the others follow one by one."""
 
 
 class ProgramJob:
-    """Starts, feeds and ends the program of one run. Reactor's thread only.
+    """Starts, feeds and ends the program of one run. Reactor thread only.
 
     Args:
-        services: Gives the program to a worker.
-        run_id: Whose program it is.
-        report: Takes what becomes of the program, as messages for the supervisor.
+        dependencies: Gives the program to a worker.
+        run_id: The run.
+        report: Takes what happens to the program, as messages for the run's actor.
     """
 
-    def __init__(self, services: Workers, run_id: str, report: Callable[[Input], None]) -> None:
-        """Begin without a program."""
-        self._services = services
+    def __init__(self, dependencies: Workers, run_id: str, report: Callable[[Input], None]) -> None:
+        """Start without a program."""
+        self._dependencies = dependencies
         self._run_id = run_id
         self._report = report
         self._sent = 0
-        """How many of the state's resolutions this program has been told."""
+        """Number of the state's resolutions that this program has been sent."""
         self._token: str | None = None
         self._job: JobHandle | None = None
         self.worker: str | None = None
-        """Who has the program."""
+        """The worker that has the program."""
         self._unsent: list[Resolution] = []
-        """Outcomes to be told that came after the start was submitted and before a worker had it."""
+        """Outcomes that came after the start was submitted and before a worker had it."""
         self._unanswered = 0
-        """Turns that the program owes."""
+        """Turns that the program has yet to answer."""
 
     @property
     def busy(self) -> bool:
-        """True while the program runs or has not even begun to."""
+        """Whether the program runs, or is about to start."""
         return self._token is not None and self._unanswered > 0
 
     def start(self, state: RunState, *, trial: bool = False) -> None:
-        """Give the program to its pool, with every outcome there is.
+        """Submit the program to its pool, with every recorded outcome.
 
         Args:
             state: The run.
-            trial: Have it say whether it asks for what is recorded, and nothing more.
+            trial: Only compare what the program asks for with what is recorded.
         """
         if self._token is not None:
             return
-        self._token = self._services.mint()
+        self._token = self._dependencies.mint()
         self.worker = None
         history, self._unsent = _split(state.resolutions)
         self._sent = len(history)
@@ -98,10 +98,10 @@ class ProgramJob:
             reply=self._hear,
             streaming=True,
         )
-        self._job = self._services.submit(PoolKey(state.app, "program", "program"), None, job)
+        self._job = self._dependencies.submit(PoolKey(state.app, "program", "program"), None, job)
 
     def tell(self, state: RunState) -> None:
-        """Tell the program, where there is one, the outcomes that it does not know."""
+        """Send the program the outcomes that it does not know; do nothing without a program."""
         if self._token is None:
             return
         new = state.resolutions[self._sent + len(self._unsent) :]
@@ -112,15 +112,15 @@ class ProgramJob:
             self._unsent.extend(new)
 
     def written(self) -> None:
-        """Tell the program, where there is one, that what it has asked for is on the disk.
+        """Tell the program that what it asked for is committed; do nothing without a program.
 
-        One that was started since then has not asked, and does not mind.
+        A program that was started since then has not asked, and ignores this.
         """
         if self.worker is not None:
             self._send(Resolution(key="", kind="written"), told=0)
 
     def end(self) -> None:
-        """Have the program forgotten."""
+        """End the program."""
         if (job := self._job) is not None:
             self._forget()
             job.withdraw(farewell=EndProgram(run_id=self._run_id))
@@ -160,7 +160,7 @@ class ProgramJob:
 
 
 def _turn(state: RunState) -> SessionTurn | None:
-    """Give what a session's handler is to deal with; None where the program is a workflow's."""
+    """Return the message that a session's handler has to handle; None if the program is a workflow's."""
     if state.session is None or state.letter is None:
         return None
     number, letter = state.letter
@@ -168,7 +168,7 @@ def _turn(state: RunState) -> SessionTurn | None:
 
 
 def _split(resolutions: list[Resolution]) -> tuple[list[Resolution], list[Resolution]]:
-    """Cut a history where it grows too long for one frame."""
+    """Split a history before it is too long for one frame."""
     size = 0
     for index, resolution in enumerate(resolutions):
         size += len(resolution.model_dump_json(exclude={"value"})) + len(text_of(resolution.value))

@@ -1,4 +1,4 @@
-"""The attempts of one run that pools have: each a job, with the words that go to and fro about it."""
+"""The attempts of one run that pools have, each as a job."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
 WITHDRAW_GRACE: Final = 0.5
-"""Seconds that asynchronous code has to end by itself once nobody waits for it."""
+"""Seconds that asynchronous code has to end by itself after its attempt was withdrawn."""
 PROGRESS_EVERY: Final = 1.0
-"""Seconds between two reports of one attempt's progress; of what it says in between, the newest is kept."""
+"""Seconds between two reports of one attempt's progress. Of those that come between, the newest is kept."""
 
 
 @dataclass(slots=True)
@@ -35,43 +35,43 @@ class _Attempt:
 
 
 class StepJobs:
-    """Gives attempts to pools and hears what becomes of them. Reactor's thread only.
+    """Submits attempts to pools, and reports their outcomes. Reactor thread only.
 
-    An attempt may follow from outcomes that are still being written, since the program hears of them at once. Its pool
-    then holds it back until ``wrote`` has been called for each of them.
+    An attempt may follow from outcomes that are not committed, because the program is sent them at once. The pool then
+    holds the attempt until ``wrote`` has been called for each of them.
 
     Args:
-        services: The orchestrator.
-        state: The run; read whenever an attempt is dispatched.
-        report: Takes what becomes of attempts, as messages for the supervisor.
+        dependencies: The orchestrator.
+        state: The run. It is read whenever an attempt is dispatched.
+        report: Takes what happens to attempts, as messages for the run's actor.
     """
 
-    def __init__(self, services: RunDependencies, state: RunState, report: Callable[[Input], None]) -> None:
-        """Begin with no attempt."""
-        self._services = services
+    def __init__(self, dependencies: RunDependencies, state: RunState, report: Callable[[Input], None]) -> None:
+        """Start without any attempt."""
+        self._dependencies = dependencies
         self._state = state
         self._report = report
         self._attempts: dict[str, _Attempt] = {}
         """By token."""
         self._of_steps: dict[str, _Attempt] = {}
         """The same, by step key."""
-        self._outcomes_on_disk = len(state.resolutions)
-        self._ahead: deque[tuple[int, str]] = deque()
-        """Attempts held back: how many outcomes have to be on the disk first, and the token."""
+        self._outcomes_committed = len(state.resolutions)
+        self._held_back: deque[tuple[int, str]] = deque()
+        """Attempts that are held: the number of outcomes that must be committed first, and the token."""
 
     def __bool__(self) -> bool:
-        """Say whether any attempt is under way."""
+        """Return whether any attempt is under way."""
         return bool(self._attempts)
 
     def __contains__(self, key: str) -> bool:
-        """Say whether an attempt of this step is under way."""
+        """Return whether an attempt of this step is under way."""
         return key in self._of_steps
 
     def dispatch(self, step: Step, attempt: int) -> None:
-        """Give an attempt to its pool, unless the step has one under way."""
+        """Submit an attempt to its pool, unless the step has one under way."""
         if step.key in self._of_steps:
             return
-        token = self._services.mint()
+        token = self._dependencies.mint()
         state = self._state
         frame = Execute(
             run_id=state.run_id,
@@ -86,8 +86,8 @@ class StepJobs:
             progress=step.progress if step.attempts else None,
         )
         outcomes, recorded_first = len(state.resolutions), held(state, step)
-        if ahead := not recorded_first and outcomes > self._outcomes_on_disk:
-            self._ahead.append((outcomes, token))
+        if ahead := not recorded_first and outcomes > self._outcomes_committed:
+            self._held_back.append((outcomes, token))
         job = Job(
             token=token,
             run_id=state.run_id,
@@ -102,38 +102,38 @@ class StepJobs:
             zygotes_lost=zygotes_lost(step),
         )
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
-        handle = self._services.submit(pool, step.options.limits, job)
+        handle = self._dependencies.submit(pool, step.options.limits, job)
         self._attempts[token] = self._of_steps[step.key] = _Attempt(step.key, attempt, token, handle)
 
     def release(self, token: str) -> None:
-        """Let a held attempt begin, unless it was withdrawn."""
+        """Start a held attempt, unless it was withdrawn."""
         if (attempt := self._attempts.get(token)) is not None:
             attempt.job.release()
 
     def wrote(self) -> None:
-        """One more outcome is on the disk: let the attempts begin that may follow from it."""
-        self._outcomes_on_disk += 1
-        while self._ahead and self._ahead[0][0] <= self._outcomes_on_disk:
-            self.release(self._ahead.popleft()[1])
+        """Count one more committed outcome, and start the attempts that waited for it."""
+        self._outcomes_committed += 1
+        while self._held_back and self._held_back[0][0] <= self._outcomes_committed:
+            self.release(self._held_back.popleft()[1])
 
     def turn_over(self) -> None:
-        """The session's turn has ended, and its outcomes are forgotten: count from nothing again."""
-        self._outcomes_on_disk = 0
-        self._ahead.clear()
+        """Count outcomes from 0 again: the session's turn has ended, and its outcomes are dropped."""
+        self._outcomes_committed = 0
+        self._held_back.clear()
 
     def withdraw(self, key: str) -> None:
-        """Stop the attempt of a step that nobody waits for."""
+        """Withdraw the attempt of a step whose result is not needed."""
         if (attempt := self._of_steps.pop(key, None)) is not None:
             del self._attempts[attempt.token]
             attempt.job.withdraw(grace=WITHDRAW_GRACE)
 
     def withdraw_all(self) -> None:
-        """Stop every attempt."""
+        """Withdraw every attempt."""
         for key in tuple(self._of_steps):
             self.withdraw(key)
 
     def _hear(self, event: JobEvent) -> None:
-        """Turn what became of a job into a message to the supervisor."""
+        """Report what happened to a job."""
         found = self._attempts.get(event.token)
         if found is None:
             return
@@ -165,13 +165,13 @@ class StepJobs:
             return
         self._report(StepProgressed(attempt.key, attempt.number, attempt.token, detail))
         attempt.waits = True
-        self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, attempt)
+        self._dependencies.reactor.loop.call_later(PROGRESS_EVERY, self._may_report, attempt)
 
-    def _moment_over(self, attempt: _Attempt) -> None:
+    def _may_report(self, attempt: _Attempt) -> None:
         if attempt.token not in self._attempts:
             return
         if self._tell_progress(attempt):
-            self._services.reactor.loop.call_later(PROGRESS_EVERY, self._moment_over, attempt)
+            self._dependencies.reactor.loop.call_later(PROGRESS_EVERY, self._may_report, attempt)
         else:
             attempt.waits = False
 

@@ -1,4 +1,4 @@
-"""A look at what a supervisor holds in memory: for tests, which compare it with the journal and aim kills by it."""
+"""A copy of what is in memory of a run. Tests compare it with the journal, and choose by it what to kill."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ class Snapshot:
     """A run in memory, at one moment."""
 
     state: RunState
-    """A copy. It may be ahead of the disk."""
+    """A copy. It may hold events that are not committed."""
     worker: str | None
-    """The worker that has the program; None where none has, or none yet."""
+    """The worker that has the program; None if none has it."""
     dozing: bool
-    """Whether the run waits in memory without its program: no worker has it, and none is about to."""
+    """Whether the run waits in memory without its program."""
 
 
-def snapshot_of(supervisor: RunActor) -> Snapshot:
-    """Copy what a supervisor knows. Reactor's thread only."""
-    return Snapshot(deepcopy(supervisor.state), supervisor.program_worker, supervisor.dozing)
+def snapshot_of(actor: RunActor) -> Snapshot:
+    """Return a copy of what the actor of a run holds. Reactor thread only."""
+    return Snapshot(deepcopy(actor.state), actor.program_worker, actor.dozing)

@@ -1,76 +1,62 @@
-"""Who watches which run: called after its commits, or at its end."""
+"""Subscribers of runs: called after commits of a run's events, or at its end."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from greenroom.messages.records import ENDED
 from greenroom.workflows.state.run_state import RunState
-
-if TYPE_CHECKING:
-    from greenroom.journal.interface import RunRow
-    from greenroom.workflows.runs.registry import RunRegistry
 
 
 class Subscribers:
-    """Reactor's thread only, unless a method says otherwise."""
+    """Lists of functions to call. Reactor thread only, unless a method says otherwise."""
 
-    def __init__(self, runs: "RunRegistry") -> None:
-        """Know where runs are looked up."""
-        self._runs = runs
-        self._watchers: dict[str, list[Callable[[], None]]] = {}
+    def __init__(self) -> None:
+        """Start with empty lists."""
+        self._on_commit: dict[str, list[Callable[[], None]]] = {}
         """Called after every commit of a run's events."""
-        self._finishers: dict[str, list[Callable[[], None]]] = {}
+        self._on_end: dict[str, list[Callable[[], None]]] = {}
         """Called once a run has ended or is parked."""
-        self._hearers: list[Callable[[RunState], None]] = []
+        self._on_every_end: list[Callable[[RunState], None]] = []
         """Called for every run that has ended or is parked."""
 
-    def published(self, run_id: str) -> None:
-        """Events of a run have reached the disk."""
-        for watcher in tuple(self._watchers.get(run_id, ())):
-            watcher()
+    def __len__(self) -> int:
+        """Return the number of runs with subscribers of their own."""
+        return len(self._on_commit) + len(self._on_end)
 
-    def hear_of_ends(self, hearer: Callable[[RunState], None]) -> None:
-        """Call ``hearer`` for every run that ends or is parked, once that is on the disk. Any thread, before all."""
-        self._hearers.append(hearer)
+    def published(self, run_id: str) -> None:
+        """Call the subscribers of a run whose events were committed."""
+        for subscriber in tuple(self._on_commit.get(run_id, ())):
+            subscriber()
+
+    def on_every_end(self, subscriber: Callable[[RunState], None]) -> None:
+        """Call ``subscriber`` for every run that ends or is parked, after the commit. Called before the first run."""
+        self._on_every_end.append(subscriber)
 
     def ended(self, state: RunState) -> None:
-        """A run has ended or is parked: tell those who follow all runs."""
-        for hearer in self._hearers:
-            hearer(state)
+        """Call the subscribers of all runs for one that has ended or is parked."""
+        for subscriber in self._on_every_end:
+            subscriber(state)
 
     def finished(self, run_id: str) -> None:
-        """The same, once its parent knows: tell those who wait for this one."""
-        for finisher in self._finishers.pop(run_id, ()):
-            finisher()
+        """Call the subscribers of one run that has ended or is parked, after its parent was told."""
+        for subscriber in self._on_end.pop(run_id, ()):
+            subscriber()
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool = False) -> None:
-        """Call ``watcher`` now, and after every commit of a run's events or only at its end. It must be thread-safe."""
-        watchers = self._finishers if end_only else self._watchers
-        watchers.setdefault(run_id, []).append(watcher)
-        watcher()  # whatever happened before this moment is on the disk for the watcher to see
-
-    def watch_end(self, run_id: str, watcher: Callable[[], None]) -> None:
-        """Call ``watcher`` once the run has ended or is parked, maybe more than once. Reactor's thread alone."""
-        self._finishers.setdefault(run_id, []).append(watcher)
-
-        def look(row: "RunRow | None") -> None:
-            if row is not None and row.status in ENDED:  # it had ended before anybody was told of this watcher
-                watcher()
-
-        if self._runs.state(run_id) is None:
-            self._runs.read(lambda: self._runs.row(run_id), look)
+        """Call ``watcher`` now, and after every commit of a run's events or only at its end."""
+        subscribers = self._on_end if end_only else self._on_commit
+        subscribers.setdefault(run_id, []).append(watcher)
+        watcher()  # it can see everything that was committed before
 
     def unwatch(self, run_id: str, watcher: Callable[[], None]) -> None:
-        """Stop calling it."""
-        for watchers in (self._watchers, self._finishers):
-            listed = watchers.get(run_id, [])
+        """Stop calling ``watcher``."""
+        for subscribers in (self._on_commit, self._on_end):
+            listed = subscribers.get(run_id, [])
             if watcher in listed:
                 listed.remove(watcher)
             if not listed:
-                watchers.pop(run_id, None)
+                subscribers.pop(run_id, None)
 
     def close(self) -> None:
-        """Have everybody look once more: nothing will change."""
-        for watchers in (*self._watchers.values(), *self._finishers.values()):
-            for watcher in watchers:
-                watcher()
+        """Call all subscribers once more: nothing will change."""
+        for subscribers in (*self._on_commit.values(), *self._on_end.values()):
+            for subscriber in subscribers:
+                subscriber()

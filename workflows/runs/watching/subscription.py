@@ -1,4 +1,4 @@
-"""Somebody who watches a run, from any thread."""
+"""A subscription to one run, for any thread."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,83 +7,83 @@ from greenroom.supervision.loop.reactor import Reactor
 
 
 class Watchable(Protocol):
-    """What can be watched: the directory of runs. Its methods are called on the reactor's thread."""
+    """The lists of subscribers. Reactor thread only."""
 
     def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool = False) -> None:
-        """Call ``watcher`` now and on every change, or at the end."""
+        """Call ``watcher`` now, and on every change or at the end."""
         ...
 
     def unwatch(self, run_id: str, watcher: Callable[[], None]) -> None:
-        """Stop calling it."""
+        """Stop calling ``watcher``."""
         ...
 
 
-class Resting:
-    """Those who wait for a run and have seen all there is to see. Reactor's thread only.
+class Waiters:
+    """The subscriptions whose owners wait and have seen every change. Reactor thread only.
 
-    A virtual clock moves on while there is one. It must not before: who has been told something, and has not looked
-    yet, would find the run somewhere else than where it was.
+    A virtual clock advances only while there is one. If it advanced while an owner had yet to look at a change, the
+    owner would find the run in a later state.
     """
 
     def __init__(self) -> None:
-        """Begin with nobody."""
-        self._watches: set[Subscription] = set()
+        """Start without any."""
+        self._subscriptions: set[Subscription] = set()
 
     def __bool__(self) -> bool:
-        """Say whether there is anybody."""
-        return bool(self._watches)
+        """Return whether there is any."""
+        return bool(self._subscriptions)
 
     def add(self, watch: "Subscription") -> None:
-        """Count somebody in."""
-        self._watches.add(watch)
+        """Add a subscription."""
+        self._subscriptions.add(watch)
 
     def discard(self, watch: "Subscription") -> None:
-        """Count somebody out, if he was in."""
-        self._watches.discard(watch)
+        """Remove a subscription, if it is there."""
+        self._subscriptions.discard(watch)
 
 
 class Subscription:
-    """A watch on one run; calling it ends it.
+    """A subscription to one run; calling it ends it.
 
-    Whoever waits reads ``told``, looks at the run, and where that is not enough calls ``rest`` with what he read
-    before he waits for the next call of his watcher.
+    Its owner reads ``told`` and then looks at the run. If the run has not got far enough, the owner calls ``rest`` with
+    the number it read, and waits for the next call of its watcher.
 
     Args:
-        reactor: Where runs live.
-        runs: The directory of runs.
-        resting: Where those are counted who wait; None where nobody needs to know.
-        run_id: Which run.
-        watcher: Called on the reactor's thread at once, and then whenever there is something to see. Must not block.
-        end_only: Call it at the run's end, or when it is parked, and not on every change.
+        reactor: The reactor that runs live on.
+        runs: The lists of subscribers.
+        waiters: Where owners that wait are counted; None if no clock needs to know.
+        run_id: The run.
+        watcher: Called on the reactor's thread at once, and then on changes. It must not block.
+        end_only: Call it only when the run ends or is parked, and not on every change.
     """
 
     def __init__(
         self,
         reactor: Reactor,
         runs: Watchable,
-        resting: Resting | None,
+        waiters: Waiters | None,
         run_id: str,
         watcher: Callable[[], None],
         *,
         end_only: bool,
     ) -> None:
-        """Begin to watch. Any thread."""
+        """Begin to watch. Thread-safe."""
         self.told = 0
-        """How often the watcher was called. Written by the reactor's thread, read by whoever waits."""
+        """Number of calls of the watcher. Written by the reactor's thread, read by the owner."""
         self._reactor = reactor
         self._watched = runs
-        self._resting = resting
+        self._waiters = waiters
         self._run_id = run_id
         self._watcher = watcher
         reactor.call(self._begin, end_only)
 
     def rest(self, seen: int) -> None:
-        """Say that nothing is left to look at of what was told until ``told`` was ``seen``. Any thread."""
-        if self._resting is not None:
-            self._reactor.call(self._rest, self._resting, seen)
+        """Note that the owner has looked at every change up to the time when ``told`` was ``seen``. Thread-safe."""
+        if self._waiters is not None:
+            self._reactor.call(self._rest, self._waiters, seen)
 
     def __call__(self) -> None:
-        """End it. Any thread; may be repeated."""
+        """End the subscription. Thread-safe; may be repeated."""
         self._reactor.call(self._end)
 
     def _begin(self, end_only: bool) -> None:  # noqa: FBT001  the reactor calls without names
@@ -91,15 +91,15 @@ class Subscription:
 
     def _tell(self) -> None:
         self.told += 1
-        if self._resting is not None:
-            self._resting.discard(self)
+        if self._waiters is not None:
+            self._waiters.discard(self)
         self._watcher()
 
-    def _rest(self, resting: Resting, seen: int) -> None:
+    def _rest(self, waiters: Waiters, seen: int) -> None:
         if seen == self.told:
-            resting.add(self)
+            waiters.add(self)
 
     def _end(self) -> None:
-        if self._resting is not None:
-            self._resting.discard(self)
+        if self._waiters is not None:
+            self._waiters.discard(self)
         self._watched.unwatch(self._run_id, self._tell)

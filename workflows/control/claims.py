@@ -1,0 +1,113 @@
+"""What an orchestrator must own alone: its home, its journal, and the lock that its processes inherit."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from loguru import logger
+
+from greenroom.journal.sqlite.errors import translate
+from greenroom.journal.sqlite.file import make_file, refuse_network
+from greenroom.messages.core.errors import HomeInUse, JournalError
+from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, lock_path
+from greenroom.workflows.home.private_files import make_folder, real_path
+
+OnClose: TypeAlias = Callable[[Callable[[], object]], None]
+"""Takes functions that give up what was claimed when the orchestrator is closed."""
+
+
+def place_of(journal: str | os.PathLike[str] | None, home: Home) -> str:
+    """Return the journal's path, or ``MEMORY``. The path has no links: one journal must have one lock.
+
+    Raises:
+        JournalError: It is a URL, or the way to it is not safe from other users.
+    """
+    if journal is not None and os.fspath(journal) == MEMORY:
+        return MEMORY
+    if isinstance(journal, str) and "://" in journal:
+        scheme = journal.partition("://")[0]
+        msg = f"a journal at a URL ({scheme}://...) cannot be opened by this version: give the path of a file"
+        raise JournalError(msg)
+    return str(real_path(Path(journal if journal is not None else home.path / "journal.db")))
+
+
+def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> tuple[Home, bool]:
+    """Claim the home, or one beside the journal if the home was only the default and belongs to another orchestrator.
+
+    Returns:
+        The home, and whether it is this orchestrator's, so that commands of other processes can reach it.
+
+    Raises:
+        HomeInUse: Another orchestrator owns the home, and ``required`` is true.
+    """
+    home.create()
+    try:
+        _own(OwnerLock(home.path / "orchestrator.lock"), f"the home {home.path}", on_close)
+    except HomeInUse as error:
+        if required:
+            raise
+        if place == MEMORY:
+            logger.warning("commands from other processes will not reach this orchestrator: {}", error)
+            return home, False
+        beside = Home(place + OWN_HOME, place)
+        logger.info("commands from other processes come in at {}: {}", beside.path, error)
+        return claim_home(beside, place, on_close, required=True)
+    return home, True
+
+
+def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
+    """Claim the journal, which is created if it is missing. Return the path of the lock that all processes inherit.
+
+    The journal is locked twice: by a file beside it, which outlives it, and by itself. A mount can lead to the journal
+    from elsewhere, where another file lies beside it.
+
+    Raises:
+        HomeInUse: Another orchestrator owns the journal.
+        JournalError: The journal cannot be created.
+    """
+    if place == MEMORY:
+        folder = tempfile.TemporaryDirectory(prefix="greenroom-")
+        on_close(folder.cleanup)
+        return Path(folder.name) / "workers.lock"
+    path = Path(place)
+    refuse_network(path)
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        msg = f"the journal {path} cannot be created: {error.strerror}"
+        raise JournalError(msg) from error
+    _own(OwnerLock(lock_path(path), note=str(home.path)), f"the journal {path}", on_close)
+    try:
+        make_file(path)
+    except OSError as error:
+        raise translate(error, path) from error
+    _own(OwnerLock(path, signed=False), f"the journal {path}", on_close)
+    return path.with_name(path.name + ".workers")
+
+
+def claim_workers(path: Path, on_close: OnClose) -> GenerationLock:
+    """Acquire the lock that all processes of this orchestrator inherit, after those of the last one are gone.
+
+    Raises:
+        HomeInUse: Processes of an orchestrator that died cannot be ended.
+        JournalError: The lock's file cannot be locked.
+    """
+    generation = GenerationLock(path)
+    try:
+        generation.acquire()
+    except TimeoutError as error:
+        msg = f"processes of an orchestrator that died are still there and cannot be ended: {error}"
+        raise HomeInUse(msg) from error
+    except OSError as error:
+        msg = f"{generation.path} cannot be locked: {error.strerror}"
+        raise JournalError(msg) from error
+    on_close(generation.release)
+    return generation
+
+
+def _own(lock: OwnerLock, what: str, on_close: OnClose) -> None:
+    lock.acquire(what)
+    on_close(lock.release)

@@ -1,0 +1,56 @@
+"""Find the runs that continue when a journal is opened, when a pool works again, or when a person wants it. Blocks."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from loguru import logger
+
+from greenroom.journal.interface import Journal, RunRow
+from greenroom.messages.core.errors import CodecError, JournalError
+from greenroom.messages.records import ALIVE
+from greenroom.supervision.jobs import PoolKey
+from greenroom.workflows.schedules.queries import is_schedule
+from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
+
+
+def find_alive(journal: Journal) -> list[RunRow]:
+    """Return the index lines of the runs that were going on when the journal was last closed or cut off."""
+    rows = journal.runs(status=ALIVE, limit=None)
+    return [row for row in rows if row.kind != "schedule" and not row.damaged]
+
+
+def load_all(
+    journal: Journal, rows: list[RunRow], load: Callable[[str], RunState]
+) -> tuple[list[RunState], dict[str, float]]:
+    """Return the states of runs, and when those that wait must be read. A run that cannot be read is set aside."""
+    states: list[RunState] = []
+    for row in rows:
+        try:
+            states.append(load(row.id))
+        except (JournalError, CodecError, ValueError, LookupError) as error:
+            logger.error("run {} is set aside, it cannot be recovered: {}", row.id, error)
+    waiting: dict[str, float] = {}
+    for timer in journal.timers(waiting=True):
+        if not is_schedule(timer.run_id):
+            waiting.setdefault(timer.run_id, timer.due)
+    for timer in journal.timers():
+        if timer.key == CANCEL_KEY:  # a parked run too is ended once the time of its cleanup is over
+            waiting[timer.run_id] = min(timer.due, waiting.get(timer.run_id, timer.due))
+    for mark in journal.marks("outgoing"):
+        waiting[mark.run_id] = 0.0  # the run's messages must be delivered, whatever its status
+    return states, waiting
+
+
+def find_stranded(journal: Journal, pool: PoolKey | None) -> list[tuple[str, str]]:
+    """Return the runs that are parked until a pool works again, of one pool or of all, each with the pool's name."""
+    marks = journal.marks("stranded", name=None if pool is None else pool.name)
+    found = [(mark.run_id, mark.name) for mark in marks]
+    if pool is None:
+        return found
+    return [each for each in found if (row := journal.run(each[0])) is not None and row.app == pool.app]
+
+
+def find_parked(journal: Journal, kind: Literal["run", "session"], name: str | None) -> list[str]:
+    """Return the ids of the runs or sessions that are parked, of one name or of all, the oldest first."""
+    rows = journal.runs(status=("parked",), limit=None)
+    return [row.id for row in reversed(rows) if row.kind == kind and name in {None, row.workflow}]
