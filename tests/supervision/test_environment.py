@@ -53,9 +53,12 @@ def test_what_no_variable_can_be_called_is_refused(wrong: object) -> None:
 
 def test_secrets_are_looked_for_again_only_when_the_environment_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(
-        worker_environment, "looks_secret", lambda name, value: read.append(name) or looks_secret(name, value)
-    )
+
+    def reading(name: str, value: str) -> bool:
+        read.append(name)
+        return looks_secret(name, value)
+
+    monkeypatch.setattr(worker_environment, "looks_secret", reading)
     monkeypatch.setenv("PLAIN", "a")
     monkeypatch.setenv("APP_KEY", "the key of an app")
     environments = Environments(Given())

@@ -23,12 +23,11 @@ from greenroom.messages.events.events import AnyEvent, MessageReceived, RunStart
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.frames.worker import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
 from greenroom.messages.policy import Limits
-from greenroom.supervision.jobs import Answered, Assigned, Job, Lost, PoolKey, Send, Withdraw
+from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOrder, Lost, PoolKey, Send, Withdraw
 from greenroom.workflows.decisions import inputs as do
 from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Moment
 from greenroom.workflows.replay.retry_point import retried
-from greenroom.workflows.runs.dependencies import PoolOrder
 from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.fold import fold, fold_all, recall
 from greenroom.workflows.state.run_state import RunState
@@ -242,12 +241,12 @@ class World:
 
     # ------------------------------------------------------------ the program's pool
 
-    def submit(self, _pool: PoolKey, _limits: Limits | None, job: Job) -> "World":
+    def submit(self, _pool: PoolKey, _limits: Limits | None, job: Job) -> JobHandle:
         self.kill_program()
         self.job = job
-        return self
+        return JobHandle(self.tell, job.token)
 
-    def tell(self, message: PoolOrder) -> None:
+    def tell(self, message: JobOrder) -> None:
         match message:
             case Send(frame=Resolve() as frame):
                 self.deliveries.append(Resolve.model_validate_json(frame.model_dump_json()).resolution)
