@@ -3,10 +3,20 @@
 Every public name is here and is loaded when it is first used, so importing this package costs next to nothing.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from greenroom.version import VERSION
+
+# A variable, since a type checker on another system would take all that follows the comparison for unreachable.
+_platform: str = sys.platform
+if _platform != "linux":
+    _message = (
+        "greenroom needs Linux: in a checkout, build a container with `docker build -f Containerfile -t greenroom .` "
+        "and run the demo with `docker run --rm -it --init greenroom demo`, or, on Windows, install greenroom in WSL 2"
+    )
+    raise ImportError(_message)
 
 if TYPE_CHECKING:
     from greenroom.actors.api.approve import approve

@@ -292,3 +292,15 @@ def test_pyright_sees_real_signatures_in_a_users_script(script: Path) -> None:
     (script.parent / "pyrightconfig.json").write_text(json.dumps(settings))
     done = python("-m", "pyright", "--pythonpath", sys.executable, cwd=script.parent)
     assert done.stdout.endswith("0 errors, 0 warnings, 0 informations\n"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_the_first_import_on_another_system_says_in_one_sentence_how_to_get_linux(system: str) -> None:
+    code = f"import sys; sys.platform = {system!r}; import greenroom"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("ImportError: greenroom needs Linux: ")
+    assert "docker build -f Containerfile" in last
+    assert "WSL 2" in last
+    assert (ROOT / "Containerfile").is_file()
