@@ -184,6 +184,14 @@ async def asynchronous() -> None:
         assert_type(await run, Brief)
         assert_type(await run.result(timeout=timedelta(minutes=1)), Brief)
         assert_type(await (await run.fork()), Brief)
+        assert_type((await run.steps())[0].name, str)
+        assert_type(await run.cancel("enough", within=5), None)
+        assert_type((await orchestrator.runs("failed", limit=3))[0].started_at, datetime)
+        assert_type((await orchestrator.runs()).next, str | None)
+        assert_type(orchestrator.plain.runs(["failed", "parked"])[0].started_at, datetime)
+        await run.cancel(withn=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        await orchestrator.kill(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        orchestrator.plain.sessions(limt=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         assert_type((await run.record).started_at, datetime)
         async for event in run.events(follow=True):
             assert_type(event.seq, int)
@@ -263,6 +271,15 @@ def test_writing_a_workflow_loads_nothing_of_the_orchestrator() -> None:
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert not {"greenroom.workflows.api.orchestrator", "greenroom.supervision", "apsw", "loguru", "psutil"} & loaded
+
+
+def test_opening_an_orchestrator_loads_nothing_that_only_a_few_need(tmp_path: Path) -> None:
+    script = "import sys; from greenroom import Orchestrator; Orchestrator('runs.db').close(); print(*sys.modules)"
+    done = python("-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rare = {"async_orchestrator", "handles.async_run", "handles.async_session", "handles.async_schedule", "client"}
+    names = {f"greenroom.workflows.api.{name}" for name in rare}
+    assert not {*names, "greenroom.metrics.figures", "httpx", "tomllib", "rich", "click"} & set(done.stdout.split())
 
 
 @pytest.mark.timeout(180)

@@ -54,19 +54,11 @@ def test_what_no_variable_can_be_called_is_refused(wrong: object) -> None:
 def test_secrets_are_looked_for_again_only_when_the_environment_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-<<<<<<< HEAD
-    def reads(name: str, value: str) -> bool:
-        read.append(name)
-        return looks_secret(name, value)
-
-    monkeypatch.setattr(worker_environment, "looks_secret", reads)
-=======
     def reading(name: str, value: str) -> bool:
         read.append(name)
         return looks_secret(name, value)
 
     monkeypatch.setattr(worker_environment, "looks_secret", reading)
->>>>>>> superv
     monkeypatch.setenv("PLAIN", "a")
     monkeypatch.setenv("APP_KEY", "the key of an app")
     environments = Environments(Given())
