@@ -29,19 +29,6 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 TESTS = Path(__file__).parent
 OURS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
 """The project's folders whose modules the interpreters that tests start import."""
-SLOW = {
-    *(TESTS / "acceptance").glob("test_*.py"),
-    *(TESTS / "cli").glob("test_[drs]*.py"),
-    *(TESTS / "dashboard").glob("test_[cdor]*.py"),
-    *(TESTS / "journal").glob("test_sqlite_[cf]*.py"),
-    *(TESTS / "supervision").glob("test_backend_*.py"),
-    *(TESTS / "supervision").glob("test_pool_*.py"),
-    *(TESTS / "testing").glob("test_*.py"),
-    TESTS / "journal" / "test_model.py",
-    TESTS / "test_examples.py",
-    TESTS / "test_readme.py",
-} - {TESTS / "acceptance" / "test_contract_authoring.py"}
-"""Files whose tests take more than moments, one by one or together."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,13 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
             compileall.compile_dir(TESTS.parent / folder, quiet=1)
     if not config.pluginmanager.has_plugin("greenroom"):
         config.pluginmanager.register(plugin, "greenroom")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what ``just fast`` leaves out."""
-    for item in items:
-        if item.path in SLOW:
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from greenroom.workflows.home.project import read_project
 from tests.pages import ROOT, block, names
 
-pytestmark = [pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("home"), pytest.mark.timeout(120)]
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:

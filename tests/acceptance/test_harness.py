@@ -16,6 +16,8 @@ from tests.acceptance.apps import durable
 from tests.acceptance.apps.effects import effects
 from tests.support import eventually
 
+pytestmark = pytest.mark.slow
+
 Logs = dict[str, harness.RunLog]
 Effects = list[dict[str, Any]]
 

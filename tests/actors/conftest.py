@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.actors.definitions.definitions import registered
 from greenroom.messages.policy import WorkerKind
-from tests.actors.worker import Worker
+from tests.actors.worker_process import Worker
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ from tests.dashboard.apps.offered import Word, total
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually
 
+pytestmark = pytest.mark.slow
+
 OWN = {
     "announce",
     "check_alive",

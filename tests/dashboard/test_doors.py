@@ -23,7 +23,7 @@ from tests.dashboard.conftest import APP, start
 from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 # ---------------------------------------------------------------- the doors

@@ -15,6 +15,8 @@ from greenroom.messages.commands import Refused
 from greenroom.workflows.api.handles.run import REFUSED_AS
 from tests.dashboard.conftest import start
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 12
 """Requests of each kind to each route."""
 OPINIONS = [

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -13,6 +14,8 @@ from greenroom.journal.interface import Mark, Timer
 from greenroom.journal.memory import MemoryJournal
 from greenroom.journal.sqlite.journal import SqliteJournal
 from tests.journal.appends import Client, changed, row
+
+pytestmark = pytest.mark.slow
 
 RUN_IDS = st.sampled_from(["a", "b", "ü", "a b"])
 KINDS = st.sampled_from(["run", "session"])

@@ -11,6 +11,8 @@ from greenroom import LLM, RunFailed, current
 from greenroom.testing import kill
 from tests.testing.apps.weather import Sky, look, report, say
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_closure_of_the_test_answers_in_place_of_the_tool_and_the_others_stay(orchestrator, tool_fakes):
     seen = []

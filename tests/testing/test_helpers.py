@@ -12,6 +12,8 @@ from greenroom.testing import VirtualClock, WaitFailed, assert_state_is_fold, ki
 from tests.testing.apps import asking, idle
 from tests.testing.apps.idle import DAY, Word
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:

@@ -8,6 +8,8 @@ from greenroom import Orchestrator
 from greenroom.testing import VirtualClock
 from tests.testing.apps.idle import DAY, sleeps
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600.0
 
 

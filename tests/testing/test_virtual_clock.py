@@ -15,6 +15,8 @@ from tests.support import eventually
 from tests.testing.apps import idle
 from tests.testing.apps.idle import DAY, Word
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_workflow_that_sleeps_30_days_takes_less_than_a_second(orchestrator, virtual_clock, record_property) -> None:
     """Counted is a run from its start to its result. The app is loaded by another one before, which is noted apart."""

@@ -20,7 +20,7 @@ from greenroom.workflows.ids import (
 )
 from greenroom.workflows.runs.start import attach, find_open
 from greenroom.workflows.state.fold import fold
-from tests.workflows.test_decide import Case
+from tests.workflows.decisions.test_decide import Case
 
 CHOSEN = st.from_regex(re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII), fullmatch=True)
 

@@ -1,0 +1,305 @@
+"""What holds when the zygote, its keeper, or the orchestrator is what dies, and when an app cannot be loaded."""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.failures import Exit
+from greenroom.supervision.kernel import linux, orphans
+from greenroom.supervision.kernel.generation_lock import GenerationLock
+from tests.supervision.harness import HERE, Life, Scene, born
+from tests.support import eventually
+
+pytestmark = pytest.mark.slow
+
+KINDS = ["zygote", "spawn"]
+
+
+def gone(pids: list[int]) -> bool:
+    return not any(map(runs, pids))
+
+
+def runs(pid: int) -> bool:
+    """Say whether a process does anything still: one that only waits to be reaped by a foreign parent does not."""
+    return linux.process_state(pid) not in {"", "Z", "X"}
+
+
+# ---------------------------------------------------------------- apps that cannot be loaded
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ("broken", ["cannot be loaded", "worker_entry.py", "about to fail", "RuntimeError: the app's own mistake"]),
+        ("leaving", ["SystemExit: no thanks"]),
+        ("crashing", ["crashing", "SIGSEGV"]),
+        ("absent", ["KeyError: 'absent'"]),
+        ("talkative", ["RuntimeError: after all that"]),
+    ],
+)
+def test_an_app_that_cannot_be_loaded_says_why_in_the_users_words(
+    make_scene: Callable[..., Scene], kind: str, app: str, words: list[str]
+) -> None:
+    scene = make_scene(kind, app)
+    with pytest.raises(DefinitionError) as caught:
+        scene.run(scene.backend.start())
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert app == "crashing" or "greenroom/supervision" not in message  # no frames of our own, but in a crash's dump
+    assert len(message) < 10_000
+
+    async def story() -> None:
+        end = await Life(scene.backend).heard.exit()
+        assert end.kind == "start_failed"
+        assert words[-1] in end.detail
+
+    if app == "broken":
+        scene.run(story())
+
+
+def test_an_app_that_starts_threads_cannot_be_forked_and_is_told_the_remedy(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene("zygote", "threaded")
+    with pytest.raises(DefinitionError, match=r'threaded starts 1 thread.*backend="spawn"'):
+        scene.run(scene.backend.start())
+
+
+def test_an_app_that_starts_threads_runs_in_interpreters_of_its_own(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene("spawn", "threaded")
+
+    async def story() -> None:
+        await scene.backend.start()
+        life = await born(scene.backend)
+        assert (await life.ask("describe_self"))["threads"] == 2
+        await life.end_by("leave", 0)
+
+    scene.run(story())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_import_that_does_not_end_is_given_up(make_scene: Callable[..., Scene], kind: str) -> None:
+    scene = make_scene(kind, "endless", start_timeout=3.0)
+    with pytest.raises(DefinitionError) as caught:
+        scene.run(scene.backend.start())
+    message = str(caught.value)
+    assert "had not ended after 3 s" in message
+    assert "loading for ever" in message
+    assert "in endless" in message  # where it stood
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_started_by_an_import_does_not_outlive_it(make_scene: Callable[..., Scene], kind: str) -> None:
+    scene = make_scene(kind, "starts_daemon")
+
+    async def story() -> None:
+        await scene.backend.start()
+        life = await born(scene.backend)
+        await life.end_by("leave", 0)
+        assert not [p for p in psutil.Process().children(recursive=True) if "sleep" in p.cmdline()]
+
+    scene.run(story())
+
+
+# ---------------------------------------------------------------- the zygote
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("victim", ["zygote", "keeper", "both"])
+def test_a_killed_zygote_takes_its_workers_along_and_is_replaced(
+    make_scene: Callable[..., Scene], kind: str, victim: str
+) -> None:
+    scene = make_scene(kind)
+
+    async def story() -> None:
+        await scene.backend.start()
+        lives = [await born(scene.backend, number) for number in (1, 2)]
+        tree = [*await lives[0].ask("family"), await lives[1].ask("subprocess_sleep")]
+        if victim != "both":  # such a one is found only by a parent that is left to it
+            tree.append(await lives[1].ask("clean_daemon"))
+        tree += [life.pid for life in lives]
+        keeper = scene.keeper
+        if victim in {"zygote", "both"}:
+            os.kill(scene.zygote, signal.SIGKILL)
+        if victim in {"keeper", "both"}:
+            os.kill(keeper, signal.SIGKILL)
+        for life in lives:
+            end = await life.heard.exit()
+            assert end.kind == "backend_lost"
+            assert end.detail
+        assert gone(tree)
+        fresh = await born(scene.backend, 3)
+        assert await fresh.ask("echo", "again") == "again"
+        await fresh.end_by("leave", 0)
+
+    scene.run(story())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stopped_zygote_is_noticed_by_what_it_does_not_do(make_scene: Callable[..., Scene], kind: str) -> None:
+    scene = make_scene(kind, launch_timeout=0.5)
+
+    async def story() -> None:
+        await scene.backend.start()
+        first = await born(scene.backend, 1)
+        os.kill(scene.zygote, signal.SIGSTOP)
+        never = Life(scene.backend, 2)  # cannot be forked
+        end = await never.heard.exit()
+        assert (end.kind, end.detail) == ("backend_lost", "the zygote did not fork a worker within 0.5 s")
+        assert (await first.heard.exit()).kind == "backend_lost"
+
+        second = await born(scene.backend, 3)
+        os.kill(scene.zygote, signal.SIGSTOP)
+        second.worker.kill(Exit(kind="timeout"))  # dies, and is not buried
+        assert (await second.heard.exit()).kind == "timeout"
+        await (await born(scene.backend, 4)).end_by("leave", 0)
+
+    scene.run(story())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_closing_ends_everything(make_scene: Callable[..., Scene], kind: str) -> None:
+    scene = make_scene(kind)
+
+    async def story() -> None:
+        await scene.backend.start()
+        lives = [await born(scene.backend, number) for number in (1, 2)]
+        tree = [*await lives[0].ask("family"), await lives[1].ask("clean_daemon"), scene.zygote]
+        lives[1].worker.signal(signal.SIGSTOP)
+        await scene.backend.close()
+        assert gone(tree)
+        assert [life.heard.end.result().kind for life in lives] == ["stopped", "stopped"]
+        late = Life(scene.backend, 3)
+        assert (await late.heard.exit()).kind == "start_failed"
+
+    scene.run(story())
+
+
+def test_closing_during_the_start_ends_it(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene("zygote", "endless")
+
+    async def story() -> None:
+        waiting = Life(scene.backend)
+        killed = Life(scene.backend)
+        killed.worker.kill(Exit(kind="stopped", detail="not wanted any more"))
+        assert (await killed.heard.exit()).detail == "not wanted any more"
+        await asyncio.sleep(0)
+        await scene.backend.close()
+        assert (await waiting.heard.exit()).kind == "stopped"
+
+    scene.run(story())
+
+
+def test_no_descriptor_is_left_open(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene("zygote")
+
+    async def story() -> None:
+        await scene.backend.start()
+        await (await born(scene.backend)).end_by("leave", 0)
+        before = len(linux.numbers_in("/proc/self/fd"))
+        for number in range(10):
+            life = await born(scene.backend, number + 2)
+            await life.end_by(("leave", "segfault")[number % 2], 0)
+        assert len(linux.numbers_in("/proc/self/fd")) == before
+
+    scene.run(story())
+
+
+# ---------------------------------------------------------------- the orchestrator
+
+
+@pytest.fixture
+def orchestrate(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], list[int]]]]:
+    """Give a starter of orchestrators: the process, and the pids of everything under it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(kind: str, deed: str, count: int = 2, lock: str = "-") -> tuple[subprocess.Popen[str], list[int]]:
+        root = str(HERE.parent.parent)
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "orchestrator_script.py"), kind, lock, str(count), deed],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])},
+            cwd=tmp_path,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        return process, json.loads(process.stdout.readline())
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def marked(lineage_of: int) -> str:
+    """Read the mark from a process's command line."""
+    return psutil.Process(lineage_of).cmdline()[3]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("deed", ["idle", "stop", "hold_the_lock", "stop_zygote", "stop_keeper"])
+def test_nothing_outlives_a_killed_orchestrator_by_a_second(orchestrate: Any, kind: str, deed: str) -> None:
+    process, pids = orchestrate(kind, deed)
+    assert not gone(pids)
+    mark = marked(pids[0])
+    process.kill()
+    process.wait()
+    killed = time.monotonic()
+    expected = pids[1:] if deed == "stop_keeper" else pids
+    eventually(lambda: gone(expected), 1.0, what=f"the end of all of {expected}")
+    assert time.monotonic() - killed < 1.0
+    if deed == "stop_keeper":  # a stopped process without anything under it: the next generation's to end
+        os.kill(pids[0], signal.SIGKILL)
+        eventually(lambda: gone(pids), 1.0)
+    assert orphans.find([orphans.carries(*mark.split(":"))]) == []
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.003, 0.01, 0.02, 0.05])
+def test_nothing_outlives_an_orchestrator_that_is_killed_while_it_forks(orchestrate: Any, delay: float) -> None:
+    process, pids = orchestrate("zygote", "storm")
+    mark = marked(pids[0])
+    select.select([], [], [], delay)  # the point of the test: kills at various moments
+    process.kill()
+    process.wait()
+    eventually(
+        lambda: not orphans.find([orphans.carries(*mark.split(":"))]),
+        1.0,
+        what="the end of every process of the lineage",
+    )
+
+
+# ---------------------------------------------------------------- the next generation
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_next_generation_ends_what_the_last_one_left(orchestrate: Any, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "generation.lock"
+    process, pids = orchestrate(kind, "stop", lock=str(path))
+    keeper, zygote, *workers = pids
+    for pid in (keeper, zygote):
+        os.kill(pid, signal.SIGSTOP)  # so that nobody is there to clean up
+    process.kill()
+    process.wait()
+    assert not gone(pids)
+    lock = GenerationLock(path)
+    assert lock.acquire() >= 2  # keeper and zygote; workers may die with them before they are counted
+    assert gone(pids)
+    assert not gone([os.getpid()])
+    assert "held" in repr(lock)
+    assert len(workers) == 10
+    lock.release()
+    assert GenerationLock(path).acquire() == 0
