@@ -183,7 +183,7 @@ def test_preloading_leaves_one_thread_and_no_descriptor(write_app: WriteApp) -> 
         from greenroom.actors.app import loader
         from greenroom.actors.worker import main as host
         before = os.listdir("/proc/self/fd")
-        app.preload({str(path)!r})
+        loader.preload({str(path)!r})
         assert len(os.listdir("/proc/self/task")) == 1
         assert os.listdir("/proc/self/fd") == before
     """
