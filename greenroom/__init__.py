@@ -3,6 +3,7 @@
 Every public name is here and is loaded when it is first used, so importing this package costs next to nothing.
 """
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -188,6 +189,11 @@ _HOMES = {
     "workflow": "workflows.authoring.decorators",
 }
 """The module of each public name that is no error."""
+
+
+if not os.path.isdir(os.path.join(__path__[0], "messages")):  # noqa: PTH112, PTH118  pathlib would double this import
+    # A checkout without its links, as on file systems that have none: the packages lie beside this one.
+    __path__.append(os.path.dirname(__path__[0]))  # noqa: PTH120  see above
 
 
 def __getattr__(name: str) -> Any:

@@ -57,6 +57,11 @@ _MIB: Final = 1024 * 1024
 _PAGE: Final = resource.getpagesize()
 
 
+_ASYNCIO: Final = vars(asyncio.events)
+_POLICY: Final = "_event_loop_policy"
+"""Where asyncio keeps its policy. The functions for it warn since Python 3.14, and a warning may be an error here."""
+
+
 class Setting(NamedTuple):
     """A setting of the process that is compared after each attempt, and restored if it has changed."""
 
@@ -224,9 +229,9 @@ class ProcessState:
         self._reads = [setting.read for setting in SETTINGS]
         self._before = [copy(read()) for read in self._reads]
         self._threads = threading.enumerate()
-        policy = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  in later versions of Python
+        policy = _ASYNCIO.get(_POLICY)
         # If the app has no loop of its own, each attempt gets a new policy, because ``asyncio.run`` changes it.
-        self._policy = None if type(policy) is asyncio.DefaultEventLoopPolicy else policy
+        self._policy = None if type(policy).__module__.startswith("asyncio.") else policy
         self._file_mask = os.umask(0o077)
         os.umask(self._file_mask)
         self._seeds = 0
@@ -241,7 +246,7 @@ class ProcessState:
         faulthandler.cancel_dump_traceback_later()
         signal.set_wakeup_fd(-1)
         threading.stack_size(0)
-        asyncio.set_event_loop_policy(self._policy)  # pyright: ignore[reportDeprecated]  see above
+        _ASYNCIO[_POLICY] = self._policy
         os.umask(self._file_mask)
         try:
             os.fchdir(self._folder)

@@ -354,13 +354,21 @@ def signals_of_a_child() -> dict[str, int]:
     return {name: int(lines[name], 16) for name in ("SigIgn", "SigBlk")}
 
 
+def _is_of_libffi(number: int) -> bool:
+    """Return whether a descriptor is the one of itself that libffi keeps where ctypes uses a system's build of it."""
+    try:
+        return Path(f"/proc/self/fd/{number}").readlink().name.startswith("libffi")
+    except OSError:  # that of the listing, which is closed
+        return False
+
+
 @_command
 def describe_self(_: socket.socket, __: Any) -> Any:
     lines = Path("/proc/self/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     return {
         "environ": dict(os.environ),
-        "descriptors": linux.numbers_in("/proc/self/fd"),
+        "descriptors": [number for number in linux.numbers_in("/proc/self/fd") if not _is_of_libffi(number)],
         "session": os.getsid(0),
         "pid": os.getpid(),
         "parent": os.getppid(),

@@ -140,11 +140,11 @@ def current_loop():
     try:
         with warnings.catch_warnings():  # from Python 3.12 on, it warns where it makes the loop that is to be there
             warnings.simplefilter("ignore", DeprecationWarning)
-            asyncio.get_event_loop_policy().get_event_loop().close()
+            asyncio.get_event_loop().close()
     except RuntimeError as error:
         return str(error)
     finally:
-        asyncio.get_event_loop_policy().set_event_loop(None)
+        asyncio.set_event_loop(None)
     return "there"
 
 

@@ -87,9 +87,9 @@ def _environment() -> Finding:
 
 
 def _python() -> Finding:
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    good = sys.version_info[:2] >= (3, 11)
     return Finding(
-        "python", "ok" if good else "bad", platform.python_version(), "" if good else "use Python 3.11 to 3.13"
+        "python", "ok" if good else "bad", platform.python_version(), "" if good else "use Python 3.11 or later"
     )
 
 
