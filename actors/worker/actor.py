@@ -81,8 +81,12 @@ class WorkerActor(pykka.Actor):
         cls(channel, spec).run()  # not ``start``, which enters it in pykka's registry, where nothing looks for it
 
     def run(self) -> None:
-        """Handle messages until ``Stop`` comes. Main thread only."""
+        """Start this actor and run it until it is told to stop. Main thread only."""
         self.on_start()
+        self.handle_messages()
+
+    def handle_messages(self) -> None:
+        """Handle one message after another until ``Stop`` comes. Main thread only."""
         while not self.actor_stopped.is_set():
             self.on_receive(self.inbox.take())
 

@@ -174,7 +174,8 @@ class ModelActor(WorkerActor):
             super().on_receive(message)
 
     @override
-    def _actor_loop_running(self) -> None:
+    def handle_messages(self) -> None:
+        """Handle messages on the loop until ``Stop`` comes and the attempts that run have ended. Main thread only."""
         self._loop.add_reader(self.channel.fileno(), self._hear)
         self._loop.run_until_complete(self._ending)
         self._loop.run_until_complete(asyncio.gather(*self._tasks.values()))  # running attempts still finish
@@ -182,7 +183,7 @@ class ModelActor(WorkerActor):
     def _hear(self) -> None:
         self.inbox.fill()
         while not self.inbox.empty():
-            self._handle_receive(self.inbox.take())
+            self.on_receive(self.inbox.take())
         if self.actor_stopped.is_set() and not self._ending.done():
             self._loop.remove_reader(self.channel.fileno())
             self._ending.set_result(None)
