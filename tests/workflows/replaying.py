@@ -9,7 +9,7 @@ from greenroom.actors.program.loop import ProgramLoop
 from greenroom.actors.program.program import Program
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.frames.worker import Resolution, Resolve, StartProgram, Turn
-from greenroom.supervision.jobs import Assigned, Job, Send
+from greenroom.supervision.jobs import Assigned, Job, JobHandle, JobOrder, Send
 from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
@@ -29,11 +29,11 @@ class Pool:
     def mint(self) -> str:
         return "1"
 
-    def submit(self, _pool: Any, _limits: Any, job: Job) -> "Pool":
+    def submit(self, _pool: Any, _limits: Any, job: Job) -> JobHandle:
         self.job = job
-        return self
+        return JobHandle(self.tell, job.token)
 
-    def tell(self, message: Any) -> None:
+    def tell(self, message: JobOrder) -> None:
         assert isinstance(message, Send)
         assert isinstance(message.frame, Resolve)
         self.following.append(message.frame.resolution)

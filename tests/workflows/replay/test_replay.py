@@ -161,7 +161,7 @@ def test_programs_made_at_random_come_out_as_they_were_told_and_as_a_life_withou
         passivated += world.passivated
         told_in_all += len(told)
     assert deaths > 100
-    assert passivated > 5
+    assert passivated >= 5
     assert told_in_all > 500
 
 
