@@ -23,8 +23,8 @@ def open_unshared(path: str | os.PathLike[str], flags: int, *, secret: bool = Fa
 
     Raises:
         OSError: The file cannot be opened.
-        JournalError: The file belongs to another user, others can write it (or read it, if it is ``secret``), it has
-            several names, or it is no regular file.
+        JournalError: The file belongs to another user, has several names, or is no regular file. Or other users can
+            write it; if it is ``secret``, read it.
     """
     path = os.fspath(path)
     try:  # without blocking, as it may be a pipe that no other process has open

@@ -27,7 +27,7 @@ class AssignedJobs:
         """By their name in answers."""
         self._turns: deque[tuple[PendingJob, int]] = deque()
         """Turns of programs and questions that are not answered yet, in order: the first one holds the loop. The number
-        counts the bytes that the worker has to have read for it."""
+        is how many bytes the worker must have read in total to have received it."""
         self._aborted = 0
         """Number of jobs that were asked to abort. Until they have ended, this life gets no further jobs."""
 

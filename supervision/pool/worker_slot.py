@@ -112,8 +112,8 @@ class Life:
 class Slot:
     """The state machine of one worker.
 
-    ``waiting -> starting -> ready -> ending -> down -> waiting ...`` for as long as the pool restarts it, and through
-    ``stopping`` to ``down`` when it is told to stop for good. It never blocks; timers and events drive it.
+    While the pool restarts it: ``waiting -> starting -> ready -> ending -> down -> waiting ...``. When it is told to
+    stop for good: ``stopping -> down``. It never blocks; timers and events drive it.
     """
 
     def __init__(

@@ -6,9 +6,9 @@ and ends. So workers of a stopped zygote end with the orchestrator, and daemonis
 The zygote in turn ends its descendants when the keeper dies or the control socket ends. So the processes also end if
 the keeper is killed or stopped.
 
-Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd, the pipe for the
-stack of the import, and the generation lock (-1 if there is none). The mark can be found in ``/proc`` (see
-``kernel/orphans.py``).
+The arguments are the lineage mark and the numbers of four descriptors: the control socket, the orchestrator's pidfd,
+the pipe for the stack of the import, and the generation lock (-1 if there is none). The mark can be found in ``/proc``
+(see ``kernel/orphans.py``).
 """
 
 import contextlib

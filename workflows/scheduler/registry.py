@@ -1,7 +1,7 @@
 """The registry of schedules: those in memory, the times when others are loaded, and their unfinished runs.
 
-A schedule that waits for its next time is an entry in a heap of times, with one timer for all of them. It is read from
-the journal and becomes an actor when it is due, when a command for it comes, or while a run of it is unfinished.
+A schedule that waits for its next time is an entry in a heap of times, with one timer for all of them. An actor for it
+is created from the journal when it is due or a command for it comes. The actor stays while a run is unfinished.
 """
 
 import asyncio
