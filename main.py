@@ -1,4 +1,4 @@
-"""The command line of a checkout: ``python main.py demo`` is ``greenroom demo``."""
+"""Command line of a checkout: ``python main.py demo`` runs ``greenroom demo``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What is measured, and how. Every function gives one round of one figure; ``run.py`` repeats it."""
+"""The measured figures. Each function returns one round of one figure; ``run.py`` repeats it."""
 
 import itertools
 import statistics
@@ -30,11 +30,11 @@ sys.stdout.reconfigure(line_buffering=True)  # as in a worker
 from work import spoken
 print(spoken({LINES}), file=sys.stderr)
 """
-"""The rest of a script that prints as the tool does, and says on stderr what it spent."""
+"""The rest of a script that prints as the tool does, and writes its CPU time to stderr."""
 
 
 def warm(orchestrator: Orchestrator) -> None:
-    """Load the app and have every tool worker serve once."""
+    """Load the app, and run one job in every tool worker."""
     at_once(lambda number: orchestrator.start(chain, 5, id=f"warm-{number}").result(60), 8)
 
 
@@ -42,7 +42,7 @@ def warm(orchestrator: Orchestrator) -> None:
 
 
 def step_ms(directory: Path, durability: Literal["full", "process"]) -> float:
-    """Give the median time from one step of a run to the next, by the journal's own clock."""
+    """Return the median time in milliseconds from one step of a run to the next, by the journal's clock."""
     with orchestrator_in(directory, durability=durability) as orchestrator:
         warm(orchestrator)
         run = orchestrator.start(chain, CHAIN)
@@ -55,7 +55,7 @@ def step_ms(directory: Path, durability: Literal["full", "process"]) -> float:
 
 
 def steps_per_second(directory: Path) -> float:
-    """Run 200 workflows of 10 steps at once; from the first start to the last result."""
+    """Return the steps per second of 200 workflows of 10 steps at once, from the first start to the last result."""
     with orchestrator_in(directory) as orchestrator:
         warm(orchestrator)
         started = time.perf_counter()
@@ -66,7 +66,7 @@ def steps_per_second(directory: Path) -> float:
 
 
 def model_efficiency(directory: Path) -> float:
-    """Run 100 workflows of 5 model calls at once; the time that the calls of one take, by the time that all took."""
+    """Run 100 workflows of 5 model calls at once. Return the ideal time of one workflow divided by the time of all."""
     with orchestrator_in(directory) as orchestrator:
         at_once(lambda number: orchestrator.start(conversation, 1, id=f"warm-{number}").result(60), TALKS)
         started = time.perf_counter()
@@ -80,7 +80,7 @@ def model_efficiency(directory: Path) -> float:
 
 
 def print_ratio(directory: Path) -> float:
-    """Give the CPU time of a tool that prints 100,000 lines, by that of a script that prints them into a read pipe."""
+    """Return the CPU time of a tool that prints 100,000 lines, divided by that of a script that prints to a pipe."""
     with orchestrator_in(directory) as orchestrator:
         warm(orchestrator)
         spent = orchestrator.start(talkative, LINES).result(120)
@@ -94,7 +94,7 @@ def print_ratio(directory: Path) -> float:
 
 
 def print_mb(directory: Path) -> float:
-    """Give what the resident size of the orchestrator grows by in MiB, from the second to the sixth such tool."""
+    """Return the growth of the orchestrator's resident size in MiB, from the second to the sixth such tool."""
     with orchestrator_in(directory, output=False) as orchestrator:
         orchestrator.start(talkative, LINES).result(120)
         before = psutil.Process().memory_info().rss
@@ -107,7 +107,7 @@ def print_mb(directory: Path) -> float:
 
 
 def replacement_ms(directory: Path) -> float:
-    """Kill an idle tool worker with SIGKILL; until the next life of the same worker takes work."""
+    """Kill an idle tool worker with SIGKILL. Return the milliseconds until its next process accepts work."""
     spent: list[float] = []
     with orchestrator_in(directory) as orchestrator:
         warm(orchestrator)
@@ -121,13 +121,13 @@ def replacement_ms(directory: Path) -> float:
                 worker.id == victim.id and worker.incarnation > victim.incarnation and worker.status == "idle"
                 for worker in orchestrator.workers()
             ):
-                pass  # asking costs the reactor some time of its own, which the figure includes
+                pass  # each query takes time of the reactor, which the figure includes
             spent.append(time.perf_counter() - started)
     return statistics.median(spent) * 1000
 
 
 def idle_worker_mb(directory: Path) -> float:
-    """Give the private memory of tool workers that have served and wait."""
+    """Return the private memory in MiB of idle tool workers that have run a job."""
     with orchestrator_in(directory) as orchestrator:
         warm(orchestrator)
         pids = [worker.pid for worker in orchestrator.workers() if worker.kind == "tool" and worker.pid is not None]
@@ -135,7 +135,7 @@ def idle_worker_mb(directory: Path) -> float:
 
 
 def restart_s(directory: Path) -> float:
-    """Kill -9 a process that hosts 100 runs and start it again; until all of them go on, its own start included."""
+    """SIGKILL a process with 100 runs and start it again. Return the seconds until all runs continue."""
     journal = str(directory / "journal.db")
     with _host(journal, "start") as host:
         _ready(host)
@@ -153,7 +153,7 @@ def _host(journal: str, order: str) -> Iterator["subprocess.Popen[str]"]:
     try:
         yield process
     finally:
-        process.communicate()  # the end of its input ends it, where it is not dead
+        process.communicate()  # the end of its input ends it, unless it is dead already
 
 
 def _ready(host: "subprocess.Popen[str]") -> float:
@@ -169,13 +169,13 @@ def _ready(host: "subprocess.Popen[str]") -> float:
 
 
 def import_ms(_directory: Path) -> float:
-    """Give the CPU time of ``import greenroom`` beyond that of a bare interpreter."""
+    """Return the CPU time of ``import greenroom`` in milliseconds, beyond that of a bare interpreter."""
     path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
     return interpreter(path + "import greenroom")[0] - interpreter(path)[0]
 
 
 def help_ms(_directory: Path) -> float:
-    """Give the CPU time of ``greenroom --help``, interpreter included."""
+    """Return the CPU time of ``greenroom --help`` in milliseconds, including the interpreter."""
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from greenroom.__main__ import main; main(['--help'])"
     return interpreter(program)[0]
 

@@ -1,4 +1,4 @@
-"""What this machine needs for the bare operations that the figures are made of, measured before every round of them."""
+"""Floors: the times of the bare operations of the figures on this machine, measured before every round."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ ROUND_TRIPS = 1000
 FORKS = 50
 STARTS = 5
 MESSAGE_BYTES = 512
-"""About what a step's frame is long."""
+"""Approximate length of a step's frame."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Floors:
         commit_ms: One row, committed by SQLite with a write-ahead log and ``synchronous=FULL``.
         round_trip_ms: 512 bytes to another process over a socket pair, and back.
         fork_ms: Fork a process that exits at once, and reap it.
-        fork_uss_mb: Memory of its own that a forked process has before it does anything, in MiB.
-        interpreter_ms: CPU time of a Python that starts and ends.
-        interpreter_wall_ms: The same by the clock.
+        fork_uss_mb: Private memory of a forked process that has done nothing, in MiB.
+        interpreter_ms: CPU time of a Python process that starts and ends.
+        interpreter_wall_ms: Wall-clock time of the same process.
     """
 
     commit_ms: float
@@ -42,12 +42,12 @@ class Floors:
     interpreter_wall_ms: float
 
     def as_dict(self) -> dict[str, float]:
-        """Give the floors by name."""
+        """Return the floors by name."""
         return asdict(self)
 
 
 def measure(directory: Path) -> Floors:
-    """Measure all of them once; ``directory`` is empty and lies on the disk in question."""
+    """Measure all floors once. ``directory`` is empty and on the disk to be measured."""
     cpu, wall = interpreter("pass")
     return Floors(
         commit_ms=commit_ms(directory / "floor.db"),
@@ -60,12 +60,12 @@ def measure(directory: Path) -> Floors:
 
 
 def medians(found: Sequence[Floors]) -> Floors:
-    """Give the median of each floor."""
+    """Return the median of each floor."""
     return Floors(**{name: statistics.median(getattr(one, name) for one in found) for name in found[0].as_dict()})
 
 
 def commit_ms(path: Path) -> float:
-    """Commit one row at a time."""
+    """Return the median time in milliseconds of the commit of one row."""
     connection = apsw.Connection(str(path))
     connection.pragma("journal_mode", "WAL")
     connection.pragma("synchronous", "FULL")
@@ -80,7 +80,7 @@ def commit_ms(path: Path) -> float:
 
 
 def round_trip_ms() -> float:
-    """Send a message to a forked process that sends it back."""
+    """Return the median time in milliseconds of a message to a forked process and back."""
     ours, theirs = socket.socketpair()
     child = os.fork()
     if not child:
@@ -102,7 +102,7 @@ def round_trip_ms() -> float:
 
 
 def fork_ms() -> float:
-    """Fork and reap."""
+    """Return the median time in milliseconds of a fork and the reaping of the child."""
 
     def fork() -> None:
         child = os.fork()
@@ -114,7 +114,7 @@ def fork_ms() -> float:
 
 
 def fork_uss_mb() -> float:
-    """Look at the memory of a forked process that only waits."""
+    """Return the private memory in MiB of a forked process that only waits."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -130,7 +130,7 @@ def fork_uss_mb() -> float:
 
 
 def interpreter(program: str, *arguments: str) -> tuple[float, float]:
-    """Run a Python program; give its CPU time and its time by the clock in milliseconds, medians of five."""
+    """Run a Python program five times. Return the medians of its CPU time and wall-clock time in milliseconds."""
     runs = [_run([sys.executable, "-c", program, *arguments]) for _ in range(STARTS)]
     return statistics.median(cpu for cpu, _ in runs), statistics.median(wall for _, wall in runs)
 
@@ -146,12 +146,12 @@ def _run(command: list[str]) -> tuple[float, float]:
 
 
 def uss_mb(pid: int) -> float:
-    """Give the memory that would be free if this process ended, in MiB."""
+    """Return the memory in MiB that would be freed if the process ended."""
     return float(psutil.Process(pid).memory_full_info().uss) / 2**20
 
 
 def median_ms(action: Callable[[], None], times: int) -> float:
-    """Give the median time of an action in milliseconds."""
+    """Return the median time of an action in milliseconds."""
     spent: list[float] = []
     for _ in range(times):
         started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""A process that hosts a hundred runs, to be killed. Started by ``figures.restart_s``, not by hand.
+"""A process with a hundred runs, which is killed. Started by ``figures.restart_s``, not by hand.
 
-``host.py JOURNAL start`` starts the runs and says ``ready`` with the moment at which the last of them came to wait for
-its model. ``host.py JOURNAL recover`` takes them up again, and says the same of its own life.
+``host.py JOURNAL start`` starts the runs. It prints ``ready`` with the time at which the last run began to wait for its
+model. ``host.py JOURNAL recover`` continues the runs, and prints the same for its own process.
 """
 
 import sys
@@ -20,7 +20,7 @@ STEPS = 3
 
 
 def waiting_since(orchestrator: Orchestrator, epoch: str) -> float | None:
-    """Give the moment at which the last run's model was asked in this life of the journal; None while some was not."""
+    """Return when the last run called its model in this process; None if a run has not done so yet."""
     moments: list[float] = []
     for number in range(RUNS):
         started = [
@@ -45,7 +45,7 @@ def main() -> None:
                 orchestrator.start(endless, STEPS, id=f"run-{number}")
         epoch = "1" if order == "start" else "2"
         while (moment := waiting_since(orchestrator, epoch)) is None:
-            time.sleep(0.2)  # rarely, so that looking does not slow down what is looked at
+            time.sleep(0.2)  # rarely, so that the queries do not slow down the runs
         print(f"ready {moment}", flush=True)
         sys.stdin.read()
 

@@ -1,4 +1,4 @@
-"""What every figure is made of."""
+"""The parts that all figures share."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from floors import Floors
 from greenroom import Orchestrator
 
 CLIENTS = 16
-"""Threads that start runs and send messages, so that these share commits as those of many clients would."""
+"""Threads that start runs and send messages, so that they share commits as many clients would."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Figure:
     Attributes:
         name: What is measured.
         unit: Its unit.
-        target: What is aimed at, from the floors of this machine.
-        better: Whether less is better, or more.
-        floor: What the bare operations alone would give.
-        floor_is: Which operations those are.
-        measure: Gives one round, in a directory of its own.
+        target: Returns the target value, from the floors of this machine.
+        better: Whether lower or higher values are better.
+        floor: Returns the value that the bare operations alone would give.
+        floor_is: Description of these operations.
+        measure: Returns the value of one round, measured in a new directory.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Figure:
 
 @contextmanager
 def orchestrator_in(directory: Path, **options: Any) -> Iterator[Orchestrator]:
-    """Open an orchestrator whose journal and home lie in ``directory``."""
+    """Open an orchestrator with its journal and home in ``directory``."""
     with Orchestrator(directory / "journal.db", home=directory / "home", **options) as orchestrator:
         yield orchestrator
 
 
 def at_once(action: Callable[[int], object], times: int) -> None:
-    """Call an action with 0, 1, 2 and so on, from several threads."""
+    """Call an action with the numbers below ``times``, from several threads."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(action, range(times)))

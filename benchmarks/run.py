@@ -1,4 +1,4 @@
-"""Measure what greenroom costs, beside what the machine itself costs. See ``benchmarks/README.md`` for how to read it.
+"""Measure the costs of greenroom and of bare operations of the machine. ``benchmarks/README.md`` explains the table.
 
 Commands:
 
@@ -28,18 +28,18 @@ from greenroom.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
-"""The folders of the checkout that an installed package consists of."""
+"""The folders of the checkout that make up an installed package."""
 
 
 def main() -> int:
-    """Measure, print the table, write the JSON; 0 where every target is met, else 1."""
+    """Measure, print the table and write the JSON. Return 0 if every target is met, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=sorted(FIGURES), help="measure this figure; may be repeated")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per figure; the median counts (default 5)")
     parser.add_argument("--directory", type=Path, help="where journals are written; a disk, not a memory file system")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where figures are written")
     given = parser.parse_args()
-    for folder in OURS:  # as an installer does; PYTHONDONTWRITEBYTECODE would have every process compile them anew
+    for folder in OURS:  # as an installer does; with PYTHONDONTWRITEBYTECODE every process would compile them again
         compileall.compile_dir(ROOT / folder, quiet=1)
     with tempfile.TemporaryDirectory(dir=given.directory, prefix="greenroom-benchmark-") as directory:
         lines = [line_of(name, FIGURES[name], given.rounds, Path(directory)) for name in given.only or list(FIGURES)]
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def line_of(name: str, figure: Figure, rounds: int, directory: Path) -> dict[str, Any]:
-    """Measure one figure, and the floors before each round: what the machine can do changes from minute to minute."""
+    """Measure one figure, and the floors before each round, as the machine's speed varies over minutes."""
     found: list[float] = []
     bare: list[floors.Floors] = []
     for number in range(rounds):
@@ -95,7 +95,7 @@ def show(lines: list[dict[str, Any]]) -> None:
 
 
 def machine() -> dict[str, object]:
-    """Say what was measured on what."""
+    """Return a description of the machine and the versions."""
     return {
         "greenroom": VERSION,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""What sessions cost: to be talked to, to be many, to be old. Every function gives one round of one figure."""
+"""Figures of sessions: messages, numbers and age. Each function returns one round of one figure."""
 
 import json
 import statistics
@@ -23,11 +23,11 @@ IDLE = 10_000
 OLD, YOUNG = 10_000, 10
 STORED = 100_000
 LOOK = 0.05
-"""Seconds between two looks at what goes on by itself."""
+"""Seconds between two checks for the end of background work."""
 
 
 def median_ms(ask: Callable[[int], object], times: int) -> float:
-    """Give the median time of an answer in milliseconds."""
+    """Return the median time of an answer in milliseconds."""
     spent: list[float] = []
     for number in range(times):
         started = time.perf_counter()
@@ -37,12 +37,12 @@ def median_ms(ask: Callable[[int], object], times: int) -> float:
 
 
 def settled(orchestrator: Orchestrator) -> bool:
-    """Whether every session has dealt with all its messages."""
+    """Return whether every session has handled all its messages."""
     return all(record.status == "waiting" for record in orchestrator.sessions(limit=None))
 
 
 def turn_ms(directory: Path) -> float:
-    """Ask one session 200 times in a row."""
+    """Ask one session 200 times in a row. Return the median time of an answer in milliseconds."""
     with orchestrator_in(directory) as orchestrator:
         session = orchestrator.session(counter, "only")
         at_once(lambda _: session.ask(Add(number=1), 60), 50)
@@ -50,7 +50,7 @@ def turn_ms(directory: Path) -> float:
 
 
 def wake_ms(directory: Path) -> float:
-    """Ask 50 sessions that have left memory, one after the other."""
+    """Ask 50 sessions that are not in memory, one after another. Return the median time in milliseconds."""
     with orchestrator_in(directory) as orchestrator:
 
         def ask(number: int) -> None:
@@ -62,7 +62,7 @@ def wake_ms(directory: Path) -> float:
 
 
 def told_per_second(directory: Path) -> float:
-    """Tell 2,000 new sessions one message each; until all are through with it."""
+    """Send one message to each of 2,000 new sessions. Return the messages handled per second."""
     with orchestrator_in(directory) as orchestrator:
         at_once(lambda _: orchestrator.session(counter, "warm").ask(Add(number=1), 60), 50)
         started = time.perf_counter()
@@ -73,14 +73,14 @@ def told_per_second(directory: Path) -> float:
 
 
 def idle_bytes(directory: Path) -> float:
-    """Give the growth of an orchestrator's resident memory by 10,000 idle sessions, for each of them."""
+    """Return the growth in bytes of an orchestrator's resident memory for each of 10,000 idle sessions."""
     command = [sys.executable, crowd.__file__, str(directory), str(IDLE)]
     found = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return float(json.loads(found.stdout)["rss_bytes"])
 
 
 def age_ratio(directory: Path) -> float:
-    """Wake a session of 10,000 turns and one of 10 by turns; the median of the one by that of the other."""
+    """Wake a session of 10,000 turns and one of 10 alternately. Return the quotient of their median times."""
     for key, turns in (("old", OLD), ("young", YOUNG)):
         fill(directory / "journal.db", counter, [key], Add(number=1), reply=1, turns=turns)
     spent: dict[str, list[float]] = {"old": [], "young": []}
@@ -95,7 +95,7 @@ def age_ratio(directory: Path) -> float:
 
 
 def start_s(directory: Path) -> float:
-    """Start over a journal of 100,000 sessions; until one of them has answered."""
+    """Start on a journal of 100,000 sessions. Return the seconds until one of them has answered."""
     fill(directory / "journal.db", counter, (f"s{number}" for number in range(STORED)), Add(number=1), reply=1)
     started = time.perf_counter()
     with orchestrator_in(directory) as orchestrator:
@@ -104,7 +104,7 @@ def start_s(directory: Path) -> float:
 
 
 def turn_floor(floors: Floors) -> float:
-    """Give what a turn cannot do without: its message and its end on the disk, and the way to a worker and back."""
+    """Return the floor of a turn: the commits of its message and its end, and a round trip to a worker."""
     return 2 * floors.commit_ms + floors.round_trip_ms
 
 

@@ -1,4 +1,4 @@
-"""The workflows that are measured. They do nothing, so that what is measured is everything around them."""
+"""The measured workflows. They do no work, so that only the overhead is measured."""
 
 import time
 
@@ -7,18 +7,18 @@ from pydantic import BaseModel
 from greenroom import LLM, MockModel, Retry, session, tool, workflow
 
 CALL = 0.05
-"""Seconds that the measured model takes for an answer."""
+"""Seconds that the model takes for an answer."""
 
 
 @tool
 def noop(number: int) -> int:
-    """Give back what it was given."""
+    """Return the argument."""
     return number
 
 
 @workflow
 async def chain(steps: int) -> int:
-    """Await so many tool steps, one after the other."""
+    """Await a number of tool steps, one after another."""
     done = 0
     for number in range(steps):
         done += await noop(number) == number
@@ -26,7 +26,7 @@ async def chain(steps: int) -> int:
 
 
 def spoken(lines: int) -> float:
-    """Print so many lines, and give the CPU time in seconds that this process has spent on it."""
+    """Print a number of lines, and return the CPU time in seconds that this took."""
     before = time.process_time()
     for number in range(lines):
         print(f"line {number} of a tool that says what it does")
@@ -41,7 +41,7 @@ def speak(lines: int) -> float:
 
 @workflow
 async def talkative(lines: int) -> float:
-    """Have a tool print so many lines."""
+    """Run a tool that prints a number of lines."""
     return await speak(lines)
 
 
@@ -50,7 +50,7 @@ ask = LLM("ask", model=MockModel(latency=CALL, replies=["yes"]))
 
 @workflow
 async def conversation(calls: int) -> int:
-    """Await so many model calls, one after the other."""
+    """Await a number of model calls, one after another."""
     return len([await ask("Yes or no?") for _ in range(calls)])
 
 
@@ -72,13 +72,13 @@ class Count(BaseModel):
 
 
 class Add(BaseModel):
-    """Their message."""
+    """The message of the measured sessions."""
 
     number: int
 
 
 @session(state=Count)
 async def counter(state: Count, message: Add) -> int:
-    """Count a message, and answer with the count."""
+    """Count a message, and reply with the count."""
     state.messages += message.number
     return state.messages

@@ -1,4 +1,7 @@
-"""What the rest of the project sees of processes: jobs given to pools, what becomes of them, and the backend seam."""
+"""Jobs, their events, the orders about them, and the interface of process backends.
+
+The rest of the project uses supervision through these types.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
@@ -7,27 +10,27 @@ from greenroom.messages.core.failures import Exit
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.frames.worker import FromWorker, ToWorker, WorkerSpec
 from greenroom.messages.policy import WorkerKind
-from greenroom.supervision.pool_config import Pool as Pool  # noqa: PLC0414  a part of this seam
+from greenroom.supervision.pool_config import Pool as Pool  # noqa: PLC0414  a part of this interface
 
 
 class PoolKey(NamedTuple):
-    """Identity of a pool: workers are alike when these are."""
+    """Identity of a pool. Workers with equal keys are interchangeable."""
 
     app: str
     kind: WorkerKind
     name: str
-    """The kind, or the name of the step that has a pool of its own."""
+    """Kind of the workers, or name of the step if the step has its own pool."""
 
 
-# ---------------------------------------------------------------- what becomes of a job
+# ---------------------------------------------------------------- events of a job
 
 
 @frozen
 class Assigned:
     """A worker has been chosen. A held job has not been sent yet: ``Release`` sends it.
 
-    If its worker dies before that, the job is given to another one and this comes again; a release that was given stays
-    with the job.
+    If its worker dies before that, the job is assigned to another worker and the event is repeated. A release that was
+    already given remains valid.
     """
 
     token: str
@@ -40,7 +43,7 @@ class Assigned:
 class Answered:
     """The worker sent a message that belongs to the job.
 
-    Ends the job unless it is a streaming one, or the message is a ``Progress``.
+    Ends the job, unless the job is a streaming one or the message is a ``Progress``.
     """
 
     token: str
@@ -49,9 +52,9 @@ class Answered:
 
 @frozen
 class Lost:
-    """The job's worker has ended, confirmed dead with its whole process tree, before the job did.
+    """The job's worker, with its whole process tree, was confirmed dead before the job ended.
 
-    ``charged`` is False where the job is not to blame: a bystander, an injected fault, a lost backend.
+    ``charged`` is False if the job is not to blame: a bystander, an injected fault, a lost backend.
     """
 
     token: str
@@ -61,14 +64,14 @@ class Lost:
 
 @frozen
 class Unavailable:
-    """No worker can take the job: the app does not load, or the pool has given up. ``reason`` is for a person."""
+    """No worker can take the job: the app does not load, or the pool has given up. ``reason`` is shown to users."""
 
     token: str
     reason: str
     unsendable: bool = False
-    """Whether it is the job's own fault: its frame is too long for any worker."""
+    """Whether the job's frame is too long for any worker."""
     pool: str = ""
-    """Name of the pool where that takes work again by itself, after a while."""
+    """Name of the pool, if that pool accepts work again by itself after a pause; else empty."""
 
 
 JobEvent: TypeAlias = Assigned | Answered | Lost | Unavailable
@@ -76,7 +79,7 @@ JobEvent: TypeAlias = Assigned | Answered | Lost | Unavailable
 
 @frozen
 class Job:
-    """One message for a worker of a pool, and where to say what became of it.
+    """One message for a worker of a pool, and the callback for the job's events.
 
     Exactly one of ``Answered``, ``Lost`` and ``Unavailable`` ends a job, unless it was withdrawn. A streaming job (a
     program) is answered many times and ends with ``Lost``, ``Unavailable`` or ``Withdraw``.
@@ -85,33 +88,33 @@ class Job:
     token: str
     run_id: str
     label: str
-    """Name of the step or workflow, shown as what the worker is doing."""
+    """Name of the step or workflow, shown as the worker's current work."""
     frame: ToWorker
     reply: Callable[[JobEvent], None]
     """Called on the reactor's thread; must not block."""
     attempt: int = 0
     timeout: float | None = None
-    """Seconds from being sent to the worker. At their end the worker's process tree is killed and the job is Lost with
-    an exit of kind ``timeout``; whatever the worker still says of it is dropped from that moment."""
+    """Seconds that the job may take after it was sent to the worker. Then the worker's process tree is killed and the
+    job is ``Lost`` with an exit of kind ``timeout``. Later messages about the job are dropped."""
     hold: bool = False
-    """Do not send on assignment, wait for ``Release``: something must be committed first."""
+    """Whether to wait for ``Release`` before sending an assigned job, because an event must be committed first."""
     avoid: int | None = None
-    """Pid of the process in which the last attempt failed. Another one is preferred."""
+    """Pid of the process in which the last attempt failed. Another process is preferred."""
     solo: bool = False
-    """Run it in a fresh worker with nothing else in flight."""
+    """Whether to run the job alone in a fresh worker."""
     streaming: bool = False
     zygotes_lost: int = 0
-    """How often the process died from which its worker was forked, by the records of its earlier attempts."""
+    """Number of earlier attempts whose worker died with its zygote, according to the journal."""
     pressing: bool = False
-    """Whether a person waits for the answer at this moment: it is Unavailable while no worker can be begun."""
+    """Whether a caller waits for the answer now. The job is ``Unavailable`` at once if no worker can be started."""
 
 
-# ---------------------------------------------------------------- what a pool is told
+# ---------------------------------------------------------------- orders to a pool
 
 
 @frozen
 class Submit:
-    """Take a job: it waits in the pool's queue until a worker is free."""
+    """Add a job to the pool's queue, where it waits until a worker is free."""
 
     job: Job
 
@@ -135,9 +138,9 @@ class Send:
 class Withdraw:
     """End a job whose result is no longer wanted.
 
-    Queued: forgotten. Streaming: its worker is sent ``farewell``. Running in a worker of its own: the worker is asked
-    to abort, then killed after ``grace`` seconds. No job event follows; ``done`` is called once nothing of the job runs
-    any more.
+    A queued job is removed. The worker of a streaming job is sent ``farewell``. The worker of any other running job is
+    asked to abort, then killed after ``grace`` seconds. No job event follows. ``done`` is called when nothing of the
+    job runs any more.
     """
 
     token: str
@@ -158,98 +161,99 @@ JobOrder: TypeAlias = Release | Send | Withdraw
 
 
 class JobHandle:
-    """A job that was submitted, for further orders about it. Thread-safe; never blocks.
+    """Sends further orders about a submitted job. Thread-safe; never blocks.
 
     Orders for a job that has ended do nothing.
 
     Args:
-        tell: Sends a message to the pool that has the job.
-        token: The job.
+        tell: Sends a message to the job's pool.
+        token: Token of the job.
     """
 
     __slots__ = ("_tell", "_token")
 
     def __init__(self, tell: Callable[[JobOrder], None], token: str) -> None:
-        """Send nothing yet."""
+        """Keep the arguments; no order is sent yet."""
         self._tell = tell
         self._token = token
 
     def release(self) -> None:
-        """Have the pool send the job, which it holds back; see ``Release``."""
+        """Order the pool to send a held job; see ``Release``."""
         self._tell(Release(self._token))
 
     def send(self, frame: ToWorker) -> None:
-        """Have the pool send a further frame to the worker of this streaming job; see ``Send``."""
+        """Order the pool to send a further frame to the worker of this streaming job; see ``Send``."""
         self._tell(Send(self._token, frame))
 
     def withdraw(
         self, *, farewell: ToWorker | None = None, grace: float = 0.0, done: Callable[[], None] | None = None
     ) -> None:
-        """Have the pool forget or end the job; see ``Withdraw``."""
+        """Order the pool to remove or end the job; see ``Withdraw``."""
         self._tell(Withdraw(self._token, farewell, grace, done))
 
 
-# ---------------------------------------------------------------- the backend seam
+# ---------------------------------------------------------------- interface of backends
 
 
 class WorkerListener(Protocol):
-    """Hears of one worker life. All calls come on the reactor's thread."""
+    """Callbacks about one life of a worker. All are called on the reactor's thread."""
 
     def spawned(self, pid: int) -> None:
         """The process exists."""
         ...
 
     def received(self, message: FromWorker) -> None:
-        """The worker sent a message; bytes that are no message have already ended its life."""
+        """The worker sent a valid message. Bytes that are no message end the life instead."""
         ...
 
     def died(self) -> None:
-        """The process is dead or was never begun; ``exited`` follows once its tree is gone too. It reads no more."""
+        """The process is dead or was never started. ``exited`` follows when its process tree is gone too."""
         ...
 
-    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the word for it
-        """The process and its whole tree are gone, and everything it had sent was delivered before. The last call.
+    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the usual term
+        """The process and its whole tree are gone. This is the last call; all its messages were delivered before.
 
-        ``read`` counts the bytes that were read of what it was sent: the messages for which ``send`` gave more than
-        that were never begun.
+        ``read`` is the number of bytes that the worker has read. Work on a message was never begun if ``send`` returned
+        a larger number for it.
         """
         ...
 
 
 class WorkerProcess(Protocol):
-    """One life of one worker."""
+    """One process of a worker."""
 
     pid: int | None
 
     @property
     def hearing(self) -> bool:
-        """Whether a long message of it is being understood. What it says meanwhile, heartbeats too, waits for that."""
+        """Return whether a long message is being decoded. Later messages, heartbeats included, wait until then."""
         ...
 
     def send(self, message: ToWorker) -> int:
-        """Queue a message to the worker; never blocks. It goes nowhere once the worker is gone.
+        """Queue a message to the worker. Never blocks; does nothing once the worker is gone.
 
-        Gives how many bytes of all it was sent the worker has to have read to know this message.
+        Returns:
+            How many bytes the worker must have read in total to have received this message.
         """
         ...
 
     def kill(self, reason: Exit, *, signal: int = 9) -> None:
-        """End the process and its tree; ``exited`` reports ``reason`` completed by what the kernel says of the end."""
+        """Kill the process and its tree. ``exited`` reports ``reason``, completed with the kernel's exit status."""
         ...
 
     def signal(self, number: int) -> None:
-        """Send a signal as an injected fault and leave it at that."""
+        """Send a signal as an injected fault, without any further action."""
         ...
 
 
 class Backend(Protocol):
-    """Makes worker processes for one app. The zygote and the spawn backend pass the same conformance suite."""
+    """Starts worker processes for one app. The zygote and the spawn backend pass the same conformance suite."""
 
     on_lost: Callable[[str], None]
-    """Set by whoever owns the backend; called with a sentence each time the process is lost that its workers depend on,
-    before they are reported dead."""
+    """Set by the owner of the backend. Called with a sentence each time the process that its workers depend on is
+    lost, before the workers are reported dead."""
     holds_mb: int
-    """What counts under a worker's memory limit once it has loaded the app, in MiB; 0 before that is known."""
+    """Memory of the loaded app in MiB, as far as it counts under a worker's memory limit; 0 before it is known."""
 
     async def start(self) -> None:
         """Load the app.
@@ -260,17 +264,17 @@ class Backend(Protocol):
         ...
 
     def spawn(self, spec: WorkerSpec, listener: WorkerListener) -> WorkerProcess:
-        """Begin a worker; ``listener`` hears the rest. Never blocks."""
+        """Start a worker; ``listener`` is told of its life. Never blocks."""
         ...
 
     async def close(self) -> None:
-        """End every worker with its tree and then the backend itself."""
+        """End every worker with its process tree, then the backend itself."""
         ...
 
 
 @frozen
 class Entry:
-    """Where a fresh process finds what to run, as ``"module:function"``: the layers above choose it.
+    """The functions that a new process runs, as ``"module:function"``. The layers above choose them.
 
     ``preload(app: str)`` imports the app and warms up; ``main(connection: socket.socket, spec: WorkerSpec)`` is a
     worker's whole life.
@@ -281,4 +285,4 @@ class Entry:
     path: tuple[str, ...] = ()
     """``sys.path`` of the new process."""
     argv: tuple[str, ...] = ()
-    """``sys.argv`` while the app is imported; nothing means the app alone."""
+    """``sys.argv`` while the app is imported; empty for the app's name alone."""

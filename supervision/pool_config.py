@@ -1,4 +1,4 @@
-"""How the workers of a pool are kept, as a user writes it, and what is wrong with it."""
+"""The options of a pool, and their validation."""
 
 import math
 import os
@@ -17,31 +17,31 @@ BackendName: TypeAlias = Literal["zygote", "spawn"]
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """How the workers of one pool are kept. Public: the values of ``Orchestrator(pools={...})``.
+    """The options of one pool. Public: the values of ``Orchestrator(pools={...})``.
 
     Attributes:
         size: Most worker processes at once; None means the default of the pool's kind.
         strategy: Which workers are restarted when one dies.
         max_restarts: Restarts allowed within ``within`` seconds before the pool gives up.
         within: Length of that window in seconds.
-        memory_mb: Memory that a worker may allocate in MiB, what the app holds once it is imported included and the
-            stacks of Python's threads not; None means no limit. An allocation beyond it raises ``MemoryError``.
-        cpu: CPU seconds that one process may use in its life, or None.
+        memory_mb: Memory that a worker may allocate in MiB; None means no limit. The imported app counts, the stacks of
+            Python's threads do not. An allocation beyond the limit raises ``MemoryError``.
+        cpu: CPU seconds that one process may use in its life; None means no limit.
         open_files: Descriptors that a worker may have open at once.
         workdir: Folder that a worker works in; None means the orchestrator's.
         env: Names of environment variables that its workers may see.
         concurrency: Jobs a worker runs at once; None means the default of the kind. Tool and evaluator workers run one.
         idle_after: Seconds without work after which a worker is stopped.
         max_jobs: Jobs after which a worker's process is replaced; None means no bound.
-        max_rss_mb: Resident size in MiB above which it is replaced; None means no bound.
-        fresh: Give each attempt a process of its own. Otherwise the tools of an app follow each other in the same
-            processes and are not isolated from each other: what one leaves in a module, or running, the next may meet.
+        max_rss_mb: Resident size in MiB above which a worker's process is replaced; None means no bound.
+        fresh: Whether each attempt gets its own process. Otherwise tools of an app share processes one after another
+            and are not isolated: a tool may find module state or threads that an earlier one has left.
         backend: ``"zygote"`` forks warm workers; ``"spawn"`` starts fresh interpreters, for modules that start threads
             when imported and so cannot be forked.
 
     Raises:
-        TypeError: An option is of another type than it has to be; the message names all options that are wrong.
-        ValueError: An option has a value that no pool can be kept by; the same.
+        TypeError: An option has the wrong type. The message names all options that are wrong.
+        ValueError: An option has a value outside its range. The message names all options that are wrong.
     """
 
     size: int | None = None
@@ -60,7 +60,7 @@ class Pool:
     fresh: bool = False
     backend: BackendName = "zygote"
 
-    if TYPE_CHECKING:  # what may be given, which is more than what is kept
+    if TYPE_CHECKING:  # the accepted types, which are wider than the types of the attributes
 
         def __init__(  # noqa: PLR0913, PLR0917  as many as there are options
             self,
@@ -82,7 +82,7 @@ class Pool:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Take times for numbers of seconds, and refuse what no pool can be kept by, all of it at once."""
+        """Convert times to seconds, and raise one error for all invalid options."""
         for name in _TIMES:
             if isinstance(value := getattr(self, name), timedelta):
                 object.__setattr__(self, name, value.total_seconds())
@@ -159,12 +159,12 @@ def _folder(value: object) -> Iterator[Exception]:
 
 
 LONGEST: Final = 10 * 365 * 24 * 3600
-"""Seconds of the longest time that means anything here: ten years."""
+"""Longest accepted time in seconds: ten years."""
 MOST_PROCESSES: Final = 10_000
 MOST_MIB: Final = 2**30
-"""A pebibyte: limits are kept in bytes, in 63 bits."""
+"""Largest memory limit in MiB, one pebibyte: limits in bytes must fit in 63 bits."""
 MOST_FILES: Final = 2**20
-"""What Linux allows unless told otherwise."""
+"""Largest limit of open files: the default ceiling of Linux."""
 
 _CHECKS: Final[dict[str, Check]] = {
     "size": _whole(1, MOST_PROCESSES),
@@ -184,4 +184,4 @@ _CHECKS: Final[dict[str, Check]] = {
     "backend": _one_of(get_args(BackendName)),
 }
 _TIMES: Final = ("within", "cpu", "idle_after")
-"""Options that a ``timedelta`` may be given for."""
+"""Options that also accept a ``timedelta``."""

@@ -1,4 +1,4 @@
-"""The root supervisor: one backend per app, the pools above it, and the order in which all of it goes down."""
+"""The root supervisor: one backend per app, its pools, and the order in which they are shut down."""
 
 import difflib
 import os
@@ -28,18 +28,18 @@ from greenroom.supervision.zygote.import_progress import SlowImports
 from greenroom.supervision.zygote.isolated_backends import BackendFactory, IsolatedBackends
 
 ZYGOTE_DEATHS: Final = 5
-"""Deaths of an app's zygote within ``ZYGOTE_WITHIN`` after which its pools give up for as long."""
+"""Deaths of an app's zygote within ``ZYGOTE_WITHIN`` seconds after which its pools take no jobs for that long."""
 ZYGOTE_WITHIN: Final = 60.0
 """Seconds."""
 CLEANUP: Final = 0.5
-"""Seconds that asynchronous code has to end by itself once it was cancelled because its orchestrator ends."""
+"""Seconds that asynchronous code has to end after it was cancelled because the orchestrator closes."""
 WORKER_MB: Final = 8
 """MiB of memory that a worker needs besides the app."""
 
 
 @dataclass(eq=False, slots=True)
 class _House:
-    """One backend, and the pools whose workers it makes. Written by the tree only."""
+    """One backend and the pools whose workers it starts. Written by the tree only."""
 
     app: str
     backend: Backend
@@ -48,29 +48,29 @@ class _House:
     """The deaths of the backend's zygotes: the restart intensity above that of the pools."""
     losses: int = 0
     loaded: bool = False
-    """Whether the app has been loaded, so that pools may begin workers."""
+    """Whether the app has been loaded, so that pools may start workers."""
     loading: "Task[None] | None" = None
 
 
 def _ignore(_event: WorkerEvent) -> None:
-    """Do nothing: where nobody wants to hear of workers."""
+    """Do nothing. Used if no listener for events of workers is given."""
 
 
 class Tree:
-    """The supervision tree. Every method is called on the reactor's thread and returns without waiting.
+    """The supervision tree. Reactor thread only; no method blocks.
 
-    An app whose backend cannot load it is forgotten after its waiting jobs were told, so the next job tries to load it
-    anew. Ask for a pool's ref with each job, therefore, and do not keep it beyond that.
+    If an app cannot be loaded, its waiting jobs are refused and its pools are removed. The next job loads the app
+    again. So request a pool's ref for each job, and do not keep it.
 
     Args:
-        reactor: Where everything runs.
-        backend_factory: Makes backends; they are started here.
-        pools: How pools are kept, by pool name or else by kind; the default elsewhere.
-        on_event: Hears of every worker's life. Must not block.
-        concurrent_starts: Most workers that begin at once in the whole tree; None means twice the CPUs, at least 4.
+        reactor: The reactor that runs the tree.
+        backend_factory: Returns new backends; the tree starts them.
+        pools: Options of pools, by pool name or by kind. Other pools have the defaults.
+        on_event: Called with every event of workers and pools. Must not block.
+        concurrent_starts: Most workers that start at once in the whole tree; None means twice the CPUs, at least 4.
         start_timeout: Seconds a worker may take to become ready.
-        unit: Gives random numbers, at least 0 and below 1, for backoff.
-        imports: Knows of imports that take long.
+        unit: Returns random numbers, at least 0 and below 1, for backoff.
+        imports: The imports that take long.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Tree:
         unit: Callable[[], float] = random.random,
         imports: SlowImports | None = None,
     ) -> None:
-        """Begin empty: pools come with the first job for them."""
+        """Start without pools; each is created with its first job."""
         self._reactor = reactor
         self._factory = backend_factory
         self._policies = dict(pools or {})
@@ -112,14 +112,14 @@ class Tree:
 
         Args:
             key: Which pool.
-            limits: The step's own limits, for a pool of its own; they go before those of the pool's policy. Only the
-                first call for a key can set them.
+            limits: The step's own limits, if the step has its own pool. They override the limits of the pool's options.
+                Only the first call for a key can set them.
         """
         found = self._pools.get(key)
         return (found if found is not None else self._begin(key, limits)).actor_ref
 
     def has_loaded(self, app: str) -> bool:
-        """Return whether a backend has an app loaded, so that its workers can be asked something without a wait."""
+        """Return whether a backend has loaded an app, so that its workers answer questions without delay."""
         return any(house.loaded for (name, _), house in self._houses.items() if name == app)
 
     def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> JobHandle:
@@ -150,7 +150,7 @@ class Tree:
         return pool
 
     async def _load(self, where: tuple[str, str], house: _House) -> None:
-        """Have the backend load its app, and open or refuse its pools."""
+        """Load the app in its backend, then open its pools, or refuse their jobs if it does not load."""
         try:
             await house.backend.start()
         except (DefinitionError, OSError) as error:
@@ -167,7 +167,7 @@ class Tree:
         await house.backend.close()
 
     def _lost(self, house: _House, why: str) -> None:
-        """Count the loss of a zygote, which has taken the workers of all its pools along; give up after too many."""
+        """Count the loss of a zygote, with which the workers of its pools have died; give up after too many."""
         house.losses += 1
         self._annexes.note_loss(house.backend)
         house.budget = house.budget.died(self._reactor.loop.time())
@@ -182,22 +182,22 @@ class Tree:
                 pool.degrade(reason, ZYGOTE_WITHIN)
 
     def _grow_all(self) -> None:
-        """Have pools begin workers that had to wait for others to end."""
+        """Start workers in all pools that had to wait for other workers to end."""
         for pool in self._pools.values():
             pool.dispatcher.grow()
 
-    # ------------------------------------------------------------ looking and touching
+    # ------------------------------------------------------------ queries and injected faults
 
     def working(self) -> bool:
-        """Return whether any pool has a job that waits for a worker or is being done. Idle programs do not count."""
+        """Return whether any pool has a job that is queued or running. Idle programs do not count."""
         return any(pool.dispatcher.working for pool in self._pools.values())
 
     def workers(self) -> list[WorkerRecord]:
-        """Describe every worker, pool by pool in start order."""
+        """Return the records of all workers, pool by pool in start order."""
         return [worker for pool in self._pools.values() for worker in pool.workers()]
 
     def record(self) -> ActorRecord:
-        """Describe the whole tree as it is at this moment."""
+        """Return the record of the whole tree in its current state."""
         apps = tuple(self._app_record(house) for house in self._houses.values())
         return ActorRecord(
             id="root",
@@ -223,10 +223,10 @@ class Tree:
         )
 
     def statistics(self) -> dict[str, int]:
-        """Return counts since the start, over the pools there are.
+        """Return counts since the start, summed over the existing pools.
 
-        ``restarts``: lives begun after a death. ``replacements``: lives begun as planned. ``crashes``: deaths charged
-        to a job. ``dropped``: messages of workers that nobody waited for.
+        ``restarts``: processes started after a death. ``replacements``: processes replaced as planned. ``crashes``:
+        deaths charged to a job. ``dropped``: messages of workers for which no job waited.
         """
         pools = self._pools.values()
         return {
@@ -241,15 +241,15 @@ class Tree:
         """Send a signal to a worker's process as an injected fault.
 
         Raises:
-            WorkerNotFound: There is no such worker; the message names those that are called alike.
+            WorkerNotFound: There is no such worker; the message lists workers with similar names.
         """
         self._pool_of(worker).kill(worker, signal)
 
     def restart(self, worker: str) -> None:
-        """End a worker's process and begin another in its place. What it was doing is done again, uncharged.
+        """End a worker's process and start another in its place. Its jobs run again and are not charged.
 
         Raises:
-            WorkerNotFound: There is no such worker; the message names those that are called alike.
+            WorkerNotFound: There is no such worker; the message lists workers with similar names.
         """
         self._pool_of(worker).restart(worker)
 
@@ -264,13 +264,13 @@ class Tree:
         msg = f'There is no worker "{worker}". {hint}'
         raise WorkerNotFound(msg)
 
-    # ------------------------------------------------------------ the end
+    # ------------------------------------------------------------ shutdown
 
     async def drain(self, grace: float) -> None:
-        """Begin no further job, and wait until no attempt runs, ``grace`` seconds at most.
+        """Start no further job, and wait at most ``grace`` seconds until no attempt runs.
 
-        Then asynchronous attempts that still run are cancelled, and have ``CLEANUP`` seconds. What attempts answer in
-        all that time is heard as ever. ``hurry`` cuts the waiting short.
+        Then asynchronous attempts that still run are cancelled, and have ``CLEANUP`` seconds to end. Results that
+        arrive meanwhile are processed as usual. ``hurry`` ends the wait.
         """
         ended: list[Future[None]] = []
         for pool in self._pools.values():
@@ -283,7 +283,7 @@ class Tree:
             await self._all(ended, CLEANUP)
 
     async def _all(self, ended: list[Future[None]], seconds: float) -> bool:
-        """Wait for all of them, for so many seconds or until somebody is in a hurry; say whether all are there."""
+        """Wait for all futures until ``seconds`` are over or ``hurry`` is called; return whether all are done."""
         waiting = [future for future in ended if not future.done()]
         if not waiting:
             return True
@@ -295,14 +295,14 @@ class Tree:
         return all(future.done() for future in ended)
 
     def hurry(self) -> None:
-        """Have ``drain`` wait no longer."""
+        """End the wait of ``drain``."""
         self._hurried.set()
 
     async def close(self, grace: float = STOP_GRACE) -> None:
-        """End every pool, last begun first, and then the backends. Returns once all processes are confirmed dead.
+        """End every pool, last started first, then the backends. Return when all processes are confirmed dead.
 
-        Jobs that still run have ``grace`` seconds in all; then SIGTERM and, a second later, SIGKILL end their workers.
-        Every job that has not ended by then is told: lost and not charged, or unavailable.
+        Jobs that still run have ``grace`` seconds in all. Then SIGTERM and, a second later, SIGKILL end their workers.
+        Every job that has not ended by then is reported lost and not charged, or unavailable.
         """
         self._closed = True
         loop = self._reactor.loop
@@ -320,7 +320,7 @@ class Tree:
 
 
 def _open(pool: PoolActor, house: _House) -> None:
-    """Let a pool begin workers, unless none of them could even hold the app."""
+    """Let a pool start workers, unless the app alone exceeds their memory limit."""
     limit, least = pool.limits.memory_mb, house.backend.holds_mb + WORKER_MB
     if limit is None or not house.backend.holds_mb or limit >= least:
         pool.open()
@@ -332,7 +332,7 @@ def _open(pool: PoolActor, house: _House) -> None:
 
 
 def _together(policy: Pool, limits: Limits | None) -> Limits:
-    """Join the limits of a pool with those of the step that has it to itself."""
+    """Return the limits of a pool, overridden by those of the step that owns it."""
     own = limits or Limits()
     workdir = own.workdir or policy.workdir
     return Limits(

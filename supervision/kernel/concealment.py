@@ -1,8 +1,8 @@
-"""Keeping this process from being looked into by others of the same user, while an orchestrator is open in it.
+"""Protect this process's memory from other processes of the same user, while an orchestrator is open in it.
 
 The process holds keys that only some of its workers may see. A tool runs as the same user and could read them from
-``/proc``. The kernel refuses that for a process that is not dumpable, except to root. It also refuses debuggers that
-attach from outside, and writes no core dump.
+``/proc``. The kernel allows that only to root if a process is not dumpable. It then also refuses debuggers, and writes
+no core dump.
 """
 
 from typing import Final
@@ -11,4 +11,4 @@ from greenroom.supervision.kernel import linux
 from greenroom.supervision.kernel.process_settings import ProcessSetting
 
 CONCEALMENT: Final = ProcessSetting(linux.is_dumpable, linux.set_dumpable, lambda _dumpable: False)
-"""The flag of the process that says whether it is dumpable."""
+"""Setting of the process's dumpable flag."""

@@ -1,8 +1,8 @@
 """A limit on the connections of one listening socket, so that idle ones cannot use up the process's descriptors.
 
-Connecting costs the caller nothing, and each connection takes a descriptor here until it is closed. Two rules bound
-that. A connection that does not send a whole request within a time is closed. When there are too many, the one that
-has waited longest without a request makes room for the new one, so that a caller who does send a request is served.
+Each connection uses a descriptor of this process until it is closed. Two rules limit that. A connection that does not
+send a whole request within a timeout is closed. If there are too many connections, a new one replaces the one that has
+waited longest without a request, so that callers with requests are served.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ C = TypeVar("C")
 REQUEST_TIMEOUT: Final = 10.0
 """Seconds in which a connection has to send a whole request."""
 ENOUGH: Final = "65536"
-"""Files that a shell may be told to allow, where they have run out."""
+"""Limit of open files that error messages recommend."""
 QUIET: Final = 10.0
 """Seconds for which a repeated message about descriptors is left out of the log."""
 
 
 class ConnectionLimit(Generic[C]):
-    """Keeps count of the open connections of one listening socket. The loop's thread only.
+    """Limits the open connections of one listening socket. Use in the loop's thread only.
 
     Args:
-        most: How many may be open at once.
-        close: Closes one. It is called from ``open``, or from a timer of the running loop.
+        most: Most connections at once.
+        close: Closes a connection. Called from ``open``, or from a timer of the running loop.
         timeout: Seconds in which a connection has to send a whole request.
     """
 
@@ -40,14 +40,14 @@ class ConnectionLimit(Generic[C]):
         self._close = close
         self._busy: set[C] = set()
         self._waiting: dict[C, asyncio.TimerHandle | None] = {}
-        """Those that have not sent a whole request, longest waiting first, with what closes them in time."""
+        """Connections that have not sent a whole request, longest waiting first, with the timers that close them."""
 
     def __len__(self) -> int:
-        """Return how many are open."""
+        """Return the number of open connections."""
         return len(self._busy) + len(self._waiting)
 
     def open(self, connection: C) -> None:
-        """Count a new connection. Where there are too many, one is closed: this one if all others have requests."""
+        """Add a new connection. If there are too many, close one: this one if all others have sent requests."""
         self.receive(connection)
         if len(self) > self.most:
             longest = next(iter(self._waiting))
@@ -55,24 +55,24 @@ class ConnectionLimit(Generic[C]):
             self._close(longest)
 
     def receive(self, connection: C) -> None:
-        """Give a connection ``timeout`` seconds for its request, unless it has that limit already."""
+        """Start the timeout of a connection's request, unless it was started already."""
         if self._waiting.get(connection) is None:
             self._busy.discard(connection)
             loop = asyncio.get_running_loop()
             self._waiting[connection] = loop.call_later(self.timeout, self._close, connection)
 
     def start(self, connection: C) -> None:
-        """Note that a whole request has come: from now on the answer takes its time."""
+        """Record that a whole request has arrived; the timeout no longer applies."""
         self._forget(connection)
         self._busy.add(connection)
 
     def finish(self, connection: C) -> None:
-        """Note that a request is answered. The connection may stay for the next one while there is room."""
+        """Record that a request was answered. The connection may stay open for another one while there is room."""
         self._forget(connection)
         self._waiting[connection] = None
 
     def discard(self, connection: C) -> None:
-        """Forget a connection that is closed."""
+        """Remove a connection that was closed."""
         self._forget(connection)
 
     def _forget(self, connection: C) -> None:
@@ -83,14 +83,14 @@ class ConnectionLimit(Generic[C]):
 
 
 def report_exhaustion(loop: asyncio.AbstractEventLoop, what: str) -> None:
-    """Have the loop log in one line, and not again and again, that it has no descriptors left to accept connections.
+    """Log in one line, and not repeatedly, that the loop has no descriptors left to accept connections.
 
     Connections then wait in the kernel's queue, and the loop tries again every second. Other errors of the loop's
-    callbacks go the usual way.
+    callbacks are handled as before.
 
     Args:
-        loop: The loop that accepts them.
-        what: Whose connections they are, for the message.
+        loop: The loop that accepts the connections.
+        what: The server that they belong to, for the message.
     """
     last = float("-inf")
 

@@ -1,4 +1,4 @@
-"""The command lines by which processes of ours are begun in interpreters of their own, and known again by others."""
+"""The command lines of our processes that run in new interpreters. Other processes recognise ours by them."""
 
 import sys
 from typing import Final
@@ -9,7 +9,7 @@ BOOTSTRAP: Final = (
 )
 """Program text for ``python -c``: the import path is the last argument, one entry per line."""
 EXECUTED: Final = ("reaper", "exec_worker")
-"""The modules that are run so."""
+"""The modules that are run this way."""
 
 
 def command(module: str, lineage: str, arguments: list[str], path: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Descriptors that a fork of this process must not have.
+"""Descriptors that a fork of this process must not inherit.
 
-A lock stands on an open file, and is held for as long as any process has that file open. Where a script forks, as
-``multiprocessing`` does, its child would go on holding what the orchestrator has let go of, and the next generation
-would take it for a worker left behind and kill it.
+A file lock is held for as long as any process has the open file. If a script forks, as ``multiprocessing`` does, its
+child would still hold a lock that the orchestrator has released. The next generation would take the child for an
+orphaned worker and kill it.
 """
 
 import errno
@@ -13,21 +13,21 @@ from greenroom.messages.core.errors import JournalError
 from greenroom.messages.secrets.file_trust import objection
 
 _open: set[int] = set()
-"""Closed in every child that ``os.fork`` makes. Programs that are executed get what they are handed, and no others."""
+"""Descriptors that are closed in every child of ``os.fork``. Executed programs inherit only explicitly passed ones."""
 
 
 def open_unshared(path: str | os.PathLike[str], flags: int, *, secret: bool = False) -> int:
-    """Open a file that is ours alone, for this process alone; ``close_unshared`` closes it.
+    """Open a private file that forks do not inherit; ``close_unshared`` closes it.
 
-    No link is followed, and what was opened is looked at, so nobody can lead us to another file.
+    Links are not followed, and the open file is checked, so that other users cannot substitute another file.
 
     Raises:
-        OSError: It cannot be opened.
-        JournalError: It is not ours, others can write it (where it is ``secret``, read it), it has several names, or it
-            is no regular file.
+        OSError: The file cannot be opened.
+        JournalError: The file belongs to another user, has several names, or is no regular file. Or other users can
+            write it; if it is ``secret``, read it.
     """
     path = os.fspath(path)
-    try:  # without waiting, where it is a pipe that nobody else has open
+    try:  # without blocking, as it may be a pipe that no other process has open
         descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}:
@@ -42,7 +42,7 @@ def open_unshared(path: str | os.PathLike[str], flags: int, *, secret: bool = Fa
 
 
 def close_unshared(descriptor: int) -> None:
-    """Close what ``open_unshared`` gave."""
+    """Close a descriptor that ``open_unshared`` returned."""
     _open.discard(descriptor)
     with suppress(OSError):
         os.close(descriptor)

@@ -1,9 +1,9 @@
-"""The generation lock: how an orchestrator's start finds and ends what a dead one has left behind.
+"""The generation lock: an orchestrator that starts uses it to find and end the processes that a dead one has left.
 
-The lock stands on an open file that keeper, zygote and workers inherit, so it cannot be taken while any of them lives.
-The file also holds a random text. Of that, and of the file's place on the disk, a mark is made that every process of
-every generation carries (see ``lineage``): so executed grandchildren, which inherit no descriptor, are found too. A
-copy of the file is another file, so its mark is another one, and it finds none of the original's processes.
+The lock is on an open file that keeper, zygote and workers inherit, so it cannot be acquired while any of them lives.
+The file also holds a random text. That text and the file's inode give a mark, which every process of every generation
+carries (see ``orphans``). So executed grandchildren, which inherit no descriptor, are found too. A copy of the file
+has another mark, so it does not find the original's processes.
 """
 
 import contextlib
@@ -22,20 +22,20 @@ from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_un
 _WRITTEN: Final = re.compile(rb"[0-9a-f]{32}")
 _READ_BYTES: Final = 64
 _TIMEOUT: Final = 20.0
-"""Seconds in which each process that was left behind has to be gone. On a machine with much to do, dying takes long."""
+"""Seconds in which each remaining process must end. On a busy machine this takes long."""
 
 
 class GenerationLock:
-    """A lock file, taken before the first process of a generation is started and held until the last has ended.
+    """A lock file, acquired before the first process of a generation starts and held until the last has ended.
 
-    It does not tell a dead orchestrator from a live one: who calls ``acquire`` has made sure that there is no other.
+    It cannot tell a dead orchestrator from a live one: the caller of ``acquire`` must ensure that there is no other.
 
     Args:
-        path: The file; its directory exists and is ours alone.
+        path: The file, in an existing directory that only this user can access.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Nothing is opened yet."""
+        """Keep the path; the file is not opened yet."""
         self.path = Path(path)
         self._descriptor: int | None = None
         self._token = ""
@@ -46,11 +46,11 @@ class GenerationLock:
 
     @property
     def token(self) -> str:
-        """The text that names this lock: the same for one file at one place. Known once the lock is held."""
+        """The mark of this lock, which depends on the file and its place. Available once the lock is held."""
         return self._token
 
     def fileno(self) -> int:
-        """Return the descriptor that the processes of this generation inherit. Nobody can write through it.
+        """Return the descriptor that the processes of this generation inherit. It is read-only.
 
         Raises:
             RuntimeError: The lock is not held.
@@ -61,13 +61,12 @@ class GenerationLock:
         return self._descriptor
 
     def acquire(self) -> int:
-        """End every process an earlier generation has left, then take the lock; give how many those were. Blocks.
+        """End every process of earlier generations, then acquire the lock. Return the number of processes. Blocks.
 
         Raises:
-            TimeoutError: One of them cannot be killed, or belongs to another user.
-            JournalError: The file is not ours alone, or holds something else than what is written there. Nothing is
-                killed then.
-            OSError: It cannot be opened.
+            TimeoutError: A process cannot be killed, or belongs to another user.
+            JournalError: The file is accessible to other users, or has unknown contents. No process was killed.
+            OSError: The file cannot be opened.
         """
         written = _contents(self.path)
         descriptor = open_unshared(self.path, os.O_RDONLY)
@@ -87,24 +86,24 @@ class GenerationLock:
         return ended
 
     def release(self) -> None:
-        """Let go of the file; the lock stays for as long as another process of the generation lives."""
+        """Close the file. The lock remains for as long as another process of the generation lives."""
         if self._descriptor is not None:
             close_unshared(self._descriptor)
             self._descriptor = None
 
 
 def _locked(descriptor: int) -> bool:
-    with contextlib.suppress(BlockingIOError):  # another process has the open file still
+    with contextlib.suppress(BlockingIOError):  # another process still has the open file
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
 
 
 def _contents(path: Path) -> bytes:
-    """Return the text that the file holds; write one where it is new, or was never written.
+    """Return the contents of the file; write a random text first if it is empty.
 
     Raises:
-        JournalError: It is something else than what is written there.
+        JournalError: The file has unknown contents.
     """
     descriptor = open_unshared(path, os.O_RDWR | os.O_CREAT)
     try:

@@ -1,4 +1,4 @@
-"""The few calls to the Linux kernel that the standard library does not offer, each as one named function."""
+"""Linux system calls that the standard library does not offer, and helpers for ``/proc``."""
 
 import contextlib
 import ctypes
@@ -29,7 +29,7 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel SIGKILL this process when ``parent`` dies; exit at once where it is dead already.
+    """Let the kernel SIGKILL this process when ``parent`` dies; exit at once if it is dead already.
 
     The kernel watches the *thread* that forked this process, so the parent must be single-threaded. A change of user
     clears the setting: call this after it.
@@ -40,7 +40,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def outlive_parent() -> None:
-    """Take back ``die_with_parent``."""
+    """Undo ``die_with_parent``."""
     _prctl(_PR_SET_PDEATHSIG, 0)
 
 
@@ -50,25 +50,25 @@ def adopt_orphans() -> None:
 
 
 def forbid_new_privileges() -> None:
-    """Let no program that this process executes gain privileges through set-user-id bits or file capabilities."""
+    """Forbid executed programs to gain privileges through set-user-id bits or file capabilities."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001  the kernel's own flag
-    """Return whether processes of the same user may read this one's memory, environment and descriptors."""
+    """Set whether processes of the same user may read this one's memory, environment and descriptors."""
     _prctl(_PR_SET_DUMPABLE, int(dumpable))
 
 
 def is_dumpable() -> bool:
-    """Return whether processes of the same user may look into this one; see ``set_dumpable``."""
+    """Return whether processes of the same user may read this one's memory; see ``set_dumpable``."""
     return bool(_libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
 
 
 def map_blocks_from(size: int) -> None:
-    """Have each block of memory of at least ``size`` bytes mapped by itself, so that the kernel gets it back at once.
+    """Map each block of memory of at least ``size`` bytes separately, so that it returns to the kernel when freed.
 
-    Left alone, glibc takes a size that was freed once, up to 32 MiB, for one that is needed again and again, and keeps
-    such blocks in heaps of which each thread has one. Where there is another C library this does nothing.
+    By default glibc raises this threshold, up to 32 MiB, when such a block is freed, and then keeps blocks in a heap
+    per thread. With another C library this function does nothing.
     """
     mallopt = getattr(_libc, "mallopt", None)
     if mallopt is not None:
@@ -76,32 +76,32 @@ def map_blocks_from(size: int) -> None:
 
 
 def set_name(name: str) -> None:
-    """Set the name that ``ps`` and ``top`` show; the kernel keeps 15 bytes."""
+    """Set the process name that ``ps`` and ``top`` show; the kernel keeps 15 bytes."""
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def shrug_off(number: int) -> None:
-    """Have a signal do nothing to this process, and leave it its default action in the programs it executes.
+    """Install a handler that does nothing for a signal. Executed programs have the default action again.
 
-    To ignore it would not do: an ignored signal stays ignored in every program executed from here, so that Ctrl+C could
-    not end what a tool starts. A handler is reset to the default there. System calls that it interrupts go on.
+    An ignored signal would stay ignored in every executed program, so that Ctrl+C could not end a tool's programs.
+    Interrupted system calls are restarted.
     """
     signal.signal(number, _do_nothing)
     signal.siginterrupt(number, False)  # noqa: FBT003  the standard library's own flag
 
 
 def _do_nothing(_number: int, _frame: object) -> None:
-    """Handle a signal that means nothing here."""
+    """Handle a signal that has no effect on this process."""
 
 
 def numbers_in(directory: str) -> list[int]:
-    """List the entries of a ``/proc`` directory whose names are numbers: pids, threads, descriptors."""
+    """Return the entries of a ``/proc`` directory whose names are numbers: pids, threads, descriptors."""
     with os.scandir(directory) as entries:
         return [int(entry.name) for entry in entries if entry.name.isdigit()]
 
 
 def child_pids() -> list[int]:
-    """List the children of this process, adopted ones and unreaped ones included."""
+    """Return the pids of this process's children, including adopted and unreaped ones."""
     pids: list[int] = []
     for thread in numbers_in("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError):  # the thread has ended
@@ -110,17 +110,17 @@ def child_pids() -> list[int]:
 
 
 def data_kib() -> int:
-    """Return what counts under RLIMIT_DATA in this process, in KiB; its own stack, which does not, comes with it."""
+    """Return the memory of this process that counts under RLIMIT_DATA, in KiB, plus the main thread's stack."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def strike(pid: int) -> None:
-    """SIGKILL a child that has not been reaped, and its process group where that is a group of its own.
+    """SIGKILL a child that has not been reaped, and its process group if the child leads one.
 
-    A signal to a group is atomic against forks in it, so a group that forks all the time is ended too.
+    A signal to a group is atomic with respect to forks, so a group that forks continuously is ended too.
     """
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or another user's by now
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone, or now belongs to another user
         os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         group = os.getpgid(pid)
@@ -129,9 +129,9 @@ def strike(pid: int) -> None:
 
 
 def end_descendants() -> dict[int, int]:
-    """Kill and reap every descendant of this subreaper; give the wait status of each by its pid. Blocks.
+    """Kill and reap every descendant of this subreaper; return the wait status of each by its pid. Blocks.
 
-    A dying process hands its children to us before it can be reaped, so each round meets what the last one freed.
+    The kernel reparents the children of a dying process before it can be reaped, so each round finds the next ones.
     """
     ended: dict[int, int] = {}
     while True:
@@ -145,7 +145,7 @@ def end_descendants() -> dict[int, int]:
 
 
 def process_state(pid: int) -> str:
-    """Return the kernel's letter for a process's state, such as ``"R"``, ``"S"``, ``"T"``; empty where it is gone."""
+    """Return the kernel's letter for a process's state, such as ``"R"``, ``"S"``, ``"T"``; empty if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -154,7 +154,7 @@ def process_state(pid: int) -> str:
 
 
 def is_ending(pid: int) -> bool:
-    """Return whether a process is gone, or is on its way out: killed or exiting, whatever it still has open."""
+    """Return whether a process is gone, killed or exiting. It may still have open files."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         if stat[0] in "ZX" or int(stat[6]) & _PF_EXITING:
@@ -167,12 +167,12 @@ def is_ending(pid: int) -> bool:
 
 
 def unread_bytes(descriptor: int) -> int:
-    """Count the bytes that wait to be read from a socket or a pipe."""
+    """Return the number of bytes that wait to be read from a socket or a pipe."""
     return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def oom_kills() -> int:
-    """Count the processes of our memory control group that the kernel killed for want of memory; 0 where unknown."""
+    """Return the number of out-of-memory kills in our memory control group; 0 if unknown."""
     for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(b":", 2)
         if controllers == b"memory":
@@ -190,7 +190,7 @@ def oom_kills() -> int:
 
 
 def _read(path: str | bytes) -> bytes:
-    """Read a small file in ``/proc`` or ``/sys``, in a third of the time that ``open`` takes."""
+    """Read a small file in ``/proc`` or ``/sys``; takes a third of the time of ``open``."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(file, 64 * 1024)

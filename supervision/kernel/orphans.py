@@ -1,13 +1,12 @@
-"""Finding and ending the processes that belong to an orchestrator's workers, wherever the kernel has put them since.
+"""Find and end the processes that an orchestrator's workers have started, wherever they are in the process tree.
 
-Three marks tell them, each read from ``/proc`` without their help: they hold the generation lock's open file, which a
-fork inherits; the command line of a keeper carries the lineage in one place, which a fork inherits too; their
-environment does, which even an executed grandchild inherits. A mark counts where it is exactly what we have put there,
-as a whole argument or a whole variable. Processes of other users are left alone, whatever they carry: anybody can copy
-a mark that stands on a command line.
+Three marks identify them, each read from ``/proc``. They hold the generation lock's open file, which a fork inherits.
+The command line of a keeper has the lineage, which a fork inherits too. Their environment has it as well, which even
+an executed grandchild inherits. A mark must be a whole argument or a whole variable. Processes of other users are never
+touched, because any user can copy a mark from a command line.
 
-No signal can reach the wrong process. A process is held by its pidfd first and looked at afterwards; if its number
-passes to another one meanwhile, the signal goes to the dead one.
+A signal cannot reach the wrong process. The pidfd is opened before the process is examined. If the pid is reused
+meanwhile, the signal goes to the dead process.
 """
 
 import contextlib
@@ -24,22 +23,22 @@ from greenroom.supervision.kernel import linux
 from greenroom.supervision.kernel.exec_command import BOOTSTRAP, EXECUTED
 
 VARIABLE: Final = "GREENROOM_LINEAGE"
-"""Environment variable that carries the mark into everything workers start."""
+"""Environment variable with the mark, which all processes that workers start inherit."""
 _LIFE: Final = re.compile(rb"[0-9a-f]{16}")
 _PROGRAMS: Final = frozenset(BOOTSTRAP.format(module=module).encode() for module in EXECUTED)
 _INIT: Final = 1
 _PAUSE: Final = 0.005
-"""Seconds between two looks, where there is nothing that could be killed and the end has not come yet."""
+"""Seconds between two checks while no process can be killed and the end is not confirmed."""
 
 Test = Callable[[int], bool]
 
 
 def carries(token: str, life: str | None = None) -> Test:
-    """Return a test of whether a process carries the mark of a lock.
+    """Return a test whether a process carries the mark of a lock.
 
     Args:
-        token: The lock's own part of the mark.
-        life: That of one household, 16 hexadecimal digits; None means that of any.
+        token: The lock's part of the mark.
+        life: The part of one keeper with its zygote, 16 hexadecimal digits; None for any.
     """
     start = f"{token}:".encode()
     variable = f"{VARIABLE}={token}:".encode()
@@ -52,7 +51,7 @@ def carries(token: str, life: str | None = None) -> Test:
 
     def test(pid: int) -> bool:
         arguments = _entries(pid, "cmdline")
-        if len(arguments) > 3 and arguments[1] == b"-c" and arguments[2] in _PROGRAMS and ours(arguments[3], start):  # noqa: PLR2004  as ``keeper.command`` makes it
+        if len(arguments) > 3 and arguments[1] == b"-c" and arguments[2] in _PROGRAMS and ours(arguments[3], start):  # noqa: PLR2004  see ``exec_command.command``
             return True
         return any(ours(entry, variable) for entry in _entries(pid, "environ"))
 
@@ -60,14 +59,14 @@ def carries(token: str, life: str | None = None) -> Test:
 
 
 def _entries(pid: int, file: str) -> list[bytes]:
-    """Return the texts, each ended by a zero byte, that a file of a process holds; none where we may not read it."""
+    """Return the zero-terminated texts in a file of a process; none if the file cannot be read."""
     with contextlib.suppress(OSError):  # gone, or not ours to look into
         return Path(f"/proc/{pid}/{file}").read_bytes().split(b"\0")
     return []
 
 
 def holds_lock(device: int, inode: int) -> Test:
-    """Return a test of whether a process shares the open file that a lock on this file stands on."""
+    """Return a test whether a process holds the lock on this file."""
 
     def test(pid: int) -> bool:
         with contextlib.suppress(OSError):  # gone, or not ours to look into
@@ -82,19 +81,19 @@ def holds_lock(device: int, inode: int) -> Test:
 
 
 def find(tests: Iterable[Test]) -> list[int]:
-    """List our user's processes that any test is true of; never init, this one, nor one that it descends from."""
+    """Return the pids of our user's processes that pass any test, except init, this process and its ancestors."""
     tests = list(tests)
     spared = _ancestors()
     return [pid for pid in linux.numbers_in("/proc") if pid not in spared and _belongs(pid, tests)]
 
 
 def end_all(tests: Iterable[Test], *, until: Callable[[], bool] = lambda: True, timeout: float = 5.0) -> int:
-    """Kill every process that a test is true of, until there is none and ``until()`` holds; give how many. Blocks.
+    """Kill every process that passes a test, until none is left and ``until()`` is true. Return their number. Blocks.
 
-    ``timeout`` is that of each process, in seconds, and that of ``until`` once the last has ended.
+    ``timeout`` is the limit in seconds for each process, and for ``until`` after the last has ended.
 
     Raises:
-        TimeoutError: One of them cannot be killed, or ``until`` does not come true although none is left.
+        TimeoutError: A process cannot be killed, or ``until`` stays false although none is left.
     """
     tests = list(tests)
     deadline = time.monotonic() + timeout
@@ -123,13 +122,13 @@ def _end(pid: int, tests: list[Test], timeout: float) -> bool:
     except ProcessLookupError:
         return False
     try:
-        if not _belongs(pid, tests):  # the pid has passed to another process
+        if not _belongs(pid, tests):  # the pid belongs to another process now
             return False
         try:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         except ProcessLookupError:
             return False
-        except PermissionError:  # it has become another user's just now
+        except PermissionError:  # it has just changed to another user
             return False
         if not select.select([pidfd], [], [], timeout)[0]:
             msg = f"process {pid} was left behind by an earlier orchestrator and cannot be killed"
@@ -146,7 +145,7 @@ def _belongs(pid: int, tests: list[Test]) -> bool:
 def _is_our_users(pid: int) -> bool:
     """Return whether every user id of a process is ours.
 
-    The owner of its files in ``/proc`` would not tell: where a process is not dumpable, that is root.
+    The owner of its files in ``/proc`` does not show that: it is root if the process is not dumpable.
     """
     with contextlib.suppress(OSError):  # gone
         for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():

@@ -1,21 +1,21 @@
-"""What the kernel says of a worker process right now."""
+"""Read statistics of a worker process from the kernel."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """A look at one process."""
+    """Statistics of one process at one time."""
 
     cpu: float
-    """CPU seconds it has used, user and system."""
+    """CPU seconds that it has used, user and system."""
     stopped: bool
     """Whether its state is T: stopped by a signal."""
 
 
 def look_at(pid: int) -> Vitals | None:
-    """Look at a process; None where it is gone. Takes some 100 microseconds: for suspects, not for every beat."""
-    import psutil  # noqa: PLC0415  30 ms that no orchestrator's start has to wait for
+    """Return the statistics of a process; None if it is gone. Takes about 100 microseconds, too long for every beat."""
+    import psutil  # noqa: PLC0415  takes 30 ms, which would delay the start of an orchestrator
 
     try:
         process = psutil.Process(pid)
@@ -27,7 +27,7 @@ def look_at(pid: int) -> Vitals | None:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return the resident size of a process; None where it is gone."""
+    """Return the resident size of a process in bytes; None if it is gone."""
     import psutil  # noqa: PLC0415  see above
 
     try:

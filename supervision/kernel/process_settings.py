@@ -1,7 +1,7 @@
 """Settings of the whole process that an orchestrator needs while it is open.
 
-The process may be a user's that embeds ``Orchestrator``. So each setting is given back when the last orchestrator of
-the process closes, and a setting that is enough already is not changed.
+The process may be a user's program that embeds ``Orchestrator``. So each setting is restored when the last
+orchestrator of the process closes, and a setting that is sufficient already is not changed.
 """
 
 import gc
@@ -15,11 +15,11 @@ from greenroom.supervision.kernel.descriptor_limit import enough, set_soft_limit
 T = TypeVar("T")
 
 SWITCH_INTERVAL: Final = 0.0001
-"""Seconds after which a thread that waits for the interpreter gets it. The journal's writer comes back from the disk in
-the middle of the reactor's work; at Python's default of 5 ms every commit waits as long as that."""
+"""Switch interval of the interpreter, in seconds. The journal's writer returns from a commit while the reactor works;
+with Python's default of 5 ms each commit would wait that long for the interpreter."""
 YOUNG_OBJECTS: Final = 20_000
-"""Objects made before Python looks for cycles among them. Events and frames have none, and every look at those of a few
-hundred runs takes time from the reactor."""
+"""Allocations between two collections of the youngest generation. Events and frames have no cycles, and each collection
+over those of a few hundred runs takes time from the reactor."""
 
 
 class ProcessSetting(Generic[T]):
@@ -52,7 +52,7 @@ class ProcessSetting(Generic[T]):
             self._holders += 1
 
     def release(self) -> None:
-        """Take back one ``hold``. The last one gives the setting back, unless the user has changed it meanwhile."""
+        """Undo one ``hold``. The last call restores the setting, unless the user has changed it meanwhile."""
         with self._lock:
             self._holders -= 1
             if self._holders == 0 and self._before_and_after is not None:

@@ -1,8 +1,8 @@
 """Actors of the orchestrator: pykka actors that share the reactor's loop instead of having a thread each.
 
-A ``pykka.ThreadingActor`` costs a thread, and any ``BaseException`` in one stops every actor of the process. Here a
-message is handled by a callback of the loop: thousands of actors are cheap, and whatever goes wrong in one stays there.
-pykka gives the refs, the envelopes, ``tell`` and ``ask``, and the life cycle's names.
+A ``pykka.ThreadingActor`` needs a thread, and any ``BaseException`` in one stops every actor of the process. Here a
+callback of the loop handles each message, so thousands of actors are cheap, and an error affects only its actor. Refs,
+envelopes, ``tell``, ``ask`` and the names of the life cycle are pykka's.
 """
 
 import sys
@@ -22,30 +22,30 @@ A = TypeVar("A", bound=pykka.Actor)
 _OF_PYKKA: Final = frozenset(
     {messages._ActorStop, messages.ProxyCall, messages.ProxyGetAttr, messages.ProxySetAttr}  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  it has no other name
 )
-"""Types of message that pykka handles itself. Every other one goes straight to ``on_receive``."""
+"""Types of message that pykka handles itself. All others go directly to ``on_receive``."""
 
 
 class Inbox:
-    """A pykka inbox that has its actor called on the reactor, once for each message. ``put`` is for any thread.
+    """A pykka inbox that schedules one call of its actor on the reactor for each message. ``put`` is thread-safe.
 
-    So messages are handled in the order in which they were put, whichever actors they are for.
+    So messages are handled in the order of their arrival, across all actors.
     """
 
     def __init__(self) -> None:
         """Start empty and unbound."""
         self.messages: deque[tuple[Any, pykka.Future[Any] | None]] = deque()
-        """Each with what takes its answer, where one is wanted."""
+        """Messages, each with the future for its answer, if one is wanted."""
         self.actor: LoopActor | None = None
-        """Whose inbox this is. Nobody puts anything in before that is said. None once that one has stopped: the two
-        must not hold each other until Python looks for cycles."""
+        """Owner of the inbox, set before the first message. None after it has stopped, so that there is no reference
+        cycle."""
 
     def put(self, envelope: Envelope[Any], /) -> None:
         """Add a message. Never blocks."""
-        if not self.tell(envelope.message, envelope.reply_to):  # it stopped after the sender had seen it alive
+        if not self.tell(envelope.message, envelope.reply_to):  # the actor has stopped after the sender's check
             refuse(envelope.reply_to)
 
     def tell(self, message: Any, reply_to: "pykka.Future[Any] | None" = None) -> bool:
-        """Add a message, as most of them come: without an envelope. False where the actor has stopped."""
+        """Add a message without an envelope. Return False if the actor has stopped."""
         actor = self.actor
         if actor is None:
             return False
@@ -54,26 +54,26 @@ class Inbox:
         return True
 
     def get(self) -> Envelope[Any]:
-        """Take the oldest message, in an envelope of pykka's."""
+        """Remove and return the oldest message, in an envelope of pykka's."""
         message, reply_to = self.messages.popleft()
         return Envelope(message, reply_to)
 
     def empty(self) -> bool:
-        """Return whether there is none."""
+        """Return whether there is no message."""
         return not self.messages
 
 
 def refuse(reply_to: "pykka.Future[Any] | None") -> None:
-    """Answer a message to an actor that has stopped, where an answer is wanted."""
+    """Set ``ActorDeadError`` as the answer of a message to a stopped actor, if an answer is wanted."""
     if reply_to is not None:
         error = pykka.ActorDeadError("the actor stopped before handling the message")
         reply_to.set_exception((type(error), error, None))
 
 
 class LoopRef(pykka.ActorRef[A]):
-    """A ref to a ``LoopActor``, whose inbox knows best whether it still lives."""
+    """A ref to a ``LoopActor``, whose inbox knows whether it has stopped."""
 
-    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]  made by the actor, replaced by nobody
+    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]  made by the actor, never replaced
 
     @override
     def is_alive(self) -> bool:
@@ -82,7 +82,7 @@ class LoopRef(pykka.ActorRef[A]):
 
     @override
     def tell(self, message: object) -> None:
-        """Send a message. Never blocks; any thread.
+        """Send a message. Thread-safe; never blocks.
 
         Raises:
             ActorDeadError: The actor has stopped.
@@ -92,7 +92,7 @@ class LoopRef(pykka.ActorRef[A]):
             raise pykka.ActorDeadError(msg)
 
     def silence(self) -> None:
-        """Stop the actor where it stands: it hears nothing more, not even that. Reactor thread only."""
+        """Stop the actor at once. It handles no further message, not even one about the stop. Reactor thread only."""
         self.actor_stopped.set()
         self.actor_inbox.actor = None
 
@@ -100,31 +100,31 @@ class LoopRef(pykka.ActorRef[A]):
 class LoopActor(pykka.Actor):
     """Base of the orchestrator's actors. ``on_receive`` runs on the reactor's thread and must not block.
 
-    An exception in ``on_receive`` goes to the asker where there is one, else to ``on_crash``; it never stops another
-    actor, and stops this one only if ``on_crash`` says so.
+    An exception in ``on_receive`` is raised in the caller of ``ask``, if there is one, else passed to ``on_crash``. It
+    never stops another actor, and stops this one only if ``on_crash`` does so.
     """
 
-    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]  made below, replaced by nobody
+    actor_inbox: Inbox  # pyright: ignore[reportIncompatibleVariableOverride]  made below, never replaced
 
     def __init__(self, reactor: Reactor) -> None:
-        """Remember the reactor. Called in the thread that starts the actor."""
+        """Keep the reactor. Called in the thread that starts the actor."""
         super().__init__()
         self.reactor = reactor
         self._actor_ref = LoopRef(self)
         self.actor_inbox.actor = self
         self._keep_alive: LoopActor | None = None
-        """Itself while it lives, because refs are weak."""
+        """The actor itself until it stops, because refs are weak."""
 
     @property
     @override
     def actor_ref(self) -> "LoopRef[Self]":  # pyright: ignore[reportIncompatibleMethodOverride]  as with inboxes
-        """The ref through which others speak with this actor."""
+        """The ref for messages to this actor."""
         return self._actor_ref  # type: ignore[return-value]
 
     @classmethod
     @override
     def start(cls, *args: Any, **kwargs: Any) -> "LoopRef[Self]":  # pyright: ignore[reportIncompatibleMethodOverride]  as pykka has it
-        """Start an actor. It is not entered in pykka's process-wide registry: its owner keeps its ref."""
+        """Start an actor and return its ref. The actor is not entered in pykka's process-wide registry."""
         actor = cls(*args, **kwargs)
         actor._start_actor_loop()
         return actor.actor_ref
@@ -168,15 +168,15 @@ class LoopActor(pykka.Actor):
         self.actor_inbox.actor = None
 
     def on_crash(self, error: BaseException) -> None:
-        """Hear of an exception that a told message raised. The default logs it and goes on with the next message."""
+        """Handle an exception raised by a message from ``tell``. The default logs it and keeps the actor running."""
         logger.opt(exception=error).error("{} could not handle a message", self)
 
 
 def actor_of(ref: pykka.ActorRef[A]) -> A | None:
-    """Return the actor behind a ref, None where it is gone. For looks at it on the reactor's thread, where it runs."""
+    """Return the actor of a ref, None if it is gone. Reactor thread only."""
     return ref._actor_weakref()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  pykka has refs for other threads
 
 
 def tell_living(ref: LoopRef[Any], message: object) -> None:
-    """Tell an actor something, unless it has stopped: what it left behind may still have something to say."""
+    """Send a message to an actor, unless it has stopped. Late events of its work may come after its end."""
     ref.actor_inbox.tell(message)

@@ -1,7 +1,7 @@
-"""Threads for what takes long on the way of a message, so that the loop does not wait for it.
+"""Worker threads for long steps in the handling of a message, so that the loop is not blocked.
 
-There are few of them, whatever comes in at once: each works on as much as a message may hold. They are there while
-there is work, and nobody has to end them.
+Their number is small, because each may need the memory of the longest message. They end by themselves when there is no
+work.
 """
 
 import threading
@@ -10,18 +10,18 @@ from collections.abc import Callable
 from typing import Final
 
 THREADS: Final = 2
-"""Most that work at once."""
+"""Most threads at once."""
 
 _lock = threading.Lock()
-"""Held for the moments in which work and workers are counted."""
+"""Guards the queue and the number of threads."""
 _waiting: deque[Callable[[], None]] = deque()
 _working: set[threading.Thread] = set()
 
 
 def run(work: Callable[[], None]) -> None:
-    """Have ``work``, which must not raise, done in another thread. It begins in order of calling. Any thread.
+    """Call ``work``, which must not raise, in another thread. Calls begin in order of submission. Thread-safe.
 
-    Where the system gives this process no thread, the caller works.
+    If the system refuses a new thread, the work is done in the calling thread.
     """
     with _lock:
         _waiting.append(work)
@@ -36,7 +36,7 @@ def run(work: Callable[[], None]) -> None:
 
 
 def _work(thread: threading.Thread | None = None) -> None:
-    """Work until nothing waits. ``thread`` is the one in whose place the caller works."""
+    """Work until the queue is empty. ``thread`` is the thread that could not be started, if the caller works."""
     thread = thread or threading.current_thread()
     while True:
         with _lock:

@@ -1,7 +1,7 @@
-"""The reactor: one asyncio loop in a thread of its own, where every actor of the orchestrator runs.
+"""The reactor: an asyncio loop in its own thread, on which every actor of the orchestrator runs.
 
-Sockets, pidfds, timers and actors share this one loop, so they need no locks between them and no thread hop from a
-worker's bytes to the actor they are meant for. Nothing on it may block.
+Sockets, pidfds, timers and actors share this loop. So they need no locks, and a worker's message reaches its actor
+without a change of threads. No callback may block.
 """
 
 import asyncio
@@ -18,15 +18,14 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 BURST = 256
-"""Calls taken in one turn of the loop before sockets and timers have theirs."""
+"""Most calls in one turn of the loop, before sockets and timers are handled."""
 
 
 class _Selector(selectors.DefaultSelector):
-    """A selector that takes input before it lets time pass.
+    """A selector that reads input before timers fire.
 
-    A process that was stopped, or slept with its machine, wakes up with its wait interrupted and its time over, and
-    Python then reports no input without looking. The timers that fire next would find overdue what was answered long
-    ago.
+    After a process was stopped, or its machine slept, the interrupted wait has timed out. Python then reports no input
+    without a check. Timers that fire next would treat answers as overdue that have arrived already.
     """
 
     def __init__(self) -> None:
@@ -47,9 +46,9 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop that has what its readers lead to done in the turn in which they hear something.
+    """A loop that handles the calls made by its readers in the same turn.
 
-    A message of a worker leads to calls of actors. To take them in another turn would cost a look at every descriptor.
+    A worker's message leads to calls of actors. Another turn for them would cost a poll of every descriptor.
     """
 
     def __init__(self, selector: selectors.BaseSelector, hear: Callable[..., None]) -> None:
@@ -62,18 +61,18 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class Reactor:
-    """Owns the loop and its thread. Started once, stopped once."""
+    """The loop and its thread. It is started once and stopped once."""
 
     def __init__(self, name: str = "greenroom-reactor") -> None:
-        """Make the loop; it runs once ``start`` is called."""
+        """Create the loop; ``start`` runs it."""
         self._selector = _Selector()
         self.loop: asyncio.SelectorEventLoop = _Loop(self._selector, self._hear)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread_id: int | None = None
-        """Written by the reactor's thread as its first act, read by everybody."""
+        """Id of the reactor's thread, which writes it first of all. Any thread may read it."""
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._awake = False
-        """Whether somebody has seen to it that the calls are taken."""
+        """Whether a turn for the waiting calls is scheduled already."""
         self._submitted: set[Future[Any]] = set()
         """Results of coroutines that are awaited in other threads."""
         self._stopped = False
@@ -92,14 +91,14 @@ class Reactor:
         try:
             self.loop.run_forever()
         finally:
-            self._stopped = True  # before the look at who waits: who asks later sees it
+            self._stopped = True  # before the futures are cancelled, so that later callers see it
             for result in tuple(self._submitted):
                 result.cancel()
             self.loop.run_until_complete(self._end_tasks())
             self.loop.close()
 
     async def _end_tasks(self) -> None:
-        """Cancel what still runs, so that nobody waits for it for ever."""
+        """Cancel the tasks that still run, so that no caller waits for them forever."""
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -107,9 +106,9 @@ class Reactor:
         await self.loop.shutdown_asyncgens()
 
     def on_idle(self, callback: Callable[[], bool] | None) -> None:
-        """Have ``callback`` called whenever nothing is ready, before the loop waits; None for nobody. Reactor's thread.
+        """Call ``callback`` whenever nothing is ready, before the loop waits; None removes it. Reactor thread only.
 
-        It returns True where it made something ready. What it raises ends the loop.
+        The callback returns True if it made something ready. An exception from it ends the loop.
         """
         self._selector.on_idle = callback
 
@@ -118,10 +117,10 @@ class Reactor:
         return threading.get_ident() == self.thread_id
 
     def call(self, function: Callable[..., object], *args: object) -> None:
-        """Have ``function`` called on the reactor's thread, soon and in order of calling. Any thread.
+        """Schedule a call of ``function`` on the reactor's thread, in order of submission. Thread-safe.
 
-        Calls that lead to calls are taken in the same turn of the loop, so that a message that passes through several
-        actors does not wait for a turn at each. Silently nothing once the reactor is stopped.
+        Calls made by calls run in the same turn of the loop, so that a message through several actors takes one turn.
+        Do nothing once the reactor is stopped.
         """
         self._calls.append((function, args))
         if self._awake:
@@ -132,12 +131,12 @@ class Reactor:
                 self.loop.call_soon(self._take_calls)
             else:
                 self.loop.call_soon_threadsafe(self._take_calls)
-        except RuntimeError:  # the loop is closed: whoever is still calling does so into a finished orchestrator
+        except RuntimeError:  # the loop is closed, and so is the orchestrator
             if not self.loop.is_closed():
                 raise
 
     def _hear(self, reader: Callable[..., object], args: tuple[object, ...]) -> None:
-        """Call a reader, and then take the calls that it has made."""
+        """Call a reader, then handle the calls that it has made."""
         self._awake = True
         try:
             reader(*args)
@@ -148,7 +147,7 @@ class Reactor:
         calls = self._calls
         for _ in range(BURST):
             if not calls:
-                # The flag falls before the last look, so whoever appends after that look sees it down and wakes us.
+                # Cleared before the last check, so that a thread that appends after the check wakes the loop.
                 self._awake = False
                 if not calls:
                     return
@@ -156,7 +155,7 @@ class Reactor:
             function, args = calls.popleft()
             try:
                 function(*args)
-            except Exception as error:  # noqa: BLE001  the calls behind it must not be lost
+            except Exception as error:  # noqa: BLE001  the calls after it must not be lost
                 self.loop.call_exception_handler({"message": f"a call of {function!r} failed", "exception": error})
         self.loop.call_soon(self._take_calls)
 
@@ -176,7 +175,7 @@ class Reactor:
         return result
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Stop the loop and wait up to ``timeout`` seconds for its thread. Not from the reactor's own thread."""
+        """Stop the loop, and wait up to ``timeout`` seconds for its thread. Any thread but the reactor's."""
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(timeout)

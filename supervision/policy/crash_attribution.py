@@ -7,20 +7,20 @@ from typing import Final
 from greenroom.messages.core.failures import Exit, ExitKind
 
 NOBODYS_FAULT: Final[frozenset[ExitKind]] = frozenset({"stopped", "backend_lost", "orchestrator_lost"})
-"""Ends that blame no code of the user's."""
+"""Kinds of exit for which no user code is to blame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """What a death means for the jobs that were running, and for the worker's supervisor."""
+    """The responsibility of jobs for the death of their worker."""
 
     charged: frozenset[str] = frozenset()
-    """Tokens of the jobs that count it as their own crash."""
+    """Tokens of the jobs that are charged with the crash."""
     suspects: frozenset[str] = frozenset()
-    """Tokens of the jobs of which one did it, though it is not known which."""
+    """Tokens of jobs of which an unknown one is responsible."""
     counted: bool = False
-    """Whether the death counts against the pool's restart budget: only if no job can be blamed for it. What a job does
-    is bounded by that job's own limit of crashes, so a poisonous one never exhausts the pool of its neighbours."""
+    """Whether the death counts against the pool's restart budget: only if no job can be blamed. A job that kills its
+    workers reaches its own limit of crashes, so it never exhausts the budget of the pool."""
 
 
 def blame(
@@ -31,14 +31,14 @@ def blame(
     turns: bool = False,
     holder: str | None = None,
 ) -> Blame:
-    """Decide who is to blame.
+    """Decide which jobs are to blame for the death of a worker.
 
     Args:
         end: How the worker ended.
-        running: Tokens of the jobs that had been sent to it and not answered.
-        culprits: Those for whose sake it was being ended. The others are bystanders.
-        turns: True for workers that run one turn of one program at a time, so that it is known who held the loop.
-        holder: For those: the program that did, if any.
+        running: Tokens of the jobs that were sent to the worker and not answered.
+        culprits: Tokens of the jobs because of which the worker was killed. The other jobs are bystanders.
+        turns: True for workers that run one turn of one program at a time, so that the job on the loop is known.
+        holder: Token of the job that held the loop of such a worker, if any.
     """
     if end.injected or end.kind in NOBODYS_FAULT:
         return Blame()
@@ -54,10 +54,10 @@ def blame(
 def blame_for_backend(
     running: Collection[str], *, turns: bool = False, holder: str | None = None, apart: bool = False
 ) -> Blame:
-    """Decide who is to blame for the death of the process that had forked a worker.
+    """Decide which jobs of a worker are to blame for the death of its zygote.
 
-    Any job in any worker below it may have killed it, and so may an operator. All that ran are suspects, therefore, and
-    a job that is one too often runs apart, below a zygote of its own. If that dies too, it is charged.
+    An operator, or a job in any worker of the zygote, may have killed it. So all running jobs become suspects. A job
+    that is a suspect too often runs below its own zygote. If that zygote dies too, the job is charged.
 
     Args:
         running: Tokens of the jobs that the worker had begun.

@@ -1,4 +1,4 @@
-"""How a process ended, read from what the kernel said of it, what we did to it, and the evidence it left. Pure."""
+"""Find the cause of a process's end from its wait status, our own signals, and its output. Pure."""
 
 import os
 import re
@@ -11,26 +11,26 @@ from greenroom.messages.core.failures import Exit
 STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _ORNAMENT: Final = re.compile(r"[\s^~|+\-=.]*")
 _NEAR: Final = 0.9
-"""Share of its memory limit that a process has reached when its unexplained death is put down to memory."""
+"""Share of its memory limit that a process must have reached for an unexplained death to count as out of memory."""
 _OUT_OF_MEMORY_TEXTS: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory", "memory allocation of")
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of one life that has ended.
+    """The known facts about a process that has ended.
 
     Attributes:
-        status: Wait status as ``wait4`` gives it, or None where nobody could tell.
-        reason: Why we killed it, where we did.
-        spoke: Whether it sent any message.
-        injected: Signals that an operator or a fault test sent it. One that it lived on with explains no
-            later end.
-        stderr: The last part of what it wrote there.
-        peak_memory_mb: Largest resident size in MiB, where known.
-        cpu: CPU seconds, where known.
+        status: Wait status as ``wait4`` returns it, or None if it is unknown.
+        reason: Why the orchestrator killed the process, or None if it did not.
+        spoke: Whether the process sent any message.
+        injected: Signals that an operator or a fault test sent to the process. A signal that it has survived does not
+            explain a later end.
+        stderr: The last part of its stderr.
+        peak_memory_mb: Largest resident size in MiB, if known.
+        cpu: CPU seconds, if known.
         memory_limit_mb: Its data limit in MiB, or None.
-        kernel_oom: Whether a kill of the kernel's for want of memory, in our control group, explains the end.
-        backend_lost: Why the process that forked it is gone, where it is.
+        kernel_oom: Whether an out-of-memory kill by the kernel in our control group explains the end.
+        backend_lost: Why its zygote is gone, if it is.
     """
 
     status: int | None
@@ -46,10 +46,11 @@ class Evidence:
 
 
 def describe(evidence: Evidence) -> Exit:
-    """Return the end of a life as a value.
+    """Return the ``Exit`` of a process.
 
-    A reason of ours names the kind. Else a lost backend does. Else the process's own doing: out of memory, an exit
-    before its first message (``start_failed``), an exit, a signal.
+    The kind is that of the orchestrator's own reason, if there is one. Otherwise it is that of a lost backend. If there
+    is neither, the process itself ended: out of memory, before its first message (``start_failed``), by an exit, or
+    by a signal.
     """
     status = evidence.status
     code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
@@ -91,17 +92,17 @@ def describe(evidence: Evidence) -> Exit:
 
 
 def _is_injected(evidence: Evidence, number: int | None) -> bool:
-    """Return whether an injected signal is what ended it: that very one, or one that stopped it until we ended it."""
+    """Return whether an injected signal caused the end: it killed the process, or stopped it until we killed it."""
     if evidence.reason is not None:
         return any(sent in STOPPING for sent in evidence.injected)
     return number is not None and number in evidence.injected
 
 
 def last_words(stderr: str) -> str:
-    """Return the line of a stderr in which a program says why it ended; empty where there is none.
+    """Return the line of a stderr that states why the program ended; empty if there is none.
 
-    That is faulthandler's, or the first line at the margin after the frames of the last traceback, as its message may
-    have more lines. Not the last line as such, which may be a frame or a row of carets.
+    This is faulthandler's first line, or the first unindented line after the frames of the last traceback, as its
+    message may have several lines. Without either, it is the last line that is no ornament such as a row of carets.
     """
     lines = [line for line in stderr.splitlines() if not _ORNAMENT.fullmatch(line)]
     for place, line in reversed(list(enumerate(lines))):
@@ -113,14 +114,14 @@ def last_words(stderr: str) -> str:
 
 
 def _raised(stderr: str) -> str:
-    """Name the exception that ended a process, with its message; nothing where it was none, as with ``os._exit``."""
+    """Return the exception that ended a process, with its message; empty if there was none, as with ``os._exit``."""
     words = last_words(stderr) if "Traceback (most recent call last)" in stderr else ""
     ending = stderr.rstrip().rpartition("\n")[2]
     return (ending if ending.startswith("SystemExit: ") else words)[:300]
 
 
 def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> str:
-    """Return how it is known that memory ended it, or nothing."""
+    """Return the evidence that the process ran out of memory; empty if there is none."""
     if code == 0:
         return ""
     limit, peak = evidence.memory_limit_mb, evidence.peak_memory_mb
@@ -138,13 +139,13 @@ def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> 
 
 
 def _last_lines(text: str) -> str:
-    """Return the three lines, before faulthandler's dump where there is one, in which a dying program says why."""
+    """Return the three lines before faulthandler's dump, or the last three lines of a text without a dump."""
     before, mark, _ = text.rpartition("Fatal Python error")
     return "\n".join((before if mark else text).rstrip().splitlines()[-3:])
 
 
 def signal_name(number: int) -> str:
-    """Name a signal, as ``"SIGKILL"``; real-time signals by their number."""
+    """Return the name of a signal, such as ``"SIGKILL"``; real-time signals are named by their number."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,14 +1,14 @@
-"""What a worker's signs of life mean: heartbeats, CPU time and process state to a verdict."""
+"""Judge whether a worker is alive, from its heartbeats, CPU time and process state. Pure."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 LATE_AFTER: Final = 2.5
-"""Seconds without a beat after which the process is looked at; beats come every second."""
+"""Seconds without a heartbeat after which the process is examined. Heartbeats come every second."""
 STOPPED_AFTER: Final = 3.0
-"""Seconds without a beat after which a stopped process (state T) counts as hung."""
+"""Seconds without a heartbeat after which a stopped process (state T) counts as hung."""
 HUNG_AFTER: Final = 10.0
-"""Seconds without a beat and without CPU progress after which a process counts as hung."""
+"""Seconds without a heartbeat and without CPU progress after which a process counts as hung."""
 BLOCKED_AFTER: Final = 10.0
 """Seconds after which a program that holds its worker's loop counts as blocking it."""
 
@@ -17,66 +17,66 @@ Condition: TypeAlias = Literal["well", "late", "busy", "hung", "blocked"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to think of a worker. ``hung`` and ``blocked`` end its life, the others do not."""
+    """State of a worker. Workers that are ``hung`` or ``blocked`` are killed, others are not."""
 
     condition: Condition
     detail: str = ""
-    """One sentence for a person."""
+    """One sentence for users."""
     run_id: str | None = None
-    """For ``blocked``: the run that holds the loop, where the worker could still say so."""
+    """For ``blocked``: the run that holds the loop, if the worker could still report it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
     """The signs of life of one worker. Values are immutable; ``now`` is monotonic, in seconds.
 
-    No beat means that the worker's reader thread does not run. If its CPU time still grows, something holds the
-    interpreter and works: slow is not dead, only a deadline may end it. If it does not grow, nothing will ever change.
+    Without heartbeats, the worker's reader thread does not run. If its CPU time still grows, some code works while it
+    holds the interpreter; only a deadline may end it. If the CPU time does not grow, the worker is hung.
     """
 
     beat_at: float
     busy: float = 0.0
-    """Seconds for which the program loop had held one turn at the last beat."""
+    """Seconds for which one turn had held the program loop at the last heartbeat."""
     run_id: str | None = None
     cpu: float | None = None
-    """CPU seconds when last looked at, or None since the last beat."""
+    """CPU seconds at the last examination; None if there was none since the last heartbeat."""
     moved_at: float | None = None
-    """When the CPU seconds were last seen to have grown."""
+    """Time of the last examination that found the CPU seconds increased."""
     stopped: bool = False
 
     def beat(self, now: float, busy: float = 0.0, run_id: str | None = None) -> "Signs":
-        """Take in a heartbeat."""
+        """Return the signs after a heartbeat."""
         return Signs(beat_at=now, busy=busy, run_id=run_id)
 
     def looked_at(self, now: float, cpu: float, *, stopped: bool) -> "Signs":
-        """Take in what the kernel says of the process.
+        """Return the signs after an examination of the process.
 
         Args:
-            now: The moment of looking.
-            cpu: CPU seconds the process has used in its life.
+            now: Time of the examination.
+            cpu: CPU seconds that the process has used in total.
             stopped: Whether its state is T.
         """
         if self.cpu is None:
-            # What it used at its last beat is not known. A first look that comes too late must not convict it alone.
+            # CPU time at the last heartbeat is unknown: a late first examination alone must not find it hung.
             moved_at = self.beat_at if now - self.beat_at < HUNG_AFTER / 2 else now
             return replace(self, cpu=cpu, moved_at=moved_at, stopped=stopped)
         return replace(self, cpu=cpu, moved_at=now if cpu > self.cpu else self.moved_at, stopped=stopped)
 
     def forgive(self, now: float) -> "Signs":
-        """Begin anew at ``now``: it was the observer who slept, so silence proves nothing."""
+        """Return fresh signs from ``now`` on, because the observer itself was suspended and missed heartbeats."""
         return Signs(beat_at=now)
 
     def is_late(self, now: float) -> bool:
-        """Return whether the process should be looked at before judging."""
+        """Return whether the process should be examined before ``judge`` is called."""
         return now - self.beat_at >= LATE_AFTER
 
     def judge(self, now: float, blocked_after: float | None = None) -> Verdict:
-        """Return what the signs mean.
+        """Return the verdict about the worker.
 
         Args:
-            now: The moment of judging.
-            blocked_after: For program workers, seconds for which one turn may hold the loop. Their code awaits and has
-                no deadline of its own, so this also ends a worker that holds the interpreter while it computes.
+            now: The current time.
+            blocked_after: For program workers, seconds for which one turn may hold the loop. Programs have no deadline,
+                so this also ends a worker that holds the interpreter while it computes.
         """
         silent = now - self.beat_at
         if self.stopped and silent >= STOPPED_AFTER:

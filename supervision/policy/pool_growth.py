@@ -1,4 +1,4 @@
-"""When a pool that cannot begin more workers tries again, while those that it has go on."""
+"""When a pool tries again to start more workers after a start has failed."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from greenroom.supervision.policy.restart_backoff import restart_delay
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How a pool's attempts to begin one more worker went. Values are immutable; ``now`` is monotonic, in seconds.
+    """Record of failed starts of additional workers. Values are immutable; ``now`` is monotonic, in seconds.
 
-    A failure to grow takes nothing away from a pool that has workers: it only waits, longer after each failure in a
-    row, and then tries one worker before it begins more.
+    A pool that has workers keeps them if it fails to grow. It waits, longer after each failure in a row, and then
+    starts a single worker before it starts more.
     """
 
     failures: int = 0
@@ -18,15 +18,15 @@ class Growth:
     until: float = 0.0
     """When to try again."""
     reason: str = ""
-    """Why the newest one failed, in a sentence for a person."""
+    """Why the newest one failed, in a sentence for users."""
     failed_at: float | None = None
 
     def failed(self, now: float, begun: float, unit: float, reason: str) -> "Growth":
-        """Count a start that failed. Those begun before the last failure was known share its cause.
+        """Count a failed start. Starts that were begun before the last known failure share its cause.
 
         Args:
-            now: The moment of the failure.
-            begun: The moment at which that life was begun.
+            now: Time of the failure.
+            begun: Time at which that start was begun.
             unit: A random number, at least 0 and below 1, for the pause.
             reason: Why it failed.
         """
@@ -36,7 +36,7 @@ class Growth:
         return Growth(failures, now + restart_delay(failures, unit), reason, now)
 
     def room(self, now: float, starting: int) -> int | None:
-        """Return how many workers may be begun now, None for any number: after failures one, once the pause is over."""
+        """Return how many workers may be started now; None for any number. After failures it is one, after a pause."""
         if not self.failures:
             return None
         return int(now >= self.until and not starting)

@@ -1,38 +1,38 @@
-"""When a worker is replaced between two jobs: what its process has been through, against what its pool allows. Pure."""
+"""When a worker's process is replaced between two jobs, by its wear and the pool's limits. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
 
 ERRORS_IN_A_ROW: Final = 3
-"""Jobs in a row that fail in one process before it is replaced: maybe the process is what is wrong with them. Processes
-that run many jobs at once are allowed as many errors as they have jobs, since those fail together for other reasons."""
+"""Jobs in a row that may fail in one process before it is replaced, as the process may be the cause. A process that
+runs many jobs at once is allowed as many errors as jobs, as these may fail together for other reasons."""
 
 
 @dataclass(slots=True)
 class Wear:
-    """What one life of a worker has been through. Written by the pool."""
+    """Wear of one process of a worker. Written by the pool."""
 
     jobs: int = 0
-    """Jobs it was given."""
+    """Number of jobs that it was given."""
     errors: int = 0
-    """Jobs in a row, up to the newest one, that did not succeed."""
+    """Number of jobs that failed in a row, up to the newest one."""
     spoilt: str = ""
-    """What a job has left behind in it, by its own account or as it was measured."""
+    """What a job has left behind in the process, as reported or measured; empty if nothing."""
 
     def ended(self, *, succeeded: bool, spoilt: str) -> None:
-        """Take in how a job ended."""
+        """Record the result of a job."""
         self.errors = 0 if succeeded else self.errors + 1
         self.spoilt = self.spoilt or spoilt
 
 
 def worn_out(wear: Wear, *, capacity: int, max_jobs: int | None, fresh: bool) -> str:
-    """Return why a process is to be replaced before its next job, or nothing.
+    """Return why a process must be replaced before its next job; empty if it need not be.
 
     Args:
-        wear: What it has been through.
-        capacity: Jobs it runs at once.
-        max_jobs: Most jobs of one process, or None.
-        fresh: Whether each job is to have a process of its own.
+        wear: Wear of the process.
+        capacity: Jobs that it runs at once.
+        max_jobs: Most jobs of one process; None means no bound.
+        fresh: Whether each job gets its own process.
     """
     if wear.spoilt:
         return wear.spoilt

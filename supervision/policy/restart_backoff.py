@@ -1,24 +1,24 @@
-"""How long a dead worker waits before its next life."""
+"""The delay before a dead worker is restarted. Pure."""
 
 from typing import Final
 
 SMALLEST: Final = 0.1
-"""Seconds: no delayed restart comes sooner."""
+"""Shortest delay of a restart that is not immediate, in seconds."""
 LARGEST: Final = 30.0
-"""Seconds: no restart waits longer."""
+"""Longest delay of a restart, in seconds."""
 HEALTHY_AFTER: Final = 60.0
-"""Seconds of being ready after which a life counts as healthy, whatever it did."""
+"""Seconds of readiness after which a life counts as healthy even without a finished job."""
 
 _DOUBLINGS: Final = 10
-"""Past these the bound is ``LARGEST`` anyway, and the power stays a small number."""
+"""Largest exponent: the bound is ``LARGEST`` from there on, and the power stays small."""
 
 
 def restart_delay(streak: int, unit: float) -> float:
-    """Return the seconds to wait before the next life: full jitter under a bound that doubles.
+    """Return the seconds to wait before a restart: full jitter under a bound that doubles.
 
-    The first restart after a healthy life is immediate. After that the delay is drawn evenly between nothing and
-    ``0.1 * 2 ** streak`` seconds, and the result, not the bound, is held between 0.1 and 30 seconds: so the jitter can
-    never lead past the cap. Workers that died together come back spread out.
+    The first restart after a healthy life is immediate. Later delays are drawn uniformly between 0 and
+    ``0.1 * 2 ** streak`` seconds. The drawn delay, not the bound, is clamped to 0.1 to 30 seconds, so jitter never
+    exceeds the cap. Workers that died together restart at different times.
 
     Args:
         streak: Lives in a row that ended before they were healthy; 0 after a healthy one.
@@ -35,12 +35,12 @@ def restart_delay(streak: int, unit: float) -> float:
 def next_streak(streak: int, *, ready_for: float | None, served: bool) -> int:
     """Return the streak after a life has ended.
 
-    A life was healthy if it finished a job or was ready for a minute: the count begins again. One that did neither adds
-    to it.
+    A life was healthy if it finished a job or was ready for a minute. A healthy life resets the streak; any other life
+    adds one.
 
     Args:
-        streak: The count before.
-        ready_for: Seconds for which the worker was ready; None where it never was.
+        streak: The streak before.
+        ready_for: Seconds for which the worker was ready; None if it never was.
         served: Whether it finished at least one job.
     """
     healthy = ready_for is not None and (served or ready_for >= HEALTHY_AFTER)

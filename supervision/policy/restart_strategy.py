@@ -8,12 +8,12 @@ from greenroom.messages.core.failures import Exit
 
 StrategyName: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
-"""Restarted always; only after an abnormal end; never."""
+"""When a worker is restarted: always; only after an abnormal exit; never."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What a strategy knows of a worker."""
+    """A worker, as a strategy sees it."""
 
     id: str
     restart: Restart = "permanent"
@@ -21,30 +21,30 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do about a death: end ``stop`` first, in that order, then begin ``start``, in that order."""
+    """Actions after a death: end the workers in ``stop``, then start those in ``start``, each in the order given."""
 
     stop: tuple[str, ...] = ()
     """The siblings to end, last started first."""
     start: tuple[str, ...] = ()
-    """The workers to begin again, first started first."""
+    """The workers to start again, first started first."""
 
 
 def is_normal(exit: Exit) -> bool:  # noqa: A002  the field's own name
-    """Return whether a worker ended as it was meant to: on our order, or by itself with code 0."""
+    """Return whether a worker ended normally: it was told to, or it exited with code 0."""
     return exit.kind == "stopped" or (exit.kind == "exited" and exit.code == 0)
 
 
 def is_restarted(restart: Restart, exit: Exit) -> bool:  # noqa: A002  the field's own name
-    """Return whether a worker of this restart type begins again after such an end."""
+    """Return whether a worker of this restart type starts again after such an exit."""
     return restart == "permanent" or (restart == "transient" and not is_normal(exit))
 
 
 def plan(strategy: StrategyName, children: Sequence[Child], dead: str, exit: Exit) -> Plan:  # noqa: A002
-    """Decide who is ended and who begins again after ``dead`` has ended by itself.
+    """Return which workers to end and which to start again after ``dead`` has ended by itself.
 
-    ``one_for_one`` begins the dead worker again; ``one_for_all`` every worker; ``rest_for_one`` the dead one and those
-    started after it. Where the dead worker is not to begin again, nothing happens to its siblings. A temporary sibling
-    that falls with the others does not come back.
+    ``one_for_one`` restarts the dead worker; ``one_for_all`` every worker; ``rest_for_one`` the dead one and those
+    started after it. If the dead worker is not restarted, its siblings are left alone. A temporary sibling that is
+    ended with the others does not start again.
 
     Args:
         strategy: The supervisor's strategy.

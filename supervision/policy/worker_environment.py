@@ -1,8 +1,8 @@
-"""What workers inherit of the orchestrator's environment, and what is kept from them until it is given by name. Pure.
+"""Which environment variables workers inherit, and which are withheld until they are given by name. Pure.
 
-Everything is inherited but three kinds of variables: what looks like a secret (``messages/secrets/detection.py``),
-what a pool was given for itself, and what is meant for the orchestrator's own interpreter. Whatever is withheld is not
-in the zygote's environment: a worker that was given it by name reads it from its socket.
+Workers inherit all variables of the orchestrator except three kinds: those that look like secrets
+(``messages/secrets/detection.py``), those given to a single pool, and those for the orchestrator's own interpreter.
+Withheld variables are not in the zygote's environment. A worker that gets one by name reads it from its socket.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,20 +13,19 @@ from greenroom.messages.secrets.detection import looks_secret
 from greenroom.messages.secrets.redaction import PLAIN
 
 OURS: Final = frozenset({"PYTHONHASHSEED", "PYTHONINSPECT", "PYTHONSTARTUP"})
-"""Variables that no worker inherits. The first is the same for all workers, or a replay would go through sets in
-another order; the two others are for interpreters that somebody types into. What else ``PYTHON...`` sets, such as
-warnings, the allocator or development mode, holds for workers as well: an app runs in them as ``python app.py`` would
-run it."""
+"""Variables that no worker inherits. The hash seed is the same for all workers, so that a replay iterates over sets in
+the same order. The two others are for interactive interpreters. All other ``PYTHON...`` variables, such as those for
+warnings, the allocator or development mode, apply to workers too, as they would to ``python app.py``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a whole app is given by name, its import included.
+    """The variables that a whole app, its import included, is given by name.
 
     Attributes:
-        names: Variables that are passed on though they look like secrets.
-        values: Variables with values of their own, which go before those of the orchestrator's environment.
-        reserved: Variables that some pool was given for itself, and that the others therefore have not.
+        names: Variables that are passed on although they look like secrets.
+        values: Variables with explicit values, which override those of the orchestrator's environment.
+        reserved: Variables that were given to a single pool, and are withheld from the others.
     """
 
     names: frozenset[str] = frozenset()
@@ -38,11 +37,11 @@ NOTHING: Final = Given()
 
 
 def read_given(env: object) -> Given:
-    """Read what a person gave: ``NAME`` for a variable as it is set outside, ``NAME=VALUE`` for another value.
+    """Parse a user's list: ``NAME`` passes on a variable of the environment, ``NAME=VALUE`` sets one.
 
     Raises:
-        TypeError: It is a text instead of a list of them, or holds something else than texts.
-        ValueError: One of them names no variable.
+        TypeError: ``env`` is a string instead of a list of strings, or an item is no string.
+        ValueError: An item does not name a variable.
     """
     if isinstance(env, str):
         msg = f"env is a list of variables, such as env=[{env!r}], not a text"
@@ -78,21 +77,21 @@ def _pair(item: object) -> tuple[object, str | None]:
 
 
 def set_outside(source: Mapping[str, str], given: Given) -> dict[str, str]:
-    """Return all variables there are: those of the orchestrator's environment, and those that have values of their own.
+    """Return all variables: those of the orchestrator's environment, and those with explicit values.
 
-    ``source`` may be changed by other threads meanwhile, as ``os.environ`` is by whoever sets a variable.
+    Other threads may change ``source`` meanwhile, for example by setting a variable in ``os.environ``.
     """
     found = {name: value for name in list(source) if (value := source.get(name)) is not None}
     return found | dict(given.values)
 
 
 def inherited(outside: Mapping[str, str], given: Given) -> dict[str, str]:
-    """Return the variables that every worker of an app has, and its import."""
+    """Return the variables that an app's import and all its workers have."""
     return {name: value for name, value in outside.items() if name not in OURS and not _is_kept(name, value, given)}
 
 
 def withheld(outside: Mapping[str, str], given: Given) -> tuple[str, ...]:
-    """Return the names of the variables that are kept from workers until they are given to them."""
+    """Return the names of the variables that are withheld from workers unless given by name."""
     return tuple(sorted(name for name, value in outside.items() if _is_kept(name, value, given)))
 
 

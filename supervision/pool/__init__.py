@@ -1,1 +1,1 @@
-"""One pool: its workers, their restarts, and the jobs that they are given. Reactor thread only."""
+"""A pool: its workers, their restarts, and its jobs. Reactor thread only."""

@@ -22,16 +22,16 @@ from greenroom.supervision.pool.worker_supervisor import Means
 
 
 class PoolActor(LoopActor):
-    """Takes ``Submit``, ``Release``, ``Send``, ``Withdraw`` and ``KillWorker`` from any thread.
+    """Handles ``Submit``, ``Release``, ``Send``, ``Withdraw`` and ``KillWorker``, which any thread may send.
 
-    Its ``Dispatcher`` knows of jobs, its ``WorkerSupervisor`` of workers' lives. Reactor thread only. The methods below
-    are for the tree.
+    Its ``Dispatcher`` manages jobs, and its ``WorkerSupervisor`` manages workers. The methods below are called by the
+    tree. Reactor thread only.
     """
 
     def __init__(
         self, reactor: Reactor, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means
     ) -> None:
-        """Make the pool. It queues jobs, but begins no worker before ``open``."""
+        """Create the pool. It queues jobs, but starts no worker before ``open``."""
         super().__init__(reactor)
         self.key = key
         self.limits = limits
@@ -57,7 +57,7 @@ class PoolActor(LoopActor):
         means: Means | None = None,
         on_event: EventHook = lambda _event: None,
     ) -> "PoolActor":
-        """Make a pool and start its actor. Without ``means`` it shares nothing with other pools."""
+        """Create a pool and start its actor. Without ``means`` it shares nothing with other pools."""
         if means is None:
             means = Means(reactor.loop, StartLimiter(8), Names(), on_event, random.random)
         pool = cls(reactor, key, policy, limits or Limits(), backend, means)
@@ -75,35 +75,35 @@ class PoolActor(LoopActor):
         self._handlers[type(message)](message)
 
     def open(self) -> None:
-        """Begin workers from now on: the backend has loaded the app."""
+        """Allow workers to start, as the backend has loaded the app."""
         self.dispatcher.open()
 
     def refuse_for_good(self, reason: str) -> None:
-        """Take no job any more, and refuse those that wait: the app does not load, or the tree is closed."""
+        """Refuse all waiting and future jobs, because the app does not load or the tree is closed."""
         self.dispatcher.refuse_for_good(reason)
 
     def degrade(self, reason: str, pause: float) -> None:
-        """Take no job for ``pause`` seconds, and refuse those that wait: the zygote cannot be kept alive."""
+        """Refuse all jobs for ``pause`` seconds, because the zygote keeps dying."""
         self.supervisor.degrade(reason, pause)
 
     def close(self, done: Callable[[], None], grace: float = STOP_GRACE) -> None:
-        """End every worker, last begun first; ``done`` is called once all are confirmed dead."""
+        """End every worker, last started first; ``done`` is called when all are confirmed dead."""
         self.dispatcher.close(done, grace)
 
     def kill(self, worker: str, signal: int) -> None:
-        """Send a signal to a worker as an injected fault; nothing happens if there is no such worker any more."""
+        """Send a signal to a worker as an injected fault. Do nothing if the worker no longer exists."""
         if (slot := self.supervisor.slots.get(worker)) is not None:
             slot.signal(signal)
 
     def restart(self, worker: str) -> None:
-        """End a worker's life for another one; nothing happens to one that is about to begin anyway."""
+        """Restart a worker's process. Do nothing if it is about to start anyway."""
         if (slot := self.supervisor.slots.get(worker)) is not None:
             slot.kill(Exit(kind="stopped", injected=True, detail="it was restarted by order"))
 
     def workers(self) -> list[WorkerRecord]:
-        """Describe the workers, in start order."""
+        """Return the records of the workers, in start order."""
         return [worker_record(self.key, slot) for slot in self.supervisor.slots.values()]
 
     def record(self) -> ActorRecord:
-        """Describe the pool and its workers as a node of the supervision tree."""
+        """Return the record of the pool and its workers, as a node of the supervision tree."""
         return pool_record(self.supervisor, self.dispatcher.refusal(), self.dispatcher.waiting)

@@ -1,4 +1,4 @@
-"""The jobs that one life of a worker has been given, and what they have made of its process."""
+"""The jobs of one life of a worker, and the wear of its process."""
 
 from asyncio import AbstractEventLoop
 from collections import deque
@@ -21,15 +21,15 @@ class AssignedJobs:
         self.served = False
         """Whether this life has finished a job, or a turn of one."""
         self.idle_since = 0.0
-        """When this life became ready, or had its last job taken from it. By the loop's clock."""
+        """When this life became ready, or its last job was removed, by the loop's clock."""
         self._capacity = capacity
         self._jobs: dict[str, PendingJob] = {}
         """By their name in answers."""
         self._turns: deque[tuple[PendingJob, int]] = deque()
         """Turns of programs and questions that are not answered yet, in order: the first one holds the loop. The number
-        counts the bytes that the worker has to have read for it."""
+        is how many bytes the worker must have read in total to have received it."""
         self._aborted = 0
-        """Jobs that were asked to abort. Until they have ended this life gets no further ones."""
+        """Number of jobs that were asked to abort. Until they have ended, this life gets no further jobs."""
 
     def __len__(self) -> int:
         """Return the number of jobs."""
@@ -41,7 +41,7 @@ class AssignedJobs:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many jobs as this life may have at once."""
+        """Whether this life has as many jobs as its capacity allows."""
         return len(self._jobs) >= self._capacity
 
     @property
@@ -50,7 +50,7 @@ class AssignedJobs:
         return not self._aborted and len(self._jobs) < self._capacity
 
     def find(self, name: str | None) -> PendingJob | None:
-        """Return the job of a name that an answer gives, or None."""
+        """Return the job with the name that an answer gives, or None."""
         return self._jobs.get(name) if name is not None else None
 
     def add(self, job: PendingJob) -> None:
@@ -63,7 +63,7 @@ class AssignedJobs:
         self._aborted += 1
 
     def remove(self, job: PendingJob, loop: AbstractEventLoop) -> bool:
-        """Take a job that has ended from this life. Return False if this life does not have it."""
+        """Remove a job that has ended. Return False if this life does not have it."""
         if self._jobs.get(job.work) is not job:
             return False
         del self._jobs[job.work]
@@ -82,12 +82,12 @@ class AssignedJobs:
 
         Args:
             succeeded: Whether the job succeeded.
-            spoilt: What the job has left behind in the process, or nothing.
+            spoilt: What the job has left behind in the process; empty if nothing.
         """
         self.wear.ended(succeeded=succeeded, spoilt=spoilt)
 
     def take_all(self) -> list[PendingJob]:
-        """Take every job from this life, as it is over; return them, oldest first."""
+        """Remove and return all jobs, oldest first, because this life is over."""
         jobs, self._jobs = list(self._jobs.values()), {}
         return jobs
 
@@ -98,14 +98,14 @@ class AssignedJobs:
 
         Args:
             job: The program or the question.
-            mark: How many bytes the worker has to have read to know that.
+            mark: How many bytes the worker must have read in total to have received the request.
         """
         self._turns.append((job, mark))
 
     def end_turn(self, job: PendingJob) -> None:
         """Record that the turn or the answer of a job has arrived.
 
-        They come in order. So those before it are over too, if they were of jobs that this life no longer has.
+        They arrive in order. So earlier turns are over too, if they belong to jobs that this life no longer has.
         """
         turns = self._turns
         if turns and turns[0][0] is job:  # as nearly always
@@ -121,7 +121,7 @@ class AssignedJobs:
         """Return the job that held the loop of a worker that has died, or None.
 
         Args:
-            read: How many bytes the worker had read. A turn that was asked for beyond them was not due.
+            read: Number of bytes that the worker had read. A turn with a larger mark had not begun.
             culprit: Name of the job for which the worker was ended because it blocked the loop.
         """
         if culprit is not None:

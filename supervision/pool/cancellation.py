@@ -1,4 +1,4 @@
-"""Jobs that end before they are done: their time is over, or their owner withdraws them."""
+"""Ends jobs early, because their time is over or their owner withdraws them."""
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Cancellation:
         loop: The reactor's loop.
         table: The unfinished jobs of the pool.
         placement: Is told which worker takes no jobs for now.
-        conclude: Takes a job that ends from its worker.
+        conclude: Removes a job that ends from its worker.
         shared: Whether a worker of the pool runs several jobs at once.
     """
 
@@ -38,7 +38,7 @@ class Cancellation:
         *,
         shared: bool,
     ) -> None:
-        """Begin without any deadline."""
+        """Start without any deadline."""
         self._loop = loop
         self._table = table
         self._placement = placement
@@ -47,20 +47,20 @@ class Cancellation:
         self._deadlines = Deadlines(loop, self._due)
 
     def start_clock(self, pending: PendingJob) -> None:
-        """Start the time of a job that was sent, if it has a limit."""
+        """Set the deadline of a job that was sent, if it has a time limit."""
         if pending.job.timeout is not None:
             self._deadlines.set(pending, pending.job.timeout)
 
     def stop_clock(self, pending: PendingJob) -> None:
-        """Forget a job's deadline and timer."""
+        """Remove a job's deadline and timer."""
         self._deadlines.forget(pending)
         pending.stop_timer()
 
     def _due(self, pending: PendingJob) -> None:
-        """Read what has arrived before an attempt's time counts as over.
+        """Read the input that has arrived before an attempt's time counts as over.
 
-        After a machine has slept, time may be over though the answer is there: the loop may have looked for input last
-        just before. Two rounds of the loop are enough to read it, and an answer stops this.
+        After a machine has slept, the deadline may have passed although the answer has arrived. Two turns of the loop
+        are enough to read it. An answer cancels this timer.
         """
         pending.timer = self._loop.call_soon(self._listen, pending)
 
@@ -75,7 +75,7 @@ class Cancellation:
         self._cut(pending, "overran", end, ABORT_GRACE if asked else 0.0)
 
     def withdraw(self, message: Withdraw) -> None:
-        """Forget a job, or end it; its owner hears no further event."""
+        """Remove a job, or end it; its owner gets no further event."""
         pending = self._table.find(message.token)
         done = message.done or _nothing
         if pending is None:
@@ -122,11 +122,11 @@ class Cancellation:
             (pending.done or _nothing)()
         elif pending.end is not None:
             end = pending.end
-            if died is not None and died.kind == "timeout":  # with the evidence that the process left
+            if died is not None and died.kind == "timeout":  # with the evidence of the dead process
                 end = died.model_copy(update={"detail": end.detail})
             charged = died is None or not died.injected
             self._table.reply(pending.job, Lost(pending.job.token, end, charged=charged))
 
 
 def _nothing() -> None:
-    """Do nothing: the owner did not ask to be told."""
+    """Do nothing. Used if the owner gave no callback."""

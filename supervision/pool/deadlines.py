@@ -1,7 +1,7 @@
 """Deadlines of attempts: one timer of the loop for all attempts of a pool.
 
-Nearly every attempt ends long before its time is over, so the deadlines are not kept in order. The timer is set for the
-earliest one. Only when it goes off are all of them compared with the time, and the next one is found.
+Nearly every attempt ends long before its deadline, so the deadlines are not sorted. The timer is set for the earliest
+one. When it fires, all deadlines are compared with the time, and the next one is found.
 """
 
 from asyncio import AbstractEventLoop, TimerHandle
@@ -14,18 +14,18 @@ class Deadlines:
     """The deadlines of a pool's attempts. Reactor thread only.
 
     Args:
-        loop: The reactor's loop, whose clock counts.
-        over: Called with each attempt whose time is over, when its deadline has been removed.
+        loop: The reactor's loop, whose clock is used.
+        over: Called with each attempt whose time is over, after its deadline was removed.
     """
 
     def __init__(self, loop: AbstractEventLoop, over: Callable[[PendingJob], None]) -> None:
-        """Create it without deadlines."""
+        """Start without deadlines."""
         self._loop = loop
         self._over = over
         self._dues: dict[PendingJob, float] = {}
         self._timer: TimerHandle | None = None
         self._at = 0.0
-        """What the timer is set for."""
+        """Time for which the timer is set."""
 
     def set(self, pending: PendingJob, seconds: float) -> None:
         """Set the deadline of an attempt, in seconds from now."""
@@ -46,7 +46,7 @@ class Deadlines:
 
     def _ring(self) -> None:
         self._timer = None
-        now = max(self._loop.time(), self._at)  # loops let timers go off a little early, by their clock's resolution
+        now = max(self._loop.time(), self._at)  # loops fire timers early, by up to their clock's resolution
         for pending in [pending for pending, due in self._dues.items() if due <= now]:
             del self._dues[pending]
             self._over(pending)

@@ -1,6 +1,6 @@
-"""The jobs of one pool: which worker gets which, and what workers say of them.
+"""The dispatcher of a pool: assigns jobs to workers, and handles the workers' messages about them.
 
-It is the half of a pool that knows of jobs. Its ``WorkerSupervisor`` is the half that knows of workers' lives.
+The dispatcher is the part of a pool that manages jobs. Its ``WorkerSupervisor`` is the part that manages workers.
 """
 
 from collections.abc import Callable, Iterable
@@ -46,26 +46,26 @@ _RESULTS: Final = (Completed, Failed, Judged)
 
 
 class Dispatcher:
-    """Gives jobs to the workers of its supervisor. Reactor thread only.
+    """Assigns jobs to the workers of its supervisor. Reactor thread only.
 
     Jobs wait in one queue, first come first served. Each goes to the least loaded worker that is ready. If none has
-    room, one more is begun, up to the pool's size. A solo job gets a temporary worker of its own, besides the others,
-    which ends with it. A job that its worker had not read when it died was not begun: it goes back to the head of the
-    queue. A streaming one is lost and not charged instead, as further messages for it may have been sent along.
+    room, another worker is started, up to the pool's size. A solo job gets an additional temporary worker, which ends
+    with the job. If a worker dies before it has read a job, the job returns to the head of the queue. A streaming job
+    is instead lost and not charged, as further messages for it may have been sent too.
     """
 
     def __init__(self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means) -> None:
-        """Take jobs, but begin no worker before ``open``."""
+        """Accept jobs, but start no worker before ``open``."""
         self.supervisor = supervisor = WorkerSupervisor(key, policy, limits, backend, means, self)
         self._turns = key.kind == "program"
-        """Whether workers do one thing at a time, a turn of a program or an answer, so that it is known which job held
-        the loop."""
+        """Whether workers run one turn of a program or one question at a time, so that the job that held the loop is
+        known."""
         self._loop = means.loop
         self._table = table = JobTable()
         self._suspects = Suspects()
-        """Jobs whose workers died together with other jobs of theirs."""
+        """Jobs whose workers died while they had several jobs."""
         self._near_zygotes = Suspects()
-        """Jobs whose workers died with their zygote, and so together with other workers."""
+        """Jobs whose workers died with their zygote, together with other workers."""
         self._placement = Placement(means.loop, supervisor, self._hand_out)
         self._scaling = Scaling(supervisor, table.queues, self._near_zygotes)
         self._cancellation = Cancellation(
@@ -81,10 +81,10 @@ class Dispatcher:
         )
         self._is_open = False
         self._refusal: str | None = None
-        """Why no job will ever be taken again."""
+        """Why all further jobs are refused for good; None if they are not."""
         self._on_empty: list[Callable[[], None]] = []
         self._draining = False
-        """Whether no further job is begun, though those that run are waited for."""
+        """Whether no further job is started, while running ones may end."""
         self._on_drained: Callable[[], None] | None = None
 
     @property
@@ -99,21 +99,21 @@ class Dispatcher:
 
     @property
     def dropped(self) -> int:
-        """Number of messages of workers that no job was waiting for."""
+        """Number of messages of workers for which no job waited."""
         return self._table.dropped
 
     @property
     def working(self) -> bool:
-        """Whether any job will be answered without a further message. A program that has begun may wait for one."""
+        """Whether any job will be answered without a further message. A started program may be waiting for one."""
         return any(not (pending.job.streaming and pending.sent) for pending in self._table)
 
     def open(self) -> None:
-        """Begin workers from now on."""
+        """Allow workers to start."""
         self._is_open = True
         self.grow()
 
     def refuse_for_good(self, reason: str) -> None:
-        """Take no job any more, and answer those that wait."""
+        """Refuse all waiting and future jobs."""
         self._refusal = reason
         self.refuse(reason)
 
@@ -123,7 +123,7 @@ class Dispatcher:
         return self._refusal or (supervisor.refusal if supervisor.refusal and supervisor.is_degraded() else None)
 
     def close(self, done: Callable[[], None], grace: float) -> None:
-        """End every worker; ``done`` is called once all are confirmed dead."""
+        """End every worker; ``done`` is called when all are confirmed dead."""
         self.refuse_for_good("The orchestrator is closing.")
         if not self.supervisor.slots:
             done()
@@ -132,21 +132,21 @@ class Dispatcher:
         self.supervisor.stop_all(grace)
 
     def drain(self, done: Callable[[], None]) -> None:
-        """Begin no further job; ``done`` is called once no attempt runs. Programs stay and get what is sent to them."""
+        """Start no further job; ``done`` is called when no attempt runs. Programs remain and still get messages."""
         self._draining, self._on_drained = True, done
         self._check_drained()
 
     def abort_running(self) -> None:
-        """Ask the attempts that still run to stop. Asynchronous code gets a cancellation, other code nothing.
+        """Ask the attempts that still run to stop. Asynchronous code is cancelled; other code is not affected.
 
-        An attempt that ends all the same is answered as ever. One that was cancelled is not: it is to be run again.
+        Attempts that end by themselves are answered as usual. Cancelled ones are not, so that they run again.
         """
         for pending in self._attempts():
             if pending.slot is not None and pending.sent:
                 pending.slot.tell(Abort(token=pending.work))
 
     def _attempts(self) -> list[PendingJob]:
-        """Return the attempts that a worker has."""
+        """Return the attempts that are assigned to workers."""
         return [job for job in self._table if job.slot is not None and type(job.job.frame) in ABORTABLE]
 
     def _check_drained(self) -> None:
@@ -154,10 +154,10 @@ class Dispatcher:
             done, self._on_drained = self._on_drained, None
             done()
 
-    # ------------------------------------------------------------ jobs come
+    # ------------------------------------------------------------ new jobs
 
     def submit(self, job: Job) -> None:
-        """Take a job."""
+        """Accept a job, or refuse it if no worker takes jobs."""
         refusal = self.refusal()
         if refusal is not None:
             self._table.reply(job, self._unavailable(job, refusal))
@@ -181,7 +181,7 @@ class Dispatcher:
         return slot if slot is not None else self._placement.for_question(pending.job)
 
     def _hand_out(self) -> None:
-        """Give the jobs that wait to the workers that have room."""
+        """Assign waiting jobs to the workers that have room."""
         if self._draining or not self._placement:
             return
         for pending in list(self._table.queues.shared.values()):
@@ -192,12 +192,12 @@ class Dispatcher:
                 return
 
     def grow(self) -> None:
-        """Begin as many workers as the waiting jobs need and the pool's size allows."""
+        """Start as many workers as the waiting jobs need and the pool's size allows."""
         if self._is_open and not self._draining and self.refusal() is None:
             self._scaling.grow()
 
     def _assign(self, pending: PendingJob, slot: Slot) -> None:
-        """Give a job to a worker, and send it unless it is held."""
+        """Assign a job to a worker, and send it unless it is held."""
         job = pending.job
         pending.stop_timer()
         pending.slot = slot
@@ -219,7 +219,7 @@ class Dispatcher:
         return [slot for slot in self.supervisor.slots.values() if slot.restart != "temporary"]
 
     def _dispatch(self, pending: PendingJob, slot: Slot) -> bool:
-        """Send a job to its worker and start its clock; False if it cannot be sent and has therefore ended."""
+        """Send a job to its worker and set its deadline. Return False if it cannot be sent and has therefore ended."""
         pending.sent = True
         try:
             pending.mark = slot.tell(pending.job.frame)
@@ -232,7 +232,7 @@ class Dispatcher:
         return True
 
     def release(self, token: str) -> None:
-        """Send a held job. The release stays with the job, whichever worker it is given to in the end."""
+        """Send a held job. The release remains valid if the job is assigned to another worker."""
         pending = self._table.find(token)
         if pending is None or pending.released:
             return
@@ -254,11 +254,11 @@ class Dispatcher:
             pending.slot.jobs.ask_turn(pending, mark)
 
     def withdraw(self, message: Withdraw) -> None:
-        """Forget a job, or end it; its owner hears no further event."""
+        """Remove a job, or end it; its owner gets no further event."""
         self._cancellation.withdraw(message)
 
     def _end_unsendable(self, pending: PendingJob, error: CodecError) -> None:
-        """End a job whose frame is too long to be sent: no worker can ever take it."""
+        """End a job whose frame is too long to be sent to any worker."""
         job = pending.job
         if job.streaming and pending.slot is not None:
             pending.slot.tell(EndProgram(run_id=pending.work))
@@ -266,10 +266,10 @@ class Dispatcher:
         reason = f"{job.label} cannot be sent to a worker: {error}"
         self._table.reply(job, Unavailable(job.token, reason, unsendable=True))
 
-    # ------------------------------------------------------------ workers speak
+    # ------------------------------------------------------------ messages of workers
 
     def ready(self, slot: Slot) -> None:
-        """Give a fresh worker the jobs that wait for it."""
+        """Assign waiting jobs to a new worker."""
         if slot.solo:
             self._fill_alone(slot)
         else:
@@ -278,10 +278,10 @@ class Dispatcher:
             self.grow()
 
     def heard(self, slot: Slot | None, message: FromWorker) -> None:
-        """Take a worker's message about a job to the job's owner."""
+        """Pass a worker's message about a job to the job's owner."""
         pending = slot.jobs.find(name_in(message)) if slot is not None else None
         if slot is None or pending is None or not pending.sent or (pending.cut is not None and slot.state != "ready"):
-            self._table.dropped += 1  # a job for which its worker is being ended has no other end than that
+            self._table.dropped += 1  # a job because of which its worker is killed ends only with the worker
             return
         kind = type(message)
         if kind not in pending.answers:
@@ -316,7 +316,7 @@ class Dispatcher:
             self._cancellation.report_end(pending)
 
     def _conclude(self, pending: PendingJob) -> None:
-        """Take a job from its worker, which goes on with the next one."""
+        """Remove a job from its worker, which continues with the next one."""
         self._cancellation.stop_clock(pending)
         self._table.remove(pending)
         slot = pending.slot
@@ -329,7 +329,7 @@ class Dispatcher:
             self._fill(slot)
 
     def _replace_if_worn(self, slot: Slot) -> bool:
-        """Replace a worker that must not get another job; return whether it is one."""
+        """Replace a worker if it must not get another job; return whether that is so."""
         policy = self.supervisor.policy
         why = worn_out(slot.jobs.wear, capacity=slot.capacity, max_jobs=policy.max_jobs, fresh=policy.fresh)
         if why and slot.state == "ready":
@@ -338,7 +338,7 @@ class Dispatcher:
         return bool(why)
 
     def _fill(self, slot: Slot) -> None:
-        """Give a worker jobs from the queue until either has no more."""
+        """Assign jobs from the queue to a worker until the queue is empty or the worker is full."""
         if self._draining:
             return
         shared = self._table.queues.shared
@@ -361,10 +361,10 @@ class Dispatcher:
         else:
             slot.stop()
 
-    # ------------------------------------------------------------ workers end, or cannot be begun
+    # ------------------------------------------------------------ ends and failed starts of workers
 
     def settle(self, slot: Slot, obituary: Obituary) -> Blame:
-        """Tell the owners of a dead worker's jobs. Jobs that it never began go back to the head of the queue."""
+        """Report the end to the owners of a dead worker's jobs. Jobs that it never began return to the queue's head."""
         self._placement.remove(slot)
         verdict = self._settlement.settle(slot, obituary)
         if (refusal := self.refusal()) is not None:
@@ -374,7 +374,7 @@ class Dispatcher:
         return verdict
 
     def gone(self, slot: Slot) -> None:
-        """Note that a slot was removed; jobs that still wait may need another."""
+        """Handle the removal of a slot; jobs that still wait may need another one."""
         del slot
         if self._on_empty and not self.supervisor.slots:
             waiting, self._on_empty = self._on_empty, []
@@ -384,7 +384,7 @@ class Dispatcher:
             self.grow()
 
     def refuse(self, reason: str) -> None:
-        """Tell the owner of every job that waits that no worker will take it."""
+        """Report to the owner of every waiting job that no worker will take it."""
         for pending in self._table.queues.take_all():
             self._table.remove(pending)
             self._table.reply(pending.job, self._unavailable(pending.job, reason))
@@ -394,7 +394,7 @@ class Dispatcher:
         return Unavailable(job.token, reason, pool=self.supervisor.key.name if passing else "")
 
     def refuse_questions(self, reason: str) -> None:
-        """Refuse the questions that a person waits for: there is no time to wait until a worker can be begun."""
+        """Refuse the questions for which a caller waits, as no worker can be started soon."""
         for pending in [pending for pending in self._table.queues.shared.values() if pending.job.pressing]:
             self._table.queues.remove(pending.job.token)
             self._table.remove(pending)

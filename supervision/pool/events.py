@@ -10,15 +10,15 @@ from greenroom.supervision.jobs import PoolKey
 Happening: TypeAlias = Literal[
     "started", "ready", "exited", "restarting", "replaced", "short", "degraded", "reopened", "recovered"
 ]
-"""The process exists; it takes work; it is gone with its tree; another life begins after ``delay``; another one takes
-its place as it was planned, which counts as no death.
+"""Of a worker, in this order: its process exists; it accepts work; its process and tree are gone; it restarts after
+``delay``; its process is replaced as planned, which counts as no death.
 
-Of the pool: it cannot begin as many workers as it should; it has given up for a while; it takes jobs again; a worker of
-it has become ready since it was short or had given up.
+Of a pool: it cannot start as many workers as it should; it refuses jobs for a while; it accepts jobs again; a worker
+has become ready after it was short or degraded.
 """
 
 OF_POOLS: Final[frozenset[Happening]] = frozenset({"short", "degraded", "reopened", "recovered"})
-"""What happens to pools and not to workers."""
+"""Events of pools, not of workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class WorkerEvent:
     delay: float | None = None
     """For ``restarting``: seconds until the next life begins."""
     charged: tuple[str, ...] = ()
-    """For ``exited``: tokens of the jobs that are to blame."""
+    """For ``exited``: tokens of the charged jobs."""
     detail: str = ""
-    """For ``replaced`` and ``degraded``: why, for a person."""
+    """For ``replaced`` and ``degraded``: the reason, shown to users."""
 
 
 EventHook: TypeAlias = Callable[[WorkerEvent], None]

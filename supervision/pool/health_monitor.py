@@ -1,4 +1,4 @@
-"""Regular checks of a pool's workers: heartbeats, resident sizes, and how long they have been idle."""
+"""Regular checks of a pool's workers: heartbeats, resident size and idle time."""
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ class HealthMonitor:
 
     Args:
         loop: The reactor's loop.
-        kind: What the workers do.
-        policy: How long a worker may be idle, and how large it may grow.
+        kind: Kind of the workers.
+        policy: Options of the pool, with the limits for idle time and size.
         slots: The workers, by id.
-        replace: Replaces a worker between two jobs, for the reason that it is given.
+        replace: Replaces a worker between two jobs, for a given reason.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class HealthMonitor:
         slots: Mapping[str, Slot],
         replace: Callable[[Slot, str], None],
     ) -> None:
-        """Check nothing before ``start``."""
+        """Keep the arguments; ``start`` begins the checks."""
         self._loop = loop
         self._blocked_after = BLOCKED_AFTER if kind == "program" else None
         self._policy = policy
@@ -45,13 +45,13 @@ class HealthMonitor:
         self._due = 0.0
 
     def start(self) -> None:
-        """Begin to check, unless that has begun."""
+        """Start the checks, unless they are running."""
         if self._timer is None:
             self._due = self._loop.time() + TICK
             self._timer = self._loop.call_later(TICK, self._tick)
 
     def stop(self) -> None:
-        """Check nothing any more."""
+        """Stop the checks."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -59,7 +59,7 @@ class HealthMonitor:
     def _tick(self) -> None:
         now = self._loop.time()
         self._timer = None
-        slept = now - self._due > TICK  # this process was stopped, or its loop was held up: silence proves nothing
+        slept = now - self._due > TICK  # this process or its loop was stopped: missing heartbeats prove nothing
         for slot in list(self._slots.values()):
             if slot.state != "ready":
                 continue
@@ -73,11 +73,11 @@ class HealthMonitor:
             self.start()
 
     def _examine(self, slot: Slot, now: float) -> None:
-        """End a worker that is hung or whose loop is blocked."""
+        """Kill a worker that is hung or whose loop is blocked."""
         if slot.signs.is_late(now) and slot.pid is not None:
             vitals = look_at(slot.pid)
             if vitals is None:
-                return  # it has died, which the backend is about to report
+                return  # it has died, which the backend will report
             slot.signs = slot.signs.looked_at(now, vitals.cpu, stopped=vitals.stopped)
         verdict = slot.signs.judge(now, self._blocked_after)
         if verdict.condition == "hung":
@@ -86,7 +86,7 @@ class HealthMonitor:
             slot.kill(Exit(kind="blocked", detail=verdict.detail), culprit=verdict.run_id)
 
     def _weigh(self, slot: Slot) -> None:
-        """Replace a worker that has grown too large. Those that run one job at a time say so themselves, after each."""
+        """Replace a worker that has grown too large. Workers with one job at a time report that themselves."""
         limit = self._policy.max_rss_mb
         if limit is None or slot.capacity == 1 or slot.state != "ready" or slot.pid is None:
             return

@@ -1,4 +1,4 @@
-"""The jobs of a pool that wait for a worker, by the kind of worker that they wait for."""
+"""Queues of the jobs of a pool that wait, by the kind of worker that they need."""
 
 from collections import OrderedDict
 
@@ -14,22 +14,22 @@ class Queues:
         self.shared: OrderedDict[str, PendingJob] = OrderedDict()
         """For any worker of the pool. All three by token."""
         self.solo: OrderedDict[str, PendingJob] = OrderedDict()
-        """For a temporary worker, with nothing else in it."""
+        """For a temporary worker without other jobs."""
         self.apart: OrderedDict[str, PendingJob] = OrderedDict()
-        """For a temporary worker below a zygote of its own."""
+        """For a temporary worker below its own zygote."""
 
     def __len__(self) -> int:
         """Return the number of jobs that wait."""
         return len(self.shared) + len(self.solo) + len(self.apart)
 
     def of(self, slot: Slot) -> OrderedDict[str, PendingJob]:
-        """Return the queue from which a worker is served."""
+        """Return the queue from which a worker gets its jobs."""
         if not slot.solo:
             return self.shared
         return self.solo if slot.backend is None else self.apart
 
     def put_first(self, pending: PendingJob, slot: Slot) -> None:
-        """Have a job wait at the head of the queue from which a worker got it that never began it."""
+        """Put a job that a worker never began back at the head of that worker's queue."""
         queue = self.of(slot)
         queue[pending.job.token] = pending
         queue.move_to_end(pending.job.token, last=False)
@@ -40,7 +40,7 @@ class Queues:
             queue.pop(token, None)
 
     def take_all(self) -> list[PendingJob]:
-        """Remove every job that waits and return them."""
+        """Remove and return all jobs that wait."""
         waiting = [*self.shared.values(), *self.solo.values(), *self.apart.values()]
         for queue in (self.shared, self.solo, self.apart):
             queue.clear()

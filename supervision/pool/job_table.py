@@ -1,4 +1,4 @@
-"""Every job of a pool that has not ended, and the way to its owner."""
+"""All unfinished jobs of a pool, and the delivery of events to their owners."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ class JobTable:
         """Create an empty table."""
         self.queues = Queues()
         self.dropped = 0
-        """Messages of workers about jobs that nobody waits for: late results, and messages of past lives."""
+        """Number of messages of workers for which no job waits: late results, and messages of past lives."""
         self._jobs: dict[str, PendingJob] = {}
 
     def __len__(self) -> int:
@@ -32,7 +32,7 @@ class JobTable:
         return token in self._jobs
 
     def add(self, job: Job) -> PendingJob:
-        """Add a job that was submitted."""
+        """Add a submitted job."""
         self._jobs[job.token] = pending = PendingJob(job)
         return pending
 
@@ -45,8 +45,8 @@ class JobTable:
         del self._jobs[pending.job.token]
 
     def reply(self, job: Job, event: JobEvent) -> None:
-        """Tell a job's owner what has become of it. An exception of the owner's is logged and goes no further."""
+        """Send an event to a job's owner. An exception of the owner's callback is logged and not raised."""
         try:
             job.reply(event)
-        except Exception as error:  # noqa: BLE001  the next job must not suffer for it
+        except Exception as error:  # noqa: BLE001  it must not affect the next job
             logger.opt(exception=error).error("the owner of job {} could not take {}", job.token, type(event).__name__)

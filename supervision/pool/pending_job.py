@@ -1,4 +1,4 @@
-"""A job on its way through a pool, from its submission to the one event that ends it."""
+"""The state of a job in a pool, from its submission to the event that ends it."""
 
 from asyncio import Handle
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _NAME_OF_WORK: Final[dict[type[Any], str]] = {
     frames.CheckMessage: "id",
     frames.CheckSignal: "id",
 }
-"""By type of frame: the field that its answers repeat."""
+"""The field that the answers repeat, by type of frame."""
 
 _NAME_IN_ANSWER: Final[dict[type[Any], str]] = {
     frames.Progress: "token",
@@ -51,52 +51,52 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
 
 
 class PendingJob:
-    """What a pool knows of one job. Written and read on the reactor's thread only."""
+    """The state of one job in a pool. Reactor thread only."""
 
     __slots__ = ("answers", "avoid", "cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")
 
     def __init__(self, job: Job) -> None:
-        """Begin unassigned.
+        """Create the state of an unassigned job.
 
         Raises:
-            KeyError: The job's frame is none that is answered.
+            KeyError: The job's frame is of a type without answers.
         """
         self.job = job
         self.work: str = getattr(job.frame, _NAME_OF_WORK[type(job.frame)])
-        """What the worker calls this job in its answers."""
+        """The name of this job in the worker's answers."""
         self.answers = _ANSWERS[type(job.frame)]
         """The types of message that a worker may send about this job."""
         self.slot: Slot | None = None
-        """The worker that has it; None while it waits in the queue."""
+        """The worker of the job; None while it waits in the queue."""
         self.avoid = job.avoid
-        """The process that it is to run in only if no other can be had soon."""
+        """Pid of the process in which it should run only if no other is available soon."""
         self.released = not job.hold
         self.sent = False
         self.mark = 0
-        """How many bytes the worker has to have read to have begun it."""
+        """How many bytes the worker must have read in total to have begun it."""
         self.timer: Handle | None = None
-        """While it waits: the end of its patience for another process than ``avoid``. Once its time is over: the look
-        for what has arrived, and once it is ``cut``, the end of the grace for stopping by itself."""
+        """While the job waits: the end of its wait for another process than ``avoid``. After its deadline: the check
+        for input that has arrived. Once it is ``cut``: the end of its grace period."""
         self.cut: Literal["overran", "withdrawn"] | None = None
-        """Why nobody waits for its result any more. From then on whatever the worker says of it is dropped."""
+        """Why its result is no longer needed. If set, messages of the worker about it are dropped."""
         self.end: Exit | None = None
-        """With ``overran``: how the attempt is said to have ended."""
+        """With ``overran``: the exit that is reported for the attempt."""
         self.done: Callable[[], None] | None = None
-        """With ``withdrawn``: whom to tell that nothing of it runs any more."""
+        """With ``withdrawn``: called when nothing of the job runs any more."""
 
     def take_back(self) -> None:
-        """Begin anew: its worker is dead and has never begun it."""
+        """Reset the job to unassigned, as its dead worker has never begun it."""
         self.slot, self.sent, self.mark = None, False, 0
         self.cut = self.end = None
 
     def stop_timer(self) -> None:
-        """Forget what the timer was for."""
+        """Cancel the timer, if there is one."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
 
 def name_in(message: FromWorker) -> str | None:
-    """Return the name of the work that a worker's message is about, or None where it is about none."""
+    """Return the name of the job that a worker's message is about, or None if it is about none."""
     field = _NAME_IN_ANSWER.get(type(message))
     return getattr(message, field) if field is not None else None

@@ -1,4 +1,4 @@
-"""Which worker of a pool gets a job."""
+"""Chooses the worker of a pool for a job."""
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -19,16 +19,16 @@ class Placement:
     Args:
         loop: The reactor's loop.
         supervisor: The workers of the pool.
-        hand_out: Called when a job that waited for another process may now be given to any.
+        hand_out: Called when a job that waited for another process may be assigned to any.
     """
 
     def __init__(self, loop: AbstractEventLoop, supervisor: WorkerSupervisor, hand_out: Callable[[], None]) -> None:
-        """Create it without any worker that has room."""
+        """Start without any worker that has room."""
         self._loop = loop
         self._supervisor = supervisor
         self._hand_out = hand_out
         self._room: dict[Slot, None] = {}
-        """Workers that can take a job now. Some may no longer be ready: they are left out when met."""
+        """Workers that can take a job now. Some may no longer be ready; ``find`` skips them."""
 
     def __bool__(self) -> bool:
         """Return whether any worker may have room."""
@@ -45,7 +45,7 @@ class Placement:
     def find(self, pending: PendingJob) -> Slot | None:
         """Return the ready worker with the fewest jobs; of idle ones the last used, so that the others may end.
 
-        A retry waits a moment for another process than the one it failed in, where there can be one.
+        A retry waits briefly for another process than the one it failed in, if there can be one.
         """
         room = self._room
         while room:
@@ -59,14 +59,14 @@ class Placement:
         return None
 
     def for_question(self, job: Job) -> Slot | None:
-        """Return a worker for a question, or None. It takes moments, so it needs no room beside running programs."""
+        """Return a worker for a question, or None. Questions are short, so a worker without room takes them too."""
         if not job.pressing:
             return None
         ready = [slot for slot in self._supervisor.slots.values() if slot.takes_work and not slot.solo]
         return min(ready, key=_load, default=None)
 
     def _another(self, pending: PendingJob, avoided: Slot) -> Slot | None:
-        """Find a worker for a retry beside the one that it failed in; begin one, or take that one in the end."""
+        """Return another worker for a retry, or start one. If none comes soon, the avoided one is used."""
         others = [slot for slot in self._room if slot is not avoided and slot.takes_work]
         if others:
             return min(others, key=_load)
@@ -83,7 +83,7 @@ class Placement:
         return None
 
     def _avoid_no_longer(self, pending: PendingJob) -> None:
-        """Let a retry run in any worker: another one did not come soon."""
+        """Let a retry run in any worker, because no other became available soon."""
         pending.timer = pending.avoid = None
         self._hand_out()
 

@@ -1,4 +1,4 @@
-"""Workers and pools as records, for people and programs that look at the tree."""
+"""Records of workers and pools, for queries of the tree."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
 
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:
-    """Return a slot's state in the words of records."""
+    """Return the status in a worker's record."""
     if slot.state in {"ready", "halting"} or (slot.state == "leaving" and slot.jobs):
         return "busy" if slot.jobs else "idle"
     if slot.state == "stopping":
@@ -19,7 +19,7 @@ def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping",
 
 
 def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
-    """Describe one worker, and what it is doing for whom."""
+    """Return the record of one worker and its current work."""
     pending = next(iter(slot.jobs), None)
     return WorkerRecord(
         id=slot.id,
@@ -37,18 +37,18 @@ def worker_record(key: PoolKey, slot: Slot) -> WorkerRecord:
 
 
 def pool_status(supervisor: WorkerSupervisor, refusal: str | None) -> Literal["running", "short", "degraded"]:
-    """Return whether a pool is as it should be, cannot begin as many workers as it should, or has given up."""
+    """Return whether a pool runs normally, has fewer workers than it should, or refuses jobs."""
     if refusal:
         return "degraded"
     return "short" if supervisor.shortage else "running"
 
 
 def pool_record(supervisor: WorkerSupervisor, refusal: str | None, waiting: int) -> ActorRecord:
-    """Describe one pool as a node of the tree.
+    """Return the record of one pool, as a node of the tree.
 
     Args:
         supervisor: Its workers.
-        refusal: Why it takes no jobs, if it does not.
+        refusal: Why it refuses jobs; None if it does not.
         waiting: The length of its queue.
     """
     figures = (

@@ -1,4 +1,4 @@
-"""How many workers a pool begins for the jobs that wait."""
+"""Starts workers of a pool for the jobs that wait."""
 
 from collections.abc import Mapping
 
@@ -9,22 +9,22 @@ from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
 
 
 class Scaling:
-    """Begins workers for waiting jobs. Reactor thread only.
+    """Starts workers for waiting jobs. Reactor thread only.
 
     Args:
         supervisor: The workers of the pool.
         queues: The jobs that wait.
-        near_zygotes: The jobs that ran in workers which died with their zygote.
+        near_zygotes: Jobs whose workers died with their zygote.
     """
 
     def __init__(self, supervisor: WorkerSupervisor, queues: Queues, near_zygotes: Suspects) -> None:
-        """Begin nothing before ``grow``."""
+        """Keep the arguments; ``grow`` starts workers."""
         self._supervisor = supervisor
         self._queues = queues
         self._near_zygotes = near_zygotes
 
     def grow(self) -> None:
-        """Begin as many workers as the waiting jobs need and the pool's size allows."""
+        """Start as many workers as the waiting jobs need and the pool's size allows."""
         supervisor, queues = self._supervisor, self._queues
         waiting = len(queues.shared)
         more = waiting > 0 and supervisor.permanent < supervisor.size
@@ -47,20 +47,20 @@ class Scaling:
             self._grow_apart(room)
 
     def is_exclusive(self, pending: PendingJob) -> bool:
-        """Return whether a job was near so many deaths that nothing may run beside it that could be blamed for it."""
+        """Return whether a job is a suspect in so many deaths that no other suspect may run beside it."""
         return self._near_zygotes.count(pending.job, pending.job.zygotes_lost) > ALONE_AFTER
 
     def _free(self, queue: Mapping[str, PendingJob]) -> int:
-        """Count the temporary workers that are about to take jobs from a queue."""
+        """Return the number of temporary workers that are about to take jobs from a queue."""
         slots = [slot for slot in self._supervisor.slots.values() if self._queues.of(slot) is queue]
         return sum(not slot.jobs and slot.state not in {"stopping", "ending"} for slot in slots)
 
     def _seats(self) -> int:
-        """Count the temporary workers that may be begun besides those there are."""
+        """Return the number of temporary workers that may be started besides the existing ones."""
         return self._supervisor.size - sum(slot.solo for slot in self._supervisor.slots.values())
 
     def _grow_apart(self, room: int) -> None:
-        """Begin workers below zygotes of their own, but none beside a job that may be killing all of them."""
+        """Start workers below their own zygotes, but none beside a job that may be killing all zygotes."""
         annexes, queue = self._supervisor.annexes, self._queues.apart
         assert annexes is not None, "without annexes no job waits for one"
         free = self._free(queue)

@@ -1,4 +1,4 @@
-"""What becomes of the jobs of a worker that has died."""
+"""Settles the jobs of a worker that has died."""
 
 from greenroom.messages.core.failures import Exit
 from greenroom.supervision.jobs import Lost
@@ -12,13 +12,13 @@ from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
 
 
 class Settlement:
-    """Charges jobs with the death of their worker, or gives them to another one. Reactor thread only.
+    """Charges jobs with the death of their worker, or returns them to the queue. Reactor thread only.
 
     Args:
         supervisor: The workers of the pool.
         table: The unfinished jobs of the pool.
-        cancellation: Knows of those that were cut short.
-        turns: Whether workers do one thing at a time, so that it is known which job held the loop.
+        cancellation: Reports the end of jobs that were cut short.
+        turns: Whether workers run one turn or question at a time, so that the job that held the loop is known.
         suspects: Receives the jobs of workers that died with several jobs.
         near_zygotes: Receives the jobs of workers that died with their zygote.
     """
@@ -33,7 +33,7 @@ class Settlement:
         suspects: Suspects,
         near_zygotes: Suspects,
     ) -> None:
-        """Settle nothing before ``settle``."""
+        """Keep the arguments."""
         self._supervisor = supervisor
         self._table = table
         self._cancellation = cancellation
@@ -42,10 +42,10 @@ class Settlement:
         self._near_zygotes = near_zygotes
 
     def settle(self, slot: Slot, obituary: Obituary) -> Blame:
-        """Tell the owners of a dead worker's jobs. Jobs that it never began go back to the head of the queue.
+        """Report the end to the owners of a dead worker's jobs. Jobs that it never began return to the queue's head.
 
         Returns:
-            Which jobs are to blame.
+            The jobs that are to blame.
         """
         holder = slot.jobs.holder(obituary.read, slot.culprit)
         jobs = slot.jobs.take_all()
@@ -67,7 +67,7 @@ class Settlement:
         return verdict
 
     def _take_back(self, pending: PendingJob, slot: Slot, end: Exit) -> None:
-        """Put a job that a dead worker never began back at the head of its queue, unless nobody waits for it."""
+        """Return a job that a dead worker never began to the head of its queue, unless its result is not needed."""
         if pending.cut == "withdrawn" or (pending.sent and pending.job.streaming):
             self._report_lost(pending, end, Blame())
             return
@@ -88,7 +88,7 @@ class Settlement:
 
 
 def _seen_by_jobs(slot: Slot, obituary: Obituary, jobs: list[PendingJob], culprits: list[str]) -> Exit:
-    """Return the end of a life as its jobs should see it."""
+    """Return the exit that is reported to the jobs of a life."""
     end = obituary.end
     if obituary.ordered:
         return end.model_copy(update={"kind": "stopped"})

@@ -1,11 +1,11 @@
-"""The cap on how many workers begin at once, whatever pool they belong to."""
+"""Limit of simultaneous starts of workers, across all pools."""
 
 from collections import deque
 from collections.abc import Callable
 
 
 class StartLimiter:
-    """Lets a bounded number of starts happen at the same time, so that a mass death is no storm of forks.
+    """Limits the number of simultaneous starts, so that many deaths at once do not cause many forks at once.
 
     Reactor thread only.
     """
@@ -20,14 +20,14 @@ class StartLimiter:
         return f"<StartGate {self._inside} of {self.limit} starting, {len(self._waiting)} waiting>"
 
     def enter(self, permit: "Permit") -> None:
-        """Begin now if there is room, else in turn."""
+        """Start now if there is room, else when it is this permit's turn."""
         if self._inside < self.limit:
             self._admit(permit)
         else:
             self._waiting.append(permit)
 
     def leave(self, permit: "Permit") -> None:
-        """Make room: the start has succeeded, failed, or is no longer wanted."""
+        """Make room, because the start has succeeded, failed, or is no longer needed."""
         if not permit.inside:
             if permit in self._waiting:
                 self._waiting.remove(permit)
@@ -44,18 +44,18 @@ class StartLimiter:
 
 
 class Permit:
-    """One start's place at the gate. Ask once with ``enter``; ``leave`` may be called at any time, also twice."""
+    """Permit for one start. Call ``enter`` once; ``leave`` may be called at any time and repeatedly."""
 
     def __init__(self, gate: StartLimiter, begin: Callable[[], None]) -> None:
-        """Say what begins once there is room."""
+        """Keep the arguments; ``begin`` is called when there is room."""
         self.begin = begin
         self.inside = False
         self._gate = gate
 
     def enter(self) -> None:
-        """Wait in line."""
+        """Request the start; see ``StartLimiter.enter``."""
         self._gate.enter(self)
 
     def leave(self) -> None:
-        """Give up the place."""
+        """Release the permit; see ``StartLimiter.leave``."""
         self._gate.leave(self)

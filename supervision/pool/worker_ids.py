@@ -1,4 +1,4 @@
-"""The ids of workers: short, readable, and unique in the whole tree."""
+"""Ids of workers, which are short, readable and unique in the whole tree."""
 
 import itertools
 
@@ -6,14 +6,14 @@ from greenroom.supervision.jobs import PoolKey
 
 
 class Names:
-    """Gives out worker ids such as ``"tool-1"``, or ``"tool:search-1"`` in a pool of a step's own.
+    """Assigns worker ids such as ``"tool-1"``, or ``"tool:search-1"`` in the pool of a single step.
 
-    An id is free again once its slot is gone, and the smallest free number is taken first, so that ids stay short. The
-    count of an id's lives goes on, so that no two lives ever share id and incarnation. Reactor thread only.
+    An id is free again when its slot is removed. The smallest free number is used first, so that ids stay short. An
+    id's count of lives is kept, so that no two lives share id and incarnation. Reactor thread only.
     """
 
     def __init__(self) -> None:
-        """Begin with every id free."""
+        """Start with every id free."""
         self._taken: set[str] = set()
         self._lives: dict[str, int] = {}
 
@@ -27,10 +27,10 @@ class Names:
         return worker
 
     def release(self, worker: str) -> None:
-        """Take an id back."""
+        """Free an id."""
         self._taken.discard(worker)
 
     def next_life(self, worker: str) -> int:
-        """Return the number of the life that this worker begins now: 1 for its first."""
+        """Return the number of the worker's next life: 1 for its first."""
         self._lives[worker] = life = self._lives.get(worker, 0) + 1
         return life

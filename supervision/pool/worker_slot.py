@@ -1,4 +1,4 @@
-"""One place for a worker in a pool: an id that stays while processes come and go in it."""
+"""A slot for a worker in a pool: an id that successive processes share."""
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
@@ -14,37 +14,37 @@ from greenroom.supervision.pool.assigned_jobs import AssignedJobs
 from greenroom.supervision.pool.start_limiter import Permit, StartLimiter
 
 START_TIMEOUT: Final = 30.0
-"""Seconds from the order to begin to being ready."""
+"""Seconds that a worker may take from its start to being ready."""
 STOP_GRACE: Final = 5.0
-"""Seconds a worker has to end after it was told to, before SIGTERM."""
+"""Seconds that a worker has to end after it was told to, before SIGTERM."""
 TERM_GRACE: Final = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
 State: TypeAlias = Literal["waiting", "starting", "ready", "halting", "leaving", "stopping", "ending", "down"]
-"""Waiting for its delay or the gate; begun; taking work; taking none, as it is about to be told to end; told to end for
-another life; told to stop for good; dying; without a process."""
+"""In this order: waits for its delay or a permit; was started; accepts work; accepts none, as it will be told to end;
+was told to end for another life; was told to stop for good; is dying; has no process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obituary:
-    """The end of a life, for the decision about the next one."""
+    """Facts about the end of a life, for the decision about the next one."""
 
     end: Exit
     read: int
-    """Bytes that were read of what the worker was sent: what was sent beyond them never began."""
+    """Number of bytes that the worker has read. Work that was sent after them never began."""
     begun: float
     ready_for: float | None
-    """Seconds for which the worker was ready; None where it never was."""
+    """Seconds for which the worker was ready; None if it never was."""
     served: bool
     """Whether it finished at least one job."""
     ordered: bool
     """Whether the slot was told to stop for good."""
     planned: bool = False
-    """Whether it ended as it was told to, for another life to follow."""
+    """Whether it ended because it was told to, for another life to follow."""
 
 
 class Site(Protocol):
-    """What a slot needs of its pool. All calls are made on the reactor's thread."""
+    """What a slot needs of its pool. Reactor thread only."""
 
     loop: AbstractEventLoop
     backend: Backend
@@ -60,34 +60,34 @@ class Site(Protocol):
         ...
 
     def ready(self, slot: "Slot") -> None:
-        """The worker takes work."""
+        """The worker accepts work."""
         ...
 
     def heard(self, slot: "Slot | None", message: FromWorker) -> None:
-        """The worker said something about its work; None stands for a past life, whose words mean nothing."""
+        """The worker sent a message about its work. The slot is None for a past life, whose messages are dropped."""
         ...
 
     def ended(self, slot: "Slot", obituary: Obituary) -> None:
-        """The life is over, and the process tree confirmed dead. The slot is ``down``."""
+        """The life is over, and its process tree is confirmed dead. The slot is ``down``."""
         ...
 
 
 class Life:
-    """The listener of one life. Once the slot has gone on to another, what this one hears is dropped."""
+    """The listener of one life. It drops all events once the slot has another life."""
 
     __slots__ = ("slot",)
 
     def __init__(self, slot: "Slot") -> None:
-        """Listen for a slot."""
+        """Create the listener of a slot."""
         self.slot = slot
 
     def spawned(self, pid: int) -> None:
-        """Note that the process exists."""
+        """Record that the process exists."""
         if self.slot.life is self:
             self.slot.note_spawned(pid)
 
     def received(self, message: FromWorker) -> None:
-        """Handle a message: heartbeats stay in the slot, the others go to the pool."""
+        """Handle a message: the slot keeps heartbeats, and passes other messages to the pool."""
         slot = self.slot
         if slot.life is not self:
             slot.site.heard(None, message)
@@ -99,12 +99,12 @@ class Life:
             slot.site.heard(slot, message)
 
     def died(self) -> None:
-        """Note that the process is dead: from now on it takes no work."""
+        """Record that the process is dead and accepts no work."""
         if self.slot.life is self and self.slot.state in {"starting", "ready", "halting"}:
             self.slot.state = "ending"
 
-    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the seam's own name
-        """Note that the process and its tree are gone."""
+    def exited(self, exit: Exit, read: int) -> None:  # noqa: A002  the protocol's own name
+        """Record that the process and its tree are gone."""
         if self.slot.life is self:
             self.slot.note_exited(exit, read)
 
@@ -112,43 +112,43 @@ class Life:
 class Slot:
     """The state machine of one worker.
 
-    ``waiting -> starting -> ready -> ending -> down -> waiting ...`` for as long as the pool brings it back, and
-    through ``stopping`` to ``down`` when it is told to stop for good. It never blocks: it waits for timers and events.
+    While the pool restarts it: ``waiting -> starting -> ready -> ending -> down -> waiting ...``. When it is told to
+    stop for good: ``stopping -> down``. It never blocks; timers and events drive it.
     """
 
     def __init__(
         self, site: Site, worker: str, restart: Restart, capacity: int, backend: Backend | None = None
     ) -> None:
-        """Make a slot without a process; ``begin`` starts its first life."""
+        """Create a slot without a process; ``begin`` starts its first life."""
         self.site = site
         self.backend = backend
-        """Where its processes come from if that is not the pool's: a backend that is there for this slot alone."""
+        """The isolated backend of this slot; None if the slot uses the pool's backend."""
         self.id = worker
         self.restart: Restart = restart
         self.solo = restart == "temporary"
-        """Whether it is there for one job alone."""
+        """Whether the slot is for one job only."""
         self.capacity = capacity
-        """Jobs at once."""
+        """Most jobs at once."""
         self.state: State = "down"
         self.incarnation = 0
         self.pid: int | None = None
         self.restarts = 0
-        """Lives begun after a death."""
+        """Number of lives started after a death."""
         self.replacements = 0
-        """Lives begun as planned."""
+        """Number of lives started as planned."""
         self.crashes = 0
-        """Deaths charged to a job. Written by the supervisor."""
+        """Number of deaths charged to a job. Written by the supervisor."""
         self.streak = 0
-        """Lives in a row that came to nothing. Written by the supervisor, which waits longer for each."""
+        """Number of unhealthy lives in a row. Written by the supervisor, which waits longer after each."""
         self.jobs = AssignedJobs(capacity)
         """The jobs of this life."""
         self.proven = False
-        """Whether any of its lives has become ready."""
+        """Whether any of its lives was ever ready."""
         self.retiring = False
-        """Whether this life gets no further jobs, and is replaced once it has ended those it has."""
+        """Whether this life gets no further jobs, and is replaced when its present jobs have ended."""
         self.signs = Signs(beat_at=0.0)
         self.culprit: str | None = None
-        """Run or question for which the worker was ended because it blocked the loop."""
+        """Run or question that blocked the loop, if the worker was killed for that."""
         self.life: Life | None = None
         self._process: WorkerProcess | None = None
         self._permit: Permit | None = None
@@ -157,9 +157,9 @@ class Slot:
         self._why = ""
         """Why this life was told to leave."""
         self._counted = True
-        """Whether the life that begins next is a restart."""
+        """Whether the next life counts as a restart."""
         self._early = False
-        """Whether the worker said that it is ready before the zygote said which process it is."""
+        """Whether the worker reported that it is ready before the zygote reported its pid."""
         self._ready_at: float | None = None
 
     def __repr__(self) -> str:
@@ -168,9 +168,9 @@ class Slot:
     # ------------------------------------------------------------ orders
 
     def begin(self, delay: float = 0.0, *, planned: bool = False) -> None:
-        """Begin the next life ``delay`` seconds from now, as soon as the gate lets it in.
+        """Start the next life after ``delay`` seconds, as soon as the start limiter permits it.
 
-        ``planned`` is True where it takes the place of one that had to go: that is no restart.
+        ``planned`` is True for a replacement, which does not count as a restart.
         """
         self.state, self.pid, self._counted = "waiting", None, not planned
         self._permit = Permit(self.site.gate, self._spawn)
@@ -180,39 +180,39 @@ class Slot:
             self._permit.enter()
 
     def tell(self, message: ToWorker) -> int:
-        """Send a frame; ignored without a process. Gives how many bytes the worker has to have read to know it."""
+        """Send a frame, if there is a process. Return how many bytes the worker must have read to have received it."""
         return self._process.send(message) if self._process is not None else 0
 
     @property
     def hearing(self) -> bool:
-        """Whether its heartbeats wait behind a long message, so that silence proves nothing."""
+        """Return whether its heartbeats wait behind a long message, so that missing ones prove nothing."""
         return self._process is not None and self._process.hearing
 
     def rest(self) -> None:
-        """Give up a life that has not begun yet, and stay down."""
+        """Cancel a life that has not started yet, and stay down."""
         if self.state == "waiting":
             self._clear()
             self.state = "down"
 
     @property
     def takes_work(self) -> bool:
-        """Whether this life may be given a job, if it has room for one."""
+        """Whether this life accepts a job, if it has room for one."""
         return self.state == "ready" and not self.retiring
 
     def retire(self) -> None:
-        """Take no further jobs: this life is replaced once it has ended those it has."""
+        """Accept no further jobs. This life is replaced when its present jobs have ended."""
         self.retiring = True
 
     def end_with_last_job(self) -> None:
-        """End this slot for good with the last job it has: another one is begun in its place."""
+        """End this slot for good after its last job, because another one is started in its place."""
         self.restart = "temporary"
 
     def kill(self, reason: Exit, *, culprit: str | None = None) -> None:
-        """End this life at once. ``ended`` follows when that is confirmed, with ``reason`` as the cause.
+        """Kill the process of this life. ``ended`` follows when that is confirmed, with ``reason`` as the cause.
 
         Args:
             reason: The cause.
-            culprit: The run or the question that blocked the worker's loop, if that is the cause and it is known.
+            culprit: The run or question that blocked the worker's loop, if that is the cause and it is known.
         """
         self.culprit = culprit or self.culprit
         if self._process is not None and self.state in {"starting", "ready", "halting", "leaving"}:
@@ -225,15 +225,15 @@ class Slot:
             self._process.signal(number)
 
     def halt(self) -> None:
-        """Take no further work: the order to ``leave`` follows."""
+        """Accept no further work; a call of ``leave`` follows."""
         if self.state == "ready":
             self.state = "halting"
 
     def leave(self, why: str, grace: float = STOP_GRACE) -> None:
-        """End this life once it has done what it is doing, for another to follow; the steps are those of ``stop``.
+        """End this life after its present work, for another one to follow. The steps are those of ``stop``.
 
         Args:
-            why: The reason, as it is put on record.
+            why: The recorded reason.
             grace: Seconds until SIGTERM.
         """
         if self.state in {"ready", "halting"}:
@@ -242,7 +242,7 @@ class Slot:
             self._after(grace, self._terminate)
 
     def stop(self, grace: float = STOP_GRACE) -> None:
-        """End this slot for good: a frame, then SIGTERM after ``grace`` seconds, then SIGKILL. ``ended`` follows."""
+        """End this slot for good: a frame, SIGTERM after ``grace`` seconds, then SIGKILL. ``ended`` follows."""
         if self.state in {"down", "waiting"}:
             self._clear()
             self.state = "down"
@@ -267,7 +267,7 @@ class Slot:
         if self._process is not None:
             self._process.kill(Exit(kind="stopped", detail="it did not end when told to"))
 
-    # ------------------------------------------------------------ what happens to the life
+    # ------------------------------------------------------------ events of the life
 
     def _spawn(self) -> None:
         spec = self.site.spec(self.id)
@@ -290,14 +290,14 @@ class Slot:
                 self._process = process
 
     def note_spawned(self, pid: int) -> None:
-        """The process exists."""
+        """Record that the process exists."""
         self.pid = pid
         self.site.started(self)
         if self._early:
             self.note_ready()
 
     def note_ready(self) -> None:
-        """The worker takes work, once it is known which process it is: what is assigned to it names that."""
+        """Record that the worker accepts work. Wait for its pid if that is unknown, because jobs record it."""
         if self.state != "starting":
             return
         if self.pid is None:  # its own socket was read before the zygote's
@@ -310,7 +310,7 @@ class Slot:
         self.site.ready(self)
 
     def note_exited(self, end: Exit, read: int) -> None:
-        """The life is over."""
+        """Record that the life is over."""
         self._clear()
         now = self.site.loop.time()
         ready_for = None if self._ready_at is None else now - self._ready_at
@@ -328,7 +328,7 @@ class Slot:
         self.kill(Exit(kind="start_failed", detail=f"it was not ready within {self.site.start_timeout:g} s"))
 
     def _after(self, delay: float, then: Callable[[], None]) -> None:
-        """Have one timer at a time: each state waits for one thing."""
+        """Set the only timer, as each state waits for one event."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self.site.loop.call_later(delay, then)

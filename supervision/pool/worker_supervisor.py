@@ -1,6 +1,6 @@
-"""The supervisor of one pool's workers: begins them, and restarts them by the pool's policy.
+"""The supervisor of one pool's workers: starts them, and restarts them by the pool's policy.
 
-It knows nothing of jobs. Its ``Router``, the dispatcher, settles those of a dead worker and returns a ``Blame``.
+It does not manage jobs. Its ``Router``, the dispatcher, settles the jobs of a dead worker and returns a ``Blame``.
 """
 
 import os
@@ -28,39 +28,39 @@ from greenroom.supervision.zygote.isolated_backends import IsolatedBackends
 
 
 def default_size(kind: WorkerKind) -> int:
-    """Return the most workers of a pool that sets no size. For tools it follows the CPUs; the others mostly wait."""
+    """Return the default size of a pool. For tools it depends on the CPUs; workers of other kinds mostly wait."""
     return max(4, 2 * (os.cpu_count() or 1)) if kind == "tool" else 2
 
 
 def capacity_of(kind: WorkerKind, policy: Pool) -> int:
-    """Return the jobs a worker runs at once. Tools and evaluators run one, so that a kill has no bystanders."""
+    """Return how many jobs a worker runs at once. Tools and evaluators run one, so that a kill affects no other job."""
     return (policy.concurrency or 64) if kind in {"program", "llm"} and not policy.fresh else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a pool shares with the others of its tree."""
+    """The objects that a pool shares with the other pools of its tree."""
 
     loop: AbstractEventLoop
     gate: StartLimiter
     names: Names
     on_event: EventHook
     unit: Callable[[], float]
-    """Gives random numbers, at least 0 and below 1."""
+    """Returns random numbers, at least 0 and below 1."""
     start_timeout: float = START_TIMEOUT
     annexes: IsolatedBackends | None = None
-    """Makes backends for one worker each; None where there is only the pool's."""
+    """Creates isolated backends; None if there is only the pool's backend."""
 
 
 class Router(Protocol):
-    """What the supervisor of workers needs of the dispatcher."""
+    """What the supervisor needs of the dispatcher."""
 
     def ready(self, slot: Slot) -> None:
-        """A worker takes work."""
+        """A worker accepts work."""
         ...
 
     def heard(self, slot: Slot | None, message: FromWorker) -> None:
-        """A worker said something about its work."""
+        """A worker sent a message about its work."""
         ...
 
     def settle(self, slot: Slot, obituary: Obituary) -> Blame:
@@ -68,29 +68,29 @@ class Router(Protocol):
         ...
 
     def gone(self, slot: Slot) -> None:
-        """A slot is no more."""
+        """A slot was removed."""
         ...
 
     def refuse(self, reason: str) -> None:
-        """No worker will come: refuse the jobs that wait for one."""
+        """Refuse the waiting jobs, as no worker will start."""
         ...
 
     def refuse_questions(self, reason: str) -> None:
-        """No worker can be begun for now: refuse the questions, which cannot wait."""
+        """Refuse the questions, which cannot wait, as no worker can be started for now."""
         ...
 
     def grow(self) -> None:
-        """More workers may be begun than before."""
+        """Start workers that may be started now."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class _Revival:
-    """Workers that begin again together, in start order, once all of them are down."""
+    """Workers that start again together, in start order, when all of them are down."""
 
     slots: list[Slot]
     pending: list[Slot]
-    """Those, and temporary siblings, whose end is not confirmed yet, last begun first. The first is being shut down."""
+    """These workers and temporary siblings whose end is not confirmed yet, last started first. The first is ending."""
     delay: float
     why: str
 
@@ -98,18 +98,18 @@ class _Revival:
 class WorkerSupervisor:
     """The workers of one pool. Reactor thread only.
 
-    Which deaths count against the restart budget: failed starts (those begun together count once), and deaths for which
-    no job can be blamed. Not injected ones, not those of a lost backend, not those we ordered, and none that is charged
-    to a job or has suspects among the jobs: those are bounded by the jobs' own limits.
+    Two kinds of death count against the restart budget: failed starts (those begun together count once), and deaths for
+    which no job can be blamed. Injected deaths, deaths of a lost backend and ordered ones do not count. Deaths that are
+    charged to a job or have suspects do not count either, as the jobs' own limits bound them.
 
-    A start that fails while other workers are ready is no reason to give up, and neither is one that the kernel
-    refused: the pool is then short, says so, and tries again after a pause.
+    The pool does not give up if a start fails while other workers are ready, or if the kernel refused a process. It is
+    then short, reports that, and tries again after a pause.
     """
 
     def __init__(
         self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means, router: Router
     ) -> None:
-        """Begin empty: workers are grown on demand."""
+        """Start without workers; they are started on demand."""
         self.key = key
         self.policy = policy
         self.backend = backend
@@ -119,17 +119,17 @@ class WorkerSupervisor:
         self.slots: dict[str, Slot] = {}
         """By id, in start order."""
         self.permanent = 0
-        """How many of them are not temporary."""
+        """Number of slots that are not temporary."""
         self.restarts = 0
-        """Lives begun after a death, in all slots there ever were."""
+        """Number of lives started after a death, in all slots so far."""
         self.replacements = 0
-        """Lives that had to go between two jobs, in all slots there ever were."""
+        """Number of lives replaced between two jobs, in all slots so far."""
         self.crashes = 0
-        """Deaths charged to a job."""
+        """Number of deaths charged to a job."""
         self.escalations = 0
-        """How often the pool has given up."""
+        """Number of times that the pool has given up."""
         self.refusal: str | None = None
-        """Why no work is taken at the moment; read through ``is_degraded``."""
+        """Why no work is accepted now; read it through ``is_degraded``."""
         self._means = means
         self.annexes = means.annexes
         self._limits = limits
@@ -137,13 +137,13 @@ class WorkerSupervisor:
         self._budget = Budget(policy.max_restarts, policy.within)
         self._growth = Growth()
         self._troubled = False
-        """Whether no worker has become ready since the pool was short or gave up."""
+        """Whether no worker has become ready since the pool was last short or gave up."""
         self._degraded_until = 0.0
         self._revivals: list[_Revival] = []
         self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
 
     def is_degraded(self) -> bool:
-        """Return whether the pool has given up; after ``within`` seconds it tries again with a fresh budget."""
+        """Return whether the pool has given up. After ``within`` seconds it tries again with a new budget."""
         if self.refusal is not None and self.loop.time() >= self._degraded_until:
             self.refusal = None
             self._budget = Budget(self.policy.max_restarts, self.policy.within)
@@ -151,13 +151,13 @@ class WorkerSupervisor:
 
     @property
     def shortage(self) -> str | None:
-        """Why the pool has fewer workers than it should, if that is so."""
+        """Return why the pool has fewer workers than it should, or None."""
         return self._growth.reason or None
 
     # ------------------------------------------------------------ growing and shrinking
 
     def room(self) -> int:
-        """Return how many workers may be begun at this moment: none while siblings are shut down to begin again."""
+        """Return how many workers may be started now: none while siblings are shut down for a restart."""
         if self._revivals:
             return 0
         starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
@@ -165,7 +165,7 @@ class WorkerSupervisor:
         return 2 * self.size if room is None else room
 
     def grow(self, restart: Restart = "permanent", backend: Backend | None = None) -> Slot:
-        """Begin one more worker, from a backend of its own where one is given."""
+        """Start another worker, from an isolated backend if one is given."""
         slot = Slot(self, self._means.names.take(self.key), restart, self.capacity, backend)
         self.slots[slot.id] = slot
         self.permanent += restart != "temporary"
@@ -174,13 +174,13 @@ class WorkerSupervisor:
         return slot
 
     def replace(self, slot: Slot, why: str) -> None:
-        """Replace a process between two jobs. One that still has some keeps them, and gets no further ones.
+        """Replace a process between two jobs. It keeps its present jobs, and gets no further ones.
 
-        In a pool whose workers run one job each there are never more processes than its size. A shared worker may take
-        long to end what it has, so another one is begun beside it at once.
+        If workers run one job each, there are never more processes than the pool's size. A worker with several jobs may
+        take long to end them, so another one is started beside it at once.
         """
         if slot.state != "ready" or slot.restart == "temporary":
-            return  # else it ends with its last job anyway
+            return  # otherwise it ends with its last job
         if not slot.retiring:
             slot.retire()
             if self.capacity > 1 and slot.jobs:
@@ -197,7 +197,7 @@ class WorkerSupervisor:
         self._emit("replaced", slot, detail=why)
 
     def stop_all(self, grace: float = STOP_GRACE) -> None:
-        """End every worker for good, last begun first; ``gone`` is called for each."""
+        """End every worker for good, last started first; ``gone`` is called for each."""
         self._revivals.clear()
         for slot in reversed(list(self.slots.values())):
             slot.stop(grace)
@@ -213,7 +213,7 @@ class WorkerSupervisor:
             self._health.stop()
         self._router.gone(slot)
 
-    # ------------------------------------------------------------ what slots report
+    # ------------------------------------------------------------ reports of slots
 
     def spec(self, worker: str) -> WorkerSpec:
         """Return the specification of the worker's next life."""
@@ -227,11 +227,11 @@ class WorkerSupervisor:
         )
 
     def started(self, slot: Slot) -> None:
-        """Pass on that the process exists."""
+        """Report that the process exists."""
         self._emit("started", slot)
 
     def ready(self, slot: Slot) -> None:
-        """A start has succeeded."""
+        """Handle a successful start."""
         self._budget = self._budget.ready()
         self._growth = Growth()
         self._emit("ready", slot)
@@ -241,7 +241,7 @@ class WorkerSupervisor:
         self._router.ready(slot)
 
     def heard(self, slot: Slot | None, message: FromWorker) -> None:
-        """Pass on what a worker says of its work."""
+        """Pass a worker's message about its work to the dispatcher."""
         self._router.heard(slot, message)
 
     def ended(self, slot: Slot, obituary: Obituary) -> None:
@@ -273,7 +273,7 @@ class WorkerSupervisor:
         failed_start = obituary.ready_for is None and not end.injected and end.kind not in {"stopped", "backend_lost"}
         streak = next_streak(slot.streak, ready_for=obituary.ready_for, served=obituary.served)
         slot.streak = streak if failed_start or blame.counted else min(streak, slot.streak)
-        # A death that we ordered, to end one job, says nothing about the siblings; nor does a life that never began.
+        # An ordered death, to end one job, is no reason to restart siblings; nor is a life that was never ready.
         alone = end.kind == "stopped" or not slot.proven
         strategy = "one_for_one" if alone else self.policy.strategy
         if failed_start and (end.refused or (strategy == "one_for_one" and self._serves)):
@@ -293,7 +293,7 @@ class WorkerSupervisor:
         self._revive(self._gather(slot, made.stop, made.start, delay))
 
     def _gather(self, dead: Slot, stop: tuple[str, ...], start: tuple[str, ...], delay: float) -> _Revival:
-        """Take the siblings out of work, and join with every revival under way that shares a worker with this one."""
+        """Give the siblings no further work, and merge this revival with others that share a worker with it."""
         why = f"it is restarted together with {dead.id}"
         revival = _Revival([self.slots[id_] for id_ in start], [], delay, why)
         self._revivals.append(revival)
@@ -301,7 +301,7 @@ class WorkerSupervisor:
         for sibling in (self.slots[id_] for id_ in stop):
             sibling.rest()
             sibling.halt()
-            if sibling.state == "starting":  # it has no work that it could end
+            if sibling.state == "starting":  # it has no work to complete
                 sibling.kill(Exit(kind="stopped", detail=why))
             if sibling.state != "down":
                 pending.add(sibling)
@@ -317,7 +317,7 @@ class WorkerSupervisor:
         return revival
 
     def _revive(self, revival: _Revival) -> None:
-        """Shut down the next of those that still have to end; once all have, begin the workers again in start order."""
+        """Shut down the next worker that must end. When all have ended, start the workers again in start order."""
         if revival.pending:
             revival.pending[0].leave(revival.why)
             return
@@ -329,7 +329,7 @@ class WorkerSupervisor:
         self._router.grow()
 
     def _forget(self, slot: Slot) -> None:
-        """Leave a slot that is no more out of every revival."""
+        """Remove a slot from every revival."""
         for revival in list(self._revivals):
             if slot in revival.slots:
                 revival.slots.remove(slot)
@@ -339,11 +339,11 @@ class WorkerSupervisor:
 
     @property
     def _serves(self) -> bool:
-        """Whether any worker takes the jobs of everybody."""
+        """Return whether any worker accepts jobs of the shared queue."""
         return any(slot.state == "ready" and slot.restart != "temporary" for slot in self.slots.values())
 
     def _fall_short(self, slot: Slot, obituary: Obituary) -> None:
-        """Do without a worker that cannot be begun for now, and say so; another is tried after a pause."""
+        """Remove a worker that cannot be started for now, and report that; another start follows after a pause."""
         now, working = self.loop.time(), sum(other.state == "ready" for other in self.slots.values())
         reason = (
             f"Pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
@@ -362,12 +362,12 @@ class WorkerSupervisor:
             self._router.refuse_questions(reason)
 
     def _reopen(self) -> None:
-        """Take work again after having given up."""
+        """Accept work again after the pool has given up."""
         if not self.is_degraded():
             self._emit("reopened", None)
 
     def _give_up(self, slot: Slot, end: Exit) -> None:
-        """Degrade the pool for deaths of its own."""
+        """Degrade the pool because of the deaths of its workers."""
         pause = self.policy.within
         reason = (
             f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
@@ -377,13 +377,13 @@ class WorkerSupervisor:
         self.degrade(reason, pause, slot, end)
 
     def degrade(self, reason: str, pause: float, slot: Slot | None = None, end: Exit | None = None) -> None:
-        """Take no work for ``pause`` seconds: workers that live go on with what they have, nothing new is begun."""
+        """Refuse work for ``pause`` seconds. Live workers continue their jobs, and no worker is started."""
         self.refusal = reason
         self.escalations += 1
         self._degraded_until = self.loop.time() + pause
         self.loop.call_at(self._degraded_until, self._reopen)
         self._troubled = True
-        for revival in self._revivals:  # they end in order all the same
+        for revival in self._revivals:  # they still end in order
             revival.slots.clear()
         self._emit("degraded", slot, end=end, detail=self.refusal)
         for other in list(self.slots.values()):
@@ -407,6 +407,6 @@ class WorkerSupervisor:
 
 
 def _evidence(end: Exit) -> str:
-    """Quote the last that a worker wrote."""
+    """Return the last output of a worker, as a quotation."""
     words = last_words(end.stderr)
     return f'; it said: "{words[:300]}"' if words else ""

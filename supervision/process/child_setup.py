@@ -1,4 +1,4 @@
-"""What a worker's process does between the fork and its actor's first message, in the one order that works."""
+"""Set up a worker's process between the fork and its actor's first message. The order of the steps matters."""
 
 import contextlib
 import faulthandler
@@ -18,17 +18,17 @@ from greenroom.supervision.kernel import linux
 from greenroom.supervision.process import resource_limits
 
 SHRUGGED_OFF: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
-"""Signals that must not end a worker: Ctrl+C is the orchestrator's to handle, and Python reports the two others as
-``BrokenPipeError`` and ``OSError``. Python ignores these two, which what a tool starts would inherit."""
+"""Signals that must not end a worker. The orchestrator handles Ctrl+C, and Python reports the two others as
+``BrokenPipeError`` and ``OSError``. Python ignores these two, and programs that a tool starts would inherit that."""
 
 
 def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: set[int]) -> None:
-    """Cut this freshly forked process off from the zygote and bind it to its limits.
+    """Detach this newly forked process from the zygote and apply its limits.
 
-    Signals are as the zygote has left them for its children, by ``reset_signals``.
+    The zygote has reset the signals before, by ``reset_signals``.
 
     Args:
-        spec: The worker to become.
+        spec: Specification of the worker.
         parent: Pid of the zygote.
         stdio: Descriptors that become stdout and stderr.
         keep: Further descriptors to leave open.
@@ -42,7 +42,7 @@ def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: s
         if descriptor > 2 and descriptor not in keep:  # noqa: PLR2004  the three standard streams
             with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 os.close(descriptor)
-    linux.set_dumpable(True)  # or a user that is not root could measure no worker; the line below needs it too
+    linux.set_dumpable(True)  # otherwise only root could measure a worker; the line below needs it too
     resource_limits.volunteer_for_oom_kill()
     resource_limits.apply_limits(spec.limits)
     linux.forbid_new_privileges()
@@ -50,10 +50,10 @@ def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: s
 
 
 def take_environment(connection: int) -> None:
-    """Read how this worker's environment differs from the zygote's, its first message, and set it. Blocks until then.
+    """Read the first message, which holds this worker's own environment variables, and set them. Blocks.
 
-    Where variables are for this worker alone, processes of the same user cannot look into it from now on: a tool that
-    was not given a key must not find it in the memory of a worker that was.
+    If this worker alone gets some of them, other processes of the same user can no longer read its memory. A tool that
+    was not given a key must not find it in the memory of another worker.
 
     Args:
         connection: Descriptor of the worker's socket; it stays open.
@@ -70,7 +70,7 @@ def take_environment(connection: int) -> None:
 
 
 def _read_exactly(connection: int, count: int) -> bytes:
-    """Read so many bytes and no more: what follows is the actor's to read."""
+    """Read exactly ``count`` bytes. The actor reads what follows."""
     data = b""
     while len(data) < count:
         more = os.read(connection, count - len(data))
@@ -81,10 +81,10 @@ def _read_exactly(connection: int, count: int) -> bytes:
 
 
 def reset_signals() -> None:
-    """Undo what the app's import may have set. SIGTERM keeps its default action: a handler would only delay the end.
+    """Reset the signal handlers that the app's import may have set.
 
-    A process that forks workers calls this once, after the import: forked processes inherit all of it, and to ask for
-    each of 64 handlers takes every one of them the time of a hundred system calls.
+    SIGTERM keeps its default action, as a handler would only delay the end. A process that forks workers calls this
+    once, after the import. Its children inherit the result, and need not spend a hundred system calls each.
     """
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
@@ -93,18 +93,18 @@ def reset_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in SHRUGGED_OFF:
         linux.shrug_off(number)
-    faulthandler.unregister(signal.SIGUSR1)  # an app's own would keep the worker's from being installed
+    faulthandler.unregister(signal.SIGUSR1)  # an app's handler would keep the worker's from being installed
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the worker's faulthandler listens
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def run_worker(connection: int, spec: WorkerSpec, main: Callable[..., Any]) -> NoReturn:
-    """Live: run ``main`` on the socket and end the process with the exit code Python would give it."""
+    """Run ``main`` on the socket, then end the process with the exit code that Python would give it."""
     faulthandler.enable(2)
     faulthandler.register(signal.SIGUSR1, 2)
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # an app may have put anything in their place
-            stream.reconfigure(line_buffering=True)  # what a crash would take along is at most a line
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:  # an app may have replaced the streams
+            stream.reconfigure(line_buffering=True)  # a crash loses at most one line
     gc.enable()
     resource_limits.allow_for_stacks(spec.limits)
     code = exit_code(lambda: main(socket.socket(fileno=connection), spec))
@@ -112,26 +112,26 @@ def run_worker(connection: int, spec: WorkerSpec, main: Callable[..., Any]) -> N
 
 
 def exit_code(call: Callable[[], object]) -> int:
-    """Call it and give the exit code of a script that had it as its body, printing what Python would print."""
+    """Call a function; return the exit code of a script with that body, and print what Python would print."""
     try:
         call()
     except SystemExit as end:
         if end.code is None:
             return 0
         if isinstance(end.code, int):
-            sys.stderr.write(f"SystemExit: {end.code}\n")  # or nothing would tell it from ``os._exit``
+            sys.stderr.write(f"SystemExit: {end.code}\n")  # to distinguish it from ``os._exit``
             return end.code & 0xFF
         sys.stderr.write(f"{end.code}\n")
         return 1
-    except BaseException:  # noqa: BLE001  the process ends here, whatever it is
+    except BaseException:  # noqa: BLE001  the process ends here in any case
         traceback.print_exc()
         return 1
     return 0
 
 
 def flush_and_exit(code: int) -> NoReturn:
-    """End this process without the interpreter's shutdown, which would wait for threads."""
+    """Exit this process without the interpreter's shutdown, which would wait for threads."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # nobody reads any more, or user code closed or replaced it
+        with contextlib.suppress(Exception):  # no process reads it, or user code closed or replaced it
             stream.flush()
     os._exit(code)

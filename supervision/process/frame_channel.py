@@ -1,11 +1,10 @@
-"""A worker's socket on the reactor's loop: frames in, frames out, never blocking.
+"""A non-blocking channel of frames over a worker's socket, on the reactor's loop.
 
-The socket is read and written directly on readiness. That is less work per frame than a transport and a protocol, and
-it allows the one thing that these do not offer: to read at once, when the process is known to be dead, whatever it had
-sent before.
+The socket is read and written directly on readiness. That is less work per frame than a transport and a protocol. It
+also allows what these do not offer: to read all remaining messages at once when the process is known to be dead.
 
-A long message is understood in another thread (``supervision.loop.offload``), so that nobody on the loop waits for
-it. Its socket is not read meanwhile: what comes after it stays in the kernel, and stays in order.
+A long message is decoded in another thread (``supervision.loop.offload``), so that the loop is not blocked. The socket
+is not read meanwhile: later messages wait in the kernel and stay in order.
 """
 
 import asyncio
@@ -21,14 +20,14 @@ from greenroom.messages.frames.worker import FromWorker, ToWorker
 from greenroom.supervision.loop import offload
 
 READ_BYTES: Final = 64 * 1024
-"""Kept below the size from which the allocator maps and unmaps memory for each read, which costs more than the read."""
+"""Bytes per read. For larger reads the allocator would map and unmap memory, which costs more than the read."""
 LONG_BYTES: Final = 256 * 1024
-"""A longer message is understood in another thread. One of this length takes about 4 ms."""
+"""Longer messages are decoded in another thread. One of this length takes about 4 ms."""
 HIGH_WATER_BYTES: Final = 64 * 1024 * 1024
-"""How much may wait for a worker that does not read. Four times the longest message."""
+"""Most bytes that may wait for a worker that does not read: four times the longest message."""
 UNREAD_SECONDS: Final = 10.0
-"""How long a worker for which more than that waits may leave all of it unread. One that reads is given all there is: a
-run of many large results needs them all when its program is replayed."""
+"""Seconds that a worker with more than ``HIGH_WATER_BYTES`` waiting may read nothing. A worker that does read may have
+any amount waiting: a replay needs all results of its run, which may be many and large."""
 
 
 class Channel:
@@ -37,15 +36,15 @@ class Channel:
     Args:
         loop: The reactor's loop.
         sock: Our end of the socket pair; the channel closes it.
-        incarnation: The worker's life number, which its messages must carry if they carry any.
-        on_message: Hears each message.
-        on_fault: Called once with the end that the life deserves, when the bytes are no message or too much waits to be
-            sent; nothing is heard after it.
-        on_end: Called once when the worker's code has shut its end down.
+        incarnation: The worker's life number. Messages that have such a number must have this one.
+        on_message: Called with each message.
+        on_fault: Called once with an ``Exit`` if the bytes are no message or too much waits to be sent. No message is
+            delivered after it.
+        on_end: Called once when the worker has shut down its end.
 
     Attributes:
-        delivered: How many bytes the kernel has taken so far. What of them is read is for the other end to say.
-        hearing: Whether a long message is being understood, and nothing is read meanwhile.
+        delivered: Number of bytes that the kernel has accepted so far. The worker may not have read all of them.
+        hearing: Whether a long message is being decoded, during which the socket is not read.
     """
 
     def __init__(
@@ -69,24 +68,24 @@ class Channel:
         self._on_end = on_end
         self.delivered = 0
         self._written = 0  # bytes of all messages so far
-        self._waiting = bytearray()  # what the kernel has not taken yet
-        self._taken_at = 0.0  # when it took something last, or the first of what waits came to wait
+        self._waiting = bytearray()  # bytes that the kernel has not accepted yet
+        self._taken_at = 0.0  # when it last accepted bytes, or when the oldest waiting bytes were queued
         self._readable = True  # False from the end or the first fault on
         self.hearing = False
-        self._drained: Callable[[], None] | None = None  # to be called once all that had arrived is delivered
+        self._drained: Callable[[], None] | None = None  # called once all arrived messages are delivered
         self._closed = False
         self._faulty = False
         loop.add_reader(sock, self._receive)
 
     def send(self, message: ToWorker) -> int:
-        """Queue a message; it goes nowhere once the channel is closed or has had a fault.
+        """Queue a message. Do nothing once the channel is closed or has had a fault.
 
         Returns:
-            How many bytes there are of all messages so far, this one included. The worker can have understood it only
-            if it has read as many.
+            Number of bytes of all messages so far, this one included. The worker has received this message only if it
+            has read that many.
 
         Raises:
-            CodecError: It cannot be written as JSON, or is over the size limit. Nothing was sent.
+            CodecError: The message cannot be encoded as JSON, or exceeds the size limit. Nothing was sent.
         """
         frame = TO_WORKER.encode(message, incarnation=self._incarnation)
         self._written += len(frame)
@@ -105,10 +104,9 @@ class Channel:
         return self._written
 
     def drain(self, then: Callable[[], None]) -> None:
-        """Read whatever has arrived. For a process that is dead: nothing can be on its way any more.
+        """Read all messages that a dead process has sent. Call this once.
 
-        ``then`` is called once all of it is delivered: at once, unless there is a long message in it. Not to be called
-        again.
+        ``then`` is called when all of them are delivered: at once, unless one of them is long.
         """
         self._drained = then
         self._drain()
@@ -129,12 +127,12 @@ class Channel:
             self._sock.close()
 
     def _push(self, data: bytes | bytearray) -> int:
-        """Give the kernel what it takes; say how many bytes that was."""
+        """Write as many bytes as the kernel accepts; return their number."""
         try:
             sent = self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return 0
-        except OSError:  # the worker's code has shut the socket down: nobody will read it
+        except OSError:  # the worker's code has shut down the socket and will not read
             return len(data)
         self.delivered += sent
         return sent
@@ -147,7 +145,7 @@ class Channel:
             self._loop.remove_writer(self._sock)
 
     def _receive(self) -> bool:
-        """Take one piece and deliver the messages it completes; say whether there may be more."""
+        """Read once and deliver the messages that are complete; return whether there may be more."""
         try:
             data = self._sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -165,18 +163,18 @@ class Channel:
         return self._readable
 
     def _deliver(self, data: bytes) -> None:
-        """Hand on every message that is whole now, up to the first fault."""
+        """Deliver every message that is complete now, up to the first fault."""
         bodies: list[bytes] = []
         fault: CodecError | None = None
         try:
             for body in self._decoder.feed(data):
-                bodies.append(body)  # noqa: PERF402  what came before a fault must be kept
+                bodies.append(body)  # noqa: PERF402  bodies before a fault must be kept
         except CodecError as error:
             fault = error
         self._hand_on(bodies, fault)  # only now, with the decoder in order: a listener may raise
 
     def _hand_on(self, bodies: Sequence[bytes], fault: CodecError | None) -> None:
-        """Hand on what these bodies hold, then the fault behind them; from a long one on, once that is understood."""
+        """Deliver the messages of these bodies, then the fault. A long message delays what follows it."""
         for place, body in enumerate(bodies):
             if len(body) > LONG_BYTES:
                 self._hear_aside(body, bodies[place + 1 :], fault)
@@ -195,7 +193,7 @@ class Channel:
         raise CodecError(claim)
 
     def _hear_aside(self, body: bytes, rest: Sequence[bytes], fault: CodecError | None) -> None:
-        """Have a long message understood in another thread; until it is, nothing more is read."""
+        """Decode a long message in another thread; the socket is not read until that is done."""
         self.hearing = True
         self._loop.remove_reader(self._sock)
 
@@ -205,16 +203,16 @@ class Channel:
                 understood = FROM_WORKER.decode(body)
             except Exception as error:  # noqa: BLE001  it is raised again on the loop
                 understood = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so the message is not needed
                 self._loop.call_soon_threadsafe(self._understood, understood, rest, fault)
 
         offload.run(understand)
 
     def _understood(self, understood: Any, rest: Sequence[bytes], fault: CodecError | None) -> None:
-        """Hand on a long message and what came with its last bytes, and read on."""
+        """Deliver a decoded long message and the bodies that were read with it, then continue to read."""
         self.hearing = False
         try:
-            if self._readable:  # else there was a fault in what we sent meanwhile
+            if self._readable:  # else sending has failed meanwhile
                 self._hand_heard(understood, rest, fault)
         finally:
             if self._drained is not None:

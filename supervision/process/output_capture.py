@@ -1,4 +1,4 @@
-"""What a process writes to stdout or stderr: always drained and handed on, the last part kept."""
+"""Capture of a process's stdout or stderr: the pipe is always drained, and the last part of the output is kept."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,11 @@ from greenroom.supervision.kernel.linux import unread_bytes
 TAIL_BYTES: Final = 64 * 1024
 _READ_BYTES: Final = 64 * 1024
 _OFTEN: Final = 0.001
-"""Seconds between two reads from which on the process is taken to write a lot."""
+"""If two reads follow each other within this many seconds, the process is assumed to write a lot."""
 _PAUSE: Final = 0.002
-"""Seconds for which such a pipe is left to fill: to be woken for every line would take more time than the lines."""
+"""Seconds between reads of such a pipe. A wake-up for every line would cost more time than the lines."""
 _LARGE_BYTES: Final = 1024 * 1024
-"""What such a pipe is made to hold, so that its writer need not wait meanwhile."""
+"""Size to which such a pipe is enlarged, so that its writer need not wait meanwhile."""
 
 
 class Capture:
@@ -26,7 +26,7 @@ class Capture:
 
     Attributes:
         total: Bytes written by the process so far.
-        on_read: Called after each read, where set.
+        on_read: Called after each read, if set.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class Capture:
         on_data: Callable[[bytes], None] | None = None,
         redactor: Redactor = NOTHING,
     ) -> None:
-        """Start reading ``descriptor``, which this object closes; ``on_data`` hears the bytes as they are.
+        """Start reading ``descriptor``, which this object closes. ``on_data`` is called with the unchanged bytes.
 
-        What is given as text has gone through ``redactor``. A secret is found however it was cut by writes.
+        ``redactor`` removes secrets from the text that this object returns, even if several writes split a secret.
         """
         os.set_blocking(descriptor, False)
         self._loop = loop
@@ -46,7 +46,7 @@ class Capture:
         self._tail = bytearray()
         self._on_data = on_data
         self._redactor = redactor
-        self._rest = max(0, redactor.longest - 1)  # bytes at a cut that may be a part of a secret
+        self._rest = max(0, redactor.longest - 1)  # bytes at the start of the kept part that may belong to a secret
         self._read_at = 0.0
         self._pause: asyncio.TimerHandle | None = None
         self._large = False
@@ -55,7 +55,7 @@ class Capture:
         loop.add_reader(descriptor, self._read)
 
     def text(self) -> str:
-        """Return the last part of what was written, at most 64 KiB."""
+        """Return the last part of the output, at most 64 KiB."""
         cut = len(self._tail) > TAIL_BYTES
         data = self._redactor.data(unmarked(bytes(self._tail), cut=cut))
         if cut:  # its first bytes may be the end of a secret
@@ -63,11 +63,11 @@ class Capture:
         return data.decode("utf-8", errors="replace")
 
     def forget(self) -> None:
-        """Keep nothing of what has been read so far: it belongs to work that is over."""
+        """Discard the output read so far, as it belongs to work that has ended."""
         self._tail.clear()
 
     def catch_up(self) -> None:
-        """Read what the process has written up to now. For a moment at which it has said something by other means."""
+        """Read what the process has written up to now. Called when it has sent a message by other means."""
         left = 0 if self._descriptor is None else unread_bytes(self._descriptor)
         while left > 0 and self._descriptor is not None:
             before = self.total
@@ -78,8 +78,8 @@ class Capture:
             left -= self.total - before
 
     def drain(self) -> None:
-        """Read whatever has been written, now, and close. For a process that is dead."""
-        with contextlib.suppress(BlockingIOError):  # something outside of its tree holds the pipe: no end will come
+        """Read all remaining output of a dead process, and close the pipe."""
+        with contextlib.suppress(BlockingIOError):  # a process outside its tree holds the pipe open
             while self._descriptor is not None:
                 self._take()
         self.close()
@@ -104,7 +104,7 @@ class Capture:
         self._read_at = now
 
     def _go_on(self) -> None:
-        """Take what has come in the pause; as long as there is more each time, it is followed by another one."""
+        """Read what was written during the pause. Start another pause if there was anything."""
         self._pause = None
         before = self.total
         self.catch_up()
@@ -119,7 +119,7 @@ class Capture:
     def _enlarge(self) -> None:
         if not self._large and self._descriptor is not None:
             self._large = True
-            with contextlib.suppress(OSError):  # the user has as many large pipes as are allowed
+            with contextlib.suppress(OSError):  # the user has reached the limit of large pipes
                 fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, _LARGE_BYTES)
 
     def _take(self) -> None:

@@ -1,4 +1,4 @@
-"""Whose output it is that comes out of a worker's pipes: that of the attempt that has the process, or its own."""
+"""The source of a worker's output: the attempt that runs alone in the process, or the worker itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ StreamName: TypeAlias = Literal["stdout", "stderr"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One attempt in a worker that runs one at a time, or else one life of a worker. Each is one of its own.
+    """One attempt in a worker that runs one job at a time, or one life of a worker. Compared by identity.
 
     Attributes:
         worker: The worker's id.
-        redactor: Takes secrets out of what it writes.
-        run_id: The run; empty where the worker writes on its own account.
+        redactor: Removes secrets from the output.
+        run_id: The run; empty if the worker itself is the source.
         step: Key of the step.
         attempt: Number of the attempt.
-        marked: Whether marks in the bytes say which job they are of (see ``messages.frames.output_marks``).
+        marked: Whether marks in the bytes name the job that wrote them (see ``messages.frames.output_marks``).
     """
 
     worker: str
@@ -31,5 +31,5 @@ class Source:
 
 
 OutputListener: TypeAlias = Callable[[Source, StreamName, bytes], None]
-"""Hears what is written, as it is read, on the reactor's thread; it must not block. No bytes at all are the end of a
-source: nothing more of it follows, on either stream."""
+"""Called with output as it is read, on the reactor's thread; must not block. Empty bytes mark the end of a source on
+both streams."""

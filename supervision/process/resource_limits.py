@@ -1,4 +1,4 @@
-"""What a worker process may use, applied by itself between its fork and its first message."""
+"""Resource limits of a worker, which its process applies to itself between the fork and the first message."""
 
 import _thread
 import contextlib
@@ -12,23 +12,23 @@ from greenroom.messages.policy import Limits
 
 MIB: Final = 1024 * 1024
 MOST_STACKS: Final = 1024
-"""Threads whose stacks are left out of a memory limit at most."""
+"""Most threads whose stacks a memory limit leaves out."""
 DEFAULT_STACK: Final = 8 * MIB
 STACK_EXTRA: Final = 256 * 1024
-"""What the C library allocates for a thread besides its stack."""
+"""Bytes that the C library allocates for a thread besides its stack."""
 _STARTERS: Final = ("_start_new_thread", "_start_joinable_thread")
 
 OOM_SCORE_STEP: Final = 300
-"""How much sooner than its orchestrator the kernel kills a worker when memory runs out."""
+"""Added to a worker's OOM score, so that the kernel kills it before its orchestrator when memory runs out."""
 
 
 def apply_limits(limits: Limits) -> None:
-    """Bind this process and all that it starts. Memory counts what is allocated, in MiB, not what is reserved.
+    """Limit this process and the processes that it starts. The memory limit counts allocated memory, in MiB.
 
-    The kernel counts the whole stack of each thread too, 8 MiB as a rule, of which hardly anything is used. So the soft
-    limit is the one that was asked for, and ``allow_for_stacks`` raises it for each thread that Python starts.
+    The kernel also counts the whole stack of each thread, usually 8 MiB, most of which is unused. So the requested
+    limit is set as the soft limit, and ``allow_for_stacks`` raises it for each thread that Python starts.
 
-    RLIMIT_DATA and not RLIMIT_AS: under the latter each thread's reserved stack counts, and few threads can start.
+    RLIMIT_DATA is used because RLIMIT_AS counts the reserved stack of each thread, so that few threads could start.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)
@@ -37,7 +37,7 @@ def apply_limits(limits: Limits) -> None:
         _limit(resource.RLIMIT_DATA, most, most + MOST_STACKS * _stack_bytes())
     if limits.cpu is not None:
         seconds = max(1, round(limits.cpu))
-        _limit(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU at the first, which says why, SIGKILL at the second
+        _limit(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU at the soft limit, SIGKILL at the hard one
     if limits.workdir is not None:
         os.chdir(limits.workdir)
         if "PWD" in os.environ:
@@ -45,7 +45,7 @@ def apply_limits(limits: Limits) -> None:
 
 
 def allow_for_stacks(limits: Limits) -> None:
-    """Have the memory limit of this process leave out stacks: of the threads of ``threading``, and of one more."""
+    """Raise the memory limit of this process by the stacks of its Python threads, and of one more thread."""
     if limits.memory_mb is None:
         return
     most, stack = limits.memory_mb * MIB, _stack_bytes()
@@ -64,19 +64,19 @@ def allow_for_stacks(limits: Limits) -> None:
         return start_with_room
 
     make_room()
-    for name in _STARTERS:  # what ``Thread.start`` calls; there is no hook for it in every Python that we support
+    for name in _STARTERS:  # called by ``Thread.start``, for which not every supported Python has a hook
         if (start := getattr(threading, name, None)) is not None:
             setattr(threading, name, making_room(start))
 
 
 def _stack_bytes() -> int:
-    """Return how much a new thread's stack counts: the C library takes its size from the limit for stacks."""
+    """Return the size of a new thread's stack, which the C library takes from the limit for stacks."""
     size = resource.getrlimit(resource.RLIMIT_STACK)[0]
     return (DEFAULT_STACK if size == resource.RLIM_INFINITY else size) + STACK_EXTRA
 
 
 def _limit(which: int, soft: int, hard: int | None = None) -> None:
-    """Lower a limit; one that is lower already stays."""
+    """Lower a limit, unless it is lower already."""
     hard = soft if hard is None else hard
     ceiling = resource.getrlimit(which)[1]
     if ceiling != resource.RLIM_INFINITY:
@@ -85,8 +85,8 @@ def _limit(which: int, soft: int, hard: int | None = None) -> None:
 
 
 def volunteer_for_oom_kill() -> None:
-    """Have the kernel prefer this process to its orchestrator when memory runs out."""
-    with contextlib.suppress(PermissionError):  # some sandboxes refuse; the worker then ranks with its orchestrator
+    """Let the kernel kill this process before its orchestrator when memory runs out."""
+    with contextlib.suppress(PermissionError):  # some sandboxes refuse; the worker then has its orchestrator's score
         file = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
         try:
             os.pwrite(file, b"%d" % min(1000, int(os.pread(file, 16, 0)) + OOM_SCORE_STEP), 0)

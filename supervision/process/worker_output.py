@@ -1,4 +1,4 @@
-"""What one worker process writes to stdout and stderr, and which attempt of which run wrote it."""
+"""The stdout and stderr of one worker process, and the attempt that writes to them."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from greenroom.supervision.process.output_capture import Capture
 from greenroom.supervision.process.output_sources import OutputListener, Source, StreamName
 
 _SHARED: Final = frozenset({"program", "llm"})
-"""Workers that mark what their jobs print, as they have many at a time."""
+"""Kinds of workers that run many jobs at once, and so mark the output of each."""
 
 
 class WorkerOutput:
@@ -22,8 +22,8 @@ class WorkerOutput:
     Args:
         spec: The worker.
         loop: The reactor's loop.
-        on_output: Called with what the worker writes; None if nothing needs it.
-        redactor: Takes secrets out of it.
+        on_output: Called with the worker's output; None if it is not needed.
+        redactor: Removes secrets from the output.
 
     Raises:
         OSError: This process has no descriptors left.
@@ -36,8 +36,8 @@ class WorkerOutput:
         on_output: OutputListener | None,
         redactor: Redactor,
     ) -> None:
-        """Open the pipes; ``far_ends`` gives what the worker writes to."""
-        with contextlib.ExitStack() as undo:  # in case that descriptors run out half-way
+        """Open the pipes; ``far_ends`` returns the worker's ends."""
+        with contextlib.ExitStack() as undo:  # in case descriptors run out half-way
             stdout, self._stdout_far = os.pipe()
             undo.callback(os.close, stdout)
             undo.callback(os.close, self._stdout_far)
@@ -48,35 +48,35 @@ class WorkerOutput:
         self._on_output = on_output
         self._shared = spec.kind in _SHARED
         self._job: Execute | Evaluate | None = None
-        """What has the process to itself at this moment."""
+        """The job that runs alone in the process now."""
         self._source: Source | None = None
-        """Whose output it is, once there is any."""
+        """Source of the output; None until there is any."""
         self._stdout = Capture(loop, stdout, on_output and partial(self._wrote, "stdout"), redactor)
         self._stderr = Capture(loop, stderr, on_output and partial(self._wrote, "stderr"), redactor)
 
     @property
     def far_ends(self) -> tuple[int, int]:
-        """Descriptors for the worker's stdout and stderr."""
+        """Return the descriptors for the worker's stdout and stderr."""
         return self._stdout_far, self._stderr_far
 
     def close_far_ends(self) -> None:
-        """Close the worker's ends here, so that its death ends the pipes."""
+        """Close the worker's ends in this process, so that its death ends the pipes."""
         if self._stdout_far >= 0:
             os.close(self._stdout_far)
             os.close(self._stderr_far)
             self._stdout_far = self._stderr_far = -1
 
     def begin(self, job: Execute | Evaluate) -> None:
-        """Record that a job has the process to itself from now on. The one before it has been answered."""
+        """Record that a job runs alone in the process from now on. The previous job has been answered."""
         self._stderr.forget()
         if not self._shared:
             self._end_source()
             self._job = job
 
     def catch_up(self) -> None:
-        """Read what was written before an answer, as its reader may look for that next.
+        """Read what was written before an answer, so that the output is available when the answer is.
 
-        What an attempt has started is dead when it is answered. A thread of it that lives on writes as the worker.
+        Processes that an attempt has started are dead when it is answered. A remaining thread writes as the worker.
         """
         self._stdout.catch_up()
         self._stderr.catch_up()
@@ -85,18 +85,18 @@ class WorkerOutput:
             self._job = None
 
     def listen_to_stderr(self, heard: Callable[[], None]) -> None:
-        """Have ``heard`` called each time something is read from stderr."""
+        """Call ``heard`` each time something is read from stderr."""
         self._stderr.on_read = heard
 
     def close(self) -> str:
-        """Read what is left and close the pipes; return the last part of stderr."""
+        """Read the remaining output, close the pipes, and return the last part of stderr."""
         self._stdout.drain()
         self._stderr.drain()
         self._end_source()
         return self._stderr.text()
 
     def _wrote(self, stream: StreamName, data: bytes) -> None:
-        assert self._on_output is not None  # else nothing calls this
+        assert self._on_output is not None  # otherwise this is not called
         if self._source is None:
             job = self._job
             if job is None:

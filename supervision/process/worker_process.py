@@ -1,10 +1,10 @@
-"""One life of one worker process, as the orchestrator sees it: from the request to fork it to the report of its end.
+"""One worker process in the orchestrator, from the request to fork it to the report of its end.
 
-Death is what the kernel says of the pid, never the end of a socket. ``exited`` is reported once the zygote has buried
-the process with its tree, and what it had sent before is delivered first.
+A worker is dead when the kernel reports the end of its pid, not when its socket ends. ``exited`` is reported after the
+zygote has ended the process with its tree, and after all its messages were delivered.
 
-The far end of the worker's socket stays open here for as long as the worker is in use. So the kernel keeps what a dead
-worker has not read, and says how much that is: what was never read cannot have begun.
+The worker's end of the socket also stays open in the orchestrator. So the kernel keeps the bytes that a dead worker has
+not read, and their number shows which jobs it never began.
 """
 
 import asyncio
@@ -45,23 +45,23 @@ from greenroom.supervision.process.worker_output import WorkerOutput
 TERM_GRACE: Final = 0.5
 """Seconds from SIGTERM to SIGKILL, and from the end of a socket to SIGKILL."""
 DUMP_GRACE: Final = 0.05
-"""Most seconds that a process about to be killed gets to write where it stands."""
+"""Most seconds that a process has to dump its stacks before it is killed."""
 DUMP_IDLE: Final = 0.005
-"""Seconds of silence on stderr after which that dump is taken to be whole."""
+"""Seconds without output on stderr after which that dump counts as complete."""
 _ANSWERS: Final = frozenset({Completed, Failed, Judged})
 _ENDINGS: Final = frozenset({Return, Raise, Halt, Diverge})
 _WITH_DUMP: Final = frozenset({"hung", "timeout", "blocked"})
 
 
 class Worker:
-    """A ``WorkerProcess``. Made by a backend; reactor thread only.
+    """A ``WorkerProcess``. Created by a backend. Reactor thread only.
 
     Attributes:
         id: Number of the launch at its backend.
-        spec: What the worker was asked to be.
-        pid: The process, from ``spawned`` on.
-        dead: Set once the kernel says that the process itself is dead, or where it never came to be.
-        ended: Set once ``exited`` was reported.
+        spec: Specification of the worker.
+        pid: Pid of the process, from ``spawned`` on.
+        dead: Set when the process itself is dead, or was never started.
+        ended: Set when ``exited`` was reported.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Worker:
         environ: Mapping[str, str],
         redactor: Redactor,
     ) -> None:
-        """Make the socket pair and the pipes; ``take_descriptors`` gives their far ends to whoever forks.
+        """Create the socket pair and the pipes; ``take_descriptors`` returns the ends for the child.
 
-        ``environ`` is what it has of variables; ``redactor`` takes secrets out of what it writes.
+        ``environ`` holds its environment variables; ``redactor`` removes secrets from its output.
         """
         self.id = number
         self.spec = spec
@@ -85,7 +85,7 @@ class Worker:
         self.dead = asyncio.Event()
         self.ended = asyncio.Event()
         self.on_death: Callable[[Worker], None] | None = None
-        """Called when the process is seen dead; the backend sets it to expect the burial."""
+        """Called when the process is dead. Set by the backend, which then waits for the end of the process tree."""
         self._environ = environ
         self._listener = listener
         self._loop = loop
@@ -96,10 +96,10 @@ class Worker:
         self._spoke = False
         self._asked = False  # from the request to fork it on
         self._doomed = False  # from the first SIGKILL on
-        self._reported = False  # once its end is known, which is reported when all that it said is delivered
+        self._reported = False  # its end is known; the report waits for its last messages
         self._timers: list[asyncio.TimerHandle] = []
         self._oom = OomWatch(LEDGER)
-        with contextlib.ExitStack() as undo:  # where descriptors run out half-way
+        with contextlib.ExitStack() as undo:  # in case descriptors run out half-way
             ours, self._theirs = socket.socketpair()
             undo.callback(ours.close)
             undo.callback(self._theirs.close)
@@ -130,28 +130,28 @@ class Worker:
         return self._channel.hearing
 
     def send(self, message: ToWorker) -> int:
-        """Queue a message; never blocks, goes nowhere once the worker is gone.
+        """Queue a message. Never blocks; does nothing once the worker is gone.
 
         Returns:
-            How many bytes the worker has to have read to know the message.
+            How many bytes the worker must have read in total to have received the message.
 
         Raises:
-            CodecError: The message cannot be written as JSON, or is over the size limit.
+            CodecError: The message cannot be encoded as JSON, or exceeds the size limit.
         """
-        if self.spec.concurrency == 1 and isinstance(message, (Execute, Evaluate)):  # then the last one was answered
+        if self.spec.concurrency == 1 and isinstance(message, (Execute, Evaluate)):  # the previous job was answered
             self._output.begin(message)
         return self._channel.send(message)
 
     def kill(self, reason: Exit, *, signal: int = signal.SIGKILL) -> None:
-        """End the process and its tree; the first reason given is the one reported.
+        """End the process and its tree; the first reason given is reported.
 
-        With SIGTERM, SIGKILL follows after ``TERM_GRACE``. Where the reason is that the process is stuck, it is first
-        asked for its stack, which then ends its stderr; a stopped process cannot answer and is killed at once.
+        SIGTERM is followed by SIGKILL after ``TERM_GRACE`` seconds. A process that is ended because it is stuck first
+        writes its stacks to stderr. A stopped process cannot do so, and is killed at once.
         """
         if self.dead.is_set():  # by itself, or for an earlier reason
             return
         self._reason = self._reason or reason
-        if not self._asked:  # there is no process yet, and now there will be none
+        if not self._asked:  # no process was requested yet, and none will be
             self._died()
         elif self._doomed or self._pidfd is None:  # without a pidfd: ``launched`` does it
             return
@@ -164,9 +164,9 @@ class Worker:
             self.strike()
 
     def signal(self, number: int) -> None:
-        """Send a signal as an injected fault and leave it at that."""
+        """Send a signal as an injected fault, without any further action."""
         if not self.ended.is_set():
-            if number == signal.SIGCONT:  # whoever stopped it has taken that back
+            if number == signal.SIGCONT:  # it undoes an earlier stop
                 self._injected = [sent for sent in self._injected if sent not in STOPPING]
             else:
                 self._injected.append(number)
@@ -176,11 +176,11 @@ class Worker:
 
     @property
     def reason(self) -> Exit | None:
-        """Why it is to end, where somebody here has said so."""
+        """Return the reason given to ``kill``; None if there was none."""
         return self._reason
 
     def furnish(self, shared: Mapping[str, str]) -> bool:
-        """Send how its environment differs from the one it is forked with; say whether it does at all."""
+        """Send how the worker's environment differs from ``shared``; return whether it differs."""
         own = {name: value for name, value in self._environ.items() if shared.get(name) != value}
         removed = tuple(name for name in shared if name not in self._environ)
         if own or removed:
@@ -190,7 +190,7 @@ class Worker:
         return bool(own or removed)
 
     def take_descriptors(self) -> list[int]:
-        """Return the far ends for the child: socket, stdout, stderr. Close them with ``close_far_ends`` once sent."""
+        """Return the descriptors for the child: socket, stdout, stderr. ``close_far_ends`` closes them once sent."""
         self._asked = True
         return [self._theirs.fileno(), *self._output.far_ends]
 
@@ -199,11 +199,11 @@ class Worker:
         self._output.close_far_ends()
 
     def launched(self, pid: int) -> None:
-        """Note that the process exists. It cannot have been reaped yet, so the pid is still its own."""
+        """Record that the process exists. It cannot have been reaped yet, so the pid still refers to it."""
         self.pid = pid
         try:
             self._pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:  # only where the zygote died meanwhile
+        except ProcessLookupError:  # only if the zygote died meanwhile
             self.dead.set()
         except OSError as error:  # no descriptor is left to watch it with
             self._reason = self._reason or Exit(
@@ -222,7 +222,7 @@ class Worker:
         self._send_signal(_SIGKILL)
 
     def buried(self, status: int, peak_kib: int, cpu: float) -> None:
-        """Note that process and tree are gone; report the end."""
+        """Record that the process and its tree are gone, and report the end."""
         self._report(
             status=status,
             peak_memory_mb=round(peak_kib / 1024, 1),
@@ -231,10 +231,10 @@ class Worker:
         )
 
     def lost(self, why: str) -> None:
-        """Note that process and tree are gone, and so is the zygote that could have said how it ended."""
+        """Record that process, tree and zygote are gone, so that the exit status is unknown."""
         self._report(status=None, backend_lost=why)
 
-    # ---------------------------------------------------------------- what happens to it
+    # ---------------------------------------------------------------- events of the process
 
     def _was_killed_by_nobody_here(self, status: int) -> bool:
         if self._reason is not None or self._doomed or _SIGKILL in self._injected:
@@ -251,7 +251,7 @@ class Worker:
         self._listener.received(message)
 
     def _hung_up(self) -> None:
-        """The worker has shut its socket down. Most likely it is about to end, so let it: a kill now would hide how."""
+        """Wait for the end of a worker that has shut down its socket; an immediate kill would hide the cause."""
         self._later(TERM_GRACE, self._kill_mute)
 
     def _kill_mute(self) -> None:
@@ -296,7 +296,7 @@ class Worker:
         kernel_oom: bool,
         backend_lost: str,
     ) -> None:
-        """Report the end, once all that it said is delivered."""
+        """Report the end, after all its messages were delivered."""
         read = self._channel.delivered - linux.unread_bytes(self._theirs.fileno())
         self._theirs.close()
         self._channel.close()
@@ -327,9 +327,9 @@ class Worker:
         return self.pid is not None and linux.process_state(self.pid) in {"R", "S", "D"}
 
     def _ask_for_stack(self) -> None:
-        """Have faulthandler write every thread's stack to stderr; kill when stderr falls silent, or soon in any case.
+        """Let faulthandler write the stacks of all threads to stderr; kill when stderr is silent, or soon in any case.
 
-        It works where C code holds the interpreter's lock, as it needs no bytecode to run.
+        This works even if C code holds the interpreter's lock, as no bytecode has to run.
         """
         self._doomed = True
         idle: asyncio.TimerHandle | None = None
@@ -362,8 +362,8 @@ class Worker:
 
 
 def _is_last(turn: FromWorker) -> bool:
-    """Return whether a program has come to its end with this turn."""
+    """Return whether a program has ended with this turn."""
     return isinstance(turn, Turn) and bool(turn.commands) and type(turn.commands[-1]) in _ENDINGS
 
 
-_SIGKILL: Final = signal.SIGKILL  # beside a method and a parameter that are both called ``signal``
+_SIGKILL: Final = signal.SIGKILL  # as a method and a parameter are both called ``signal``

@@ -1,1 +1,1 @@
-"""Where worker processes come from: a fork server that has imported the app, and what guards it."""
+"""Process backends: the zygote, which has imported the app and forks workers, and its keeper."""

@@ -1,4 +1,4 @@
-"""Loading a user's app in a process that is there for it: never in the orchestrator."""
+"""Import a user's app, in a zygote or a worker and never in the orchestrator."""
 
 import faulthandler
 import os
@@ -14,28 +14,28 @@ from greenroom.messages.secrets.withheld_hints import note_withheld
 from greenroom.supervision.zygote.messages import Boot
 
 EVERY: Final = 2.0
-"""Seconds after which an import says where it stands, and then again and again."""
+"""Seconds between two reports of the line that an import executes."""
 SHARE: Final = 0.2
-"""Share of the time an import may take after which it says so where that is sooner."""
+"""Share of an import's time limit after which it first reports, if that is sooner."""
 _FIRST_WORD: Final = 3600.0
-"""Seconds after which an import that nobody listens to says where it stands at the latest."""
+"""Most seconds after which an import without a pipe reports its line."""
 _FRAME: Final = re.compile(r'  File "(.*)", line ')
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep  # noqa: PTH100, PTH120  a prefix of names
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """Import what a ``"module:function"`` names. Such references come from the orchestrator itself, never from data."""
+    """Return the function that a ``"module:function"`` names. The orchestrator makes such references, never data."""
     module, _, name = reference.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]  # what it is worth shows when it is called
+    return getattr(import_module(module), name)  # type: ignore[no-any-return]  # a wrong type shows when it is called
 
 
 def load_app(boot: Boot, stack: int = -1) -> str:
-    """Import and warm up an app; give why that failed, as a sentence and the user's traceback, or an empty text.
+    """Import and warm up an app. Return why that failed, as a sentence and the user's traceback; empty if it succeeded.
 
     Args:
-        boot: What to load.
-        stack: Descriptor where it says every two seconds where it stands. Without one it does so once on stderr, when
-            it has taken half of its time, in case that it takes all of it and is ended.
+        boot: The app to load.
+        stack: Descriptor to which the import writes its stack every two seconds. Without one, it is written to stderr
+            once, after half of the time limit, in case the import is killed at the limit.
     """
     faulthandler.enable(2)
     if stack >= 0:
@@ -51,20 +51,20 @@ def load_app(boot: Boot, stack: int = -1) -> str:
         resolve(boot.preload)(boot.app)
     except DefinitionError as error:
         return str(error)
-    except BaseException as error:  # noqa: BLE001  whatever an import raises, SystemExit too, is its failure to load
+    except BaseException as error:  # noqa: BLE001  any exception of an import, SystemExit included, means that it failed
         return f"{boot.app} cannot be loaded:\n{_user_traceback(error)}"
     finally:
-        faulthandler.cancel_dump_traceback_later()  # and with it the thread that waits: a zygote must have but one
+        faulthandler.cancel_dump_traceback_later()  # also ends its thread: a zygote must have only one
     return ""
 
 
 def interval(timeout: float) -> float:
-    """Return the seconds after which an import that may take ``timeout`` says where it stands."""
+    """Return the seconds between reports of an import that may take ``timeout`` seconds."""
     return min(EVERY, SHARE * timeout)
 
 
 def _user_traceback(error: BaseException) -> str:
-    """Format from the first frame that is neither ours nor the import system's; all of it where that leaves nothing."""
+    """Return the traceback from the first frame of the user's on; the whole traceback if there is none."""
     frame = error.__traceback__
     while frame is not None and _is_machinery(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
@@ -72,7 +72,7 @@ def _user_traceback(error: BaseException) -> str:
 
 
 def users_stack(dump: str) -> str:
-    """Return the lines of what faulthandler wrote of an import that are neither ours nor the import system's."""
+    """Return the lines of faulthandler's dump of an import, without our frames and those of the import system."""
     frames = [(found[1], line) for line in dump.splitlines() if (found := _FRAME.match(line))]
     return "\n".join(line for file, line in frames if file != "<string>" and not _is_machinery(file))
 

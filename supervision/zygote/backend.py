@@ -24,33 +24,33 @@ from greenroom.supervision.zygote.import_progress import Place, SlowImport, nowh
 from greenroom.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
 
 START_TIMEOUT: Final = 60.0
-"""Seconds an app may take to be imported."""
+"""Seconds that the import of an app may take."""
 START_ATTEMPTS: Final = 3
-"""How often a start is tried that something keeps killing."""
+"""Attempts to start a zygote that is killed during its start."""
 LAUNCH_TIMEOUT: Final = 5.0
-"""Seconds a zygote may take to fork one worker, or to bury one, before it is taken to be hung."""
+"""Seconds that a zygote may take to fork a worker, or to end a dead one's process tree, before it counts as hung."""
 
 
 class ZygoteBackend:
     """A ``Backend`` for one app. Reactor thread only.
 
     Args:
-        app: Reference of the app, handed to ``entry.preload``.
-        entry: What the processes run. An empty path means this process's own ``sys.path``.
+        app: Reference of the app, passed to ``entry.preload``.
+        entry: The functions that the processes run. An empty path means this process's own ``sys.path``.
         loop: The reactor's loop.
-        generation: The lock that all processes inherit, held already; None in tests that need none.
-        given: What the app sees of secrets when it is imported, and every worker with it, besides what is inherited.
-            What a worker's own limits name reaches that worker alone, after its fork.
-        on_output: Hears what workers write to stdout and stderr.
-        start_timeout: Seconds the app may take to be imported.
+        generation: The held lock that all processes inherit; None in tests that need none.
+        given: Variables that the app's import and all workers get besides the inherited ones. Variables in a worker's
+            own limits are given to that worker alone, after its fork.
+        on_output: Called with the stdout and stderr of workers.
+        start_timeout: Seconds that the import of the app may take.
         launch_timeout: Seconds after which a zygote that does not answer is killed and replaced.
-        place: Finds the user's line in what faulthandler wrote of an import.
-        on_slow: Hears where an import stands that takes long, and None once it is over.
+        place: Finds the user's line in faulthandler's dump of an import.
+        on_slow: Called with the current line of a slow import, and with None when the import is over.
     """
 
     _fresh = False
 
-    def __init__(  # noqa: PLR0913  what there is to say of a backend
+    def __init__(  # noqa: PLR0913  the options of a backend
         self,
         app: str,
         entry: Entry,
@@ -64,7 +64,7 @@ class ZygoteBackend:
         place: Place = nowhere,
         on_slow: Callable[[SlowImport | None], None] = unheard,
     ) -> None:
-        """Nothing runs yet."""
+        """Keep the arguments; no process is started yet."""
         self.app = app
         self.holds_mb = 0
         self._loop = loop
@@ -83,11 +83,11 @@ class ZygoteBackend:
         self._launch_timeout = launch_timeout
         self._place = place
         self._on_slow = on_slow
-        self._household: ZygoteHandle | None = None  # the one that serves; None before the first and after a loss
+        self._household: ZygoteHandle | None = None  # the zygote in use; None before the first and after a loss
         self._starting: asyncio.Task[None] | None = None
         self._workers: dict[int, Worker] = {}  # by number, from spawn to exited
-        self._homes: dict[int, ZygoteHandle] = {}  # which household a worker was launched in
-        self._deadlines: dict[int, asyncio.TimerHandle] = {}  # of a launch or a burial
+        self._homes: dict[int, ZygoteHandle] = {}  # the zygote of each worker
+        self._deadlines: dict[int, asyncio.TimerHandle] = {}  # of a launch, or of the end of a process tree
         self._tasks: set[asyncio.Task[None]] = set()
         self._launches = 0
         self._closed = False
@@ -101,7 +101,7 @@ class ZygoteBackend:
     # ---------------------------------------------------------------- the protocol
 
     async def start(self) -> None:
-        """Start the zygote and load the app; nothing where it runs already.
+        """Start the zygote and load the app. Do nothing if it runs already.
 
         Raises:
             DefinitionError: The app cannot be loaded; the message holds the user's own traceback.
@@ -112,7 +112,7 @@ class ZygoteBackend:
             await asyncio.shield(self._starting)
 
     def spawn(self, spec: WorkerSpec, listener: WorkerListener) -> Worker:
-        """Begin a worker; ``listener`` hears the rest. Never blocks. Starts a zygote first where there is none.
+        """Start a worker, and first a zygote if there is none; ``listener`` is told of its life. Never blocks.
 
         Raises:
             OSError: This process has no descriptors left.
@@ -129,7 +129,7 @@ class ZygoteBackend:
         return worker
 
     async def close(self) -> None:
-        """End every worker with its tree, then the zygote. Returns when nothing is left."""
+        """End every worker with its process tree, then the zygote. Return when no process is left."""
         self._closed = True
         if self._starting is not None:
             self._starting.cancel()
@@ -142,10 +142,10 @@ class ZygoteBackend:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    # ---------------------------------------------------------------- zygotes come and go
+    # ---------------------------------------------------------------- life of zygotes
 
     async def _start_household(self) -> None:
-        """Start a household; again where it was killed meanwhile, which says nothing about the app."""
+        """Start a keeper and its zygote; try again if they were killed meanwhile, as that is not the app's fault."""
         try:
             for attempts_left in reversed(range(START_ATTEMPTS)):
                 household = self._make_household(self._environments.shared())
@@ -182,7 +182,7 @@ class ZygoteBackend:
     def _environ(self, household: ZygoteHandle) -> dict[str, str]:
         environ = dict(household.shared)
         environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
-        environ["PYTHONHASHSEED"] = "0"  # a replay must go through a set of texts in the same order, whoever starts it
+        environ["PYTHONHASHSEED"] = "0"  # a replay in any process must iterate over a set of strings in the same order
         environ[orphans.VARIABLE] = household.lineage
         return environ
 
@@ -192,12 +192,12 @@ class ZygoteBackend:
     def _lose(self, household: ZygoteHandle, why: str) -> None:
         if self._household is household:
             self._household = None
-        if household.zygote:  # else it is lost in its start, which cleans up itself
+        if household.zygote:  # otherwise it is lost during its start, which cleans up itself
             self.on_lost(why)
             self._run(self._dissolve(household, why))
 
     async def _dissolve(self, household: ZygoteHandle, why: str) -> None:
-        """Kill all that is left of a household, and report its workers once that is confirmed."""
+        """Kill the remaining processes of a zygote, and report its workers when their end is confirmed."""
         workers = [worker for worker in self._workers.values() if self._homes.get(worker.id) is household]
         for worker in workers:
             worker.strike()
@@ -205,25 +205,25 @@ class ZygoteBackend:
         for worker in workers:
             if worker.pid is not None:
                 await worker.dead.wait()
-        if not household.clean:  # the keeper was killed, so what it had adopted is in nobody's hands
+        if not household.clean:  # the keeper was killed, so its adopted processes have no parent that ends them
             await self._loop.run_in_executor(None, _end_lineage, household.lineage)
         for worker in workers:
             self._forget(worker)
-            self._loop.call_soon(worker.lost, why)  # a listener that raises must not keep the others from hearing
+            self._loop.call_soon(worker.lost, why)  # the other listeners must be called even if one raises
         for worker in workers:
             await worker.ended.wait()
 
-    # ---------------------------------------------------------------- workers come and go
+    # ---------------------------------------------------------------- life of workers
 
     async def _launch_later(self, worker: Worker) -> None:
-        """Launch once there is a zygote; report the end where there will be none, or where it was killed meanwhile."""
+        """Launch a worker once there is a zygote. Report its end if none starts, or if it was killed meanwhile."""
         try:
             if self._closed:
-                raise DefinitionError("the backend is closed")  # noqa: TRY301  leaves by the same door as a failing start
+                raise DefinitionError("the backend is closed")  # noqa: TRY301  handled like a failed start
             await self.start()
         except (DefinitionError, OSError) as error:
             worker.kill(Exit(kind="start_failed", refused=isinstance(error, OSError), detail=str(error)))
-        except asyncio.CancelledError:  # the start was, by close()
+        except asyncio.CancelledError:  # ``close`` has cancelled the start
             worker.kill(Exit(kind="stopped", detail="its backend was closed"))
         if worker.dead.is_set():
             return
@@ -233,7 +233,7 @@ class ZygoteBackend:
             self._launch(worker)
 
     def _launch(self, worker: Worker) -> None:
-        assert self._household is not None  # the caller has looked
+        assert self._household is not None  # the caller has checked
         launch = Launch(id=worker.id, spec=worker.spec, furnished=worker.furnish(self._household.shared))
         self._homes[worker.id] = self._household
         self._expect(worker, "fork a worker")
@@ -254,18 +254,18 @@ class ZygoteBackend:
             case Ended():
                 self._forget(worker)
                 worker.buried(message.status, message.peak_kib, message.cpu)
-                if not worker.ended.is_set():  # what it said last is long, and ``close`` waits for it
+                if not worker.ended.is_set():  # its last message is long, and ``close`` waits for it
                     self._run(_settle(worker))
 
     def _saw_death(self, worker: Worker) -> None:
         if worker.id in self._homes:
             self._expect(worker, "bury a dead worker")
-        else:  # killed while it waited for a zygote: there is nothing to bury
+        else:  # killed while it waited for a zygote: there is no process to end
             self._forget(worker)
             self._loop.call_soon(worker.lost, "")
 
     def _expect(self, worker: Worker, what: str) -> None:
-        """Take the zygote to be hung unless it does ``what`` in time."""
+        """Treat the zygote as hung unless it does ``what`` in time."""
         household = self._homes.get(worker.id)
         if household is not None:
             why = f"the zygote did not {what} within {self._launch_timeout:g} s"
@@ -291,12 +291,12 @@ class ZygoteBackend:
 def _working_folder() -> str:
     try:
         return os.getcwd()  # noqa: PTH109  sys.path holds texts
-    except FileNotFoundError:  # somebody has removed it
+    except FileNotFoundError:  # the folder was removed
         return ""
 
 
 def _ignore(_why: str) -> None:
-    """Do nothing: the losses are not counted."""
+    """Do nothing. Used if losses are not counted."""
 
 
 async def _settle(worker: Worker) -> None:
@@ -304,7 +304,7 @@ async def _settle(worker: Worker) -> None:
 
 
 def _end_lineage(mark: str) -> None:
-    """Kill all that carries ``mark``, however long it takes: an end that is not certain is not reported. Blocks."""
+    """Kill all processes that carry ``mark``. Blocks until their end is certain, as only that may be reported."""
     while True:
         with contextlib.suppress(TimeoutError):
             orphans.end_all([orphans.carries(*mark.split(":"))])

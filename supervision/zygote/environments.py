@@ -1,4 +1,4 @@
-"""The environment variables of one app's workers, worked out again only when those of the orchestrator have changed."""
+"""The environment variables of an app's workers, computed again only when the orchestrator's environment changes."""
 
 import os
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from greenroom.supervision.policy.worker_environment import Given
 
 
 class Environments:
-    """What the import of an app and each of its workers get of the orchestrator's environment.
+    """The environment variables of an app's import and of its workers. Reactor thread only.
 
-    To tell secrets from other variables reads every name and every value. That takes longer than the rest of a start
-    together, and the answer is the same for all workers with the same limits. Reactor thread only.
+    The detection of secrets reads every name and every value. That takes longer than the rest of a start, and the
+    result is the same for all workers with the same limits.
 
     Args:
-        given: What the app is given by name.
+        given: The variables that the app is given by name.
     """
 
     def __init__(self, given: Given) -> None:
-        """Work nothing out yet."""
+        """Keep the argument; nothing is computed yet."""
         self._given = given
         self._outside: dict[str, str] = {}
         self._shared: dict[str, str] | None = None
@@ -27,7 +27,7 @@ class Environments:
         """By the names in a worker's limits."""
 
     def shared(self) -> Mapping[str, str]:
-        """Return the variables that the import sees, and every worker with it."""
+        """Return the variables of the import and of all workers."""
         self._look()
         if self._shared is None:
             self._shared = worker_environment.inherited(self._outside, self._given)
@@ -39,7 +39,7 @@ class Environments:
         return worker_environment.withheld(self._outside, self._given)
 
     def of_worker(self, names: tuple[str, ...]) -> tuple[Mapping[str, str], Redactor]:
-        """Return all variables of a worker, and what takes the secrets among them out of texts.
+        """Return all variables of a worker, and a redactor for the secrets among them.
 
         Args:
             names: The variables that are named in the worker's own limits.
@@ -52,7 +52,7 @@ class Environments:
         return found
 
     def _look(self) -> None:
-        """Forget what was worked out where the orchestrator's environment has changed since."""
+        """Discard the results if the orchestrator's environment has changed since they were computed."""
         outside = worker_environment.set_outside(os.environ, self._given)
         if outside != self._outside:
             self._outside, self._shared = outside, None

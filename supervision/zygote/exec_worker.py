@@ -1,8 +1,8 @@
-"""Workers in interpreters of their own, for apps that cannot be forked: what stands between the fork and the actor.
+"""Workers in new interpreters, for apps that cannot be forked.
 
-The bare zygote forks, the child binds itself to its limits as every worker does, and then executes a new interpreter,
-which loads the app by itself. Parent death, adoption of orphans, session and limits survive that, and so do ignored
-signals, which is why SIGINT is ignored until the new interpreter has a handler for it.
+A zygote without the app forks a child, which applies its limits as every worker does. The child then executes a new
+interpreter, which imports the app. The settings for parent death, orphans, session and limits survive that. So do
+ignored signals, which is why SIGINT is ignored until the new interpreter has a handler for it.
 """
 
 import os
@@ -19,25 +19,25 @@ from greenroom.supervision.zygote.app_loader import load_app, resolve
 from greenroom.supervision.zygote.messages import MAX_TEXT, Boot
 
 PIPE_BYTES: Final = 64 * 1024
-"""What a pipe holds while nobody reads: more than the longest text that is written to one here."""
+"""Capacity of a pipe in bytes, more than the longest text that is written to one here."""
 
 
 class Fresh(Message):
-    """What an executed interpreter is told on its command line."""
+    """The argument of an executed interpreter on its command line."""
 
     boot: Boot
     spec: WorkerSpec | None = None
     """None for the probe, which only loads the app."""
     descriptor: int
-    """The worker's socket, or where the probe writes why it failed."""
+    """The worker's socket, or the pipe to which the probe writes why it failed."""
     furnished: bool = False
     """See ``Launch``."""
     stack: int = -1
-    """Where the probe says where its import stands."""
+    """Descriptor to which the probe writes the stack of its import; -1 for none."""
 
 
 def execute(task: Fresh) -> NoReturn:
-    """Become a fresh interpreter that carries out ``task``. Called in the child of a fork."""
+    """Execute a new interpreter that carries out ``task``. Called in the child of a fork."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(task.descriptor, True)  # noqa: FBT003  the standard library's own flag
     line = exec_command.command("exec_worker", sys.argv[1], [task.model_dump_json()], sys.path)
@@ -45,7 +45,7 @@ def execute(task: Fresh) -> NoReturn:
 
 
 def probe(boot: Boot, stack: int) -> tuple[str, int]:
-    """Load the app once in an interpreter of its own; give why it failed, or nothing, and ``data_kib`` of it."""
+    """Load the app once in a new interpreter. Return why that failed, empty if it succeeded, and its ``data_kib``."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -55,7 +55,7 @@ def probe(boot: Boot, stack: int) -> tuple[str, int]:
         finally:
             os._exit(1)
     os.close(writing)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # not the pipe's end: what the import started may hold it
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # a process of the import may hold the pipe open
     os.set_blocking(reading, False)
     try:
         size, _, failure = os.read(reading, PIPE_BYTES).decode(errors="replace").partition("\n")
@@ -70,7 +70,7 @@ def probe(boot: Boot, stack: int) -> tuple[str, int]:
 
 
 def main() -> NoReturn:
-    """Load the app and live as a worker; the whole program of an executed interpreter."""
+    """Load the app and run as a worker. This is the whole program of an executed interpreter."""
     linux.shrug_off(signal.SIGINT)
     task = Fresh.model_validate_json(sys.argv[2])
     if task.furnished:

@@ -1,11 +1,10 @@
-"""The zygote: a warm, single-threaded process that forks workers, and buries each with its whole process tree.
+"""The zygote: a single-threaded process that forks workers, and ends each dead worker's whole process tree.
 
-It imports the app once, so that a worker costs a fork. It is a subreaper, and so is each worker: a process below a live
-worker stays that worker's, and one that loses its worker becomes a child of the zygote. A child that the zygote has not
-forked as a worker is therefore an orphan of a dead one. Orphans are killed until there are none, and only then is the
-worker reaped and reported ended.
+It imports the app once, so that a worker costs only a fork. Zygote and workers are subreapers: processes below a live
+worker stay with it, and become children of the zygote when it dies. So a child that was not forked as a worker is an
+orphan of a dead worker. Orphans are killed until none is left. Only then the worker is reaped and reported ended.
 
-In ``fresh`` mode it loads nothing, and its children execute interpreters of their own.
+In ``fresh`` mode the zygote loads nothing, and its children execute new interpreters.
 """
 
 import contextlib
@@ -41,17 +40,17 @@ from greenroom.supervision.zygote.messages import (
 )
 
 THREADS_END: Final = 0.5
-"""Seconds that threads which were told to end have for it."""
+"""Seconds that stopping threads have to end."""
 
 
 def serve(control: int, keeper: int, lock: int, stack: int) -> NoReturn:
-    """Be the zygote until the control socket ends or the keeper dies. Called in the keeper's child.
+    """Run the zygote until the control socket ends or the keeper dies. Called in the keeper's child.
 
     Args:
         control: Descriptor of the packet socket to the orchestrator.
         keeper: The keeper's pidfd.
         lock: Descriptor of the generation lock, which workers inherit, or -1.
-        stack: Descriptor of the pipe on which the import says where it stands.
+        stack: Descriptor of the pipe to which the import's stack is written.
     """
     linux.adopt_orphans()
     linux.set_name("greenroom-zyg")
@@ -78,17 +77,17 @@ class _Worker:
 
 
 class Zygote:
-    """The state of the process: who its workers are, who has died, which orphans are being ended."""
+    """State of the zygote: its workers, the dead ones, and the orphans that are being ended."""
 
     def __init__(self, control: socket.socket, keeper: int, lock: int, boot: Boot) -> None:
-        """Take the control socket; nothing runs yet."""
+        """Keep the control socket; nothing runs yet."""
         self._control = control
         self._keeper = keeper
         self._boot = boot
         self._pid = os.getpid()
         self._main: Callable[..., object] | None = None
-        self._workers: dict[int, _Worker] = {}  # by pidfd, from fork to report
-        self._dead: list[_Worker] = []  # ended, not reaped: their pids are still theirs
+        self._workers: dict[int, _Worker] = {}  # by pidfd, from the fork to the report of the end
+        self._dead: list[_Worker] = []  # ended and not reaped, so their pids cannot be reused
         self._orphans: dict[int, int] = {}  # pidfd to pid, from the kill to the reaping
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -96,7 +95,7 @@ class Zygote:
         self._keep = {lock} if lock >= 0 else set[int]()
 
     def load(self, stack: int) -> str:
-        """Import and warm up the app; give why that failed, or nothing."""
+        """Import and warm up the app. Return why that failed; empty if it succeeded."""
         before = _open_descriptors()
         failure = load_app(self._boot, stack)
         if failure:
@@ -108,25 +107,25 @@ class Zygote:
                 f"{self._boot.app} starts {threads - 1} thread(s) while it is imported, and a process with threads "
                 'cannot be forked: give its pools backend="spawn", or start the threads on first use'
             )
-        # What the app opened while it was imported is a part of its state, like its globals.
+        # Descriptors that the app's import has opened are part of its state, like its globals.
         self._keep |= _open_descriptors() - before
         gc.disable()
         gc.collect()
-        gc.freeze()  # a collection in a worker must not touch, and so copy, the pages shared with us
+        gc.freeze()  # a collection in a worker would write to, and so copy, the pages that it shares with the zygote
         return ""
 
     def say(self, message: Message) -> None:
-        """Send a packet. Blocks while the orchestrator does not read, as it may be stopped."""
+        """Send a packet. Blocks while the orchestrator does not read, for example because it is stopped."""
         try:
             self._control.send(FROM_ZYGOTE.dump_json(message))
         except OSError:  # the orchestrator is gone
             _leave()
 
     def run(self) -> NoReturn:
-        """Serve launches and deaths for ever; the end of the control socket, or of the keeper, ends the process.
+        """Handle launches and deaths until the control socket or the keeper ends; then end the process.
 
-        While it loaded the app it was to die with the keeper, as it could not look. Now it can, and must outlive it:
-        with both dead at once, what had lost its worker would be nobody's.
+        During the import the kernel kills the zygote with its keeper, as it cannot watch it. From now on it must
+        outlive the keeper: if both died at once, no process would end the orphans.
         """
         linux.outlive_parent()
         self._bury()  # a process that the import started belongs to no worker
@@ -146,7 +145,7 @@ class Zygote:
     def _take_packet(self) -> None:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, MAX_PACKET_BYTES, 3, socket.MSG_CMSG_CLOEXEC)
-        except ConnectionResetError:  # the orchestrator is gone, and had not read all that we said
+        except ConnectionResetError:  # the orchestrator is gone, and has not read all packets
             _leave()
         if not data:
             _leave()
@@ -170,7 +169,7 @@ class Zygote:
             os.close(descriptor)
 
     def _live(self, launch: Launch, descriptors: list[int]) -> NoReturn:
-        """The child's whole life. Nothing may return from here into the zygote's loop."""
+        """Run the child until its end. This must never return into the zygote's loop."""
         try:
             connection, stdout, stderr = descriptors
             become_worker(launch.spec, self._pid, (stdout, stderr), self._keep | {connection})
@@ -181,9 +180,9 @@ class Zygote:
                 exec_worker.execute(task)
             if launch.furnished:
                 take_environment(connection)
-            assert self._main is not None  # load() has set it, or nothing is launched
+            assert self._main is not None  # set by ``load`` before any launch
             run_worker(connection, launch.spec, self._main)
-        except BaseException:  # noqa: BLE001  a failing set-up must still end this process and no other
+        except BaseException:  # noqa: BLE001  a failed set-up must end this process
             traceback.print_exc()
         finally:
             os._exit(1)
@@ -192,13 +191,13 @@ class Zygote:
         worker = self._workers.pop(pidfd)
         self._poll.unregister(pidfd)
         self._dead.append(worker)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # none of its group is left, or is ours
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # its group is empty, or belongs to another user
             os.killpg(worker.pid, signal.SIGKILL)
 
     def _bury(self) -> None:
-        """End the orphans of the dead; where none is left, reap the dead and report them.
+        """Kill the orphans of dead workers. If none is left, reap these workers and report their end.
 
-        A process hands its children on before its own end can be seen, so every orphan is found here sooner or later.
+        The kernel reparents the children of a process before its end can be seen, so no orphan is missed.
         """
         known = {worker.pid for worker in self._workers.values()}
         known.update(worker.pid for worker in self._dead)
@@ -226,16 +225,16 @@ class Zygote:
 
 
 def _leave() -> NoReturn:
-    """End with everything below us. The keeper would see to it too, unless somebody has stopped it."""
+    """End this process and all its descendants. The keeper would do so too, unless it is stopped."""
     linux.end_descendants()
     os._exit(0)
 
 
 def _count_threads() -> int:
-    """Count this process's threads, once those that are about to end have had the time to.
+    """Return the number of this process's threads, after stopping threads have had time to end.
 
-    A thread that was joined may still be listed: it lets go of its lock before it has left the kernel. The one of
-    faulthandler's timer is such a thread in every zygote.
+    A joined thread may still be listed, as it releases its lock before it leaves the kernel. In every zygote the
+    thread of faulthandler's timer is such a thread.
     """
     end = time.monotonic() + THREADS_END
     while (threads := len(linux.numbers_in("/proc/self/task"))) > 1 and time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""A keeper, its zygote and the control socket to them, as the orchestrator sees them: started once, lost once."""
+"""The orchestrator's handle of a keeper, its zygote and their control socket."""
 
 import asyncio
 import contextlib
@@ -29,20 +29,20 @@ from greenroom.supervision.zygote.messages import (
 
 QUOTED_CHARACTERS: Final = 4000
 KEEPER_GRACE: Final = 2.0
-"""Seconds a keeper gets to kill what is left under it before it is killed itself."""
+"""Seconds that a keeper has to kill its descendants before it is killed itself."""
 
 
 class ZygoteHandle:
-    """One life of a keeper and its zygote. Reactor thread only.
+    """A keeper and its zygote, which are started once. Reactor thread only.
 
     Attributes:
-        lineage: The mark that every process of it carries in its command line or environment.
-        gone: Set once the keeper is dead.
-        clean: True where the keeper ended by itself, which it does when nothing is left under it.
-        killed: True where SIGKILL ended it, which is nobody's code: the kernel, an operator, or a fault test.
+        lineage: The mark that all their processes carry in the command line or the environment.
+        gone: Set when the keeper is dead.
+        clean: True if the keeper ended by itself, which it does when it has no descendants left.
+        killed: True if SIGKILL ended it: by the kernel, an operator or a fault test, and not by user code.
         zygote: The zygote's pid once the app is loaded, else 0.
-        data_kib: What counts under a worker's memory limit then.
-        shared: The variables of the orchestrator's environment that its workers are forked with.
+        data_kib: Memory of the loaded app that counts under a worker's memory limit.
+        shared: The environment variables that workers are forked with.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class ZygoteHandle:
         place: Place,
         on_slow: Callable[[SlowImport | None], None],
     ) -> None:
-        """Nothing runs yet.
+        """Keep the arguments; no process is started yet.
 
         Args:
             loop: The reactor's loop.
-            lineage: The mark, unique to this life.
-            on_message: Hears every packet about workers.
-            on_lost: Hears once, with a sentence, that the zygote or the keeper is gone or must be taken to be.
-            redactor: Takes secrets out of what the import of the app says.
-            shared: The variables that the import sees, and every worker that is forked from it.
+            lineage: The mark, unique to this keeper.
+            on_message: Called with every packet about workers.
+            on_lost: Called once, with a sentence, when the zygote or the keeper is gone or counts as lost.
+            redactor: Removes secrets from the output of the app's import.
+            shared: The variables of the import and of every worker that is forked after it.
             place: Finds the user's line in a stack.
-            on_slow: Hears where an import stands that takes long, and None once it is over.
+            on_slow: Called with the current line of a slow import, and with None when the import is over.
         """
         self._place = place
         self._on_slow = on_slow
@@ -98,7 +98,7 @@ class ZygoteHandle:
         """Start both processes and wait until the app is loaded.
 
         Raises:
-            DefinitionError: It cannot be loaded, or not in time.
+            DefinitionError: The app cannot be loaded, or not in time.
         """
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.setblocking(False)  # noqa: FBT003  the standard library's own flag
@@ -113,7 +113,7 @@ class ZygoteHandle:
         numbers = [str(number) for number in (theirs.fileno(), ourselves, stack_far, -1 if lock is None else lock)]
 
         def popen() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(  # noqa: S603  our own interpreter, our own program
+            return subprocess.Popen(  # noqa: S603  our own interpreter and program
                 exec_command.command("reaper", self.lineage, numbers, path),
                 stdin=subprocess.DEVNULL,
                 stdout=output_far,
@@ -129,7 +129,7 @@ class ZygoteHandle:
             os.close(output_far)
             os.close(stack_far)
 
-        self._popen = self._loop.run_in_executor(None, popen)  # it blocks until the new program runs
+        self._popen = self._loop.run_in_executor(None, popen)  # blocks until the new program runs
         self._popen.add_done_callback(close_far_ends)
         self._adopt(await asyncio.shield(self._popen))
         self._post(TO_ZYGOTE.dump_json(boot), [])
@@ -147,7 +147,7 @@ class ZygoteHandle:
         self.zygote, self.data_kib = answer.pid, answer.data_kib
         try:
             self._zygote_pidfd = os.pidfd_open(answer.pid)
-        except ProcessLookupError:  # it has died since: the keeper is about to say so
+        except ProcessLookupError:  # it has died since, which the keeper will report
             self._zygote_gone.set()
         else:
             self._loop.add_reader(self._zygote_pidfd, self._zygote_died)
@@ -158,20 +158,20 @@ class ZygoteHandle:
         self._loop.add_reader(self._keeper_pidfd, self._keeper_died)
 
     def launch(self, launch: Launch, descriptors: list[int], sent: Callable[[], None]) -> None:
-        """Ask for a fork; ``sent`` is called when the descriptors are with the kernel and can be closed."""
+        """Request a fork; ``sent`` is called when the kernel has the descriptors, so that they can be closed."""
         self._post(TO_ZYGOTE.dump_json(launch), descriptors, sent)
 
     def give_up(self, why: str) -> None:
-        """Take the zygote to be lost: kill it, so that the keeper ends everything under it."""
+        """Treat the zygote as lost: kill it, so that the keeper ends all its descendants."""
         self._kill_zygote()
         self._lose(why)
 
     async def end(self) -> None:
-        """Have everything under the keeper killed, wait until that is done, and let go of all descriptors."""
+        """Let the keeper kill all its descendants, wait until that is done, and close all descriptors."""
         self._lost = True
-        self._close_control()  # which tells the keeper, and the zygote, too
+        self._close_control()  # keeper and zygote notice this
         if self._keeper is None and self._popen is not None:  # the start was cancelled while the program was started
-            with contextlib.suppress(OSError):  # nothing was
+            with contextlib.suppress(OSError):  # no program was started
                 self._adopt(await self._popen)
         if self._keeper is not None:
             try:
@@ -182,7 +182,7 @@ class ZygoteHandle:
         if self.zygote:
             try:
                 await asyncio.wait_for(self._zygote_gone.wait(), KEEPER_GRACE)
-            except TimeoutError:  # it has lost its keeper, and is stopped itself
+            except TimeoutError:  # it has lost its keeper, and is itself stopped
                 self._kill_zygote()
                 await self._zygote_gone.wait()
         if self._watchdog is not None:
@@ -205,7 +205,7 @@ class ZygoteHandle:
             except BlockingIOError:
                 self._loop.add_writer(self._control, self._flush)
                 return
-            except OSError:  # its reader is dead, which is reported by other means
+            except OSError:  # its reader is dead, which is reported elsewhere
                 self._outbox.clear()
                 break
             self._outbox.popleft()
@@ -251,19 +251,19 @@ class ZygoteHandle:
         os.close(self._keeper_pidfd)
         self._keeper_pidfd = None
         try:
-            self._readable()  # what it said last
+            self._readable()  # its last packets
         finally:
             self._see_keeper_dead(self._keeper)
 
     def _see_keeper_dead(self, process: subprocess.Popen[bytes]) -> None:
-        status = process.wait()  # returns at once: the kernel has just said that it is dead
+        status = process.wait()  # returns at once, as the process is dead
         self.clean = status == 0
         self.killed = self.killed or status == -signal.SIGKILL
         self._lose(f"the keeper of the zygote {_how(status)}")
         self.gone.set()
 
     def _zygote_died(self) -> None:
-        assert self._zygote_pidfd is not None  # it is what has just become readable
+        assert self._zygote_pidfd is not None  # it has just become readable
         self._loop.remove_reader(self._zygote_pidfd)
         os.close(self._zygote_pidfd)
         self._zygote_pidfd = None
@@ -285,8 +285,8 @@ class ZygoteHandle:
             self._outbox.clear()
 
     def _late(self, boot: Boot) -> str:
-        """Say that the import has taken too long, where it stood, and how to give it longer."""
-        assert self._watchdog is not None  # start() has made it
+        """Return the message that the import took too long, with its line and the option for a longer limit."""
+        assert self._watchdog is not None  # created by ``start``
         self._watchdog.catch_up()
         at = f", and was at {self._watchdog.place}" if self._watchdog.place else ""
         stood = users_stack(self._watchdog.stack)
@@ -298,8 +298,8 @@ class ZygoteHandle:
         )
 
     def _said(self) -> str:
-        """Quote the last that the import wrote."""
-        assert self._output is not None  # start() has made it
+        """Return the last output of the import, as a quotation."""
+        assert self._output is not None  # created by ``start``
         text = self._output.text().strip()
         return f"\nIt wrote:\n{text[-QUOTED_CHARACTERS:]}" if text else ""
 

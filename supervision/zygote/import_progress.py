@@ -1,8 +1,8 @@
-"""Imports of apps that take long: since when, and at which line they are, for whoever waits.
+"""Progress of slow imports of apps: when each began, and the line that it executes.
 
-A zygote must have one thread when it forks, and an import is code of the user's in whose signals and timers nobody may
-meddle. So faulthandler's watchdog writes where the main thread stands, every two seconds, to a pipe of the
-orchestrator's: a thread of C that needs neither the interpreter's lock nor its code, and that ends with the import.
+A zygote must have only one thread when it forks, and must not change the signals and timers of the user's import. So
+faulthandler's watchdog writes the stack of the main thread to a pipe of the orchestrator every two seconds. It is a C
+thread that does not need the interpreter's lock, and it ends with the import.
 """
 
 import asyncio
@@ -17,68 +17,68 @@ from typing import Final, TypeAlias
 from greenroom.supervision.zygote.app_loader import interval
 
 LATE: Final = 4.0
-"""Seconds after its first word was due in which an import is taken to be slow without one: its code may have stopped
+"""Seconds after the first dump was due, after which an import counts as slow without one, as its code may have stopped
 the watchdog."""
 AGAIN: Final = 4.0
-"""Factor by which the time has grown when those who are waiting are told once more."""
+"""Factor by which the duration must grow before the listeners are called again."""
 _MOST_BYTES: Final = 64 * 1024
 _BEGIN: Final = b"Timeout ("
 _THREAD: Final = "Thread 0x"
-"""How faulthandler begins, and how it begins each thread."""
+"""Beginnings of faulthandler's dump and of each thread in it."""
 
 Place: TypeAlias = Callable[[str], str]
-"""Gives the line of the user's, ``/path/app.py:12``, in what faulthandler wrote; empty where there is none."""
+"""Returns the user's line in faulthandler's dump, such as ``/path/app.py:12``; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlowImport:
-    """An import that goes on.
+    """A slow import that is not over.
 
     Attributes:
         since: When it began, on the monotonic clock.
-        place: The line of the user's that it was at last; empty where that is not known.
+        place: The user's line that it executed last; empty if it is unknown.
     """
 
     since: float
     place: str = ""
 
     def sentence(self) -> str:
-        """Return what is waited for, since when, and where it stands."""
+        """Return a sentence with the duration and the current line of the import."""
         at = f", at {self.place}" if self.place else ""
         return f"waits for its app to be imported, since {time.monotonic() - self.since:.0f} s{at}"
 
 
 Listener: TypeAlias = Callable[[str, SlowImport], None]
-"""Hears of an app whose import is slow. Called on the reactor's thread; must not block."""
+"""Called with an app whose import is slow, on the reactor's thread; must not block."""
 
 
 class SlowImports:
-    """The apps whose imports are slow at this moment. Written on the reactor's thread, read and listened to by any."""
+    """The apps whose imports are slow now. Written on the reactor's thread; all other methods are thread-safe."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with none."""
         self._now: dict[str, SlowImport] = {}
         self._listeners: list[Listener] = []
         self._told: dict[str, float] = {}
-        """Seconds that an app's import had taken when listeners heard of it last."""
+        """Duration of each app's import in seconds when the listeners were last called."""
         self._lock = threading.Lock()
 
     def listen(self, listener: Listener) -> None:
-        """Have ``listener`` hear of every slow import, and again each time it has taken four times as long."""
+        """Call ``listener`` for every slow import, and again each time its duration has grown by a factor of four."""
         with self._lock:
             self._listeners.append(listener)
 
     def get(self, app: str) -> SlowImport | None:
-        """Return the slow import of an app, None where there is none."""
+        """Return the slow import of an app; None if there is none."""
         return self._now.get(app)
 
     def sentence(self, app: str) -> str | None:
-        """Return what delays the workers of an app; None if its import is not slow."""
+        """Return the sentence about the slow import of an app; None if there is none."""
         slow = self._now.get(app)
         return None if slow is None else slow.sentence()
 
     def note(self, app: str, slow: SlowImport | None) -> None:
-        """Note where the import of an app stands, or that it is over."""
+        """Record the current line of an app's import, or None when it is over."""
         if slow is None:
             self._now.pop(app, None)
             self._told.pop(app, None)
@@ -95,19 +95,19 @@ class SlowImports:
 
 
 def nowhere(_stack: str) -> str:
-    """Find no line in any stack: where nobody knows whose code is whose."""
+    """Return no line for any stack. Used if no ``Place`` is given."""
     return ""
 
 
 def unheard(_slow: SlowImport | None) -> None:
-    """Do nothing: where nobody waits for an import."""
+    """Do nothing. Used if no listener is given."""
 
 
 class Watchdog:
-    """Our end of the pipe of one import. Reactor thread only.
+    """The orchestrator's end of the pipe of one import. Reactor thread only.
 
     Attributes:
-        stack: The last of what faulthandler wrote that is whole for certain, or else what there is.
+        stack: The last dump that is certainly complete, or else an incomplete one.
         place: The user's line in it.
     """
 
@@ -119,7 +119,7 @@ class Watchdog:
         place: Place,
         hear: Callable[[SlowImport | None], None],
     ) -> None:
-        """Start to listen on ``descriptor``, which this object closes; ``hear`` is told where the import stands."""
+        """Start to read ``descriptor``, which this object closes; ``hear`` is called with the import's line."""
         os.set_blocking(descriptor, False)
         self.stack = ""
         self.place = ""
@@ -135,7 +135,7 @@ class Watchdog:
         loop.add_reader(descriptor, self._read)
 
     def close(self) -> None:
-        """Stop listening: the import is over, or nobody waits for it."""
+        """Stop reading, because the import is over or no longer needed."""
         self._late.cancel()
         if self._descriptor is not None:
             self._loop.remove_reader(self._descriptor)
@@ -144,18 +144,18 @@ class Watchdog:
             self._hear(None)
 
     def catch_up(self) -> None:
-        """Read what has been written by now."""
+        """Read what was written up to now."""
         with contextlib.suppress(BlockingIOError):
             while self._descriptor is not None and (data := os.read(self._descriptor, _MOST_BYTES)):
                 self._take(data)
 
     def _read(self) -> None:
-        assert self._descriptor is not None  # a closed one is not listened to
+        assert self._descriptor is not None  # a closed one is not read
         with contextlib.suppress(BlockingIOError):
             data = os.read(self._descriptor, _MOST_BYTES)
             if data:
                 self._take(data)
-                if self.place or self._told:  # it may be a part of what is being written
+                if self.place or self._told:  # it may be part of an incomplete dump
                     self._tell()
             else:  # the import is over, or its process
                 self._loop.remove_reader(self._descriptor)
@@ -165,9 +165,9 @@ class Watchdog:
         before, begin, newest = self._data.rpartition(_BEGIN)
         self._data = begin + newest
         stack = self._data.decode("utf-8", errors="replace")
-        main = stack.rpartition(_THREAD)[2]  # the oldest thread, which is told of last
+        main = stack.rpartition(_THREAD)[2]  # the main thread, which is dumped last
         self.place = self._find(main) or self._find(stack) or self.place
-        whole = before[before.rfind(_BEGIN) :] if _BEGIN in before else b""  # another one has begun after it
+        whole = before[before.rfind(_BEGIN) :] if _BEGIN in before else b""  # complete, as another one follows it
         if whole or not self._whole:
             self.stack, self._whole = (whole.decode("utf-8", errors="replace"), True) if whole else (stack, False)
 

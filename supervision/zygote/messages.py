@@ -1,4 +1,4 @@
-"""What an orchestrator and its zygote say to each other. One packet of JSON each, private to this package."""
+"""Messages between an orchestrator and its zygote: one packet of JSON each, private to this package."""
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -8,12 +8,12 @@ from greenroom.messages.core.message import Message
 from greenroom.messages.frames.worker import WorkerSpec
 
 MAX_PACKET_BYTES: Final = 64 * 1024
-"""A packet is cut to this size by its receiver; texts in packets are kept far below it."""
+"""Largest packet; the receiver truncates longer ones. Texts in packets are much shorter."""
 MAX_TEXT: Final = 8_000
 
 
 class Boot(Message):
-    """The first packet: what the zygote is to load."""
+    """The first packet: the app to load, and how."""
 
     type: Literal["boot"] = "boot"
     app: str
@@ -22,36 +22,36 @@ class Boot(Message):
     """``sys.argv`` while the app is imported."""
     main: str
     fresh: bool
-    """True: load nothing, and have each worker execute an interpreter of its own."""
+    """If true, load nothing, and let each worker execute a new interpreter."""
     timeout: float
-    """Seconds that the start may take, the interpreter's own included."""
+    """Seconds that the start may take, including that of the interpreter."""
     folder: str = ""
-    """The working folder of the orchestrator, from which the app can import as with ``python -m``; empty for none."""
+    """Working folder of the orchestrator, from which the app can import as with ``python -m``; empty for none."""
     withheld: tuple[str, ...] = ()
-    """Names of the variables that are set outside and kept from the app; never their values."""
+    """Names of the environment variables that are withheld from the app; never their values."""
 
 
 class Launch(Message):
-    """Fork a worker. Three descriptors come along: its socket, its stdout, its stderr."""
+    """Fork a worker. The packet carries three descriptors: its socket, stdout and stderr."""
 
     type: Literal["launch"] = "launch"
     id: int
     spec: WorkerSpec
     furnished: bool
-    """Whether the first message on its socket is an ``Environment``, for it alone: not even the zygote may know it."""
+    """Whether the first message on its socket is an ``Environment``, which the zygote must not see."""
 
 
 class Loaded(Message):
-    """The zygote has loaded the app and takes launches."""
+    """The zygote has loaded the app and accepts launches."""
 
     type: Literal["loaded"] = "loaded"
     pid: int
     data_kib: int = 0
-    """What counts under RLIMIT_DATA in a process that has loaded the app."""
+    """Memory that counts under RLIMIT_DATA in a process that has loaded the app, in KiB."""
 
 
 class LoadFailed(Message):
-    """The app cannot be loaded, or not be forked; ``sentence`` is for a person."""
+    """The app cannot be loaded or forked; ``sentence`` is shown to users."""
 
     type: Literal["load_failed"] = "load_failed"
     sentence: str
@@ -66,7 +66,7 @@ class Launched(Message):
 
 
 class LaunchFailed(Message):
-    """The kernel refused another process."""
+    """The kernel refused to create another process."""
 
     type: Literal["launch_failed"] = "launch_failed"
     id: int
@@ -74,18 +74,18 @@ class LaunchFailed(Message):
 
 
 class Ended(Message):
-    """A worker is dead and reaped, and nothing of its process tree is left."""
+    """A worker is dead and reaped, and no process of its tree is left."""
 
     type: Literal["ended"] = "ended"
     id: int
     status: int
-    """As ``wait4`` gives it."""
+    """Wait status as ``wait4`` returns it."""
     peak_kib: int
     cpu: float
 
 
 class ZygoteEnded(Message):
-    """The keeper's last word: the zygote is dead, and so is everything it had forked."""
+    """The keeper's last packet: the zygote and all its descendants are dead."""
 
     type: Literal["zygote_ended"] = "zygote_ended"
     status: int

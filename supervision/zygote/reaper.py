@@ -1,14 +1,14 @@
-"""The keeper: parent of a zygote, there to make sure that nothing outlives the zygote or the orchestrator.
+"""The keeper: parent of a zygote, which ensures that no process outlives the zygote or the orchestrator.
 
-It is the first process a backend starts. It forks the zygote before either has imported anything of weight, adopts
-whatever loses its parent below it, and then only waits. When the orchestrator or the zygote dies, or the control socket
-between them ends, it kills all that is left under it and ends. So a stopped zygote cannot save its workers from the
-orchestrator's death, and a killed zygote cannot set a daemonised grandchild free. The zygote in turn ends everything
-below itself when the keeper dies or the control socket ends, so a killed or a stopped keeper is no gap either.
+It is the first process that a backend starts. It forks the zygote before importing much, adopts orphans below it, and
+then only waits. When the orchestrator or the zygote dies, or their control socket ends, it kills all its descendants
+and ends. So workers of a stopped zygote end with the orchestrator, and daemonised grandchildren end with the zygote.
+The zygote in turn ends its descendants when the keeper dies or the control socket ends. So the processes also end if
+the keeper is killed or stopped.
 
-Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd, the pipe on which an
-import says where it stands, and the generation lock (-1 where there is none). The lineage stands there to be found in
-``/proc`` (see ``lineage``).
+The arguments are the lineage mark and the numbers of four descriptors: the control socket, the orchestrator's pidfd,
+the pipe for the stack of the import, and the generation lock (-1 if there is none). The mark can be found in ``/proc``
+(see ``kernel/orphans.py``).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from greenroom.supervision.kernel import linux
 
 
 def main() -> NoReturn:
-    """Fork the zygote, wait for an end, kill what is left."""
+    """Fork the zygote, wait for the end of the zygote, the orchestrator or their socket, then kill all descendants."""
     control, orchestrator, stack, lock = (int(argument) for argument in sys.argv[2:6])
     linux.shrug_off(signal.SIGINT)
     linux.adopt_orphans()
@@ -41,11 +41,11 @@ def main() -> NoReturn:
     os.close(stack)
     linux.set_name("greenroom-keep")
     watched = select.poll()
-    watched.register(control, 0)  # packets are the zygote's to read; this is told of the socket's end alone
+    watched.register(control, 0)  # the zygote reads the packets; only the end of the socket is reported here
     for descriptor in (orchestrator, os.pidfd_open(zygote)):
         watched.register(descriptor, select.POLLIN)
     watched.poll()
     status = linux.end_descendants().get(zygote, 0)
-    with contextlib.suppress(OSError):  # the orchestrator may be gone: then nobody needs to know
+    with contextlib.suppress(OSError):  # the orchestrator may be gone
         os.write(control, b'{"type":"zygote_ended","status":%d}' % status)
     os._exit(0)

@@ -1,14 +1,13 @@
-"""The process backend for apps that cannot be forked: each worker is an interpreter of its own that imports the app."""
+"""The process backend for apps that cannot be forked: each worker is a new interpreter that imports the app."""
 
 from greenroom.supervision.zygote.backend import ZygoteBackend
 
 
 class SpawnBackend(ZygoteBackend):
-    """A ``Backend`` with the promises of the zygote's and without its warm start.
+    """A ``Backend`` like ``ZygoteBackend``, but without its warm start.
 
-    The same keeper and a zygote that loads nothing stand above the workers, so death, burial and limits are the very
-    same; what differs is that a child executes a new interpreter. ``start`` loads the app once in a process of its own,
-    to learn whether it can be loaded at all.
+    Its zygote does not load the app, and each child executes a new interpreter. Limits and the handling of deaths are
+    the same. ``start`` loads the app once in a separate process, to check that it can be loaded.
     """
 
     _fresh = True

@@ -1,7 +1,7 @@
-"""Ask an app whether values fit it, and what it defines.
+"""Ask an app whether values are valid for it, and what it defines.
 
-The app's own code answers, in a program worker. An answer may take long, or end its worker; the caller is told of
-either. There is no timeout here: a worker whose loop is blocked for ``BLOCKED_AFTER`` seconds by one answer is killed.
+The app's own code answers, in a program worker. An answer may take long or end its worker, both of which are reported
+to the caller. There is no timeout here: a worker is killed if one answer blocks its loop for ``BLOCKED_AFTER`` seconds.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from greenroom.supervision.policy.liveness import BLOCKED_AFTER
 from greenroom.supervision.tree import Tree
 
 ASKED: Final = 3
-"""Workers that are tried if each of them dies for another reason than taking too long."""
+"""Most workers that are asked, if each of them dies for another reason than taking too long."""
 _TOO_LONG: Final[frozenset[ExitKind]] = frozenset({"blocked", "hung", "timeout"})
 
 Frame: TypeAlias = Callable[[str], ToWorker]
-"""Makes a question with the token that its answer repeats."""
+"""Returns a question with the token that its answer repeats."""
 Ask: TypeAlias = Callable[[str, Frame], Awaitable[FromWorker | str]]
-"""Asks an app, and returns the answer, or a sentence that says why there is none."""
+"""Asks an app, and returns the answer, or a sentence with the reason why there is none."""
 
 
 class AppQueries:
@@ -39,10 +39,10 @@ class AppQueries:
         self._mint = mint
 
     async def ask(self, app: str, frame: Frame) -> FromWorker | str:
-        """Ask a program worker of an app. A string says why there was no answer.
+        """Ask a program worker of an app. Return the answer, or a string with the reason why there is none.
 
-        Asking changes nothing, so a question whose worker died is sent to another one. A question that took too long is
-        not: it would take too long again.
+        A question changes nothing, so it is sent to another worker if its worker died. A question that took too long is
+        not sent again.
         """
         for left in reversed(range(ASKED)):
             answer = await self._ask_one(app, frame)

@@ -1,4 +1,4 @@
-"""Prepare the decisions of people for the runs that wait for them."""
+"""Prepare users' decisions for the runs that wait for approval."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Find = Callable[[str], Asked]
 
 
 async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> tuple[str, Decide] | Refused:
-    """Return the message for the run that asked, or a refusal. An edit is compared with what was asked about."""
+    """Return the message for the run that asked, or a refusal. An edit is checked against the question's arguments."""
     if (command.decision == "edit") != (command.args is not None):
         needs = (
             "an edit says what is to be used instead" if command.decision == "edit" else "only an edit has other args"
@@ -44,7 +44,7 @@ async def prepare_decision(command: DecideApproval, find: Find, ask: "Ask") -> t
 
 
 async def _check_edit(app: str, event: ApprovalAsked, args: Json, ask: "Ask") -> ResultChecked | Refused:
-    """Return an edit in its normal form, or a refusal. A worker that knows the type checks it, if there is a type."""
+    """Return an edit in its normal form, or a refusal. If there is a type for it, a worker of the app checks it."""
     checked: FromWorker | str = ResultChecked(id="", value=args, unknown_form=True)
     if event.ref:
         checked = await ask(app, lambda token: CheckResult(id=token, step=event.ref, value=args))

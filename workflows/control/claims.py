@@ -1,4 +1,4 @@
-"""What an orchestrator must own alone: its home, its journal, and the lock that its processes inherit."""
+"""Claim what an orchestrator must own exclusively: its home, its journal, and the lock that its processes inherit."""
 
 import os
 import tempfile
@@ -16,14 +16,14 @@ from greenroom.workflows.home.home import MEMORY, OWN_HOME, Home, OwnerLock, loc
 from greenroom.workflows.home.private_files import make_folder, real_path
 
 OnClose: TypeAlias = Callable[[Callable[[], object]], None]
-"""Takes functions that give up what was claimed when the orchestrator is closed."""
+"""Registers a function that releases a claim when the orchestrator is closed."""
 
 
 def place_of(journal: str | os.PathLike[str] | None, home: Home) -> str:
     """Return the journal's path, or ``MEMORY``. The path has no links: one journal must have one lock.
 
     Raises:
-        JournalError: It is a URL, or the way to it is not safe from other users.
+        JournalError: It is a URL, or other users can change a folder of the path.
     """
     if journal is not None and os.fspath(journal) == MEMORY:
         return MEMORY
@@ -35,10 +35,10 @@ def place_of(journal: str | os.PathLike[str] | None, home: Home) -> str:
 
 
 def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> tuple[Home, bool]:
-    """Claim the home, or one beside the journal if the home was only the default and belongs to another orchestrator.
+    """Claim the home. If it is only the default and another orchestrator owns it, claim one beside the journal.
 
     Returns:
-        The home, and whether it is this orchestrator's, so that commands of other processes can reach it.
+        The home, and whether this orchestrator owns it, so that commands of other processes can reach it.
 
     Raises:
         HomeInUse: Another orchestrator owns the home, and ``required`` is true.
@@ -59,10 +59,10 @@ def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> 
 
 
 def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
-    """Claim the journal, which is created if it is missing. Return the path of the lock that all processes inherit.
+    """Claim the journal, and create it if it is missing. Return the path of the lock that all processes inherit.
 
-    The journal is locked twice: by a file beside it, which outlives it, and by itself. A mount can lead to the journal
-    from elsewhere, where another file lies beside it.
+    Two files are locked: one beside the journal, which outlives it, and the journal itself. Through another mount of
+    the journal, the file beside it may be a different one.
 
     Raises:
         HomeInUse: Another orchestrator owns the journal.
@@ -89,7 +89,7 @@ def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
 
 
 def claim_workers(path: Path, on_close: OnClose) -> GenerationLock:
-    """Acquire the lock that all processes of this orchestrator inherit, after those of the last one are gone.
+    """Acquire the lock that all processes of this orchestrator inherit, after ending those of the previous one.
 
     Raises:
         HomeInUse: Processes of an orchestrator that died cannot be ended.

@@ -1,4 +1,4 @@
-"""Carry out commands: those of the API, of the control socket, and of HTTP."""
+"""Carry out commands of the API, of the control socket and of HTTP."""
 
 import asyncio
 from collections.abc import Callable
@@ -66,7 +66,7 @@ from greenroom.workflows.state.fold import fold_all
 LONGEST_ORIGIN = 180
 """Most characters of a run's id at the beginning of its fork's id."""
 SIGNAL_TIMEOUT = 5.0
-"""Seconds that a message to a run waits for a worker to look at it; it is taken unseen where all are busy."""
+"""Seconds that a message to a run waits for a worker to check it. It is accepted unchecked if all are busy."""
 
 
 class CommandHandler:
@@ -82,7 +82,7 @@ class CommandHandler:
         find_approval: Find,
         started: Callable[[str], RunStarted | None],
     ) -> None:
-        """Keep the arguments. ``started`` returns how a run was started; it and ``find_approval`` may block."""
+        """Keep the arguments. ``started`` returns the first event of a run; it and ``find_approval`` may block."""
         self._dependencies = dependencies
         self._find_approval = find_approval
         self._runs = runs
@@ -170,7 +170,7 @@ class CommandHandler:
         return await self._runs.starter.start(command.model_copy(update=fitting))
 
     async def _fork(self, command: ForkRun) -> Reply:  # noqa: PLR0911  one return per refusal
-        """Start a fork. If the workflow gets other arguments, a worker of the app checks them first."""
+        """Start a fork of a run. If it gets other arguments, a worker of the app checks them first."""
         row = await self._router.row(command.run_id)
         if row is None:
             return Refused(code="not_found", message=f"there is no run {command.run_id!r}")
@@ -197,7 +197,7 @@ class CommandHandler:
         return await fork(self._runs, self._dependencies, command, new)
 
     async def _resume_parked(self, command: ResumeParked) -> Reply:
-        """Resume everything that is parked, the oldest first."""
+        """Resume all parked runs, oldest first."""
         find = partial(find_parked, self._dependencies.journal, command.kind, command.name)
         run_ids: list[str] = await asyncio.get_running_loop().run_in_executor(None, find)
         for each in run_ids:
@@ -211,7 +211,7 @@ class CommandHandler:
         return await retry(self._runs, self._dependencies, run_id)
 
     async def _signal(self, command: SignalRun) -> Reply:
-        """Send a message to a run. If its app is loaded, a worker checks first whether anything could take it."""
+        """Send a message to a run. If its app is loaded, a worker first checks whether the app could receive it."""
         name, value = command.name, command.value
         if (refused := message_too_long(value) or _no_key(command.key)) is not None:
             return refused
@@ -225,11 +225,11 @@ class CommandHandler:
         return await self._router.tell_run(command.run_id, Signal(name, value, command.key))
 
     async def _wrong_signal(self, app: str, command: SignalRun) -> Refused | None:
-        """Return the refusal of a message that nothing in the app could take."""
+        """Return a refusal if nothing in the app could receive a message, else None."""
         refused = await self._checks.signal(app, command)
         if refused is None or refused.faults[0].field != "type":
             return refused
-        awaited = command.name in await self._awaited(command.run_id)  # a model that was made while the run went on
+        awaited = command.name in await self._awaited(command.run_id)  # a model that was created during the run
         return None if awaited else refused
 
     async def _awaited(self, run_id: str) -> set[str]:
@@ -246,7 +246,7 @@ class CommandHandler:
     # ------------------------------------------------------------ sessions
 
     async def message(self, command: TellSession, policy: SessionPolicy) -> Reply:
-        """Send a message that was checked to a session, or refuse it."""
+        """Send a checked message to a session, or refuse it."""
         if (refused := message_too_long(command.value) or _no_key(command.key)) is not None:
             return refused
         address = Address(command.app, command.session, command.session_key, policy)
@@ -288,7 +288,7 @@ class CommandHandler:
 
 
 def _no_key(key: str | None) -> Refused | None:
-    """Refuse a key that the engine could give to a message without a key of its own."""
+    """Refuse a key that the engine could generate for a message without a key."""
     wrong = message_key_fault(key)
     return None if wrong is None else Refused(code="invalid", message=wrong)
 

@@ -32,17 +32,16 @@ ASK_TIMEOUT: Final = 70.0
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to wait for room in the socket's queue when no command is sent."""
 MOST: Final = 128
-"""Most connections at once."""
+"""Maximum number of connections at once."""
 PARTS: Final = 8
-"""Connections use at most an eighth of the orchestrator's descriptors."""
+"""Connections may use one of this many parts of the orchestrator's descriptors."""
 
 
 class ControlSocketServer:
     """Serves the socket on the reactor's loop. One command and one reply per connection.
 
     Args:
-        home: The folder of the socket, which only its owner can read and write. Other users are refused even if they
-            reach it.
+        home: The folder of the socket, which only its owner can read and write. Connections of other users are refused.
         carry_out: Carries out a command.
     """
 
@@ -111,7 +110,7 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 
 
 def is_open(home: Home) -> bool:
-    """Return whether an orchestrator takes commands on a home, and has the journal that is meant.
+    """Return whether an orchestrator accepts commands on a home, and has the journal of that home.
 
     Raises:
         JournalError: The home may belong to another user, and so may its orchestrator.
@@ -187,11 +186,11 @@ def _nobody(home: Home, command: Command) -> str:
 def _connect(connection: socket.socket, home: Home, timeout: float | None) -> None:
     """Connect to a home's socket, waiting at most ``timeout`` seconds for room in its queue.
 
-    The kernel waits, and not Python, whose timeouts make the socket non-blocking. A full queue would then be an error.
+    The wait is done by the kernel. Python's timeouts make the socket non-blocking, so that a full queue is an error.
 
     Raises:
         BlockingIOError: There was no room in that time.
-        OSError: Nothing listens there.
+        OSError: No process listens there.
     """
     if timeout is not None:
         seconds, rest = divmod(max(timeout, 0.001), 1)

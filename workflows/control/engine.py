@@ -1,4 +1,4 @@
-"""Build, start and stop the parts of an orchestrator, in the order in which they need each other."""
+"""Create, start and stop the parts of an orchestrator, in the order of their dependencies."""
 
 import asyncio
 import itertools
@@ -60,8 +60,8 @@ OVER: Final = ENDED | {"parked"}
 GRACE: Final = 2.0
 """Seconds that running steps have to end when an orchestrator is closed, unless the caller says otherwise."""
 CLOSE_GRACE: Final = 0.2
-"""Seconds that workers have to end by themselves after that. Idle ones need milliseconds. What the others still do can
-no longer be recorded, and is done again by the next orchestrator."""
+"""Seconds that workers have to end by themselves after that. Idle ones need milliseconds. Results of the others can no
+longer be recorded, and their work is repeated by the next orchestrator."""
 CLOSE_TIMEOUT: Final = 30.0
 """Seconds that all processes have to end."""
 
@@ -72,8 +72,8 @@ class Engine:
     Args:
         journal: Path of the journal, ``":memory:"``, or None for the one of the home.
         home: The folder with the control socket.
-        own_home: Whether to refuse to start if the home belongs to another orchestrator. If false, the journal then
-            gets a home beside it, and a journal in memory is not reached by other processes.
+        own_home: Whether to refuse to start if another orchestrator owns the home. If false, a home beside the journal
+            is used then; with a journal in memory, other processes cannot reach the orchestrator.
         pools: Settings of pools, by name or kind.
         durability: See ``Orchestrator``.
         clock: The clock of runs and schedules.
@@ -81,7 +81,7 @@ class Engine:
         apps: How apps are imported.
 
     Raises:
-        HomeInUse: Another orchestrator that is alive owns the journal or the home.
+        HomeInUse: Another live orchestrator owns the journal or the home.
         JournalError: The journal cannot be opened.
     """
 
@@ -118,7 +118,7 @@ class Engine:
         self._grace = GRACE
         """Seconds that steps have to end. Written by ``close``."""
         self._ending: asyncio.Task[None] | None = None
-        """Ends all processes, once it has begun. Reactor thread only."""
+        """The task that ends all processes; None before it is started. Reactor thread only."""
         try:
             self._start(own_home=own_home, pools=pools, durability=durability, clock=clock, viewer=viewer)
         except BaseException:
@@ -194,9 +194,9 @@ class Engine:
             self._closers.append(lambda: self.reactor.submit(server.close()).result())
 
     def announce(self, url: str | None) -> None:
-        """Write to the home where HTTP is served, None if it is not, so that other processes find it.
+        """Record the URL of HTTP in the home for other processes; None if HTTP is not served.
 
-        Do nothing once the engine is closed: the home may then belong to another orchestrator.
+        Do nothing once the engine is closed, as another orchestrator may own the home then.
         """
         if self._reachable and not self.closed:
             self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
@@ -204,10 +204,10 @@ class Engine:
     def _open_journal(self, durability: Durability) -> Journal:
         return MemoryJournal() if self.place == MEMORY else SqliteJournal(self.place, durability=durability)
 
-    # ------------------------------------------------------------ what the parts ask for
+    # ------------------------------------------------------------ callbacks of the parts
 
     def _hear(self, event: WorkerEvent) -> None:
-        """Take events of workers and pools. Reactor thread only."""
+        """Handle an event of a worker or a pool. Reactor thread only."""
         _log_worker(event)
         if event.kind in OF_POOLS and not self.closed:
             self._parked.hear(event)
@@ -220,14 +220,14 @@ class Engine:
         return make_backend(app, pool, self.reactor.loop, generation, self._apps, self._output)
 
     def _started(self, run_id: str) -> RunStarted | None:
-        """Return how a run was started, None if there is no such run. Executor thread."""
+        """Return the first event of a run, None if there is no such run. Executor thread."""
         for stored in self.journal.events(run_id, limit=1):
             if isinstance(stored.event, RunStarted):
                 return stored.event
         return None
 
     def start_run(self, command: StartRun) -> Accepted | Refused:
-        """Start a run whose arguments were checked. Return after the commit. Any thread but the reactor's.
+        """Start a run with checked arguments. Return after the commit. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before that.
@@ -235,7 +235,7 @@ class Engine:
         return self._wait_for(self._submit(self.runs.starter.start(command)))
 
     def message(self, command: TellSession, policy: SessionPolicy) -> Reply:
-        """Send a message that was checked to a session. Any thread but the reactor's.
+        """Send a checked message to a session. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before that.
@@ -243,7 +243,7 @@ class Engine:
         return self._wait_for(self.submit_message(command, policy))
 
     def submit_message(self, command: TellSession, policy: SessionPolicy) -> Future[Reply]:
-        """Submit such a message. Cancelling the future ends the wait for a reply, and not the message. Thread-safe.
+        """Submit a checked message. Cancelling the future does not cancel the message. Thread-safe.
 
         Raises:
             OrchestratorClosed: The engine is closed.
@@ -252,7 +252,7 @@ class Engine:
         return self._submit(self.idle_monitor.command(bring, command))
 
     def put_schedule(self, command: PutSchedule) -> Reply:
-        """Create or change a schedule whose arguments were checked. Any thread but the reactor's.
+        """Create or change a schedule with checked arguments. Any thread but the reactor's.
 
         Raises:
             OrchestratorClosed: The engine was closed before there was a reply.
@@ -269,7 +269,7 @@ class Engine:
         """Carry out a command, and return the reply. Any thread but the reactor's.
 
         Raises:
-            OrchestratorClosed: The engine was closed before there was one.
+            OrchestratorClosed: The engine was closed before there was a reply.
         """
         return self._wait_for(self.submit(command))
 
@@ -307,22 +307,22 @@ class Engine:
         self._output.settle(timeout)
 
     def leave(self, run_ids: Sequence[str] = ()) -> list[str]:
-        """Return the runs that other processes wait for and that go on. If there is none, refuse all later commands.
+        """Return the unfinished runs that other processes wait for. If there is none, refuse all later commands.
 
         Any thread but the reactor's.
 
         Args:
-            run_ids: Other runs that are waited for.
+            run_ids: Other awaited runs.
         """
         return self._wait_for(self.reactor.submit(self._visitors.leave(run_ids)))
 
     def _is_over(self, run_id: str) -> bool:
-        """Return whether a run needs no orchestrator to go on. May block."""
+        """Return whether a run has ended or is parked, so that it needs no orchestrator. May block."""
         row = self.journal.run(run_id)
         return row is None or row.status in OVER
 
     def peek(self, run_id: str) -> Snapshot | None:
-        """Return a copy of what is in memory of a run. Any thread but the reactor's."""
+        """Return a copy of a run's state in memory. Any thread but the reactor's."""
         return self._wait_for(self._submit(self.runs.peek(run_id)))
 
     def _wait_for(self, answer: Future[T]) -> T:
@@ -340,15 +340,15 @@ class Engine:
         """Queries; see ``greenroom.workflows.queries.reader``.
 
         Raises:
-            OrchestratorClosed: This process is a fork of the one that it belongs to.
+            OrchestratorClosed: This process is a fork of the engine's process.
         """
         self._check_process()
         return self._reads
 
-    # ------------------------------------------------------------ the end
+    # ------------------------------------------------------------ shutdown
 
     def _check_process(self) -> None:
-        """Refuse to work in a fork, which has a copy of everything but the threads: callers would wait for ever."""
+        """Raise in a fork, which has no copy of the threads, so that callers would wait forever."""
         if os.getpid() != self._pid:
             msg = (
                 f"the orchestrator belongs to process {self._pid}, and this one ({os.getpid()}) is a fork of it: use "
@@ -357,7 +357,7 @@ class Engine:
             raise OrchestratorClosed(msg)
 
     def check_alive(self) -> None:
-        """Do nothing while the engine works.
+        """Raise if the engine does not work.
 
         Raises:
             OrchestratorClosed: It was closed, stopped because its journal failed, or belongs to another process.
@@ -371,7 +371,7 @@ class Engine:
             raise OrchestratorClosed(msg)
 
     def _fail(self, error: JournalError) -> None:
-        """Stop everything, because the journal accepts no more appends. Reactor thread only."""
+        """Stop all parts, because the journal accepts no more appends. Reactor thread only."""
         if self.failure is None:
             self.failure = error
             logger.error("the orchestrator stops, because its journal failed: {}", error)
@@ -380,11 +380,11 @@ class Engine:
             self._begin_ending()
 
     def close(self, grace: float = GRACE) -> None:
-        """Stop every part, the last one started first. Any thread but the reactor's; may be repeated.
+        """Stop every part, last started first. Any thread but the reactor's; may be called again.
 
-        ``KeyboardInterrupt`` in the main thread ends the ``grace`` of running steps. It is raised once all is closed.
+        ``KeyboardInterrupt`` in the main thread ends the ``grace`` of running steps. It is raised when all is closed.
 
-        Do nothing in a fork: the parts belong to the process that it was forked from.
+        Do nothing in a fork, as the parts belong to the original process.
         """
         if os.getpid() != self._pid:
             return
@@ -408,7 +408,7 @@ class Engine:
             self.reactor.submit(self._tree.drain(self._grace)).result()
 
     def hurry(self) -> None:
-        """End the grace of running steps while the engine is being closed. Thread-safe."""
+        """End the grace period of running steps while the engine closes. Thread-safe."""
         self._grace = 0.0
         self._hurry()
 
@@ -430,7 +430,7 @@ class Engine:
         self.reactor.submit(end()).result(CLOSE_TIMEOUT)
 
     def _begin_ending(self) -> "asyncio.Task[None]":
-        """Start to end every process, once. The loop must not stop before that is over."""
+        """Return the task that ends every process; start it if necessary. The loop must not stop before its end."""
         if self._ending is None:
             self._ending = self.reactor.loop.create_task(self._tree.close(CLOSE_GRACE))
         return self._ending

@@ -1,4 +1,4 @@
-"""Tell a virtual clock whether an orchestrator has work under way, and whether a caller waits."""
+"""Report to a virtual clock whether an orchestrator has unfinished work, and whether a caller waits."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -20,7 +20,7 @@ class IdleMonitor:
     """Asks the parts of an orchestrator whether they are idle. Reactor thread only, except ``watch``.
 
     Work of other threads, such as the journal's writer and reader, counts until its result has reached the reactor's
-    thread. So the answer is not out of date when the loop has nothing ready.
+    thread. So the answer is up to date when the loop has nothing ready.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class IdleMonitor:
         tree: Tree,
         clock: Clock,
     ) -> None:
-        """Attach the clock to this orchestrator."""
+        """Attach this orchestrator to the clock."""
         self._reactor = reactor
         self._runs = runs
         self._schedules = schedules
@@ -46,7 +46,7 @@ class IdleMonitor:
         clock.attach(OrchestratorActivity(reactor, self.idle, self.awaited))
 
     async def end(self) -> None:
-        """Detach the clock."""
+        """Detach this orchestrator from the clock."""
         self._clock.detach()
 
     async def command(self, carry_out: Callable[[C], Awaitable[Reply]], command: C) -> Reply:
@@ -58,7 +58,7 @@ class IdleMonitor:
             self._commands -= 1
 
     def idle(self) -> bool:
-        """Return whether nothing is under way. A command that waits for a session's reply is not."""
+        """Return whether there is no unfinished work. A command that waits for a session's reply does not count."""
         commands = self._commands > self._router.asking
         return not (commands or self._runs.working() or self._schedules.working() or self._tree.working())
 

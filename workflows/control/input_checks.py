@@ -1,4 +1,4 @@
-"""Check inputs of commands in a worker of their app, because the orchestrator has not imported it."""
+"""Check inputs of commands in a worker of their app, because the orchestrator does not import apps."""
 
 import asyncio
 import difflib
@@ -69,9 +69,9 @@ class InputChecks:
         return f"{command.app} has no workflow {command.workflow!r}{hint}"
 
     async def signal(self, app: str, command: SignalRun) -> Refused | None:
-        """Return why no workflow of the app could take a message; None if one could, or if no worker answers in time.
+        """Return a refusal if no workflow of the app could receive a message; None if one could.
 
-        The refusal names at least one fault.
+        Return None too if no worker answers in time. The refusal names at least one fault.
         """
         try:
             async with asyncio.timeout(SIGNAL_TIMEOUT):

@@ -1,4 +1,4 @@
-"""Whether one JSON value has the shape of another: the same names, and values of the same kinds. Pure."""
+"""Compare the shapes of two JSON values: equal names, and values of equal kinds. Pure."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from difflib import get_close_matches
@@ -17,10 +17,10 @@ _KINDS: Final[Mapping[type[Any], str]] = {
 
 
 def misfits(asked: Any, given: Any) -> tuple[Fault, ...]:
-    """Return every difference in shape between an edit and what was asked about.
+    """Return every difference in shape between the edit ``given`` and the arguments ``asked``.
 
-    Where the question has null, any value fits; an empty object fits any object, and an empty list any list. A member
-    of a list must have the shape of one that the list has already.
+    Any value may replace null, any object an empty object, and any list an empty list. Each member of a list must have
+    the shape of a member of the original list.
     """
     return tuple(Fault(field=place, sentence=what) for place, what in _misfits("args", asked, given))
 
@@ -54,7 +54,7 @@ def _members(place: str, asked: dict[str, Any], given: dict[str, Any]) -> Iterat
 
 
 def _shape(value: Any) -> Hashable:
-    """Return a key that is equal for values of one shape, so that a long list is compared with few of its members."""
+    """Return a key that is equal for values of one shape, so that long lists need few comparisons."""
     if isinstance(value, dict):
         return frozenset((name, _shape(part)) for name, part in cast("dict[str, Any]", value).items())
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Check code against a journal: replay every run that has not ended with the code as it is now.
+"""Check the current code against a journal: replay every unfinished run with it.
 
-The check needs no orchestrator, and does not disturb one. It reads runs from the journal, and has program workers of
-its own. A trial only reports what it has found: no step is run, and nothing is recorded.
+The check needs no orchestrator, and does not disturb one. It reads runs from the journal, and starts its own program
+workers. It only reports the results: no step is run, and nothing is recorded.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ Verdict: TypeAlias = Literal["equal", "differs", "unloadable"]
 
 
 class CheckRecord(Message):
-    """Whether the code as it is now fits the journal of one run."""
+    """Result of the replay of one run with the current code."""
 
     run_id: str
     workflow: str
@@ -51,9 +51,9 @@ class CheckRecord(Message):
     app: str
     status: RunStatus
     verdict: Verdict
-    """``unloadable``: the code could not be compared, because it does not load, or ends its process."""
+    """``unloadable`` means that the code could not be compared, because it does not load or ends its process."""
     changed: bool = False
-    """Whether the code differs from that with which the journal was last replayed."""
+    """Whether the code differs from that of the run's last replay."""
     reason: str = ""
     """Why the verdict is not ``equal``."""
     difference: Difference | None = None
@@ -61,16 +61,16 @@ class CheckRecord(Message):
 
 @dataclass(frozen=True, slots=True)
 class _Workers:
-    """What the job of a program needs of an orchestrator."""
+    """The parts of an orchestrator that the job of a program needs."""
 
     mint: Callable[[], str]
     submit: Callable[[PoolKey, Limits | None, Job], JobHandle]
 
 
 class ReplayChecker:
-    """Replays runs in processes of its own, which end with it. Any thread except its reactor's.
+    """Replays runs in its own processes, which end with it. Any thread but its reactor's.
 
-    Use it as a context.
+    Use it as a context manager.
     """
 
     def __init__(self, apps: Apps | None = None) -> None:
@@ -94,7 +94,7 @@ class ReplayChecker:
         self._workers = _Workers(lambda: f"0:{next(counter)}", tree.submit)
 
     def __enter__(self) -> Self:
-        """Use it as a context."""
+        """Return this checker."""
         return self
 
     def __exit__(
@@ -104,13 +104,12 @@ class ReplayChecker:
         self._parts.close()
 
     def check(self, reads: JournalQueries, app: str | None = None) -> list[CheckRecord]:
-        """Replay every run that has not ended.
+        """Replay every unfinished run.
 
         Args:
-            reads: Where runs are read from.
-            app: Path of a file to take in place of the one that runs were recorded with, for the runs of files of that
-                name: a journal may come from another machine. None for all runs, each with the code it is recorded
-                with.
+            reads: Queries of the journal.
+            app: Path of a file that replaces the recorded one, for the runs of files with the same name. A journal may
+                come from another machine. None for all runs, each with its recorded app.
         """
         rows = _unfinished(reads.journal)
         wanted = [row for row in rows if app is None or row.app == app or _file_name(row.app) == _file_name(app)]
@@ -167,9 +166,9 @@ def _file_name(app: str) -> str:
 
 
 def _unfinished(journal: Journal) -> list[RunRow]:
-    """Return what can be replayed: runs that have not ended, and sessions that handle a message.
+    """Return the runs that can be replayed: unfinished ones, and sessions that handle a message.
 
-    There may be many sessions. One that waits while it handles a message has a timer or a question, and is found by it.
+    There may be many sessions. Those that wait while they handle a message are found by their timer or question.
     """
     busy: list[RunStatus] = [status for status in UNFINISHED if status != "waiting"]
     asleep = {timer.run_id for timer in journal.timers()} | {mark.run_id for mark in journal.marks("approval")}

@@ -1,4 +1,4 @@
-"""Commands of other processes, whose runs keep an orchestrator open that is about to be closed."""
+"""Commands of other processes, whose runs delay the close of an orchestrator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,20 +18,20 @@ from greenroom.messages.commands import (
 )
 
 LEAVING: Final = "this orchestrator is about to end and takes nothing more; ask again once it has"
-"""Refusal of commands that come too late."""
+"""Refusal of commands that arrive too late."""
 
 
 class Visitors:
-    """Carries out commands of other processes, and remembers the runs that they continue. Reactor thread only."""
+    """Carries out commands of other processes, and records the runs that they continue. Reactor thread only."""
 
     def __init__(self, carry_out: Callable[[Command], Awaitable[Reply]], is_over: Callable[[str], bool]) -> None:
-        """Start without any run. ``is_over`` returns whether a run needs no orchestrator; it may block."""
+        """Start without runs. ``is_over`` returns whether a run needs no orchestrator; it may block."""
         self._carry_out = carry_out
         self._is_over = is_over
         self._runs: set[str] = set()
         self._leaving = False
         self._under_way = 0
-        """Number of commands that are not answered yet."""
+        """Number of unanswered commands."""
         self._answered = asyncio.Event()
 
     async def carry_out(self, command: Command) -> Reply:
@@ -53,10 +53,10 @@ class Visitors:
             asked = (reply.run_id or command.run_id,)
         elif isinstance(reply, Resumed):
             asked = reply.run_ids
-        self._runs.update(run_id for run_id in asked if "/" not in run_id)  # sessions wait without an end
+        self._runs.update(run_id for run_id in asked if "/" not in run_id)  # sessions never end
 
     async def leave(self, run_ids: Sequence[str]) -> list[str]:
-        """Return the runs that are waited for and go on. If there is none, refuse all later commands."""
+        """Return the awaited runs that are unfinished. If there is none, refuse all later commands."""
         self._runs.update(run_ids)
         while True:
             while self._under_way:

@@ -28,9 +28,9 @@ class Apps:
     """How apps are imported.
 
     Attributes:
-        given: The environment variables that they are given by name.
+        given: The environment variables that apps are given by name.
         timeout: Seconds that an import may take.
-        slow: The imports that take long at this time.
+        slow: The imports that are slow now.
     """
 
     given: Given
@@ -54,14 +54,14 @@ def make_backend(
         loop: The reactor's loop.
         generation: The lock that all processes of the orchestrator inherit.
         apps: How apps are imported.
-        on_output: Is given what its workers write.
+        on_output: Called with the output of its workers.
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
     entry = Entry(
         preload="greenroom.actors.app.loader:preload",
         main="greenroom.actors.worker.main:main",
         path=tuple(sys.path),
-        argv=(app, *sys.argv[1:]) if script else (),  # a script reads its arguments on the way to its definitions
+        argv=(app, *sys.argv[1:]) if script else (),  # a script may read its arguments before its definitions
     )
     kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
     return kind(
@@ -80,15 +80,15 @@ def make_backend(
 def read_apps(
     env: Iterable[str] | Mapping[str, str], timeout: float | timedelta | None, pools: Mapping[str, Pool]
 ) -> Apps:
-    """Return how apps are imported, by the orchestrator's options and the project's ``pyproject.toml``.
+    """Return how apps are imported, from the orchestrator's options and the project's ``pyproject.toml``.
 
-    A variable that is given to some pools is withheld from the others. One that is given to all four kinds of pools is
-    set during the import too, which happens once for all of them.
+    A variable that is given to some pools is withheld from the others. If it is given to all four kinds of pools, it is
+    also set during the import, which happens once for all of them.
 
     Raises:
         DefinitionError: The project's table is wrong.
-        TypeError: ``env`` or ``timeout`` is of another type than it has to be.
-        ValueError: ``env`` names no variables, or ``timeout`` is no time above 0.
+        TypeError: ``env`` or ``timeout`` has the wrong type.
+        ValueError: An item of ``env`` names no variable, or ``timeout`` is not above 0.
     """
     limit = None if timeout is None else seconds(timeout, "import_timeout")
     if limit == 0:

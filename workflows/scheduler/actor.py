@@ -1,4 +1,4 @@
-"""The actor of one schedule: records what ``decide_schedule`` says, and carries it out after the commit."""
+"""The actor of one schedule: records the decisions of ``decide_schedule``, and carries them out after the commit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from greenroom.workflows.schedules.decide import ScheduleDecision, ScheduleEffec
 from greenroom.workflows.schedules.queries import TIMER, StoredSchedule, entry_of, row_of_schedule
 
 KEEP_AFTER: Final = 200
-"""Events after which the state is recorded whole, so that a schedule of any age is read quickly."""
+"""Events after which the whole state is recorded, so that a schedule of any age can be read quickly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision to carry out, and who waits for its outcome."""
+    """A decision to carry out, and the callers that wait for its result."""
 
     verdict: ScheduleDecision
     answer: Callable[[Reply], None] | None
@@ -56,7 +56,7 @@ class Registry(Protocol):
         ...
 
     def start_run(self, name: str, run_id: str, plan: Plan) -> None:
-        """Start a run by its id, or find it; the schedule is told of that, and of the run's end."""
+        """Start a run by its id, or find it. The schedule gets a message about that, and about the run's end."""
         ...
 
     def cancel_run(self, run_id: str, reason: str) -> None:
@@ -64,7 +64,7 @@ class Registry(Protocol):
         ...
 
     def look(self, name: str, run_id: str) -> None:
-        """Tell the schedule of a run's end, now if the run has ended already."""
+        """Send the schedule a message about a run's end, at once if the run has ended already."""
         ...
 
     def forget(self, name: str, state: ScheduleState | None) -> None:
@@ -73,10 +73,10 @@ class Registry(Protocol):
 
 
 class ScheduleActor(EventSourcedActor[Decided]):
-    """One schedule, while something happens to it or runs of it go on. Its messages are those of ``ScheduleInput``."""
+    """One schedule, while it has messages or unfinished runs. Its messages are those of ``ScheduleInput``."""
 
     def __init__(self, dependencies: RunDependencies, registry: Registry, name: str, past: StoredSchedule) -> None:
-        """Take over a schedule as it was read; one that was never made has no state."""
+        """Keep the schedule as it was read. A schedule that was never created has no state."""
         super().__init__(dependencies, f"schedule {name}")
         self._dependencies = dependencies
         self._registry = registry
@@ -85,9 +85,9 @@ class ScheduleActor(EventSourcedActor[Decided]):
         self._seq = past.seq
         self._wake_seq = past.wake_seq
         self._asked: Callable[[Reply], None] | None = None
-        """Who waits for the message that is being handled."""
+        """Reply callback for the message that is being handled, if its sender waits."""
         self._triggered: dict[str, Callable[[Reply], None]] = {}
-        """Who waits for the start of which run."""
+        """Reply callbacks of callers that wait for the start of a run, by run id."""
 
     def __repr__(self) -> str:
         """Return the schedule's name."""
@@ -95,7 +95,7 @@ class ScheduleActor(EventSourcedActor[Decided]):
 
     @override
     def on_receive(self, message: ScheduleInput | Asked) -> None:
-        """Decide about one message, record it, and carry out the rest after the commit."""
+        """Decide about one message, record the events, and carry out the effects after the commit."""
         if self._left:
             self._registry.route(self.name, message)
             return
@@ -163,7 +163,7 @@ class ScheduleActor(EventSourcedActor[Decided]):
 
     @override
     def _do(self, effect: Decided) -> None:
-        """Carry out what was decided, and answer who asked."""
+        """Carry out a decision, and send the replies."""
         verdict, asked = effect.verdict, effect.answer
         for order in verdict.orders:
             self._execute(order)
@@ -191,7 +191,7 @@ class ScheduleActor(EventSourcedActor[Decided]):
                 assert_never(order)
 
     def _answer_trigger(self, event: AnyEvent) -> None:
-        """Tell who triggered a run whether it could be started."""
+        """Reply to the caller that triggered a run whether it could be started."""
         match event:
             case ScheduleRunStarted(run_id=run_id) if run_id in self._triggered:
                 self._triggered.pop(run_id)(Accepted(run_id=run_id))

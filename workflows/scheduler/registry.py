@@ -1,7 +1,7 @@
-"""The registry of schedules: which are in memory, when the others are woken, and who is told of their runs.
+"""The registry of schedules: those in memory, the times when others are loaded, and their unfinished runs.
 
-A schedule that waits for its next time is an entry in a list of times, with one alarm for all of them. It becomes an
-actor, read from the journal, when it is due, when a command for it comes, or while a run of it goes on.
+A schedule that waits for its next time is an entry in a heap of times, with one timer for all of them. An actor for it
+is created from the journal when it is due or a command for it comes. The actor stays while a run is unfinished.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from greenroom.workflows.size_limits import arguments_too_long
 from greenroom.workflows.state.run_state import RunState
 
 LOOK: Final = 30.0
-"""Seconds between two looks at the wall clock: it may have been set, or the machine may have slept."""
+"""Seconds between two checks of the wall clock, which may have been set, or the machine may have slept."""
 
 Start: TypeAlias = Callable[[StartRun], Awaitable[Reply]]
 """Starts a run if its arguments fit."""
@@ -47,17 +47,17 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
         self._runs: RunRegistry
         self._start: Start
         self._dues: dict[str, float] = {}
-        """Next time of each schedule that has one, whether it is in memory or not."""
+        """Next time of each schedule that has one, in memory or not."""
         self._heap: list[tuple[float, str]] = []
-        """The same, soonest first, with entries that no longer hold."""
+        """The same times, soonest first, including outdated entries."""
         self._alarm: tuple[float, Alarm] | None = None
         self._looking: asyncio.TimerHandle | None = None
-        """The next look at the clock, in case that it was set and no alarm rang."""
+        """Timer of the next check of the clock, which may have been set so that the alarm timer is wrong."""
         self._owners: dict[str, str] = {}
-        """Schedules by the runs of theirs that go on."""
+        """Schedules by their unfinished runs."""
 
     def attach(self, dependencies: RunDependencies, runs: RunRegistry, start: Start) -> None:
-        """Take the orchestrator's parts. Called once, before anything else, in any thread."""
+        """Keep the orchestrator's parts. Called once, before all other methods, in any thread."""
         self._dependencies = dependencies
         self._reactor = dependencies.reactor
         self._runs = runs
@@ -66,11 +66,11 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
 
     @property
     def journal(self) -> Journal:
-        """Where schedules are recorded. Thread-safe."""
+        """The journal of the schedules. Thread-safe."""
         return self._dependencies.journal
 
     def statistics(self) -> dict[str, int]:
-        """Count schedules in memory, those that wait for a time, and runs that are waited for."""
+        """Return the numbers of schedules in memory, of schedules that wait for a time, and of awaited runs."""
         return {"live": len(self._live), "due": len(self._dues), "runs": len(self._owners)}
 
     @override
@@ -129,7 +129,7 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
                 message.answer(Refused(code="unavailable", message=str(error)))
 
     def recover(self) -> None:
-        """Continue every schedule of the journal: those with runs at once, the others when they are due."""
+        """Continue all schedules of the journal: those with unfinished runs at once, the others when they are due."""
         self.begin(self._recover())
 
     async def _recover(self) -> None:
@@ -144,7 +144,7 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
     # ------------------------------------------------------------ time
 
     def wait(self, name: str, due: float | None) -> None:
-        """Wake a schedule at ``due``, and at no other moment."""
+        """Wake a schedule at ``due``, and at no other time."""
         if due is None:
             self._dues.pop(name, None)
         elif self._dues.get(name) != due:
@@ -153,7 +153,7 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
             self._set_alarm()
 
     def _set_alarm(self) -> None:
-        """Set the one alarm for the soonest moment."""
+        """Set the single alarm to the soonest time."""
         heap = self._heap
         while heap and self._dues.get(heap[0][1]) != heap[0][0]:
             heapq.heappop(heap)
@@ -167,7 +167,7 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
             self._looking = self._reactor.loop.call_later(LOOK, self._look_at_clock)
 
     def _look_at_clock(self) -> None:
-        """See whether a moment has come although no alarm rang: waiting does not notice that the clock was set."""
+        """Check whether a schedule is due although its timer has not fired, because the clock was set meanwhile."""
         self._looking = None
         self._ring()
 
@@ -196,7 +196,7 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
         )
         reply = await self._start(command)
         if isinstance(reply, Refused) and reply.code in {"closed", "unavailable"}:
-            return  # nothing is known of the run: the next orchestrator of the journal tries again
+            return  # the result is unknown: the next orchestrator of the journal tries again
         if isinstance(reply, Refused) and reply.code != "conflict":
             self._owners.pop(run_id, None)  # it is gone already if the same start was asked for twice
             self.route(name, do.NotStarted(run_id, reply.message))
@@ -222,7 +222,7 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
                 self._owners.pop(run_id, None)
                 self.route(name, do.Ended(run_id, status))
             case _:
-                pass  # the run goes on, and ``_run_ended`` is called at its end
+                pass  # the run is unfinished, and ``_run_ended`` is called at its end
 
     def _run_ended(self, state: RunState) -> None:
         match state.ended:
@@ -230,7 +230,7 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
                 if (name := self._owners.pop(state.run_id, None)) is not None:
                     self.route(name, do.Ended(state.run_id, status))
             case _:
-                pass  # the run is parked: it continues when a person resumes it
+                pass  # the run is parked until a user resumes it
 
     def forget(self, name: str, state: ScheduleState | None) -> None:
         """Drop a schedule from memory; it is read again when it is due, or for its next message."""
@@ -251,6 +251,6 @@ class ScheduleRegistry(ActorRegistry[ScheduleActor, ScheduleInput | Asked, Store
 
 
 def _read_all(journal: Journal) -> tuple[list[RunRow], dict[str, float]]:
-    """Return the index lines of all schedules, and when each is due. Blocks."""
+    """Return the index rows of all schedules, and when each is due. Blocks."""
     rows = journal.runs(kind="schedule", limit=None)
     return rows, {timer.run_id: timer.due for timer in journal.timers()} if rows else {}
