@@ -2,7 +2,7 @@
 
 The lock stands on an open file that keeper, zygote and workers inherit, so it cannot be taken while any of them lives.
 The file also holds a random text. Of that, and of the file's place on the disk, a mark is made that every process of
-every generation carries (see ``lineage``): so executed grandchildren, which inherit no descriptor, are found too. A
+every generation carries (see ``orphans``): so executed grandchildren, which inherit no descriptor, are found too. A
 copy of the file is another file, so its mark is another one, and it finds none of the original's processes.
 """
 

@@ -52,7 +52,7 @@ def carries(token: str, life: str | None = None) -> Test:
 
     def test(pid: int) -> bool:
         arguments = _entries(pid, "cmdline")
-        if len(arguments) > 3 and arguments[1] == b"-c" and arguments[2] in _PROGRAMS and ours(arguments[3], start):  # noqa: PLR2004  as ``keeper.command`` makes it
+        if len(arguments) > 3 and arguments[1] == b"-c" and arguments[2] in _PROGRAMS and ours(arguments[3], start):  # noqa: PLR2004  as ``exec_command.command`` makes it
             return True
         return any(ours(entry, variable) for entry in _entries(pid, "environ"))
 

@@ -8,7 +8,7 @@ below itself when the keeper dies or the control socket ends, so a killed or a s
 
 Argument list: the lineage mark, then the numbers of the control socket, the orchestrator's pidfd, the pipe on which an
 import says where it stands, and the generation lock (-1 where there is none). The lineage stands there to be found in
-``/proc`` (see ``lineage``).
+``/proc`` (see ``orphans``).
 """
 
 import contextlib
