@@ -1,4 +1,4 @@
-"""Policies of steps: retries, limits, evaluation. Plain data, set by authors and applied by supervisors."""
+"""Policies of steps: retries, limits, evaluation. Plain data, set by authors and applied by runs and pools."""
 
 from collections.abc import Sequence
 from inspect import isclass
@@ -146,7 +146,7 @@ class Limits(Message):
 
 
 class StepOptions(Message):
-    """Everything that a supervisor needs to run one call of a step. Journaled with the call."""
+    """Everything that an orchestrator needs to run one call of a step. Journaled with the call."""
 
     timeout: Limit = 300.0
     """Seconds that one attempt may take. The process is then killed. None for no limit."""

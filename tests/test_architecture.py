@@ -110,10 +110,9 @@ def test_every_module_beside_the_rooms_is_named():
 def test_the_layers_are_those_of_the_contracts():
     contracts = [c for c in PROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
     held = {
-        folder_of(contract.get("containers", ["greenroom"])[0]): " > ".join(
-            layer.replace("greenroom.", "") for layer in contract["layers"]
-        )
+        folder_of(container): " > ".join(contract["layers"])
         for contract in contracts
+        for container in contract["containers"]
     }
     rooms = PAGE.partition("## The rooms")[2].partition("\n## ")[0]
     told = {"greenroom/": re.findall(r"^Layers: `(.+)`$", rooms, re.MULTILINE)[0]}
@@ -294,7 +293,7 @@ def compare(told: set[str], crossed: list[set[str]]) -> None:
 def crossed_by_start(calls: list[Call]) -> set[str]:
     """Give the files that the caller, the journal and the reactor cross until the caller has a handle on its run."""
     begun, back = calls[0].at, next(call.at for call in calls if call.name == "Run.__init__")
-    asked = next(call.at for call in calls if call.name == "RunStarter.launch")  # before that it has put a run away
+    asked = next(call.at for call in calls if call.name == "RunStarter.start")  # before that it has put a run away
     entered = next(call.at for call in calls if call.name == "RunRegistry.enter")
     spans = {"caller": (begun, back), "journal": (begun, back), "reactor": (asked, entered)}
     return {

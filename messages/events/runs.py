@@ -58,7 +58,7 @@ class RunStarted(Event):
     fingerprint: str = ""
     """Fingerprint of the workflow's code when the run was accepted; empty if unknown."""
     form: int = 0
-    """Form in which its arguments, and those of its calls, are written; see ``differences.FORM``."""
+    """Form in which its arguments, and those of its calls, are written; see ``replay_differences.FORM``."""
 
 
 class StateChanged(Event):

@@ -64,7 +64,7 @@ class SessionOpened(Event):
     budget: Budget | None = None
     """Budget of all its turns together, including the runs that it starts."""
     form: int = 0
-    """Form in which the arguments of its first turn's calls are written; see ``differences.FORM``."""
+    """Form in which the arguments of its first turn's calls are written; see ``replay_differences.FORM``."""
 
 
 class TurnEnded(Event):
@@ -83,7 +83,7 @@ class TurnEnded(Event):
     offsets: dict[str, int] = Field(default_factory=dict)
     """Number of values that it has emitted so far, by channel."""
     form: int = 0
-    """Form in which the arguments of the next turn's calls are written; see ``differences.FORM``."""
+    """Form in which the arguments of the next turn's calls are written; see ``replay_differences.FORM``."""
     budget: Budget | None = None
     """The session's budget from now on, which may have been raised."""
 
@@ -106,7 +106,7 @@ class TurnFailed(Event):
     offsets: dict[str, int] = Field(default_factory=dict)
     """Number of values that it has emitted so far, by channel."""
     form: int = 0
-    """Form in which the arguments of the next turn's calls are written; see ``differences.FORM``."""
+    """Form in which the arguments of the next turn's calls are written; see ``replay_differences.FORM``."""
     budget: Budget | None = None
     """The session's budget from now on, which may have been raised."""
 

@@ -92,7 +92,7 @@ class StartProgram(Frame):
     turn: SessionTurn | None = None
     """The message to handle, if the program is a session's; ``arguments`` are then empty."""
     digests: tuple[str, ...] = ()
-    """Digests of the requests with these keys (see ``differences.digest``); empty if they are not compared."""
+    """Digests of the requests with these keys (see ``replay_differences.digest``); empty if they are not compared."""
     form: int = FORM
     """Form in which the arguments with these digests are written."""
     references: dict[str, str] = Field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Journals with a long past, made in seconds: what sessions would have written turn by turn is appended in bulk.
 
-Events go through the engine's own fold, so index lines and marks are those that a supervisor would have written. That
+Events go through the engine's own fold, so index lines and marks are those that a run's actor would have written. That
 nothing differs from the real thing is for ``shape`` to show.
 """
 

@@ -29,7 +29,7 @@ def row(run_id: str, **fields: Any) -> RunRow:
 
 
 class Client:
-    """Appends and waits, as a supervisor does without waiting."""
+    """Appends and waits, as a run's actor does without waiting."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal

@@ -1,6 +1,6 @@
 """Workers without processes, and a clock that jumps: for the logic of pools, where a test must say what happens when.
 
-The backend keeps every promise of ``protocol.Backend`` that can be kept in memory: calls come on the loop's thread,
+The backend keeps every promise of ``jobs.Backend`` that can be kept in memory: calls come on the loop's thread,
 never from within ``spawn``, ``send`` or ``kill``; what a worker said is delivered before its end; ``exited`` comes once
 and last.
 """

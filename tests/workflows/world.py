@@ -144,7 +144,7 @@ class World:
         self.check_state()
         return self.state
 
-    # ------------------------------------------------------------ the supervisor's part
+    # ------------------------------------------------------------ the actor's part
 
     def _record(self, events: list[AnyEvent]) -> None:
         """Write events that the state knows already."""

@@ -18,7 +18,7 @@ from tests.workflows.decisions.test_decide import NOTHING, NOW, Case, schedule, 
 
 
 class Limited(Case):
-    """A run with a budget of its own, beside the ledger that its supervisor would keep."""
+    """A run with a budget of its own, beside the accounts that the registry would keep."""
 
     def __init__(self, budget: Budget, owner: str = "r") -> None:
         super().__init__()

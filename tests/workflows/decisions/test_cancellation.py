@@ -1,4 +1,4 @@
-"""What a supervisor decides about the cancellation of its run: a program has all the time it needs to clean up."""
+"""What is decided about the cancellation of a run: a program has all the time it needs to clean up."""
 
 from typing import Any
 

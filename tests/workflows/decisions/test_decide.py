@@ -1,4 +1,4 @@
-"""What a supervisor decides about everything that can happen to its run."""
+"""What is decided about everything that can happen to a run."""
 
 from typing import Any
 

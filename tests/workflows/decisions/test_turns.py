@@ -132,7 +132,7 @@ def test_what_a_turn_did_is_recorded_in_one_append_with_its_end() -> None:
 
 
 class Case:
-    """A session whose supervisor is asked one thing after the other."""
+    """A session that decides about one input after the other."""
 
     def __init__(self, **opened: Any) -> None:
         first = SessionOpened(at=1.0, run_id="chat/a", app="app", session="chat", key="a", **opened)
