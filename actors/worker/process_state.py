@@ -57,7 +57,7 @@ _MIB: Final = 1024 * 1024
 _PAGE: Final = resource.getpagesize()
 
 
-_ASYNCIO: Final = vars(asyncio.events)
+_ASYNCIO: Final[dict[str, Any]] = cast("Any", vars(asyncio.events))
 _POLICY: Final = "_event_loop_policy"
 """Where asyncio keeps its policy. The functions for it warn since Python 3.14, and a warning may be an error here."""
 
