@@ -126,6 +126,7 @@ class Life:
 async def born(backend: ZygoteBackend, number: int = 1, limits: Limits | None = None) -> Life:
     life = Life(backend, number, limits)
     await life.heard.ready()
+    await life.heard.until(lambda: life.heard.pid is not None)  # its own socket may be read before the zygote's
     return life
 
 

@@ -339,7 +339,7 @@ async def trap(path: str) -> None:
 
 
 AS_NOBODY = """
-import os, sys
+import os, sys, tomllib
 from pathlib import Path
 from greenroom import Orchestrator, JournalError
 from greenroom.workflows.api.client.client import Client
