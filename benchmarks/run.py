@@ -27,8 +27,6 @@ from figures import FIGURES, Figure
 from greenroom.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
-"""The folders of the checkout that make up an installed package."""
 
 
 def main() -> int:
@@ -39,8 +37,10 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="where journals are written; a disk, not a memory file system")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where figures are written")
     given = parser.parse_args()
-    for folder in OURS:  # as an installer does; with PYTHONDONTWRITEBYTECODE every process would compile them again
-        compileall.compile_dir(ROOT / folder, quiet=1)
+    # As an installer does: with PYTHONDONTWRITEBYTECODE every process would compile the modules again.
+    package = ROOT / "greenroom"
+    for folder in (package, *(path.resolve() for path in package.iterdir() if path.is_symlink())):
+        compileall.compile_dir(folder, quiet=1)
     with tempfile.TemporaryDirectory(dir=given.directory, prefix="greenroom-benchmark-") as directory:
         lines = [line_of(name, FIGURES[name], given.rounds, Path(directory)) for name in given.only or list(FIGURES)]
     show(lines)

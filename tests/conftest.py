@@ -27,8 +27,6 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 
 TESTS = Path(__file__).parent
-OURS = ("actors", "dashboard", "greenroom", "journal", "messages", "metrics", "supervision", "workflows")
-"""The project's folders whose modules the interpreters that tests start import."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,8 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     compiled by its installer; a checkout is compiled here: once, by the process that starts the others of xdist.
     """
     if not hasattr(config, "workerinput"):
-        for folder in OURS:
-            compileall.compile_dir(TESTS.parent / folder, quiet=1)
+        package = TESTS.parent / "greenroom"
+        for folder in (package, *(path.resolve() for path in package.iterdir() if path.is_symlink())):
+            compileall.compile_dir(folder, quiet=1)
     if not config.pluginmanager.has_plugin("greenroom"):
         config.pluginmanager.register(plugin, "greenroom")
 

@@ -134,7 +134,10 @@ class World:
 
     def run(self) -> RunState:
         """Run to the end and give the last state."""
-        self.happen(inputs.Recover(orphaned=False) if len(self.journal) > 1 else inputs.Begin())
+        if len(self.journal) > 1:
+            self.happen(inputs.Recover(orphaned=False))
+        else:
+            self.carry_out(do.StartProgram())  # what follows the commit of a start
         try:
             self.loop.run_forever()
         finally:
@@ -218,8 +221,8 @@ class World:
                 self.outcomes_on_disk = 0
             case do.Announce():
                 self.loop.stop()
-            case inputs.Begin():  # stands for what the directory does once a retry is on the disk
-                self.happen(inputs.Recover(orphaned=False))
+            case inputs.Recover():  # stands for what the registry does once a retry is committed
+                self.happen(effect)
             case _:
                 raise AssertionError(effect)
 
@@ -232,7 +235,7 @@ class World:
         self.jobs.clear()
         self.outcomes_on_disk = len(self.state.resolutions)
         self.link = self.new_link()
-        self.writing.append((len(self.journal), [inputs.Begin()]))  # type: ignore[list-item]
+        self.writing.append((len(self.journal), [inputs.Recover(orphaned=False)]))  # type: ignore[list-item]
 
     def mint(self) -> str:
         self.tokens += 1

@@ -65,8 +65,6 @@ from greenroom.workflows.state.fold import fold_all
 
 LONGEST_ORIGIN = 180
 """Most characters of a run's id at the beginning of its fork's id."""
-SIGNAL_TIMEOUT = 5.0
-"""Seconds that a message to a run waits for a worker to check it. It is accepted unchecked if all are busy."""
 
 
 class CommandHandler:

@@ -64,8 +64,6 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             children.child_finished(out, happened)
         case inputs.Delivered():
             outbox.message_delivered(out, happened)
-        case inputs.Begin():
-            out.start_program()
         case inputs.ProgramAssigned():
             _program_assigned(out, happened)
         case inputs.ProgramLost():

@@ -15,11 +15,6 @@ from greenroom.messages.records import AttemptRecord
 
 
 @frozen
-class Begin:
-    """The run was accepted just now."""
-
-
-@frozen
 class Recover:
     """The run was read from the journal."""
 
@@ -221,8 +216,7 @@ class ChildFinished:
 
 
 Input: TypeAlias = (
-    Begin
-    | Recover
+    Recover
     | EngineFault
     | ProgramAssigned
     | ProgramTurn
