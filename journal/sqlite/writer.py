@@ -1,7 +1,6 @@
 """The only connection that writes: a group of appends becomes one transaction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -24,6 +23,7 @@ from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import Presence
 from greenroom.journal.sqlite.group_commit import Answer, Load
 from greenroom.journal.sqlite.schema import epoch_of
+from greenroom.journal.sqlite.transaction import UNCHANGED, TransactionRows, prepare
 from greenroom.messages.core.errors import EventUnwritable, JournalError
 
 T = TypeVar("T")
@@ -33,40 +33,24 @@ BLOB_BYTES = 64 * 1024
 """Bodies longer than this go into the blob table."""
 HEADS = 10_000
 """Most runs whose newest sequence number and hash are cached; beyond it they are dropped and looked up again."""
-LINES = 32
-"""Most rows per statement. Many rows in one statement are several times cheaper than one statement per row, and the
-interpreter's lock is released once instead of once per row. The limit keeps the statements few enough to stay
-prepared."""
+MOST_LOOKED_UP = 32
+"""Most rows per query. The limit keeps the queries few enough to stay prepared."""
 CHECKPOINT_PAGES = 1_000
 CHECKPOINT_PAGES_BUSY = 8_000
 """Pages in the log from which on it is copied into the database: when nothing is queued, and at the latest."""
 
 
-class Table(NamedTuple):
-    """A statement that accepts any number of rows at once."""
+class Query(NamedTuple):
+    """A query for the rows with any number of keys."""
 
     sql: str
     columns: int
+    """Number of columns of a key."""
 
 
-EVENTS = Table("INSERT INTO events (run_id, seq, at, type, body, blob, hash) VALUES {lines}", 7)
-BLOBS = Table("INSERT INTO blobs (hash, body) VALUES {lines} ON CONFLICT DO NOTHING", 2)
-RUNS = Table(
-    "INSERT INTO runs (id, workflow, app, status, started_at, updated_at, ended_at, parent, reason, last_seq, kind, "
-    "wake_seq, aside, keys, head, seal) VALUES {lines} ON CONFLICT (id) DO UPDATE SET (workflow, app, status, "
-    "started_at, updated_at, ended_at, parent, reason, last_seq, kind, wake_seq, aside, keys, head, seal) = "
-    "(excluded.workflow, excluded.app, excluded.status, excluded.started_at, excluded.updated_at, excluded.ended_at, "
-    "excluded.parent, excluded.reason, excluded.last_seq, excluded.kind, excluded.wake_seq, excluded.aside, "
-    "excluded.keys, excluded.head, excluded.seal)",
-    16,
-)
-TIMERS = Table("INSERT INTO timers (run_id, key, due) VALUES {lines}", 3)
-OLD_TIMERS = Table("SELECT run_id, key, due FROM timers WHERE (run_id, key) IN (VALUES {lines})", 2)
-NO_TIMERS = Table("DELETE FROM timers WHERE (run_id, key) IN (VALUES {lines})", 2)
-MARKS = Table("INSERT INTO marks (run_id, kind, name, seq) VALUES {lines}", 4)
-OLD_MARKS = Table("SELECT run_id, kind, name, seq FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
-NO_MARKS = Table("DELETE FROM marks WHERE (run_id, kind, name) IN (VALUES {lines})", 3)
-"""Returns the weights of cleared or replaced rows, to be subtracted from a sum."""
+OLD_TIMERS = Query("SELECT run_id, key, due FROM timers WHERE (run_id, key) IN (VALUES {keys})", 2)
+OLD_MARKS = Query("SELECT run_id, kind, name, seq FROM marks WHERE (run_id, kind, name) IN (VALUES {keys})", 3)
+HEADS_OF = Query("SELECT id, last_seq, head, aside, keys FROM runs WHERE id IN (VALUES {keys})", 1)
 
 CLOSED = (
     "INSERT INTO meta (name, value) SELECT 'closed', ? FROM meta WHERE name = 'epoch' AND value = ? "
@@ -74,13 +58,11 @@ CLOSED = (
 )
 """Records that the newest epoch ended properly, unless it is another's."""
 
-HEADS_OF = Table("SELECT id, last_seq, head, aside, keys FROM runs WHERE id IN (VALUES {lines})", 1)
-
 
 @cache
-def _statement(table: Table, lines: int) -> str:
-    line = f"({', '.join('?' * table.columns)})"
-    return table.sql.format(lines=", ".join([line] * lines))
+def _sql(query: Query, keys: int) -> str:
+    key = f"({', '.join('?' * query.columns)})"
+    return query.sql.format(keys=", ".join([key] * keys))
 
 
 class Writer:
@@ -88,6 +70,7 @@ class Writer:
 
     def __init__(self, connection: Database, path: Path, epoch: int, *, synced: bool) -> None:
         """Take over a connection from ``open_writer``. ``synced``: whether each commit is synced."""
+        prepare(connection)
         self._connection = connection
         self._path = path
         self._epoch = epoch
@@ -111,61 +94,65 @@ class Writer:
         return self._finally(lambda: self._transaction(group))
 
     def _transaction(self, group: Sequence[Append]) -> Sequence[Answer]:
-        connection = self._connection
         if len(self._heads) > HEADS:
             self._forget()  # only here: later, heads are ahead of the tables
-        connection.execute("BEGIN IMMEDIATE")
-        self._check_owner()
-        if unknown := {append.run_id for append in group} - self._heads.keys():
-            self._look_up(unknown)
+        all_known = False
+        while True:
+            try:
+                return self._write(group, all_known=all_known)
+            except apsw.ConstraintError:  # another connection has written, or a timer or mark is not new: both are rare
+                version = self._data_version
+                self._forget()
+                self._check_owner()
+                if all_known and self._data_version == version:
+                    raise
+                all_known = True
+
+    def _write(self, group: Sequence[Append], *, all_known: bool = False) -> Sequence[Answer]:
+        """Write a group, and find out what it does to each append.
+
+        Args:
+            group: The appends.
+            all_known: Whether to look up every timer and mark before it is set. Nearly all have new names.
+        """
+        connection = self._connection
+        self._look_up({append.run_id for append in group if append.run_id not in self._heads})
         lines = _Lines()
+        rows = lines.rows
+        rows.add(UNCHANGED, (self._epoch, self._data_version))
         answers = [self._add(append, lines) for append in group]
-        if lines.blobs:
-            self._put(BLOBS, lines.blobs)
-        self._put(EVENTS, lines.events)
         if lines.timers:
-            self._change(OLD_TIMERS, NO_TIMERS, TIMERS, lines.timers)
+            self._change(rows, "timer", OLD_TIMERS, lines.timers, all_known=all_known)
         if lines.marks:
-            self._change(OLD_MARKS, NO_MARKS, MARKS, lines.marks)
-        index: list[Any] = []
+            self._change(rows, "mark", OLD_MARKS, lines.marks, all_known=all_known)
         for run_id, (row, seq, head) in lines.runs.items():
-            index += index_line(row, seq, head, *self._sums[run_id])
-        self._put(RUNS, index)
+            rows.add("run", index_line(row, seq, head, *self._sums[run_id]))
         self._presence.check()
-        connection.execute("COMMIT")
+        rows.write(connection)
         if lines.events:  # before the commit is acknowledged
-            self._reached(len(lines.events) // EVENTS.columns, lines.events[-1])
+            self._reached(lines.events, lines.head)
         self._pages += connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)[0]
         return answers
 
-    def _put(self, table: Table, values: list[Any]) -> list[Any]:
-        """Run a statement for all its rows and return its results."""
+    def _find(self, query: Query, keys: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the rows with these keys."""
         found: list[Any] = []
-        size = table.columns * LINES
-        for start in range(0, len(values), size):
-            part = values[start : start + size]
-            found += self._connection.execute(_statement(table, len(part) // table.columns), part).fetchall()
+        for start in range(0, len(keys), MOST_LOOKED_UP):
+            part = keys[start : start + MOST_LOOKED_UP]
+            found += self._connection.execute(_sql(query, len(part)), list(chain.from_iterable(part))).fetchall()
         return found
 
-    def _change(self, old: Table, clear: Table, put: Table, changes: Mapping[K, float | None]) -> None:
+    def _change(
+        self, rows: TransactionRows, kind: str, old: Query, changes: Mapping[K, float | None], *, all_known: bool
+    ) -> None:
         """Clear and set timers or marks, and update the sums of their runs."""
-        self._take(old, clear, [key for key, value in changes.items() if value is None])
-        kept = [(*key, value) for key, value in changes.items() if value is not None]
-        values = list(chain.from_iterable(kept))
-        try:
-            self._put(put, values)
-        except apsw.ConstraintError:  # some are already set, which is rare: nearly all have unique names
-            self._take(old, clear, [key for key, value in changes.items() if value is not None])
-            self._put(put, values)
-        for line in kept:
-            self._count(line, 1)
-
-    def _take(self, old: Table, clear: Table, keys: list[K]) -> None:
-        """Clear rows that exist."""
-        gone = self._put(old, list(chain.from_iterable(keys)))
-        self._put(clear, [column for line in gone for column in line[:-1]])
-        for line in gone:
+        for line in self._find(old, [key for key, value in changes.items() if all_known or value is None]):
+            rows.add(f"no {kind}", line[:-1])
             self._count(line, -1)
+        for key, value in changes.items():
+            if value is not None:
+                rows.add(kind, (*key, value))
+                self._count((*key, value), 1)
 
     def _count(self, line: Sequence[Any], sign: int) -> None:
         sums = self._sums[line[0]]
@@ -209,16 +196,18 @@ class Writer:
             bodies = encode(append)
         except EventUnwritable as error:
             return error
-        events = lines.events
+        rows = lines.rows
         for event, body in zip(append.events, bodies, strict=True):
             seq += 1
             head = link(head, seq, body)
             if len(body) <= BLOB_BYTES:
-                events += (run_id, seq, event.at, event.type, body.decode(), None, head)
+                rows.add("event", (run_id, seq, event.at, event.type, body.decode(), None, head))
             else:
                 key = sha256(body).digest()
-                lines.blobs += (key, body.decode())
-                events += (run_id, seq, event.at, event.type, None, key, head)
+                rows.add("blob", (key, body.decode()))
+                rows.add("event", (run_id, seq, event.at, event.type, None, key, head))
+        lines.events += len(bodies)
+        lines.head = head
         self._heads[run_id] = seq, head
         lines.runs[run_id] = append.row, seq, head
         for timer_key in append.timers_cleared:
@@ -231,16 +220,13 @@ class Writer:
             lines.marks[mark.run_id, mark.kind, mark.name] = mark.seq
         return None
 
-    def _look_up(self, run_ids: AbstractSet[str]) -> None:
-        """Look up the newest sequence numbers and hashes of some runs, in one query."""
-        unknown = list(run_ids)
-        self._heads.update((run_id, (0, genesis(run_id))) for run_id in unknown)
-        self._sums.update((run_id, [0, 0]) for run_id in unknown)
-        for start in range(0, len(unknown), LINES):
-            part = unknown[start : start + LINES]
-            found = self._connection.execute(_statement(HEADS_OF, len(part)), part)
-            for run_id, seq, head, aside, keys in found:
-                self._heads[run_id], self._sums[run_id] = (seq, head), [aside, keys]
+    def _look_up(self, run_ids: Iterable[str]) -> None:
+        """Look up the newest sequence numbers and hashes of some runs."""
+        unknown = [(run_id,) for run_id in run_ids]
+        for (run_id,) in unknown:
+            self._heads[run_id], self._sums[run_id] = (0, genesis(run_id)), [0, 0]
+        for run_id, seq, head, aside, keys in self._find(HEADS_OF, unknown):
+            self._heads[run_id], self._sums[run_id] = (seq, head), [aside, keys]
 
     def rebuild(self, lines: Iterable[Append]) -> None:
         """See ``Journal.rebuild``. Before the first commit, in the thread that opened the journal."""
@@ -255,12 +241,14 @@ class Writer:
         for append in lines:
             run_id = append.run_id
             self._sums[run_id] = [0, 0]
+            rows = TransactionRows()
             timers = {(run_id, timer.key): float(timer.due) for timer in append.timers_set}
             marks = {(run_id, mark.kind, mark.name): mark.seq for mark in append.marks_set}
-            self._change(OLD_TIMERS, NO_TIMERS, TIMERS, timers)
-            self._change(OLD_MARKS, NO_MARKS, MARKS, marks)
+            self._change(rows, "timer", OLD_TIMERS, timers, all_known=False)
+            self._change(rows, "mark", OLD_MARKS, marks, all_known=False)
             seq, head = connection.execute(newest_of, (run_id,)).fetchone()
-            self._put(RUNS, list(index_line(append.row, seq, head, *self._sums[run_id])))
+            rows.add("run", index_line(append.row, seq, head, *self._sums[run_id]))
+            rows.write(connection)
         self._forget()
         connection.execute("COMMIT")
 
@@ -321,14 +309,19 @@ class Writer:
 
 
 class _Lines:
-    """The rows of one transaction."""
+    """What one transaction writes."""
 
     def __init__(self) -> None:
-        self.events: list[Any] = []
-        self.blobs: list[Any] = []
-        self.runs: dict[str, tuple[RunRow, int, bytes]] = {}  # only the last index line of a run counts
-        self.timers: dict[tuple[str, str], float | None] = {}  # None clears
-        self.marks: dict[tuple[str, str, str], int | None] = {}  # None clears
+        self.rows = TransactionRows()
+        self.events = 0
+        self.head = b""
+        """Hash of the newest event."""
+        self.runs: dict[str, tuple[RunRow, int, bytes]] = {}
+        """Only the last index line of a run counts."""
+        self.timers: dict[tuple[str, str], float | None] = {}
+        """None clears."""
+        self.marks: dict[tuple[str, str, str], int | None] = {}
+        """None clears."""
 
 
 def index_line(row: RunRow, seq: int, head: bytes, aside: int, keys: int) -> tuple[Any, ...]:
