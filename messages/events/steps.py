@@ -7,7 +7,8 @@ from pydantic import Field
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.message import Event, Json
 from greenroom.messages.evaluation import Evaluation, Verdict
-from greenroom.messages.policy import StepKind, StepOptions
+from greenroom.messages.options_field import Options
+from greenroom.messages.policy import StepKind
 
 __all__ = [
     "AttemptEnded",
@@ -34,7 +35,7 @@ class StepScheduled(Event):
     step: str
     """Reference of the definition, ``module:qualname``."""
     arguments: Json
-    options: StepOptions
+    options: Options
 
 
 class AttemptStarted(Event):

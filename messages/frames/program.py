@@ -7,7 +7,8 @@ from pydantic import Field
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Frame, Json
 from greenroom.messages.frames.replay_differences import FORM, Difference
-from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.options_field import Options
+from greenroom.messages.policy import Budget, SessionPolicy, StepKind
 from greenroom.messages.records import AttemptRecord
 
 __all__ = [
@@ -134,7 +135,7 @@ class ScheduleStep(Frame):
     kind: StepKind
     step: str
     arguments: Json
-    options: StepOptions
+    options: Options
 
 
 class ScheduleTimer(Frame):
