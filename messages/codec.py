@@ -132,7 +132,8 @@ class Codec(Generic[M]):
 @lru_cache(typed=True)
 def _opening(**envelope: Any) -> bytes:
     """Return an envelope's JSON up to its message, the last field. Cached, as most envelopes repeat the one before."""
-    return Envelope(message=Message(), **envelope).model_dump_json().encode().removesuffix(b"{}}")
+    written = Envelope(message=Message(), **envelope).model_dump_json(exclude_defaults=True)
+    return written.encode().removesuffix(b"{}}")
 
 
 def _check(value: JsonText) -> None:
