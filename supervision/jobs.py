@@ -91,7 +91,7 @@ class Job:
     """Name of the step or workflow, shown as the worker's current work."""
     frame: ToWorker
     reply: Callable[[JobEvent], None]
-    """Called on the reactor's thread; must not block."""
+    """Called on the reactor's thread, never during an order to the pool; must not block."""
     attempt: int = 0
     timeout: float | None = None
     """Seconds that the job may take after it was sent to the worker. Then the worker's process tree is killed and the
@@ -161,35 +161,35 @@ JobOrder: TypeAlias = Release | Send | Withdraw
 
 
 class JobHandle:
-    """Sends further orders about a submitted job. Thread-safe; never blocks.
+    """Gives further orders about a submitted job. Reactor thread only; never blocks.
 
     Orders for a job that has ended do nothing.
 
     Args:
-        tell: Sends a message to the job's pool.
+        order: Gives an order to the job's pool.
         token: Token of the job.
     """
 
-    __slots__ = ("_tell", "_token")
+    __slots__ = ("_order", "_token")
 
-    def __init__(self, tell: Callable[[JobOrder], None], token: str) -> None:
-        """Keep the arguments; no order is sent yet."""
-        self._tell = tell
+    def __init__(self, order: Callable[[JobOrder], None], token: str) -> None:
+        """Keep the arguments; no order is given yet."""
+        self._order = order
         self._token = token
 
     def release(self) -> None:
         """Order the pool to send a held job; see ``Release``."""
-        self._tell(Release(self._token))
+        self._order(Release(self._token))
 
     def send(self, frame: ToWorker) -> None:
         """Order the pool to send a further frame to the worker of this streaming job; see ``Send``."""
-        self._tell(Send(self._token, frame))
+        self._order(Send(self._token, frame))
 
     def withdraw(
         self, *, farewell: ToWorker | None = None, grace: float = 0.0, done: Callable[[], None] | None = None
     ) -> None:
         """Order the pool to remove or end the job; see ``Withdraw``."""
-        self._tell(Withdraw(self._token, farewell, grace, done))
+        self._order(Withdraw(self._token, farewell, grace, done))
 
 
 # ---------------------------------------------------------------- interface of backends

@@ -15,7 +15,6 @@ from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
 from greenroom.messages.policy import Limits
 from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import Backend, Job, JobHandle, Pool, PoolKey, Submit
-from greenroom.supervision.loop.actor import LoopRef
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
@@ -107,7 +106,7 @@ class Tree:
 
     # ------------------------------------------------------------ pools
 
-    def pool(self, key: PoolKey, limits: Limits | None = None) -> LoopRef[PoolActor]:
+    def pool(self, key: PoolKey, limits: Limits | None = None) -> PoolActor:
         """Return the pool for a key. The first call for a key creates the pool, and its backend.
 
         Args:
@@ -116,7 +115,7 @@ class Tree:
                 Only the first call for a key can set them.
         """
         found = self._pools.get(key)
-        return (found if found is not None else self._begin(key, limits)).actor_ref
+        return found if found is not None else self._begin(key, limits)
 
     def has_loaded(self, app: str) -> bool:
         """Return whether a backend has loaded an app, so that its workers answer questions without delay."""
@@ -124,9 +123,9 @@ class Tree:
 
     def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> JobHandle:
         """Submit a job to its pool; return the handle for further orders about it."""
-        tell = self.pool(key, limits).tell
-        tell(Submit(job))
-        return JobHandle(tell, job.token)
+        pool = self.pool(key, limits)
+        pool.order(Submit(job))
+        return JobHandle(pool.order, job.token)
 
     def _begin(self, key: PoolKey, limits: Limits | None) -> PoolActor:
         policy = self._policies.get(key.name) or self._policies.get(key.kind) or Pool()

@@ -22,8 +22,9 @@ from greenroom.supervision.pool.worker_supervisor import Means
 
 
 class PoolActor(LoopActor):
-    """Handles ``Submit``, ``Release``, ``Send``, ``Withdraw`` and ``KillWorker``, which any thread may send.
+    """Handles ``Submit``, ``Release``, ``Send``, ``Withdraw`` and ``KillWorker``.
 
+    Any thread may send them. On the reactor's thread ``order`` handles them at once, without a turn through the inbox.
     Its ``Dispatcher`` manages jobs, and its ``WorkerSupervisor`` manages workers. The methods below are called by the
     tree. Reactor thread only.
     """
@@ -35,7 +36,7 @@ class PoolActor(LoopActor):
         super().__init__(reactor)
         self.key = key
         self.limits = limits
-        self.dispatcher = Dispatcher(key, policy, limits, backend, means)
+        self.dispatcher = Dispatcher(key, policy, limits, backend, means, reactor.call)
         self.supervisor = self.dispatcher.supervisor
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             Submit: lambda message: self.dispatcher.submit(message.job),
@@ -72,6 +73,10 @@ class PoolActor(LoopActor):
     @override
     def on_receive(self, message: Any) -> None:
         """Handle one message of the protocol."""
+        self.order(message)
+
+    def order(self, message: Any) -> None:
+        """Handle one message of the protocol at once. The owners of jobs hear of it later. Reactor thread only."""
         self._handlers[type(message)](message)
 
     def open(self) -> None:

@@ -54,14 +54,22 @@ class Dispatcher:
     is instead lost and not charged, as further messages for it may have been sent too.
     """
 
-    def __init__(self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means) -> None:
-        """Accept jobs, but start no worker before ``open``."""
+    def __init__(
+        self,
+        key: PoolKey,
+        policy: Pool,
+        limits: Limits,
+        backend: Backend,
+        means: Means,
+        defer: Callable[..., None],
+    ) -> None:
+        """Accept jobs, but start no worker before ``open``. ``defer`` makes a call after those under way."""
         self.supervisor = supervisor = WorkerSupervisor(key, policy, limits, backend, means, self)
         self._turns = key.kind == "program"
         """Whether workers run one turn of a program or one question at a time, so that the job that held the loop is
         known."""
         self._loop = means.loop
-        self._table = table = JobTable()
+        self._table = table = JobTable(defer)
         self._suspects = Suspects()
         """Jobs whose workers died while they had several jobs."""
         self._near_zygotes = Suspects()

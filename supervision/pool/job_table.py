@@ -1,10 +1,10 @@
 """All unfinished jobs of a pool, and the delivery of events to their owners."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from loguru import logger
 
-from greenroom.supervision.jobs import Job, JobEvent
+from greenroom.supervision.jobs import Assigned, Job, JobEvent, Unavailable
 from greenroom.supervision.pool.job_queues import Queues
 from greenroom.supervision.pool.pending_job import PendingJob
 
@@ -12,8 +12,9 @@ from greenroom.supervision.pool.pending_job import PendingJob
 class JobTable:
     """The unfinished jobs of a pool by token, and the queues of those that wait. Reactor thread only."""
 
-    def __init__(self) -> None:
-        """Create an empty table."""
+    def __init__(self, defer: Callable[..., None]) -> None:
+        """Create an empty table. ``defer`` makes a call after those under way."""
+        self._defer = defer
         self.queues = Queues()
         self.dropped = 0
         """Number of messages of workers for which no job waits: late results, and messages of past lives."""
@@ -45,7 +46,17 @@ class JobTable:
         del self._jobs[pending.job.token]
 
     def reply(self, job: Job, event: JobEvent) -> None:
-        """Send an event to a job's owner. An exception of the owner's callback is logged and not raised."""
+        """Send an event to a job's owner. An exception of its callback is logged and not raised.
+
+        What can follow from an order at once is sent after it, so that the owner hears nothing while it gives an order.
+        """
+        if isinstance(event, (Assigned, Unavailable)):
+            self._defer(self._tell, job, event)
+        else:
+            self._tell(job, event)
+
+    @staticmethod
+    def _tell(job: Job, event: JobEvent) -> None:
         try:
             job.reply(event)
         except Exception as error:  # noqa: BLE001  it must not affect the next job

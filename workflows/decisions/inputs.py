@@ -74,6 +74,8 @@ class StepAssigned:
     worker: str
     pid: int
     incarnation: int
+    at: float | None = None
+    """When, in seconds since the Unix epoch; None for the time of the decision."""
 
 
 @frozen
@@ -84,6 +86,8 @@ class StepAnswered:
     attempt: int
     token: str
     message: Completed | Failed
+    assigned: StepAssigned | None = None
+    """The choice of that worker, if it was not reported before."""
 
 
 @frozen

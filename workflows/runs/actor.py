@@ -108,6 +108,13 @@ class RunActor(EventSourcedActor[Effect]):
         if isinstance(happened, inputs.Signal) and self._must_look_up(happened):
             self._look_up(happened, reply)
             return
+        if self._steps.unreported and not isinstance(happened, inputs.StepAnswered):
+            for assigned in self._steps.take_assigned():
+                self._take(assigned)
+        self._take(happened, reply)
+
+    def _take(self, happened: Input, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
+        """Decide about an input, and carry out the decision."""
         now, accounts = self._dependencies.clock(), self._dependencies.registry.budgets
         over = accounts.overdraft(self.state, now) if self.state.accounts else None
         try:

@@ -662,6 +662,7 @@ def test_a_solo_job_runs_alone_in_a_fresh_worker_that_ends_with_it(make: Callabl
     assert solo.work == ["s"]
     assert not solo.alive
     world.life("a").answer("a")
+    world.wait()
     assert world.owner.worker("b") == "tool-1"
 
 
@@ -887,6 +888,7 @@ def test_a_held_job_whose_worker_dies_while_the_pool_is_degraded_is_told(make: C
     world.wait()
     assert world.kinds()[-1] == "degraded"
     world.backend.lives[0].die()
+    world.wait()
     assert "given up" in world.owner.refusal("a")
 
 

@@ -77,7 +77,7 @@ def step_assigned(out: Decision, happened: inputs.StepAssigned) -> None:
 def _assign(out: Decision, kind: type[ev.AttemptStarted | ev.AttemptMoved], happened: inputs.StepAssigned) -> None:
     out.record(
         kind(
-            at=out.at,
+            at=out.at if happened.at is None else max(happened.at, out.state.updated_at),
             key=happened.key,
             attempt=happened.attempt,
             token=happened.token,
@@ -106,6 +106,8 @@ def zygotes_lost(step: Step) -> int:
 
 def step_answered(out: Decision, happened: inputs.StepAnswered) -> None:
     """Record the outcome of an attempt, and evaluate its result, use it, or try again."""
+    if happened.assigned is not None:
+        step_assigned(out, happened.assigned)
     found = _current(out.state, happened.key, happened.token)
     if found is None:
         return

@@ -28,6 +28,8 @@ class _Attempt:
     number: int
     token: str
     job: JobHandle
+    recorded_first: bool
+    """Whether the choice of its worker must be recorded before it begins."""
     waits: bool = False
     """Whether it has reported progress a moment ago, so that what it says now is kept for a while."""
     progress: Json = None
@@ -55,6 +57,8 @@ class StepJobs:
         """By token."""
         self._of_steps: dict[str, _Attempt] = {}
         """The same, by step key."""
+        self._unreported: dict[str, StepAssigned] = {}
+        """By token: attempts that a worker has, which is not recorded yet."""
         self._outcomes_committed = len(state.resolutions)
         self._held_back: deque[tuple[int, str]] = deque()
         """Attempts that are held: the number of outcomes that must be committed first, and the token."""
@@ -62,6 +66,20 @@ class StepJobs:
     def __bool__(self) -> bool:
         """Return whether any attempt is under way."""
         return bool(self._attempts)
+
+    @property
+    def unreported(self) -> bool:
+        """Whether ``take_assigned`` returns anything."""
+        return bool(self._unreported)
+
+    def take_assigned(self) -> list[StepAssigned]:
+        """Return which workers were chosen, as far as that was not reported yet. Decide about it before other inputs.
+
+        An attempt that is answered within milliseconds is reported with its answer, as one input.
+        """
+        assigned = list(self._unreported.values())
+        self._unreported.clear()
+        return assigned
 
     def __contains__(self, key: str) -> bool:
         """Return whether an attempt of this step is under way."""
@@ -103,7 +121,7 @@ class StepJobs:
         )
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
         handle = self._dependencies.submit(pool, step.options.limits, job)
-        self._attempts[token] = self._of_steps[step.key] = _Attempt(step.key, attempt, token, handle)
+        self._attempts[token] = self._of_steps[step.key] = _Attempt(step.key, attempt, token, handle, recorded_first)
 
     def release(self, token: str) -> None:
         """Start a held attempt, unless it was withdrawn."""
@@ -125,6 +143,7 @@ class StepJobs:
         """Withdraw the attempt of a step whose result is not needed."""
         if (attempt := self._of_steps.pop(key, None)) is not None:
             del self._attempts[attempt.token]
+            self._unreported.pop(attempt.token, None)
             attempt.job.withdraw(grace=WITHDRAW_GRACE)
 
     def withdraw_all(self) -> None:
@@ -146,10 +165,11 @@ class StepJobs:
             del self._attempts[event.token]
             del self._of_steps[key]
         match event:
-            case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
-                self._report(StepAssigned(key, attempt, token, worker, pid, life))
             case Answered(token=token, message=Completed() | Failed() as message):
-                self._report(StepAnswered(key, attempt, token, message))
+                self._report(StepAnswered(key, attempt, token, message, self._unreported.pop(token, None)))
+            case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
+                now = self._dependencies.clock()
+                self._note_assigned(found, StepAssigned(key, attempt, token, worker, pid, life, now))
             case Lost(token=token, exit=gone, charged=charged):
                 self._report(StepLost(key, attempt, token, gone, charged))
             case Unavailable(reason=reason, pool=pool):
@@ -157,6 +177,19 @@ class StepJobs:
             case Answered(message=message):
                 msg = f"step {key} was answered with {message.type}"
                 raise AssertionError(msg)
+
+    def _note_assigned(self, attempt: _Attempt, assigned: StepAssigned) -> None:
+        """Report which worker was chosen, or keep it for some milliseconds, in which the answer may come."""
+        if attempt.recorded_first:
+            self._report(assigned)
+            return
+        if not self._unreported:
+            self._dependencies.registry.linger(self._report_assigned)
+        self._unreported[attempt.token] = assigned
+
+    def _report_assigned(self) -> None:
+        for assigned in self.take_assigned():
+            self._report(assigned)
 
     def _note_progress(self, attempt: _Attempt, detail: Json) -> None:
         """Report an attempt's progress, or keep it for a moment if the attempt reports often."""
