@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import Context
 from typing import Any, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
@@ -46,18 +47,48 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop that handles the calls made by its readers in the same turn.
+    """A loop that handles everything that its readers and their callbacks schedule in the same turn.
 
-    A worker's message leads to calls of actors. Another turn for them would cost a poll of every descriptor.
+    A worker's message leads to calls of actors, and to steps of tasks. Each further turn would cost a poll of every
+    descriptor, and on a busy loop everything else that is ready would come first.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, hear: Callable[..., None]) -> None:
+    def __init__(self, selector: selectors.BaseSelector, hear: Callable[..., None], call: Callable[..., None]) -> None:
         super().__init__(selector)
         self._hear = hear
+        self._call = call
+
+    @override
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Schedule a callback in this turn, after those that are scheduled already."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._call(_run, handle)
+        return handle
+
+    @override
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Schedule a callback from any thread."""
+        if self.is_closed():
+            msg = "Event loop is closed"
+            raise RuntimeError(msg)
+        return self.call_soon(callback, *args, context=context)
+
+    def begin_turn(self, callback: Callable[[], object], *, awake: bool) -> None:
+        """Schedule a callback in the next turn. ``awake``: whether the caller is the loop's own thread."""
+        (super().call_soon if awake else super().call_soon_threadsafe)(callback)
 
     @override
     def add_reader(self, fd: Any, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         super().add_reader(fd, self._hear, callback, args)
+
+
+def _run(handle: asyncio.Handle) -> None:
+    if not handle.cancelled():
+        handle._run()  # noqa: SLF001  as every loop does
 
 
 class Reactor:
@@ -66,13 +97,13 @@ class Reactor:
     def __init__(self, name: str = "greenroom-reactor") -> None:
         """Create the loop; ``start`` runs it."""
         self._selector = _Selector()
-        self.loop: asyncio.SelectorEventLoop = _Loop(self._selector, self._hear)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.thread_id: int | None = None
-        """Id of the reactor's thread, which writes it first of all. Any thread may read it."""
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._awake = False
         """Whether a turn for the waiting calls is scheduled already."""
+        self.loop = _Loop(self._selector, self._hear, self.call)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread_id: int | None = None
+        """Id of the reactor's thread, which writes it first of all. Any thread may read it."""
         self._submitted: set[Future[Any]] = set()
         """Results of coroutines that are awaited in other threads."""
         self._stopped = False
@@ -127,10 +158,7 @@ class Reactor:
             return
         self._awake = True
         try:
-            if threading.get_ident() == self.thread_id:
-                self.loop.call_soon(self._take_calls)
-            else:
-                self.loop.call_soon_threadsafe(self._take_calls)
+            self.loop.begin_turn(self._take_calls, awake=threading.get_ident() == self.thread_id)
         except RuntimeError:  # the loop is closed, and so is the orchestrator
             if not self.loop.is_closed():
                 raise
@@ -157,7 +185,7 @@ class Reactor:
                 function(*args)
             except Exception as error:  # noqa: BLE001  the calls after it must not be lost
                 self.loop.call_exception_handler({"message": f"a call of {function!r} failed", "exception": error})
-        self.loop.call_soon(self._take_calls)
+        self.loop.begin_turn(self._take_calls, awake=True)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the reactor from another thread and return a future of its result.

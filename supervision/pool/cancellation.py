@@ -62,10 +62,10 @@ class Cancellation:
         After a machine has slept, the deadline may have passed although the answer has arrived. Two turns of the loop
         are enough to read it. An answer cancels this timer.
         """
-        pending.timer = self._loop.call_soon(self._listen, pending)
+        pending.timer = self._loop.call_later(0.0, self._listen, pending)
 
     def _listen(self, pending: PendingJob) -> None:
-        pending.timer = self._loop.call_soon(self._overrun, pending)
+        pending.timer = self._loop.call_later(0.0, self._overrun, pending)
 
     def _overrun(self, pending: PendingJob) -> None:
         """End an attempt whose time is over. Any result that still arrives is dropped."""

@@ -150,16 +150,49 @@ def test_what_a_reader_hears_is_dealt_with_before_descriptors_are_looked_at_agai
         if not ours.recv(1):  # the other end is closed first
             reactor.loop.remove_reader(ours)
             return
-        reactor.loop.call_soon(looks.append, "next turn")
+        reactor.loop.call_later(0.0, looks.append, "next turn")
         reactor.call(looks.append, "call")
         reactor.call(lambda: reactor.call(looks.append, "call of a call"))
-        reactor.loop.call_soon(reactor.loop.call_soon, done.set)
+        reactor.loop.call_soon(looks.append, "callback")
+        reactor.loop.create_task(task())
+        reactor.loop.call_later(0.0, done.set)
+
+    async def task() -> None:
+        future = reactor.loop.create_future()
+        reactor.loop.call_soon(future.set_result, "task")
+        looks.append(await future)
 
     reactor.call(lambda: reactor.loop.add_reader(ours, hear))
     with ours, theirs:
         theirs.send(b"!")
         assert done.wait(10)
-    assert looks == ["call", "call of a call", "next turn"]
+    assert looks == ["call", "callback", "call of a call", "task", "next turn"]
+
+
+def test_callbacks_that_are_cancelled_are_not_made(reactor: Reactor) -> None:
+    made: list[str] = []
+    done = threading.Event()
+
+    def schedule() -> None:
+        reactor.loop.call_soon(made.append, "cancelled").cancel()
+        reactor.loop.call_soon(made.append, "made")
+        reactor.loop.call_soon(done.set)
+
+    reactor.loop.call_soon_threadsafe(schedule)
+    assert done.wait(10)
+    assert made == ["made"]
+
+
+def test_callbacks_without_end_do_not_keep_descriptors_and_timers_waiting(reactor: Reactor) -> None:
+    done = threading.Event()
+
+    def again() -> None:
+        if not done.is_set():
+            reactor.loop.call_soon(again)
+
+    reactor.call(again)
+    reactor.call(reactor.loop.call_later, 0.0, done.set)
+    assert done.wait(10)
 
 
 def test_calls_of_a_reader_that_fails_are_made_all_the_same(reactor: Reactor) -> None:
