@@ -166,10 +166,13 @@ class FrameDecoder:
             UnknownVersion: A header names a schema version that this code cannot read.
         """
         buffer = self._buffer
-        buffer += data
+        source: bytes | bytearray = data  # nearly always whole bodies, which then are copied once
+        if buffer:
+            buffer += data
+            source = buffer
         start = 0
-        while len(buffer) - start >= HEADER.size:
-            length, version = HEADER.unpack_from(buffer, start)
+        while len(source) - start >= HEADER.size:
+            length, version = HEADER.unpack_from(source, start)
             if version != SCHEMA_VERSION:
                 msg = f"a message has schema version {version}; this code reads version {SCHEMA_VERSION}"
                 raise UnknownVersion(msg)
@@ -177,11 +180,14 @@ class FrameDecoder:
                 msg = f"a message announces {length} bytes; the limit is {self.max_bytes}"
                 raise FrameTooLarge(msg)
             end = start + HEADER.size + length
-            if len(buffer) < end:
+            if len(source) < end:
                 break
-            yield bytes(buffer[start + HEADER.size : end])
+            yield bytes(source[start + HEADER.size : end])
             start = end
-        del buffer[:start]
+        if source is buffer:
+            del buffer[:start]
+        else:
+            buffer += data[start:]
 
     def finish(self) -> None:
         """Check that the stream ended after a complete frame.

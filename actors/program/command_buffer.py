@@ -72,7 +72,9 @@ class CommandBuffer:
 
     def take(self) -> tuple[ProgramCommand, ...]:
         """Return the turn's commands without the withdrawn ones, and begin the next turn."""
-        commands = tuple(each for each in self._commands if getattr(each, "key", None) not in self._withdrawn)
+        commands = tuple(self._commands)
+        if self._withdrawn:
+            commands = tuple(each for each in commands if getattr(each, "key", None) not in self._withdrawn)
         self._commands.clear()
         self._requested.clear()
         self._withdrawn.clear()

@@ -67,12 +67,19 @@ class _IdleSelector(selectors.DefaultSelector):
         self._on_idle = on_idle
         self.now = time.monotonic()
         """When the last wait ended."""
+        self._polled = True
+        """Whether descriptors were looked at in the last call."""
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         # A loop passes 0 while callbacks are ready. Any other value means that every task waits for something.
         if (timeout is None or timeout > 0) and self._on_idle():
+            if self._polled:  # every second time is enough, and is half of the system calls
+                self._polled = False
+                self.now = time.monotonic()
+                return []
             timeout = 0
+        self._polled = True
         ready = super().select(timeout)
         self.now = time.monotonic()
         return ready
