@@ -6,10 +6,12 @@ without a change of threads. No callback may block.
 
 import asyncio
 import selectors
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -53,6 +55,9 @@ class _Loop(asyncio.SelectorEventLoop):
     descriptor, and on a busy loop everything else that is ready would come first.
     """
 
+    _ssock: socket.socket
+    """The end that is read of the pair with which asyncio wakes the loop."""
+
     def __init__(self, selector: selectors.BaseSelector, hear: Callable[..., None], call: Callable[..., None]) -> None:
         super().__init__(selector)
         self._hear = hear
@@ -76,6 +81,11 @@ class _Loop(asyncio.SelectorEventLoop):
             msg = "Event loop is closed"
             raise RuntimeError(msg)
         return self.call_soon(callback, *args, context=context)
+
+    def _read_from_self(self) -> None:
+        """Read what other threads have written to wake the loop; more than this is read in the next turn."""
+        with suppress(BlockingIOError, InterruptedError):
+            self._ssock.recv(4096)
 
     def begin_turn(self, callback: Callable[[], object], *, awake: bool) -> None:
         """Schedule a callback in the next turn. ``awake``: whether the caller is the loop's own thread."""

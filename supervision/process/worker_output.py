@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import os
+import select
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from greenroom.messages.frames.worker import Evaluate, Execute, WorkerSpec
 from greenroom.messages.secrets.redaction import Redactor
@@ -51,6 +52,9 @@ class WorkerOutput:
         """The job that runs alone in the process now."""
         self._source: Source | None = None
         """Source of the output; None until there is any."""
+        self._poll: Any = select.poll()
+        self._poll.register(stdout, select.POLLIN)
+        self._poll.register(stderr, select.POLLIN)
         self._stdout = Capture(loop, stdout, on_output and partial(self._wrote, "stdout"), redactor)
         self._stderr = Capture(loop, stderr, on_output and partial(self._wrote, "stderr"), redactor)
 
@@ -78,8 +82,9 @@ class WorkerOutput:
 
         Processes that an attempt has started are dead when it is answered. A remaining thread writes as the worker.
         """
-        self._stdout.catch_up()
-        self._stderr.catch_up()
+        if self._poll.poll(0):  # one system call, and nearly always the last one
+            self._stdout.catch_up()
+            self._stderr.catch_up()
         if not self._shared:
             self._end_source()
             self._job = None
