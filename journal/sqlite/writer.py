@@ -196,16 +196,17 @@ class Writer:
             bodies = encode(append)
         except EventUnwritable as error:
             return error
-        rows = lines.rows
+        events: list[tuple[Any, ...]] = []
         for event, body in zip(append.events, bodies, strict=True):
             seq += 1
             head = link(head, seq, body)
             if len(body) <= BLOB_BYTES:
-                rows.add("event", (run_id, seq, event.at, event.type, body.decode(), None, head))
+                events.append((run_id, seq, event.at, event.type, body.decode(), None, head))
             else:
                 key = sha256(body).digest()
-                rows.add("blob", (key, body.decode()))
-                rows.add("event", (run_id, seq, event.at, event.type, None, key, head))
+                lines.rows.add("blob", (key, body.decode()))
+                events.append((run_id, seq, event.at, event.type, None, key, head))
+        lines.rows.add_events(events)
         lines.events += len(bodies)
         lines.head = head
         self._heads[run_id] = seq, head

@@ -11,9 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack, override
 
@@ -84,16 +83,18 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def _read_from_self(self) -> None:
         """Read what other threads have written to wake the loop; more than this is read in the next turn."""
-        with suppress(BlockingIOError, InterruptedError):
+        try:  # noqa: SIM105  that would cost three calls
             self._ssock.recv(4096)
-
-    def begin_turn(self, callback: Callable[[], object], *, awake: bool) -> None:
-        """Schedule a callback in the next turn. ``awake``: whether the caller is the loop's own thread."""
-        (super().call_soon if awake else super().call_soon_threadsafe)(callback)
+        except (BlockingIOError, InterruptedError):
+            pass
 
     @override
     def add_reader(self, fd: Any, callback: Callable[[Unpack[Ts]], object], *args: *Ts) -> None:
         super().add_reader(fd, self._hear, callback, args)
+
+
+_NEXT_TURN: Final = asyncio.SelectorEventLoop.call_soon
+_NEXT_TURN_THREADSAFE: Final = asyncio.SelectorEventLoop.call_soon_threadsafe
 
 
 def _run(handle: asyncio.Handle) -> None:
@@ -110,7 +111,7 @@ class Reactor:
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._awake = False
         """Whether a turn for the waiting calls is scheduled already."""
-        self.loop = _Loop(self._selector, self._hear, self.call)
+        self.loop: asyncio.SelectorEventLoop = _Loop(self._selector, self._hear, self.call)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.thread_id: int | None = None
         """Id of the reactor's thread, which writes it first of all. Any thread may read it."""
@@ -168,7 +169,10 @@ class Reactor:
             return
         self._awake = True
         try:
-            self.loop.begin_turn(self._take_calls, awake=threading.get_ident() == self.thread_id)
+            if threading.get_ident() == self.thread_id:
+                _NEXT_TURN(self.loop, self._take_calls)
+            else:
+                _NEXT_TURN_THREADSAFE(self.loop, self._take_calls)
         except RuntimeError:  # the loop is closed, and so is the orchestrator
             if not self.loop.is_closed():
                 raise
@@ -195,7 +199,7 @@ class Reactor:
                 function(*args)
             except Exception as error:  # noqa: BLE001  the calls after it must not be lost
                 self.loop.call_exception_handler({"message": f"a call of {function!r} failed", "exception": error})
-        self.loop.begin_turn(self._take_calls, awake=True)
+        _NEXT_TURN(self.loop, self._take_calls)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the reactor from another thread and return a future of its result.

@@ -39,8 +39,8 @@ class PoolActor(LoopActor):
         self.dispatcher = Dispatcher(key, policy, limits, backend, means, reactor.call)
         self.supervisor = self.dispatcher.supervisor
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
-            Submit: lambda message: self.dispatcher.submit(message.job),
-            Release: lambda message: self.dispatcher.release(message.token),
+            Submit: self.dispatcher.submit,
+            Release: self.dispatcher.release,
             Send: self.dispatcher.send,
             Withdraw: self.dispatcher.withdraw,
             KillWorker: lambda message: self.kill(message.worker, message.signal),

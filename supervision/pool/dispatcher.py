@@ -26,7 +26,9 @@ from greenroom.supervision.jobs import (
     Job,
     Pool,
     PoolKey,
+    Release,
     Send,
+    Submit,
     Unavailable,
     Withdraw,
 )
@@ -164,8 +166,9 @@ class Dispatcher:
 
     # ------------------------------------------------------------ new jobs
 
-    def submit(self, job: Job) -> None:
+    def submit(self, message: Submit) -> None:
         """Accept a job, or refuse it if no worker takes jobs."""
+        job = message.job
         refusal = self.refusal()
         if refusal is not None:
             self._table.reply(job, self._unavailable(job, refusal))
@@ -239,9 +242,9 @@ class Dispatcher:
         self._cancellation.start_clock(pending)
         return True
 
-    def release(self, token: str) -> None:
+    def release(self, message: Release) -> None:
         """Send a held job. The release remains valid if the job is assigned to another worker."""
-        pending = self._table.find(token)
+        pending = self._table.find(message.token)
         if pending is None or pending.released:
             return
         pending.released = True

@@ -51,13 +51,13 @@ class JobTable:
         What can follow from an order at once is sent after it, so that the owner hears nothing while it gives an order.
         """
         if isinstance(event, (Assigned, Unavailable)):
-            self._defer(self._tell, job, event)
+            self._defer(_tell, job, event)
         else:
-            self._tell(job, event)
+            _tell(job, event)
 
-    @staticmethod
-    def _tell(job: Job, event: JobEvent) -> None:
-        try:
-            job.reply(event)
-        except Exception as error:  # noqa: BLE001  it must not affect the next job
-            logger.opt(exception=error).error("the owner of job {} could not take {}", job.token, type(event).__name__)
+
+def _tell(job: Job, event: JobEvent) -> None:
+    try:
+        job.reply(event)
+    except Exception as error:  # noqa: BLE001  it must not affect the next job
+        logger.opt(exception=error).error("the owner of job {} could not take {}", job.token, type(event).__name__)

@@ -57,8 +57,8 @@ class StepJobs:
         """By token."""
         self._of_steps: dict[str, _Attempt] = {}
         """The same, by step key."""
-        self._unreported: dict[str, StepAssigned] = {}
-        """By token: attempts that a worker has, which is not recorded yet."""
+        self.unreported: dict[str, StepAssigned] = {}
+        """By token: attempts that a worker has, which is not recorded yet; see ``take_assigned``."""
         self._outcomes_committed = len(state.resolutions)
         self._held_back: deque[tuple[int, str]] = deque()
         """Attempts that are held: the number of outcomes that must be committed first, and the token."""
@@ -67,18 +67,13 @@ class StepJobs:
         """Return whether any attempt is under way."""
         return bool(self._attempts)
 
-    @property
-    def unreported(self) -> bool:
-        """Whether ``take_assigned`` returns anything."""
-        return bool(self._unreported)
-
     def take_assigned(self) -> list[StepAssigned]:
         """Return which workers were chosen, as far as that was not reported yet. Decide about it before other inputs.
 
         An attempt that is answered within milliseconds is reported with its answer, as one input.
         """
-        assigned = list(self._unreported.values())
-        self._unreported.clear()
+        assigned = list(self.unreported.values())
+        self.unreported.clear()
         return assigned
 
     def __contains__(self, key: str) -> bool:
@@ -143,7 +138,7 @@ class StepJobs:
         """Withdraw the attempt of a step whose result is not needed."""
         if (attempt := self._of_steps.pop(key, None)) is not None:
             del self._attempts[attempt.token]
-            self._unreported.pop(attempt.token, None)
+            self.unreported.pop(attempt.token, None)
             attempt.job.withdraw(grace=WITHDRAW_GRACE)
 
     def withdraw_all(self) -> None:
@@ -166,7 +161,7 @@ class StepJobs:
             del self._of_steps[key]
         match event:
             case Answered(token=token, message=Completed() | Failed() as message):
-                self._report(StepAnswered(key, attempt, token, message, self._unreported.pop(token, None)))
+                self._report(StepAnswered(key, attempt, token, message, self.unreported.pop(token, None)))
             case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
                 now = self._dependencies.clock()
                 self._note_assigned(found, StepAssigned(key, attempt, token, worker, pid, life, now))
@@ -183,9 +178,9 @@ class StepJobs:
         if attempt.recorded_first:
             self._report(assigned)
             return
-        if not self._unreported:
+        if not self.unreported:
             self._dependencies.registry.linger(self._report_assigned)
-        self._unreported[attempt.token] = assigned
+        self.unreported[attempt.token] = assigned
 
     def _report_assigned(self) -> None:
         for assigned in self.take_assigned():
