@@ -55,7 +55,7 @@ class Settlement:
         running, held_by = [pending.job.token for pending in begun], holder.job.token if holder is not None else None
         if end.kind == "backend_lost" and not end.injected:
             annexes = self._supervisor.annexes
-            apart = slot.backend is not None and annexes is not None and annexes.convicts(slot.backend)
+            apart = slot.backend is not None and annexes is not None and annexes.lost_alone(slot.backend)
             verdict = blame_for_backend(running, turns=self._turns, holder=held_by, apart=apart)
         else:
             verdict = blame(end, running, culprits=culprits, turns=self._turns, holder=held_by)
