@@ -161,7 +161,7 @@ def test_a_stopped_zygote_is_noticed_by_what_it_does_not_do(make_scene: Callable
 
         second = await born(scene.backend, 3)
         os.kill(scene.zygote, signal.SIGSTOP)
-        second.worker.kill(Exit(kind="timeout"))  # dies, and is not buried
+        second.worker.kill(Exit(kind="timeout"))  # dies, and is not reaped
         assert (await second.heard.exit()).kind == "timeout"
         await (await born(scene.backend, 4)).end_by("leave", 0)
 
