@@ -57,7 +57,7 @@ class PoolActor(LoopActor):
         resources: SharedResources | None = None,
         on_event: EventHook = lambda _event: None,
     ) -> "PoolActor":
-        """Create a pool and start its actor. Without ``means`` it shares nothing with other pools."""
+        """Create a pool and start its actor. Without ``resources`` it shares nothing with other pools."""
         if resources is None:
             resources = SharedResources(reactor.loop, StartLimiter(8), Names(), on_event, random.random)
         pool = cls(reactor, key, policy, limits or Limits(), backend, resources)
