@@ -16,7 +16,7 @@ from greenroom.messages.commands import Refused
 from greenroom.messages.core import errors
 from greenroom.messages.core.failures import Failure, Fault
 from greenroom.messages.records import AttemptRecord
-from greenroom.workflows.api.handles.run import REFUSED_AS
+from greenroom.messages.refusals import REFUSED_AS
 
 PREFIX: Final = "/api/v1"
 """Prefix of the API's paths."""

@@ -22,7 +22,7 @@ from greenroom.supervision.pool.events import EventHook, WorkerEvent
 from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
-from greenroom.supervision.pool.worker_supervisor import Means
+from greenroom.supervision.pool.worker_supervisor import SharedResources
 from greenroom.supervision.zygote.import_progress import SlowImports
 from greenroom.supervision.zygote.isolated_backends import BackendFactory, IsolatedBackends
 
@@ -37,7 +37,7 @@ WORKER_MB: Final = 8
 
 
 @dataclass(eq=False, slots=True)
-class _House:
+class _AppNode:
     """One backend and the pools whose workers it starts. Written by the tree only."""
 
     app: str
@@ -89,11 +89,13 @@ class Tree:
         self._factory = backend_factory
         self._policies = dict(pools or {})
         gate = StartLimiter(concurrent_starts or max(4, 2 * (os.cpu_count() or 1)))
-        self._annexes = IsolatedBackends(reactor.loop, backend_factory, self._grow_all)
-        self._means = Means(reactor.loop, gate, Names(), on_event, unit, start_timeout, self._annexes)
+        self._isolated_backends = IsolatedBackends(reactor.loop, backend_factory, self._grow_all)
+        self._resources = SharedResources(
+            reactor.loop, gate, Names(), on_event, unit, start_timeout, self._isolated_backends
+        )
         self._pools: dict[PoolKey, PoolActor] = {}
         """In start order."""
-        self._houses: dict[tuple[str, str], _House] = {}
+        self._nodes: dict[tuple[str, str], _AppNode] = {}
         """By app and kind of backend, in start order."""
         self._imports = imports if imports is not None else SlowImports()
         self._closed = False
@@ -102,7 +104,7 @@ class Tree:
     def __repr__(self) -> str:
         """Return the number of backends, pools and workers, for logs."""
         workers = sum(len(pool.supervisor.slots) for pool in self._pools.values())
-        return f"<Tree of {len(self._houses)} backends, {len(self._pools)} pools, {workers} workers>"
+        return f"<Tree of {len(self._nodes)} backends, {len(self._pools)} pools, {workers} workers>"
 
     # ------------------------------------------------------------ pools
 
@@ -119,7 +121,7 @@ class Tree:
 
     def has_loaded(self, app: str) -> bool:
         """Return whether a backend has loaded an app, so that its workers answer questions without delay."""
-        return any(house.loaded for (name, _), house in self._houses.items() if name == app)
+        return any(node.loaded for (name, _), node in self._nodes.items() if name == app)
 
     def submit(self, key: PoolKey, limits: Limits | None, job: Job) -> JobHandle:
         """Submit a job to its pool; return the handle for further orders about it."""
@@ -130,54 +132,54 @@ class Tree:
     def _begin(self, key: PoolKey, limits: Limits | None) -> PoolActor:
         policy = self._policies.get(key.name) or self._policies.get(key.kind) or Pool()
         where = (key.app, policy.backend)
-        house = self._houses.get(where)
-        if house is None:
-            house = _House(key.app, self._factory(key.app, key, policy))
-            house.backend.on_lost = partial(self._lost, house)
-            self._houses[where] = house
+        node = self._nodes.get(where)
+        if node is None:
+            node = _AppNode(key.app, self._factory(key.app, key, policy))
+            node.backend.on_lost = partial(self._lost, node)
+            self._nodes[where] = node
         pool = PoolActor.create(
-            self._reactor, key, policy, house.backend, limits=_together(policy, limits), means=self._means
+            self._reactor, key, policy, node.backend, limits=_together(policy, limits), resources=self._resources
         )
         self._pools[key] = pool
-        house.pools.append(pool)
+        node.pools.append(pool)
         if self._closed:
             pool.refuse_for_good("The orchestrator is closed.")
-        elif house.loaded:
-            _open(pool, house)
-        elif house.loading is None:
-            house.loading = self._reactor.loop.create_task(self._load(where, house))
+        elif node.loaded:
+            _open(pool, node)
+        elif node.loading is None:
+            node.loading = self._reactor.loop.create_task(self._load(where, node))
         return pool
 
-    async def _load(self, where: tuple[str, str], house: _House) -> None:
+    async def _load(self, where: tuple[str, str], node: _AppNode) -> None:
         """Load the app in its backend, then open its pools, or refuse their jobs if it does not load."""
         try:
-            await house.backend.start()
+            await node.backend.start()
         except (DefinitionError, OSError) as error:
             reason = str(error)
         else:
-            house.loaded = True
-            for pool in house.pools:
-                _open(pool, house)
+            node.loaded = True
+            for pool in node.pools:
+                _open(pool, node)
             return
-        self._houses.pop(where, None)
-        for pool in house.pools:
+        self._nodes.pop(where, None)
+        for pool in node.pools:
             self._pools.pop(pool.key, None)
             pool.refuse_for_good(reason)
-        await house.backend.close()
+        await node.backend.close()
 
-    def _lost(self, house: _House, why: str) -> None:
+    def _lost(self, node: _AppNode, why: str) -> None:
         """Count the loss of a zygote, with which the workers of its pools have died; give up after too many."""
-        house.losses += 1
-        self._annexes.note_loss(house.backend)
-        house.budget = house.budget.died(self._reactor.loop.time())
-        if house.budget.exceeded and not self._closed:
-            house.budget = Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN)
+        node.losses += 1
+        self._isolated_backends.note_loss(node.backend)
+        node.budget = node.budget.died(self._reactor.loop.time())
+        if node.budget.exceeded and not self._closed:
+            node.budget = Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN)
             reason = (
-                f"The process from which the workers of {house.app} are forked dies as often as it is started, and all "
+                f"The process from which the workers of {node.app} are forked dies as often as it is started, and all "
                 f"of them with it, so starting it was given up; the last time, {why}. What was running each time is on "
-                f"the records of the runs; work for {house.app} is taken again after {ZYGOTE_WITHIN:g} s."
+                f"the records of the runs; work for {node.app} is taken again after {ZYGOTE_WITHIN:g} s."
             )
-            for pool in house.pools:
+            for pool in node.pools:
                 pool.degrade(reason, ZYGOTE_WITHIN)
 
     def _grow_all(self) -> None:
@@ -197,7 +199,7 @@ class Tree:
 
     def record(self) -> ActorRecord:
         """Return the record of the whole tree in its current state."""
-        apps = tuple(self._app_record(house) for house in self._houses.values())
+        apps = tuple(self._app_record(node) for node in self._nodes.values())
         return ActorRecord(
             id="root",
             kind="supervisor",
@@ -207,14 +209,14 @@ class Tree:
             children=apps,
         )
 
-    def _app_record(self, house: _House) -> ActorRecord:
-        pools = tuple(pool.record() for pool in house.pools)
-        slow = None if house.loaded else self._imports.get(house.app)
-        detail = f"{house.backend!r}{f', {house.losses} zygotes lost' if house.losses else ''}"
+    def _app_record(self, node: _AppNode) -> ActorRecord:
+        pools = tuple(pool.record() for pool in node.pools)
+        slow = None if node.loaded else self._imports.get(node.app)
+        detail = f"{node.backend!r}{f', {node.losses} zygotes lost' if node.losses else ''}"
         return ActorRecord(
-            id=house.app,
+            id=node.app,
             kind="app",
-            status="running" if house.loaded else "loading",
+            status="running" if node.loaded else "loading",
             strategy="one_for_one",
             restarts=sum(pool.restarts for pool in pools),
             detail=detail if slow is None else slow.sentence(),
@@ -306,26 +308,26 @@ class Tree:
         self._closed = True
         loop = self._reactor.loop
         deadline = loop.time() + grace
-        for house in self._houses.values():
-            if house.loading is not None and not house.loaded:
-                house.loading.cancel()
+        for node in self._nodes.values():
+            if node.loading is not None and not node.loaded:
+                node.loading.cancel()
         for pool in reversed(list(self._pools.values())):
             ended: Future[None] = loop.create_future()
             pool.close(partial(ended.set_result, None), max(0.0, deadline - loop.time()))
             await ended
-        await self._annexes.close()
-        for house in reversed(list(self._houses.values())):
-            await house.backend.close()
+        await self._isolated_backends.close()
+        for node in reversed(list(self._nodes.values())):
+            await node.backend.close()
 
 
-def _open(pool: PoolActor, house: _House) -> None:
+def _open(pool: PoolActor, node: _AppNode) -> None:
     """Let a pool start workers, unless the app alone exceeds their memory limit."""
-    limit, least = pool.limits.memory_mb, house.backend.holds_mb + WORKER_MB
-    if limit is None or not house.backend.holds_mb or limit >= least:
+    limit, least = pool.limits.memory_mb, node.backend.holds_mb + WORKER_MB
+    if limit is None or not node.backend.holds_mb or limit >= least:
         pool.open()
         return
     pool.refuse_for_good(
-        f"Workers of pool {pool.key.name} may have memory_mb={limit}, and {house.app} with what a worker needs takes "
+        f"Workers of pool {pool.key.name} may have memory_mb={limit}, and {node.app} with what a worker needs takes "
         f"{least} MiB before any work is done: give them at least that, and what the work takes besides."
     )
 

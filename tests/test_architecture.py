@@ -20,22 +20,24 @@ FOLDERS: dict[str, str] = PROJECT["tool"]["setuptools"]["package-dir"]
 pytestmark = pytest.mark.timeout(240)
 HOP = re.compile(r"^ *(\d+) ([a-z ]+), (\w+) +(\S+\.py) (\S+)", re.MULTILINE)
 QUESTIONS = {
-    "Where is the delay of a retry computed?",
-    "Where does a death become an attempt's failure?",
-    "Where do I add a verb of the command line?",
-    "Where do I add a journal?",
-    "Who restarts a dead worker?",
-    "Where is a token checked?",
-    "Where does a turn of a session commit?",
-    "Where is a prompt sent to a model?",
-    "Where is a schedule's next time computed?",
-    "Where are secrets taken out of texts?",
-    "Where is a run replayed and compared?",
-    "Where does output of a tool go?",
-    "Where is a budget checked?",
-    "Where are signals of a workflow delivered?",
-    "Where is a worker's memory limit set?",
+    "Where is the delay of a retry computed?": "retry",
+    "Where does a death become an attempt's failure?": "attempt",
+    "Where do I add a verb of the command line?": "verb",
+    "Where do I add a journal?": "journal",
+    "Who restarts a dead worker?": "worker",
+    "Where is a token checked?": "token",
+    "Where does a turn of a session commit?": "turn",
+    "Where is a model's prompt built?": "prompt",
+    "Where is a schedule's next time computed?": "next_time",
+    "Where are secrets redacted?": "redact",
+    "Where is a run replayed and compared?": "replay",
+    "Where does output of a tool go?": "output",
+    "Where is a budget checked?": "budget",
+    "Where does a message to a run wait?": "message",
+    "Where are the limits of a worker set?": "limits",
+    "What is the keeper?": "keeper",
 }
+"""Each question of the tour, and the word of it by which the file is found."""
 
 
 class Hop(NamedTuple):
@@ -125,9 +127,18 @@ def test_the_layers_are_those_of_the_contracts():
 
 
 def test_the_tour_answers_each_question_with_a_function_that_exists():
-    rows = re.findall(r"^\| ((?:Where|Who).+?\?) \| `(.+?)` \| `(.+?)` \|", PAGE, re.MULTILINE)
-    assert {question for question, _, _ in rows} == QUESTIONS
+    rows = tour()
+    assert {question for question, _, _ in rows} == set(QUESTIONS)
     assert [(file, name) for _, file, name in rows if name not in defined_in(file)] == []
+
+
+def test_a_word_of_each_question_leads_to_its_file():
+    assert [(question, file) for question, file, _ in tour() if QUESTIONS[question] not in file] == []
+
+
+def tour() -> list[tuple[str, str, str]]:
+    """Return question, file and function of each row of the tour."""
+    return re.findall(r"^\| ((?:Where|Who|What) .+?\?) \| `(.+?)` \| `(.+?)` \|", PAGE, re.MULTILINE)
 
 
 def test_functions_and_methods_that_the_text_names_exist():

@@ -1,135 +1,24 @@
-"""The LLM actor: runs many model calls at once, and decides which answers count.
-
-An answer counts only if it is complete and as requested. Text cut short, prose around JSON, and JSON that does not fit
-are ``invalid``. What was wrong is described in words that the model receives with the next attempt.
-"""
+"""The LLM actor: runs many model calls at once."""
 
 import asyncio
 import time
-from functools import cache
-from typing import Any, Final
+from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import from_json
 from typing_extensions import override
 
 from greenroom.actors.api.step_context import context_of, running
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
-from greenroom.actors.models import Model, ModelReply, ModelRequest, resolve_model
-from greenroom.actors.models.script import scripted_reply
-from greenroom.actors.values.conversion import ValueConverter, faults, sentence, type_name
+from greenroom.actors.models import ModelReply
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.output import finish, mark_output
-from greenroom.messages.core.errors import CodecError, NotSerializable, StepFailed
+from greenroom.actors.worker.prompt import ask, request_of
+from greenroom.messages.core.errors import CodecError, NotSerializable
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
-
-_RAW_CHARACTERS: Final = 2000
-"""Characters kept of a rejected answer, from its start and its end."""
-
-
-class InvalidAnswer(Exception):  # noqa: N818  the model's fault, not an error of this package
-    """A model's answer does not count.
-
-    Attributes:
-        reply: The answer.
-    """
-
-    def __init__(self, message: str, reply: ModelReply) -> None:
-        """Keep the reply with the message, which is fed back to the model."""
-        super().__init__(message)
-        self.reply = reply
-
-
-# ---------------------------------------------------------------- asking
-
-
-@cache
-def _named(name: str | None, owner: str) -> Model:
-    """Return one model per name and process, so that it can keep its connections."""
-    return resolve_model(name, owner)
-
-
-async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, ModelReply]:
-    """Ask a definition's model. Return the answer as its output type, and the reply that it was read from.
-
-    Raises:
-        InvalidAnswer: The answer does not count.
-        Exception: Whatever the model raises.
-    """
-    reply = scripted_reply(definition.name, request)
-    if reply is None:
-        given: str | Model | None = definition.model
-        model = _named(given, definition.title) if given is None or isinstance(given, str) else given
-        reply = await model.complete(request)
-    return read_answer(definition.signature.result, reply), reply
-
-
-def request_of(
-    definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
-) -> ModelRequest:
-    """Return the model's request for one attempt."""
-    form = definition.signature.result
-    return ModelRequest(
-        prompt=prompt,
-        instructions=definition.instructions,
-        schema=None if form.annotation is str else form.schema,
-        feedback=feedback,
-        attempt=attempt,
-        idempotency_key=key,
-        settings=definition.settings,
-    )
-
-
-def read_answer(form: ValueConverter, reply: ModelReply) -> Any:
-    """Read a reply strictly as a value of the output type.
-
-    Raises:
-        InvalidAnswer: The reply is a refusal, cut short, empty, not JSON, or JSON that does not fit.
-    """
-    text = reply.text.strip()
-    if reply.finish == "refusal":
-        msg = f"the model refused to answer: {_shorten(text)}" if text else "the model refused to answer"
-        raise InvalidAnswer(msg, reply)
-    if reply.finish == "length":
-        msg = "the answer was cut short before its end: give a shorter one"
-        raise InvalidAnswer(msg, reply)
-    if not text:
-        msg = "the answer is empty"
-        raise InvalidAnswer(msg, reply)
-    if form.annotation is str:
-        return text
-    try:
-        from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        msg = f"the answer is not JSON: {error}. Answer with JSON alone, with no text and no code fence around it"
-        raise InvalidAnswer(msg, reply) from None
-    try:
-        return form.read_text(text, strict=True)
-    except ValidationError as error:
-        msg = f"the answer does not fit {type_name(form.annotation)}: {sentence(faults(error))}"
-        raise InvalidAnswer(msg, reply) from None
-
-
-async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:
-    """Ask once, outside any run.
-
-    Raises:
-        StepFailed: The answer does not count.
-        Exception: Whatever the model raises.
-    """
-    try:
-        value, _ = await ask(definition, request_of(definition, prompt))
-    except InvalidAnswer as error:
-        msg = f"{definition.title} gave no valid answer: {error}"
-        raise StepFailed(msg, step=definition.name, attempts=1, outcome="invalid") from error
-    return value
-
-
-# ---------------------------------------------------------------- the actor
 
 
 class ModelActor(WorkerActor):
@@ -218,7 +107,7 @@ class ModelActor(WorkerActor):
                 finish(message.run_id, message.key, message.attempt)
         except InvalidAnswer as error:
             usage = _usage(error.reply)
-            failure = Failure(outcome="invalid", message=str(error), raw=_shorten(error.reply.text))
+            failure = Failure(outcome="invalid", message=str(error), raw=shorten(error.reply.text))
         except Exception as error:  # noqa: BLE001  every failure of a model is the attempt's outcome
             failure = describe_exception(error)
         else:
@@ -245,10 +134,3 @@ class ModelActor(WorkerActor):
 
 def _usage(reply: ModelReply) -> dict[str, float]:
     return {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens, "usd": reply.usd}
-
-
-def _shorten(text: str) -> str:
-    if len(text) <= _RAW_CHARACTERS:
-        return text
-    half = _RAW_CHARACTERS // 2
-    return f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"

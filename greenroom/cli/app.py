@@ -1,72 +1,20 @@
-"""The ``greenroom`` command: its verbs, and the one place where errors become messages and exit codes."""
+"""The ``greenroom`` command, and the one place where errors become messages and exit codes."""
 
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import ClassVar
 
 import click
 
-from greenroom.cli.command_group import Verbs, common
+from greenroom.cli.command_group import common
 from greenroom.cli.settings import Settings, typed
+from greenroom.cli.verbs import Root
 from greenroom.version import VERSION
 from greenroom.workflows.home import former_name
 
 NAME = "greenroom"
-
-
-class Root(Verbs):
-    """All verbs. A verb's module is imported when the verb is typed."""
-
-    lazy: ClassVar[dict[str, tuple[str, str]]] = {
-        "demo": (
-            "greenroom.cli.commands.demo.demo:demo",
-            "The show: real faults, recovery, a scored result. No key, no network.",
-        ),
-        "run": (
-            "greenroom.cli.commands.run:run",
-            "Start a workflow, or go on with a run, and follow it to its result.",
-        ),
-        "serve": ("greenroom.cli.commands.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
-        "runs": (
-            "greenroom.cli.commands.runs:runs",
-            "Look at runs and steer them: list, show, events, result, pause, resume ...",
-        ),
-        "schedules": (
-            "greenroom.cli.commands.schedules:schedules",
-            "Have workflows started again and again: list, show, create, pause, resume, trigger, delete.",
-        ),
-        "send": ("greenroom.cli.commands.send:send", "Send a run a message."),
-        "sessions": (
-            "greenroom.cli.commands.sessions:sessions",
-            "Durable actors with a key: list, show, ask, tell, close.",
-        ),
-        "dead-letters": (
-            "greenroom.cli.commands.dead_letters:dead_letters",
-            "What was set aside: list, redrive, drop.",
-        ),
-        "approvals": (
-            "greenroom.cli.commands.approvals:approvals",
-            "What runs ask people: list, approve, reject, edit.",
-        ),
-        "actors": (
-            "greenroom.cli.commands.actors:actors",
-            "The processes of a running orchestrator: tree, list, kill, restart.",
-        ),
-        "metrics": (
-            "greenroom.cli.commands.metrics:metrics",
-            "Latencies, retries, crashes and success rates from the journal.",
-        ),
-        "check": (
-            "greenroom.cli.commands.maintenance.check:check",
-            "Replay unfinished runs with the present code: which does it not fit?",
-        ),
-        "db": ("greenroom.cli.commands.maintenance.db:db", "The journal itself: verify, reindex, accept-loss."),
-        "doctor": ("greenroom.cli.commands.maintenance.doctor:doctor", "Check that this machine has what is needed."),
-        "version": ("greenroom.cli.commands.version:version", "Versions of this package and of what it rests on."),
-    }
 
 
 COMPLETION = f"""\b

@@ -8,7 +8,7 @@ BOOTSTRAP: Final = (
     "from greenroom.supervision.zygote.{module} import main; main()"
 )
 """Program text for ``python -c``: the import path is the last argument, one entry per line."""
-EXECUTED: Final = ("reaper", "exec_worker")
+EXECUTED: Final = ("keeper", "exec_worker")
 """The modules that are run this way."""
 
 

@@ -80,7 +80,7 @@ def set_name(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
-def shrug_off(number: int) -> None:
+def catch_and_ignore(number: int) -> None:
     """Install a handler that does nothing for a signal. Executed programs have the default action again.
 
     An ignored signal would stay ignored in every executed program, so that Ctrl+C could not end a tool's programs.
@@ -115,7 +115,7 @@ def data_kib() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def strike(pid: int) -> None:
+def kill_with_group(pid: int) -> None:
     """SIGKILL a child that has not been reaped, and its process group if the child leads one.
 
     A signal to a group is atomic with respect to forks, so a group that forks continuously is ended too.
@@ -136,7 +136,7 @@ def end_descendants() -> dict[int, int]:
     ended: dict[int, int] = {}
     while True:
         for pid in child_pids():
-            strike(pid)
+            kill_with_group(pid)
         try:
             pid, status = os.waitpid(-1, 0)
         except ChildProcessError:

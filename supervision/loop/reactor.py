@@ -154,10 +154,6 @@ class Reactor:
         """
         self._selector.on_idle = callback
 
-    def on_thread(self) -> bool:
-        """Return whether the caller runs on the reactor's thread."""
-        return threading.get_ident() == self.thread_id
-
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Schedule a call of ``function`` on the reactor's thread, in order of submission. Thread-safe.
 

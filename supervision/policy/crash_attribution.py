@@ -52,7 +52,7 @@ def blame(
 
 
 def blame_for_backend(
-    running: Collection[str], *, turns: bool = False, holder: str | None = None, apart: bool = False
+    running: Collection[str], *, turns: bool = False, holder: str | None = None, isolated: bool = False
 ) -> Blame:
     """Decide which jobs of a worker are to blame for the death of its zygote.
 
@@ -63,7 +63,7 @@ def blame_for_backend(
         running: Tokens of the jobs that the worker had begun.
         turns: As for ``blame``.
         holder: As for ``blame``.
-        apart: Whether the worker was the only one below its zygote.
+        isolated: Whether the worker was the only one below its zygote, and no other zygote was lost with it.
     """
     near = frozenset(running) & {holder} if turns else frozenset(running)
-    return Blame(charged=near) if apart else Blame(suspects=near)
+    return Blame(charged=near) if isolated else Blame(suspects=near)

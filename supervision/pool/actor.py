@@ -18,7 +18,7 @@ from greenroom.supervision.pool.records import pool_record, worker_record
 from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import STOP_GRACE
-from greenroom.supervision.pool.worker_supervisor import Means
+from greenroom.supervision.pool.worker_supervisor import SharedResources
 
 
 class PoolActor(LoopActor):
@@ -30,13 +30,13 @@ class PoolActor(LoopActor):
     """
 
     def __init__(
-        self, reactor: Reactor, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means
+        self, reactor: Reactor, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, resources: SharedResources
     ) -> None:
         """Create the pool. It queues jobs, but starts no worker before ``open``."""
         super().__init__(reactor)
         self.key = key
         self.limits = limits
-        self.dispatcher = Dispatcher(key, policy, limits, backend, means, reactor.call)
+        self.dispatcher = Dispatcher(key, policy, limits, backend, resources, reactor.call)
         self.supervisor = self.dispatcher.supervisor
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             Submit: self.dispatcher.submit,
@@ -55,13 +55,13 @@ class PoolActor(LoopActor):
         backend: Backend,
         *,
         limits: Limits | None = None,
-        means: Means | None = None,
+        resources: SharedResources | None = None,
         on_event: EventHook = lambda _event: None,
     ) -> "PoolActor":
-        """Create a pool and start its actor. Without ``means`` it shares nothing with other pools."""
-        if means is None:
-            means = Means(reactor.loop, StartLimiter(8), Names(), on_event, random.random)
-        pool = cls(reactor, key, policy, limits or Limits(), backend, means)
+        """Create a pool and start its actor. Without ``resources`` it shares nothing with other pools."""
+        if resources is None:
+            resources = SharedResources(reactor.loop, StartLimiter(8), Names(), on_event, random.random)
+        pool = cls(reactor, key, policy, limits or Limits(), backend, resources)
         pool._start_actor_loop()
         return pool
 

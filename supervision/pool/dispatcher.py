@@ -41,8 +41,8 @@ from greenroom.supervision.pool.placement import Placement
 from greenroom.supervision.pool.scaling import Scaling
 from greenroom.supervision.pool.settlement import Settlement
 from greenroom.supervision.pool.suspects import Suspects
-from greenroom.supervision.pool.worker_slot import Obituary, Slot
-from greenroom.supervision.pool.worker_supervisor import Means, WorkerSupervisor
+from greenroom.supervision.pool.worker_slot import Slot, WorkerExit
+from greenroom.supervision.pool.worker_supervisor import SharedResources, WorkerSupervisor
 
 _RESULTS: Final = (Completed, Failed, Judged)
 
@@ -62,24 +62,24 @@ class Dispatcher:
         policy: Pool,
         limits: Limits,
         backend: Backend,
-        means: Means,
+        resources: SharedResources,
         defer: Callable[..., None],
     ) -> None:
         """Accept jobs, but start no worker before ``open``. ``defer`` makes a call after those under way."""
-        self.supervisor = supervisor = WorkerSupervisor(key, policy, limits, backend, means, self)
+        self.supervisor = supervisor = WorkerSupervisor(key, policy, limits, backend, resources, self)
         self._turns = key.kind == "program"
         """Whether workers run one turn of a program or one question at a time, so that the job that held the loop is
         known."""
-        self._loop = means.loop
+        self._loop = resources.loop
         self._table = table = JobTable(defer)
         self._suspects = Suspects()
         """Jobs whose workers died while they had several jobs."""
         self._near_zygotes = Suspects()
         """Jobs whose workers died with their zygote, together with other workers."""
-        self._placement = Placement(means.loop, supervisor, self._hand_out)
+        self._placement = Placement(resources.loop, supervisor, self._hand_out)
         self._scaling = Scaling(supervisor, table.queues, self._near_zygotes)
         self._cancellation = Cancellation(
-            means.loop, table, self._placement, self._conclude, shared=supervisor.capacity > 1
+            resources.loop, table, self._placement, self._conclude, shared=supervisor.capacity > 1
         )
         self._settlement = Settlement(
             supervisor,
@@ -174,10 +174,10 @@ class Dispatcher:
             self._table.reply(job, self._unavailable(job, refusal))
             return
         pending, queues = self._table.add(job), self._table.queues
-        if self.supervisor.annexes is not None and self._near_zygotes.is_grave(job, job.zygotes_lost):
-            queues.apart[job.token] = pending
+        if self.supervisor.isolated_backends is not None and self._near_zygotes.must_run_alone(job, job.zygotes_lost):
+            queues.isolated[job.token] = pending
             self.grow()
-        elif job.solo or self._suspects.is_grave(job):
+        elif job.solo or self._suspects.must_run_alone(job):
             queues.solo[job.token] = pending
             self.grow()
         elif (slot := self._place(pending)) is not None:
@@ -362,9 +362,13 @@ class Dispatcher:
             self._assign(pending, slot)
 
     def _fill_alone(self, slot: Slot) -> None:
-        queue, annexes = self._table.queues.of(slot), self.supervisor.annexes
+        queue, isolated_backends = self._table.queues.of(slot), self.supervisor.isolated_backends
         waiting: Iterable[PendingJob] = () if self._draining else queue.values()
-        if slot.backend is not None and annexes is not None and not annexes.is_exclusive(slot.backend):
+        if (
+            slot.backend is not None
+            and isolated_backends is not None
+            and not isolated_backends.is_exclusive(slot.backend)
+        ):
             waiting = (pending for pending in waiting if not self._scaling.is_exclusive(pending))
         if (pending := next(iter(waiting), None)) is not None:
             del queue[pending.job.token]
@@ -374,10 +378,10 @@ class Dispatcher:
 
     # ------------------------------------------------------------ ends and failed starts of workers
 
-    def settle(self, slot: Slot, obituary: Obituary) -> Blame:
+    def settle(self, slot: Slot, worker_exit: WorkerExit) -> Blame:
         """Report the end to the owners of a dead worker's jobs. Jobs that it never began return to the queue's head."""
         self._placement.remove(slot)
-        verdict = self._settlement.settle(slot, obituary)
+        verdict = self._settlement.settle(slot, worker_exit)
         if (refusal := self.refusal()) is not None:
             self.refuse(refusal)
         self._hand_out()

@@ -28,7 +28,7 @@ class Scaling:
         supervisor, queues = self._supervisor, self._queues
         waiting = len(queues.shared)
         more = waiting > 0 and supervisor.permanent < supervisor.size
-        if not (more or queues.solo or queues.apart):
+        if not (more or queues.solo or queues.isolated):
             return
         room = supervisor.room()
         if more:
@@ -43,8 +43,8 @@ class Scaling:
         if queues.solo:
             for _ in range(min(len(queues.solo) - self._free(queues.solo), self._seats(), room)):
                 supervisor.grow("temporary")
-        if queues.apart:
-            self._grow_apart(room)
+        if queues.isolated:
+            self._grow_isolated(room)
 
     def is_exclusive(self, pending: PendingJob) -> bool:
         """Return whether a job is a suspect in so many deaths that no other suspect may run beside it."""
@@ -59,14 +59,14 @@ class Scaling:
         """Return the number of temporary workers that may be started besides the existing ones."""
         return self._supervisor.size - sum(slot.solo for slot in self._supervisor.slots.values())
 
-    def _grow_apart(self, room: int) -> None:
+    def _grow_isolated(self, room: int) -> None:
         """Start workers below their own zygotes, but none beside a job that may be killing all zygotes."""
-        annexes, queue = self._supervisor.annexes, self._queues.apart
-        assert annexes is not None, "without annexes no job waits for one"
+        isolated_backends, queue = self._supervisor.isolated_backends, self._queues.isolated
+        assert isolated_backends is not None, "without isolated backends no job waits for one"
         free = self._free(queue)
         for pending in list(queue.values())[free : free + min(self._seats(), room)]:
             exclusive = self.is_exclusive(pending)
-            if not annexes.has_room(exclusive=exclusive):
+            if not isolated_backends.has_room(exclusive=exclusive):
                 return
-            backend = annexes.open(self._supervisor.key, self._supervisor.policy, exclusive=exclusive)
+            backend = isolated_backends.open(self._supervisor.key, self._supervisor.policy, exclusive=exclusive)
             self._supervisor.grow("temporary", backend)

@@ -7,7 +7,7 @@ from greenroom.supervision.pool.cancellation import Cancellation
 from greenroom.supervision.pool.job_table import JobTable
 from greenroom.supervision.pool.pending_job import PendingJob
 from greenroom.supervision.pool.suspects import Suspects
-from greenroom.supervision.pool.worker_slot import Obituary, Slot
+from greenroom.supervision.pool.worker_slot import Slot, WorkerExit
 from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
 
 
@@ -41,22 +41,26 @@ class Settlement:
         self._suspects = suspects
         self._near_zygotes = near_zygotes
 
-    def settle(self, slot: Slot, obituary: Obituary) -> Blame:
+    def settle(self, slot: Slot, worker_exit: WorkerExit) -> Blame:
         """Report the end to the owners of a dead worker's jobs. Jobs that it never began return to the queue's head.
 
         Returns:
             The jobs that are to blame.
         """
-        holder = slot.jobs.holder(obituary.read, slot.culprit)
+        holder = slot.jobs.holder(worker_exit.read, slot.culprit)
         jobs = slot.jobs.take_all()
-        begun = [pending for pending in jobs if pending.sent and pending.mark <= obituary.read]
+        begun = [pending for pending in jobs if pending.sent and pending.mark <= worker_exit.read]
         culprits = [pending.job.token for pending in begun if pending.cut is not None]
-        end = _seen_by_jobs(slot, obituary, jobs, culprits)
+        end = _seen_by_jobs(slot, worker_exit, jobs, culprits)
         running, held_by = [pending.job.token for pending in begun], holder.job.token if holder is not None else None
         if end.kind == "backend_lost" and not end.injected:
-            annexes = self._supervisor.annexes
-            apart = slot.backend is not None and annexes is not None and annexes.convicts(slot.backend)
-            verdict = blame_for_backend(running, turns=self._turns, holder=held_by, apart=apart)
+            isolated_backends = self._supervisor.isolated_backends
+            isolated = (
+                slot.backend is not None
+                and isolated_backends is not None
+                and isolated_backends.lost_alone(slot.backend)
+            )
+            verdict = blame_for_backend(running, turns=self._turns, holder=held_by, isolated=isolated)
         else:
             verdict = blame(end, running, culprits=culprits, turns=self._turns, holder=held_by)
         for pending in reversed(jobs):
@@ -87,10 +91,10 @@ class Settlement:
             self._table.reply(job, Lost(job.token, end, charged=job.token in verdict.charged))
 
 
-def _seen_by_jobs(slot: Slot, obituary: Obituary, jobs: list[PendingJob], culprits: list[str]) -> Exit:
+def _seen_by_jobs(slot: Slot, worker_exit: WorkerExit, jobs: list[PendingJob], culprits: list[str]) -> Exit:
     """Return the exit that is reported to the jobs of a life."""
-    end = obituary.end
-    if obituary.ordered:
+    end = worker_exit.end
+    if worker_exit.ordered:
         return end.model_copy(update={"kind": "stopped"})
     if end.kind == "timeout" and slot.capacity > 1 and not culprits:
         waited = next((pending.job.label for pending in jobs if pending.cut == "overran"), "a job")

@@ -33,7 +33,7 @@ class Suspects:
         if self._deaths:
             self._deaths.pop(_work(job), None)
 
-    def is_grave(self, job: Job, recorded: int = 0) -> bool:
+    def must_run_alone(self, job: Job, recorded: int = 0) -> bool:
         """Return whether the job must run alone. ``recorded`` is a number of deaths known from elsewhere."""
         return (self.count(job, recorded) if self._deaths else recorded) >= ALONE_AFTER
 

@@ -26,7 +26,7 @@ was told to end for another life; was told to stop for good; is dying; has no pr
 
 
 @dataclass(frozen=True, slots=True)
-class Obituary:
+class WorkerExit:
     """Facts about the end of a life, for the decision about the next one."""
 
     end: Exit
@@ -67,7 +67,7 @@ class Site(Protocol):
         """The worker sent a message about its work. The slot is None for a past life, whose messages are dropped."""
         ...
 
-    def ended(self, slot: "Slot", obituary: Obituary) -> None:
+    def ended(self, slot: "Slot", worker_exit: WorkerExit) -> None:
         """The life is over, and its process tree is confirmed dead. The slot is ``down``."""
         ...
 
@@ -247,7 +247,7 @@ class Slot:
             self._clear()
             self.state = "down"
             end = Exit(kind="stopped", detail="no process was running")
-            self.site.ended(self, Obituary(end, 0, self._begun, None, served=False, ordered=True))
+            self.site.ended(self, WorkerExit(end, 0, self._begun, None, served=False, ordered=True))
             return
         if self.state == "stopping":
             return
@@ -279,7 +279,7 @@ class Slot:
         self.pid, self.culprit, self._ready_at, self._early, self.retiring = None, None, None, False, False
         self.jobs = AssignedJobs(self.capacity)
         self._begun = self.site.loop.time()
-        self._after(self.site.start_timeout, self._overslept)
+        self._after(self.site.start_timeout, self._start_timed_out)
         self.life = life = Life(self)
         try:
             process = (self.backend or self.site.backend).spawn(spec, life)
@@ -318,13 +318,13 @@ class Slot:
         if planned:
             end = end.model_copy(update={"kind": "stopped", "detail": self._why})
         ordered = self.state == "stopping"
-        obituary = Obituary(
+        worker_exit = WorkerExit(
             end, read, self._begun, ready_for, served=self.jobs.served, ordered=ordered, planned=planned
         )
         self.life, self._process, self.state = None, None, "down"
-        self.site.ended(self, obituary)
+        self.site.ended(self, worker_exit)
 
-    def _overslept(self) -> None:
+    def _start_timed_out(self) -> None:
         self.kill(Exit(kind="start_failed", detail=f"it was not ready within {self.site.start_timeout:g} s"))
 
     def _after(self, delay: float, then: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
 from greenroom.supervision.pool.health_monitor import HealthMonitor
 from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
-from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Obituary, Slot
+from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Slot, WorkerExit
 from greenroom.supervision.zygote.isolated_backends import IsolatedBackends
 
 
@@ -38,7 +38,7 @@ def capacity_of(kind: WorkerKind, policy: Pool) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class SharedResources:
     """The objects that a pool shares with the other pools of its tree."""
 
     loop: AbstractEventLoop
@@ -48,7 +48,7 @@ class Means:
     unit: Callable[[], float]
     """Returns random numbers, at least 0 and below 1."""
     start_timeout: float = START_TIMEOUT
-    annexes: IsolatedBackends | None = None
+    isolated_backends: IsolatedBackends | None = None
     """Creates isolated backends; None if there is only the pool's backend."""
 
 
@@ -63,7 +63,7 @@ class Router(Protocol):
         """A worker sent a message about its work."""
         ...
 
-    def settle(self, slot: Slot, obituary: Obituary) -> Blame:
+    def settle(self, slot: Slot, worker_exit: WorkerExit) -> Blame:
         """A worker has died: settle its jobs, and return which of them are to blame."""
         ...
 
@@ -85,7 +85,7 @@ class Router(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class _Revival:
+class _GroupRestart:
     """Workers that start again together, in start order, when all of them are down."""
 
     slots: list[Slot]
@@ -107,13 +107,13 @@ class WorkerSupervisor:
     """
 
     def __init__(
-        self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, means: Means, router: Router
+        self, key: PoolKey, policy: Pool, limits: Limits, backend: Backend, resources: SharedResources, router: Router
     ) -> None:
         """Start without workers; they are started on demand."""
         self.key = key
         self.policy = policy
         self.backend = backend
-        self.loop, self.gate, self.start_timeout = means.loop, means.gate, means.start_timeout
+        self.loop, self.gate, self.start_timeout = resources.loop, resources.gate, resources.start_timeout
         self.size = policy.size or default_size(key.kind)
         self.capacity = capacity_of(key.kind, policy)
         self.slots: dict[str, Slot] = {}
@@ -130,8 +130,8 @@ class WorkerSupervisor:
         """Number of times that the pool has given up."""
         self.refusal: str | None = None
         """Why no work is accepted now; read it through ``is_degraded``."""
-        self._means = means
-        self.annexes = means.annexes
+        self._resources = resources
+        self.isolated_backends = resources.isolated_backends
         self._limits = limits
         self._router = router
         self._budget = Budget(policy.max_restarts, policy.within)
@@ -139,7 +139,7 @@ class WorkerSupervisor:
         self._troubled = False
         """Whether no worker has become ready since the pool was last short or gave up."""
         self._degraded_until = 0.0
-        self._revivals: list[_Revival] = []
+        self._group_restarts: list[_GroupRestart] = []
         self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
 
     def is_degraded(self) -> bool:
@@ -158,7 +158,7 @@ class WorkerSupervisor:
 
     def room(self) -> int:
         """Return how many workers may be started now: none while siblings are shut down for a restart."""
-        if self._revivals:
+        if self._group_restarts:
             return 0
         starting = sum(slot.state in {"waiting", "starting"} for slot in self.slots.values())
         room = self._growth.room(self.loop.time(), starting)
@@ -166,7 +166,7 @@ class WorkerSupervisor:
 
     def grow(self, restart: Restart = "permanent", backend: Backend | None = None) -> Slot:
         """Start another worker, from an isolated backend if one is given."""
-        slot = Slot(self, self._means.names.take(self.key), restart, self.capacity, backend)
+        slot = Slot(self, self._resources.names.take(self.key), restart, self.capacity, backend)
         self.slots[slot.id] = slot
         self.permanent += restart != "temporary"
         self._health.start()
@@ -198,7 +198,7 @@ class WorkerSupervisor:
 
     def stop_all(self, grace: float = STOP_GRACE) -> None:
         """End every worker for good, last started first; ``gone`` is called for each."""
-        self._revivals.clear()
+        self._group_restarts.clear()
         for slot in reversed(list(self.slots.values())):
             slot.stop(grace)
 
@@ -206,9 +206,9 @@ class WorkerSupervisor:
         if self.slots.pop(slot.id, None) is None:
             return
         self.permanent -= slot.restart != "temporary"
-        self._means.names.release(slot.id)
-        if slot.backend is not None and self.annexes is not None:
-            self.annexes.leave(slot.backend)
+        self._resources.names.release(slot.id)
+        if slot.backend is not None and self.isolated_backends is not None:
+            self.isolated_backends.leave(slot.backend)
         if not self.slots:
             self._health.stop()
         self._router.gone(slot)
@@ -219,7 +219,7 @@ class WorkerSupervisor:
         """Return the specification of the worker's next life."""
         return WorkerSpec(
             worker=worker,
-            incarnation=self._means.names.next_life(worker),
+            incarnation=self._resources.names.next_life(worker),
             kind=self.key.kind,
             concurrency=self.capacity,
             limits=self._limits,
@@ -244,44 +244,46 @@ class WorkerSupervisor:
         """Pass a worker's message about its work to the dispatcher."""
         self._router.heard(slot, message)
 
-    def ended(self, slot: Slot, obituary: Obituary) -> None:
+    def ended(self, slot: Slot, worker_exit: WorkerExit) -> None:
         """Settle the jobs of a dead worker first, then decide about its next life."""
-        blame = self._router.settle(slot, obituary)
+        blame = self._router.settle(slot, worker_exit)
         self.crashes += bool(blame.charged)
         slot.crashes += bool(blame.charged)
-        if slot.pid is not None or not obituary.ordered:
-            self._emit("exited", slot, end=obituary.end, charged=tuple(blame.charged))
-        revival = next((revival for revival in self._revivals if slot in revival.pending), None)
-        if obituary.ordered or self.is_degraded():
+        if slot.pid is not None or not worker_exit.ordered:
+            self._emit("exited", slot, end=worker_exit.end, charged=tuple(blame.charged))
+        group = next((group for group in self._group_restarts if slot in group.pending), None)
+        if worker_exit.ordered or self.is_degraded():
             self._remove(slot)
             self._forget(slot)
-        elif revival is not None:
-            revival.pending.remove(slot)
-            if slot not in revival.slots:
+        elif group is not None:
+            group.pending.remove(slot)
+            if slot not in group.slots:
                 self._remove(slot)
-            self._revive(revival)
-        elif obituary.planned:
-            self._note_replacement(slot, obituary.end.detail)
+            self._continue_group_restart(group)
+        elif worker_exit.planned:
+            self._note_replacement(slot, worker_exit.end.detail)
             slot.begin(planned=True)
         else:
-            self._decide(slot, obituary, blame)
+            self._decide(slot, worker_exit, blame)
 
     # ------------------------------------------------------------ restarts
 
-    def _decide(self, slot: Slot, obituary: Obituary, blame: Blame) -> None:
-        end, now, delay = obituary.end, self.loop.time(), 0.0
-        failed_start = obituary.ready_for is None and not end.injected and end.kind not in {"stopped", "backend_lost"}
-        streak = next_streak(slot.streak, ready_for=obituary.ready_for, served=obituary.served)
+    def _decide(self, slot: Slot, worker_exit: WorkerExit, blame: Blame) -> None:
+        end, now, delay = worker_exit.end, self.loop.time(), 0.0
+        failed_start = (
+            worker_exit.ready_for is None and not end.injected and end.kind not in {"stopped", "backend_lost"}
+        )
+        streak = next_streak(slot.streak, ready_for=worker_exit.ready_for, served=worker_exit.served)
         slot.streak = streak if failed_start or blame.counted else min(streak, slot.streak)
         # An ordered death, to end one job, is no reason to restart siblings; nor is a life that was never ready.
         alone = end.kind == "stopped" or not slot.proven
         strategy = "one_for_one" if alone else self.policy.strategy
         if failed_start and (end.refused or (strategy == "one_for_one" and self._serves)):
-            self._fall_short(slot, obituary)
+            self._fall_short(slot, worker_exit)
             return
         if failed_start or blame.counted:
-            delay = restart_delay(slot.streak, self._means.unit())
-            self._budget = self._budget.failed_start(now, obituary.begun) if failed_start else self._budget.died(now)
+            delay = restart_delay(slot.streak, self._resources.unit())
+            self._budget = self._budget.failed_start(now, worker_exit.begun) if failed_start else self._budget.died(now)
             if self._budget.exceeded:
                 self._give_up(slot, end)
                 return
@@ -290,13 +292,13 @@ class WorkerSupervisor:
         if not made.start:
             self._remove(slot)
             return
-        self._revive(self._gather(slot, made.stop, made.start, delay))
+        self._continue_group_restart(self._gather(slot, made.stop, made.start, delay))
 
-    def _gather(self, dead: Slot, stop: tuple[str, ...], start: tuple[str, ...], delay: float) -> _Revival:
-        """Give the siblings no further work, and merge this revival with others that share a worker with it."""
+    def _gather(self, dead: Slot, stop: tuple[str, ...], start: tuple[str, ...], delay: float) -> _GroupRestart:
+        """Give the siblings no further work, and merge this group restart with others that share a worker with it."""
         why = f"it is restarted together with {dead.id}"
-        revival = _Revival([self.slots[id_] for id_ in start], [], delay, why)
-        self._revivals.append(revival)
+        group = _GroupRestart([self.slots[id_] for id_ in start], [], delay, why)
+        self._group_restarts.append(group)
         pending: set[Slot] = set()
         for sibling in (self.slots[id_] for id_ in stop):
             sibling.rest()
@@ -307,53 +309,53 @@ class WorkerSupervisor:
                 pending.add(sibling)
             elif sibling.restart == "temporary":
                 self._remove(sibling)
-        for other in [other for other in self._revivals[:-1] if not set(other.slots).isdisjoint(revival.slots)]:
-            self._revivals.remove(other)
+        for other in [other for other in self._group_restarts[:-1] if not set(other.slots).isdisjoint(group.slots)]:
+            self._group_restarts.remove(other)
             pending.update(other.pending)
-            revival.delay = max(revival.delay, other.delay)
-            wanted = {*revival.slots, *other.slots}
-            revival.slots = [slot for slot in self.slots.values() if slot in wanted]
-        revival.pending = [slot for slot in reversed(self.slots.values()) if slot in pending]
-        return revival
+            group.delay = max(group.delay, other.delay)
+            wanted = {*group.slots, *other.slots}
+            group.slots = [slot for slot in self.slots.values() if slot in wanted]
+        group.pending = [slot for slot in reversed(self.slots.values()) if slot in pending]
+        return group
 
-    def _revive(self, revival: _Revival) -> None:
+    def _continue_group_restart(self, group: _GroupRestart) -> None:
         """Shut down the next worker that must end. When all have ended, start the workers again in start order."""
-        if revival.pending:
-            revival.pending[0].leave(revival.why)
+        if group.pending:
+            group.pending[0].leave(group.why)
             return
-        self._revivals.remove(revival)
-        for slot in revival.slots:
+        self._group_restarts.remove(group)
+        for slot in group.slots:
             self.restarts += 1
-            self._emit("restarting", slot, delay=revival.delay)
-            slot.begin(revival.delay)
+            self._emit("restarting", slot, delay=group.delay)
+            slot.begin(group.delay)
         self._router.grow()
 
     def _forget(self, slot: Slot) -> None:
-        """Remove a slot from every revival."""
-        for revival in list(self._revivals):
-            if slot in revival.slots:
-                revival.slots.remove(slot)
-            if slot in revival.pending:
-                revival.pending.remove(slot)
-                self._revive(revival)
+        """Remove a slot from every group restart."""
+        for group in list(self._group_restarts):
+            if slot in group.slots:
+                group.slots.remove(slot)
+            if slot in group.pending:
+                group.pending.remove(slot)
+                self._continue_group_restart(group)
 
     @property
     def _serves(self) -> bool:
         """Return whether any worker accepts jobs of the shared queue."""
         return any(slot.state == "ready" and slot.restart != "temporary" for slot in self.slots.values())
 
-    def _fall_short(self, slot: Slot, obituary: Obituary) -> None:
+    def _fall_short(self, slot: Slot, worker_exit: WorkerExit) -> None:
         """Remove a worker that cannot be started for now, and report that; another start follows after a pause."""
         now, working = self.loop.time(), sum(other.state == "ready" for other in self.slots.values())
         reason = (
             f"Pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
-            f"last start, that of {slot.id}, {obituary.end.sentence()}{_evidence(obituary.end)}. "
+            f"last start, that of {slot.id}, {worker_exit.end.sentence()}{_evidence(worker_exit.end)}. "
             "It is tried again after a pause, of 30 s at most."
         )
-        before, self._growth = self._growth, self._growth.failed(now, obituary.begun, self._means.unit(), reason)
+        before, self._growth = self._growth, self._growth.failed(now, worker_exit.begun, self._resources.unit(), reason)
         if not before.failures:
             self._troubled = True
-            self._emit("short", slot, end=obituary.end, detail=reason)
+            self._emit("short", slot, end=worker_exit.end, detail=reason)
         if self._growth is not before:
             self.loop.call_later(self._growth.until - now, self._router.grow)
         self._remove(slot)
@@ -383,8 +385,8 @@ class WorkerSupervisor:
         self._degraded_until = self.loop.time() + pause
         self.loop.call_at(self._degraded_until, self._reopen)
         self._troubled = True
-        for revival in self._revivals:  # they still end in order
-            revival.slots.clear()
+        for group in self._group_restarts:  # they still end in order
+            group.slots.clear()
         self._emit("degraded", slot, end=end, detail=self.refusal)
         for other in list(self.slots.values()):
             other.rest()
@@ -403,7 +405,7 @@ class WorkerSupervisor:
         detail: str = "",
     ) -> None:
         worker, life, pid = ("", 0, None) if slot is None else (slot.id, slot.incarnation, slot.pid)
-        self._means.on_event(WorkerEvent(kind, self.key, worker, life, pid, end, delay, charged, detail))
+        self._resources.on_event(WorkerEvent(kind, self.key, worker, life, pid, end, delay, charged, detail))
 
 
 def _evidence(end: Exit) -> str:

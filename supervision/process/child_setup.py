@@ -17,7 +17,7 @@ from greenroom.messages.frames.worker import Environment, WorkerSpec
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process import resource_limits
 
-SHRUGGED_OFF: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+CAUGHT_AND_IGNORED: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that must not end a worker. The orchestrator handles Ctrl+C, and Python reports the two others as
 ``BrokenPipeError`` and ``OSError``. Python ignores these two, and programs that a tool starts would inherit that."""
 
@@ -91,8 +91,8 @@ def reset_signals() -> None:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for number in SHRUGGED_OFF:
-        linux.shrug_off(number)
+    for number in CAUGHT_AND_IGNORED:
+        linux.catch_and_ignore(number)
     faulthandler.unregister(signal.SIGUSR1)  # an app's handler would keep the worker's from being installed
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the worker's faulthandler listens
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -95,7 +95,7 @@ class Worker:
         """Signals that were sent as injected faults and may yet end the process."""
         self._spoke = False
         self._asked = False  # from the request to fork it on
-        self._doomed = False  # from the first SIGKILL on
+        self._being_killed = False  # from the first SIGKILL on
         self._reported = False  # its end is known; the report waits for its last messages
         self._timers: list[asyncio.TimerHandle] = []
         self._oom = OomWatch(LEDGER)
@@ -117,7 +117,7 @@ class Worker:
             else "dead"
             if self.dead.is_set()
             else "being killed"
-            if self._doomed
+            if self._being_killed
             else "alive"
         )
         return f"<Worker {self.spec.worker} life {self.spec.incarnation} pid {self.pid} {state}>"
@@ -153,15 +153,15 @@ class Worker:
         self._reason = self._reason or reason
         if not self._asked:  # no process was requested yet, and none will be
             self._died()
-        elif self._doomed or self._pidfd is None:  # without a pidfd: ``launched`` does it
+        elif self._being_killed or self._pidfd is None:  # without a pidfd: ``launched`` does it
             return
         elif signal != _SIGKILL:
             self._send_signal(signal)
-            self._later(TERM_GRACE, self.strike)
+            self._later(TERM_GRACE, self.send_sigkill)
         elif reason.kind in _WITH_DUMP and self._can_answer():
             self._ask_for_stack()
         else:
-            self.strike()
+            self.send_sigkill()
 
     def signal(self, number: int) -> None:
         """Send a signal as an injected fault, without any further action."""
@@ -179,7 +179,7 @@ class Worker:
         """Return the reason given to ``kill``; None if there was none."""
         return self._reason
 
-    def furnish(self, shared: Mapping[str, str]) -> bool:
+    def send_environment(self, shared: Mapping[str, str]) -> bool:
         """Send how the worker's environment differs from ``shared``; return whether it differs."""
         own = {name: value for name, value in self._environ.items() if shared.get(name) != value}
         removed = tuple(name for name in shared if name not in self._environ)
@@ -214,14 +214,14 @@ class Worker:
             self._loop.add_reader(self._pidfd, self._died)
         self._listener.spawned(pid)
         if self._reason is not None:
-            self.strike()
+            self.send_sigkill()
 
-    def strike(self) -> None:
+    def send_sigkill(self) -> None:
         """SIGKILL the process; the zygote ends the rest of its tree."""
-        self._doomed = True
+        self._being_killed = True
         self._send_signal(_SIGKILL)
 
-    def buried(self, status: int, peak_kib: int, cpu: float) -> None:
+    def reaped(self, status: int, peak_kib: int, cpu: float) -> None:
         """Record that the process and its tree are gone, and report the end."""
         self._report(
             status=status,
@@ -237,7 +237,7 @@ class Worker:
     # ---------------------------------------------------------------- events of the process
 
     def _was_killed_by_nobody_here(self, status: int) -> bool:
-        if self._reason is not None or self._doomed or _SIGKILL in self._injected:
+        if self._reason is not None or self._being_killed or _SIGKILL in self._injected:
             return False
         return os.WIFSIGNALED(status) and os.WTERMSIG(status) == _SIGKILL
 
@@ -331,18 +331,18 @@ class Worker:
 
         This works even if C code holds the interpreter's lock, as no bytecode has to run.
         """
-        self._doomed = True
+        self._being_killed = True
         idle: asyncio.TimerHandle | None = None
 
         def heard() -> None:
             nonlocal idle
             if idle is not None:
                 idle.cancel()
-            idle = self._later(DUMP_IDLE, self.strike)
+            idle = self._later(DUMP_IDLE, self.send_sigkill)
 
         self._output.listen_to_stderr(heard)
         self._send_signal(signal.SIGUSR1)
-        self._later(DUMP_GRACE, self.strike)
+        self._later(DUMP_GRACE, self.send_sigkill)
 
     def _send_signal(self, number: int) -> None:
         if self._pidfd is not None:

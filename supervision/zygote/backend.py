@@ -83,10 +83,10 @@ class ZygoteBackend:
         self._launch_timeout = launch_timeout
         self._place = place
         self._on_slow = on_slow
-        self._household: ZygoteHandle | None = None  # the zygote in use; None before the first and after a loss
+        self._handle: ZygoteHandle | None = None  # the zygote in use; None before the first and after a loss
         self._starting: asyncio.Task[None] | None = None
         self._workers: dict[int, Worker] = {}  # by number, from spawn to exited
-        self._homes: dict[int, ZygoteHandle] = {}  # the zygote of each worker
+        self._handles: dict[int, ZygoteHandle] = {}  # the zygote of each worker
         self._deadlines: dict[int, asyncio.TimerHandle] = {}  # of a launch, or of the end of a process tree
         self._tasks: set[asyncio.Task[None]] = set()
         self._launches = 0
@@ -95,7 +95,7 @@ class ZygoteBackend:
 
     def __repr__(self) -> str:
         """Return the app and the number of workers, for logs."""
-        zygote = self._household.zygote if self._household is not None else None
+        zygote = self._handle.zygote if self._handle is not None else None
         return f"<{type(self).__name__} {self.app} zygote {zygote} workers {len(self._workers)}>"
 
     # ---------------------------------------------------------------- the protocol
@@ -106,9 +106,9 @@ class ZygoteBackend:
         Raises:
             DefinitionError: The app cannot be loaded; the message holds the user's own traceback.
         """
-        if self._household is None:
+        if self._handle is None:
             if self._starting is None:
-                self._starting = self._loop.create_task(self._start_household())
+                self._starting = self._loop.create_task(self._start_zygote())
             await asyncio.shield(self._starting)
 
     def spawn(self, spec: WorkerSpec, listener: WorkerListener) -> Worker:
@@ -122,7 +122,7 @@ class ZygoteBackend:
         worker = Worker(self._launches, spec, listener, self._loop, self._on_output, environ=environ, redactor=redactor)
         worker.on_death = self._saw_death
         self._workers[worker.id] = worker
-        if self._household is not None:
+        if self._handle is not None:
             self._launch(worker)
         else:
             self._run(self._launch_later(worker))
@@ -134,79 +134,79 @@ class ZygoteBackend:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait([self._starting])
-        household, self._household = self._household, None
-        if household is not None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
             for worker in list(self._workers.values()):
                 worker.kill(Exit(kind="stopped", detail="its backend was closed"))
-            await self._dissolve(household, "its backend was closed")
+            await self._dissolve(handle, "its backend was closed")
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     # ---------------------------------------------------------------- life of zygotes
 
-    async def _start_household(self) -> None:
+    async def _start_zygote(self) -> None:
         """Start a keeper and its zygote; try again if they were killed meanwhile, as that is not the app's fault."""
         try:
             for attempts_left in reversed(range(START_ATTEMPTS)):
-                household = self._make_household(self._environments.shared())
+                handle = self._make_handle(self._environments.shared())
                 boot = self._boot.model_copy(
                     update={"withheld": self._environments.withheld(), "folder": _working_folder()}
                 )
                 try:
-                    await household.start(boot, self._path, self._environ(household), self._lock())
+                    await handle.start(boot, self._path, self._environ(handle), self._lock())
                 except BaseException as error:
-                    again = isinstance(error, DefinitionError) and household.killed and attempts_left
-                    await self._dissolve(household, "the app could not be loaded")
+                    again = isinstance(error, DefinitionError) and handle.killed and attempts_left
+                    await self._dissolve(handle, "the app could not be loaded")
                     if not again:
                         raise
                 else:
-                    self._household = household
-                    self.holds_mb = household.data_kib // 1024
+                    self._handle = handle
+                    self.holds_mb = handle.data_kib // 1024
                     return
         finally:
             self._starting = None
 
-    def _make_household(self, shared: Mapping[str, str]) -> ZygoteHandle:
+    def _make_handle(self, shared: Mapping[str, str]) -> ZygoteHandle:
         token = self._generation.token if self._generation is not None else ""
 
         def lose(why: str) -> None:
-            self._lose(household, why)
+            self._lose(handle, why)
 
         mark = f"{token}:{secrets.token_hex(8)}"
         redactor = redactor_of(secret_values(shared))
-        household = ZygoteHandle(
+        handle = ZygoteHandle(
             self._loop, mark, self._on_packet, lose, redactor, shared, place=self._place, on_slow=self._on_slow
         )
-        return household
+        return handle
 
-    def _environ(self, household: ZygoteHandle) -> dict[str, str]:
-        environ = dict(household.shared)
+    def _environ(self, handle: ZygoteHandle) -> dict[str, str]:
+        environ = dict(handle.shared)
         environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
         environ["PYTHONHASHSEED"] = "0"  # a replay in any process must iterate over a set of strings in the same order
-        environ[orphans.VARIABLE] = household.lineage
+        environ[orphans.VARIABLE] = handle.lineage
         return environ
 
     def _lock(self) -> int | None:
         return None if self._generation is None else self._generation.fileno()
 
-    def _lose(self, household: ZygoteHandle, why: str) -> None:
-        if self._household is household:
-            self._household = None
-        if household.zygote:  # otherwise it is lost during its start, which cleans up itself
+    def _lose(self, handle: ZygoteHandle, why: str) -> None:
+        if self._handle is handle:
+            self._handle = None
+        if handle.zygote:  # otherwise it is lost during its start, which cleans up itself
             self.on_lost(why)
-            self._run(self._dissolve(household, why))
+            self._run(self._dissolve(handle, why))
 
-    async def _dissolve(self, household: ZygoteHandle, why: str) -> None:
+    async def _dissolve(self, handle: ZygoteHandle, why: str) -> None:
         """Kill the remaining processes of a zygote, and report its workers when their end is confirmed."""
-        workers = [worker for worker in self._workers.values() if self._homes.get(worker.id) is household]
+        workers = [worker for worker in self._workers.values() if self._handles.get(worker.id) is handle]
         for worker in workers:
-            worker.strike()
-        await household.end()
+            worker.send_sigkill()
+        await handle.end()
         for worker in workers:
             if worker.pid is not None:
                 await worker.dead.wait()
-        if not household.clean:  # the keeper was killed, so its adopted processes have no parent that ends them
-            await self._loop.run_in_executor(None, _end_lineage, household.lineage)
+        if not handle.clean:  # the keeper was killed, so its adopted processes have no parent that ends them
+            await self._loop.run_in_executor(None, _end_lineage, handle.lineage)
         for worker in workers:
             self._forget(worker)
             self._loop.call_soon(worker.lost, why)  # the other listeners must be called even if one raises
@@ -227,17 +227,17 @@ class ZygoteBackend:
             worker.kill(Exit(kind="stopped", detail="its backend was closed"))
         if worker.dead.is_set():
             return
-        if self._household is None:
+        if self._handle is None:
             worker.kill(Exit(kind="backend_lost", detail="the zygote was lost again before it could fork the worker"))
         else:
             self._launch(worker)
 
     def _launch(self, worker: Worker) -> None:
-        assert self._household is not None  # the caller has checked
-        launch = Launch(id=worker.id, spec=worker.spec, furnished=worker.furnish(self._household.shared))
-        self._homes[worker.id] = self._household
+        assert self._handle is not None  # the caller has checked
+        launch = Launch(id=worker.id, spec=worker.spec, own_environment=worker.send_environment(self._handle.shared))
+        self._handles[worker.id] = self._handle
         self._expect(worker, "fork a worker")
-        self._household.launch(launch, worker.take_descriptors(), worker.close_far_ends)
+        self._handle.launch(launch, worker.take_descriptors(), worker.close_far_ends)
 
     def _on_packet(self, message: Launched | LaunchFailed | Ended) -> None:
         worker = self._workers.get(message.id)
@@ -253,24 +253,24 @@ class ZygoteBackend:
                 worker.lost(message.reason)
             case Ended():
                 self._forget(worker)
-                worker.buried(message.status, message.peak_kib, message.cpu)
+                worker.reaped(message.status, message.peak_kib, message.cpu)
                 if not worker.ended.is_set():  # its last message is long, and ``close`` waits for it
                     self._run(_settle(worker))
 
     def _saw_death(self, worker: Worker) -> None:
-        if worker.id in self._homes:
-            self._expect(worker, "bury a dead worker")
+        if worker.id in self._handles:
+            self._expect(worker, "reap a dead worker")
         else:  # killed while it waited for a zygote: there is no process to end
             self._forget(worker)
             self._loop.call_soon(worker.lost, "")
 
     def _expect(self, worker: Worker, what: str) -> None:
         """Treat the zygote as hung unless it does ``what`` in time."""
-        household = self._homes.get(worker.id)
-        if household is not None:
+        handle = self._handles.get(worker.id)
+        if handle is not None:
             why = f"the zygote did not {what} within {self._launch_timeout:g} s"
             self._expect_nothing(worker)
-            self._deadlines[worker.id] = self._loop.call_later(self._launch_timeout, household.give_up, why)
+            self._deadlines[worker.id] = self._loop.call_later(self._launch_timeout, handle.give_up, why)
 
     def _expect_nothing(self, worker: Worker) -> None:
         deadline = self._deadlines.pop(worker.id, None)
@@ -280,7 +280,7 @@ class ZygoteBackend:
     def _forget(self, worker: Worker) -> None:
         self._expect_nothing(worker)
         self._workers.pop(worker.id, None)
-        self._homes.pop(worker.id, None)
+        self._handles.pop(worker.id, None)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -30,7 +30,7 @@ class Fresh(Message):
     """None for the probe, which only loads the app."""
     descriptor: int
     """The worker's socket, or the pipe to which the probe writes why it failed."""
-    furnished: bool = False
+    own_environment: bool = False
     """See ``Launch``."""
     stack: int = -1
     """Descriptor to which the probe writes the stack of its import; -1 for none."""
@@ -71,9 +71,9 @@ def probe(boot: Boot, stack: int) -> tuple[str, int]:
 
 def main() -> NoReturn:
     """Load the app and run as a worker. This is the whole program of an executed interpreter."""
-    linux.shrug_off(signal.SIGINT)
+    linux.catch_and_ignore(signal.SIGINT)
     task = Fresh.model_validate_json(sys.argv[2])
-    if task.furnished:
+    if task.own_environment:
         take_environment(task.descriptor)
     if task.stack >= 0:
         os.set_inheritable(task.stack, False)  # noqa: FBT003  the same

@@ -128,11 +128,11 @@ class Zygote:
         outlive the keeper: if both died at once, no process would end the orphans.
         """
         linux.outlive_parent()
-        self._bury()  # a process that the import started belongs to no worker
+        self._reap_dead()  # a process that the import started belongs to no worker
         while True:
             for descriptor, _ in self._poll.poll():
                 if descriptor in self._workers:
-                    self._mourn(descriptor)
+                    self._note_death(descriptor)
                 elif descriptor in self._orphans:
                     self._reap_orphan(descriptor)
                 elif descriptor == self._keeper:
@@ -140,7 +140,7 @@ class Zygote:
                 else:
                     self._take_packet()
             if self._dead or self._orphans:
-                self._bury()
+                self._reap_dead()
 
     def _take_packet(self) -> None:
         try:
@@ -175,10 +175,10 @@ class Zygote:
             become_worker(launch.spec, self._pid, (stdout, stderr), self._keep | {connection})
             if self._boot.fresh:
                 task = exec_worker.Fresh(
-                    boot=self._boot, spec=launch.spec, descriptor=connection, furnished=launch.furnished
+                    boot=self._boot, spec=launch.spec, descriptor=connection, own_environment=launch.own_environment
                 )
                 exec_worker.execute(task)
-            if launch.furnished:
+            if launch.own_environment:
                 take_environment(connection)
             assert self._main is not None  # set by ``load`` before any launch
             run_worker(connection, launch.spec, self._main)
@@ -187,14 +187,14 @@ class Zygote:
         finally:
             os._exit(1)
 
-    def _mourn(self, pidfd: int) -> None:
+    def _note_death(self, pidfd: int) -> None:
         worker = self._workers.pop(pidfd)
         self._poll.unregister(pidfd)
         self._dead.append(worker)
         with contextlib.suppress(ProcessLookupError, PermissionError):  # its group is empty, or belongs to another user
             os.killpg(worker.pid, signal.SIGKILL)
 
-    def _bury(self) -> None:
+    def _reap_dead(self) -> None:
         """Kill the orphans of dead workers. If none is left, reap these workers and report their end.
 
         The kernel reparents the children of a process before its end can be seen, so no orphan is missed.
@@ -204,7 +204,7 @@ class Zygote:
         known.update(self._orphans.values())
         for pid in linux.child_pids():
             if pid not in known:
-                linux.strike(pid)
+                linux.kill_with_group(pid)
                 pidfd = os.pidfd_open(pid)
                 self._orphans[pidfd] = pid
                 self._poll.register(pidfd, select.POLLIN)

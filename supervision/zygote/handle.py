@@ -114,7 +114,7 @@ class ZygoteHandle:
 
         def popen() -> subprocess.Popen[bytes]:
             return subprocess.Popen(  # noqa: S603  our own interpreter and program
-                exec_command.command("reaper", self.lineage, numbers, path),
+                exec_command.command("keeper", self.lineage, numbers, path),
                 stdin=subprocess.DEVNULL,
                 stdout=output_far,
                 stderr=output_far,

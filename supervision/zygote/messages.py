@@ -37,7 +37,7 @@ class Launch(Message):
     type: Literal["launch"] = "launch"
     id: int
     spec: WorkerSpec
-    furnished: bool
+    own_environment: bool
     """Whether the first message on its socket is an ``Environment``, which the zygote must not see."""
 
 

@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from greenroom.dashboard.problems import KINDS
 from greenroom.messages.commands import Refused
-from greenroom.workflows.api.handles.run import REFUSED_AS
+from greenroom.messages.refusals import REFUSED_AS
 from tests.dashboard.conftest import start
 
 pytestmark = pytest.mark.slow

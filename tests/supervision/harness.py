@@ -140,9 +140,9 @@ class Scene:
 
     @property
     def zygote(self) -> int:
-        household = self.backend._household  # pyright: ignore[reportPrivateUsage]
-        assert household is not None, "there is no zygote now"
-        return household.zygote
+        handle = self.backend._handle  # pyright: ignore[reportPrivateUsage]
+        assert handle is not None, "there is no zygote now"
+        return handle.zygote
 
     @property
     def keeper(self) -> int:

@@ -42,7 +42,7 @@ from greenroom.supervision.pool.actor import PoolActor
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
-from greenroom.supervision.pool.worker_supervisor import Means
+from greenroom.supervision.pool.worker_supervisor import SharedResources
 
 KILLED = Exit(kind="signaled", signal="SIGKILL")
 
@@ -155,8 +155,8 @@ class MemoryWorker:
             self.listener.died()
             self.listener.exited(end, self.read)
 
-    def perish(self) -> None:
-        """Be dead, but not buried yet: ``die`` reports the end."""
+    def die_unconfirmed(self) -> None:
+        """Be dead, while the end is not confirmed: ``die`` reports it."""
         self.reading = False
         self.listener.died()
 
@@ -274,9 +274,9 @@ class World:
         self.owner = Owner()
         self.events: list[WorkerEvent] = []
         self.gate = StartLimiter(starts)
-        means = Means(self.loop, self.gate, Names(), self.events.append, lambda: 0.5)
+        resources = SharedResources(self.loop, self.gate, Names(), self.events.append, lambda: 0.5)
         key = PoolKey("app.py", kind, kind)
-        self.pool = PoolActor.create(self.reactor, key, Pool(**policy), self.backend, means=means)
+        self.pool = PoolActor.create(self.reactor, key, Pool(**policy), self.backend, resources=resources)
         if opened:
             self.pool.open()
 

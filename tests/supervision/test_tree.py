@@ -22,6 +22,7 @@ from tests.supervision.memory import (
     MemoryWorker,
     Owner,
     asleep,
+    execute,
     settle,
 )
 
@@ -278,3 +279,95 @@ def test_closing_while_an_app_loads_does_not_wait_for_it(forest: Forest) -> None
     forest.loop.run_until_complete(tree.close())
     assert forest.owner.refusal("a") == "The orchestrator is closing."
     assert forest.backends["app.py", "zygote"].closed
+
+
+# ---------------------------------------------------------------- jobs that kill zygotes
+
+LOST = Exit(kind="backend_lost", detail="the zygote was killed by SIGKILL")
+
+
+class Crowd:
+    """A job that kills the zygote of its worker, and one beside it, both sent again at once until they are charged."""
+
+    def __init__(self, forest: Forest) -> None:
+        self.forest = forest
+        self.backends: list[MemoryBackend] = []
+        forest.prepare = self.backends.append
+        self.tree = forest.tree()
+        self.attempts = {"killer": 0, "neighbour": 0}
+
+    def dispatch(self, name: str) -> None:
+        self.attempts[name] += 1
+        job = self.forest.owner.job(self.token(name), execute(self.token(name), name), run_id=name)
+        self.tree.submit(key(), None, job)
+        self.forest.wait()
+
+    def token(self, name: str) -> str:
+        return f"{name}-{self.attempts[name]}"
+
+    def life(self, name: str) -> MemoryWorker:
+        return next(life for each in self.backends for life in each.alive if self.token(name) in life.work)
+
+    def lose(self, *backends: MemoryBackend, died_first: bool, confirmed_after: float = 0.0) -> None:
+        """Lose some zygotes: first the pidfds of workers or the loss is noticed, and the end is confirmed at last."""
+        lives = [life for backend in backends for life in backend.alive]
+        if died_first:
+            for life in lives:
+                life.die_unconfirmed()
+        for backend in backends:
+            backend.on_lost(LOST.detail)
+        if not died_first:
+            for life in lives:
+                life.die_unconfirmed()
+        self.forest.wait(confirmed_after)
+        for life in lives:
+            life.die(LOST)
+        self.forest.wait()
+
+
+@pytest.mark.parametrize("died_first", [True, False])
+@pytest.mark.parametrize("between", [0.0, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("confirmed_after", [0.0, 1.0, 7.0])
+def test_a_job_is_charged_with_the_third_zygote_it_kills_whenever_and_however_that_is_noticed(
+    forest: Forest, between: float, confirmed_after: float, *, died_first: bool
+) -> None:
+    crowd = Crowd(forest)
+    for _ in range(2):
+        crowd.dispatch("killer")
+        crowd.dispatch("neighbour")
+        forest.wait(between)
+        shared = crowd.life("killer").backend
+        assert shared is crowd.life("neighbour").backend
+        crowd.lose(shared, died_first=died_first, confirmed_after=confirmed_after)
+        assert not forest.owner.lost(crowd.token("killer")).charged
+        assert not forest.owner.lost(crowd.token("neighbour")).charged
+    crowd.dispatch("killer")
+    crowd.dispatch("neighbour")
+    forest.wait(between)
+    isolated = crowd.life("killer").backend
+    assert isolated.alive == [crowd.life("killer")]
+    crowd.lose(isolated, died_first=died_first, confirmed_after=confirmed_after)
+    assert forest.owner.lost(crowd.token("killer")).charged
+    assert crowd.life("neighbour").alive
+
+
+@pytest.mark.parametrize("died_first", [True, False])
+@pytest.mark.parametrize("confirmed_after", [0.0, 1.0, 7.0])
+def test_a_job_that_kills_all_zygotes_is_charged_with_the_fourth_and_its_neighbour_with_none(
+    forest: Forest, confirmed_after: float, *, died_first: bool
+) -> None:
+    """The third death may be the neighbour's deed, so they run one after another."""
+    crowd = Crowd(forest)
+    for _ in range(3):
+        crowd.dispatch("killer")
+        crowd.dispatch("neighbour")
+        backends = {id(life.backend): life.backend for life in map(crowd.life, crowd.attempts)}
+        crowd.lose(*backends.values(), died_first=died_first, confirmed_after=confirmed_after)
+        assert not forest.owner.lost(crowd.token("killer")).charged
+        assert not forest.owner.lost(crowd.token("neighbour")).charged
+    crowd.dispatch("killer")
+    crowd.dispatch("neighbour")
+    crowd.lose(crowd.life("killer").backend, died_first=died_first, confirmed_after=confirmed_after)
+    assert forest.owner.lost(crowd.token("killer")).charged
+    crowd.life("neighbour").answer(crowd.token("neighbour"))
+    assert forest.owner.answered(crowd.token("neighbour"))

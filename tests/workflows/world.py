@@ -27,7 +27,7 @@ from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOr
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.replay.retry_point import retried
+from greenroom.workflows.replay.run_retry_point import retried
 from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.fold import apply, fold_all, recall
 from greenroom.workflows.state.run_state import RunState

@@ -2,7 +2,7 @@
 
 from greenroom.messages.commands import Refused, Reply
 from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound, GreenroomError
-from greenroom.workflows.api.handles.run import check
+from greenroom.messages.refusals import check
 
 
 def check_decision(reply: Reply) -> None:

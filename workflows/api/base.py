@@ -39,8 +39,9 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.events.events import RunStarted
 from greenroom.messages.policy import Budget, SessionPolicy
 from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.messages.refusals import check
 from greenroom.workflows.api.approvals import check_decision
-from greenroom.workflows.api.handles.run import Run, check
+from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.session import Session
 from greenroom.workflows.api.schedules import ScheduleMethods
 from greenroom.workflows.api.threads import Threads

@@ -76,7 +76,7 @@ class LLM(Step[[str], T], Generic[T]):
         check_model(model, title)
 
         async def ask(prompt: str) -> Any:
-            from greenroom.actors.worker.llm import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
+            from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
 
             return await ask_in_place(definition, prompt)
 

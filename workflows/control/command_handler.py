@@ -57,7 +57,7 @@ from greenroom.workflows.runs.fork import fork
 from greenroom.workflows.runs.message_router import Address, MessageRouter
 from greenroom.workflows.runs.recovery import find_parked
 from greenroom.workflows.runs.registry import RunRegistry
-from greenroom.workflows.runs.retry import retry
+from greenroom.workflows.runs.run_retry import retry
 from greenroom.workflows.scheduler.command_handler import ScheduleCommandHandler
 from greenroom.workflows.scheduler.registry import ScheduleRegistry
 from greenroom.workflows.size_limits import message_too_long

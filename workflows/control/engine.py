@@ -176,7 +176,7 @@ class Engine:
             clock=clock.time,
             call_at=clock.call_at,
             random=random.random,
-            fatal=self._fail,
+            on_journal_failure=self._fail,
             observe=log.record,
         )
         self.runs.attach(dependencies)

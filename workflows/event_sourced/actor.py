@@ -34,7 +34,7 @@ class Dependencies(Protocol):
         ...
 
     @property
-    def fatal(self) -> Callable[[JournalError], None]:
+    def on_journal_failure(self) -> Callable[[JournalError], None]:
         """Stops the orchestrator because its journal failed."""
         ...
 
@@ -55,7 +55,7 @@ class EventSourcedActor(LoopActor, Generic[E]):
         """Start without any append under way."""
         super().__init__(dependencies.reactor)
         self._journal = dependencies.journal
-        self._fatal = dependencies.fatal
+        self._on_journal_failure = dependencies.on_journal_failure
         self._title = title
         self._pending = 0
         """Appends that are not committed yet."""
@@ -106,7 +106,7 @@ class EventSourcedActor(LoopActor, Generic[E]):
             if not self._left:
                 self._leave()
                 if not self._hand_over(error):
-                    self._fatal(error)
+                    self._on_journal_failure(error)
             return
         self._publish(events)
         for effect in effects:

@@ -1,8 +1,8 @@
 """Forks: the events of a run that begins with a part of another run's history, with one input or result replaced. Pure.
 
-History is cut as for a retry (see ``retry_point``): at the outcome of one call. What was asked for before that outcome
-was recorded does not depend on it, and is shared with all its results. The shared events are copied, so a fork does not
-depend on its origin. For services outside it is another run: its calls have idempotency keys of their own.
+History is cut as for a retry (see ``run_retry_point``): at the outcome of one call. What was asked for before that
+outcome was recorded does not depend on it, and is shared with all its results. The shared events are copied, so a fork
+does not depend on its origin. For services outside it is another run: its calls have idempotency keys of their own.
 """
 
 import difflib
@@ -17,7 +17,7 @@ from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.workflows.ids import child_id
 from greenroom.workflows.replay.history import History, PastCall
-from greenroom.workflows.replay.retry_point import rewound
+from greenroom.workflows.replay.run_retry_point import rewound
 
 
 def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float, seed: str) -> list[AnyEvent]:

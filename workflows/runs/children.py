@@ -9,13 +9,13 @@ from greenroom.messages.core.errors import RetryRefused
 from greenroom.messages.core.failures import Failure
 from greenroom.workflows.decisions.inputs import ChildFinished
 from greenroom.workflows.queries.records import failed_at
-from greenroom.workflows.runs import retry, start
+from greenroom.workflows.runs import run_retry, start
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.watching.subscribers import Subscribers
 from greenroom.workflows.state.run_state import RunState
 
 
-class Runs(start.Runs, retry.Runs, Protocol):
+class Runs(start.Runs, run_retry.Runs, Protocol):
     """What children need of the registry of runs. Reactor thread only."""
 
     starter: start.RunStarter
@@ -58,7 +58,7 @@ async def _retry_child(runs: Runs, dependencies: RunDependencies, run_id: str, o
         runs.subscribers.watch(run_id, ended.set, end_only=True)
         ended.clear()  # the subscriber was called at once
         try:
-            state, event = await runs.read(partial(retry.past_of, runs, dependencies, run_id, order))
+            state, event = await runs.read(partial(run_retry.past_of, runs, dependencies, run_id, order))
             if state.ended is not None:
                 break
             await ended.wait()  # it continues already, or has not come to its end yet

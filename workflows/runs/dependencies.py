@@ -111,7 +111,7 @@ class RunDependencies:
     call_at: Callable[[float, Callable[[], object]], Alarm]
     """Sets an alarm for a time of that clock. Reactor thread only."""
     random: Callable[[], float]
-    fatal: Callable[[JournalError], None]
+    on_journal_failure: Callable[[JournalError], None]
     """Stops the orchestrator because its journal failed."""
     observe: Observer
     """Is told of every event after its commit."""

@@ -25,8 +25,8 @@ from greenroom.workflows.runs.registry import RunRegistry
 from greenroom.workflows.scheduler.actor import Asked, ScheduleActor
 from greenroom.workflows.schedules import decide as do
 from greenroom.workflows.schedules.decide import ScheduleInput
+from greenroom.workflows.schedules.next_times import faults
 from greenroom.workflows.schedules.queries import StoredSchedule, load, name_of, schedule_name
-from greenroom.workflows.schedules.recurrence import faults
 from greenroom.workflows.size_limits import arguments_too_long
 from greenroom.workflows.state.run_state import RunState
 

@@ -15,7 +15,7 @@ from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan, ScheduleState
 from greenroom.workflows.ids import scheduled_id
 from greenroom.workflows.schedules.fold import fold_schedule
-from greenroom.workflows.schedules.recurrence import moments, next_after, stamp
+from greenroom.workflows.schedules.next_times import moments, next_after, stamp
 
 ON_TIME: Final = 5.0
 """Seconds within which a moment is not late, whatever ``catch_up`` is: the machine may be busy."""

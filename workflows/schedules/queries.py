@@ -13,7 +13,7 @@ from greenroom.messages.core.times import moment
 from greenroom.messages.events.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
 from greenroom.messages.records import ENDED, RunStatus
 from greenroom.workflows.schedules.fold import fold_events
-from greenroom.workflows.schedules.recurrence import moments
+from greenroom.workflows.schedules.next_times import moments
 
 TIMER: Final = "due"
 """Key of the durable timer."""

@@ -12,7 +12,15 @@ from greenroom.messages.core.message import Event
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
 from greenroom.messages.records import RunStatus
-from greenroom.workflows.state import approvals, budgets, messages, retry_and_fork, steps, timers_and_children, turns
+from greenroom.workflows.state import (
+    approvals,
+    budgets,
+    messages,
+    run_retry_and_fork,
+    steps,
+    timers_and_children,
+    turns,
+)
 from greenroom.workflows.state.handlers import Handler, handler
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState
 from greenroom.workflows.state.turns import needed, open_session
@@ -215,7 +223,7 @@ HANDLERS: Final[Mapping[type[Event], Handler]] = dict(
         *steps.HANDLERS,
         *timers_and_children.HANDLERS,
         *messages.HANDLERS,
-        *retry_and_fork.HANDLERS,
+        *run_retry_and_fork.HANDLERS,
         *approvals.HANDLERS,
         *turns.HANDLERS,
     )

@@ -6,7 +6,7 @@ from typing import Final
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
-from greenroom.workflows.state import retry_and_fork
+from greenroom.workflows.state import run_retry_and_fork
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
@@ -21,7 +21,7 @@ def _step_scheduled(state: RunState, event: ev.StepScheduled) -> None:
         options=event.options,
         scheduled_at=event.at,
     )
-    retry_and_fork.unshelve(state, state.steps[event.key])
+    run_retry_and_fork.unshelve(state, state.steps[event.key])
     state.in_flight += 1
     state.asked[event.key] = state.seq + 1
 

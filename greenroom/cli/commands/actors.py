@@ -21,7 +21,7 @@ def actors() -> None:
 
 
 def _ask(settings: Settings, command: "Command") -> "Reply":
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     return check(ask(settings.home, command))

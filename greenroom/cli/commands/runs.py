@@ -369,7 +369,7 @@ def resume(
 def retry(settings: Settings, run_id: str) -> None:
     """Retry a run that failed or was cancelled, from the step that failed. Recorded results stay."""
     from greenroom.messages.commands import RetryRun
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     with look(settings.home) as reads:
@@ -394,7 +394,7 @@ def fork(
 ) -> None:
     """Start a run that shares the history of ID up to a step, and continues differently from there."""
     from greenroom.messages.commands import Accepted, ForkRun
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     command = ForkRun(run_id=run_id, at=at, input=_json(given, "--input"), result=_json(result, "--result"), id=new_id)
@@ -443,7 +443,7 @@ def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str
     """Resume everything that is parked, and list it."""
     from greenroom.cli.hosting.ownership import settle
     from greenroom.messages.commands import Resumed, ResumeParked
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     command = ResumeParked(kind=kind, name=name)
@@ -487,7 +487,7 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
     from greenroom.cli.hosting.ownership import settle
     from greenroom.cli.hosting.this_process import resume_in_background
     from greenroom.messages.records import ENDED
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     with look(settings.home) as reads:

@@ -134,7 +134,7 @@ def create(  # noqa: PLR0913, PLR0917  as many as there are options
     from greenroom.cli.commands.run import parse_inputs, parse_target
     from greenroom.messages.commands import Accepted, PutSchedule
     from greenroom.messages.events.schedules import Plan
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     app, workflow = parse_target(target)

@@ -23,7 +23,7 @@ def send(settings: Settings, run_id: str, name: str, text: str, key: str | None)
     `greenroom runs events RUN_ID`.
     """
     from greenroom.messages.commands import SignalRun
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     try:

@@ -71,7 +71,7 @@ def serve(
     from greenroom.cli.hosting.log_file import log_to_home
     from greenroom.cli.hosting.ownership import open_orchestrator
     from greenroom.messages.commands import ShowApp
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.output.live_view import Printer
 
     ends: SimpleQueue[None] = SimpleQueue()

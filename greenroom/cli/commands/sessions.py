@@ -166,7 +166,7 @@ def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: 
 def close(settings: Settings, name: str, key: str) -> None:
     """Close the session KEY of NAME: it answers waiting messages and accepts no more."""
     from greenroom.messages.commands import CloseSession
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control import control_socket
 
     name = _name(name)
@@ -193,7 +193,7 @@ def resume(
 ) -> None:
     """Resume the parked session KEY of NAME; with --all every parked session."""
     from greenroom.messages.commands import ResumeRun
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control import control_socket
 
     name = _name(name) if name is not None else None
@@ -228,7 +228,7 @@ def _message(text: str) -> Any:
 def _send(settings: Settings, command: "TellSession") -> "Reply":
     """Send a message to the orchestrator of the home, or to one that is started for this answer."""
     from greenroom.messages.commands import AskSession
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control import control_socket
 
     if control_socket.is_open(settings.home):

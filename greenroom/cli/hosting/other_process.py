@@ -36,7 +36,7 @@ def submit(home: "Home", request: RunRequest) -> None:
     """
     from greenroom.messages.commands import ResumeRun, StartRun
     from greenroom.messages.records import ENDED
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
     from greenroom.workflows.control.control_socket import ask
 
     if request.imports != NOTHING_SAID:

@@ -133,7 +133,7 @@ def resume_in_background(settings: Settings, command: "Command", run_ids: Sequen
     from greenroom.cli.hosting.background import host_in_background
     from greenroom.cli.hosting.log_file import log_to_home
     from greenroom.messages.commands import Resumed, ResumeRun
-    from greenroom.workflows.api.handles.run import check
+    from greenroom.messages.refusals import check
 
     def live(started: Callable[[list[str]], None]) -> int:
         with open_orchestrator(settings) as orchestrator:

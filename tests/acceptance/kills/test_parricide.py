@@ -73,6 +73,19 @@ def test_a_step_that_kills_its_zygote_is_found_and_its_neighbours_go_on(crowded:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("deed", ["kill_parent", "kill_keeper", "kill_group_of_parent"])
+def test_a_step_that_kills_its_zygote_while_nothing_else_runs_is_found_as_soon(
+    tmp_path: Path, home: Path, mark: str, deed: str
+):
+    """Its third zygote, which starts at once, dies within moments of the second."""
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator:
+        run = orchestrator.start(parricide.killer, deed)
+        with pytest.raises(RunFailed, match="died with the process that forked it"):
+            run.result(90)
+        assert_found(run)
+
+
+@pytest.mark.timeout(180)
 def test_what_is_known_of_a_step_survives_the_orchestrator(tmp_path: Path, home: Path, mark: str):
     """Two deaths before its end count after it: the third attempt runs apart at once."""
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as first:
@@ -134,14 +147,18 @@ with Orchestrator(sys.argv[1], pools={"tool": Pool(size=8)}) as orchestrator:
     try:
         run.result(90)
     except RunFailed as error:
-        assert_found(run, near=3)
-        print("found")
+        assert_found(run, near=len(run.steps()[0].attempts) - 1)
+        print("found after", len(run.steps()[0].attempts))
 """
 
 
 @pytest.mark.timeout(180)
 def test_a_step_that_kills_every_process_it_may_is_found_where_the_orchestrator_is_spared(tmp_path: Path, home: Path):
-    """As in a container whose first process is the orchestrator, which that signal does not reach."""
+    """As in a container whose first process is the orchestrator, which that signal does not reach.
+
+    The zygotes of neighbours die with the third one, so a fourth attempt runs without any beside it. Only where these
+    had not loaded the app by then the third was alone.
+    """
     alone = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no pid namespace can be made here")
@@ -155,4 +172,4 @@ def test_a_step_that_kills_every_process_it_may_is_found_where_the_orchestrator_
         timeout=150,
         check=False,
     )
-    assert "found" in done.stdout, done.stdout + done.stderr
+    assert done.stdout in {"found after 3\n", "found after 4\n"}, done.stdout + done.stderr

@@ -17,7 +17,7 @@ from greenroom.messages.events.events import RunStarted
 from greenroom.messages.events.schedules import Plan
 from greenroom.messages.policy import StepOptions
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
-from greenroom.workflows.schedules.recurrence import faults
+from greenroom.workflows.schedules.next_times import faults
 from greenroom.workflows.state.fold import fold
 
 INF, NAN = math.inf, math.nan

@@ -41,14 +41,14 @@ class Diary(LoopActor):
 
 
 def test_calls_are_made_in_order_on_the_reactors_thread_whoever_asks(reactor: Reactor) -> None:
-    made: list[tuple[int, bool]] = []
+    made: list[tuple[int, int]] = []
     done = threading.Event()
     many = 3 * BURST
     for number in range(many):
-        reactor.call(lambda number=number: made.append((number, reactor.on_thread())))
+        reactor.call(lambda number=number: made.append((number, threading.get_ident())))
     reactor.call(done.set)
     assert done.wait(10)
-    assert made == [(number, True) for number in range(many)]
+    assert made == [(number, reactor.thread_id) for number in range(many)]
 
 
 def test_a_call_that_fails_does_not_take_the_next_one_with_it(reactor: Reactor) -> None:

@@ -54,7 +54,7 @@ def test_for_a_zygote_those_who_ran_are_suspects_until_one_ran_apart(
 ) -> None:
     near = frozenset({holder} if holder is not None else set()) & {*running} if turns else frozenset(running)
     assert blame_for_backend(running, turns=turns, holder=holder) == Blame(suspects=near)
-    assert blame_for_backend(running, turns=turns, holder=holder, apart=True) == Blame(charged=near)
+    assert blame_for_backend(running, turns=turns, holder=holder, isolated=True) == Blame(charged=near)
 
 
 def test_an_idle_worker_that_dies_counts_against_its_pool() -> None:

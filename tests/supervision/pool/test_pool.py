@@ -338,7 +338,7 @@ def test_a_worker_takes_no_job_from_its_death_on_though_it_is_not_buried(make: C
     world.submit("first")
     life = world.life("first")
     life.answer("first")
-    life.perish()
+    life.die_unconfirmed()
     world.submit("a")
     assert world.owner.heard["a"] == []
     life.die(SEGFAULT)
@@ -351,7 +351,7 @@ def test_what_a_worker_said_before_its_death_still_counts_before_its_burial(make
     world = make(size=1)
     world.submit("a")
     life = world.life("a")
-    life.perish()
+    life.die_unconfirmed()
     life.answer("a")
     life.die(SEGFAULT)
     assert world.owner.answered("a")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import Exit
 from greenroom.supervision.kernel import linux, orphans
 from greenroom.supervision.kernel.generation_lock import GenerationLock
-from tests.supervision.harness import HERE, Life, Scene, born
+from tests.supervision.harness import HERE, PATIENCE, Life, Scene, born
 from tests.support import eventually
 
 pytestmark = pytest.mark.slow
@@ -146,6 +147,65 @@ def test_a_killed_zygote_takes_its_workers_along_and_is_replaced(
     scene.run(story())
 
 
+def dead(pid: int) -> None:
+    """Wait until a process is dead, without giving the loop a turn to notice."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([pidfd], [], [], PATIENCE)[0], f"{pid} lives on"
+    finally:
+        os.close(pidfd)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("order", "detail"),
+    [
+        ("worker, then the report of the keeper", "the zygote was killed by SIGKILL"),
+        ("worker, then nothing", "the zygote did not reap a dead worker within 0.5 s"),
+        ("keeper, then worker", "the keeper of the zygote was killed by SIGKILL"),
+        ("worker, then the socket and the keeper", "the zygote closed its control socket"),
+        ("all between two turns of the loop", "(?:the zygote closed its control socket|.* killed by SIGKILL)"),
+    ],
+)
+def test_in_whatever_order_deaths_are_noticed_a_worker_is_lost_with_its_zygote(
+    make_scene: Callable[..., Scene], kind: str, order: str, detail: str
+) -> None:
+    """No order makes it a death of its own, for which its job would be charged."""
+    scene = make_scene(kind, launch_timeout=0.5 if order == "worker, then nothing" else 30.0)
+
+    async def story() -> None:
+        await scene.backend.start()
+        life = await born(scene.backend)
+        zygote, keeper = scene.zygote, scene.keeper
+        match order:
+            case "keeper, then worker":
+                os.kill(zygote, signal.SIGSTOP)
+                os.kill(keeper, signal.SIGKILL)
+                dead(keeper)
+                assert not gone([life.pid])
+            case "all between two turns of the loop":
+                for pid in (keeper, zygote):
+                    os.kill(pid, signal.SIGKILL)
+                for pid in (keeper, zygote, life.pid):
+                    dead(pid)
+            case _:
+                os.kill(keeper, signal.SIGSTOP)
+                os.kill(zygote, signal.SIGKILL)
+                await life.heard.until(lambda: life.heard.dead)
+        if order == "worker, then the report of the keeper":
+            os.kill(keeper, signal.SIGCONT)
+        elif order == "worker, then the socket and the keeper":
+            os.kill(keeper, signal.SIGKILL)
+        end = await life.heard.exit()
+        assert (end.kind, end.injected) == ("backend_lost", False)
+        assert re.fullmatch(detail, end.detail), end.detail
+
+    scene.run(story())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_zygote_is_noticed_by_what_it_does_not_do(make_scene: Callable[..., Scene], kind: str) -> None:
     scene = make_scene(kind, launch_timeout=0.5)
@@ -161,7 +221,7 @@ def test_a_stopped_zygote_is_noticed_by_what_it_does_not_do(make_scene: Callable
 
         second = await born(scene.backend, 3)
         os.kill(scene.zygote, signal.SIGSTOP)
-        second.worker.kill(Exit(kind="timeout"))  # dies, and is not buried
+        second.worker.kill(Exit(kind="timeout"))  # dies, and is not reaped
         assert (await second.heard.exit()).kind == "timeout"
         await (await born(scene.backend, 4)).end_by("leave", 0)
 

@@ -43,7 +43,7 @@ class World:
     done: list[str] = field(default_factory=list[str])
     failures: list[JournalError] = field(default_factory=list[JournalError])
 
-    def fatal(self, error: JournalError) -> None:
+    def on_journal_failure(self, error: JournalError) -> None:
         self.failures.append(error)
 
     def settle(self) -> None:

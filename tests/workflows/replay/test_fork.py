@@ -15,7 +15,7 @@ from greenroom.workflows.replay.fork_events import forked
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
 from tests.workflows.decisions.test_decide import evaluation, schedule
-from tests.workflows.replay.test_retry_point import FAIL, Past, Word, careful, check_journal, expected, raising
+from tests.workflows.replay.test_run_retry_point import FAIL, Past, Word, careful, check_journal, expected, raising
 from tests.workflows.world import World
 
 

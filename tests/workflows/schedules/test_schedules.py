@@ -17,7 +17,7 @@ from greenroom.messages.events.schedules import Plan, ScheduleState
 from greenroom.workflows.schedules import decide as do
 from greenroom.workflows.schedules.decide import AT_ONCE, ON_TIME, QUEUED, decide_schedule
 from greenroom.workflows.schedules.fold import RECENT, fold_events, fold_schedule
-from greenroom.workflows.schedules.recurrence import faults, moments, next_after, stamp
+from greenroom.workflows.schedules.next_times import faults, moments, next_after, stamp
 
 YEAR = 366 * 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

@@ -15,7 +15,7 @@ from greenroom.messages.advice import install, serve
 from greenroom.messages.core import errors
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.records import AttemptRecord
-from greenroom.workflows.api.handles.run import REFUSED_AS
+from greenroom.messages.refusals import REFUSED_AS
 
 try:
     import httpx

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -18,7 +18,6 @@ from greenroom.messages.commands import (
     Command,
     ForkRun,
     PauseRun,
-    Refused,
     Reply,
     ResumeRun,
     RetryRun,
@@ -26,23 +25,14 @@ from greenroom.messages.commands import (
 )
 from greenroom.messages.core.errors import (
     GreenroomError,
-    IdConflict,
-    InvalidInput,
-    MailboxFull,
     NotSerializable,
-    OrchestratorClosed,
-    RetryRefused,
-    RunEnded,
-    RunNotFound,
-    RunParked,
-    ScheduleBusy,
-    SessionClosed,
 )
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.policy import Budget
 from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem
+from greenroom.messages.refusals import check
 from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.api.waiting import follow_logs
@@ -337,22 +327,6 @@ def _check_message(message: object) -> None:
         raise TypeError(msg)
 
 
-REFUSED_AS: Final[dict[str, type[Exception]]] = {
-    "invalid": InvalidInput,
-    "not_found": RunNotFound,
-    "conflict": IdConflict,
-    "closed": OrchestratorClosed,
-    "full": MailboxFull,
-    "ended": RunEnded,
-    "not_failed": RetryRefused,
-    "session_closed": SessionClosed,
-    "parked": RunParked,
-    "timeout": TimeoutError,
-    "busy": ScheduleBusy,
-}
-"""The exception for each code of a refusal; a ``GreenroomError`` for any other."""
-
-
 def shown_event(stored: Stored) -> Stored:
     """Return an event with its JSON values parsed."""
     return Stored(stored.seq, shown(stored.event))
@@ -370,12 +344,3 @@ def _as_json(value: object) -> Json:
         msg = f"{value!r:.200} cannot be written as JSON: {error}"
         raise NotSerializable(msg) from error
     return json
-
-
-def check(reply: Reply) -> Reply:
-    """Return a reply, or raise the error of a refusal."""
-    if not isinstance(reply, Refused):
-        return reply
-    if reply.code == "invalid":
-        raise InvalidInput(reply.message, tuple((fault.field, fault.sentence) for fault in reply.faults))
-    raise REFUSED_AS.get(reply.code, GreenroomError)(reply.message)

@@ -24,7 +24,8 @@ from greenroom.messages.core.errors import (
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import iso
 from greenroom.messages.events.schedules import FiringRecord, ScheduleRecord
-from greenroom.workflows.api.handles.run import Run, check
+from greenroom.messages.refusals import check
+from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.threads import Threads
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
-from greenroom.workflows.api.handles.run import check
+from greenroom.messages.refusals import check
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.queries.interface import Queries
 

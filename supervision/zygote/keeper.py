@@ -24,7 +24,7 @@ from greenroom.supervision.kernel import linux
 def main() -> NoReturn:
     """Fork the zygote, wait for the end of the zygote, the orchestrator or their socket, then kill all descendants."""
     control, orchestrator, stack, lock = (int(argument) for argument in sys.argv[2:6])
-    linux.shrug_off(signal.SIGINT)
+    linux.catch_and_ignore(signal.SIGINT)
     linux.adopt_orphans()
     linux.set_dumpable(False)
     for descriptor in (control, stack):

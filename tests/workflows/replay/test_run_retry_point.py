@@ -28,7 +28,7 @@ from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
-from greenroom.workflows.replay.retry_point import retried
+from greenroom.workflows.replay.run_retry_point import retried
 from greenroom.workflows.state.fold import fold, fold_all
 from tests.workflows.decisions.test_decide import NOW, Case, schedule, types
 from tests.workflows.world import World

@@ -7,7 +7,7 @@ from greenroom.messages.commands import Accepted, Refused
 from greenroom.messages.core.errors import GreenroomError, JournalError, RetryRefused, SequenceConflict
 from greenroom.messages.events.events import RunRetried
 from greenroom.workflows.event_sourced.registry import Reader
-from greenroom.workflows.replay.retry_point import retried
+from greenroom.workflows.replay.run_retry_point import retried
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
