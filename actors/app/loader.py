@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -36,8 +37,18 @@ class ImportEnded(BaseException):
     """
 
 
+@cache
+def prepare() -> None:
+    """Import what workers use, and use it once. Called in the zygote before it knows its app.
+
+    A second call does nothing.
+    """
+    make_asyncio_deterministic()
+    warm_up()
+
+
 def preload(app: str) -> None:
-    """Import an app and prepare what its workers will use. Called in the zygote, which has one thread.
+    """Import an app and prepare its definitions. Called in the zygote, which has one thread.
 
     Args:
         app: Absolute path of a file, or dotted name of a module.
@@ -46,14 +57,13 @@ def preload(app: str) -> None:
         DefinitionError: The app cannot be imported, or one of its definitions cannot run. The message holds the
             traceback of the user's code if there is one.
     """
-    make_asyncio_deterministic()
+    prepare()
     refuse_questions()
     load(app)
     faults = [fault for fault in map(_prepare, all_definitions()) if fault]
     if faults:
         raise DefinitionError("\n".join(faults))
     describe()
-    warm_up()
 
 
 def _prepare(definition: Prepared) -> str:

@@ -24,7 +24,7 @@ from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
 from greenroom.workflows.clock import Clock, WallClock
-from greenroom.workflows.control.engine import GRACE, Durability, Engine
+from greenroom.workflows.control.opening import GRACE, Durability, Opening
 from greenroom.workflows.control.worker_backends import read_apps
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
@@ -35,6 +35,7 @@ from greenroom.workflows.runs.watching.subscription import Subscription
 
 if TYPE_CHECKING:
     from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
+    from greenroom.workflows.control.engine import Engine
 
 
 class Orchestrator(BaseOrchestrator):
@@ -101,11 +102,17 @@ class Orchestrator(BaseOrchestrator):
         self._wanted = Home(home)
         """The home that was asked for; ``home`` may be another."""
 
-        def start() -> Engine:
+        def start() -> "Engine":
+            own_home = home is not None or journal is None
+            opening = Opening(journal, self._wanted, own_home=own_home, given=imports.given)
+            try:
+                # Imported beside the first zygote, which has been started.
+                from greenroom.workflows.control.engine import Engine  # noqa: PLC0415
+            except BaseException:
+                opening.close()
+                raise
             engine = Engine(
-                journal,
-                self._wanted,
-                own_home=home is not None or journal is None,
+                opening,
                 pools=dict(pools or {}),
                 durability=durability,
                 clock=clock if clock is not None else WallClock(),
@@ -124,7 +131,7 @@ class Orchestrator(BaseOrchestrator):
             self._opening.set_result(start())
 
     @cached_property
-    def _engine(self) -> Engine:
+    def _engine(self) -> "Engine":
         return self._opening.result()
 
     @property

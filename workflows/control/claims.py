@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from loguru import logger
-
 from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import make_file, refuse_network
 from greenroom.messages.core.errors import HomeInUse, JournalError
@@ -49,6 +47,8 @@ def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> 
     except HomeInUse as error:
         if required:
             raise
+        from loguru import logger  # noqa: PLC0415  nothing else that is imported before the first keeper starts needs it
+
         if place == MEMORY:
             logger.warning("commands from other processes will not reach this orchestrator: {}", error)
             return home, False

@@ -19,7 +19,9 @@ from greenroom.supervision.process.output_sources import OutputListener
 from greenroom.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
 from greenroom.supervision.zygote.backend import ZygoteBackend
 from greenroom.supervision.zygote.import_progress import SlowImports
+from greenroom.supervision.zygote.keeper_process import FirstKeeper
 from greenroom.supervision.zygote.spawn_backend import SpawnBackend
+from greenroom.workflows.control.opening import PREPARE
 from greenroom.workflows.home.project import given_to_apps, read_project
 
 
@@ -45,6 +47,8 @@ def make_backend(
     generation: GenerationLock,
     apps: Apps,
     on_output: OutputListener | None = None,
+    *,
+    first: FirstKeeper | None = None,
 ) -> Backend:
     """Return the backend of an app; no process is started yet. All its processes will inherit the lock.
 
@@ -55,9 +59,11 @@ def make_backend(
         generation: The lock that all processes of the orchestrator inherit.
         apps: How apps are imported.
         on_output: Called with the output of its workers.
+        first: A keeper that was started before.
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
     entry = Entry(
+        prepare=PREPARE,
         preload="greenroom.actors.app.loader:preload",
         main="greenroom.actors.worker.main:main",
         path=tuple(sys.path),
@@ -69,6 +75,7 @@ def make_backend(
         entry,
         loop,
         generation=generation,
+        first=first,
         given=apps.given,
         on_output=on_output,
         start_timeout=apps.timeout,
