@@ -11,7 +11,8 @@ from typing import Final
 
 from greenroom.messages.advice import go_on, serve, start_a_run
 from greenroom.messages.approvals import split_approval_id
-from greenroom.messages.codec import COMMANDS, HEADER, REPLIES
+from greenroom.messages.codec import HEADER
+from greenroom.messages.command_codec import COMMANDS, REPLIES
 from greenroom.messages.commands import (
     CancelRun,
     Command,
