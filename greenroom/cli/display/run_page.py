@@ -11,7 +11,8 @@ from greenroom.messages.core.times import iso
 from greenroom.metrics.event_sentences import printable
 
 if TYPE_CHECKING:
-    from greenroom.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord
+    from greenroom.messages.attempts import AttemptRecord
+    from greenroom.messages.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord
     from greenroom.workflows.state.run_state import RunState
 
 NAME: Final = 20
