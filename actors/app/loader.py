@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from greenroom.actors.app import importing
 from greenroom.actors.app.import_advice import advice
 from greenroom.actors.app.terminal import refuse_questions
 from greenroom.actors.app.warmup import warm_up
@@ -25,16 +26,6 @@ from greenroom.messages.core.failures import HEADER
 from greenroom.messages.frames.worker import Definition
 
 _TAKEN: Final = sys.stdlib_module_names | {"greenroom"}
-
-loading: bool = False
-"""True while an app is imported in this process. Starting an orchestrator then raises ``ImportEnded`` instead."""
-
-
-class ImportEnded(BaseException):
-    """Ends the import of a script where it starts an orchestrator, since all its definitions exist by then.
-
-    So a script that embeds ``Orchestrator`` needs no ``__main__`` guard.
-    """
 
 
 @cache
@@ -111,11 +102,10 @@ def describe() -> tuple[Definition, ...]:
 @contextmanager
 def _importing(app: str) -> Generator[None, None, None]:
     """Set up what code sees during an import, and turn every failure of it into a ``DefinitionError``."""
-    global loading  # noqa: PLW0603  one app is imported at a time, in a process with one thread
-    loading = True
+    importing.loading = True
     try:
         yield
-    except ImportEnded:
+    except importing.ImportEnded:
         pass
     except SystemExit as error:
         msg = (
@@ -132,7 +122,7 @@ def _importing(app: str) -> Generator[None, None, None]:
             msg += f"\n{whole}"
         raise DefinitionError(msg) from None  # the message holds everything about the cause that a reader needs
     finally:
-        loading = False
+        importing.loading = False
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -135,7 +135,7 @@ def failure(error: BaseException) -> tuple[int, str]:
     from greenroom.cli.display.values import quoted
     from greenroom.cli.exit_codes import EXITS, INTERRUPTED, code_of
     from greenroom.messages.core.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
-    from greenroom.metrics.event_sentences import printable
+    from greenroom.metrics.printable import printable
 
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return INTERRUPTED, "interrupted"

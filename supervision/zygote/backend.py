@@ -19,12 +19,10 @@ from greenroom.supervision.process.output_sources import OutputListener
 from greenroom.supervision.process.worker_process import Worker
 from greenroom.supervision.zygote.environments import Environments
 from greenroom.supervision.zygote.handle import ZygoteHandle
-from greenroom.supervision.zygote.import_progress import Place, SlowImport, nowhere, unheard
+from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT, Place, SlowImport, nowhere, unheard
 from greenroom.supervision.zygote.keeper_process import FirstKeeper, Inheritance, KeeperProcess, make_lineage
 from greenroom.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
 
-START_TIMEOUT: Final = 60.0
-"""Seconds that the import of an app may take."""
 START_ATTEMPTS: Final = 3
 """Attempts to start a zygote that is killed during its start."""
 LAUNCH_TIMEOUT: Final = 5.0
@@ -61,7 +59,7 @@ class ZygoteBackend:
         first: FirstKeeper | None = None,
         given: Given = NOTHING,
         on_output: OutputListener | None = None,
-        start_timeout: float = START_TIMEOUT,
+        start_timeout: float = IMPORT_TIMEOUT,
         launch_timeout: float = LAUNCH_TIMEOUT,
         place: Place = nowhere,
         on_slow: Callable[[SlowImport | None], None] = unheard,

@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 
 from greenroom.supervision.zygote.app_loader import interval
 
+IMPORT_TIMEOUT: Final = 60.0
+"""Seconds that the import of an app may take."""
 LATE: Final = 4.0
 """Seconds after the first dump was due, after which an import counts as slow without one, as its code may have stopped
 the watchdog."""

@@ -29,14 +29,15 @@ from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.events import OF_POOLS, WorkerEvent
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT
 from greenroom.supervision.tree import Tree
-from greenroom.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
+from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT
 from greenroom.workflows.clock import Clock
+from greenroom.workflows.control.app_options import Apps
 from greenroom.workflows.control.command_handler import CommandHandler
 from greenroom.workflows.control.control_socket import ControlSocketServer
 from greenroom.workflows.control.idle import IdleMonitor
 from greenroom.workflows.control.opening import GRACE, Durability, Opening
 from greenroom.workflows.control.visitors import Visitors
-from greenroom.workflows.control.worker_backends import Apps, make_backend
+from greenroom.workflows.control.worker_backends import make_backend
 from greenroom.workflows.home.home import MEMORY
 from greenroom.workflows.output.collector import OutputCollector
 from greenroom.workflows.output.live_view import Viewer

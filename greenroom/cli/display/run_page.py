@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from greenroom.cli.display.values import between, blank, column_width, facts, say, seconds, trace
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import iso
-from greenroom.metrics.event_sentences import printable
+from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
     from greenroom.messages.attempts import AttemptRecord
