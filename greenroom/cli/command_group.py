@@ -110,11 +110,6 @@ class Imports:
     env: tuple[str, ...]
     timeout: float | None
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The same as keyword arguments of ``Orchestrator``."""
-        return {"env": self.env, "import_timeout": self.timeout}
-
     def secrets(self) -> list[str]:
         """Return secret values from the command line, to be masked in logs."""
         from greenroom.messages.secrets.redaction import secret_values

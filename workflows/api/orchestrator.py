@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Self, get_args
 
 from typing_extensions import override
 
@@ -22,11 +22,11 @@ from greenroom.supervision.pool_config import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
-from greenroom.workflows.control.app_options import read_apps
+from greenroom.workflows.control.app_options import Apps, read_apps
 from greenroom.workflows.control.opening import GRACE, Durability, Opening
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
-from greenroom.workflows.output.live_view import OutputOption, viewer_of
+from greenroom.workflows.output.live_view import OutputOption, Viewer, viewer_of
 
 if TYPE_CHECKING:  # the first keeper starts before any of these is imported
     from greenroom.journal.interface import Stored
@@ -105,24 +105,7 @@ class Orchestrator(BaseOrchestrator):
         def start() -> "Engine":
             own_home = home is not None or journal is None
             opening = Opening(journal, self._wanted, own_home=own_home, given=imports.given)
-            try:
-                # Imported beside the first zygote, which has been started.
-                from greenroom.workflows.clock import WallClock  # noqa: PLC0415
-                from greenroom.workflows.control.engine import Engine  # noqa: PLC0415
-            except BaseException:
-                opening.close()
-                raise
-            engine = Engine(
-                opening,
-                pools=dict(pools or {}),
-                durability=durability,
-                clock=clock if clock is not None else WallClock(),
-                viewer=viewer,
-                apps=imports,
-            )
-            if recover:
-                engine.recover()
-            return engine
+            return _start(opening, pools or {}, durability, clock, viewer, imports, recover=recover)
 
         self._opening: Future[Engine] = Future()
         """The engine, or the error of opening it."""
@@ -130,6 +113,15 @@ class Orchestrator(BaseOrchestrator):
             self._opening = in_thread("greenroom-opening", start)
         else:
             self._opening.set_result(start())
+
+    @classmethod
+    def _on(cls, opening: Opening, apps: Apps, output: OutputOption) -> Self:
+        """Return one on what was claimed before this module was imported. For the command line."""
+        made = cls.__new__(cls)
+        engine: Future[Engine] = Future()
+        engine.set_result(_start(opening, {}, "full", None, viewer_of(output), apps, recover=True))
+        made._wanted, made._opening = opening.home, engine  # noqa: SLF001  of this class
+        return made
 
     @cached_property
     def _engine(self) -> "Engine":
@@ -321,6 +313,30 @@ class Orchestrator(BaseOrchestrator):
     @override
     def follow(self, run_id: str, after: int) -> "Iterator[Stored]":
         return waiting.follow(self, run_id, after)
+
+
+def _start(
+    opening: Opening,
+    pools: Mapping[str, Pool],
+    durability: Durability,
+    clock: "Clock | None",
+    viewer: Viewer | None,
+    apps: Apps,
+    *,
+    recover: bool,
+) -> "Engine":
+    """Import the engine, beside the first zygote, which has been started; and start it on what was claimed."""
+    try:
+        from greenroom.workflows.clock import WallClock  # noqa: PLC0415  see above
+        from greenroom.workflows.control.engine import Engine  # noqa: PLC0415  the same
+    except BaseException:
+        opening.close()
+        raise
+    clock = clock if clock is not None else WallClock()
+    engine = Engine(opening, pools=dict(pools), durability=durability, clock=clock, viewer=viewer, apps=apps)
+    if recover:
+        engine.recover()
+    return engine
 
 
 def _is_cancelled() -> bool:

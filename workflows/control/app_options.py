@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from greenroom.messages.core.times import seconds
-from greenroom.messages.policy import WorkerKind
 from greenroom.supervision.policy.worker_environment import Given, read_given
-from greenroom.supervision.pool_config import Pool
 from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT, SlowImports
 from greenroom.workflows.home.project import given_to_apps, read_project
+
+if TYPE_CHECKING:  # the first keeper starts before it is imported
+    from greenroom.supervision.pool_config import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Apps:
 
 
 def read_apps(
-    env: Iterable[str] | Mapping[str, str], timeout: float | timedelta | None, pools: Mapping[str, Pool]
+    env: Iterable[str] | Mapping[str, str], timeout: float | timedelta | None, pools: "Mapping[str, Pool]"
 ) -> Apps:
     """Return how apps are imported, from the orchestrator's options and the project's ``pyproject.toml``.
 
@@ -49,7 +50,10 @@ def read_apps(
     given = given_to_apps(project, read_given(env))
     for_all = frozenset[str]()
     named = [frozenset(pool.env) for pool in pools.values()]
-    if pools.keys() >= set(get_args(WorkerKind)):
-        for_all = named[0].intersection(*named[1:])
+    if pools:
+        from greenroom.messages.policy import WorkerKind  # noqa: PLC0415  the same
+
+        if pools.keys() >= set(get_args(WorkerKind)):
+            for_all = named[0].intersection(*named[1:])
     reserved = frozenset[str]().union(*named) - for_all
     return Apps(Given(given.names | for_all, given.values, reserved), limit or project.import_timeout or IMPORT_TIMEOUT)

@@ -32,6 +32,7 @@ from greenroom.supervision.tree import Tree
 from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT
 from greenroom.workflows.clock import Clock
 from greenroom.workflows.control.app_options import Apps
+from greenroom.workflows.control.claims import claim_file
 from greenroom.workflows.control.command_handler import CommandHandler
 from greenroom.workflows.control.control_socket import ControlSocketServer
 from greenroom.workflows.control.idle import IdleMonitor
@@ -73,6 +74,7 @@ class Engine:
         apps: How apps are imported.
 
     Raises:
+        HomeInUse: Another live orchestrator owns the journal, through another mount of it.
         JournalError: The journal cannot be opened.
     """
 
@@ -185,7 +187,10 @@ class Engine:
             self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
 
     def _open_journal(self, durability: Durability) -> Journal:
-        return MemoryJournal() if self.place == MEMORY else SqliteJournal(self.place, durability=durability)
+        if self.place == MEMORY:
+            return MemoryJournal()
+        claim_file(self.place, self._closers.append)
+        return SqliteJournal(self.place, durability=durability)
 
     # ------------------------------------------------------------ callbacks of the parts
 

@@ -46,7 +46,7 @@ class Opening:
 
     Raises:
         HomeInUse: Another live orchestrator owns the journal or the home.
-        JournalError: The journal cannot be created.
+        JournalError: The journal's folder cannot be created.
     """
 
     generation: GenerationLock
