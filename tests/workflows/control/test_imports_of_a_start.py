@@ -38,6 +38,16 @@ if "pydantic" in sys.modules:
         waiting += below
 print(json.dumps([sorted(sys.modules), models]))
 """
+STOP = f"""
+import os, sys
+from greenroom.workflows.control import opening
+def stop(*_, **__):
+    exec({COUNT!r})
+    sys.stdout.flush()
+    os._exit(0)
+opening.Opening = stop
+"""
+"""Ends the interpreter where an orchestrator would begin to open."""
 
 
 class Loaded(NamedTuple):
@@ -67,6 +77,14 @@ def test_a_command_starts_its_first_keeper_before_it_imports_models() -> None:
     assert found.below("pydantic", "pydantic_core", "asyncio", "loguru", "pykka", "psutil", "click", "rich") == set()
     assert found.models == 0
     assert len(found.ours) <= 48
+
+
+def test_a_command_imports_no_models_on_its_way_there(tmp_path: Path) -> None:
+    app = Path(__file__).parents[1] / "apps" / "surroundings.py"
+    words = ["run", f"{app}:surroundings", "-i", "variable=HOME", "--home", str(tmp_path)]
+    found = loaded(f"{STOP}\nfrom greenroom.__main__ import main; main({words!r})")
+    assert "greenroom.cli.commands.run" in found.modules
+    assert found.below("pydantic", "asyncio", "loguru", "rich") == set()
 
 
 def test_a_script_starts_its_first_keeper_before_it_imports_the_engine() -> None:
