@@ -110,9 +110,11 @@ class ZygoteHandle:
         if keeper is None:  # starting one blocks until the new program runs
             start = partial(KeeperProcess.start, self.lineage, inheritance, lock)
             self._starting = self._loop.run_in_executor(None, start)
-            keeper = await asyncio.shield(self._starting)
-        self._adopt(keeper)
-        self._watchdog = Watchdog(self._loop, keeper.stack, boot.timeout, self._place, self._on_slow)
+            running = await asyncio.shield(self._starting)
+        else:
+            running = keeper
+        self._adopt(running)
+        self._watchdog = Watchdog(self._loop, running.stack, boot.timeout, self._place, self._on_slow)
         self._post(TO_ZYGOTE.dump_json(boot), [])
         try:
             answer = await asyncio.wait_for(asyncio.shield(self._loaded), boot.timeout)

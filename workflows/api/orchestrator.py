@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, get_args
+from typing import TYPE_CHECKING, get_args
 
 from typing_extensions import override
 
@@ -113,15 +113,6 @@ class Orchestrator(BaseOrchestrator):
             self._opening = in_thread("greenroom-opening", start)
         else:
             self._opening.set_result(start())
-
-    @classmethod
-    def _on(cls, opening: Opening, apps: Apps, output: OutputOption) -> Self:
-        """Return one on what was claimed before this module was imported. For the command line."""
-        made = cls.__new__(cls)
-        engine: Future[Engine] = Future()
-        engine.set_result(_start(opening, {}, "full", None, viewer_of(output), apps, recover=True))
-        made._wanted, made._opening = opening.home, engine  # noqa: SLF001  of this class
-        return made
 
     @cached_property
     def _engine(self) -> "Engine":
@@ -313,6 +304,16 @@ class Orchestrator(BaseOrchestrator):
     @override
     def follow(self, run_id: str, after: int) -> "Iterator[Stored]":
         return waiting.follow(self, run_id, after)
+
+
+class ClaimedOrchestrator(Orchestrator):
+    """An orchestrator on what was claimed before this module was imported. For the command line."""
+
+    def __init__(self, opening: Opening, apps: Apps, output: OutputOption) -> None:
+        """Start everything else, in place of what ``Orchestrator`` does."""
+        self._wanted = opening.home
+        self._opening = Future()
+        self._opening.set_result(_start(opening, {}, "full", None, viewer_of(output), apps, recover=True))
 
 
 def _start(

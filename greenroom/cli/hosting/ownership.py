@@ -90,8 +90,8 @@ def open_orchestrator(
     own_home = not (home.is_named and settings.directory is None and is_anothers(home))
     opening = Opening(home.journal, Home(home.path if own_home else None), own_home=own_home, given=apps.given)
     try:  # its first keeper has been started, and imports at the same time as this process
-        from greenroom.workflows.api.orchestrator import Orchestrator
+        from greenroom.workflows.api.orchestrator import ClaimedOrchestrator
     except BaseException:
         opening.close()
         raise
-    return Orchestrator._on(opening, apps, output)  # noqa: SLF001  not public, as users open with one call
+    return ClaimedOrchestrator(opening, apps, output)
