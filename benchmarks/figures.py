@@ -185,7 +185,7 @@ def command_s(directory: Path) -> float:
 
 def _output(command: list[str], directory: Path) -> str:
     """Run a Python program whose first word is the sum of 1 and 2; return what it prints."""
-    done = subprocess.run([sys.executable, *command], cwd=directory, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([sys.executable, *command], cwd=directory, capture_output=True, text=True, check=True)
     if done.stdout.split()[:1] != ["3"]:
         msg = f"{command[0]} printed {done.stdout!r}"
         raise RuntimeError(msg)
