@@ -20,6 +20,7 @@ from greenroom import Orchestrator
 from greenroom.messages.events.events import StepScheduled
 
 ROOT = Path(__file__).resolve().parent.parent
+FIRST = ROOT / "benchmarks" / "first.py"
 CHAIN = 200
 RUNS, STEPS = 200, 10
 TALKS, CALLS = 100, 5
@@ -168,6 +169,29 @@ def _ready(host: "subprocess.Popen[str]") -> float:
 # ---------------------------------------------------------------- starting
 
 
+def script_s(directory: Path) -> float:
+    """Return the seconds from the start of a script with one tool and one workflow to its first result."""
+    started = time.time()
+    _, moment = _output([str(FIRST), str(directory / "journal.db")], directory).split()
+    return float(moment) - started
+
+
+def command_s(directory: Path) -> float:
+    """Return the seconds that ``greenroom run`` takes for a workflow that adds two numbers."""
+    started = time.perf_counter()
+    _output([str(ROOT / "main.py"), "run", f"{FIRST}:flow", "-i", "a=1", "-i", "b=2"], directory)
+    return time.perf_counter() - started
+
+
+def _output(command: list[str], directory: Path) -> str:
+    """Run a Python program whose first word is the sum of 1 and 2; return what it prints."""
+    done = subprocess.run([sys.executable, *command], cwd=directory, capture_output=True, text=True, check=True)
+    if done.stdout.split()[:1] != ["3"]:
+        msg = f"{command[0]} printed {done.stdout!r}"
+        raise RuntimeError(msg)
+    return done.stdout
+
+
 def import_ms(_directory: Path) -> float:
     """Return the CPU time of ``import greenroom`` in milliseconds, beyond that of a bare interpreter."""
     path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
@@ -261,6 +285,24 @@ FIGURES: dict[str, Figure] = {
         lambda floors: floors.interpreter_wall_ms / 1000,
         "start of an interpreter",
         restart_s,
+    ),
+    "script": Figure(
+        "a script of one tool and one workflow: its start to its first result",
+        "s",
+        lambda _: 0.8,
+        "less",
+        lambda floors: floors.interpreter_wall_ms / 1000,
+        "start of an interpreter",
+        script_s,
+    ),
+    "command": Figure(
+        "greenroom run of such a workflow, the whole command",
+        "s",
+        lambda _: 0.8,
+        "less",
+        lambda floors: floors.interpreter_wall_ms / 1000,
+        "start of an interpreter",
+        command_s,
     ),
     "import": Figure(
         "import greenroom, CPU time beyond the interpreter's",

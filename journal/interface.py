@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.core.frozen import frozen
-from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
+
+if TYPE_CHECKING:  # for annotations alone: their models cost more than the rest of an import of this
+    from greenroom.messages.events.events import AnyEvent
 
 EntryKind: TypeAlias = Literal["run", "session", "schedule"]
 """The kind of an entry in the run index."""
@@ -45,7 +47,7 @@ class Stored:
 
     seq: int
     """Sequence number: 1 for a run's first event, without gaps."""
-    event: AnyEvent
+    event: "AnyEvent"
 
     @property
     def type(self) -> str:
@@ -87,7 +89,7 @@ class Append:
     run_id: str
     expected: int
     """Sequence number of the run's newest event as the caller knows it; 0 for a new run."""
-    events: Sequence[AnyEvent]
+    events: "Sequence[AnyEvent]"
     row: RunRow
     timers_set: Sequence[Timer] = ()
     timers_cleared: Sequence[str] = ()

@@ -3,7 +3,6 @@
 A frame begins with five bytes of header, big-endian: four for the length of the rest, one for the schema version. Then
 follows the envelope as JSON, and after it the message's user values, each after a NUL byte, which JSON never contains.
 The envelope refers to the values by number, from 0. So values pass unread, and only code that needs them parses them.
-In the journal an event is one JSON text that contains its values.
 
 Nothing is ever unpickled, evaluated or imported because of received bytes: types come from a closed union. Invalid
 bytes raise ``CodecError`` before any of them is used.
@@ -11,18 +10,16 @@ bytes raise ``CodecError`` before any of them is used.
 
 import struct
 from collections.abc import Iterator
-from functools import cache, lru_cache
-from typing import Any, Final, Generic, TypeVar, get_args
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from greenroom.messages.commands import Command, Reply
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from greenroom.messages.core.json_scanner import OddName, check_numbers, check_written, cut, kind_of, normal
+from greenroom.messages.core.json_scanner import check_numbers, check_written, normal
 from greenroom.messages.core.json_text import JsonText
-from greenroom.messages.core.message import MARK, Event, Json, Message, MessageValues, SplicedValues, ValueField
-from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.core.message import Message, MessageValues
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES, Envelope
 from greenroom.messages.frames.worker import FromWorker, ToWorker
 
@@ -31,9 +28,6 @@ HEADER: Final = struct.Struct(">IB")
 _BETWEEN: Final = b"\0"
 _MOST_BRACKETS: Final = 500_000
 """Most brackets in an envelope, which is parsed as a whole."""
-_LONG_EVENT: Final = 64 * 1024
-"""Bytes from which on an event's values are cut out, instead of being parsed and written again."""
-_MARK: Final = f'"{MARK}"'.encode()
 
 M = TypeVar("M", bound=Message)
 
@@ -74,7 +68,7 @@ class Codec(Generic[M]):
             if values:
                 for value in values:
                     if not value.checked:
-                        _check(value)
+                        check_value(value)
                 body = _BETWEEN.join([body, *[value.text for value in values]])
         except (PydanticSerializationError, UnicodeEncodeError, CodecError) as error:
             msg = f"a message cannot be written as JSON: {error}"
@@ -136,7 +130,7 @@ def _opening(**envelope: Any) -> bytes:
     return written.encode().removesuffix(b"{}}")
 
 
-def _check(value: JsonText) -> None:
+def check_value(value: JsonText) -> None:
     """Check a value that was not checked yet.
 
     Raises:
@@ -202,99 +196,3 @@ class FrameDecoder:
 
 TO_WORKER: Final[Codec[Any]] = Codec(ToWorker, check_values=False)
 FROM_WORKER: Final[Codec[Any]] = Codec(FromWorker, finite=True)
-COMMANDS: Final[Codec[Any]] = Codec(Command)
-REPLIES: Final[Codec[Any]] = Codec(Reply)
-
-_EVENTS: Final[TypeAdapter[Any]] = TypeAdapter(AnyEvent)
-
-
-def encode_event(event: Message) -> bytes:
-    """Return an event as JSON for the journal, with its values inside.
-
-    Raises:
-        CodecError: A value cannot be written as JSON.
-    """
-    try:
-        return spliced(event)
-    except (PydanticSerializationError, UnicodeEncodeError, CodecError) as error:
-        msg = f"an event cannot be written as JSON: {error}"
-        raise CodecError(msg) from error
-    except ValueError as error:
-        msg = f"an event holds a value that JSON cannot carry: {error}"
-        raise CodecError(msg) from error
-
-
-def spliced(message: BaseModel) -> bytes:
-    """Return a model as JSON, with its user values copied in as text, without parsing them.
-
-    Raises:
-        PydanticSerializationError: A part of the model is not JSON.
-        ValueError: Some readers reject an unchecked value.
-    """
-    values = SplicedValues()
-    # The serializer of the model. That of the union has the same result at three times the cost.
-    body = message.__pydantic_serializer__.to_json(message, context=values)
-    check_written(body)
-    if not values:
-        return body
-    if len(values) == 1 and values[0].checked:
-        return body.replace(_MARK, values[0].text, 1)
-    first, *rest = body.split(_MARK)
-    assert len(rest) == len(values), "each value has left one mark, and nobody else can"
-    parts = [first]
-    for value, part in zip(values, rest, strict=True):
-        if not value.checked:
-            _check(value)
-        parts += (value.text, part)
-    return b"".join(parts)
-
-
-def decode_event(body: bytes) -> AnyEvent:
-    """Return the event for JSON of the journal.
-
-    Raises:
-        UnknownMessage: It is not an event of this version.
-    """
-    try:
-        if len(body) > _LONG_EVENT:
-            left, values = _cut_event(body)
-            event: AnyEvent = _EVENTS.validate_json(left, context=values)
-        else:
-            check_numbers(body)
-            event = _EVENTS.validator.validate_json(body)
-    except ValidationError as error:
-        msg = f"an event of the journal does not fit: {error.errors(include_url=False)[0]['msg']}"
-        raise UnknownMessage(msg) from error
-    except ValueError as error:
-        msg = f"an event of the journal is no JSON: {error}"
-        raise UnknownMessage(msg) from error
-    return event
-
-
-def _cut_event(body: bytes) -> tuple[str | bytes, MessageValues | None]:
-    """Cut the values out of a long event; see ``decode_event``."""
-    text = body.decode()
-    fields, tables = _places(kind_of(text))
-    if not fields and not tables:
-        check_numbers(body)
-        return body, None
-    try:
-        left, values = cut(text, fields, tables)
-    except OddName:
-        return body, None
-    check_numbers(left.encode())
-    return left, MessageValues(values)
-
-
-@cache
-def _places(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields of an event type that hold a value, and those that hold values by name."""
-    model = _MODELS.get(kind, Message)
-    found = model.model_fields.items()
-    fields = tuple(name for name, field in found if any(isinstance(each, ValueField) for each in field.metadata))
-    return fields, tuple(name for name, field in found if field.annotation == dict[str, Json])
-
-
-_MODELS: Final[dict[str, type[Event]]] = {
-    model.model_fields["type"].default: model for model in get_args(get_args(AnyEvent)[0])
-}

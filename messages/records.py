@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from greenroom.messages.approvals import ApprovalDecision
-from greenroom.messages.core.failures import Exit, Failure, Outcome
+from greenroom.messages.attempts import AttemptRecord
+from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.fields import Moment
 from greenroom.messages.core.message import Json, Message
 from greenroom.messages.evaluation import Evaluation
@@ -25,28 +26,6 @@ AT_WORK: frozenset[RunStatus] = frozenset({"pending", "running"})
 """Statuses of runs that continue as soon as their app is loaded."""
 ALIVE: tuple[RunStatus, ...] = ("pending", "running", "paused")
 """Statuses of runs that recovery continues at once. Timers wake waiting runs, and people resume parked ones."""
-
-
-class AttemptRecord(Message):
-    """One attempt of one step."""
-
-    number: int
-    worker: str
-    pid: int
-    started_at: Moment
-    ended_at: Moment | None = None
-    outcome: Outcome | None = None
-    """None while the attempt runs."""
-    error: str | None = None
-    place: str = ""
-    """Place in the user's code where it failed: ``/path/app.py:31``."""
-    traceback: str = ""
-    """The traceback as Python prints it, with the frames of user code."""
-    exit: Exit | None = None
-    charged: bool = True
-    usage: dict[str, float] = Field(default_factory=dict)
-    progress: Json = None
-    """Its newest progress report, from ``current().heartbeat(detail)``."""
 
 
 class StepRecord(Message):

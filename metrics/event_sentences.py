@@ -10,6 +10,7 @@ from greenroom.messages.events import events as ev
 from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan
+from greenroom.metrics.printable import printable
 
 LONGEST = 600
 """Longest sentence, in characters, because texts of failures and models can have any length."""
@@ -23,16 +24,6 @@ _OUTCOMES: Final[Mapping[str, str]] = {
     "rejected": "was rejected",
     "cancelled": "was cancelled",
 }
-
-
-def printable(text: str) -> str:
-    r"""Return a text with everything escaped that could move a cursor, hide text or begin a new line.
-
-    Example: a line feed becomes the two characters ``\n``, an escape character ``\x1b``.
-    """
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 
 def shorten(text: str, longest: int = LONGEST) -> str:

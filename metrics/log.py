@@ -20,7 +20,8 @@ from greenroom.messages.events import events as ev
 from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.secrets.redaction import Redactor, secret_values
-from greenroom.metrics.event_sentences import describe, printable, shorten
+from greenroom.metrics.event_sentences import describe, shorten
+from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
     from loguru import Record

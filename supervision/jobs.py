@@ -276,8 +276,8 @@ class Backend(Protocol):
 class Entry:
     """The functions that a new process runs, as ``"module:function"``. The layers above choose them.
 
-    ``preload(app: str)`` imports the app and warms up; ``main(connection: socket.socket, spec: WorkerSpec)`` is a
-    worker's whole life.
+    ``prepare()`` imports what all workers need, before the app is known; empty for nothing. ``preload(app: str)``
+    imports the app; ``main(connection: socket.socket, spec: WorkerSpec)`` is a worker's whole life.
     """
 
     preload: str
@@ -286,3 +286,4 @@ class Entry:
     """``sys.path`` of the new process."""
     argv: tuple[str, ...] = ()
     """``sys.argv`` while the app is imported; empty for the app's name alone."""
+    prepare: str = ""

@@ -6,10 +6,12 @@ import sys
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from greenroom.actors.app import importing
 from greenroom.actors.app.import_advice import advice
 from greenroom.actors.app.terminal import refuse_questions
 from greenroom.actors.app.warmup import warm_up
@@ -25,19 +27,19 @@ from greenroom.messages.frames.worker import Definition
 
 _TAKEN: Final = sys.stdlib_module_names | {"greenroom"}
 
-loading: bool = False
-"""True while an app is imported in this process. Starting an orchestrator then raises ``ImportEnded`` instead."""
 
+@cache
+def prepare() -> None:
+    """Import what workers use, and use it once. Called in the zygote before it knows its app.
 
-class ImportEnded(BaseException):
-    """Ends the import of a script where it starts an orchestrator, since all its definitions exist by then.
-
-    So a script that embeds ``Orchestrator`` needs no ``__main__`` guard.
+    A second call does nothing.
     """
+    make_asyncio_deterministic()
+    warm_up()
 
 
 def preload(app: str) -> None:
-    """Import an app and prepare what its workers will use. Called in the zygote, which has one thread.
+    """Import an app and prepare its definitions. Called in the zygote, which has one thread.
 
     Args:
         app: Absolute path of a file, or dotted name of a module.
@@ -46,14 +48,13 @@ def preload(app: str) -> None:
         DefinitionError: The app cannot be imported, or one of its definitions cannot run. The message holds the
             traceback of the user's code if there is one.
     """
-    make_asyncio_deterministic()
+    prepare()
     refuse_questions()
     load(app)
     faults = [fault for fault in map(_prepare, all_definitions()) if fault]
     if faults:
         raise DefinitionError("\n".join(faults))
     describe()
-    warm_up()
 
 
 def _prepare(definition: Prepared) -> str:
@@ -101,11 +102,10 @@ def describe() -> tuple[Definition, ...]:
 @contextmanager
 def _importing(app: str) -> Generator[None, None, None]:
     """Set up what code sees during an import, and turn every failure of it into a ``DefinitionError``."""
-    global loading  # noqa: PLW0603  one app is imported at a time, in a process with one thread
-    loading = True
+    importing.loading = True
     try:
         yield
-    except ImportEnded:
+    except importing.ImportEnded:
         pass
     except SystemExit as error:
         msg = (
@@ -122,7 +122,7 @@ def _importing(app: str) -> Generator[None, None, None]:
             msg += f"\n{whole}"
         raise DefinitionError(msg) from None  # the message holds everything about the cause that a reader needs
     finally:
-        loading = False
+        importing.loading = False
 
 
 def _load_file(path: Path) -> ModuleType:

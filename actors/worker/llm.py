@@ -67,7 +67,8 @@ class ModelActor(WorkerActor):
         """Handle messages on the loop until ``Stop`` comes and the attempts that run have ended. Main thread only."""
         self._loop.add_reader(self.channel.fileno(), self._hear)
         self._loop.run_until_complete(self._ending)
-        self._loop.run_until_complete(asyncio.gather(*self._tasks.values()))  # running attempts still finish
+        if self._tasks:  # running attempts still finish; ``gather`` of none belongs to another loop
+            self._loop.run_until_complete(asyncio.gather(*self._tasks.values()))
 
     def _hear(self) -> None:
         self.inbox.fill()

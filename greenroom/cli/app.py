@@ -1,5 +1,7 @@
 """The ``greenroom`` command, and the one place where errors become messages and exit codes."""
 
+import atexit
+import gc
 import io
 import os
 import sys
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not fail an answer
     typed[:] = [settings := Settings()]
     former_name.report = _note
+    atexit.register(gc.freeze)  # the collections at the end of an interpreter would take a tenth of a second
     try:
         code = root.main(args=arguments, prog_name=NAME, standalone_mode=False, obj=settings)
         sys.stdout.flush()
@@ -83,7 +86,7 @@ def failure(error: BaseException) -> tuple[int, str]:
     from greenroom.cli.display.values import quoted
     from greenroom.cli.exit_codes import EXITS, INTERRUPTED, code_of
     from greenroom.messages.core.errors import DefinitionError, RemoteTraceback, WorkersUnavailable
-    from greenroom.metrics.event_sentences import printable
+    from greenroom.metrics.printable import printable
 
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return INTERRUPTED, "interrupted"

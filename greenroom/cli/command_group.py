@@ -110,11 +110,6 @@ class Imports:
     env: tuple[str, ...]
     timeout: float | None
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The same as keyword arguments of ``Orchestrator``."""
-        return {"env": self.env, "import_timeout": self.timeout}
-
     def secrets(self) -> list[str]:
         """Return secret values from the command line, to be masked in logs."""
         from greenroom.messages.secrets.redaction import secret_values
@@ -168,6 +163,8 @@ def budget_of(limits: Sequence[str]) -> "Budget | None":
     Raises:
         click.BadParameter: A value is not a limit.
     """
+    if not limits:
+        return None
     from pydantic import ValidationError
 
     from greenroom.messages.policy import Budget
@@ -175,7 +172,7 @@ def budget_of(limits: Sequence[str]) -> "Budget | None":
     pairs = [limit.partition("=") for limit in limits]
     try:
         found = {name: float(value) for name, _, value in pairs}
-        return Budget.model_validate({k: int(v) if v.is_integer() else v for k, v in found.items()}) if found else None
+        return Budget.model_validate({k: int(v) if v.is_integer() else v for k, v in found.items()})
     except (ValueError, ValidationError) as error:
         names = ", ".join(f"{name}=N" for name in Budget.model_fields)
         msg = f"it is one of {names}, above 0, and not {' '.join(limits)!r}"

@@ -17,6 +17,9 @@ OURS: Final = frozenset({"PYTHONHASHSEED", "PYTHONINSPECT", "PYTHONSTARTUP"})
 the same order. The two others are for interactive interpreters. All other ``PYTHON...`` variables, such as those for
 warnings, the allocator or development mode, apply to workers too, as they would to ``python app.py``."""
 
+PASSING: Final = frozenset({"PYTEST_CURRENT_TEST"})
+"""Variables that change all the time and say nothing to the import of an app. Each worker has their present values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -88,6 +91,11 @@ def set_outside(source: Mapping[str, str], given: Given) -> dict[str, str]:
 def inherited(outside: Mapping[str, str], given: Given) -> dict[str, str]:
     """Return the variables that an app's import and all its workers have."""
     return {name: value for name, value in outside.items() if name not in OURS and not _is_kept(name, value, given)}
+
+
+def are_alike(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Return whether an app is imported with the same result, whichever of two environments it is given."""
+    return all(one.get(name) == other.get(name) for name in (one.keys() | other.keys()) - PASSING)
 
 
 def withheld(outside: Mapping[str, str], given: Given) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.secrets.withheld_hints import note_withheld
-from greenroom.supervision.zygote.messages import Boot
+
+if TYPE_CHECKING:  # for annotations alone: the orchestrator imports this before its first keeper starts
+    from greenroom.supervision.zygote.messages import Boot
 
 EVERY: Final = 2.0
 """Seconds between two reports of the line that an import executes."""
@@ -29,7 +31,7 @@ def resolve(reference: str) -> Callable[..., Any]:
     return getattr(import_module(module), name)  # type: ignore[no-any-return]  # a wrong type shows when it is called
 
 
-def load_app(boot: Boot, stack: int = -1) -> str:
+def load_app(boot: "Boot", stack: int = -1) -> str:
     """Import and warm up an app. Return why that failed, as a sentence and the user's traceback; empty if it succeeded.
 
     Args:

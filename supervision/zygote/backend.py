@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from greenroom.messages.core.errors import DefinitionError
@@ -20,11 +19,10 @@ from greenroom.supervision.process.output_sources import OutputListener
 from greenroom.supervision.process.worker_process import Worker
 from greenroom.supervision.zygote.environments import Environments
 from greenroom.supervision.zygote.handle import ZygoteHandle
-from greenroom.supervision.zygote.import_progress import Place, SlowImport, nowhere, unheard
+from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT, Place, SlowImport, nowhere, unheard
+from greenroom.supervision.zygote.keeper_process import FirstKeeper, Inheritance, KeeperProcess, make_lineage
 from greenroom.supervision.zygote.messages import Boot, Ended, Launch, Launched, LaunchFailed
 
-START_TIMEOUT: Final = 60.0
-"""Seconds that the import of an app may take."""
 START_ATTEMPTS: Final = 3
 """Attempts to start a zygote that is killed during its start."""
 LAUNCH_TIMEOUT: Final = 5.0
@@ -39,6 +37,7 @@ class ZygoteBackend:
         entry: The functions that the processes run. An empty path means this process's own ``sys.path``.
         loop: The reactor's loop.
         generation: The held lock that all processes inherit; None in tests that need none.
+        first: A keeper that was started before, for the backend that can use it.
         given: Variables that the app's import and all workers get besides the inherited ones. Variables in a worker's
             own limits are given to that worker alone, after its fork.
         on_output: Called with the stdout and stderr of workers.
@@ -57,9 +56,10 @@ class ZygoteBackend:
         loop: asyncio.AbstractEventLoop,
         *,
         generation: GenerationLock | None = None,
+        first: FirstKeeper | None = None,
         given: Given = NOTHING,
         on_output: OutputListener | None = None,
-        start_timeout: float = START_TIMEOUT,
+        start_timeout: float = IMPORT_TIMEOUT,
         launch_timeout: float = LAUNCH_TIMEOUT,
         place: Place = nowhere,
         on_slow: Callable[[SlowImport | None], None] = unheard,
@@ -76,6 +76,8 @@ class ZygoteBackend:
             fresh=self._fresh,
             timeout=start_timeout,
         )
+        self._prepare = "" if self._fresh else entry.prepare
+        self._first = first
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
         self._environments = Environments(given)
@@ -148,12 +150,14 @@ class ZygoteBackend:
         """Start a keeper and its zygote; try again if they were killed meanwhile, as that is not the app's fault."""
         try:
             for attempts_left in reversed(range(START_ATTEMPTS)):
-                handle = self._make_handle(self._environments.shared())
+                inheritance = Inheritance.of(self._path, self._environments.shared(), self._prepare)
+                keeper = None if self._first is None else self._first.take(inheritance)
+                handle = self._make_handle(inheritance if keeper is None else keeper.inheritance, keeper)
                 boot = self._boot.model_copy(
-                    update={"withheld": self._environments.withheld(), "folder": _working_folder()}
+                    update={"withheld": self._environments.withheld(), "folder": inheritance.folder}
                 )
                 try:
-                    await handle.start(boot, self._path, self._environ(handle), self._lock())
+                    await handle.start(boot, inheritance, self._lock(), keeper)
                 except BaseException as error:
                     again = isinstance(error, DefinitionError) and handle.killed and attempts_left
                     await self._dissolve(handle, "the app could not be loaded")
@@ -166,25 +170,18 @@ class ZygoteBackend:
         finally:
             self._starting = None
 
-    def _make_handle(self, shared: Mapping[str, str]) -> ZygoteHandle:
-        token = self._generation.token if self._generation is not None else ""
-
+    def _make_handle(self, inheritance: Inheritance, keeper: KeeperProcess | None) -> ZygoteHandle:
         def lose(why: str) -> None:
             self._lose(handle, why)
 
-        mark = f"{token}:{secrets.token_hex(8)}"
+        token = self._generation.token if self._generation is not None else ""
+        mark = make_lineage(token) if keeper is None else keeper.lineage
+        shared = inheritance.environ
         redactor = redactor_of(secret_values(shared))
         handle = ZygoteHandle(
             self._loop, mark, self._on_packet, lose, redactor, shared, place=self._place, on_slow=self._on_slow
         )
         return handle
-
-    def _environ(self, handle: ZygoteHandle) -> dict[str, str]:
-        environ = dict(handle.shared)
-        environ.setdefault("MALLOC_ARENA_MAX", "2")  # each arena of glibc's counts against a worker's memory limit
-        environ["PYTHONHASHSEED"] = "0"  # a replay in any process must iterate over a set of strings in the same order
-        environ[orphans.VARIABLE] = handle.lineage
-        return environ
 
     def _lock(self) -> int | None:
         return None if self._generation is None else self._generation.fileno()
@@ -286,13 +283,6 @@ class ZygoteBackend:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _working_folder() -> str:
-    try:
-        return os.getcwd()  # noqa: PTH109  sys.path holds texts
-    except FileNotFoundError:  # the folder was removed
-        return ""
 
 
 def _ignore(_why: str) -> None:

@@ -1,8 +1,9 @@
 """The zygote: a single-threaded process that forks workers, and ends each dead worker's whole process tree.
 
-It imports the app once, so that a worker costs only a fork. Zygote and workers are subreapers: processes below a live
-worker stay with it, and become children of the zygote when it dies. So a child that was not forked as a worker is an
-orphan of a dead worker. Orphans are killed until none is left. Only then the worker is reaped and reported ended.
+It imports what all workers need, is told its app, and imports that once, so that a worker costs only a fork. Zygote
+and workers are subreapers: processes below a live worker stay with it, and become children of the zygote when it dies.
+So a child that was not forked as a worker is an orphan of a dead worker. Orphans are killed until none is left. Only
+then the worker is reaped and reported ended.
 
 In ``fresh`` mode the zygote loads nothing, and its children execute new interpreters.
 """
@@ -43,7 +44,7 @@ THREADS_END: Final = 0.5
 """Seconds that stopping threads have to end."""
 
 
-def serve(control: int, keeper: int, lock: int, stack: int) -> NoReturn:
+def serve(control: int, keeper: int, lock: int, stack: int, prepare: str) -> NoReturn:
     """Run the zygote until the control socket ends or the keeper dies. Called in the keeper's child.
 
     Args:
@@ -51,11 +52,19 @@ def serve(control: int, keeper: int, lock: int, stack: int) -> NoReturn:
         keeper: The keeper's pidfd.
         lock: Descriptor of the generation lock, which workers inherit, or -1.
         stack: Descriptor of the pipe to which the import's stack is written.
+        prepare: Function as ``"module:function"`` to call before the app is known; empty for none.
     """
     linux.adopt_orphans()
     linux.set_name("greenroom-zyg")
     channel = socket.socket(fileno=control)
-    boot = TO_ZYGOTE.validate_json(channel.recv(MAX_PACKET_BYTES))
+    if prepare:
+        resolve(prepare)()
+    gc.freeze()  # so that a collection during the import of the app is as short as in a fresh interpreter
+    gc.enable()
+    packet = channel.recv(MAX_PACKET_BYTES)
+    if not packet:  # the orchestrator is gone, or needs no zygote
+        _leave()
+    boot = TO_ZYGOTE.validate_json(packet)
     zygote = Zygote(channel, keeper, lock, boot)
     failure, size = exec_worker.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())
     os.close(stack)

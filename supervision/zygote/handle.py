@@ -8,14 +8,15 @@ import socket
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.secrets.redaction import Redactor
-from greenroom.supervision.kernel import exec_command
 from greenroom.supervision.process.output_capture import Capture
 from greenroom.supervision.zygote.app_loader import users_stack
 from greenroom.supervision.zygote.import_progress import Place, SlowImport, Watchdog
+from greenroom.supervision.zygote.keeper_process import GRACE, Inheritance, KeeperProcess
 from greenroom.supervision.zygote.messages import (
     FROM_ZYGOTE,
     MAX_PACKET_BYTES,
@@ -28,8 +29,6 @@ from greenroom.supervision.zygote.messages import (
 )
 
 QUOTED_CHARACTERS: Final = 4000
-KEEPER_GRACE: Final = 2.0
-"""Seconds that a keeper has to kill its descendants before it is killed itself."""
 
 
 class ZygoteHandle:
@@ -87,51 +86,35 @@ class ZygoteHandle:
         self._loaded: asyncio.Future[Any] = loop.create_future()
         self._outbox: deque[tuple[bytes, list[int], Callable[[], None]]] = deque()
         self._control: socket.socket | None = None
-        self._popen: asyncio.Future[subprocess.Popen[bytes]] | None = None
+        self._starting: asyncio.Future[KeeperProcess] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._keeper_pidfd: int | None = None
         self._zygote_pidfd: int | None = None
         self._zygote_gone = asyncio.Event()
         self._output: Capture | None = None
 
-    async def start(self, boot: Boot, path: list[str], environ: Mapping[str, str], lock: int | None) -> None:
+    async def start(
+        self, boot: Boot, inheritance: Inheritance, lock: int | None, keeper: KeeperProcess | None = None
+    ) -> None:
         """Start both processes and wait until the app is loaded.
+
+        Args:
+            boot: The app to load, and how.
+            inheritance: What both processes inherit.
+            lock: Descriptor of the generation lock; None in tests that need none.
+            keeper: A keeper that runs already and has this object's mark; None to start one.
 
         Raises:
             DefinitionError: The app cannot be loaded, or not in time.
         """
-        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        control.setblocking(False)  # noqa: FBT003  the standard library's own flag
-        self._control = control
-        output, output_far = os.pipe()
-        self._output = Capture(self._loop, output, redactor=self._redactor)
-        stack, stack_far = os.pipe()
-        self._watchdog = Watchdog(self._loop, stack, boot.timeout, self._place, self._on_slow)
-        self._loop.add_reader(control, self._readable)
-        ourselves = os.pidfd_open(os.getpid())
-        passed = [theirs.fileno(), ourselves, stack_far, *([] if lock is None else [lock])]
-        numbers = [str(number) for number in (theirs.fileno(), ourselves, stack_far, -1 if lock is None else lock)]
-
-        def popen() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(  # noqa: S603  our own interpreter and program
-                exec_command.command("keeper", self.lineage, numbers, path),
-                stdin=subprocess.DEVNULL,
-                stdout=output_far,
-                stderr=output_far,
-                env=dict(environ),
-                pass_fds=passed,
-                start_new_session=True,  # the terminal's signals are for the orchestrator
-            )
-
-        def close_far_ends(_: object) -> None:
-            theirs.close()
-            os.close(ourselves)
-            os.close(output_far)
-            os.close(stack_far)
-
-        self._popen = self._loop.run_in_executor(None, popen)  # blocks until the new program runs
-        self._popen.add_done_callback(close_far_ends)
-        self._adopt(await asyncio.shield(self._popen))
+        if keeper is None:  # starting one blocks until the new program runs
+            start = partial(KeeperProcess.start, self.lineage, inheritance, lock)
+            self._starting = self._loop.run_in_executor(None, start)
+            running = await asyncio.shield(self._starting)
+        else:
+            running = keeper
+        self._adopt(running)
+        self._watchdog = Watchdog(self._loop, running.stack, boot.timeout, self._place, self._on_slow)
         self._post(TO_ZYGOTE.dump_json(boot), [])
         try:
             answer = await asyncio.wait_for(asyncio.shield(self._loaded), boot.timeout)
@@ -152,10 +135,14 @@ class ZygoteHandle:
         else:
             self._loop.add_reader(self._zygote_pidfd, self._zygote_died)
 
-    def _adopt(self, process: subprocess.Popen[bytes]) -> None:
-        self._keeper = process
-        self._keeper_pidfd = os.pidfd_open(process.pid)
+    def _adopt(self, keeper: KeeperProcess) -> None:
+        self._control = keeper.control
+        self._control.setblocking(False)  # noqa: FBT003  the standard library's own flag
+        self._output = Capture(self._loop, keeper.output, redactor=self._redactor)
+        self._keeper = keeper.popen
+        self._keeper_pidfd = os.pidfd_open(keeper.popen.pid)
         self._loop.add_reader(self._keeper_pidfd, self._keeper_died)
+        self._loop.add_reader(self._control, self._readable)
 
     def launch(self, launch: Launch, descriptors: list[int], sent: Callable[[], None]) -> None:
         """Request a fork; ``sent`` is called when the kernel has the descriptors, so that they can be closed."""
@@ -169,19 +156,21 @@ class ZygoteHandle:
     async def end(self) -> None:
         """Let the keeper kill all its descendants, wait until that is done, and close all descriptors."""
         self._lost = True
-        self._close_control()  # keeper and zygote notice this
-        if self._keeper is None and self._popen is not None:  # the start was cancelled while the program was started
+        if self._keeper is None and self._starting is not None:  # the start was cancelled while the program was started
             with contextlib.suppress(OSError):  # no program was started
-                self._adopt(await self._popen)
+                keeper = await self._starting
+                self._adopt(keeper)
+                os.close(keeper.stack)
+        self._close_control()  # keeper and zygote notice this
         if self._keeper is not None:
             try:
-                await asyncio.wait_for(self.gone.wait(), KEEPER_GRACE)
+                await asyncio.wait_for(self.gone.wait(), GRACE)
             except TimeoutError:  # stopped, or a process under it cannot be killed
                 self._keeper.kill()
                 await self.gone.wait()
         if self.zygote:
             try:
-                await asyncio.wait_for(self._zygote_gone.wait(), KEEPER_GRACE)
+                await asyncio.wait_for(self._zygote_gone.wait(), GRACE)
             except TimeoutError:  # it has lost its keeper, and is itself stopped
                 self._kill_zygote()
                 await self._zygote_gone.wait()

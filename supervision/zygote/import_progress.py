@@ -5,17 +5,21 @@ faulthandler's watchdog writes the stack of the main thread to a pipe of the orc
 thread that does not need the interpreter's lock, and it ends with the import.
 """
 
-import asyncio
 import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from greenroom.supervision.zygote.app_loader import interval
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+IMPORT_TIMEOUT: Final = 60.0
+"""Seconds that the import of an app may take."""
 LATE: Final = 4.0
 """Seconds after the first dump was due, after which an import counts as slow without one, as its code may have stopped
 the watchdog."""
@@ -113,7 +117,7 @@ class Watchdog:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: "AbstractEventLoop",
         descriptor: int,
         timeout: float,
         place: Place,

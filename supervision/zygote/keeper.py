@@ -6,12 +6,13 @@ and ends. So workers of a stopped zygote end with the orchestrator, and daemonis
 The zygote in turn ends its descendants when the keeper dies or the control socket ends. So the processes also end if
 the keeper is killed or stopped.
 
-The arguments are the lineage mark and the numbers of four descriptors: the control socket, the orchestrator's pidfd,
-the pipe for the stack of the import, and the generation lock (-1 if there is none). The mark can be found in ``/proc``
-(see ``kernel/orphans.py``).
+The arguments are the lineage mark, the numbers of four descriptors, and the function that the zygote calls before it
+knows its app. The descriptors are the control socket, the orchestrator's pidfd, the pipe for the stack of the import,
+and the generation lock (-1 if there is none). The mark can be found in ``/proc`` (see ``kernel/orphans.py``).
 """
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -35,9 +36,10 @@ def main() -> NoReturn:
     if zygote == 0:
         linux.die_with_parent(keeper)
         os.close(orchestrator)
+        gc.disable()  # nothing of what is imported from here on is garbage
         from greenroom.supervision.zygote.fork_server import serve  # noqa: PLC0415  the keeper stays small
 
-        serve(control, ourselves, lock, stack)
+        serve(control, ourselves, lock, stack, sys.argv[6])
     os.close(stack)
     linux.set_name("greenroom-keep")
     watched = select.poll()

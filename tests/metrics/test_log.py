@@ -19,8 +19,9 @@ from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan
 from greenroom.messages.policy import StepOptions
-from greenroom.metrics.event_sentences import LONGEST, printable
+from greenroom.metrics.event_sentences import LONGEST
 from greenroom.metrics.log import configure, describe, record, record_worker, silence
+from greenroom.metrics.printable import printable
 
 KEY = "search#1"
 KILLED = Failure(outcome="crash", exit=Exit(kind="signaled", signal="SIGKILL"))

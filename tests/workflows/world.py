@@ -15,10 +15,10 @@ from greenroom.actors.program.deterministic_order import make_asyncio_determinis
 from greenroom.actors.program.loop import ProgramLoop
 from greenroom.actors.program.program import Program
 from greenroom.journal.interface import Stored
-from greenroom.messages.codec import decode_event, encode_event
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.frames.worker import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn

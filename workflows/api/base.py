@@ -36,7 +36,6 @@ from greenroom.messages.commands import (
 from greenroom.messages.core.errors import WorkerNotFound
 from greenroom.messages.core.json_text import plain, shown
 from greenroom.messages.core.message import Json
-from greenroom.messages.events.events import RunStarted
 from greenroom.messages.policy import Budget, SessionPolicy
 from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.messages.refusals import check
@@ -251,6 +250,8 @@ class BaseOrchestrator(ScheduleMethods, ABC):
         record = self.reads.run(run_id)
         found = known_workflow(record.app, record.workflow)
         if found is not None and found.version > 1:
+            from greenroom.messages.events.events import RunStarted  # noqa: PLC0415  for the few with another version
+
             first = self.reads.events(run_id, limit=1)[0].event
             assert isinstance(first, RunStarted), "the first event of every run"
             found = known_workflow(record.app, record.workflow, first.version)

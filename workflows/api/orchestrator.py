@@ -12,29 +12,30 @@ from typing import TYPE_CHECKING, get_args
 
 from typing_extensions import override
 
-from greenroom.actors.app import loader as apps
-from greenroom.journal.interface import Stored
+from greenroom.actors.app import importing
 from greenroom.messages.commands import AskSession, Command, PutSchedule, Reply, StartRun, TellSession
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, seconds
 from greenroom.messages.policy import SessionPolicy, WorkerKind
-from greenroom.supervision.jobs import Pool
+from greenroom.supervision.pool_config import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
-from greenroom.workflows.clock import Clock, WallClock
-from greenroom.workflows.control.engine import GRACE, Durability, Engine
-from greenroom.workflows.control.worker_backends import read_apps
+from greenroom.workflows.control.app_options import Apps, read_apps
+from greenroom.workflows.control.opening import GRACE, Durability, Opening
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
-from greenroom.workflows.output.live_view import OutputOption, viewer_of
-from greenroom.workflows.queries.reader import JournalQueries
-from greenroom.workflows.runs.watching.snapshot import Snapshot
-from greenroom.workflows.runs.watching.subscription import Subscription
+from greenroom.workflows.output.live_view import OutputOption, Viewer, viewer_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the first keeper starts before any of these is imported
+    from greenroom.journal.interface import Stored
     from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
+    from greenroom.workflows.clock import Clock
+    from greenroom.workflows.control.engine import Engine
+    from greenroom.workflows.queries.reader import JournalQueries
+    from greenroom.workflows.runs.watching.snapshot import Snapshot
+    from greenroom.workflows.runs.watching.subscription import Subscription
 
 
 class Orchestrator(BaseOrchestrator):
@@ -85,14 +86,14 @@ class Orchestrator(BaseOrchestrator):
         pools: Mapping[str, Pool] | None = None,
         durability: Durability = "full",
         recover: bool = True,
-        clock: Clock | None = None,
+        clock: "Clock | None" = None,
         output: OutputOption = True,
         env: Iterable[str] | Mapping[str, str] = (),
         import_timeout: float | timedelta | None = None,
     ) -> None:
         """Start everything. Blocks, but no event loop, until the journal is open and orphaned processes are gone."""
-        if apps.loading:
-            raise apps.ImportEnded
+        if importing.loading:
+            raise importing.ImportEnded
         _check_options(pools or {}, durability)
         viewer = viewer_of(output)
         if journal is None and home is None:
@@ -101,20 +102,10 @@ class Orchestrator(BaseOrchestrator):
         self._wanted = Home(home)
         """The home that was asked for; ``home`` may be another."""
 
-        def start() -> Engine:
-            engine = Engine(
-                journal,
-                self._wanted,
-                own_home=home is not None or journal is None,
-                pools=dict(pools or {}),
-                durability=durability,
-                clock=clock if clock is not None else WallClock(),
-                viewer=viewer,
-                apps=imports,
-            )
-            if recover:
-                engine.recover()
-            return engine
+        def start() -> "Engine":
+            own_home = home is not None or journal is None
+            opening = Opening(journal, self._wanted, own_home=own_home, given=imports.given)
+            return _start(opening, pools or {}, durability, clock, viewer, imports, recover=recover)
 
         self._opening: Future[Engine] = Future()
         """The engine, or the error of opening it."""
@@ -124,7 +115,7 @@ class Orchestrator(BaseOrchestrator):
             self._opening.set_result(start())
 
     @cached_property
-    def _engine(self) -> Engine:
+    def _engine(self) -> "Engine":
         return self._opening.result()
 
     @property
@@ -201,7 +192,7 @@ class Orchestrator(BaseOrchestrator):
 
     @property
     @override
-    def reads(self) -> JournalQueries:
+    def reads(self) -> "JournalQueries":
         return self._engine.reads
 
     @override
@@ -256,7 +247,7 @@ class Orchestrator(BaseOrchestrator):
         """
         self._engine.slow_imports.listen(lambda app, slow: listener(app, slow.sentence()))
 
-    def peek(self, run_id: str) -> Snapshot | None:
+    def peek(self, run_id: str) -> "Snapshot | None":
         """Return a copy of a run's state in memory; None if it is not in memory. For tests.
 
         Raises:
@@ -282,7 +273,7 @@ class Orchestrator(BaseOrchestrator):
 
     # ------------------------------------------------------------ waiting
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> "Subscription":
         """Call ``watcher`` on every change of a run, or at its end, until the returned subscription is called."""
         return self._engine.idle_monitor.watch(run_id, watcher, end_only=end_only)
 
@@ -307,12 +298,46 @@ class Orchestrator(BaseOrchestrator):
             raise
 
     @override
-    def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
+    def until_followed(self, run_id: str, after: int) -> "AsyncIterator[Stored]":
         return waiting.until_followed(self, run_id, after)
 
     @override
-    def follow(self, run_id: str, after: int) -> Iterator[Stored]:
+    def follow(self, run_id: str, after: int) -> "Iterator[Stored]":
         return waiting.follow(self, run_id, after)
+
+
+class ClaimedOrchestrator(Orchestrator):
+    """An orchestrator on what was claimed before this module was imported. For the command line."""
+
+    def __init__(self, opening: Opening, apps: Apps, output: OutputOption) -> None:
+        """Start everything else, in place of what ``Orchestrator`` does."""
+        self._wanted = opening.home
+        self._opening = Future()
+        self._opening.set_result(_start(opening, {}, "full", None, viewer_of(output), apps, recover=True))
+
+
+def _start(
+    opening: Opening,
+    pools: Mapping[str, Pool],
+    durability: Durability,
+    clock: "Clock | None",
+    viewer: Viewer | None,
+    apps: Apps,
+    *,
+    recover: bool,
+) -> "Engine":
+    """Import the engine, beside the first zygote, which has been started; and start it on what was claimed."""
+    try:
+        from greenroom.workflows.clock import WallClock  # noqa: PLC0415  see above
+        from greenroom.workflows.control.engine import Engine  # noqa: PLC0415  the same
+    except BaseException:
+        opening.close()
+        raise
+    clock = clock if clock is not None else WallClock()
+    engine = Engine(opening, pools=dict(pools), durability=durability, clock=clock, viewer=viewer, apps=apps)
+    if recover:
+        engine.recover()
+    return engine
 
 
 def _is_cancelled() -> bool:

@@ -18,7 +18,6 @@ from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.schedule import Schedule, check_schedule
 from greenroom.workflows.api.threads import Threads
 from greenroom.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
-from greenroom.workflows.schedules.queries import schedule_name
 
 R = TypeVar("R")
 
@@ -98,6 +97,8 @@ class ScheduleMethods(ABC):
             catch_up=catch_up,
             budget=workflow.budget,
         )
+        from greenroom.workflows.schedules.queries import schedule_name  # noqa: PLC0415  it imports the fold of schedules
+
         command = PutSchedule(name=schedule_name(name), plan=plan)
         check_schedule(self._put_schedule(command))
         return Schedule(self, name, workflow.definition)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from greenroom.journal.event_pages import PAGE, PAGE_BYTES, EventSource, stored_events
 from greenroom.journal.interface import Stored
@@ -14,7 +14,9 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.records import ENDED, LogLine
 from greenroom.workflows.api.threads import Threads
 from greenroom.workflows.queries.interface import Queries
-from greenroom.workflows.runs.watching.subscription import Subscription
+
+if TYPE_CHECKING:
+    from greenroom.workflows.runs.watching.subscription import Subscription
 
 T = TypeVar("T")
 POLL: Final = 0.1
@@ -34,7 +36,7 @@ class Watched(Protocol):
         """Threads for the reads of event loops."""
         ...
 
-    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> Subscription:
+    def watch(self, run_id: str, watcher: Callable[[], None], *, end_only: bool) -> "Subscription":
         """Call ``watcher`` now and on every change, until the returned subscription is called."""
         ...
 
@@ -49,7 +51,7 @@ def is_over(looks: Queries, run_id: str) -> bool:
     return status in ENDED or status == "parked"
 
 
-def _over_or_rest(host: Watched, run_id: str, watch: Subscription) -> bool:
+def _over_or_rest(host: Watched, run_id: str, watch: "Subscription") -> bool:
     """Return whether a run is over; if it is not, wait for changes after those announced before this call."""
     seen = watch.told
     over = _is_over(host, run_id)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from loguru import logger
-
 from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import make_file, refuse_network
 from greenroom.messages.core.errors import HomeInUse, JournalError
@@ -49,6 +47,8 @@ def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> 
     except HomeInUse as error:
         if required:
             raise
+        from loguru import logger  # noqa: PLC0415  nothing else that is imported before the first keeper starts needs it
+
         if place == MEMORY:
             logger.warning("commands from other processes will not reach this orchestrator: {}", error)
             return home, False
@@ -59,14 +59,13 @@ def claim_home(home: Home, place: str, on_close: OnClose, *, required: bool) -> 
 
 
 def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
-    """Claim the journal, and create it if it is missing. Return the path of the lock that all processes inherit.
+    """Claim the journal by a file beside it, which outlives it. Return the path of the lock that all processes inherit.
 
-    Two files are locked: one beside the journal, which outlives it, and the journal itself. Through another mount of
-    the journal, the file beside it may be a different one.
+    ``claim_file`` must follow.
 
     Raises:
         HomeInUse: Another orchestrator owns the journal.
-        JournalError: The journal cannot be created.
+        JournalError: Its folder cannot be created.
     """
     if place == MEMORY:
         folder = tempfile.TemporaryDirectory(prefix="greenroom-")
@@ -80,12 +79,25 @@ def claim_journal(place: str, home: Home, on_close: OnClose) -> Path:
         msg = f"the journal {path} cannot be created: {error.strerror}"
         raise JournalError(msg) from error
     _own(OwnerLock(lock_path(path), note=str(home.path)), f"the journal {path}", on_close)
+    return path.with_name(path.name + ".workers")
+
+
+def claim_file(place: str, on_close: OnClose) -> None:
+    """Claim the journal's own file, and create it if it is missing. Called just before the journal is opened.
+
+    Through another mount of the journal, the file beside it may be a different one. Readers refuse an empty file, so it
+    must not stay empty for long.
+
+    Raises:
+        HomeInUse: Another orchestrator owns the journal.
+        JournalError: The journal cannot be created.
+    """
+    path = Path(place)
     try:
         make_file(path)
     except OSError as error:
         raise translate(error, path) from error
     _own(OwnerLock(path, signed=False), f"the journal {path}", on_close)
-    return path.with_name(path.name + ".workers")
 
 
 def claim_workers(path: Path, on_close: OnClose) -> GenerationLock:

@@ -4,14 +4,13 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from greenroom.messages.advice import go_on, serve, start_a_run
 from greenroom.messages.approvals import split_approval_id
-from greenroom.messages.codec import COMMANDS, HEADER, REPLIES
+from greenroom.messages.codec import HEADER
+from greenroom.messages.command_codec import COMMANDS, REPLIES
 from greenroom.messages.commands import (
     CancelRun,
     Command,
@@ -25,12 +24,11 @@ from greenroom.messages.commands import (
 from greenroom.messages.core.errors import CodecError, OrchestratorUnreachable
 from greenroom.supervision.kernel.connection_limit import ConnectionLimit
 from greenroom.supervision.kernel.descriptor_limit import share
+from greenroom.workflows.control.contact import address_of, connect
 from greenroom.workflows.home.home import Home
 
 ASK_TIMEOUT: Final = 70.0
 """Seconds that a command may take; a start has to load the app first."""
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds to wait for room in the socket's queue when no command is sent."""
 MOST: Final = 128
 """Maximum number of connections at once."""
 PARTS: Final = 8
@@ -56,7 +54,7 @@ class ControlSocketServer:
         """Start to listen."""
         self._home.socket.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with _address(self._home.socket) as address:
+        with address_of(self._home.socket) as address:
             listener.bind(address)
         self._home.socket.chmod(0o600)
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, backlog=share(PARTS, MOST))
@@ -109,25 +107,6 @@ def _peer(writer: asyncio.StreamWriter) -> int:
     return int(struct.unpack("3i", credentials)[1])
 
 
-def is_open(home: Home) -> bool:
-    """Return whether an orchestrator accepts commands on a home, and has the journal of that home.
-
-    Raises:
-        JournalError: The home may belong to another user, and so may its orchestrator.
-    """
-    home.check()
-    if not home.is_meant():
-        return False
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            _connect(connection, home, CONNECT_TIMEOUT)
-    except BlockingIOError:
-        return True  # its queue is full
-    except OSError:
-        return False
-    return True
-
-
 def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Reply:
     """Send a command to the orchestrator of a home, and return its reply. Blocks.
 
@@ -142,7 +121,7 @@ def ask(home: Home, command: Command, timeout: float | None = ASK_TIMEOUT) -> Re
         raise OrchestratorUnreachable(_nobody(home, command))
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            _connect(connection, home, timeout)
+            connect(connection, home, timeout)
             connection.settimeout(timeout)
             connection.sendall(COMMANDS.encode(command))
             asked = True
@@ -181,32 +160,3 @@ def _nobody(home: Home, command: Command) -> str:
     if run_id and "/" not in run_id:  # and so no session's
         way = f"while {go_on(run_id)} has this run go on, there is one"
     return home.placed(f"no orchestrator is running on {where}; {way}")
-
-
-def _connect(connection: socket.socket, home: Home, timeout: float | None) -> None:
-    """Connect to a home's socket, waiting at most ``timeout`` seconds for room in its queue.
-
-    The wait is done by the kernel. Python's timeouts make the socket non-blocking, so that a full queue is an error.
-
-    Raises:
-        BlockingIOError: There was no room in that time.
-        OSError: No process listens there.
-    """
-    if timeout is not None:
-        seconds, rest = divmod(max(timeout, 0.001), 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
-    with _address(home.socket) as address:
-        connection.connect(address)
-
-
-@contextmanager
-def _address(path: Path) -> Generator[str]:
-    """Yield an address for a socket file whose path may be longer than the kernel's 107 bytes."""
-    directory: int | None = None
-    try:
-        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        if directory is not None:
-            with suppress(OSError):
-                os.close(directory)

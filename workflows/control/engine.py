@@ -5,11 +5,11 @@ import itertools
 import os
 import random
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from loguru import logger
 
@@ -23,23 +23,23 @@ from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import ENDED
 from greenroom.metrics import log
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
-from greenroom.supervision.kernel.concealment import CONCEALMENT
 from greenroom.supervision.kernel.connection_limit import report_exhaustion
 from greenroom.supervision.kernel.generation_lock import GenerationLock
-from greenroom.supervision.kernel.process_settings import SETTINGS
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.events import OF_POOLS, WorkerEvent
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT
 from greenroom.supervision.tree import Tree
-from greenroom.supervision.zygote.backend import START_TIMEOUT as IMPORT_TIMEOUT
+from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT
 from greenroom.workflows.clock import Clock
-from greenroom.workflows.control.claims import claim_home, claim_journal, claim_workers, place_of
+from greenroom.workflows.control.app_options import Apps
+from greenroom.workflows.control.claims import claim_file
 from greenroom.workflows.control.command_handler import CommandHandler
 from greenroom.workflows.control.control_socket import ControlSocketServer
 from greenroom.workflows.control.idle import IdleMonitor
+from greenroom.workflows.control.opening import GRACE, Durability, Opening
 from greenroom.workflows.control.visitors import Visitors
-from greenroom.workflows.control.worker_backends import Apps, make_backend
-from greenroom.workflows.home.home import MEMORY, Home
+from greenroom.workflows.control.worker_backends import make_backend
+from greenroom.workflows.home.home import MEMORY
 from greenroom.workflows.output.collector import OutputCollector
 from greenroom.workflows.output.live_view import Viewer
 from greenroom.workflows.output.log_files import folder_of
@@ -53,12 +53,8 @@ from greenroom.workflows.runs.watching.snapshot import Snapshot
 from greenroom.workflows.scheduler.registry import ScheduleRegistry
 
 T = TypeVar("T")
-Durability: TypeAlias = Literal["full", "process"]
-
 OVER: Final = ENDED | {"parked"}
 """Statuses in which a run needs no orchestrator."""
-GRACE: Final = 2.0
-"""Seconds that running steps have to end when an orchestrator is closed, unless the caller says otherwise."""
 CLOSE_GRACE: Final = 0.2
 """Seconds that workers have to end by themselves after that. Idle ones need milliseconds. Results of the others can no
 longer be recorded, and their work is repeated by the next orchestrator."""
@@ -70,10 +66,7 @@ class Engine:
     """Everything below the public API of an orchestrator: journal, reactor, supervision tree, runs, control socket.
 
     Args:
-        journal: Path of the journal, ``":memory:"``, or None for the one of the home.
-        home: The folder with the control socket.
-        own_home: Whether to refuse to start if another orchestrator owns the home. If false, a home beside the journal
-            is used then; with a journal in memory, other processes cannot reach the orchestrator.
+        opening: What was claimed for it. The engine gives it back when it closes, or if it cannot start.
         pools: Settings of pools, by name or kind.
         durability: See ``Orchestrator``.
         clock: The clock of runs and schedules.
@@ -81,16 +74,14 @@ class Engine:
         apps: How apps are imported.
 
     Raises:
-        HomeInUse: Another live orchestrator owns the journal or the home.
+        HomeInUse: Another live orchestrator owns the journal, through another mount of it.
         JournalError: The journal cannot be opened.
     """
 
     def __init__(
         self,
-        journal: str | os.PathLike[str] | None,
-        home: Home,
+        opening: Opening,
         *,
-        own_home: bool,
         pools: Mapping[str, Pool],
         durability: Durability,
         clock: Clock,
@@ -102,15 +93,14 @@ class Engine:
         self.slow_imports = apps.slow
         """The imports that take long at this time."""
         self.slow_imports.listen(lambda app, slow: logger.warning("{} {}", app, slow.sentence()))
-        home.check()
-        self.place = place_of(journal, home)
-        self.home = home if journal is None or self.place == MEMORY else Home(home.path, self.place)
+        self.place = opening.place
+        self.home = opening.home
         """The home with the control socket, which other processes find by the journal."""
         self.closed = False
         self._pid = os.getpid()
         self.failure: JournalError | None = None
         """Why the journal accepts no more appends. Written by the reactor's thread, read by all."""
-        self._closers: list[Callable[[], object]] = []
+        self._closers = opening.closers
         """Functions that stop the parts, in the order of their start. They are called in reverse."""
         self._reachable = False
         """Whether the home is this orchestrator's own."""
@@ -120,36 +110,31 @@ class Engine:
         self._ending: asyncio.Task[None] | None = None
         """The task that ends all processes; None before it is started. Reactor thread only."""
         try:
-            self._start(own_home=own_home, pools=pools, durability=durability, clock=clock, viewer=viewer)
+            self._start(opening, pools=pools, durability=durability, clock=clock, viewer=viewer)
         except BaseException:
             self.close()
             raise
 
     def _start(
         self,
+        opening: Opening,
         *,
-        own_home: bool,
         pools: Mapping[str, Pool],
         durability: Durability,
         clock: Clock,
         viewer: Viewer | None,
     ) -> None:
-        for setting in (*SETTINGS, CONCEALMENT):
-            setting.hold()
-            self._closers.append(setting.release)
-        self.home, reachable = claim_home(self.home, self.place, self._closers.append, required=own_home)
-        generation = claim_workers(claim_journal(self.place, self.home, self._closers.append), self._closers.append)
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
         mend(self.journal)
-        self._reads = self._keep_output(generation, viewer)
+        self._reads = self._keep_output(opening.generation, viewer)
         self.reactor = Reactor()
         report_exhaustion(self.reactor.loop, "commands from other processes")
         self.reactor.start()
         self._closers.append(self.reactor.stop)
         self._tree = Tree(
             self.reactor,
-            partial(self._backend, generation),
+            partial(self._backend, opening),
             pools=pools,
             on_event=self._hear,
             start_timeout=self._start_timeout(),
@@ -186,7 +171,7 @@ class Engine:
         )
         self.schedules.attach(dependencies, self.runs, self._commands.start)
         self._visitors = Visitors(partial(self.idle_monitor.command, self._commands.carry_out), self._is_over)
-        if reachable:
+        if opening.reachable:
             server = ControlSocketServer(self.home, self._visitors.carry_out)
             self._reachable = True
             self.announce(None)  # first, so that a client that connects can tell whose orchestrator this is
@@ -202,7 +187,10 @@ class Engine:
             self.home.write_record(journal=self.place, **({"url": url} if url is not None else {}))
 
     def _open_journal(self, durability: Durability) -> Journal:
-        return MemoryJournal() if self.place == MEMORY else SqliteJournal(self.place, durability=durability)
+        if self.place == MEMORY:
+            return MemoryJournal()
+        claim_file(self.place, self._closers.append)
+        return SqliteJournal(self.place, durability=durability)
 
     # ------------------------------------------------------------ callbacks of the parts
 
@@ -216,8 +204,10 @@ class Engine:
         """Return the seconds that a worker may take to become ready; with ``spawn`` it imports the app first."""
         return START_TIMEOUT + max(0.0, self._apps.timeout - IMPORT_TIMEOUT)
 
-    def _backend(self, generation: GenerationLock, app: str, _key: PoolKey, pool: Pool) -> Backend:
-        return make_backend(app, pool, self.reactor.loop, generation, self._apps, self._output)
+    def _backend(self, opening: Opening, app: str, _key: PoolKey, pool: Pool) -> Backend:
+        return make_backend(
+            app, pool, self.reactor.loop, opening.generation, self._apps, self._output, first=opening.keeper
+        )
 
     def _started(self, run_id: str) -> RunStarted | None:
         """Return the first event of a run, None if there is no such run. Executor thread."""

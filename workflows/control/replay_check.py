@@ -25,7 +25,8 @@ from greenroom.supervision.jobs import Job, JobHandle, Pool, PoolKey
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.tree import Tree
-from greenroom.workflows.control.worker_backends import Apps, make_backend, read_apps
+from greenroom.workflows.control.app_options import Apps, read_apps
+from greenroom.workflows.control.worker_backends import make_backend
 from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramLost, ProgramTurn
 from greenroom.workflows.queries.reader import JournalQueries
 from greenroom.workflows.replay.expectations import explained

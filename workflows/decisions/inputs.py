@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from greenroom.messages.approvals import ApprovalDecision
+from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.errors import GreenroomError
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.frozen import frozen
@@ -11,7 +12,6 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Completed, Failed, Turn
 from greenroom.messages.policy import Budget
-from greenroom.messages.records import AttemptRecord
 
 
 @frozen

@@ -2,21 +2,19 @@
 
 import os
 from collections.abc import Collection
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Final, cast
 
 from greenroom.messages.core.errors import DefinitionError
-from greenroom.messages.core.fields import Limit
 from greenroom.supervision.policy.worker_environment import Given, read_given
 from greenroom.workflows.home import former_name
 
 FILE: Final = "pyproject.toml"
 
 
-class Project(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Project:
     """The table. Every key is optional.
 
     Attributes:
@@ -24,10 +22,8 @@ class Project(BaseModel):
         import_timeout: Seconds that the import of an app may take.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    env: list[str] = []
-    import_timeout: Limit = None
+    env: list[str] = field(default_factory=list[str])
+    import_timeout: float | None = None
 
 
 def read_project(folder: Path | None = None) -> Project:
@@ -86,27 +82,7 @@ def _table(path: Path, trusted: Collection[int]) -> object:
 
 
 def _checked(table: object, path: Path) -> Project:
-    try:
-        project = Project.model_validate(table)
-        read_given(project.env)
-    except ValidationError as error:
-        faults = "; ".join(_sentence(fault) for fault in error.errors())
-        msg = f"[tool.greenroom] in {path} is wrong: {faults}"
-        raise DefinitionError(msg) from None
-    except ValueError as error:
-        msg = f"[tool.greenroom] in {path} is wrong: {error}"
-        raise DefinitionError(msg) from None
-    return project
+    from greenroom.workflows.home.project_table import check_table  # noqa: PLC0415  for projects that have such a table
 
-
-def _sentence(fault: Any) -> str:
-    place = ".".join(map(str, fault["loc"])) or "it"
-    if fault["type"] != "extra_forbidden":
-        return f"{place}: {fault['msg']}"
-    known = get_close_matches(place, Project.model_fields, n=1, cutoff=0.4)
-    hint = (
-        f"did you mean `{known[0]}`?"
-        if known
-        else f"there are {', '.join(f'`{name}`' for name in Project.model_fields)}"
-    )
-    return f"there is no `{place}`; {hint}"
+    env, import_timeout = check_table(table, path)
+    return Project(env, import_timeout)

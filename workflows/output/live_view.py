@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from loguru import logger
-
 from greenroom.messages.advice import read_logs
 from greenroom.messages.core.times import moment
 from greenroom.messages.records import LogLine
-from greenroom.metrics.event_sentences import printable
+from greenroom.metrics.printable import printable
 from greenroom.workflows.output.retention import Batch
 
 WAITING_LINES: Final = 5000
@@ -208,6 +206,8 @@ class LiveView:
         except Exception as error:  # noqa: BLE001  a user's viewer may raise anything
             if not self._complained:
                 self._complained = True
+                from loguru import logger  # noqa: PLC0415  the first keeper starts before it is imported
+
                 logger.opt(exception=error).error("what was given as output= could not take a line")
 
 

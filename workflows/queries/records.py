@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from greenroom.journal.interface import RunRow, Stored
 from greenroom.messages.approvals import approval_id
+from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.times import moment
 from greenroom.messages.events.events import ApprovalAsked, ApprovalDecided, ValueEmitted
-from greenroom.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
+from greenroom.messages.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 

@@ -76,10 +76,10 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
 
 def _say_unhosted(settings: Settings, found: "list[RunRecord]") -> None:
     """Print a note that runs do not continue because no orchestrator is running, and how to start one."""
-    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.control import contact
 
     idle = [run.id for run in found if run.status in {"pending", "running", "waiting"}]
-    if not idle or control_socket.is_open(settings.home):
+    if not idle or contact.is_open(settings.home):
         return
     if len(idle) == 1:
         note(f"run {idle[0]} has not ended, and no orchestrator has it: {go_on(idle[0])} goes on with it")

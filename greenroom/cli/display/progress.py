@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from greenroom.cli.display.values import STATUS_STYLE, between, console, note, say, seconds
 from greenroom.messages.events import events
-from greenroom.metrics.event_sentences import describe, printable
+from greenroom.metrics.event_sentences import describe
+from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from greenroom.cli.display.values import between, blank, column_width, facts, say, seconds, trace
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import iso
-from greenroom.metrics.event_sentences import printable
+from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
-    from greenroom.messages.records import ApprovalRecord, AttemptRecord, DecisionRecord, RunRecord, StepRecord
+    from greenroom.messages.attempts import AttemptRecord
+    from greenroom.messages.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord
     from greenroom.workflows.state.run_state import RunState
 
 NAME: Final = 20

@@ -79,7 +79,7 @@ def _shorter(path: str) -> str:
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print one line for a person. Untrusted text in it can neither end the line nor move the cursor."""
-    from greenroom.metrics.event_sentences import printable
+    from greenroom.metrics.printable import printable
 
     _write_line(printable(_typed(text)), stream or sys.stdout)
 
@@ -97,7 +97,7 @@ def _write_line(text: str, stream: TextIO) -> None:
 
 def block(text: str) -> str:
     """Return a text of several lines made harmless: each is escaped, and those after the first are indented."""
-    from greenroom.metrics.event_sentences import printable
+    from greenroom.metrics.printable import printable
 
     return "\n    ".join(printable(line) for line in _typed(text).split("\n"))
 
@@ -168,7 +168,7 @@ def _escaped(sign: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], stream: TextIO | None = None) -> None:
     """Print rows under headings, with as many cells as headings. A cell with a status is coloured."""
-    from greenroom.metrics.event_sentences import printable
+    from greenroom.metrics.printable import printable
 
     target = sys.stdout if stream is None else stream
     cells = [["" if cell is None else printable(_text(cell)) for cell in row] for row in rows]
@@ -256,7 +256,7 @@ def facts(pairs: Iterable[tuple[str, Any]], stream: TextIO | None = None, *, wra
 
     Each value has one line, or with ``wrapped`` as many as it needs.
     """
-    from greenroom.metrics.event_sentences import printable
+    from greenroom.metrics.printable import printable
 
     shown = [(name, printable(_text(value))) for name, value in pairs if value not in (None, "")]
     width = max((len(name) for name, _ in shown), default=0)

@@ -19,14 +19,14 @@ def carry_out(settings: Settings, request: RunRequest) -> int:
     Raises:
         GreenroomError: The run could not be started or did not complete.
     """
-    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.control import contact
 
     home = settings.home
     try:
         code = settle(settings, lambda: submit(home, request), lambda: host(settings, request))
         return follow_run(home, request) if code is None else code
     except KeyboardInterrupt:
-        if started_event(home, request.run_id) is None or not control_socket.is_open(home):
+        if started_event(home, request.run_id) is None or not contact.is_open(home):
             raise
         note(f"run {request.run_id} goes on in {owner_name(home)}; come back to it with {go_on(request.run_id)}")
         return INTERRUPTED

@@ -159,6 +159,6 @@ class RemoteRun:
         return self.reads.result(self.id)
 
     def _is_hosted(self) -> bool:
-        from greenroom.workflows.control import control_socket
+        from greenroom.workflows.control import contact
 
-        return control_socket.is_open(self._home)
+        return contact.is_open(self._home)

@@ -42,11 +42,11 @@ def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T
     Raises:
         HomeInUse: The home or the journal belongs to a process that takes no commands.
     """
-    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.control import contact
 
     deadline = time.monotonic() + SETTLING
     while True:
-        if control_socket.is_open(settings.home):
+        if contact.is_open(settings.home):
             try:
                 return ask()
             except (OrchestratorClosed, OrchestratorUnreachable) as error:  # it is about to stop
@@ -63,10 +63,10 @@ def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T
 
 def is_anothers(home: "Home") -> bool:
     """Return whether the orchestrator that lives on the home has another journal than the one that was named."""
-    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.control import contact
     from greenroom.workflows.home.home import Home
 
-    return not home.is_meant() and control_socket.is_open(Home(home.path))
+    return not home.is_meant() and contact.is_open(Home(home.path))
 
 
 def open_orchestrator(
@@ -80,10 +80,18 @@ def open_orchestrator(
         HomeInUse: The journal or the home belongs to another orchestrator.
     """
     from greenroom.supervision.kernel.linux import map_blocks_from
-    from greenroom.workflows.api.orchestrator import Orchestrator
+    from greenroom.workflows.control.app_options import read_apps
+    from greenroom.workflows.control.opening import Opening
+    from greenroom.workflows.home.home import Home
 
     map_blocks_from(MAPPED_BYTES)  # only here: nothing can undo it, so a user's own process keeps its setting
     home = settings.home
-    if home.is_named and settings.directory is None and is_anothers(home):
-        return Orchestrator(home.journal, output=output, **imports.options)
-    return Orchestrator(home.journal, home=home.path, output=output, **imports.options)
+    apps = read_apps(imports.env, imports.timeout, {})
+    own_home = not (home.is_named and settings.directory is None and is_anothers(home))
+    opening = Opening(home.journal, Home(home.path if own_home else None), own_home=own_home, given=apps.given)
+    try:  # its first keeper has been started, and imports at the same time as this process
+        from greenroom.workflows.api.orchestrator import ClaimedOrchestrator
+    except BaseException:
+        opening.close()
+        raise
+    return ClaimedOrchestrator(opening, apps, output)

@@ -35,10 +35,10 @@ def host(settings: Settings, request: RunRequest, started: Callable[[list[str]],
         HomeInUse: Another orchestrator lives on the home.
         GreenroomError: The run could not be started.
     """
-    from greenroom.cli.display.progress import tell_of_slow_imports
-    from greenroom.cli.hosting.log_file import log_to_home
-
     with open_orchestrator(settings, output=not request.quiet, imports=request.imports) as orchestrator:
+        from greenroom.cli.display.progress import tell_of_slow_imports  # beside the first zygote, which imports too
+        from greenroom.cli.hosting.log_file import log_to_home
+
         log_to_home(orchestrator.home, secrets=request.imports.secrets())
         tell_of_slow_imports(orchestrator)
         run = _begin(orchestrator, request)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.actors.app import loader
+from greenroom.actors.app import importing, loader
 from greenroom.actors.definitions import registry
 from greenroom.messages.core.errors import DefinitionError
 
@@ -37,7 +37,7 @@ def test_a_file_is_imported_with_the_files_beside_it(write_app: WriteApp) -> Non
     """)
     loader.preload(str(path))
     assert refs() == {"beside:help_out", "app:use"}
-    assert loader.loading is False
+    assert importing.loading is False
 
 
 def test_a_file_may_have_the_name_of_a_module_that_others_use(write_app: WriteApp) -> None:
@@ -180,7 +180,7 @@ def test_preloading_leaves_one_thread_and_no_descriptor(write_app: WriteApp) -> 
     path = write_app("from greenroom import LLM, tool\nwriter = LLM('writer', output=list[int])\n")
     text = f"""
         import os
-        from greenroom.actors.app import loader
+        from greenroom.actors.app import importing, loader
         before = os.listdir("/proc/self/fd")
         loader.preload({str(path)!r})
         assert len(os.listdir("/proc/self/task")) == 1

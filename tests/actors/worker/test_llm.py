@@ -202,3 +202,11 @@ def test_what_is_no_exception_ends_the_process_and_sends_nothing_for_anyone(
     with pytest.raises(AssertionError, match="the worker has gone"):
         worker.receive()
     assert ("BaseException: beyond" in worker.stderr()) == (prompt == "base")
+
+
+def test_an_idle_worker_ends_without_a_word(start_worker: Callable[..., Worker], app: Path) -> None:
+    worker = start_worker(app, "llm")
+    assert isinstance(worker.receive(), Ready)
+    worker.send(STOP)
+    assert worker.wait() == 0
+    assert worker.stderr() == ""

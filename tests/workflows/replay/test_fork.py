@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from greenroom.messages.codec import decode_event, encode_event
 from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.errors import InvalidInput
+from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
 from greenroom.workflows.decisions import inputs

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from greenroom import emit, receive
 from greenroom.actors.failures.description import failed_calls
-from greenroom.messages.codec import decode_event
 from greenroom.messages.core.errors import StepFailed
 from greenroom.messages.core.failures import Failure
+from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import (
     Completed,

@@ -37,7 +37,6 @@ from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.api.waiting import follow_logs
 from greenroom.workflows.queries.interface import Queries
-from greenroom.workflows.queries.records import stream_items
 
 if TYPE_CHECKING:
     from greenroom.messages.records import ApprovalRecord, RunRecord
@@ -193,6 +192,8 @@ class Run(Generic[R]):
             follow: Also return values that are emitted later, until the run has ended.
         """
         check_channel(channel)
+        from greenroom.workflows.queries.records import stream_items  # noqa: PLC0415  it imports the state of runs
+
         stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
         return Items(
             map(shown, stream_items(stored, channel, after)),
