@@ -108,9 +108,12 @@ class RunActor(EventSourcedActor[Effect]):
         if isinstance(happened, inputs.Signal) and self._must_look_up(happened):
             self._look_up(happened, reply)
             return
-        if self._steps.unreported and not isinstance(happened, inputs.StepAnswered):
-            for assigned in self._steps.take_assigned():
-                self._take(assigned)
+        if self._steps.unreported:
+            if isinstance(happened, inputs.StepAnswered):
+                happened = self._steps.with_assigned(happened)
+            else:
+                for assigned in self._steps.take_assigned():
+                    self._take(assigned)
         self._take(happened, reply)
 
     def _take(self, happened: Input, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:

@@ -8,7 +8,15 @@ from typing import Final
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Completed, Execute, Failed, Progress
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
-from greenroom.workflows.decisions.inputs import Input, NoWorkers, StepAnswered, StepAssigned, StepLost, StepProgressed
+from greenroom.workflows.decisions.inputs import (
+    Input,
+    NoWorkers,
+    StepAnswered,
+    StepAssigned,
+    StepLost,
+    StepProgressed,
+    Tick,
+)
 from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
 from greenroom.workflows.runs.dependencies import RunDependencies
@@ -68,13 +76,20 @@ class StepJobs:
         return bool(self._attempts)
 
     def take_assigned(self) -> list[StepAssigned]:
-        """Return which workers were chosen, as far as that was not reported yet. Decide about it before other inputs.
+        """Return which workers were chosen, as far as that was not decided about yet. Decide about it before an input.
 
-        An attempt that is answered within milliseconds is reported with its answer, as one input.
+        The answer of an attempt is the exception: its own choice is decided about with it, and no other.
         """
         assigned = list(self.unreported.values())
         self.unreported.clear()
         return assigned
+
+    def with_assigned(self, answered: StepAnswered) -> StepAnswered:
+        """Return an answer with the choice of its worker, if that was not decided about yet."""
+        assigned = self.unreported.pop(answered.token, None)
+        if assigned is None:
+            return answered
+        return StepAnswered(answered.key, answered.attempt, answered.token, answered.message, assigned)
 
     def __contains__(self, key: str) -> bool:
         """Return whether an attempt of this step is under way."""
@@ -161,7 +176,7 @@ class StepJobs:
             del self._of_steps[key]
         match event:
             case Answered(token=token, message=Completed() | Failed() as message):
-                self._report(StepAnswered(key, attempt, token, message, self.unreported.pop(token, None)))
+                self._report(StepAnswered(key, attempt, token, message))
             case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
                 now = self._dependencies.clock()
                 self._note_assigned(found, StepAssigned(key, attempt, token, worker, pid, life, now))
@@ -183,8 +198,9 @@ class StepJobs:
         self.unreported[attempt.token] = assigned
 
     def _report_assigned(self) -> None:
-        for assigned in self.take_assigned():
-            self._report(assigned)
+        """Have the choices decided about, after the inputs that are on their way, among which may be the answer."""
+        if self.unreported:
+            self._report(Tick())
 
     def _note_progress(self, attempt: _Attempt, detail: Json) -> None:
         """Report an attempt's progress, or keep it for a moment if the attempt reports often."""
