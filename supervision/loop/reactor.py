@@ -33,9 +33,14 @@ class _Selector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.on_idle: Callable[[], bool] | None = None
+        self.at_turn_end: list[Callable[[], None]] = []
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.at_turn_end:
+            for function in self.at_turn_end:
+                function()
+            self.at_turn_end.clear()
         # A loop passes 0 while callbacks are ready, so anything else means that it would wait now.
         if self.on_idle is not None and (timeout is None or timeout > 0):
             found = super().select(0)
@@ -57,8 +62,9 @@ class _Loop(asyncio.SelectorEventLoop):
     _ssock: socket.socket
     """The end that is read of the pair with which asyncio wakes the loop."""
 
-    def __init__(self, selector: selectors.BaseSelector, hear: Callable[..., None], call: Callable[..., None]) -> None:
+    def __init__(self, selector: _Selector, hear: Callable[..., None], call: Callable[..., None]) -> None:
         super().__init__(selector)
+        self.at_turn_end = selector.at_turn_end
         self._hear = hear
         self._call = call
 
@@ -100,6 +106,17 @@ _NEXT_TURN_THREADSAFE: Final = asyncio.SelectorEventLoop.call_soon_threadsafe
 def _run(handle: asyncio.Handle) -> None:
     if not handle.cancelled():
         handle._run()  # noqa: SLF001  as every loop does
+
+
+def at_turn_end(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """Call a function once, after everything that is ready now, before the loop looks at its descriptors again.
+
+    The function must schedule nothing and must not raise. On another loop than a reactor's it is called soon.
+    """
+    if isinstance(loop, _Loop):
+        loop.at_turn_end.append(function)
+    else:
+        loop.call_soon(function)
 
 
 class Reactor:

@@ -18,6 +18,7 @@ from greenroom.messages.core.errors import CodecError
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import FromWorker, ToWorker
 from greenroom.supervision.loop import offload
+from greenroom.supervision.loop.reactor import at_turn_end
 
 READ_BYTES: Final = 64 * 1024
 """Bytes per read. For larger reads the allocator would map and unmap memory, which costs more than the read."""
@@ -41,6 +42,8 @@ class Channel:
         on_fault: Called once with an ``Exit`` if the bytes are no message or too much waits to be sent. No message is
             delivered after it.
         on_end: Called once when the worker has shut down its end.
+        batched: Whether the frames of one turn of the loop are sent together. So a worker that is busy with many runs
+            is woken once for all of them.
 
     Attributes:
         delivered: Number of bytes that the kernel has accepted so far. The worker may not have read all of them.
@@ -56,6 +59,7 @@ class Channel:
         on_message: Callable[[FromWorker], None],
         on_fault: Callable[[Exit], None],
         on_end: Callable[[], None],
+        batched: bool = False,
     ) -> None:
         """Start reading."""
         sock.setblocking(False)  # noqa: FBT003  the standard library's own flag
@@ -68,6 +72,8 @@ class Channel:
         self._on_end = on_end
         self.delivered = 0
         self._written = 0  # bytes of all messages so far
+        self._batched = batched
+        self._batch: list[bytes] = []  # frames that are sent at the end of the loop's turn
         self._waiting = bytearray()  # bytes that the kernel has not accepted yet
         self._taken_at = 0.0  # when it last accepted bytes, or when the oldest waiting bytes were queued
         self._readable = True  # False from the end or the first fault on
@@ -96,12 +102,27 @@ class Channel:
             if len(self._waiting) > HIGH_WATER_BYTES and self._loop.time() - self._taken_at > UNREAD_SECONDS:
                 self._fail(Exit(kind="hung", detail=f"it left {len(self._waiting)} bytes of messages unread"))
             return self._written
-        sent = self._push(frame)
-        if sent < len(frame):
-            self._waiting += memoryview(frame)[sent:]
+        if not self._batched:
+            self._begin_writing(frame)
+        else:
+            if not self._batch:
+                at_turn_end(self._loop, self._send_batch)
+            self._batch.append(frame)
+        return self._written
+
+    def _send_batch(self) -> None:
+        data = b"".join(self._batch)
+        self._batch.clear()
+        if not (self._closed or self._faulty):
+            self._begin_writing(data)
+
+    def _begin_writing(self, data: bytes) -> None:
+        """Write what the kernel accepts, and the rest when it is ready. Nothing waits before this."""
+        sent = self._push(data)
+        if sent < len(data):
+            self._waiting += memoryview(data)[sent:]
             self._taken_at = self._loop.time()
             self._loop.add_writer(self._sock, self._write)
-        return self._written
 
     def drain(self, then: Callable[[], None]) -> None:
         """Read all messages that a dead process has sent. Call this once.

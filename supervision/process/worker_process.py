@@ -106,7 +106,13 @@ class Worker:
             self._output = WorkerOutput(spec, loop, on_output, redactor)
             undo.pop_all()
         self._channel = Channel(
-            loop, ours, spec.incarnation, on_message=self._received, on_fault=self.kill, on_end=self._hung_up
+            loop,
+            ours,
+            spec.incarnation,
+            on_message=self._received,
+            on_fault=self.kill,
+            on_end=self._hung_up,
+            batched=spec.concurrency > 1,
         )
 
     def __repr__(self) -> str:

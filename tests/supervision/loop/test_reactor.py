@@ -12,8 +12,11 @@ import pykka
 import pytest
 from typing_extensions import override
 
+from greenroom.messages.codec import TO_WORKER, FrameDecoder
+from greenroom.messages.frames.worker import Abort
 from greenroom.supervision.loop.actor import LoopActor, tell_living
-from greenroom.supervision.loop.reactor import BURST, Reactor
+from greenroom.supervision.loop.reactor import BURST, Reactor, at_turn_end
+from greenroom.supervision.process.frame_channel import Channel
 
 
 @pytest.fixture
@@ -231,3 +234,41 @@ def test_an_actor_that_has_stopped_is_told_nothing(reactor: Reactor) -> None:
         actor.ask("three", timeout=10)
     tell_living(actor, "four")
     assert lines == ["a: one"]
+
+
+def test_what_is_due_at_the_end_of_a_turn_comes_after_all_that_is_ready_and_before_descriptors(
+    reactor: Reactor,
+) -> None:
+    made: list[str] = []
+    done = threading.Event()
+
+    def schedule() -> None:
+        at_turn_end(reactor.loop, lambda: made.append("end"))
+        reactor.call(made.append, "call")
+        reactor.loop.call_soon(made.append, "callback")
+        reactor.loop.call_later(0.0, made.append, "next turn")
+        reactor.loop.call_later(0.0, done.set)
+
+    reactor.call(schedule)
+    assert done.wait(10)
+    assert made == ["call", "callback", "end", "next turn"]
+
+
+def test_frames_of_one_turn_for_a_worker_of_many_jobs_are_one_write(reactor: Reactor) -> None:
+    ours, theirs = socket.socketpair()
+    messages = [Abort(token=str(number)) for number in range(5)]
+    sent: list[list[int]] = []
+
+    async def send() -> None:
+        channel = Channel(reactor.loop, ours, 1, on_message=print, on_fault=print, on_end=bool, batched=True)
+        sent.append([channel.send(message) for message in messages])
+        assert channel.delivered == 0
+        await asyncio.sleep(0)
+        at_turn_end(reactor.loop, channel.close)
+
+    reactor.submit(send()).result(10)
+    with theirs:
+        data = theirs.recv(1 << 16)
+        assert [TO_WORKER.decode(body).message for body in FrameDecoder().feed(data)] == messages
+        assert len(data) == sent[0][-1]
+        assert theirs.recv(1) == b""

@@ -34,7 +34,9 @@ class Surroundings:
         nothing: Callable[..., None] = lambda *_arguments: None  # noqa: E731
         loop = SimpleNamespace(time=lambda: self.now, call_later=nothing)
         dependencies: Any = SimpleNamespace(
-            reactor=SimpleNamespace(call=lambda function, *arguments: self.calls.append((function, arguments)), loop=loop),
+            reactor=SimpleNamespace(
+                call=lambda function, *arguments: self.calls.append((function, arguments)), loop=loop
+            ),
             journal=SimpleNamespace(append=self._append),
             submit=self._submit,
             registry=SimpleNamespace(
@@ -81,7 +83,11 @@ class Surroundings:
             flush()
 
 
-WAYS = [way for way in itertools.permutations(("answer", "progress", "pause", "tick", "flush", "flush")) if way.index("progress") < way.index("answer")]
+WAYS = [
+    way
+    for way in itertools.permutations(("answer", "progress", "pause", "tick", "flush", "flush"))
+    if way.index("progress") < way.index("answer")
+]
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["together", "one by one"])
@@ -93,7 +99,9 @@ def test_an_attempt_is_recorded_whole(at_once):
         around.run()
         job = around.jobs["a#1"]
         deeds: dict[str, Callable[[], object]] = {
-            "answer": lambda job=job: job.reply(Answered(job.token, Completed(token=job.token, result=1, duration=0.1))),  # type: ignore[misc]
+            "answer": lambda job=job: job.reply(
+                Answered(job.token, Completed(token=job.token, result=1, duration=0.1))
+            ),  # type: ignore[misc]
             "progress": lambda job=job: job.reply(Answered(job.token, Progress(token=job.token, detail="half"))),  # type: ignore[misc]
             "pause": lambda around=around: around.ref.tell(Pause(None)),  # type: ignore[misc]
             "tick": lambda around=around: around.ref.tell(Tick()),  # type: ignore[misc]
