@@ -66,6 +66,38 @@ def steps_per_second(directory: Path) -> float:
         return RUNS * STEPS / (time.perf_counter() - started)
 
 
+def steps_per_second_in_a_loop(directory: Path) -> float:
+    """Return the same for runs that are started in a plain loop, one after another."""
+    with orchestrator_in(directory) as orchestrator:
+        warm(orchestrator)
+        started = time.perf_counter()
+        run_in_a_loop(orchestrator)
+        return RUNS * STEPS / (time.perf_counter() - started)
+
+
+def step_cpu_ms(directory: Path) -> float:
+    """Return the CPU time in milliseconds that a step of those runs costs in all processes together."""
+    with orchestrator_in(directory) as orchestrator:
+        warm(orchestrator)
+        before = cpu_time()
+        run_in_a_loop(orchestrator)
+        return (cpu_time() - before) * 1000 / (RUNS * STEPS)
+
+
+def run_in_a_loop(orchestrator: Orchestrator) -> None:
+    """Start all runs, then wait for all results."""
+    runs = [orchestrator.start(chain, STEPS, id=f"run-{number}") for number in range(RUNS)]
+    for run in runs:
+        run.result(120)
+
+
+def cpu_time() -> float:
+    """Return the CPU time in seconds of this process and those below it."""
+    here = psutil.Process()
+    times = [process.cpu_times() for process in (here, *here.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
+
+
 def model_efficiency(directory: Path) -> float:
     """Run 100 workflows of 5 model calls at once. Return the ideal time of one workflow divided by the time of all."""
     with orchestrator_in(directory) as orchestrator:
@@ -231,6 +263,24 @@ FIGURES: dict[str, Figure] = {
         lambda floors: 1000 / (2 * floors.round_trip_ms),
         "2 round trips per step",
         steps_per_second,
+    ),
+    "loop": Figure(
+        '200 runs of 10 tool steps, "full", started in a plain loop',
+        "steps/s",
+        lambda _: 1000.0,
+        "more",
+        lambda floors: 1000 / (2 * floors.round_trip_ms),
+        "2 round trips per step",
+        steps_per_second_in_a_loop,
+    ),
+    "cpu": Figure(
+        "CPU time of all processes for a step of such runs",
+        "ms",
+        lambda _: 1.3,
+        "less",
+        lambda floors: 4 * floors.round_trip_ms,
+        "2 round trips, both ends",
+        step_cpu_ms,
     ),
     "models": Figure(
         "100 runs of 5 model calls of 50 ms at once: ideal time by real time",

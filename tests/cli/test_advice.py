@@ -55,6 +55,8 @@ def die() -> str:
 
 @tool(retry=Retry(attempts=1))
 def wait_for(path: str) -> None:
+    with Path("waits").open("a") as waits:
+        waits.write("waits\n")  # so all that came before is committed
     while not Path(path).exists():
         time.sleep(0.01)
 
@@ -208,6 +210,11 @@ class Reader:
         effects = self.folder / "effects"
         return effects.read_text().split() if effects.exists() else []
 
+    def waits(self) -> int:
+        """How many attempts have begun to wait for a file."""
+        waits = self.folder / "waits"
+        return len(waits.read_text().split()) if waits.exists() else 0
+
     def edit(self, old: str, new: str, name: str = "app.py") -> None:
         text = (self.folder / name).read_text()
         assert old in text
@@ -317,7 +324,8 @@ def resume_all(reader: Reader) -> None:
     host = reader.start("greenroom run app.py:two --id x")
     eventually(lambda: reader.lines() == ["first"], 30)
     reader.type("greenroom run app.py:two --id y --detach")
-    eventually(lambda: reader.lines() == ["first", "first"], 30)
+    eventually(lambda: reader.waits() == 2, 30)
+    assert reader.lines() == ["first", "first"]
     host.kill()
     host.wait(20)
     reader.type(advised(reader.type("greenroom runs list"), "greenroom runs resume --all"))
