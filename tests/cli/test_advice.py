@@ -56,7 +56,7 @@ def die() -> str:
 @tool(retry=Retry(attempts=1))
 def wait_for(path: str) -> None:
     with Path("waits").open("a") as waits:
-        waits.write("waits\n")  # so all that came before is committed
+        print("waits", file=waits)  # so all that came before is committed
     while not Path(path).exists():
         time.sleep(0.01)
 
