@@ -3,6 +3,7 @@
 import compileall
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +73,14 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline() or [process.name(), process.status()]
     except psutil.Error:
         return ["(gone)"]
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """Give a directory that other users may enter. Pytest's are closed to them, again whenever another pytest starts."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 @pytest.fixture

@@ -238,15 +238,12 @@ except JournalError as error:
 
 
 @pytest.fixture
-def as_nobody(tmp_path):
+def as_nobody():
     """Give a function that opens a journal as a user without rights and says what came of it."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
 
     def run(path: Path, how: str) -> str:
-        for each in (tmp_path, *tmp_path.parents):  # pytest's directories are closed to others
-            if each.owner() == "root" and len(each.parts) > 2:
-                each.chmod(0o755)
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", AS_NOBODY, str(path), how],
             capture_output=True,
@@ -260,8 +257,8 @@ def as_nobody(tmp_path):
     return run
 
 
-def test_an_archived_journal_is_read_where_nothing_may_be_written(opened, as_nobody):
-    journal = opened()
+def test_an_archived_journal_is_read_where_nothing_may_be_written(opened, as_nobody, public):
+    journal = opened(public / "journal.db")
     Client(journal).append("r", 0, changed(1))
     journal.close()
     journal.path.chmod(0o444)
@@ -269,9 +266,9 @@ def test_an_archived_journal_is_read_where_nothing_may_be_written(opened, as_nob
     assert as_nobody(journal.path, "write").startswith(JournalFull.__name__)
 
 
-def test_a_place_that_may_not_be_written_is_refused_with_the_path(as_nobody, tmp_path):
-    answer = as_nobody(tmp_path / "journal.db", "write")
-    assert answer.startswith(f"{JournalFull.__name__} the journal {tmp_path}/journal.db cannot be written")
+def test_a_place_that_may_not_be_written_is_refused_with_the_path(as_nobody, public):
+    answer = as_nobody(public / "journal.db", "write")
+    assert answer.startswith(f"{JournalFull.__name__} the journal {public}/journal.db cannot be written")
 
 
 def test_a_reader_sees_what_a_killed_writer_left_in_its_log(opened, tmp_path):

@@ -358,11 +358,8 @@ for home in sys.argv[1:]:
 
 
 @as_root
-def test_an_ordinary_user_is_kept_from_the_homes_of_other_users_but_not_of_root(tmp_path: Path) -> None:
-    for each in (tmp_path, *tmp_path.parents):  # pytest's directories are closed to others
-        if each.owner() == "root" and len(each.parts) > 2:
-            each.chmod(0o755)
-    homes = {name: tmp_path / name for name in ("mine", "theirs", "roots")}
+def test_an_ordinary_user_is_kept_from_the_homes_of_other_users_but_not_of_root(public: Path) -> None:
+    homes = {name: public / name for name in ("mine", "theirs", "roots")}
     for name, owner in (("mine", NOBODY), ("theirs", 12345)):
         homes[name].mkdir(mode=0o755)
         os.chown(homes[name], owner, owner)
