@@ -67,15 +67,11 @@ class TransactionRows:
         self._values: list[Any] = []
         self._rows = 0
 
-    def add(self, kind: str, row: Sequence[Any]) -> None:
-        """Add a row of a kind of ``TARGETS``."""
-        self._values += (kind, *row, *_REST[kind])
-        self._rows += 1
-
-    def add_events(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Add rows of the kind ``event``; quicker than one by one."""
+    def add(self, kind: str, *rows: Sequence[Any]) -> None:
+        """Add rows of a kind of ``TARGETS``."""
+        rest = _REST[kind]
         for row in rows:
-            self._values += ("event", *row, *_REST_OF_EVENT)
+            self._values += (kind, *row, *rest)
         self._rows += len(rows)
 
     def write(self, connection: Database) -> None:
@@ -106,7 +102,6 @@ class TransactionRows:
 
 _REST: Final = {kind: (None,) * (_COLUMNS - target.columns) for kind, target in TARGETS.items()}
 """The unused columns of a row, by its kind."""
-_REST_OF_EVENT: Final = _REST["event"]
 
 
 @cache

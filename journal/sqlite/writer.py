@@ -206,7 +206,7 @@ class Writer:
                 key = sha256(body).digest()
                 lines.rows.add("blob", (key, body.decode()))
                 events.append((run_id, seq, event.at, event.type, None, key, head))
-        lines.rows.add_events(events)
+        lines.rows.add("event", *events)
         lines.events += len(bodies)
         lines.head = head
         self._heads[run_id] = seq, head
