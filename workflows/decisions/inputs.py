@@ -87,7 +87,7 @@ class StepAnswered:
     token: str
     message: Completed | Failed
     assigned: StepAssigned | None = None
-    """The choice of that worker, if it was not reported before."""
+    """The assignment of the attempt, if no decision has recorded it yet."""
 
 
 @frozen

@@ -66,7 +66,7 @@ class StepJobs:
         self._of_steps: dict[str, _Attempt] = {}
         """The same, by step key."""
         self.unreported: dict[str, StepAssigned] = {}
-        """By token: attempts that a worker has, which is not recorded yet; see ``take_assigned``."""
+        """By token: assignments that no decision has recorded yet; see ``take_assigned``."""
         self._outcomes_committed = len(state.resolutions)
         self._held_back: deque[tuple[int, str]] = deque()
         """Attempts that are held: the number of outcomes that must be committed first, and the token."""
@@ -76,16 +76,16 @@ class StepJobs:
         return bool(self._attempts)
 
     def take_assigned(self) -> list[StepAssigned]:
-        """Return which workers were chosen, as far as that was not decided about yet. Decide about it before an input.
+        """Return the assignments that no decision has recorded yet. The run's actor decides about them before an input.
 
-        The answer of an attempt is the exception: its own choice is decided about with it, and no other.
+        For an answer, which is decided about together with its own assignment, it calls ``with_assigned`` instead.
         """
         assigned = list(self.unreported.values())
         self.unreported.clear()
         return assigned
 
     def with_assigned(self, answered: StepAnswered) -> StepAnswered:
-        """Return an answer with the choice of its worker, if that was not decided about yet."""
+        """Return an answer with the assignment of its attempt, if no decision has recorded that yet."""
         assigned = self.unreported.pop(answered.token, None)
         if assigned is None:
             return answered
@@ -189,7 +189,7 @@ class StepJobs:
                 raise AssertionError(msg)
 
     def _note_assigned(self, attempt: _Attempt, assigned: StepAssigned) -> None:
-        """Report which worker was chosen, or keep it for some milliseconds, in which the answer may come."""
+        """Report an assignment, or keep it for some milliseconds, in which the answer may come."""
         if attempt.recorded_first:
             self._report(assigned)
             return
@@ -198,7 +198,7 @@ class StepJobs:
         self.unreported[attempt.token] = assigned
 
     def _report_assigned(self) -> None:
-        """Have the choices decided about, after the inputs that are on their way, among which may be the answer."""
+        """Send an input, before which the actor decides about the assignments. An answer under way comes first."""
         if self.unreported:
             self._report(Tick())
 
