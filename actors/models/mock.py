@@ -115,11 +115,11 @@ class MockModel:
             msg = "the mock provider reset the connection"
             raise ConnectionResetError(msg)
         if accident == "refusal":
-            return ModelReply(_REFUSAL, "refusal", *_tokens(request, _REFUSAL))
+            return ModelReply(_REFUSAL, "refusal", *_tokens(request, _REFUSAL), usd=0.0)
         text = _answer(request, random, invent=accident == "ungrounded" and not request.feedback)
         if accident == "malformed":
             cut = text[: max(1, int(len(text) * random.uniform(0.3, 0.8)))]
-            return ModelReply(cut, "length" if request.schema is None else "stop", *_tokens(request, cut))
+            return ModelReply(cut, "length" if request.schema is None else "stop", *_tokens(request, cut), usd=0.0)
         if accident == "violation":
             text = "" if request.schema is None else _spoil(text)
         return _reply(request, text)
@@ -191,7 +191,7 @@ def _script(reply: Shown | BaseModel | BaseException) -> str:
 
 
 def _reply(request: ModelRequest, text: str) -> ModelReply:
-    return ModelReply(text, "stop", *_tokens(request, text))
+    return ModelReply(text, "stop", *_tokens(request, text), usd=0.0)
 
 
 def _tokens(request: ModelRequest, text: str) -> tuple[int, int]:

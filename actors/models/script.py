@@ -76,7 +76,7 @@ def scripted_reply(name: str, request: ModelRequest) -> ModelReply | None:
         )
         raise Fatal(msg)
     if reply.raises is None:
-        return ModelReply(reply.text)
+        return ModelReply(reply.text, usd=0.0)
     if reply.raises == "RetryAfter":
         raise RetryAfter(reply.delay, reply.text)
     raise (exception_class(reply.raises) or RuntimeError)(reply.text)

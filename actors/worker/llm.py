@@ -134,4 +134,6 @@ class ModelActor(WorkerActor):
 
 
 def _usage(reply: ModelReply) -> dict[str, float]:
-    return {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens, "usd": reply.usd}
+    """Return the usage of one answer. An unknown price is left out."""
+    usage: dict[str, float] = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
+    return usage if reply.usd is None else {**usage, "usd": reply.usd}
