@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from greenroom.messages.core.message import Json
 from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.transcript import TranscriptUse
 
 
 class Timer(Protocol):
@@ -47,7 +48,15 @@ class ProgramPort(Protocol):
     short."""
 
     async def call_step(
-        self, *, name: str, kind: StepKind, step: str, arguments: Json, options: StepOptions, key: str | None
+        self,
+        *,
+        name: str,
+        kind: StepKind,
+        step: str,
+        arguments: Json,
+        options: StepOptions,
+        key: str | None,
+        transcript: TranscriptUse | None = None,
     ) -> Json:
         """Request a step, which runs elsewhere, and wait for its recorded result.
 

@@ -20,6 +20,7 @@ if _platform != "linux":
     raise ImportError(_message)
 
 if TYPE_CHECKING:
+    from greenroom.actors.agent.conversation import Conversation
     from greenroom.actors.api.approve import approve
     from greenroom.actors.api.deterministic import now, random, uuid4
     from greenroom.actors.api.emit import emit
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from greenroom.actors.models.mock import MockModel
     from greenroom.messages.approvals import Approval
     from greenroom.messages.core.errors import (
+        AgentFailed,
         ApprovalClosed,
         ApprovalNotFound,
         DefinitionError,
@@ -85,6 +87,7 @@ __version__ = VERSION
 
 __all__ = [
     "LLM",
+    "AgentFailed",
     "Approval",
     "ApprovalClosed",
     "ApprovalNotFound",
@@ -95,6 +98,7 @@ __all__ = [
     "AsyncSession",
     "Budget",
     "Client",
+    "Conversation",
     "DefinitionError",
     "Fatal",
     "GreenroomError",
@@ -160,6 +164,7 @@ _HOMES = {
     "AsyncSession": "workflows.api.handles.async_session",
     "Budget": "messages.policy",
     "Client": "workflows.api.client.client",
+    "Conversation": "actors.agent.conversation",
     "LLM": "workflows.authoring.llm",
     "LogLine": "messages.records",
     "Approval": "messages.approvals",

@@ -1,9 +1,11 @@
 """Transcripts: the messages of a conversation with a model, in a form that belongs to no provider."""
 
+from hashlib import blake2b
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json, Message
 
 
@@ -59,3 +61,72 @@ class ToolSchema(Message):
     description: str = ""
     parameters: Json
     """JSON Schema of the arguments, an object."""
+
+
+class ToolList(Message):
+    """The tools of a conversation from here on. Not a message to the model, which gets them beside the messages."""
+
+    role: Literal["tools"] = "tools"
+    tools: tuple[ToolSchema, ...]
+
+
+# ---------------------------------------------------------------- transcripts as a run stores them
+
+
+class Entry(Message):
+    """One entry of a transcript. A run stores it once, whatever number of model calls reads it.
+
+    A transcript is named by its last entry, and each entry names the one before it.
+    """
+
+    parent: str = ""
+    """``entry_id`` of the entry before this one; empty for the first."""
+    message: Json
+    """A message, or a ``ToolList``."""
+
+
+def entry_id(entry: Entry) -> str:
+    """Return the identity of an entry: the same for the same messages in the same order, in every run."""
+    return blake2b(entry.parent.encode() + b"\0" + text_of(entry.message), digest_size=16).hexdigest()
+
+
+class TranscriptUse(Message):
+    """The transcript that a model call reads.
+
+    Attributes:
+        tip: ``entry_id`` of its last entry.
+        new: Entries that the run does not store yet, oldest first. The answer to a model call is stored as the entry
+            that follows the call's ``tip``, and is not repeated here.
+    """
+
+    tip: str
+    new: tuple[Entry, ...] = ()
+
+
+class ModelAnswer(Message):
+    """The result of a model call in a conversation."""
+
+    message: AssistantMessage
+    answer: Json = None
+    """The answer as a value of the output type, if ``final``."""
+    final: bool = True
+    """Whether the model has answered, and has not asked for tools."""
+    tokens: int = 0
+    """Tokens that the call has read and written, which is the length of the conversation so far."""
+
+
+def read_answer(result: Json) -> ModelAnswer:
+    """Return the answer that a model call's result holds."""
+    return ModelAnswer.model_validate_json(text_of(result))
+
+
+def answer_entry(tip: str, answer: ModelAnswer) -> Entry:
+    """Return the entry that a model's answer becomes, after the transcript that the model has read."""
+    return Entry(parent=tip, message=JsonText(answer.message.model_dump_json().encode()))
+
+
+def given_answer(value: Json) -> ModelAnswer:
+    """Return the answer for a value that a person gives in place of the model."""
+    plain_value = plain(value)
+    text = plain_value if isinstance(plain_value, str) else text_of(value).decode()
+    return ModelAnswer(message=AssistantMessage(text=text), answer=value)

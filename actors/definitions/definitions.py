@@ -116,7 +116,10 @@ class StepDefinition(Definition):
 
     Attributes:
         options: Options of its calls unless the caller gives others.
+        approve: Whether a person must approve the calls that agents make, or a function that decides it for each.
     """
+
+    approve: "bool | Callable[..., bool]" = False
 
     def __init__(
         self,
@@ -149,7 +152,7 @@ class ModelDefinition(StepDefinition):
 
     Attributes:
         instructions: Text sent before every prompt.
-        model: A model, the name of one, or None for the default.
+        models: The model and those to fall back to: each a model, the name of one, or None for the default.
         settings: Passed to the model unchanged.
     """
 
@@ -162,12 +165,12 @@ class ModelDefinition(StepDefinition):
         *,
         output: Any,
         instructions: str,
-        model: Any,
+        models: tuple[Any, ...],
         settings: Mapping[str, Shown],
     ) -> None:
         """Register the LLM; ``output`` is the type of its answers."""
         self.instructions = instructions
-        self.model = model
+        self.models = models
         self.settings = settings
         super().__init__("llm", name, fn, site, options, result=output)
 

@@ -5,6 +5,7 @@ own validators decide what really fits.
 """
 
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
 from inspect import Parameter
@@ -20,9 +21,12 @@ from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
+from greenroom.messages.transcript import ToolSchema
 
 Mode = Literal["validation", "serialization"]
 _SECTION: Final = re.compile(r"[A-Z][A-Za-z ]+:")
+_ENDS: Final = frozenset({"Args:", "Arguments:", "Returns:", "Raises:", "Yields:", "Example:", "Examples:"})
+"""Headings of sections of a docstring that a model need not read."""
 _ARGUMENT: Final = re.compile(r"\*{0,2}(?P<name>\w+)(?: *\([^)]*\))?: *(?P<text>.*)")
 _VARIADIC: Final = {Parameter.VAR_POSITIONAL: "array", Parameter.VAR_KEYWORD: "object"}
 
@@ -32,7 +36,7 @@ def with_schemas(record: DefinitionRecord) -> DefinitionRecord:
     found = lookup(record.ref)
     schemas: dict[str, Any] = {}
     if isinstance(found, WorkflowDefinition):
-        schemas = {"input_schema": _input(found), "result_schema": _result(found)}
+        schemas = {"input_schema": arguments_schema(found), "result_schema": _result(found)}
     elif isinstance(found, SessionDefinition):
         schemas = {
             "messages": {name: schema_of(model, "validation") for name, model in found.messages.items()},
@@ -46,8 +50,15 @@ def _result(found: Definition) -> Json:
     return schema_of(found.signature.result.annotation, "serialization")
 
 
-def _input(found: Definition) -> Json:
-    """Describe a workflow's arguments, by name."""
+def tool_schema(found: Definition, name: str) -> ToolSchema:
+    """Return a step or workflow as a tool for a model: its docstring, and its parameters with their descriptions."""
+    doc = inspect.cleandoc(found.fn.__doc__ or "")
+    described = itertools.takewhile(lambda line: line.strip() not in _ENDS, doc.splitlines())
+    return ToolSchema(name=name, description="\n".join(described).strip(), parameters=arguments_schema(found))
+
+
+def arguments_schema(found: Definition) -> Json:
+    """Describe the arguments of a definition, by name."""
     signature: Signature = found.signature
     said = argument_docs(found.fn.__doc__ or "")
     properties: dict[str, Any] = {}

@@ -17,10 +17,12 @@ from pydantic import BaseModel
 from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.actors.models.extract import Material, rank, read_prompt
 from greenroom.actors.models.filling import Filler
+from greenroom.actors.models.mock_calls import mock_calls, tool_results
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import RetryAfter
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
+from greenroom.messages.transcript import AssistantMessage
 
 _SUMMARY_SENTENCES: Final = 3
 _LIST_LENGTH: Final = 4
@@ -50,7 +52,8 @@ class MockModel:
         ungrounded: Share of answers to prompts without feedback that contain an invented sentence.
         replies: Scripted answers that replace all of this. The n-th answers the n-th attempt of every call; the last
             one answers all further attempts. Text is returned unchanged, a pydantic model or other value as JSON, and
-            an exception is raised.
+            an exception is raised. A ``ModelReply`` is returned as it is, so it may ask for tools. In a conversation
+            the first reply answers the first model call, and so on.
 
     Raises:
         ValueError: A share is not between 0 and 1, or they add up to more than 1.
@@ -66,7 +69,7 @@ class MockModel:
         refusals: float = 0.0,
         errors: float = 0.0,
         ungrounded: float = 0.0,
-        replies: Sequence[Shown | BaseModel | BaseException] | None = None,
+        replies: Sequence[Shown | BaseModel | BaseException | ModelReply] | None = None,
     ) -> None:
         """Set the rates."""
         self.seed = seed
@@ -107,7 +110,8 @@ class MockModel:
         random = Random(digest)  # noqa: S311  reproducible accidents are the point
         await asyncio.sleep(self._seconds(random))
         if self._replies is not None:
-            return _reply(request, _script(self._replies[min(request.attempt, len(self._replies)) - 1]))
+            turns = sum(isinstance(message, AssistantMessage) for message in request.messages)
+            return _scripted(request, self._replies[min(turns + request.attempt, len(self._replies)) - 1])
         accident = self._accident(random)
         if accident == "error":
             if random.random() < 0.5:  # noqa: PLR2004  equal odds
@@ -116,6 +120,8 @@ class MockModel:
             raise ConnectionResetError(msg)
         if accident == "refusal":
             return ModelReply(_REFUSAL, "refusal", *_tokens(request, _REFUSAL), usd=0.0)
+        if calls := mock_calls(request, random):
+            return ModelReply("", "stop", *_tokens(request, ""), usd=0.0, calls=calls)
         text = _answer(request, random, invent=accident == "ungrounded" and not request.feedback)
         if accident == "malformed":
             cut = text[: max(1, int(len(text) * random.uniform(0.3, 0.8)))]
@@ -141,7 +147,7 @@ class MockModel:
 
 def _answer(request: ModelRequest, random: Random, *, invent: bool) -> str:
     """Answer from the material, with one invented sentence if ``invent``."""
-    material = read_prompt(request.prompt)
+    material = read_prompt("\n\n".join([request.prompt, *tool_results(request)]))
     feedback = "\n".join(request.feedback).lower()
     kept = tuple(sentence for sentence in material.sentences if sentence[:_QUOTED].lower() not in feedback)
     material = Material(material.task, material.heading, kept or material.sentences)
@@ -182,6 +188,10 @@ def _spoil(text: str) -> str:
     return json.dumps(spoiled, ensure_ascii=False)
 
 
+def _scripted(request: ModelRequest, reply: Shown | BaseModel | BaseException | ModelReply) -> ModelReply:
+    return reply if isinstance(reply, ModelReply) else _reply(request, _script(reply))
+
+
 def _script(reply: Shown | BaseModel | BaseException) -> str:
     if isinstance(reply, BaseException):
         raise reply
@@ -196,5 +206,6 @@ def _reply(request: ModelRequest, text: str) -> ModelReply:
 
 def _tokens(request: ModelRequest, text: str) -> tuple[int, int]:
     """Return the input and output tokens, at four characters each."""
-    asked = len(request.instructions) + len(request.prompt) + sum(map(len, request.feedback))
+    asked = len(request.instructions) + sum(map(len, request.feedback))
+    asked += sum(len(message.text) for message in request.messages)
     return asked // _CHARACTERS_PER_TOKEN, len(text) // _CHARACTERS_PER_TOKEN

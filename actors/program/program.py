@@ -48,6 +48,7 @@ from greenroom.messages.frames.worker import (
     Withdraw,
 )
 from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.transcript import TranscriptUse
 
 
 class Program:
@@ -233,11 +234,26 @@ class Program:
         self._unawaited.append(call)
 
     async def call_step(
-        self, *, name: str, kind: StepKind, step: str, arguments: Json, options: StepOptions, key: str | None
+        self,
+        *,
+        name: str,
+        kind: StepKind,
+        step: str,
+        arguments: Json,
+        options: StepOptions,
+        key: str | None,
+        transcript: TranscriptUse | None = None,
     ) -> Json:
         """See ``ProgramPort``."""
-        name_key = _scope().key(name, key)
-        command = ScheduleStep(key=name_key, name=name, kind=kind, step=step, arguments=arguments, options=options)
+        command = ScheduleStep(
+            key=_scope().key(name, key),
+            name=name,
+            kind=kind,
+            step=step,
+            arguments=arguments,
+            options=options,
+            transcript=transcript,
+        )
         return await self._ask(command)
 
     async def call_child(

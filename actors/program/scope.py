@@ -43,6 +43,10 @@ class Scope:
         path = f"{self.path}.{self._children}" if self.path else str(self._children)
         return Scope(path, self._salt, self._hash("", self._children))
 
+    def nested(self, name: str, label: str | None = None) -> "Scope":
+        """Return the scope of what the next call of ``name`` asks for itself, such as an agent's steps."""
+        return Scope(self.key(name, label), self._salt, self.hash)
+
     def future_hash(self) -> int:
         """Return the hash of the next future that this task creates."""
         self._futures += 1

@@ -13,11 +13,13 @@ from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import ModelReply
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.conversation import ask_in_conversation, conversation_request
 from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.output import finish, mark_output
 from greenroom.actors.worker.prompt import ask, request_of
 from greenroom.messages.core.errors import CodecError, NotSerializable
 from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
 
 
@@ -124,6 +126,8 @@ class ModelActor(WorkerActor):
     async def _ask(self, message: Execute) -> tuple[Any, dict[str, float]]:
         definition = lookup(message.step)
         assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+        if message.transcript is not None:
+            return await self._converse(definition, message)
         args, kwargs = definition.signature.decode_call(message.arguments)
         (prompt,) = [*args, *kwargs.values()]
         request = request_of(
@@ -131,6 +135,20 @@ class ModelActor(WorkerActor):
         )
         value, reply = await ask(definition, request)
         return definition.signature.result.dump(value), _usage(reply)
+
+    async def _converse(self, definition: ModelDefinition, message: Execute) -> tuple[Any, dict[str, float]]:
+        how: Any = plain(message.arguments)
+        summary = bool(how.get("summary"))
+        request = conversation_request(
+            definition,
+            message.transcript,
+            summary=summary,
+            attempt=message.attempt,
+            feedback=message.feedback,
+            key=message.idempotency_key,
+        )
+        answer, reply = await ask_in_conversation(definition, request, model=how.get("model", 0), summary=summary)
+        return JsonText(answer.model_dump_json().encode()), _usage(reply)
 
 
 def _usage(reply: ModelReply) -> dict[str, float]:

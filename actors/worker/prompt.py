@@ -14,16 +14,21 @@ def request_of(
     definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
 ) -> ModelRequest:
     """Return the request for one attempt: prompt, instructions, schema of the output, feedback on earlier attempts."""
-    form = definition.signature.result
     return ModelRequest(
         prompt=prompt,
         instructions=definition.instructions,
-        schema=None if form.annotation is str else form.schema,
+        schema=output_schema(definition),
         feedback=feedback,
         attempt=attempt,
         idempotency_key=key,
         settings=definition.settings,
     )
+
+
+def output_schema(definition: ModelDefinition) -> Any:
+    """Return the JSON schema of a definition's output, or None for plain text."""
+    form = definition.signature.result
+    return None if form.annotation is str else form.schema
 
 
 async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, ModelReply]:
@@ -33,12 +38,22 @@ async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, 
         InvalidAnswer: The answer does not count.
         Exception: Whatever the model raises.
     """
-    reply = scripted_reply(definition.name, request)
-    if reply is None:
-        given: str | Model | None = definition.model
-        model = _named(given, definition.title) if given is None or isinstance(given, str) else given
-        reply = await model.complete(request)
+    reply = await reply_of(definition, request)
     return read_answer(definition.signature.result, reply), reply
+
+
+async def reply_of(definition: ModelDefinition, request: ModelRequest, number: int = 0) -> ModelReply:
+    """Ask a definition's model, or with ``number`` above 0 one that it falls back to. Return the reply as it is.
+
+    Raises:
+        Exception: Whatever the model raises.
+    """
+    scripted = scripted_reply(definition.name, request)
+    if scripted is not None:
+        return scripted
+    given: str | Model | None = definition.models[number]
+    model = _named(given, definition.title) if given is None or isinstance(given, str) else given
+    return await model.complete(request)
 
 
 async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:

@@ -63,6 +63,21 @@ class StepRejected(StepFailed):
     """Evaluators rejected every result of a step."""
 
 
+class AgentFailed(GreenroomError):  # noqa: N818  reads like its siblings
+    """An agent has not reached an answer, although its models and tools worked.
+
+    Attributes:
+        agent: Name of the agent.
+        reason: ``"turns"`` if it used up ``max_turns``, ``"loop"`` if it went round in circles.
+    """
+
+    def __init__(self, message: str, *, agent: str = "", reason: str = "") -> None:
+        """Keep the facts beside the sentence."""
+        super().__init__(message)
+        self.agent = agent
+        self.reason = reason
+
+
 # Stands for an exception of another process.
 
 

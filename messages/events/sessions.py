@@ -86,6 +86,8 @@ class TurnEnded(Event):
     """Form in which the arguments of the next turn's calls are written; see ``replay_differences.FORM``."""
     budget: Budget | None = None
     """The session's budget from now on, which may have been raised."""
+    conversed: bool = False
+    """Whether the session has ever had a conversation with a model."""
 
 
 class TurnFailed(Event):
@@ -109,6 +111,8 @@ class TurnFailed(Event):
     """Form in which the arguments of the next turn's calls are written; see ``replay_differences.FORM``."""
     budget: Budget | None = None
     """The session's budget from now on, which may have been raised."""
+    conversed: bool = False
+    """Whether the session has ever had a conversation with a model."""
 
 
 class DeadLetterSettled(Event):

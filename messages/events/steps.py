@@ -9,6 +9,7 @@ from greenroom.messages.core.message import Event, Json
 from greenroom.messages.evaluation import Evaluation, Verdict
 from greenroom.messages.options_field import Options
 from greenroom.messages.policy import StepKind
+from greenroom.messages.transcript import TranscriptUse
 
 __all__ = [
     "AttemptEnded",
@@ -36,6 +37,8 @@ class StepScheduled(Event):
     """Reference of the definition, ``module:qualname``."""
     arguments: Json
     options: Options
+    transcript: TranscriptUse | None = None
+    """Of a model call in a conversation: what the model reads."""
 
 
 class AttemptStarted(Event):

@@ -10,6 +10,7 @@ from greenroom.messages.core.message import Frame, Json
 from greenroom.messages.frames.replay_differences import FORM, Difference
 from greenroom.messages.options_field import Options
 from greenroom.messages.policy import Budget, SessionPolicy, StepKind
+from greenroom.messages.transcript import TranscriptUse
 
 __all__ = [
     "AwaitWriting",
@@ -136,6 +137,8 @@ class ScheduleStep(Frame):
     step: str
     arguments: Json
     options: Options
+    transcript: TranscriptUse | None = None
+    """Of a model call in a conversation: what the model reads. Its result is then a ``ModelAnswer``."""
 
 
 class ScheduleTimer(Frame):

@@ -32,6 +32,8 @@ class Execute(Frame):
     """For model steps: what was wrong with earlier answers."""
     progress: Json = None
     """The last progress report of earlier attempts."""
+    transcript: Json = None
+    """Of a model call in a conversation: an array of its entries, oldest first."""
 
 
 class Evaluate(Frame):

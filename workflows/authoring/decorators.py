@@ -93,6 +93,7 @@ def tool(
     once: bool = False,
     memory_mb: int | None = None,
     env: Sequence[str] = (),
+    approve: bool | Callable[..., bool] = False,
     accept: Evaluators = (),
     threshold: float = 0.7,
     on_reject: OnReject = "retry",
@@ -109,6 +110,7 @@ def tool(  # noqa: PLR0913  the contract's options
     once: bool = False,
     memory_mb: int | None = None,
     env: Sequence[str] = (),
+    approve: bool | Callable[..., bool] = False,
     accept: Evaluators = (),
     threshold: float = 0.7,
     on_reject: OnReject = "retry",
@@ -125,6 +127,8 @@ def tool(  # noqa: PLR0913  the contract's options
         once: At most once: after a crash ``OutcomeUnknown`` is raised in the workflow instead of another attempt.
         memory_mb: Data limit of its process in MiB. A tool with its own limit has its own processes.
         env: Names of environment variables that it may see. A tool with such variables has its own processes.
+        approve: Whether a person must approve each call that an agent makes. A function takes the arguments of the
+            call and returns whether that one must be approved; it runs in the program and must always decide alike.
         accept: Evaluators that must accept its result.
         threshold: Lowest score with which an evaluator accepts it.
         on_reject: What to do with a rejected result: ``"retry"``, ``"flag"`` it and continue, ``"fail"``, or
@@ -153,7 +157,13 @@ def tool(  # noqa: PLR0913  the contract's options
             names = env if isinstance(env, (str, Mapping)) else tuple(env)
             options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": names}}
         checked = step_options(f"tool `{step_name}`", options, accept)
-        return Step(StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked), accept)
+        definition = StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked)
+        given: object = approve  # a caller need not be typed
+        if not (isinstance(given, bool) or callable(given)):
+            msg = f"{definition.title} has approve={approve!r:.100}: it is True, False, or a function of the arguments"
+            raise DefinitionError(msg)
+        definition.approve = approve
+        return Step(definition, accept)
 
     return decorate if fn is None else decorate(fn)
 

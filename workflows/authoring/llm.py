@@ -1,15 +1,24 @@
 """``LLM``: a language model as a step."""
 
-from collections.abc import Mapping
-from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, cast, overload
 
+from greenroom.actors.agent.conversation import Conversation
+from greenroom.actors.context import ProgramPort, program
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.models import Model, check_model
-from greenroom.messages.core.message import Shown
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.json_text import JsonText
+from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
+from greenroom.messages.transcript import ModelAnswer
+from greenroom.workflows.authoring.agent_tools import agent_tools, check_tools
 from greenroom.workflows.authoring.step import Call, Evaluators, Step, step_options
+
+if TYPE_CHECKING:
+    from greenroom.actors.agent.loop import AskModel, ModelCall
 
 T = TypeVar("T")
 
@@ -31,6 +40,11 @@ class LLMOptions(TypedDict, total=False):
         retry: How often and when it is tried again.
         timeout: Seconds one attempt may take, 300 by default; None for no limit.
         settings: Passed to the model as they are.
+        tools: What the model may use before it answers, which makes the ``LLM`` an agent: functions with ``@tool`` or
+            ``@workflow``, other LLMs, MCP servers. Each model call and each call of a tool is a step of its own.
+        fallback: Models to ask when the first one has failed after all its attempts, in this order.
+        max_turns: Most model calls of an agent before it must have answered; 20 by default.
+        compact_at: Tokens from which on a conversation is replaced by a summary that the model writes; None for never.
     """
 
     model: str | Model | None
@@ -42,10 +56,18 @@ class LLMOptions(TypedDict, total=False):
     retry: Retry
     timeout: Seconds | None
     settings: Mapping[str, Shown]
+    tools: Sequence[object] | object
+    fallback: Sequence[str | Model]
+    max_turns: int
+    compact_at: int | None
 
 
 class LLM(Step[[str], T], Generic[T]):
-    """A language model as a step: it takes a prompt and returns a value of ``output``."""
+    """A language model as a step: it takes a prompt and returns a value of ``output``.
+
+    With ``tools`` it is an agent. A failure of a tool, a time-out or a crash included, is told to the model, which may
+    try something else.
+    """
 
     @overload
     def __init__(self: "LLM[str]", name: str, **options: Unpack[LLMOptions]) -> None: ...
@@ -65,6 +87,8 @@ class LLM(Step[[str], T], Generic[T]):
         Raises:
             DefinitionError: An option has an invalid value, or there is no such model.
             TypeError: There is no such option.
+
+        Calling an agent raises ``AgentFailed`` if it goes round in circles or does not answer within ``max_turns``.
         """
         for unknown in options.keys() - LLMOptions.__annotations__.keys():
             msg = f"LLM() got an unexpected keyword argument {unknown!r}"
@@ -73,7 +97,12 @@ class LLM(Step[[str], T], Generic[T]):
         given: dict[str, Any] = {**options}
         model, instructions = given.pop("model", None), given.pop("instructions", "")
         accept, settings = given.pop("accept", ()), given.pop("settings", None)
-        check_model(model, title)
+        fallback = _models(given.pop("fallback", ()))
+        for each in (model, *fallback):
+            check_model(each, title)
+        self._tools = check_tools(title, given.pop("tools", ()))
+        self._max_turns = _at_least_one(title, "max_turns", given.pop("max_turns", MAX_TURNS))
+        self._compact_at = _at_least_one(title, "compact_at", given.pop("compact_at", None))
 
         async def ask(prompt: str) -> Any:
             from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
@@ -87,13 +116,103 @@ class LLM(Step[[str], T], Generic[T]):
             step_options(title, given, accept),
             output=output,
             instructions=instructions,
-            model=model,
+            models=(model, *fallback),
             settings=dict(settings or {}),
         )
         super().__init__(definition, accept)
         self.__name__ = name
         self.__doc__ = instructions or None
 
-    def __call__(self, prompt: str) -> Call[T]:
-        """Prompt the model; nothing runs before the coroutine is awaited or made a task."""
-        return super().__call__(prompt)
+    def __call__(self, prompt: str, *, history: Conversation | None = None) -> Call[T]:
+        """Prompt the model; nothing runs before the coroutine is awaited or made a task.
+
+        Args:
+            prompt: The prompt.
+            history: What was said before. The prompt, all calls of tools and the answer are added to it.
+        """
+        if history is None and not self._tools and len(self._definition.models) == 1:
+            return super().__call__(prompt)
+        self._definition.signature.check((prompt,), {})
+        coroutine: Any = self._converse(prompt, history)
+        coroutine.__qualname__ = self.name
+        return cast("Call[T]", coroutine)
+
+    @property
+    def _definition(self) -> ModelDefinition:
+        definition = self.definition
+        assert isinstance(definition, ModelDefinition)
+        return definition
+
+    async def _converse(self, prompt: str, history: Conversation | None) -> T:
+        """Run the loop of an agent. For a conversation without tools it ends with the first answer."""
+        from greenroom.actors.agent.loop import Agent, in_scope  # noqa: PLC0415  for workers, and for calls in place
+
+        definition = self._definition
+        form = definition.signature.forms["prompt"]
+        text = str(form.validate(prompt))
+        port = program.get()
+
+        async def ask_all() -> Json:
+            agent = Agent(
+                self.name,
+                await agent_tools(self._tools, definition.title),
+                self._ask_in_place(history) if port is None else self._ask_by_step(port),
+                models=len(definition.models),
+                max_turns=self._max_turns,
+                compact_at=self._compact_at,
+                repair=port is None,
+            )
+            return await agent.run(text, history)
+
+        return cast("T", definition.decode_result(await in_scope(self.name, self._key, ask_all)))
+
+    def _ask_by_step(self, port: ProgramPort) -> "AskModel":
+        """Return what asks a model by a step of the run."""
+        from greenroom.messages.transcript import read_answer  # noqa: PLC0415  see above
+
+        async def ask(call: "ModelCall") -> ModelAnswer:
+            use = call.transcript.use()
+            how: dict[str, Json] = {"transcript": use.tip}
+            if call.model:
+                how["model"] = call.model
+            if call.summary:
+                how["summary"] = True
+            options = self._checked
+            result = await port.call_step(
+                name="summary" if call.summary else "model",
+                kind="llm",
+                step=self.definition.ref,
+                arguments=JsonText.of_members(how),
+                options=options.model_copy(update={"accept": (), "accept_timeouts": ()}) if call.summary else options,
+                key=None,
+                transcript=use,
+            )
+            return read_answer(result)
+
+        return ask
+
+    def _ask_in_place(self, history: Conversation | None) -> "AskModel":
+        """Return what asks a model in this process."""
+        from greenroom.actors.worker.conversation import asker_in_place  # noqa: PLC0415  see above
+
+        return asker_in_place(self._definition, history)
+
+
+MAX_TURNS: Final = 20
+"""Most model calls of an agent by default."""
+
+
+def _models(fallback: object) -> tuple[Any, ...]:
+    return tuple(fallback) if isinstance(fallback, (list, tuple)) else (fallback,)
+
+
+def _at_least_one(title: str, name: str, value: object) -> Any:
+    """Return a number above 0, or None.
+
+    Raises:
+        DefinitionError: It is neither.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    msg = f"{title} has {name}={value!r}: it is a number of at least 1"
+    raise DefinitionError(msg)

@@ -335,6 +335,7 @@ def _schedule_step(out: Decision, command: frames.ScheduleStep) -> None:
             step=command.step,
             arguments=command.arguments,
             options=command.options,
+            transcript=command.transcript,
         )
     )
     if shelved is None:

@@ -7,7 +7,9 @@ from greenroom.workflows.state.run_state import RunState
 
 
 def load(journal: Journal, run_id: str) -> RunState:
-    """Return the state of a run or session. Of a session only the events since its last wake-up point are read.
+    """Return the state of a run or session.
+
+    Of a session only the events since its last wake-up point are read, unless it has conversations with models.
 
     Raises:
         LookupError: There is no run or session with this id.
@@ -19,4 +21,7 @@ def load(journal: Journal, run_id: str) -> RunState:
         raise LookupError(msg)
     if row.wake_seq == 0:
         return fold_all(stored.event for stored in stored_events(journal, run_id))
-    return recall(journal.events(run_id, limit=1)[0], journal.events(run_id, after=row.wake_seq))
+    state = recall(journal.events(run_id, limit=1)[0], journal.events(run_id, after=row.wake_seq))
+    if state.conversed:  # its conversations go on from earlier turns
+        state.transcripts = fold_all(stored.event for stored in stored_events(journal, run_id)).transcripts
+    return state

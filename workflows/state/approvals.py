@@ -8,6 +8,7 @@ from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Answer, Question, RunState
+from greenroom.workflows.state.transcripts import result_given
 
 
 def _asked(state: RunState, event: ev.ApprovalAsked) -> None:
@@ -31,8 +32,8 @@ def _decided(state: RunState, event: ev.ApprovalDecided) -> None:
     if event.decision == "reject":
         step.attempts[-1].outcome = "rejected"
         step.result = None
-    else:
-        step.result = event.args
+    elif event.decision == "edit":
+        step.result = result_given(step, event.args)
 
 
 def _withdrawn(state: RunState, event: ev.ApprovalWithdrawn) -> None:

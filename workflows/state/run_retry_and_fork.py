@@ -11,6 +11,7 @@ from greenroom.messages.frames.worker import Resolution
 from greenroom.workflows.state import budgets
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, Step
+from greenroom.workflows.state.transcripts import remember_answer, result_given
 
 
 def _run_retried(state: RunState, event: ev.RunRetried) -> None:
@@ -108,13 +109,16 @@ def _run_forked(state: RunState, event: ev.RunForked) -> None:
     state.diverted = event.key
     if not event.given:
         return
+    result = event.result
     if (child := state.children.get(event.key)) is not None:
         child.open = False
     else:
         step = state.steps[event.key]
-        step.status, step.result, step.ended_at = "completed", event.result, event.at
+        result = result_given(step, result)
+        step.status, step.result, step.ended_at = "completed", result, event.at
+        remember_answer(state, step)
     state.in_flight -= 1
-    state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=event.result))
+    state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=result))
 
 
 HANDLERS: Final = (handler(ev.RunRetried, _run_retried), handler(ev.RunForked, _run_forked))

@@ -11,6 +11,7 @@ from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Resolution
 from greenroom.messages.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
 from greenroom.messages.records import RunStatus, StepStatus
+from greenroom.messages.transcript import Entry
 
 WALL_KEY: Final = "budget:wall"
 """Key of the durable timer for the end of a run's time."""
@@ -47,6 +48,8 @@ class Step:
     arguments: Json
     options: StepOptions
     scheduled_at: float
+    transcript: str | None = None
+    """Last entry of the transcript that it reads; None for anything but a model call in a conversation."""
     status: StepStatus = "scheduled"
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     result: Json = None
@@ -221,6 +224,11 @@ class RunState:
     """Messages sent that have not arrived, by key, oldest first."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])
     """Outcomes for the program, in journal order, whether it was told of them or not."""
+    transcripts: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    """Entries of all conversations with models, by ``entry_id``. Of a session that was read from its newest turn on,
+    the earlier ones may be missing; see ``load``."""
+    conversed: bool = False
+    """Whether there has ever been such an entry."""
     shared: Json = None
     program: str | None = None
     """The worker that has the program, or None."""

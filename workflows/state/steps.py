@@ -9,6 +9,7 @@ from greenroom.messages.frames.worker import Resolution
 from greenroom.workflows.state import run_retry_and_fork
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
+from greenroom.workflows.state.transcripts import remember_answer, remember_use
 
 
 def _step_scheduled(state: RunState, event: ev.StepScheduled) -> None:
@@ -20,7 +21,10 @@ def _step_scheduled(state: RunState, event: ev.StepScheduled) -> None:
         arguments=event.arguments,
         options=event.options,
         scheduled_at=event.at,
+        transcript=None if event.transcript is None else event.transcript.tip,
     )
+    if event.transcript is not None:
+        remember_use(state, event.transcript)
     run_retry_and_fork.unshelve(state, state.steps[event.key])
     state.in_flight += 1
     state.asked[event.key] = state.seq + 1
@@ -88,6 +92,7 @@ def _step_completed(state: RunState, event: ev.StepCompleted) -> None:
     step.flagged = event.flagged
     step.ended_at = event.at
     state.in_flight -= 1
+    remember_answer(state, step)
     state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=step.result))
 
 

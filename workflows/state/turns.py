@@ -68,6 +68,7 @@ def _turn_over(state: RunState, event: ev.TurnEnded | ev.TurnFailed) -> None:
     while len(state.message_keys) > REMEMBERED:
         del state.message_keys[next(iter(state.message_keys))]
     state.turns = event.number
+    state.conversed |= event.conversed
     state.form = event.form
     if event.budget is not None:
         state.budget = event.budget

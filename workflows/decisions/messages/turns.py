@@ -36,6 +36,7 @@ def turn_returned(out: Decision, command: frames.Return, turn: frames.Turn) -> N
         offsets=state.offsets,
         form=FORM,
         budget=state.budget,
+        conversed=state.conversed,
     )
     _over(out, ended)
 
@@ -58,6 +59,7 @@ def turn_failed(out: Decision, failure: Failure, *, step: str | None = None, sto
         offsets=state.offsets,
         form=FORM,
         budget=state.budget,
+        conversed=state.conversed,
     )
     _over(out, failed, stop=stop or state.on_failure == "stop")
 

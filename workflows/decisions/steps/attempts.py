@@ -7,6 +7,7 @@ from greenroom.messages.core.failures import Exit, Failure, Outcome
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
+from greenroom.messages.transcript import read_answer
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.approvals import escalate, step_withdrawn
@@ -120,7 +121,7 @@ def step_answered(out: Decision, happened: inputs.StepAnswered) -> None:
         dispatch_if_due(out, step)
         return
     _end_attempt(out, step, attempt, "ok", result=message.result, usage=message.usage)
-    if step.options.accept:
+    if step.options.accept and (step.transcript is None or read_answer(message.result).final):
         out.now.append(do.Judge(step.key, attempt.number))
     else:
         _complete(out, step, attempt.number, flagged=False)

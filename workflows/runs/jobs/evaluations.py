@@ -7,6 +7,7 @@ from typing import Final
 
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Evaluate, Judged, Progress
+from greenroom.messages.transcript import read_answer
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
 from greenroom.workflows.decisions.inputs import NoWorkers
 from greenroom.workflows.runs.dependencies import RunDependencies
@@ -61,6 +62,7 @@ class EvaluationJobs:
         self._state = state
         self._step = step
         self._attempt = len(step.attempts)
+        self._subject = step.result if step.transcript is None else read_answer(step.result).answer
         self._done = done
         self._pool = PoolKey(state.app, "evaluator", "evaluator")
         options = step.options
@@ -87,7 +89,7 @@ class EvaluationJobs:
             token=token,
             evaluator=evaluator.ref,
             threshold=self._step.options.threshold,
-            subject=self._step.result,
+            subject=self._subject,
             arguments=self._step.arguments,
         )
         job = Job(

@@ -21,6 +21,7 @@ from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
+from greenroom.workflows.state.transcripts import transcript_text
 
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself after its attempt was withdrawn."""
@@ -112,6 +113,7 @@ class StepJobs:
             idempotency_key=idempotency_key(state, step),
             feedback=tuple(step.feedback),
             progress=step.progress if step.attempts else None,
+            transcript=None if step.transcript is None else transcript_text(state, step.transcript),
         )
         outcomes, recorded_first = len(state.resolutions), held(state, step)
         if ahead := not recorded_first and outcomes > self._outcomes_committed:

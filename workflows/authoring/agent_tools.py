@@ -1,0 +1,116 @@
+"""What an agent may use as a tool: steps, other LLMs, workflows, and tools of MCP servers."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Protocol, runtime_checkable
+
+from greenroom.actors.agent.tool import AgentTool
+from greenroom.actors.definitions.definitions import Definition, StepDefinition
+from greenroom.actors.definitions.json_schema import tool_schema
+from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.message import Json
+from greenroom.messages.transcript import ToolSchema
+from greenroom.workflows.authoring.step import Step
+from greenroom.workflows.authoring.workflow import Workflow
+
+_BAD: Final = re.compile(r"[^A-Za-z0-9_-]")
+"""Characters that providers do not accept in a tool's name."""
+_LONGEST: Final = 64
+"""Longest name of a tool that providers accept."""
+
+
+@runtime_checkable
+class ToolServer(Protocol):
+    """A source of tools that are only known at run time, such as an MCP server."""
+
+    name: str
+
+    async def agent_tools(self) -> Sequence[AgentTool]:
+        """Return its tools; in the program."""
+        ...
+
+
+@dataclass(frozen=True)
+class CallableTool:
+    """A step, an LLM or a workflow as a tool of an agent."""
+
+    callee: "Step[..., Any] | Workflow[..., Any]"
+
+    @property
+    def name(self) -> str:
+        """Name that the model sees."""
+        return tool_name(self.callee.name)
+
+    @cached_property
+    def schema(self) -> ToolSchema:
+        """See ``AgentTool``."""
+        return tool_schema(self._definition, self.name)
+
+    def read(self, arguments: dict[str, Any]) -> dict[str, Json]:
+        """See ``AgentTool``."""
+        return self._definition.signature.bind_json(arguments)
+
+    def asks_approval(self, arguments: dict[str, Json]) -> bool:
+        """See ``AgentTool``."""
+        asks = self._definition.approve if isinstance(self._definition, StepDefinition) else False
+        if isinstance(asks, bool):
+            return asks
+        args, kwargs = self._definition.signature.decode(arguments)
+        return bool(asks(*args, **kwargs))
+
+    async def call(self, label: str, arguments: dict[str, Json]) -> Json:
+        """See ``AgentTool``."""
+        args, kwargs = self._definition.signature.decode(arguments)
+        callee = self.callee.options(key=label) if isinstance(self.callee, Step) else self.callee
+        return self._definition.encode_result(await callee(*args, **kwargs))
+
+    @property
+    def _definition(self) -> Definition:
+        return self.callee.definition
+
+
+def check_tools(title: str, tools: object) -> tuple[Any, ...]:
+    """Return the tools of an agent.
+
+    Raises:
+        DefinitionError: One is no tool, or two have the same name.
+    """
+    given: tuple[Any, ...] = tuple(tools) if isinstance(tools, (list, tuple)) else (tools,)
+    names: set[str] = set()
+    for tool in given:
+        if not isinstance(tool, (Step, Workflow, ToolServer)):
+            msg = (
+                f"{title} has among its tools {tool!r:.200}: a tool is a function with @tool or @workflow, another "
+                f"LLM, or an MCP server"
+            )
+            raise DefinitionError(msg)
+        name = tool_name(tool.name)
+        if name in names:
+            msg = f"{title} has two tools of the name `{name}`: give one of them another name with options(name=...)"
+            raise DefinitionError(msg)
+        names.add(name)
+    return given
+
+
+async def agent_tools(given: Sequence[Any], title: str) -> list[AgentTool]:
+    """Return the tools as an agent calls them, those of servers included.
+
+    Raises:
+        DefinitionError: A server has a tool with the name of another tool.
+    """
+    found: list[AgentTool] = []
+    for each in given:
+        found += await each.agent_tools() if isinstance(each, ToolServer) else [CallableTool(each)]
+    names = [tool.schema.name for tool in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        msg = f"{title} has more than one tool of the name {', '.join(map(repr, twice))}: leave one of them out"
+        raise DefinitionError(msg)
+    return found
+
+
+def tool_name(name: str) -> str:
+    """Return a name that providers accept."""
+    return _BAD.sub("_", name)[:_LONGEST]

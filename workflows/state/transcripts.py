@@ -1,0 +1,51 @@
+"""Transcripts of a run's conversations with models, by entry. Applied by the handlers of the steps' events.
+
+What the program adds is in ``StepScheduled``, and a model's answer is in the result of its step. Here both are entries.
+"""
+
+from greenroom.messages.core.json_text import JsonText, text_of
+from greenroom.messages.core.message import Json
+from greenroom.messages.transcript import (
+    TranscriptUse,
+    answer_entry,
+    entry_id,
+    given_answer,
+    read_answer,
+)
+from greenroom.workflows.state.run_state import RunState, Step
+
+
+def remember_use(state: RunState, use: TranscriptUse) -> None:
+    """Store the entries that a model call has brought with it."""
+    for entry in use.new:
+        state.transcripts[entry_id(entry)] = entry
+    state.conversed = True
+
+
+def remember_answer(state: RunState, step: Step) -> None:
+    """Store the answer of a completed model call as an entry, if the call belongs to a conversation."""
+    if step.transcript is not None:
+        entry = answer_entry(step.transcript, read_answer(step.result))
+        state.transcripts[entry_id(entry)] = entry
+
+
+def result_given(step: Step, value: Json) -> Json:
+    """Return the result of a step for a value that a person gives in place of it."""
+    return value if step.transcript is None else JsonText(given_answer(value).model_dump_json().encode())
+
+
+def transcript_text(state: RunState, tip: str) -> JsonText:
+    """Return the entries of a transcript as a JSON array, oldest first.
+
+    Raises:
+        LookupError: The run does not store an entry of it.
+    """
+    texts: list[bytes] = []
+    while tip:
+        entry = state.transcripts.get(tip)
+        if entry is None:
+            msg = f"run {state.run_id} does not store entry {tip} of a transcript"
+            raise LookupError(msg)
+        texts.append(text_of(entry.message))
+        tip = entry.parent
+    return JsonText(b"[" + b",".join(reversed(texts)) + b"]", checked=True)
