@@ -25,6 +25,7 @@ from greenroom.actors.agent.transcript import Transcript
 from greenroom.actors.api.approve import approve
 from greenroom.actors.program.scope import Scope, scope
 from greenroom.messages.core.errors import AgentFailed, GreenroomError, StepFailed
+from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import ModelAnswer, ToolCall, ToolList, ToolMessage, UserMessage
 
@@ -173,7 +174,9 @@ class Agent:
         except BadCall as error:
             return _failed(call, str(error))
         if tool.asks_approval(arguments):
-            approval = await approve(f"agent `{self.name}` calls {call.name}", arguments)
+            approval = await approve(
+                f"agent `{self.name}` calls {call.name}", {name: plain(each) for name, each in arguments.items()}
+            )
             if approval.decision == "reject":
                 why = f": {approval.comment}" if approval.comment else ""
                 return _failed(call, f"a person has refused this call{why}")

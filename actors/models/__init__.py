@@ -69,7 +69,7 @@ class ModelReply:
         raw: See ``AssistantMessage.raw``.
     """
 
-    text: str
+    text: str = ""
     finish: Literal["stop", "length", "refusal"] = "stop"
     input_tokens: int = 0
     output_tokens: int = 0

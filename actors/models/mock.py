@@ -52,8 +52,8 @@ class MockModel:
         ungrounded: Share of answers to prompts without feedback that contain an invented sentence.
         replies: Scripted answers that replace all of this. The n-th answers the n-th attempt of every call; the last
             one answers all further attempts. Text is returned unchanged, a pydantic model or other value as JSON, and
-            an exception is raised. A ``ModelReply`` is returned as it is, so it may ask for tools. In a conversation
-            the first reply answers the first model call, and so on.
+            an exception is raised. A ``ModelReply`` is returned as it is, so it may ask for tools. In a conversation,
+            or with tools, the n-th answers the n-th model call instead.
 
     Raises:
         ValueError: A share is not between 0 and 1, or they add up to more than 1.
@@ -110,8 +110,8 @@ class MockModel:
         random = Random(digest)  # noqa: S311  reproducible accidents are the point
         await asyncio.sleep(self._seconds(random))
         if self._replies is not None:
-            turns = sum(isinstance(message, AssistantMessage) for message in request.messages)
-            return _scripted(request, self._replies[min(turns + request.attempt, len(self._replies)) - 1])
+            number = _number(request, self._replies)
+            return _scripted(request, self._replies[min(number, len(self._replies) - 1)])
         accident = self._accident(random)
         if accident == "error":
             if random.random() < 0.5:  # noqa: PLR2004  equal odds
@@ -186,6 +186,28 @@ def _spoil(text: str) -> str:
         last = list(value)[-1]
         spoiled = {**value, last: {"unexpected": value[last]}}
     return json.dumps(spoiled, ensure_ascii=False)
+
+
+def _number(request: ModelRequest, replies: Sequence[object]) -> int:
+    """Return which reply of a script answers a request, from 0.
+
+    In a conversation, answers and rejected answers before this one count. An attempt that was cut off does not, but
+    takes the place of an exception of the script.
+    """
+    if not request.tools and len(request.messages) == 1:
+        return request.attempt - 1
+    answers = sum(isinstance(message, AssistantMessage) for message in request.messages) + len(request.feedback)
+    failed = request.attempt - 1 - len(request.feedback)
+    for number, reply in enumerate(replies):
+        if not isinstance(reply, BaseException):
+            if not answers:
+                return number
+            answers -= 1
+        elif not answers:
+            if not failed:
+                return number
+            failed -= 1
+    return len(replies)
 
 
 def _scripted(request: ModelRequest, reply: Shown | BaseModel | BaseException | ModelReply) -> ModelReply:

@@ -8,6 +8,7 @@ import builtins
 import fcntl
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.messages.core import errors
 from greenroom.messages.core.errors import Fatal, RetryAfter
 from greenroom.messages.core.message import Shown
+from greenroom.messages.transcript import ToolCall
 
 VARIABLE: Final = "GREENROOM_SCRIPTS"
 """Environment variable that names the folder. Read in the worker."""
@@ -35,6 +37,8 @@ class Scripted:
     """Seconds that a ``RetryAfter`` asks for."""
     when: str | None = None
     """Text that the prompt must contain."""
+    calls: Sequence[Mapping[str, str]] = ()
+    """Tools to ask for: fields of ``ToolCall``."""
 
 
 def script_path(folder: Path, name: str) -> Path:
@@ -76,7 +80,7 @@ def scripted_reply(name: str, request: ModelRequest) -> ModelReply | None:
         )
         raise Fatal(msg)
     if reply.raises is None:
-        return ModelReply(reply.text, usd=0.0)
+        return ModelReply(reply.text, usd=0.0, calls=tuple(ToolCall(**call) for call in reply.calls))
     if reply.raises == "RetryAfter":
         raise RetryAfter(reply.delay, reply.text)
     raise (exception_class(reply.raises) or RuntimeError)(reply.text)
@@ -103,5 +107,7 @@ def _noted(request: ModelRequest) -> dict[str, Shown]:
         "feedback": list(request.feedback),
         "attempt": request.attempt,
         "idempotency_key": request.idempotency_key,
+        "messages": [message.model_dump(mode="json") for message in request.messages],
+        "tools": [each.model_dump(mode="json") for each in request.tools],
     }
     return noted

@@ -4,18 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
-from greenroom.actors.models import ModelRequest
+from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.actors.models.script import VARIABLE, Scripted, exception_class, script_path, taken_path
 from greenroom.messages.core.errors import RetryAfter
 from greenroom.workflows.authoring.llm import LLM
 
 Reply: TypeAlias = Any
-"""A text is returned unchanged, a model or other value as JSON, an exception is raised."""
+"""A text is returned unchanged, a model or other value as JSON, an exception is raised. A ``ModelReply`` may ask for
+tools."""
+_REQUEST: Final[TypeAdapter[ModelRequest]] = TypeAdapter(ModelRequest)
 
 
 class ModelScripts:
@@ -48,7 +50,8 @@ class ModelScripts:
 
         Args:
             llm: The step, or its name.
-            replies: A text is returned unchanged, a pydantic model or other value as JSON, an exception is raised.
+            replies: A text is returned unchanged, a pydantic model or other value as JSON, an exception is raised. A
+                ``ModelReply`` may ask for tools.
             when: Use the replies only for prompts that contain this text. Concurrent calls need it.
 
         Raises:
@@ -71,14 +74,15 @@ class ModelScripts:
         for line in path.read_text("utf-8").splitlines():
             noted: dict[str, Any] = json.loads(line)
             del noted["reply"]
-            noted["feedback"] = tuple(noted["feedback"])
-            found.append(ModelRequest(**noted))
+            found.append(_REQUEST.validate_python(noted))
         return found
 
 
 def _scripted(reply: Reply, when: str | None) -> Scripted:
     if isinstance(reply, str):
         return Scripted(text=reply, when=when)
+    if isinstance(reply, ModelReply):
+        return Scripted(text=reply.text, when=when, calls=[call.model_dump() for call in reply.calls])
     if isinstance(reply, BaseModel):
         return Scripted(text=reply.model_dump_json(), when=when)
     if isinstance(reply, BaseException):

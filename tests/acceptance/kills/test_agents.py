@@ -1,0 +1,204 @@
+"""Agents: what their model is told of failures, and that no call is made twice, whatever is killed."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from greenroom import AgentFailed, Orchestrator, RunFailed
+from greenroom.journal.interface import Append
+from greenroom.journal.sqlite.journal import SqliteJournal
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.events.events import AnyEvent, RunCompleted
+from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.runs.append import append_of
+from greenroom.workflows.state.fold import fold
+from tests.acceptance.apps import agents
+from tests.acceptance.harness import pools
+from tests.support import eventually
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the file that the tools of the app write to, in every process that loads the app."""
+    path = tmp_path / "log.txt"
+    monkeypatch.setenv("AGENT_LOG", str(path))
+    return path
+
+
+def open_orchestrator(path: Path) -> Orchestrator:
+    return Orchestrator(path, pools=pools(), env=("AGENT_LOG",))
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def told(run) -> list[tuple[str, bool]]:
+    """Give what the model of a run was told by its tools, and whether it was a failure."""
+    found = []
+    for stored in run.events():
+        use = getattr(stored.event, "transcript", None)
+        for entry in use.new if use is not None else ():
+            message = plain(entry.message)
+            if message["role"] == "tool":
+                found.append((message["text"], message["failed"]))
+    return found
+
+
+def test_an_agent_uses_its_tools_and_answers(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.report, str(log))
+        assert run.result(timeout=30) == agents.Report(title="otters", found=3)
+        assert sorted(lines(log)) == ["one", "three", "two"]
+        assert [step.key for step in run.steps()] == [
+            "reporter#1/model#1",
+            "reporter#1/note[c0]#1",
+            "reporter#1/note[c1]#1",
+            "reporter#1/model#2",
+            "reporter#1/note[c0]#2",
+            "reporter#1/model#3",
+        ]
+
+
+def test_failures_of_tools_are_told_to_the_model(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.tumble)
+        assert run.result(timeout=30) == "I give up"
+        texts = told(run)
+    assert [failed for _, failed in texts] == [True, True, True]
+    assert "exit code 7" in texts[0][0] or "exited with 7" in texts[0][0] or "7" in texts[0][0]
+    assert "outcome is unknown" in texts[1][0]
+    assert "overran its time of 1 s and was killed" in texts[2][0]
+
+
+def test_a_person_approves_refuses_and_edits(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        for decision, paid in (("approve", ["paid 5"]), ("reject", []), ("edit", ["paid 2"])):
+            log.unlink(missing_ok=True)
+            run = orchestrator.start(agents.buy)
+            (question,) = eventually(orchestrator.approvals, what="a question")
+            assert question.action == "agent `cashier` calls pay"
+            changed = {"args": {"amount": 2, "log": str(log)}} if decision == "edit" else {}
+            orchestrator.decide(question.id, decision, comment="so it be", **changed)
+            assert run.result(timeout=30) == "well"
+            assert lines(log) == paid
+            if decision == "reject":
+                assert told(run) == [("a person has refused this call: so it be", True)]
+
+
+def test_an_agent_is_a_tool_of_another(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.lead)
+        assert run.result(timeout=30) == "all done"
+        assert told(run)[-1] == ("I have helped", False)
+        assert "boss#1/helper[c0]#1/note[c0]#1" in [step.key for step in run.steps()]
+
+
+def test_a_fallback_answers_when_the_first_model_is_down(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.ask_unsure)
+        assert run.result(timeout=30) == "from the second"
+        assert [(step.key, step.status, len(step.attempts)) for step in run.steps()] == [
+            ("unsure#1/model#1", "failed", 2),
+            ("unsure#1/model#2", "completed", 1),
+        ]
+
+
+def test_a_session_holds_an_agents_history(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        talk = orchestrator.session(agents.chat, "ann")
+        assert talk.ask(agents.Say(text="a"), timeout=30) == "one"
+        assert talk.ask(agents.Say(text="b"), timeout=30) == "two"
+        size = len(talk.state.model_dump_json())
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        talk = orchestrator.session(agents.chat, "ann")
+        assert talk.ask(agents.Say(text="c"), timeout=30) == "three"
+        assert len(talk.state.model_dump_json()) <= size + 4
+    assert lines(log) == ["said"]
+
+
+def _history(path: Path, run_id: str) -> list[AnyEvent]:
+    journal = SqliteJournal(path, read_only=True)
+    try:
+        return [stored.event for stored in journal.events(run_id)]
+    finally:
+        journal.close()
+
+
+def _boundaries(events: list[AnyEvent]) -> list[int]:
+    """Give the lengths of what a journal may hold. Events of one decision are committed together."""
+    types = [event.type for event in events]
+    together = {("attempt.ended", "step.completed"), ("step.scheduled", "step.scheduled")}
+    return [length for length in range(1, len(events)) if (types[length - 1], types[length]) not in together]
+
+
+def _journal_with(path: Path, run_id: str, events: list[AnyEvent]) -> None:
+    """Write the first events of a run into a journal, as if all processes had been killed after them."""
+    journal = SqliteJournal(path)
+    written = threading.Event()
+    state = None
+    for event in events:
+        state = fold(state, event)
+    state.seq = len(events)
+    append = append_of(state, events, lambda _error: written.set())
+    journal.append(Append(run_id, 0, events, row_of(state), append.timers_set, (), append.marks_set, (), append.done))
+    assert written.wait(10)
+    journal.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_killed_after_any_event_an_agent_gives_the_same_answer_and_makes_no_call_twice(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "whole.db") as orchestrator:
+        run = orchestrator.start(agents.report, str(log), id="r")
+        right = run.result(timeout=30)
+    events = _history(tmp_path / "whole.db", "r")
+    assert isinstance(events[-1], RunCompleted)
+    assert len(events) > 20
+    for length in _boundaries(events):
+        done = {event.key for event in events[:length] if event.type == "attempt.ended"}
+        begun = {event.key for event in events[:length] if event.type == "attempt.started"}
+        log.unlink(missing_ok=True)
+        path = tmp_path / f"cut{length}.db"
+        _journal_with(path, "r", events[:length])
+        with open_orchestrator(path) as orchestrator:
+            run = orchestrator.get("r")
+            assert run.result(timeout=30) == right, f"after {length} events"
+            steps = {step.key: step for step in run.steps()}
+        assert [key.rpartition("/")[2] for key in steps] == [
+            "model#1",
+            "note[c0]#1",
+            "note[c1]#1",
+            "model#2",
+            "note[c0]#2",
+            "model#3",
+        ]
+        notes = {key for key in steps if "/note[" in key}
+        assert len(lines(log)) == len(notes - done), f"after {length} events"
+        assert all(len(steps[key].attempts) == 1 for key in steps if key in done or key not in begun)
+        path.unlink()
+
+
+@pytest.mark.slow
+def test_killed_workers_do_not_change_an_agents_answer(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        for _ in range(3):
+            log.unlink(missing_ok=True)
+            run = orchestrator.start(agents.report, str(log))
+            for worker in orchestrator.workers():
+                if worker.pid is not None:
+                    os.kill(worker.pid, signal.SIGKILL)
+            assert run.result(timeout=30) == agents.Report(title="otters", found=3)
+            assert set(lines(log)) == {"one", "two", "three"}
+
+
+def test_an_agent_that_runs_in_circles_fails_the_run(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.circle)
+        with pytest.raises(RunFailed, match="goes round in circles") as caught:
+            run.result(timeout=30)
+        assert isinstance(caught.value.cause, AgentFailed)
+        assert caught.value.fields == {"agent": "circler", "reason": "loop"}

@@ -1,0 +1,200 @@
+"""The loop of an agent against a model whose answers are written down, outside any run."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from greenroom import AgentFailed, Conversation, InvalidInput, StepFailed
+from greenroom.actors.agent.loop import Agent, ModelCall
+from greenroom.actors.agent.tool import LONGEST_TEXT
+from greenroom.messages.core.json_text import plain
+from greenroom.messages.transcript import (
+    AssistantMessage,
+    Entry,
+    ModelAnswer,
+    ToolCall,
+    ToolSchema,
+    answer_entry,
+    entry_id,
+)
+
+
+class Tool:
+    """Records its calls; returns, or raises, what it was made with."""
+
+    def __init__(self, name: str, result: Any = "done", *, approve: bool = False) -> None:
+        self.schema = ToolSchema(name=name, parameters={"type": "object"})
+        self.result = result
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.approve = approve
+
+    def read(self, arguments):
+        if "bad" in arguments:
+            msg = "`bad` is not a parameter"
+            raise InvalidInput(msg)
+        return arguments
+
+    def asks_approval(self, _arguments):
+        return self.approve
+
+    async def call(self, label, arguments):
+        self.calls.append((label, arguments))
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+class Model:
+    """Gives its answers in order, and keeps what it was asked."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.entries: dict[str, Entry] = {}
+        self.asked: list[list[Any]] = []
+        self.models: list[int] = []
+
+    async def __call__(self, call: ModelCall) -> ModelAnswer:
+        use = call.transcript.use()
+        self.entries |= {entry_id(entry): entry for entry in use.new}
+        read: list[Any] = []
+        tip = use.tip
+        while tip:
+            read.insert(0, plain(self.entries[tip].message))
+            tip = self.entries[tip].parent
+        self.asked.append(read)
+        self.models.append(call.model)
+        given = self.answers.pop(0)
+        if isinstance(given, BaseException):
+            raise given
+        answer = (
+            given if isinstance(given, ModelAnswer) else ModelAnswer(message=AssistantMessage(text=given), answer=given)
+        )
+        entry = answer_entry(use.tip, answer)
+        self.entries[entry_id(entry)] = entry
+        return answer
+
+    def told(self, turn: int = -1) -> list[str]:
+        """Give the texts of what the model read last."""
+        return [message["text"] for message in self.asked[turn] if message["role"] == "tool"]
+
+
+def asks(*calls: tuple[str, str], tokens: int = 0) -> ModelAnswer:
+    given = tuple(ToolCall(id=f"c{n}", name=name, arguments=text) for n, (name, text) in enumerate(calls, 1))
+    return ModelAnswer(message=AssistantMessage(calls=given), final=False, tokens=tokens)
+
+
+def run(model: Model, *tools: Tool, prompt: str = "go", history: Conversation | None = None, **options: Any) -> Any:
+    return asyncio.run(Agent("a", tools, model, **options).run(prompt, history))
+
+
+def test_results_come_back_in_the_order_of_the_calls():
+    model = Model(asks(("one", '{"x": 1}'), ("two", "")), "well")
+    one, two = Tool("one", {"n": 1}), Tool("two", "text")
+    assert run(model, one, two) == "well"
+    assert one.calls == [("c1", {"x": 1})]
+    assert two.calls == [("c2", {})]
+    assert model.told() == ['{"n":1}', "text"]
+    assert [message["role"] for message in model.asked[-1]] == ["tools", "user", "assistant", "tool", "tool"]
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (("nope", "{}"), "there is no tool 'nope', only one"),
+        (("ones", "{}"), "did you mean one?"),
+        (("one", "{"), "the arguments of one are not JSON"),
+        (("one", "[1]"), "the arguments of one are no JSON object"),
+        (("one", '{"bad": 1}'), "`bad` is not a parameter"),
+        (("one", '{"x": NaN}'), "the arguments of one are not JSON"),
+    ],
+)
+def test_what_cannot_be_called_is_told_and_not_called(call, sentence):
+    model, tool = Model(asks(call), "well"), Tool("one")
+    assert run(model, tool) == "well"
+    assert tool.calls == []
+    assert sentence in model.told()[0]
+
+
+def test_a_failure_of_a_tool_is_told():
+    model = Model(asks(("one", "{}")), "well")
+    assert run(model, Tool("one", StepFailed("step one#1 failed after 3 attempts: the worker died"))) == "well"
+    assert model.told() == ["the call failed: step one#1 failed after 3 attempts: the worker died"]
+
+
+def test_a_fault_of_the_programs_own_code_is_no_failure_of_a_tool():
+    with pytest.raises(ZeroDivisionError):
+        run(Model(asks(("one", "{}"))), Tool("one", ZeroDivisionError()))
+
+
+def test_a_long_result_is_cut_in_the_middle():
+    model = Model(asks(("one", "{}")), "well")
+    run(model, Tool("one", "a" * LONGEST_TEXT + "b" * LONGEST_TEXT))
+    (told,) = model.told()
+    assert told.startswith("aaa")
+    assert told.endswith("bbb")
+    assert f"[... {LONGEST_TEXT} characters left out ...]" in told
+
+
+def test_a_circle_is_told_and_then_ended():
+    model, tool = Model(*[asks(("one", "{}"))] * 10), Tool("one")
+    with pytest.raises(AgentFailed, match="goes round in circles") as caught:
+        run(model, tool)
+    assert caught.value.reason == "loop"
+    assert len(tool.calls) == 5
+    warned = [any(m["role"] == "user" and "3 times" in m["text"] for m in asked) for asked in model.asked]
+    assert warned == [False, False, False, True, True]
+
+
+def test_an_agent_that_does_not_answer_ends():
+    model = Model(*[asks(("one", f'{{"n": {n}}}')) for n in range(9)])
+    with pytest.raises(AgentFailed, match="has not answered after 4 model calls") as caught:
+        run(model, Tool("one"), max_turns=4)
+    assert caught.value.reason == "turns"
+    assert len(model.asked) == 4
+
+
+def test_the_next_model_takes_over_and_keeps_the_conversation():
+    model = Model(asks(("one", "{}")), StepFailed("down"), asks(("one", '{"n": 2}')), "well")
+    assert run(model, Tool("one"), models=2) == "well"
+    assert model.models == [0, 0, 1, 1]
+    assert len(model.told()) == 2
+
+
+def test_the_last_models_failure_is_raised():
+    with pytest.raises(StepFailed, match="second"):
+        run(Model(StepFailed("first"), StepFailed("second")), models=2)
+
+
+def test_history_goes_on_and_stays_as_it_was_after_a_failure():
+    history, model = Conversation(), Model("one", StepFailed("down"), "two")
+    assert run(model, history=history, prompt="first") == "one"
+    tip = history.tip
+    with pytest.raises(StepFailed):
+        run(model, history=history, prompt="lost")
+    assert history.tip == tip
+    assert run(model, history=history, prompt="second") == "two"
+    assert [message["text"] for message in model.asked[-1] if "text" in message] == ["first", "one", "second"]
+
+
+def test_tools_are_stored_once_in_a_conversation():
+    history, model, tool = Conversation(), Model("one", "two", "three"), Tool("one")
+    for tools in ([tool], [tool], [tool, Tool("two")]):
+        run(model, *tools, history=history)
+    assert [message["role"] for message in model.asked[-1]].count("tools") == 2
+
+
+def test_a_long_conversation_is_summarised_between_calls():
+    model = Model(asks(("one", "{}"), tokens=100), "the summary", "well")
+    assert run(model, Tool("one"), compact_at=100, prompt="long task") == "well"
+    assert model.asked[1][-1]["text"].startswith("Summarise this conversation")
+    assert model.asked[1][-2]["role"] == "tool"
+    assert [message["role"] for message in model.asked[2]] == ["tools", "user"]
+    assert model.asked[2][-1]["text"].endswith("the summary")
+
+
+def test_strange_ids_of_calls_stay_out_of_keys():
+    odd = ModelAnswer(message=AssistantMessage(calls=(ToolCall(id="a]#1/x", name="one"),)), final=False)
+    tool = Tool("one")
+    run(Model(odd, "well"), tool)
+    assert tool.calls == [("1", {})]
