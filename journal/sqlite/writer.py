@@ -29,7 +29,7 @@ from greenroom.messages.core.errors import EventUnwritable, JournalError
 T = TypeVar("T")
 K = TypeVar("K", bound=tuple[str, ...])
 
-BLOB_BYTES = 64 * 1024
+BLOB_BYTES = 2 * 1024
 """Bodies longer than this go into the blob table."""
 HEADS = 10_000
 """Most runs whose newest sequence number and hash are cached; beyond it they are dropped and looked up again."""
