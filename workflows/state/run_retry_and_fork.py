@@ -116,7 +116,8 @@ def _run_forked(state: RunState, event: ev.RunForked) -> None:
         step = state.steps[event.key]
         result = result_given(step, result)
         step.status, step.result, step.ended_at = "completed", result, event.at
-        remember_answer(state, step)
+        if step.transcript is not None:
+            remember_answer(state, step, step.transcript)
     state.in_flight -= 1
     state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=result))
 

@@ -92,7 +92,8 @@ def _step_completed(state: RunState, event: ev.StepCompleted) -> None:
     step.flagged = event.flagged
     step.ended_at = event.at
     state.in_flight -= 1
-    remember_answer(state, step)
+    if step.transcript is not None:
+        remember_answer(state, step, step.transcript)
     state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=step.result))
 
 

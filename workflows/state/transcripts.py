@@ -22,11 +22,10 @@ def remember_use(state: RunState, use: TranscriptUse) -> None:
     state.conversed = True
 
 
-def remember_answer(state: RunState, step: Step) -> None:
-    """Store the answer of a completed model call as an entry, if the call belongs to a conversation."""
-    if step.transcript is not None:
-        entry = answer_entry(step.transcript, read_answer(step.result))
-        state.transcripts[entry_id(entry)] = entry
+def remember_answer(state: RunState, step: Step, tip: str) -> None:
+    """Store the answer of a completed model call as the entry after ``tip``, the last one that the model has read."""
+    entry = answer_entry(tip, read_answer(step.result))
+    state.transcripts[entry_id(entry)] = entry
 
 
 def result_given(step: Step, value: Json) -> Json:
