@@ -11,12 +11,12 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
-from greenroom.messages.transcript import read_answer
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.steps import complaints
+from greenroom.workflows.state.transcripts import judged_result
 
 
 def approval_asked(out: Decision, command: frames.ScheduleApproval) -> None:
@@ -33,7 +33,7 @@ def escalate(out: Decision, step: Step, attempt: int, evaluations: tuple[Evaluat
             at=out.at,
             key=f"{step.key}@{attempt}",
             action=f"use the result of {step.name}",
-            args=step.result if step.transcript is None else read_answer(step.result).answer,
+            args=judged_result(step),
             step=step.key,
             ref=step.ref,
             reason="; ".join(complaints(evaluations)),

@@ -3,7 +3,9 @@
 What the program adds is in ``StepScheduled``, and a model's answer is in the result of its step. Here both are entries.
 """
 
-from greenroom.messages.core.json_text import JsonText, text_of
+from typing import Any
+
+from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import (
     TranscriptUse,
@@ -31,6 +33,24 @@ def remember_answer(state: RunState, step: Step, tip: str) -> None:
 def result_given(step: Step, value: Json) -> Json:
     """Return the result of a step for a value that a person gives in place of it."""
     return value if step.transcript is None else JsonText(given_answer(value).model_dump_json().encode())
+
+
+def judged_result(step: Step) -> Json:
+    """Return what evaluators judge: a step's result, or the answer in the result of a model call in a conversation."""
+    return step.result if step.transcript is None else read_answer(step.result).answer
+
+
+def judged_arguments(state: RunState, step: Step) -> Json:
+    """Return the arguments of a step as its caller wrote them; for a call in a conversation, the newest prompt."""
+    tip = step.transcript
+    if tip is None:
+        return step.arguments
+    while (entry := state.transcripts.get(tip)) is not None:
+        message: Any = plain(entry.message)
+        if message["role"] == "user":
+            return {"args": [message["text"]], "kwargs": {}}
+        tip = entry.parent
+    return {"args": [], "kwargs": {}}
 
 
 def transcript_text(state: RunState, tip: str) -> JsonText:

@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
-from greenroom import LLM, Conversation, MockModel, Retry, session, tool, workflow
+from greenroom import LLM, Conversation, MockModel, Retry, evaluator, session, tool, workflow
 from greenroom.actors.models import ModelReply
 from greenroom.messages.transcript import ToolCall
 
@@ -141,3 +142,27 @@ circler = LLM("circler", tools=[note], model=model(asks(("note", ARGUMENTS.forma
 @workflow
 async def circle() -> str:
     return await circler("go")
+
+
+@evaluator
+def signed(text: str, call: dict[str, Any]) -> bool:
+    """Accept what is signed, and repeats the question."""
+    return text.endswith("Yours, the desk") and call["args"][0] in text
+
+
+signing: dict[str, Any] = {
+    "tools": [note],
+    "accept": [signed],
+    "retry": HASTE,
+    "model": model(asks(("note", ARGUMENTS.format("x"))), "no", "hello? hello! Yours, the desk"),
+}
+signer = LLM("signer", **signing)
+escalating = LLM("escalating", **{**signing, "on_reject": "escalate"})
+
+
+@workflow
+async def sign(escalate: bool) -> str:
+    history = Conversation()
+    answer = await (escalating if escalate else signer)("hello?", history=history)
+    assert history.tip
+    return answer

@@ -12,6 +12,7 @@ from greenroom.journal.interface import Append
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.events.events import AnyEvent, RunCompleted
+from greenroom.testing import assert_state_is_fold
 from greenroom.workflows.queries.records import row_of
 from greenroom.workflows.runs.append import append_of
 from greenroom.workflows.state.fold import fold
@@ -89,6 +90,26 @@ def test_a_person_approves_refuses_and_edits(tmp_path, home, mark, log):
                 assert told(run) == [("a person has refused this call: so it be", True)]
 
 
+def test_evaluators_judge_the_answer_and_not_the_calls_of_tools(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.sign, escalate=False)
+        assert run.result(timeout=30) == "hello? hello! Yours, the desk"
+        asked, _, answered = run.steps()
+        assert asked.evaluations == ()
+        assert [evaluation.passed for evaluation in answered.evaluations] == [False, True]
+        assert [attempt.outcome for attempt in answered.attempts] == ["rejected", "ok"]
+
+
+def test_a_person_replaces_the_answer_of_an_agent(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.sign, escalate=True)
+        (question,) = eventually(orchestrator.approvals, what="a question")
+        assert question.args == "no"
+        orchestrator.decide(question.id, "edit", args="the person's own")
+        assert run.result(timeout=30) == "the person's own"
+        assert_state_is_fold(run)
+
+
 def test_an_agent_is_a_tool_of_another(tmp_path, home, mark, log):
     with open_orchestrator(tmp_path / "runs.db") as orchestrator:
         run = orchestrator.start(agents.lead)
@@ -117,6 +138,7 @@ def test_a_session_holds_an_agents_history(tmp_path, home, mark, log):
         talk = orchestrator.session(agents.chat, "ann")
         assert talk.ask(agents.Say(text="c"), timeout=30) == "three"
         assert len(talk.state.model_dump_json()) <= size + 4
+        assert_state_is_fold(orchestrator)
     assert lines(log) == ["said"]
 
 

@@ -7,11 +7,11 @@ from typing import Final
 
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Evaluate, Judged, Progress
-from greenroom.messages.transcript import read_answer
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
 from greenroom.workflows.decisions.inputs import NoWorkers
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
+from greenroom.workflows.state.transcripts import judged_arguments, judged_result
 
 TRIES: Final = 3
 """Times that an evaluator is asked whose process dies, before it counts as broken."""
@@ -62,7 +62,7 @@ class EvaluationJobs:
         self._state = state
         self._step = step
         self._attempt = len(step.attempts)
-        self._subject = step.result if step.transcript is None else read_answer(step.result).answer
+        self._subject, self._arguments = judged_result(step), judged_arguments(state, step)
         self._done = done
         self._pool = PoolKey(state.app, "evaluator", "evaluator")
         options = step.options
@@ -90,7 +90,7 @@ class EvaluationJobs:
             evaluator=evaluator.ref,
             threshold=self._step.options.threshold,
             subject=self._subject,
-            arguments=self._step.arguments,
+            arguments=self._arguments,
         )
         job = Job(
             token=token,
