@@ -1,7 +1,8 @@
 """Calls of tools by the built-in model: each fitting tool once, with arguments from the prompt."""
 
+import re
 from random import Random
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic_core import to_json
 
@@ -10,6 +11,11 @@ from greenroom.actors.models.extract import read_prompt, words
 from greenroom.actors.models.filling import Filler
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.transcript import ToolCall, ToolMessage, ToolSchema, TranscriptMessage, UserMessage
+
+_NAMED: Final = re.compile(r"\b(?=[\w-]*\d)[A-Za-z\d][\w-]*\b")
+"""Words of a prompt that name something by a number, such as A-17."""
+_IDENTIFIERS: Final = frozenset({"id", "number", "code", "key", "order", "invoice", "ticket", "reference"})
+"""Words in the names of parameters that take such a word."""
 
 
 def mock_calls(request: ModelRequest, random: Random) -> tuple[ToolCall, ...]:
@@ -45,5 +51,9 @@ def _calls_before(request: ModelRequest) -> int:
 def _arguments(request: ModelRequest, tool: ToolSchema, random: Random) -> str:
     schema = cast("dict[str, Any]", plain(tool.parameters))
     needed = {name: each for name, each in schema.get("properties", {}).items() if name in schema.get("required", ())}
-    schema = {**schema, "properties": needed}
-    return to_json(Filler(schema, read_prompt(request.prompt), random).fill()).decode()
+    arguments: Any = Filler({**schema, "properties": needed}, read_prompt(request.prompt), random).fill()
+    named = _NAMED.findall(request.prompt)
+    for name, each in needed.items():
+        if named and each.get("type") == "string" and set(name.split("_")) & _IDENTIFIERS:
+            arguments[name] = named.pop(0) if len(named) > 1 else named[0]
+    return to_json(arguments).decode()
