@@ -23,6 +23,7 @@ from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
 from greenroom.supervision.pool.worker_supervisor import SharedResources
+from greenroom.supervision.process.limit_requirements import limits_refusal
 from greenroom.supervision.zygote.import_progress import SlowImports
 from greenroom.supervision.zygote.isolated_backends import BackendFactory, IsolatedBackends
 
@@ -321,7 +322,10 @@ class Tree:
 
 
 def _open(pool: PoolActor, node: _AppNode) -> None:
-    """Let a pool start workers, unless the app alone exceeds their memory limit."""
+    """Let a pool start workers, unless their limits cannot be kept here."""
+    if refusal := limits_refusal(pool.limits):
+        pool.refuse_for_good(f"Workers of pool {pool.key.name} cannot start: {refusal}")
+        return
     limit, least = pool.limits.memory_mb, node.backend.holds_mb + WORKER_MB
     if limit is None or not node.backend.holds_mb or limit >= least:
         pool.open()
@@ -339,7 +343,9 @@ def _together(policy: Pool, limits: Limits | None) -> Limits:
     return Limits(
         memory_mb=own.memory_mb if own.memory_mb is not None else policy.memory_mb,
         cpu=own.cpu if own.cpu is not None else policy.cpu,
-        open_files=policy.open_files,
+        open_files=own.open_files or policy.open_files,
+        processes=own.processes,
+        network=own.network,
         env=tuple(dict.fromkeys((*policy.env, *own.env))),
         workdir=None if workdir is None else str(Path(workdir).absolute()),
     )
