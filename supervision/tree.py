@@ -15,6 +15,7 @@ from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
 from greenroom.messages.policy import Limits
 from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import Backend, Job, JobHandle, Pool, PoolKey, Submit
+from greenroom.supervision.kernel.namespaces import network_refusal
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
@@ -99,6 +100,8 @@ class Tree:
         self._nodes: dict[tuple[str, str], _AppNode] = {}
         """By app and kind of backend, in start order."""
         self._imports = imports if imports is not None else SlowImports()
+        self._looks: set[Task[None]] = set()
+        """Pools that are about to be opened."""
         self._closed = False
         self._hurried = Event()
 
@@ -146,7 +149,7 @@ class Tree:
         if self._closed:
             pool.refuse_for_good("The orchestrator is closed.")
         elif node.loaded:
-            _open(pool, node)
+            self._open(pool, node)
         elif node.loading is None:
             node.loading = self._reactor.loop.create_task(self._load(where, node))
         return pool
@@ -160,13 +163,28 @@ class Tree:
         else:
             node.loaded = True
             for pool in node.pools:
-                _open(pool, node)
+                self._open(pool, node)
             return
         self._nodes.pop(where, None)
         for pool in node.pools:
             self._pools.pop(pool.key, None)
             pool.refuse_for_good(reason)
         await node.backend.close()
+
+    def _open(self, pool: PoolActor, node: _AppNode) -> None:
+        """Let a pool start workers, after a look at what their limits need."""
+        if pool.limits.network:
+            _open(pool, node)
+        else:
+            task = self._reactor.loop.create_task(self._open_offline(pool, node))
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
+
+    async def _open_offline(self, pool: PoolActor, node: _AppNode) -> None:
+        """Ask in a thread whether the kernel can keep workers from the network. The first answer takes a process."""
+        await self._reactor.loop.run_in_executor(None, network_refusal)
+        if not self._closed:
+            _open(pool, node)
 
     def _lost(self, node: _AppNode, why: str) -> None:
         """Count the loss of a zygote, with which the workers of its pools have died; give up after too many."""

@@ -7,7 +7,7 @@ process that swaps a folder for a link at the same time gains nothing: a link is
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def parts_of(path: str) -> list[str]:
 
 
 @contextmanager
-def folder_beneath(root: Path, parts: list[str], *, create: bool = False) -> Iterator[int]:
+def folder_beneath(root: Path, parts: list[str], *, create: bool = False) -> Generator[int]:
     """Open a folder below ``root``, and yield its descriptor.
 
     Args:
@@ -56,7 +56,7 @@ def folder_beneath(root: Path, parts: list[str], *, create: bool = False) -> Ite
 
 
 @contextmanager
-def refusing(path: str) -> Iterator[None]:
+def refusing(path: str) -> Generator[None]:
     """Raise ``Fatal`` with a sentence in place of the errors of a path that cannot be opened."""
     try:
         yield

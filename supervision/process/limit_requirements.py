@@ -9,7 +9,7 @@ from greenroom.supervision.kernel.namespaces import network_refusal
 def limits_refusal(limits: Limits) -> str:
     """Return one sentence on why the limits cannot be kept here; empty if they can.
 
-    The first question about the network starts a process for some ten milliseconds.
+    The first question about the network starts a process, so ask ``network_refusal`` in a thread before.
     """
     if limits.workdir is not None and not Path(limits.workdir).is_dir():
         return f"there is no folder {limits.workdir} for them to work in (`workdir=`)"
