@@ -138,11 +138,18 @@ class Limits(Message):
     """RLIMIT_DATA in MiB, without the stacks of Python's threads. Allocations beyond it raise MemoryError inside the
     worker."""
     cpu: Limit = None
-    """CPU seconds of one worker process (RLIMIT_CPU)."""
-    open_files: int = Field(default=1024, gt=16)
+    """CPU seconds of one attempt (RLIMIT_CPU), rounded up to whole seconds. Each process that it starts has as many."""
+    open_files: int | None = Field(default=None, gt=16, le=2**20)
+    """Descriptors that each process may have open at once (RLIMIT_NOFILE); None for the default, 1024."""
+    processes: int | None = Field(default=None, ge=0, le=2**20)
+    """Processes that an attempt may have at once besides its worker. Checked by the supervisor, see
+    ``supervision/pool/process_limit.py``."""
+    network: bool = True
+    """If False, the worker is in a network namespace without interfaces."""
     env: tuple[VariableName, ...] = ()
     """Names of environment variables that are passed on in addition to the harmless defaults."""
     workdir: str | None = None
+    """Absolute path of the folder that the worker works in; None for the orchestrator's."""
 
 
 class StepOptions(Message):

@@ -26,7 +26,8 @@ class Pool:
         within: Length of that window in seconds.
         memory_mb: Memory that a worker may allocate in MiB; None means no limit. The imported app counts, the stacks of
             Python's threads do not. An allocation beyond the limit raises ``MemoryError``.
-        cpu: CPU seconds that one process may use in its life; None means no limit.
+        cpu: CPU seconds that one attempt may use, rounded up to whole seconds; None means no limit. Workers that run
+            several jobs at once may use them in their life.
         open_files: Descriptors that a worker may have open at once.
         workdir: Folder that a worker works in; None means the orchestrator's.
         env: Names of environment variables that its workers may see.

@@ -15,6 +15,7 @@ from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
 from greenroom.messages.policy import Limits
 from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import Backend, Job, JobHandle, Pool, PoolKey, Submit
+from greenroom.supervision.kernel.namespaces import network_refusal
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
@@ -23,6 +24,7 @@ from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
 from greenroom.supervision.pool.worker_supervisor import SharedResources
+from greenroom.supervision.process.limit_requirements import limits_refusal
 from greenroom.supervision.zygote.import_progress import SlowImports
 from greenroom.supervision.zygote.isolated_backends import BackendFactory, IsolatedBackends
 
@@ -98,6 +100,8 @@ class Tree:
         self._nodes: dict[tuple[str, str], _AppNode] = {}
         """By app and kind of backend, in start order."""
         self._imports = imports if imports is not None else SlowImports()
+        self._looks: set[Task[None]] = set()
+        """Pools that are about to be opened."""
         self._closed = False
         self._hurried = Event()
 
@@ -145,7 +149,7 @@ class Tree:
         if self._closed:
             pool.refuse_for_good("The orchestrator is closed.")
         elif node.loaded:
-            _open(pool, node)
+            self._open(pool, node)
         elif node.loading is None:
             node.loading = self._reactor.loop.create_task(self._load(where, node))
         return pool
@@ -159,13 +163,28 @@ class Tree:
         else:
             node.loaded = True
             for pool in node.pools:
-                _open(pool, node)
+                self._open(pool, node)
             return
         self._nodes.pop(where, None)
         for pool in node.pools:
             self._pools.pop(pool.key, None)
             pool.refuse_for_good(reason)
         await node.backend.close()
+
+    def _open(self, pool: PoolActor, node: _AppNode) -> None:
+        """Let a pool start workers, after a look at what their limits need."""
+        if pool.limits.network:
+            _open(pool, node)
+        else:
+            task = self._reactor.loop.create_task(self._open_offline(pool, node))
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
+
+    async def _open_offline(self, pool: PoolActor, node: _AppNode) -> None:
+        """Ask in a thread whether the kernel can keep workers from the network. The first answer takes a process."""
+        await self._reactor.loop.run_in_executor(None, network_refusal)
+        if not self._closed:
+            _open(pool, node)
 
     def _lost(self, node: _AppNode, why: str) -> None:
         """Count the loss of a zygote, with which the workers of its pools have died; give up after too many."""
@@ -321,7 +340,10 @@ class Tree:
 
 
 def _open(pool: PoolActor, node: _AppNode) -> None:
-    """Let a pool start workers, unless the app alone exceeds their memory limit."""
+    """Let a pool start workers, unless their limits cannot be kept here."""
+    if refusal := limits_refusal(pool.limits):
+        pool.refuse_for_good(f"Workers of pool {pool.key.name} cannot start: {refusal}")
+        return
     limit, least = pool.limits.memory_mb, node.backend.holds_mb + WORKER_MB
     if limit is None or not node.backend.holds_mb or limit >= least:
         pool.open()
@@ -339,7 +361,9 @@ def _together(policy: Pool, limits: Limits | None) -> Limits:
     return Limits(
         memory_mb=own.memory_mb if own.memory_mb is not None else policy.memory_mb,
         cpu=own.cpu if own.cpu is not None else policy.cpu,
-        open_files=policy.open_files,
+        open_files=own.open_files or policy.open_files,
+        processes=own.processes,
+        network=own.network,
         env=tuple(dict.fromkeys((*policy.env, *own.env))),
         workdir=None if workdir is None else str(Path(workdir).absolute()),
     )

@@ -19,6 +19,7 @@ from greenroom.actors.failures.inspection import (
     name_of,
     notes_of,
 )
+from greenroom.actors.failures.limit_hints import limit_hint
 from greenroom.actors.failures.tracebacks import is_foreign, place, report
 from greenroom.messages.core.errors import (
     DefinitionError,
@@ -285,9 +286,10 @@ def missing_variable(error: BaseException) -> str:
 
 
 def _with_hint(error: BaseException) -> str:
-    """Return an exception's text, with advice on the variable that it misses."""
-    message, how = _message(error), missing_variable(error)
-    return f"{message} ({how})" if how else message
+    """Return an exception's text, with advice on the limit that it reports or the variable that it misses."""
+    how = next((hint for each in _history(error) if (hint := limit_hint(each))), "") or missing_variable(error)
+    message = _message(error)
+    return f"{message} ({how})" if message and how else message or how
 
 
 def _history(error: BaseException) -> list[BaseException]:

@@ -448,9 +448,10 @@ class Program:
         if difference is None:
             self._fingerprint = self._definition.fingerprint
             self.silent = self._start.trial
+        if difference is not None:
+            self._commands.replace(_diverge(difference))
         if difference is not None or self._start.trial:
             self.finished = True
-            self._commands.replace(None if difference is None else _diverge(difference))
             self._state.hide()
 
     def _ending(self) -> str:

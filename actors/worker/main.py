@@ -3,6 +3,7 @@
 import os
 import socket
 
+from greenroom.actors.failures.limit_hints import note_limits
 from greenroom.actors.failures.redaction import remember
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
@@ -16,6 +17,7 @@ def main(connection: socket.socket, spec: WorkerSpec) -> None:
         SystemExit: User code asked to end the process. Other exceptions that are not an ``Exception`` end it too.
     """
     remember(os.environ, spec.limits.env)
+    note_limits(spec.limits)
     if spec.kind == "program":
         from greenroom.actors.worker.program_host import serve  # noqa: PLC0415  each worker imports only its own actor
 

@@ -26,6 +26,7 @@ from contextlib import suppress
 from copy import copy
 from functools import partial
 from importlib import import_module
+from math import ceil
 from typing import Any, Final, NamedTuple, cast
 
 from greenroom.messages.frames.worker import WorkerSpec
@@ -189,6 +190,10 @@ SETTINGS: Final = (
 )
 
 
+_LIMITS_AT: Final = [setting.read for setting in SETTINGS].index(_limits)
+"""Place of the resource limits among the settings."""
+
+
 class ProcessState:
     """The process state before the first attempt. Main thread of a worker that runs one attempt at a time.
 
@@ -210,6 +215,7 @@ class ProcessState:
         self._sizes = self._keep(os.open("/proc/self/statm", os.O_RDONLY))
         self._identities: list[tuple[int, ...] | None] = [_identity(number) for number in _STANDARD]
         self._standard = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, self._high) for number in _STANDARD]
+        self._cpu = spec.limits.cpu
         limit, resident = spec.limits.memory_mb, spec.max_rss_mb
         self._most_resident = None if resident is None else resident * _MIB
         held = self._memory()[1]
@@ -226,6 +232,7 @@ class ProcessState:
 
         After a fork, each of these is on a page that must first be copied or mapped: a millisecond in all.
         """
+        self._grant_cpu()
         self._reads = [setting.read for setting in SETTINGS]
         self._before = [copy(read()) for read in self._reads]
         self._threads = threading.enumerate()
@@ -258,7 +265,20 @@ class ProcessState:
         if self._random.getrandbits(_DRAWN) != self._twin.getrandbits(_DRAWN):
             self._seed()
         reason = self._leftovers() or self._restore_settings()
+        if self._cpu is not None:
+            self._grant_cpu()
+            self._before[_LIMITS_AT] = _limits()
         return reason or (self._usage() if self._sized else "")
+
+    def _grant_cpu(self) -> None:
+        """Let the next attempt use the CPU seconds of its limit; the kernel ends the process by SIGXCPU after them.
+
+        The kernel counts what the process has used in total, in whole seconds.
+        """
+        if self._cpu is not None:
+            hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+            with suppress(OSError, ValueError):  # user code has lowered the limit for good
+                resource.setrlimit(resource.RLIMIT_CPU, (ceil(time.process_time() + self._cpu), hard))
 
     def _seed(self) -> None:
         """Seed the random numbers again. Otherwise two attempts that set the same seed get the same "random" names.

@@ -1,4 +1,4 @@
-"""Tools for tests of workflows: a virtual clock, kills, waits, scripted models, fakes of tools, a check of journals.
+"""Tools for tests of workflows: a virtual clock, kills, waits, scripted models, fakes, replays, a check of journals.
 
 With greenroom installed, pytest has the fixtures ``orchestrator``, ``virtual_clock``, ``model_scripts`` and
 ``tool_fakes`` (see ``greenroom.testing.plugin``). This package works without pytest too. Its names are loaded when they
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from greenroom.testing.clock import VirtualClock
+    from greenroom.testing.exports import ReplayDiffers, replay_export
     from greenroom.testing.fakes import FakeCall, ToolFakes
     from greenroom.testing.folds import assert_state_is_fold
     from greenroom.testing.kills import kill
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "FakeCall",
     "ModelScripts",
+    "ReplayDiffers",
     "ToolFakes",
     "VirtualClock",
     "WaitFailed",
     "assert_state_is_fold",
     "kill",
+    "replay_export",
     "wait_for",
     "where_it_stands",
 ]
@@ -32,11 +35,13 @@ __all__ = [
 _HOMES = {
     "FakeCall": "fakes",
     "ModelScripts": "scripts",
+    "ReplayDiffers": "exports",
     "ToolFakes": "fakes",
     "VirtualClock": "clock",
     "WaitFailed": "waits",
     "assert_state_is_fold": "folds",
     "kill": "kills",
+    "replay_export": "exports",
     "wait_for": "waits",
     "where_it_stands": "standing",
 }

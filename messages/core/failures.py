@@ -15,7 +15,7 @@ HEADER: Final = "Traceback (most recent call last):\n"
 
 _FATAL: Final = "Fatal Python error"
 """First words of a dump by faulthandler, which lists the newest frame first."""
-_PARTS: Final = rf"({FORMER}|greenroom)/(actors|messages|supervision|workflows)"
+_PARTS: Final = rf"({FORMER}|greenroom)/(actors|messages|supervision|tools|workflows)"
 _OURS: Final = re.compile(rf'  File "[^"]*/({_PARTS}|asyncio|concurrent/futures|importlib)/[^"]*"')
 _LIBRARY: Final = re.compile(r"/lib(64)?/python3\.\d+/")
 _FRAME: Final = re.compile(r'  File "([^"]+)", line (\d+)')
@@ -26,6 +26,8 @@ ExitKind: TypeAlias = Literal[
     "exited",
     "signaled",
     "out_of_memory",
+    "cpu_limit",
+    "process_limit",
     "hung",
     "timeout",
     "blocked",
@@ -40,7 +42,8 @@ ExitKind: TypeAlias = Literal[
 class Exit(Message):
     """The end of a worker process: what the kernel reported, what the supervisor did, and the evidence that is left.
 
-    ``kind`` is the interpretation. ``exited`` and ``signaled`` are the process's own doing. The supervisor ended it for
+    ``kind`` is the interpretation. ``exited`` and ``signaled`` are the process's own doing. The kernel ended it for
+    ``cpu_limit``, and the supervisor for ``process_limit``, limits that its author has set. The supervisor ended it for
     ``hung`` (no heartbeat and no CPU progress), ``timeout`` (an attempt took too long) and ``blocked`` (a program
     blocked its loop). It also ended it for ``garbage`` (bytes that are not a message) and ``stopped`` (a planned
     shutdown). ``backend_lost`` and ``orchestrator_lost`` are not the fault of any user code.
@@ -71,6 +74,8 @@ class Exit(Message):
             "exited": f"exited with code {self.code}",
             "signaled": f"was killed by {self.signal}",
             "out_of_memory": "ran out of memory",
+            "cpu_limit": "used up its CPU seconds and was killed",
+            "process_limit": "had too many processes and was killed with them",
             "hung": "hung",
             "timeout": "overran its time and was killed",
             "blocked": "blocked its event loop and was killed",

@@ -109,6 +109,19 @@ def child_pids() -> list[int]:
     return pids
 
 
+def count_descendants(pid: int, most: int) -> int:
+    """Return how many processes are below one; the count ends above ``most``. Ended ones that wait for it count not."""
+    found = 0
+    left = [pid]
+    while left and found <= most:
+        parent = left.pop()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            for thread in numbers_in(f"/proc/{parent}/task"):
+                left += map(int, _read(f"/proc/{parent}/task/{thread}/children").split())
+        found += parent != pid and process_state(parent) not in {"", "Z", "X"}
+    return found
+
+
 def data_kib() -> int:
     """Return the memory of this process that counts under RLIMIT_DATA, in KiB, plus the main thread's stack."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])

@@ -12,6 +12,7 @@ STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, sig
 _ORNAMENT: Final = re.compile(r"[\s^~|+\-=.]*")
 _NEAR: Final = 0.9
 """Share of its memory limit that a process must have reached for an unexplained death to count as out of memory."""
+MORE_MEMORY: Final = "`memory_mb=` gives it more"
 _OUT_OF_MEMORY_TEXTS: Final = ("MemoryError", "std::bad_alloc", "Cannot allocate memory", "memory allocation of")
 
 
@@ -29,6 +30,7 @@ class Evidence:
         peak_memory_mb: Largest resident size in MiB, if known.
         cpu: CPU seconds, if known.
         memory_limit_mb: Its data limit in MiB, or None.
+        cpu_limit: Its limit of CPU seconds, or None.
         kernel_oom: Whether an out-of-memory kill by the kernel in our control group explains the end.
         backend_lost: Why its zygote is gone, if it is.
     """
@@ -41,6 +43,7 @@ class Evidence:
     peak_memory_mb: float | None = None
     cpu: float | None = None
     memory_limit_mb: int | None = None
+    cpu_limit: float | None = None
     kernel_oom: bool = False
     backend_lost: str = ""
 
@@ -49,8 +52,8 @@ def describe(evidence: Evidence) -> Exit:
     """Return the ``Exit`` of a process.
 
     The kind is that of the orchestrator's own reason, if there is one. Otherwise it is that of a lost backend. If there
-    is neither, the process itself ended: out of memory, before its first message (``start_failed``), by an exit, or
-    by a signal.
+    is neither, the process itself ended: out of memory or CPU seconds, before its first message (``start_failed``), by
+    an exit, or by a signal.
     """
     status = evidence.status
     code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
@@ -87,8 +90,13 @@ def describe(evidence: Evidence) -> Exit:
         return facts.model_copy(
             update={"kind": "start_failed", "detail": f"exited with code {code} before it was ready"}
         )
-    detail = "its CPU seconds were used up" if number == signal.SIGXCPU else ""
-    return facts.model_copy(update={"kind": "signaled", "detail": detail})
+    ran_out = number == signal.SIGXCPU and not injected
+    return facts.model_copy(update=_out_of_cpu(evidence.cpu_limit) if ran_out else {"kind": "signaled"})
+
+
+def _out_of_cpu(limit: float | None) -> dict[str, str]:
+    """Return the fields of the end of a process that the kernel killed for its use of the CPU."""
+    return {"kind": "cpu_limit", "detail": "" if limit is None else f"its limit is {limit:g} s; `cpu=` gives it more"}
 
 
 def _is_injected(evidence: Evidence, number: int | None) -> bool:
@@ -129,12 +137,16 @@ def _out_of_memory(evidence: Evidence, code: int | None, number: int | None) -> 
     if number == signal.SIGKILL:
         if evidence.kernel_oom:
             return "the kernel killed it because memory ran out"
-        return f"killed by a signal nobody here sent, at {peak:.0f} MiB of {limit} MiB" if near else ""
+        return f"killed by a signal nobody here sent, at {peak:.0f} MiB of {limit} MiB; {MORE_MEMORY}" if near else ""
     said = _last_lines(evidence.stderr)
     if any(text in said for text in _OUT_OF_MEMORY_TEXTS):
-        return f"an allocation failed under its limit of {limit} MiB" if limit is not None else "an allocation failed"
+        return (
+            f"an allocation failed under its limit of {limit} MiB; {MORE_MEMORY}"
+            if limit is not None
+            else "an allocation failed"
+        )
     if near and number is not None and number in {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}:
-        return f"{signal_name(number)} at {peak:.0f} MiB of {limit} MiB"
+        return f"{signal_name(number)} at {peak:.0f} MiB of {limit} MiB; {MORE_MEMORY}"
     return ""
 
 

@@ -21,6 +21,7 @@ from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
 from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
 from greenroom.supervision.pool.health_monitor import HealthMonitor
+from greenroom.supervision.pool.process_limit import ProcessLimit
 from greenroom.supervision.pool.start_limiter import StartLimiter
 from greenroom.supervision.pool.worker_ids import Names
 from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE, Slot, WorkerExit
@@ -141,6 +142,7 @@ class WorkerSupervisor:
         self._degraded_until = 0.0
         self._group_restarts: list[_GroupRestart] = []
         self._health = HealthMonitor(self.loop, key.kind, policy, self.slots, self.replace)
+        self._process_limit = ProcessLimit(self.loop, limits.processes, self.slots)
 
     def is_degraded(self) -> bool:
         """Return whether the pool has given up. After ``within`` seconds it tries again with a new budget."""
@@ -170,6 +172,7 @@ class WorkerSupervisor:
         self.slots[slot.id] = slot
         self.permanent += restart != "temporary"
         self._health.start()
+        self._process_limit.start()
         slot.begin()
         return slot
 
@@ -211,6 +214,7 @@ class WorkerSupervisor:
             self.isolated_backends.leave(slot.backend)
         if not self.slots:
             self._health.stop()
+            self._process_limit.stop()
         self._router.gone(slot)
 
     # ------------------------------------------------------------ reports of slots

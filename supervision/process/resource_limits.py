@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import math
 import os
 import resource
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from greenroom.messages.policy import Limits
+from greenroom.supervision.kernel import namespaces
 
 MIB: Final = 1024 * 1024
 MOST_STACKS: Final = 1024
@@ -17,6 +19,12 @@ DEFAULT_STACK: Final = 8 * MIB
 STACK_EXTRA: Final = 256 * 1024
 """Bytes that the C library allocates for a thread besides its stack."""
 _STARTERS: Final = ("_start_new_thread", "_start_joinable_thread")
+
+OPEN_FILES: Final = 1024
+"""Descriptors that a worker may have open by default."""
+SPARE_THREADS: Final = 64
+"""Threads that a worker with a limit of processes may have, as the kernel counts both together."""
+UNLIMITED: Final = resource.RLIM_INFINITY
 
 OOM_SCORE_STEP: Final = 300
 """Added to a worker's OOM score, so that the kernel kills it before its orchestrator when memory runs out."""
@@ -31,17 +39,30 @@ def apply_limits(limits: Limits) -> None:
     RLIMIT_DATA is used because RLIMIT_AS counts the reserved stack of each thread, so that few threads could start.
     """
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NOFILE, limits.open_files)
+    _limit(resource.RLIMIT_NOFILE, limits.open_files or OPEN_FILES)
     if limits.memory_mb is not None:
         most = limits.memory_mb * MIB
         _limit(resource.RLIMIT_DATA, most, most + MOST_STACKS * _stack_bytes())
     if limits.cpu is not None:
-        seconds = max(1, round(limits.cpu))
-        _limit(resource.RLIMIT_CPU, seconds, seconds + 1)  # SIGXCPU at the soft limit, SIGKILL at the hard one
+        _limit(resource.RLIMIT_CPU, math.ceil(limits.cpu), UNLIMITED)  # a worker raises it for each further attempt
     if limits.workdir is not None:
         os.chdir(limits.workdir)
         if "PWD" in os.environ:
             os.environ["PWD"] = limits.workdir
+    if not limits.network:
+        namespaces.leave_network()
+    if limits.processes is not None:
+        _bound_processes(limits.processes)
+
+
+def _bound_processes(most: int) -> None:
+    """Let the kernel refuse a burst of new processes, which would outrun the supervisor's check.
+
+    RLIMIT_NPROC counts the processes of a user, with their threads. In a user namespace of its own a worker is counted
+    apart, since Linux 5.14. The limit does not hold for root.
+    """
+    if os.geteuid() != 0 and namespaces.try_own_users():
+        _limit(resource.RLIMIT_NPROC, most + SPARE_THREADS)
 
 
 def allow_for_stacks(limits: Limits) -> None:
@@ -79,8 +100,8 @@ def _limit(which: int, soft: int, hard: int | None = None) -> None:
     """Lower a limit, unless it is lower already."""
     hard = soft if hard is None else hard
     ceiling = resource.getrlimit(which)[1]
-    if ceiling != resource.RLIM_INFINITY:
-        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    if ceiling != UNLIMITED:
+        soft, hard = min(soft, ceiling), ceiling if hard == UNLIMITED else min(hard, ceiling)
     resource.setrlimit(which, (soft, hard))
 
 

@@ -320,6 +320,7 @@ class Worker:
                     peak_memory_mb=peak_memory_mb,
                     cpu=cpu,
                     memory_limit_mb=self.spec.limits.memory_mb,
+                    cpu_limit=self.spec.limits.cpu,
                     kernel_oom=kernel_oom,
                     backend_lost=backend_lost,
                 )

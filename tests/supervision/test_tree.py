@@ -110,18 +110,18 @@ def test_policy_is_found_by_pool_name_then_by_kind(forest: Forest) -> None:
     forest.submit(tree, "c", key("llm", "llm"))
     lives = forest.backends["app.py", "zygote"].lives
     assert [life.spec.limits for life in lives] == [
-        Limits(memory_mb=64, env=("HOME",)),
-        Limits(memory_mb=128),
-        Limits(),
+        Limits(memory_mb=64, open_files=1024, env=("HOME",)),
+        Limits(memory_mb=128, open_files=1024),
+        Limits(open_files=1024),
     ]
     assert [life.spec.concurrency for life in lives] == [1, 1, 64]
 
 
 def test_a_steps_own_limits_go_before_those_of_the_pools_policy(forest: Forest) -> None:
     tree = forest.tree(pools={"tool": Pool(memory_mb=64, env=("HOME",))})
-    forest.submit(tree, "a", key("search"), Limits(memory_mb=512, cpu=5.0, env=("LANG",)))
+    forest.submit(tree, "a", key("search"), Limits(memory_mb=512, cpu=5.0, open_files=64, env=("LANG",)))
     (life,) = forest.backends["app.py", "zygote"].lives
-    assert life.spec.limits == Limits(memory_mb=512, cpu=5.0, env=("HOME", "LANG"))
+    assert life.spec.limits == Limits(memory_mb=512, cpu=5.0, open_files=64, env=("HOME", "LANG"))
 
 
 def test_jobs_wait_for_the_app_and_nobody_is_begun_before_it_is_loaded(forest: Forest) -> None:

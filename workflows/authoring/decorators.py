@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
@@ -18,7 +19,7 @@ from greenroom.messages.core import times
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import Budget, OnEvaluatorError, OnReject, Retry
+from greenroom.messages.policy import Budget, Limits, OnEvaluatorError, OnReject, Retry
 from greenroom.workflows.authoring.step import (
     DEFAULT_RETRY,
     DEFAULT_TIMEOUT,
@@ -92,6 +93,11 @@ def tool(
     crash_attempts: int = 3,
     once: bool = False,
     memory_mb: int | None = None,
+    cpu: Seconds | None = None,
+    open_files: int | None = None,
+    processes: int | None = None,
+    network: bool = True,
+    workdir: str | os.PathLike[str] | None = None,
     env: Sequence[str] = (),
     approve: bool | Callable[..., bool] = False,
     accept: Evaluators = (),
@@ -109,6 +115,11 @@ def tool(  # noqa: PLR0913  the contract's options
     crash_attempts: int = 3,
     once: bool = False,
     memory_mb: int | None = None,
+    cpu: Seconds | None = None,
+    open_files: int | None = None,
+    processes: int | None = None,
+    network: bool = True,
+    workdir: str | os.PathLike[str] | None = None,
     env: Sequence[str] = (),
     approve: bool | Callable[..., bool] = False,
     accept: Evaluators = (),
@@ -125,7 +136,15 @@ def tool(  # noqa: PLR0913  the contract's options
         retry: How often and when it is tried again after it raised, timed out or its process died.
         crash_attempts: Deaths of its process before the call is quarantined.
         once: At most once: after a crash ``OutcomeUnknown`` is raised in the workflow instead of another attempt.
-        memory_mb: Data limit of its process in MiB. A tool with its own limit has its own processes.
+        memory_mb: Data limit of its process in MiB. A tool with a limit of its own has its own processes.
+        cpu: CPU seconds that one attempt may use, rounded up to whole seconds. The kernel then kills its process. Each
+            program that it starts may use as many.
+        open_files: Descriptors that its process may have open at once, more than 16.
+        processes: Processes that one attempt may have at once besides its own. Above that all of them are killed. They
+            are counted every 0.1 s, so there may be more for so long.
+        network: False keeps its process, and the programs that it starts, from every network, loopback included. Where
+            the kernel does not allow that, no attempt begins and the run is parked.
+        workdir: Folder that its process works in; the orchestrator's by default.
         env: Names of environment variables that it may see. A tool with such variables has its own processes.
         approve: Whether a person must approve each call that an agent makes. A function takes the arguments of the
             call and returns whether that one must be approved; it runs in the program and must always decide alike.
@@ -152,10 +171,18 @@ def tool(  # noqa: PLR0913  the contract's options
             "on_reject": on_reject,
             "on_evaluator_error": on_evaluator_error,
         }
-        if memory_mb is not None or env:
+        limits: dict[str, Any] = {
+            "memory_mb": memory_mb,
+            "cpu": cpu,
+            "open_files": open_files,
+            "processes": processes,
+            "network": network,
+            "workdir": None if workdir is None else os.path.abspath(workdir),  # noqa: PTH100  of any kind of path
             # A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
-            names = env if isinstance(env, (str, Mapping)) else tuple(env)
-            options |= {"pool": f"tool:{step_name}", "limits": {"memory_mb": memory_mb, "env": names}}
+            "env": env if isinstance(env, (str, Mapping)) else tuple(env),
+        }
+        if env or any(limits[name] != field.default for name, field in Limits.model_fields.items() if name != "env"):
+            options |= {"pool": f"tool:{step_name}", "limits": limits}
         checked = step_options(f"tool `{step_name}`", options, accept)
         definition = StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked)
         given: object = approve  # a caller need not be typed

@@ -138,10 +138,16 @@ class ReplayChecker:
                 verdict="unloadable",
                 reason=str(error),
             )
-        return await self._replay(replace(state, app=app or state.app))
+        present = replace(state, app=app or state.app)
+        return _record(present, await self._replay(present))
 
-    async def _replay(self, state: RunState) -> CheckRecord:
-        """Replay one run in a worker, and return the result."""
+    def replay(self, state: RunState) -> tuple[CheckRecord, Turn | None]:
+        """Replay one run. Return the result, and what the program asks for after its history; None if it was lost."""
+        happened = self._reactor.submit(self._replay(state)).result()
+        return _record(state, happened), happened.turn if isinstance(happened, ProgramTurn) else None
+
+    async def _replay(self, state: RunState) -> ProgramTurn | ProgramLost | NoWorkers:
+        """Replay one run in a worker, and return its first turn after the replay, or why there was none."""
         heard: asyncio.Future[ProgramTurn | ProgramLost | NoWorkers] = asyncio.get_running_loop().create_future()
 
         def hear(happened: Input) -> None:
@@ -152,12 +158,12 @@ class ReplayChecker:
                     heard.set_result(happened)
 
         if state.idle:
-            return _record(state, ProgramTurn(Turn(run_id=state.run_id)))
+            return ProgramTurn(Turn(run_id=state.run_id))
         program = ProgramJob(self._workers, state.run_id, hear)
         program.start(state, trial=True)
         happened = await heard
         program.end()
-        return _record(state, happened)
+        return happened
 
 
 def _file_name(app: str) -> str:

@@ -408,6 +408,39 @@ def fork(
         say(f"run {reply.run_id} goes on from run {run_id}")
 
 
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--to", "file", metavar="FILE", help="Where to write it; ID.jsonl in this folder by default.")
+@common
+@pass_settings
+def export(settings: Settings, run_id: str, file: str | None) -> None:
+    """Write the recorded events of a run to a file, for a test that replays it: greenroom.testing.replay_export.
+
+    The file holds the arguments and results of the run's calls. A run that has not ended is exported as far as it went.
+    ID may be that of a session, NAME/KEY.
+    """
+    from pathlib import Path
+
+    from greenroom.messages.records import ENDED
+    from greenroom.workflows.queries.run_export import write_export
+
+    with look(settings.home) as reads:
+        if reads.journal.run(run_id) is None:
+            reads.run(run_id)  # raises, with the id that may be meant
+        path = Path(file or f"{run_id.replace('/', '-')}.jsonl")
+        try:
+            header = write_export(reads.journal, run_id, path)
+        except OSError as error:
+            msg = f"{path} cannot be written: {error.strerror or error}"
+            raise click.BadParameter(msg, param_hint="--to") from error
+    if header.kind == "run" and header.status not in ENDED:
+        note(f"run {run_id} is {header.status}: it is exported as far as it went")
+    if settings.json:
+        emit({"run_id": run_id, "file": str(path), "events": header.events, "status": header.status})
+    else:
+        say(f"{path} holds the {header.events} events of {header.kind} {run_id}")
+
+
 def _json(text: str | None, option: str) -> Any:
     try:
         return None if text is None else json.loads(text)

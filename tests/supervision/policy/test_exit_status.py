@@ -103,10 +103,11 @@ def test_what_only_resembles_the_end_of_memory_is_not_taken_for_it(evidence: Evi
 
 
 def test_the_cpu_limit_is_named() -> None:
-    assert (
-        describe(Evidence(status=killed(signal.SIGXCPU))).sentence()
-        == "was killed by SIGXCPU (its CPU seconds were used up)"
-    )
+    end = describe(Evidence(status=killed(signal.SIGXCPU), cpu_limit=1.5))
+    assert end.kind == "cpu_limit"
+    assert end.sentence() == "used up its CPU seconds and was killed (its limit is 1.5 s; `cpu=` gives it more)"
+    injected = Evidence(status=killed(signal.SIGXCPU), cpu_limit=1.5, injected=(signal.SIGXCPU,))
+    assert describe(injected).sentence() == "was killed by SIGXCPU"
 
 
 def test_real_time_signals_have_a_name_too() -> None:
@@ -120,7 +121,7 @@ def test_every_exit_code_is_reported_as_it_was(code: int, spoke: bool, injected:
     assert end.kind == ("exited" if spoke else "start_failed")
 
 
-@given(st.integers(1, 31).filter(lambda number: number not in {19, 20}))
+@given(st.integers(1, 31).filter(lambda number: number not in {19, 20, signal.SIGXCPU}))
 def test_every_signal_is_reported_by_its_name(number: int) -> None:
     end = describe(Evidence(status=killed(number)))
     assert (end.kind, end.code, end.signal) == ("signaled", None, signal.Signals(number).name)

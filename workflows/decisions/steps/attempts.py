@@ -147,7 +147,8 @@ def attempt_lost(out: Decision, step: Step, attempt: Attempt, gone: Exit, *, cha
     """End an attempt whose process ended, and schedule the next one or fail the step."""
     outcome: Outcome = "timeout" if gone.kind == "timeout" else "crash"
     limit = f" of {step.options.timeout:g} s" if step.options.timeout is not None else ""
-    message = f"overran its time{limit} and was killed" if outcome == "timeout" else f"the worker {gone.sentence()}"
+    overran = f"overran its time{limit} and was killed; `timeout=` gives it more"
+    message = overran if outcome == "timeout" else f"the worker {gone.sentence()}"
     trace, place = gone.stood()
     failure = Failure(outcome=outcome, message=message, traceback=trace, place=place, exit=gone)
     _end_attempt(out, step, attempt, outcome, failure=failure, charged=charged)
