@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from greenroom.actors.api.receive import receive
     from greenroom.actors.api.signal import signal
     from greenroom.actors.api.step_context import current
+    from greenroom.actors.models import Model, ModelReply, ModelRequest
     from greenroom.actors.models.mock import MockModel
     from greenroom.messages.approvals import Approval
     from greenroom.messages.core.errors import (
         ApprovalClosed,
         ApprovalNotFound,
+        ContextTooLong,
         DefinitionError,
         Fatal,
         GreenroomError,
@@ -39,11 +41,13 @@ if TYPE_CHECKING:
         InvalidInput,
         JournalError,
         MailboxFull,
+        ModelFailed,
         NotAuthorized,
         NotSerializable,
         OrchestratorClosed,
         OrchestratorUnreachable,
         OutcomeUnknown,
+        QuotaExceeded,
         RetryAfter,
         RetryRefused,
         RunCancelled,
@@ -64,6 +68,14 @@ if TYPE_CHECKING:
     from greenroom.messages.evaluation import Score
     from greenroom.messages.policy import Budget, Retry
     from greenroom.messages.records import LogLine
+    from greenroom.messages.transcript import (
+        AssistantMessage,
+        ToolCall,
+        ToolMessage,
+        ToolSchema,
+        TranscriptMessage,
+        UserMessage,
+    )
     from greenroom.supervision.jobs import Pool
     from greenroom.workflows.api.async_orchestrator import AsyncClient, AsyncOrchestrator
     from greenroom.workflows.api.client.client import Client
@@ -88,6 +100,7 @@ __all__ = [
     "Approval",
     "ApprovalClosed",
     "ApprovalNotFound",
+    "AssistantMessage",
     "AsyncClient",
     "AsyncOrchestrator",
     "AsyncRun",
@@ -95,6 +108,7 @@ __all__ = [
     "AsyncSession",
     "Budget",
     "Client",
+    "ContextTooLong",
     "DefinitionError",
     "Fatal",
     "GreenroomError",
@@ -105,6 +119,10 @@ __all__ = [
     "LogLine",
     "MailboxFull",
     "MockModel",
+    "Model",
+    "ModelFailed",
+    "ModelReply",
+    "ModelRequest",
     "NotAuthorized",
     "NotSerializable",
     "Orchestrator",
@@ -112,6 +130,7 @@ __all__ = [
     "OrchestratorUnreachable",
     "OutcomeUnknown",
     "Pool",
+    "QuotaExceeded",
     "Retry",
     "RetryAfter",
     "RetryRefused",
@@ -131,7 +150,12 @@ __all__ = [
     "StepFailed",
     "StepQuarantined",
     "StepRejected",
+    "ToolCall",
+    "ToolMessage",
+    "ToolSchema",
+    "TranscriptMessage",
     "TurnFailed",
+    "UserMessage",
     "WorkerNotFound",
     "WorkersUnavailable",
     "Workflow",
@@ -164,7 +188,16 @@ _HOMES = {
     "LogLine": "messages.records",
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",
+    "AssistantMessage": "messages.transcript",
     "MockModel": "actors.models.mock",
+    "Model": "actors.models",
+    "ModelReply": "actors.models",
+    "ModelRequest": "actors.models",
+    "ToolCall": "messages.transcript",
+    "ToolMessage": "messages.transcript",
+    "ToolSchema": "messages.transcript",
+    "TranscriptMessage": "messages.transcript",
+    "UserMessage": "messages.transcript",
     "Orchestrator": "workflows.api.orchestrator",
     "Pool": "supervision.jobs",
     "Retry": "messages.policy",

@@ -17,9 +17,11 @@ from greenroom.actors.app.terminal import refuse_questions
 from greenroom.actors.app.warmup import warm_up
 from greenroom.actors.definitions.definition_site import module_of
 from greenroom.actors.definitions.definitions import Definition as Prepared
+from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import all_definitions
 from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.actors.failures.tracebacks import last_lines
+from greenroom.actors.models.provider_names import provider_of, variables_of
 from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import HEADER
@@ -38,11 +40,27 @@ def prepare() -> None:
     warm_up()
 
 
-def preload(app: str) -> None:
-    """Import an app and prepare its definitions. Called in the zygote, which has one thread.
+def preload_to_fork(app: str) -> dict[str, tuple[str, ...]]:
+    """Do as ``preload``, and warm up the libraries of the providers whose models the app names.
+
+    Called in the zygote, from which workers are forked. In a new interpreter, a worker that needs a library imports it.
+    """
+    variables = preload(app)
+    if names := _models():
+        from greenroom.actors.app.provider_warmup import warm_up_providers  # noqa: PLC0415  for those apps alone
+
+        warm_up_providers(names)
+    return variables
+
+
+def preload(app: str) -> dict[str, tuple[str, ...]]:
+    """Import an app and prepare its definitions. Called in a process that has one thread.
 
     Args:
         app: Absolute path of a file, or dotted name of a module.
+
+    Returns:
+        Names of the environment variables that each kind of worker needs.
 
     Raises:
         DefinitionError: The app cannot be imported, or one of its definitions cannot run. The message holds the
@@ -55,6 +73,13 @@ def preload(app: str) -> None:
     if faults:
         raise DefinitionError("\n".join(faults))
     describe()
+    return {"llm": variables} if (variables := variables_of(_models())) else {}
+
+
+def _models() -> tuple[str, ...]:
+    """Return the names of the models of providers that the app's definitions ask."""
+    asked = {definition.asks for definition in all_definitions() if isinstance(definition, ModelDefinition)}
+    return tuple(sorted(name for name in asked if provider_of(name) is not None))
 
 
 def _prepare(definition: Prepared) -> str:

@@ -15,6 +15,7 @@ from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.fingerprint import fingerprint
 from greenroom.actors.definitions.signature import Signature
+from greenroom.actors.models import check_named
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
@@ -172,9 +173,19 @@ class ModelDefinition(StepDefinition):
         super().__init__("llm", name, fn, site, options, result=output)
 
     def prepare(self) -> None:
-        """Build everything that is otherwise built at first use."""
+        """Build everything that is otherwise built at first use.
+
+        Raises:
+            DefinitionError: Its model has no known name, or one whose library is not installed.
+        """
         super().prepare()
         _ = self.signature.result.schema
+        _ = self.asks
+
+    @cached_property
+    def asks(self) -> str:
+        """Name of the model that is asked; empty for an object of the user's."""
+        return check_named(self.model, self.title)
 
 
 class WorkflowDefinition(Definition):

@@ -127,7 +127,12 @@ class ModelActor(WorkerActor):
         args, kwargs = definition.signature.decode_call(message.arguments)
         (prompt,) = [*args, *kwargs.values()]
         request = request_of(
-            definition, prompt, attempt=message.attempt, feedback=message.feedback, key=message.idempotency_key
+            definition,
+            prompt,
+            attempt=message.attempt,
+            feedback=message.feedback,
+            key=message.idempotency_key,
+            timeout=message.timeout,
         )
         value, reply = await ask(definition, request)
         return definition.signature.result.dump(value), _usage(reply)

@@ -32,6 +32,8 @@ class Execute(Frame):
     """For model steps: what was wrong with earlier answers."""
     progress: Json = None
     """The last progress report of earlier attempts."""
+    timeout: float | None = None
+    """For model steps: seconds that this attempt may take; None for no limit."""
 
 
 class Evaluate(Frame):

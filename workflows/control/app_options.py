@@ -22,11 +22,13 @@ class Apps:
         given: The environment variables that apps are given by name.
         timeout: Seconds that an import may take.
         slow: The imports that are slow now.
+        needed: Variables that kinds of workers get by name, by app; see ``Environments``.
     """
 
     given: Given
     timeout: float
     slow: SlowImports = field(default_factory=SlowImports)
+    needed: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict[str, dict[str, tuple[str, ...]]])
 
 
 def read_apps(

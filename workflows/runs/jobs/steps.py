@@ -112,6 +112,7 @@ class StepJobs:
             idempotency_key=idempotency_key(state, step),
             feedback=tuple(step.feedback),
             progress=step.progress if step.attempts else None,
+            timeout=step.options.timeout if step.kind == "llm" else None,
         )
         outcomes, recorded_first = len(state.resolutions), held(state, step)
         if ahead := not recorded_first and outcomes > self._outcomes_committed:
