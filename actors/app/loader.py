@@ -1,5 +1,6 @@
 """Loading of an app: a user's file or module, with all its definitions. In worker processes and their zygote only."""
 
+import faulthandler
 import importlib
 import importlib.util
 import sys
@@ -47,6 +48,9 @@ def preload_to_fork(app: str) -> dict[str, tuple[str, ...]]:
     """
     variables = preload(app)
     if names := _models():
+        # The app's import is over. Dumping the stack of a thread that imports can crash the process, and such libraries
+        # take seconds.
+        faulthandler.cancel_dump_traceback_later()
         from greenroom.actors.app.provider_warmup import warm_up_providers  # noqa: PLC0415  for those apps alone
 
         warm_up_providers(names)

@@ -24,6 +24,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    reader: asyncio.StreamReader = field(repr=False)
 
     @property
     def protocol(self) -> str:
@@ -40,6 +41,7 @@ class ProviderServer:
     requests: list[Request] = field(default_factory=list)
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     url: str = ""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -69,6 +71,10 @@ class ProviderServer:
         return Counter(request.body.get("model", "") for request in self.requests)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         try:
             while (request := await self._read(reader)) is not None:
                 self.requests.append(request)
@@ -92,7 +98,7 @@ class ProviderServer:
         sent = json.loads(body or b"{}")
         if ":streamGenerateContent" in path:
             sent["model"] = path.rpartition("/")[2].partition(":")[0]
-        return Request(path, headers, sent)
+        return Request(path, headers, sent, reader)
 
 
 class EndOfAnswer(Exception):  # noqa: N818  what it is
@@ -135,8 +141,9 @@ def stream(*events: object, named: bool = False, then: Behaviour | None = None, 
     return behave
 
 
-async def hang(_writer: asyncio.StreamWriter, _request: Request) -> None:
-    await asyncio.Event().wait()
+async def hang(_writer: asyncio.StreamWriter, request: Request) -> None:
+    await request.reader.read()  # until the client leaves
+    raise EndOfAnswer
 
 
 async def cut(writer: asyncio.StreamWriter, _request: Request) -> None:
