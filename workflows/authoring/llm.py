@@ -18,7 +18,8 @@ class LLMOptions(TypedDict, total=False):
     """Options of an ``LLM``.
 
     Attributes:
-        model: A provider string, a ``MockModel``, or None for the value of ``GREENROOM_MODEL`` (``"mock"``).
+        model: The name of a model, such as ``openai:gpt-5`` or ``mock``, an object with the protocol ``Model``, or None
+            for the value of ``GREENROOM_MODEL``, which is ``mock`` by default.
         instructions: What the model is told before every prompt.
         accept: Evaluators that must accept the answer.
         threshold: Lowest score with which an evaluator accepts it; 0.7 by default.
@@ -30,7 +31,7 @@ class LLMOptions(TypedDict, total=False):
             with ``on_reject="fail"``, else ``"flag"``.
         retry: How often and when it is tried again.
         timeout: Seconds one attempt may take, 300 by default; None for no limit.
-        settings: Passed to the model as they are.
+        settings: Passed to the model as they are, such as ``{"temperature": 0, "max_tokens": 500}``.
     """
 
     model: str | Model | None
@@ -63,7 +64,7 @@ class LLM(Step[[str], T], Generic[T]):
             options: See ``LLMOptions``.
 
         Raises:
-            DefinitionError: An option has an invalid value, or there is no such model.
+            DefinitionError: An option has an invalid value, or the model's name is not known.
             TypeError: There is no such option.
         """
         for unknown in options.keys() - LLMOptions.__annotations__.keys():

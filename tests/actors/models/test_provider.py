@@ -1,12 +1,14 @@
 """A server that misbehaves in each way that is known, and what becomes of it: one request, and one outcome."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.failures.reconstruction import reconstructed
+from greenroom.actors.models.provider_names import PROVIDERS
 from greenroom.messages.core.errors import (
     ContextTooLong,
     Fatal,
@@ -18,7 +20,7 @@ from greenroom.messages.core.errors import (
 from greenroom.messages.transcript import AssistantMessage, ToolMessage, ToolSchema, UserMessage
 from tests.actors.models.asking import ask
 from tests.actors.models.conftest import KEYS
-from tests.actors.models.provider_server import ProviderServer
+from tests.actors.models.provider_server import ProviderServer, chat, error, respond
 
 ALL = ("openai-chat", "openai-responses", "anthropic")
 SEARCH = ToolSchema(
@@ -141,8 +143,6 @@ def test_failures_keep_their_facts_on_the_way_to_a_workflow(server) -> None:
 
 
 def test_no_error_holds_the_key(server) -> None:
-    from tests.actors.models.provider_server import error, respond
-
     for number, provider in enumerate(ALL):
         key = KEYS["ANTHROPIC_API_KEY" if provider == "anthropic" else "OPENAI_API_KEY"]
         for status in (400, 401, 500):
@@ -250,8 +250,6 @@ def test_a_schema_that_is_no_object_is_wrapped_on_the_way_and_unwrapped_again(se
 
 
 def test_json_in_plain_text_is_taken_from_models_that_call_no_tool(server) -> None:
-    from tests.actors.models.provider_server import chat
-
     server.behaviours["talks"] = chat('```json\n{"title": "a", "bullets": []}\n```')
     assert json.loads(ask("openai-chat:talks", schema=BRIEF).text) == {"title": "a", "bullets": []}
     server.behaviours["talks"] = chat("I would rather talk.")
@@ -331,21 +329,12 @@ def test_a_local_server_has_no_price_even_if_it_names_a_model_that_has_one(serve
 
 
 def test_the_providers_own_server_has_a_price_if_the_model_and_the_usage_are_known(server, monkeypatch) -> None:
-    from greenroom.actors.models import provider_names
-
-    host = {"host": "127.0.0.1"}
-    own = {name: _replaced(each, host) for name, each in provider_names.PROVIDERS.items()}
+    own = {name: replace(each, host="127.0.0.1") for name, each in PROVIDERS.items()}
     monkeypatch.setattr("greenroom.actors.models.provider.PROVIDERS", own)
     reply = ask("openai-chat:gpt-4o-mini")
     assert reply.usd == pytest.approx(11 * 0.15e-6 + 7 * 0.6e-6)
     assert ask("openai-chat:answers").usd is None  # no price is known
     assert ask("openai-chat:unmeasured").usd is None  # nor is the usage
-
-
-def _replaced(each: Any, changes: dict[str, str]) -> Any:
-    from dataclasses import replace
-
-    return replace(each, **changes)
 
 
 # ---------------------------------------------------------------- keys
