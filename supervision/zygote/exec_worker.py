@@ -67,7 +67,8 @@ def probe(boot: Boot, stack: int) -> tuple[Import, int]:
     if code and not failure:
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
         failure = f"{boot.app} cannot be loaded: the process that imported it {how}"
-    return Import(failure, json.loads(variables or "{}")), int(size or 0)
+    names = {kind: tuple(each) for kind, each in json.loads(variables or "{}").items()}
+    return Import(failure, names), int(size or 0)
 
 
 def main() -> NoReturn:

@@ -107,6 +107,22 @@ def test_the_key_is_where_models_are_asked_and_nowhere_else(server, orchestrator
             assert key.encode() not in file.read_bytes(), file
 
 
+def test_workers_that_are_new_interpreters_have_the_key_as_well(server, tmp_path, mark, key) -> None:
+    fresh = {kind: {"backend": "spawn"} for kind in ("program", "tool", "llm", "evaluator")}
+    with Orchestrator(tmp_path / "runs.db", pools=pools(**fresh)) as orchestrator:
+        found = orchestrator.start(provided.find_keys).result(timeout=120)
+    assert found == {"tool": [], "program": [], "import": [], "checked": "Hello, world."}
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+
+
+def test_workers_have_the_key_after_their_zygote_was_replaced(server, orchestrator) -> None:
+    orchestrator.start(provided.write, "a").result(timeout=120)
+    (zygote,) = (process for process in descendants() if process.name() == "greenroom-zyg")
+    zygote.kill()
+    orchestrator.start(provided.write, "b").result(timeout=120)
+    assert len(server.requests) == 2
+
+
 def test_without_a_key_a_step_fails_at_once_with_what_to_do(server, orchestrator, monkeypatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     monkeypatch.delenv("ANTHROPIC_BASE_URL")
