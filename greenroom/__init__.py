@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from greenroom.actors.api.receive import receive
     from greenroom.actors.api.signal import signal
     from greenroom.actors.api.step_context import current
+    from greenroom.actors.models import Model, ModelReply, ModelRequest
     from greenroom.actors.models.mock import MockModel
     from greenroom.messages.approvals import Approval
     from greenroom.messages.core.errors import (
         AgentFailed,
         ApprovalClosed,
         ApprovalNotFound,
+        ContextTooLong,
         DefinitionError,
         Fatal,
         GreenroomError,
@@ -41,11 +43,13 @@ if TYPE_CHECKING:
         InvalidInput,
         JournalError,
         MailboxFull,
+        ModelFailed,
         NotAuthorized,
         NotSerializable,
         OrchestratorClosed,
         OrchestratorUnreachable,
         OutcomeUnknown,
+        QuotaExceeded,
         RetryAfter,
         RetryRefused,
         RunCancelled,
@@ -66,6 +70,14 @@ if TYPE_CHECKING:
     from greenroom.messages.evaluation import Score
     from greenroom.messages.policy import Budget, Retry
     from greenroom.messages.records import LogLine
+    from greenroom.messages.transcript import (
+        AssistantMessage,
+        ToolCall,
+        ToolMessage,
+        ToolSchema,
+        TranscriptMessage,
+        UserMessage,
+    )
     from greenroom.supervision.jobs import Pool
     from greenroom.workflows.api.async_orchestrator import AsyncClient, AsyncOrchestrator
     from greenroom.workflows.api.client.client import Client
@@ -91,6 +103,7 @@ __all__ = [
     "Approval",
     "ApprovalClosed",
     "ApprovalNotFound",
+    "AssistantMessage",
     "AsyncClient",
     "AsyncOrchestrator",
     "AsyncRun",
@@ -98,6 +111,7 @@ __all__ = [
     "AsyncSession",
     "Budget",
     "Client",
+    "ContextTooLong",
     "Conversation",
     "DefinitionError",
     "Fatal",
@@ -109,6 +123,10 @@ __all__ = [
     "LogLine",
     "MailboxFull",
     "MockModel",
+    "Model",
+    "ModelFailed",
+    "ModelReply",
+    "ModelRequest",
     "NotAuthorized",
     "NotSerializable",
     "Orchestrator",
@@ -116,6 +134,7 @@ __all__ = [
     "OrchestratorUnreachable",
     "OutcomeUnknown",
     "Pool",
+    "QuotaExceeded",
     "Retry",
     "RetryAfter",
     "RetryRefused",
@@ -135,7 +154,12 @@ __all__ = [
     "StepFailed",
     "StepQuarantined",
     "StepRejected",
+    "ToolCall",
+    "ToolMessage",
+    "ToolSchema",
+    "TranscriptMessage",
     "TurnFailed",
+    "UserMessage",
     "WorkerNotFound",
     "WorkersUnavailable",
     "Workflow",
@@ -169,7 +193,16 @@ _HOMES = {
     "LogLine": "messages.records",
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",
+    "AssistantMessage": "messages.transcript",
     "MockModel": "actors.models.mock",
+    "Model": "actors.models",
+    "ModelReply": "actors.models",
+    "ModelRequest": "actors.models",
+    "ToolCall": "messages.transcript",
+    "ToolMessage": "messages.transcript",
+    "ToolSchema": "messages.transcript",
+    "TranscriptMessage": "messages.transcript",
+    "UserMessage": "messages.transcript",
     "Orchestrator": "workflows.api.orchestrator",
     "Pool": "supervision.jobs",
     "Retry": "messages.policy",

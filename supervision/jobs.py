@@ -277,7 +277,8 @@ class Entry:
     """The functions that a new process runs, as ``"module:function"``. The layers above choose them.
 
     ``prepare()`` imports what all workers need, before the app is known; empty for nothing. ``preload(app: str)``
-    imports the app; ``main(connection: socket.socket, spec: WorkerSpec)`` is a worker's whole life.
+    imports the app, and returns the names of the environment variables that each kind of worker needs.
+    ``main(connection: socket.socket, spec: WorkerSpec)`` is a worker's whole life.
     """
 
     preload: str

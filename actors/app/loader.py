@@ -1,5 +1,6 @@
 """Loading of an app: a user's file or module, with all its definitions. In worker processes and their zygote only."""
 
+import faulthandler
 import importlib
 import importlib.util
 import sys
@@ -17,9 +18,11 @@ from greenroom.actors.app.terminal import refuse_questions
 from greenroom.actors.app.warmup import warm_up
 from greenroom.actors.definitions.definition_site import module_of
 from greenroom.actors.definitions.definitions import Definition as Prepared
+from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import all_definitions
 from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.actors.failures.tracebacks import last_lines
+from greenroom.actors.models.provider_names import provider_of, variables_of
 from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import HEADER
@@ -38,11 +41,30 @@ def prepare() -> None:
     warm_up()
 
 
-def preload(app: str) -> None:
-    """Import an app and prepare its definitions. Called in the zygote, which has one thread.
+def preload_to_fork(app: str) -> dict[str, tuple[str, ...]]:
+    """Do as ``preload``, and warm up the libraries of the providers whose models the app names.
+
+    Called in the zygote, from which workers are forked. In a new interpreter, a worker that needs a library imports it.
+    """
+    variables = preload(app)
+    if names := _models():
+        # The app's import is over. Dumping the stack of a thread that imports can crash the process, and such libraries
+        # take seconds.
+        faulthandler.cancel_dump_traceback_later()
+        from greenroom.actors.app.provider_warmup import warm_up_providers  # noqa: PLC0415  for those apps alone
+
+        warm_up_providers(names)
+    return variables
+
+
+def preload(app: str) -> dict[str, tuple[str, ...]]:
+    """Import an app and prepare its definitions. Called in a process that has one thread.
 
     Args:
         app: Absolute path of a file, or dotted name of a module.
+
+    Returns:
+        Names of the environment variables that each kind of worker needs.
 
     Raises:
         DefinitionError: The app cannot be imported, or one of its definitions cannot run. The message holds the
@@ -55,6 +77,13 @@ def preload(app: str) -> None:
     if faults:
         raise DefinitionError("\n".join(faults))
     describe()
+    return {"llm": variables} if (variables := variables_of(_models())) else {}
+
+
+def _models() -> tuple[str, ...]:
+    """Return the names of the models of providers that the app's definitions ask."""
+    asked = {name for each in all_definitions() if isinstance(each, ModelDefinition) for name in each.asks}
+    return tuple(sorted(name for name in asked if provider_of(name) is not None))
 
 
 def _prepare(definition: Prepared) -> str:

@@ -15,6 +15,7 @@ from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.fingerprint import fingerprint
 from greenroom.actors.definitions.signature import Signature
+from greenroom.actors.models import check_named
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
@@ -175,9 +176,19 @@ class ModelDefinition(StepDefinition):
         super().__init__("llm", name, fn, site, options, result=output)
 
     def prepare(self) -> None:
-        """Build everything that is otherwise built at first use."""
+        """Build everything that is otherwise built at first use.
+
+        Raises:
+            DefinitionError: Its model has no known name, or one whose library is not installed.
+        """
         super().prepare()
         _ = self.signature.result.schema
+        _ = self.asks
+
+    @cached_property
+    def asks(self) -> tuple[str, ...]:
+        """Names of the model and of those to fall back to; empty names for objects of the user's."""
+        return tuple(check_named(model, self.title) for model in self.models)
 
 
 class WorkflowDefinition(Definition):

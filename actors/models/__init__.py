@@ -3,16 +3,18 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, cast, runtime_checkable
 
+from greenroom.actors.models.provider_names import EMBEDDED, check_installed, check_name
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Shown
+from greenroom.messages.former_name import FORMER
 from greenroom.messages.transcript import ToolCall, ToolSchema, TranscriptMessage, UserMessage
 
-PROVIDERS: Final = ("mock",)
-"""Every name that a model can be given by."""
 DEFAULT_VARIABLE: Final = "GREENROOM_MODEL"
 """Environment variable that names the model of an ``LLM`` without one. Read in the worker."""
+_FORMER_VARIABLE: Final = DEFAULT_VARIABLE.replace("GREENROOM", FORMER.upper())
+"""The same under this package's former name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class ModelRequest:
         tools: Tools that the model may ask for instead of answering.
         max_tokens: Most output tokens that this answer may have, for example because a budget allows no more; None for
             no such limit.
+        timeout: Seconds that the attempt may take; None for no limit.
         on_text: Called on the worker's loop with each piece of the answer's text as it arrives, by models that stream;
             None if nobody listens. The reply still holds the whole text.
     """
@@ -46,6 +49,7 @@ class ModelRequest:
     messages: tuple[TranscriptMessage, ...] = ()
     tools: tuple[ToolSchema, ...] = ()
     max_tokens: int | None = None
+    timeout: float | None = None
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -89,38 +93,61 @@ class Model(Protocol):
         Raises:
             RetryAfter: The provider asks to be left alone for a while.
             Fatal: No attempt can succeed: the key is wrong, the money gone.
-            Exception: Anything else that went wrong on the way; the step's retry policy decides.
+            ModelFailed: Something went wrong on the way. The step's retry policy decides, as for any exception.
         """
         ...
 
 
 def check_model(model: object, owner: str) -> None:
-    """Refuse what cannot be a model.
+    """Raise if an object cannot be a model. Whether a provider's library is installed is checked by ``check_named``.
 
     Raises:
-        DefinitionError: It is neither a model nor the name of one that is known.
+        DefinitionError: It is neither a model nor the name of one.
     """
-    if isinstance(model, str) and model not in PROVIDERS:
-        msg = f"{owner} asks for the model {model!r}, which is not known: there are {', '.join(map(repr, PROVIDERS))}"
-        raise DefinitionError(msg)
-    if not (model is None or isinstance(model, (str, Model))):
+    if isinstance(model, str):
+        check_name(model, owner)
+    elif not (model is None or isinstance(model, Model)):
         msg = f"{owner} has a model that is neither a name nor a model: {model!r}"
         raise DefinitionError(msg)
 
 
-def resolve_model(model: str | Model | None, owner: str) -> Model:
-    """Give the model that an author named; in a worker.
+def default_name() -> str:
+    """Return the name of the model of an ``LLM`` without one, from this process's environment."""
+    return os.environ.get(DEFAULT_VARIABLE) or os.environ.get(_FORMER_VARIABLE) or EMBEDDED
+
+
+def check_named(model: object, owner: str) -> str:
+    """Return the name of the model that is meant, after a check that this installation can ask it.
+
+    Args:
+        model: A name, None for the default, or a model, whose name is empty.
+        owner: What asks for the model, for errors.
 
     Raises:
-        DefinitionError: The name is not known.
+        DefinitionError: The name is not known, or the library of its provider is not installed.
     """
     if model is None:
-        name = os.environ.get(DEFAULT_VARIABLE) or "mock"
-        check_model(name, f"{owner} (through {DEFAULT_VARIABLE})")
-        model = name
-    if isinstance(model, str):
-        check_model(model, owner)
+        model, owner = default_name(), f"{owner} (through {DEFAULT_VARIABLE})"
+    if not isinstance(model, str):
+        return ""
+    check_name(model, owner)
+    check_installed(model, owner)
+    return model
+
+
+def resolve_model(model: str | Model | None, owner: str) -> Model:
+    """Return the model that an author named; in a worker.
+
+    Raises:
+        DefinitionError: The name is not known, or the library of its provider is not installed.
+    """
+    name = check_named(model, owner)
+    if not name:
+        return cast("Model", model)
+    if name == EMBEDDED:
         from greenroom.actors.models.mock import MockModel  # noqa: PLC0415  built on this module
 
         return MockModel()
-    return model
+    from greenroom.actors.models.provider import ProviderModel  # noqa: PLC0415  the same, and its library is large
+
+    return ProviderModel(name)

@@ -35,6 +35,7 @@ def conversation_request(
     attempt: int = 1,
     feedback: tuple[str, ...] = (),
     key: str = "",
+    timeout: float | None = None,
 ) -> ModelRequest:
     """Return the request for one attempt of a model call.
 
@@ -45,6 +46,7 @@ def conversation_request(
         attempt: Number of the attempt.
         feedback: What was wrong with earlier answers.
         key: See ``ModelRequest.idempotency_key``.
+        timeout: Seconds that the attempt may take; None for no limit.
     """
     messages: list[TranscriptMessage] = []
     tools: tuple[ToolSchema, ...] = ()
@@ -63,6 +65,7 @@ def conversation_request(
         settings=definition.settings,
         messages=tuple(messages),
         tools=() if summary else tools,
+        timeout=timeout,
     )
 
 
@@ -120,7 +123,10 @@ def asker_in_place(definition: ModelDefinition, history: Conversation | None) ->
             found.append(text_of(entries[tip].message))
             tip = entries[tip].parent
         request = conversation_request(
-            definition, JsonText(b"[" + b",".join(reversed(found)) + b"]"), summary=call.summary
+            definition,
+            JsonText(b"[" + b",".join(reversed(found)) + b"]"),
+            summary=call.summary,
+            timeout=definition.options.timeout,
         )
         try:
             answer, _ = await ask_in_conversation(definition, request, model=call.model, summary=call.summary)

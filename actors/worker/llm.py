@@ -131,7 +131,12 @@ class ModelActor(WorkerActor):
         args, kwargs = definition.signature.decode_call(message.arguments)
         (prompt,) = [*args, *kwargs.values()]
         request = request_of(
-            definition, prompt, attempt=message.attempt, feedback=message.feedback, key=message.idempotency_key
+            definition,
+            prompt,
+            attempt=message.attempt,
+            feedback=message.feedback,
+            key=message.idempotency_key,
+            timeout=message.timeout,
         )
         value, reply = await ask(definition, request)
         return definition.signature.result.dump(value), _usage(reply)
@@ -146,6 +151,7 @@ class ModelActor(WorkerActor):
             attempt=message.attempt,
             feedback=message.feedback,
             key=message.idempotency_key,
+            timeout=message.timeout,
         )
         answer, reply = await ask_in_conversation(definition, request, model=how.get("model", 0), summary=summary)
         return JsonText(answer.model_dump_json().encode()), _usage(reply)

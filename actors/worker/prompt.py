@@ -11,7 +11,13 @@ from greenroom.messages.core.errors import StepFailed
 
 
 def request_of(
-    definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
+    definition: ModelDefinition,
+    prompt: str,
+    *,
+    attempt: int = 1,
+    feedback: tuple[str, ...] = (),
+    key: str = "",
+    timeout: float | None = None,
 ) -> ModelRequest:
     """Return the request for one attempt: prompt, instructions, schema of the output, feedback on earlier attempts."""
     return ModelRequest(
@@ -22,6 +28,7 @@ def request_of(
         attempt=attempt,
         idempotency_key=key,
         settings=definition.settings,
+        timeout=timeout,
     )
 
 
@@ -64,7 +71,7 @@ async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:
         Exception: Whatever the model raises.
     """
     try:
-        value, _ = await ask(definition, request_of(definition, prompt))
+        value, _ = await ask(definition, request_of(definition, prompt, timeout=definition.options.timeout))
     except InvalidAnswer as error:
         msg = f"{definition.title} gave no valid answer: {error}"
         raise StepFailed(msg, step=definition.name, attempts=1, outcome="invalid") from error

@@ -25,6 +25,32 @@ class RetryAfter(GreenroomError):  # noqa: N818  the contract's name
         super().__init__(message or f"asked to be tried again in {self.seconds:g} s")
 
 
+# Raised by models. In a workflow, the failure of an ``LLM`` is one of these too.
+
+
+class ModelFailed(GreenroomError):  # noqa: N818  reads like its siblings
+    """A request to a model failed in a way in which another attempt may succeed.
+
+    Attributes:
+        status: HTTP status of the answer; None if there was none.
+        sent: Whether the request may have reached the provider, so that it may cost something.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, sent: bool = True) -> None:
+        """Keep the facts beside the sentence."""
+        super().__init__(message)
+        self.status = status
+        self.sent = sent
+
+
+class QuotaExceeded(Fatal):
+    """The account at a model's provider has no credit or quota left. Attempts fail until a person changes that."""
+
+
+class ContextTooLong(Fatal):
+    """A conversation is longer than the model can read. Shorten it, or use a model that reads more."""
+
+
 # Raised in a workflow, which may handle them.
 
 

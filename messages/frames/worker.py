@@ -34,6 +34,8 @@ class Execute(Frame):
     """The last progress report of earlier attempts."""
     transcript: Json = None
     """Of a model call in a conversation: an array of its entries, oldest first."""
+    timeout: float | None = None
+    """For model steps: seconds that this attempt may take; None for no limit."""
 
 
 class Evaluate(Frame):

@@ -5,9 +5,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.secrets.withheld_hints import note_withheld
@@ -25,14 +25,23 @@ _FRAME: Final = re.compile(r'  File "(.*)", line ')
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep  # noqa: PTH100, PTH120  a prefix of names
 
 
+class Import(NamedTuple):
+    """How the import of an app ended."""
+
+    failure: str = ""
+    """Why it failed, as a sentence and the user's traceback; empty if it succeeded."""
+    variables: Mapping[str, tuple[str, ...]] = {}
+    """See ``Loaded``."""
+
+
 def resolve(reference: str) -> Callable[..., Any]:
     """Return the function that a ``"module:function"`` names. The orchestrator makes such references, never data."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)  # type: ignore[no-any-return]  # a wrong type shows when it is called
 
 
-def load_app(boot: "Boot", stack: int = -1) -> str:
-    """Import and warm up an app. Return why that failed, as a sentence and the user's traceback; empty if it succeeded.
+def load_app(boot: "Boot", stack: int = -1) -> Import:
+    """Import and warm up an app.
 
     Args:
         boot: The app to load.
@@ -50,14 +59,14 @@ def load_app(boot: "Boot", stack: int = -1) -> str:
         sys.argv[:] = boot.argv
         if boot.folder and boot.folder not in sys.path and not sys.flags.safe_path:
             sys.path.insert(0, boot.folder)
-        resolve(boot.preload)(boot.app)
+        variables = resolve(boot.preload)(boot.app)
     except DefinitionError as error:
-        return str(error)
+        return Import(str(error))
     except BaseException as error:  # noqa: BLE001  any exception of an import, SystemExit included, means that it failed
-        return f"{boot.app} cannot be loaded:\n{_user_traceback(error)}"
+        return Import(f"{boot.app} cannot be loaded:\n{_user_traceback(error)}")
     finally:
         faulthandler.cancel_dump_traceback_later()  # also ends its thread: a zygote must have only one
-    return ""
+    return Import(variables=variables)
 
 
 def interval(timeout: float) -> float:

@@ -40,6 +40,7 @@ class ZygoteBackend:
         first: A keeper that was started before, for the backend that can use it.
         given: Variables that the app's import and all workers get besides the inherited ones. Variables in a worker's
             own limits are given to that worker alone, after its fork.
+        by_kind: Variables that kinds of workers get like that, see ``Environments``.
         on_output: Called with the stdout and stderr of workers.
         start_timeout: Seconds that the import of the app may take.
         launch_timeout: Seconds after which a zygote that does not answer is killed and replaced.
@@ -58,6 +59,7 @@ class ZygoteBackend:
         generation: GenerationLock | None = None,
         first: FirstKeeper | None = None,
         given: Given = NOTHING,
+        by_kind: dict[str, tuple[str, ...]] | None = None,
         on_output: OutputListener | None = None,
         start_timeout: float = IMPORT_TIMEOUT,
         launch_timeout: float = LAUNCH_TIMEOUT,
@@ -80,7 +82,7 @@ class ZygoteBackend:
         self._first = first
         self._path = [item or os.getcwd() for item in (entry.path or sys.path)]  # noqa: PTH109  sys.path holds texts
         self._generation = generation
-        self._environments = Environments(given)
+        self._environments = Environments(given, by_kind)
         self._on_output = on_output
         self._launch_timeout = launch_timeout
         self._place = place
@@ -120,6 +122,7 @@ class ZygoteBackend:
             OSError: This process has no descriptors left.
         """
         self._launches += 1
+        spec = self._environments.of_kind(spec)
         environ, redactor = self._environments.of_worker(spec.limits.env)
         worker = Worker(self._launches, spec, listener, self._loop, self._on_output, environ=environ, redactor=redactor)
         worker.on_death = self._saw_death
@@ -165,6 +168,7 @@ class ZygoteBackend:
                         raise
                 else:
                     self._handle = handle
+                    self._environments.note_needed(handle.variables)
                     self.holds_mb = handle.data_kib // 1024
                     return
         finally:

@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from greenroom.messages.secrets.redaction import Redactor, redactor_of, secret_values
 from greenroom.supervision.policy import worker_environment
 from greenroom.supervision.policy.worker_environment import Given
+
+if TYPE_CHECKING:  # the first keeper starts before it is imported
+    from greenroom.messages.frames.worker import WorkerSpec
 
 
 class Environments:
@@ -16,11 +20,14 @@ class Environments:
 
     Args:
         given: The variables that the app is given by name.
+        by_kind: The variables that each kind of worker gets by name, because the app's definitions need them. Filled
+            when the app is loaded, and shared by all backends of the app.
     """
 
-    def __init__(self, given: Given) -> None:
-        """Keep the argument; nothing is computed yet."""
+    def __init__(self, given: Given, by_kind: dict[str, tuple[str, ...]] | None = None) -> None:
+        """Keep the arguments; nothing is computed yet."""
         self._given = given
+        self._by_kind = {} if by_kind is None else by_kind
         self._outside: dict[str, str] = {}
         self._shared: dict[str, str] | None = None
         self._of_workers: dict[tuple[str, ...], tuple[Mapping[str, str], Redactor]] = {}
@@ -32,6 +39,19 @@ class Environments:
         if self._shared is None:
             self._shared = worker_environment.inherited(self._outside, self._given)
         return self._shared
+
+    def note_needed(self, by_kind: Mapping[str, tuple[str, ...]]) -> None:
+        """Remember which variables each kind of worker gets by name. Called when the app was loaded."""
+        self._by_kind.clear()
+        self._by_kind.update(by_kind)
+
+    def of_kind(self, spec: "WorkerSpec") -> "WorkerSpec":
+        """Return the specification of a worker, with the variables of its kind among those that it gets by name."""
+        needed = self._by_kind.get(spec.kind)
+        if not needed:
+            return spec
+        names = tuple(dict.fromkeys((*spec.limits.env, *needed)))
+        return spec.model_copy(update={"limits": spec.limits.model_copy(update={"env": names})})
 
     def withheld(self) -> tuple[str, ...]:
         """Return the names of the variables that workers get only by name."""

@@ -5,6 +5,7 @@ interpreter, which imports the app. The settings for parent death, orphans, sess
 ignored signals, which is why SIGINT is ignored until the new interpreter has a handler for it.
 """
 
+import json
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from greenroom.messages.frames.worker import WorkerSpec
 from greenroom.supervision.kernel import exec_command, linux
 from greenroom.supervision.policy.exit_status import signal_name
 from greenroom.supervision.process.child_setup import flush_and_exit, reset_signals, run_worker, take_environment
-from greenroom.supervision.zygote.app_loader import load_app, resolve
+from greenroom.supervision.zygote.app_loader import Import, load_app, resolve
 from greenroom.supervision.zygote.messages import MAX_TEXT, Boot
 
 PIPE_BYTES: Final = 64 * 1024
@@ -44,8 +45,8 @@ def execute(task: Fresh) -> NoReturn:
     os.execv(line[0], line)  # noqa: S606  our own interpreter
 
 
-def probe(boot: Boot, stack: int) -> tuple[str, int]:
-    """Load the app once in a new interpreter. Return why that failed, empty if it succeeded, and its ``data_kib``."""
+def probe(boot: Boot, stack: int) -> tuple[Import, int]:
+    """Load the app once in a new interpreter. Return how that ended, and its ``data_kib``."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -58,15 +59,16 @@ def probe(boot: Boot, stack: int) -> tuple[str, int]:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # a process of the import may hold the pipe open
     os.set_blocking(reading, False)
     try:
-        size, _, failure = os.read(reading, PIPE_BYTES).decode(errors="replace").partition("\n")
-    except BlockingIOError:
-        size = failure = ""
+        size, variables, failure = os.read(reading, PIPE_BYTES).decode(errors="replace").split("\n", 2)
+    except (BlockingIOError, ValueError):  # it has written nothing
+        size = variables = failure = ""
     finally:
         os.close(reading)
     if code and not failure:
         how = f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
         failure = f"{boot.app} cannot be loaded: the process that imported it {how}"
-    return failure, int(size or 0)
+    names = {kind: tuple(each) for kind, each in json.loads(variables or "{}").items()}
+    return Import(failure, names), int(size or 0)
 
 
 def main() -> NoReturn:
@@ -77,12 +79,13 @@ def main() -> NoReturn:
         take_environment(task.descriptor)
     if task.stack >= 0:
         os.set_inheritable(task.stack, False)  # noqa: FBT003  the same
-    failure = load_app(task.boot, task.stack)
+    failure, variables = load_app(task.boot, task.stack)
     if task.spec is not None:
         if not failure:
             reset_signals()
             run_worker(task.descriptor, task.spec, resolve(task.boot.main))
         sys.stderr.write(failure + "\n")
         flush_and_exit(1)
-    os.write(task.descriptor, f"{linux.data_kib()}\n{failure[-MAX_TEXT:]}".encode(errors="replace"))
+    told = f"{linux.data_kib()}\n{json.dumps(variables)}\n{failure[-MAX_TEXT:]}"
+    os.write(task.descriptor, told.encode(errors="replace"))
     flush_and_exit(0)

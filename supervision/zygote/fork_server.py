@@ -25,7 +25,7 @@ from greenroom.messages.core.message import Message
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process.child_setup import become_worker, reset_signals, run_worker, take_environment
 from greenroom.supervision.zygote import exec_worker
-from greenroom.supervision.zygote.app_loader import load_app, resolve
+from greenroom.supervision.zygote.app_loader import Import, load_app, resolve
 from greenroom.supervision.zygote.messages import (
     FROM_ZYGOTE,
     MAX_PACKET_BYTES,
@@ -66,13 +66,13 @@ def serve(control: int, keeper: int, lock: int, stack: int, prepare: str) -> NoR
         _leave()
     boot = TO_ZYGOTE.validate_json(packet)
     zygote = Zygote(channel, keeper, lock, boot)
-    failure, size = exec_worker.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())
+    done, size = exec_worker.probe(boot, stack) if boot.fresh else (zygote.load(stack), linux.data_kib())
     os.close(stack)
-    if failure:
-        zygote.say(LoadFailed(sentence=failure[-MAX_TEXT:]))
+    if done.failure:
+        zygote.say(LoadFailed(sentence=done.failure[-MAX_TEXT:]))
         os._exit(0)
     reset_signals()
-    zygote.say(Loaded(pid=os.getpid(), data_kib=size))
+    zygote.say(Loaded(pid=os.getpid(), data_kib=size, variables=dict(done.variables)))
     zygote.run()
 
 
@@ -103,16 +103,16 @@ class Zygote:
         self._poll.register(keeper, select.POLLIN)
         self._keep = {lock} if lock >= 0 else set[int]()
 
-    def load(self, stack: int) -> str:
-        """Import and warm up the app. Return why that failed; empty if it succeeded."""
+    def load(self, stack: int) -> Import:
+        """Import and warm up the app. Return how that ended."""
         before = _open_descriptors()
-        failure = load_app(self._boot, stack)
-        if failure:
-            return failure
+        done = load_app(self._boot, stack)
+        if done.failure:
+            return done
         self._main = resolve(self._boot.main)
         threads = _count_threads()
         if threads > 1:
-            return (
+            return Import(
                 f"{self._boot.app} starts {threads - 1} thread(s) while it is imported, and a process with threads "
                 'cannot be forked: give its pools backend="spawn", or start the threads on first use'
             )
@@ -121,7 +121,7 @@ class Zygote:
         gc.disable()
         gc.collect()
         gc.freeze()  # a collection in a worker would write to, and so copy, the pages that it shares with the zygote
-        return ""
+        return done
 
     def say(self, message: Message) -> None:
         """Send a packet. Blocks while the orchestrator does not read, for example because it is stopped."""

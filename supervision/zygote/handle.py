@@ -41,6 +41,7 @@ class ZygoteHandle:
         killed: True if SIGKILL ended it: by the kernel, an operator or a fault test, and not by user code.
         zygote: The zygote's pid once the app is loaded, else 0.
         data_kib: Memory of the loaded app that counts under a worker's memory limit.
+        variables: Names of the environment variables that its workers get besides, by kind of worker.
         shared: The environment variables that workers are forked with.
     """
 
@@ -78,6 +79,7 @@ class ZygoteHandle:
         self.killed = False
         self.zygote = 0
         self.data_kib = 0
+        self.variables: Mapping[str, tuple[str, ...]] = {}
         self._loop = loop
         self._on_message = on_message
         self._on_lost = on_lost
@@ -127,7 +129,7 @@ class ZygoteHandle:
         if not isinstance(answer, Loaded):
             died = f"{boot.app} cannot be loaded: {answer} while it imported it"
             raise DefinitionError(died + self._said())
-        self.zygote, self.data_kib = answer.pid, answer.data_kib
+        self.zygote, self.data_kib, self.variables = answer.pid, answer.data_kib, answer.variables
         try:
             self._zygote_pidfd = os.pidfd_open(answer.pid)
         except ProcessLookupError:  # it has died since, which the keeper will report

@@ -48,6 +48,8 @@ class Loaded(Message):
     pid: int
     data_kib: int = 0
     """Memory that counts under RLIMIT_DATA in a process that has loaded the app, in KiB."""
+    variables: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Names of the environment variables that the app's workers get besides, by kind of worker."""
 
 
 class LoadFailed(Message):

@@ -23,9 +23,10 @@ from greenroom.supervision.kernel import linux
 APPS: dict[str, Callable[[], None]] = {}
 
 
-def preload(app: str) -> None:
+def preload(app: str) -> dict[str, tuple[str, ...]]:
     """Load an app: for these tests, a name of what loading it does."""
     APPS[app]()
+    return {}
 
 
 def _app(function: Callable[[], None]) -> Callable[[], None]:

@@ -27,7 +27,8 @@ class LLMOptions(TypedDict, total=False):
     """Options of an ``LLM``.
 
     Attributes:
-        model: A provider string, a ``MockModel``, or None for the value of ``GREENROOM_MODEL`` (``"mock"``).
+        model: The name of a model, such as ``openai:gpt-5`` or ``mock``, an object with the protocol ``Model``, or None
+            for the value of ``GREENROOM_MODEL``, which is ``mock`` by default.
         instructions: What the model is told before every prompt.
         accept: Evaluators that must accept the answer.
         threshold: Lowest score with which an evaluator accepts it; 0.7 by default.
@@ -39,7 +40,7 @@ class LLMOptions(TypedDict, total=False):
             with ``on_reject="fail"``, else ``"flag"``.
         retry: How often and when it is tried again.
         timeout: Seconds one attempt may take, 300 by default; None for no limit.
-        settings: Passed to the model as they are.
+        settings: Passed to the model as they are, such as ``{"temperature": 0, "max_tokens": 500}``.
         tools: What the model may use before it answers, which makes the ``LLM`` an agent: functions with ``@tool`` or
             ``@workflow``, other LLMs, MCP servers. Each model call and each call of a tool is a step of its own.
         fallback: Models to ask when the first one has failed after all its attempts, in this order.
@@ -85,7 +86,7 @@ class LLM(Step[[str], T], Generic[T]):
             options: See ``LLMOptions``.
 
         Raises:
-            DefinitionError: An option has an invalid value, or there is no such model.
+            DefinitionError: An option has an invalid value, or the model's name is not known.
             TypeError: There is no such option.
 
         Calling an agent raises ``AgentFailed`` if it goes round in circles or does not answer within ``max_turns``.

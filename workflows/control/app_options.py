@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from greenroom.messages.core.times import seconds
 from greenroom.supervision.policy.worker_environment import Given, read_given
 from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT, SlowImports
+from greenroom.workflows.home import former_name
 from greenroom.workflows.home.project import given_to_apps, read_project
 
 if TYPE_CHECKING:  # the first keeper starts before it is imported
     from greenroom.supervision.pool_config import Pool
+
+MODEL_VARIABLE: Final = "GREENROOM_MODEL"
+"""See ``actors/models/``, which is too much to import before the first keeper starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,13 @@ class Apps:
         given: The environment variables that apps are given by name.
         timeout: Seconds that an import may take.
         slow: The imports that are slow now.
+        needed: Variables that kinds of workers get by name, by app; see ``Environments``.
     """
 
     given: Given
     timeout: float
     slow: SlowImports = field(default_factory=SlowImports)
+    needed: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict[str, dict[str, tuple[str, ...]]])
 
 
 def read_apps(
@@ -46,6 +52,7 @@ def read_apps(
     if limit == 0:
         msg = f"import_timeout is a time above 0 s, not {timeout!r}"
         raise ValueError(msg)
+    former_name.variable(MODEL_VARIABLE)  # workers read it; only this process can report the former name to a person
     project = read_project()
     given = given_to_apps(project, read_given(env))
     for_all = frozenset[str]()

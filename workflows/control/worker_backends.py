@@ -38,14 +38,15 @@ def make_backend(
         first: A keeper that was started before.
     """
     script = sys.argv[:1] and str(Path(sys.argv[0]).absolute()) == app
+    forks = pool.backend == "zygote"
     entry = Entry(
         prepare=PREPARE,
-        preload="greenroom.actors.app.loader:preload",
+        preload=f"greenroom.actors.app.loader:{'preload_to_fork' if forks else 'preload'}",
         main="greenroom.actors.worker.main:main",
         path=tuple(sys.path),
         argv=(app, *sys.argv[1:]) if script else (),  # a script may read its arguments before its definitions
     )
-    kind = ZygoteBackend if pool.backend == "zygote" else SpawnBackend
+    kind = ZygoteBackend if forks else SpawnBackend
     return kind(
         app,
         entry,
@@ -53,6 +54,7 @@ def make_backend(
         generation=generation,
         first=first,
         given=apps.given,
+        by_kind=apps.needed.setdefault(app, {}),
         on_output=on_output,
         start_timeout=apps.timeout,
         place=dumped_place,

@@ -196,3 +196,28 @@ def test_preloading_leaves_one_thread_and_no_descriptor(write_app: WriteApp) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+# ---------------------------------------------------------------- models of providers
+
+
+def test_an_app_tells_which_variables_its_models_need(write_app: WriteApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GREENROOM_MODEL", raising=False)
+    text = "from greenroom import LLM\na = LLM('a')\nb = LLM('b', model='mock')\n"
+    assert loader.preload(str(write_app(text))) == {}
+    monkeypatch.setenv("GREENROOM_MODEL", "ollama:qwen3")
+    text += "c = LLM('c', model='openai:gpt-5')\nd = LLM('d', model='openai-chat:gpt-5')\n"
+    needed = ("OLLAMA_API_KEY", "OLLAMA_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+    assert loader.preload(str(write_app(text, "other.py"))) == {"llm": needed}
+
+
+def test_a_model_whose_library_is_missing_ends_the_import_of_its_app(
+    write_app: WriteApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_app("from greenroom import LLM\na = LLM('a', model='xai:grok-4')\nb = LLM('b')\n")
+    monkeypatch.setenv("GREENROOM_MODEL", "opnai:gpt-5")
+    with pytest.raises(DefinitionError) as caught:
+        loader.preload(str(path))
+    first, second = str(caught.value).splitlines()
+    assert first.endswith("whose library is not installed: pip install 'pydantic-ai-slim[xai]'")
+    assert second.startswith("LLM `b` (through GREENROOM_MODEL) asks for the model 'opnai:gpt-5', which is not known")

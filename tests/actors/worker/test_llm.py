@@ -35,9 +35,10 @@ def test_any_object_that_completes_is_a_model() -> None:
 
 def test_a_model_of_an_unknown_name_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(
-        DefinitionError, match="LLM `w` asks for the model 'openai:gpt', which is not known: there are 'mock'"
+        DefinitionError,
+        match="LLM `w` asks for the model 'opnai:gpt-5', which is not known: did you mean 'openai:gpt-5",
     ):
-        LLM("w", model="openai:gpt")
+        LLM("w", model="opnai:gpt-5")
     with pytest.raises(DefinitionError, match="has a model that is neither a name nor a model: 3"):
         check_model(3, "LLM `w`")
 

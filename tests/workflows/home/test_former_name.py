@@ -11,10 +11,12 @@ import apsw
 import pytest
 
 from greenroom import Client
+from greenroom.actors.models import default_name
 from greenroom.cli.app import main
 from greenroom.dashboard.access.token import given_token
 from greenroom.messages.advice import placed
 from greenroom.messages.core.failures import Failure
+from greenroom.workflows.control.app_options import read_apps
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.home.project import read_project
@@ -65,6 +67,16 @@ def nothing_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(former_name, "_told", set())
     monkeypatch.setattr(former_name, "report", former_name._warn)
+
+
+def test_the_former_variable_names_the_default_model_and_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_name() == "mock"
+    monkeypatch.setenv("UNDERSTUDY_MODEL", "openai-chat:local")
+    with pytest.warns(FutureWarning, match="UNDERSTUDY_MODEL is used, because GREENROOM_MODEL is not set"):
+        read_apps((), None, {})
+    assert default_name() == "openai-chat:local"
+    monkeypatch.setenv("GREENROOM_MODEL", "mock")
+    assert default_name() == "mock"
 
 
 @pytest.fixture

@@ -114,6 +114,7 @@ class StepJobs:
             feedback=tuple(step.feedback),
             progress=step.progress if step.attempts else None,
             transcript=None if step.transcript is None else transcript_text(state, step.transcript),
+            timeout=step.options.timeout if step.kind == "llm" else None,
         )
         outcomes, recorded_first = len(state.resolutions), held(state, step)
         if ahead := not recorded_first and outcomes > self._outcomes_committed:
