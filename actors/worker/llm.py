@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
-from greenroom.actors.api.step_context import context_of, running
+from greenroom.actors.api.step_context import context_of, current, running
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
@@ -16,6 +17,7 @@ from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.output import finish, mark_output
 from greenroom.actors.worker.prompt import ask, request_of
+from greenroom.actors.worker.text_stream import TextStream
 from greenroom.messages.core.errors import CodecError, NotSerializable
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
@@ -126,10 +128,20 @@ class ModelActor(WorkerActor):
         assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
         args, kwargs = definition.signature.decode_call(message.arguments)
         (prompt,) = [*args, *kwargs.values()]
+        text = None if message.stream is None else TextStream(partial(current().emit, channel=message.stream))
         request = request_of(
-            definition, prompt, attempt=message.attempt, feedback=message.feedback, key=message.idempotency_key
+            definition,
+            prompt,
+            attempt=message.attempt,
+            feedback=message.feedback,
+            key=message.idempotency_key,
+            on_text=text,
         )
-        value, reply = await ask(definition, request)
+        try:
+            value, reply = await ask(definition, request)
+        finally:
+            if text is not None:
+                text.end()
         return definition.signature.result.dump(value), _usage(reply)
 
 

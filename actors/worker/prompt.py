@@ -1,5 +1,6 @@
 """Builds the prompt of a model call, with all that the model receives beside it, and asks the model."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,13 @@ from greenroom.messages.core.errors import StepFailed
 
 
 def request_of(
-    definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
+    definition: ModelDefinition,
+    prompt: str,
+    *,
+    attempt: int = 1,
+    feedback: tuple[str, ...] = (),
+    key: str = "",
+    on_text: Callable[[str], None] | None = None,
 ) -> ModelRequest:
     """Return the request for one attempt: prompt, instructions, schema of the output, feedback on earlier attempts."""
     form = definition.signature.result
@@ -23,6 +30,7 @@ def request_of(
         attempt=attempt,
         idempotency_key=key,
         settings=definition.settings,
+        on_text=on_text,
     )
 
 
@@ -38,6 +46,8 @@ async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, 
         given: str | Model | None = definition.model
         model = _named(given, definition.title) if given is None or isinstance(given, str) else given
         reply = await model.complete(request)
+    elif request.on_text is not None:
+        request.on_text(reply.text)
     return read_answer(definition.signature.result, reply), reply
 
 

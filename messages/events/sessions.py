@@ -16,6 +16,7 @@ __all__ = [
     "SessionClosed",
     "SessionEvent",
     "SessionOpened",
+    "TurnCancelRequested",
     "TurnEnded",
     "TurnFailed",
 ]
@@ -88,6 +89,15 @@ class TurnEnded(Event):
     """The session's budget from now on, which may have been raised."""
 
 
+class TurnCancelRequested(Event):
+    """The running turn of a session is to end early. Its handler receives a cancellation and may clean up."""
+
+    type: Literal["turn.cancel_requested"] = "turn.cancel_requested"
+    number: int
+    """Number of the message."""
+    reason: str | None = None
+
+
 class TurnFailed(Event):
     """A session's handler failed on a message, which becomes a dead letter. The old state stays."""
 
@@ -109,6 +119,8 @@ class TurnFailed(Event):
     """Form in which the arguments of the next turn's calls are written; see ``replay_differences.FORM``."""
     budget: Budget | None = None
     """The session's budget from now on, which may have been raised."""
+    cancelled: bool = False
+    """Whether the turn was cancelled. Its message is then no dead letter."""
 
 
 class DeadLetterSettled(Event):
@@ -136,6 +148,7 @@ SessionEvent: TypeAlias = (
     MessageSent
     | MessageDelivered
     | SessionOpened
+    | TurnCancelRequested
     | TurnEnded
     | TurnFailed
     | DeadLetterSettled

@@ -32,6 +32,8 @@ class Execute(Frame):
     """For model steps: what was wrong with earlier answers."""
     progress: Json = None
     """The last progress report of earlier attempts."""
+    stream: str | None = None
+    """For model steps: the channel to which the text is emitted as it arrives; None if it is not emitted."""
 
 
 class Evaluate(Frame):
@@ -124,6 +126,15 @@ class Progress(Frame):
     detail: Json = None
 
 
+class Emitted(Frame):
+    """A step adds a value to a stream of its run or session while it runs."""
+
+    type: Literal["emitted"] = "emitted"
+    token: str
+    channel: str
+    value: Json
+
+
 class Completed(Frame):
     """An attempt returned a result."""
 
@@ -168,6 +179,7 @@ FromWorker: TypeAlias = Annotated[
     Ready
     | Heartbeat
     | Progress
+    | Emitted
     | Completed
     | Failed
     | Judged

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 
+from greenroom.actors.api.emit import check_channel
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.models import Model, check_model
+from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
@@ -31,6 +33,9 @@ class LLMOptions(TypedDict, total=False):
         retry: How often and when it is tried again.
         timeout: Seconds one attempt may take, 300 by default; None for no limit.
         settings: Passed to the model as they are.
+        stream: Channel of the run's stream to which the text is emitted as it arrives, as items of kind ``"partial"``.
+            The accepted answer follows once, as an item of kind ``"final"``; an attempt that is not accepted is
+            followed by one of kind ``"discarded"``. None for no stream.
     """
 
     model: str | Model | None
@@ -42,6 +47,7 @@ class LLMOptions(TypedDict, total=False):
     retry: Retry
     timeout: Seconds | None
     settings: Mapping[str, Shown]
+    stream: str | None
 
 
 class LLM(Step[[str], T], Generic[T]):
@@ -74,6 +80,7 @@ class LLM(Step[[str], T], Generic[T]):
         model, instructions = given.pop("model", None), given.pop("instructions", "")
         accept, settings = given.pop("accept", ()), given.pop("settings", None)
         check_model(model, title)
+        _check_stream(given.get("stream"), title)
 
         async def ask(prompt: str) -> Any:
             from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
@@ -97,3 +104,17 @@ class LLM(Step[[str], T], Generic[T]):
     def __call__(self, prompt: str) -> Call[T]:
         """Prompt the model; nothing runs before the coroutine is awaited or made a task."""
         return super().__call__(prompt)
+
+
+def _check_stream(channel: object, title: str) -> None:
+    """Check the channel of a model's text.
+
+    Raises:
+        DefinitionError: It is no name of a channel.
+    """
+    if channel is not None:
+        try:
+            check_channel(channel)
+        except (TypeError, ValueError) as error:
+            msg = f"the stream of {title} cannot be: {error}"
+            raise DefinitionError(msg) from error
