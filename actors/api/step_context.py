@@ -13,6 +13,8 @@ from greenroom.messages.frames.worker import Emitted, Execute, Progress
 _DETAIL: Final = ValueConverter(Any, "what a step reports of its progress", returns=False)
 LONGEST_DETAIL: Final = 64 * 1024
 """Longest progress report, in bytes of JSON."""
+MOST_CHANNELS: Final = 100
+"""Most channels on which one attempt emits: the orchestrator keeps a count of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class StepContext:
     token: str
     progress: Any
     _send: Callable[[Progress | Emitted], None] = field(repr=False)
+    _channels: set[str] = field(default_factory=set[str], repr=False)
+    """Channels on which the attempt has emitted."""
 
     def heartbeat(self, detail: object = None) -> None:
         """Report progress, such as ``{"done": 3, "of": 10}``. The attempt's record shows it within a second.
@@ -64,10 +68,15 @@ class StepContext:
         Raises:
             NotSerializable: The value cannot be written as JSON, or is too long.
             TypeError: The channel is not a string.
-            ValueError: The channel is empty or longer than 200 characters.
+            ValueError: The channel is empty or longer than 200 characters, or the attempt has used 100 others.
             RuntimeError: The caller runs in a fork of the step's process.
         """
-        self._send(Emitted(token=self.token, channel=channel, value=emitted_json(value, channel)))
+        json = emitted_json(value, channel)
+        if channel not in self._channels and len(self._channels) >= MOST_CHANNELS:
+            msg = f"an attempt emits on at most {MOST_CHANNELS} channels: put what tells values apart into the values"
+            raise ValueError(msg)
+        self._channels.add(channel)
+        self._send(Emitted(token=self.token, channel=channel, value=json))
 
 
 running: ContextVar[StepContext | None] = ContextVar("greenroom_step", default=None)

@@ -6,6 +6,8 @@ from typing import Final
 
 JOIN: Final = 0.05
 """Seconds for which pieces of text are joined."""
+LONGEST: Final = 1024 * 1024
+"""Most characters of one value, which as JSON is shorter than a value may be."""
 
 
 class TextStream:
@@ -41,4 +43,5 @@ class TextStream:
         self._timer = None
         text = "".join(self._pieces)
         self._pieces.clear()
-        self._emit(text)
+        for start in range(0, len(text), LONGEST):
+            self._emit(text[start : start + LONGEST])

@@ -201,7 +201,8 @@ def stream(
 ) -> None:
     """Print the values that a run has emitted, one JSON value per line; with -o json and --follow one object each.
 
-    Values of a running step are printed as they come. If its attempt is lost, stderr says that they do not count.
+    Values of a running step are printed as they come. If its attempt is lost, stderr says that they do not count. The
+    whole answer of a model follows the pieces of its text.
     """
     with look(settings.home) as reads:
         show_stream(settings, reads, run_id, channel, after, follow=follow)

@@ -177,7 +177,7 @@ def stream(
     """Print the values that the session KEY of NAME has emitted, one JSON value per line.
 
     With -o json and --follow, each line is an object. Values of a running step are printed as they come. If its attempt
-    is lost, stderr says that they do not count.
+    is lost, stderr says that they do not count. The whole answer of a model follows the pieces of its text.
     """
     run_id = f"{_name(name)}/{key}"
     with look(settings.home) as reads:

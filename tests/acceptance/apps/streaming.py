@@ -85,6 +85,21 @@ def unfit() -> list[str]:
     return said
 
 
+@tool
+def scattering(count: int) -> str:
+    for n in range(count):
+        try:
+            current().emit(n, f"channel {n}")
+        except ValueError as error:
+            return f"{n}: {error}"
+    return "all"
+
+
+@workflow
+async def scattered(count: int) -> str:
+    return await scattering(count)
+
+
 @workflow
 async def misfits() -> list[str]:
     return await unfit()

@@ -163,3 +163,9 @@ def test_what_cannot_be_emitted_is_an_error_in_the_step(orchestrator):
     assert unnamed == "ValueError: a channel's name has 1 to 200 characters, not 0"
     assert no_name == "TypeError: a channel is a name such as 'default', not 7"
     assert list(run.stream()) == []
+
+
+def test_an_attempt_emits_on_a_hundred_channels_at_most(orchestrator):
+    said = orchestrator.start(streaming.scattered, 200).result(30)
+    assert said.startswith("100: an attempt emits on at most 100 channels")
+    assert orchestrator.start(streaming.scattered, 100).result(30) == "all"

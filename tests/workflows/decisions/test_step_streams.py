@@ -9,7 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from greenroom import LLM, DefinitionError, StepFailed, emit, session, sleep, tool, workflow
+from greenroom.actors.program import emit_backpressure
 from greenroom.journal.interface import Stored
+from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.evaluation import Evaluation
@@ -20,6 +22,7 @@ from greenroom.messages.policy import Retry, StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.queries.records import stream_items
+from greenroom.workflows.replay.fork_events import forked
 from tests.workflows.decisions.test_decide import Case, types
 from tests.workflows.world import World
 
@@ -158,10 +161,10 @@ class Ask(BaseModel):
 async def patient(state: Seen, message: Ask) -> int:
     """Stream, take its time, and clean up whatever happens; every third message swallows its cancellation."""
     state.seen.append(message.n)
-    await emit(message.n, "now", now=True)
-    await emit(message.n, "held")
-    await patient.tell("other", Ask(n=message.n))
     try:
+        await emit(message.n, "now", now=True)
+        await emit(message.n, "held")
+        await patient.tell("other", Ask(n=message.n))
         await draft(f"prompt {message.n}")
         await sleep(1)
         await emit(-message.n, "now", now=True)
@@ -174,10 +177,39 @@ async def patient(state: Seen, message: Ask) -> int:
     return message.n
 
 
+def check_turns(events: list[ev.AnyEvent], seen: Any, seed: object) -> list[int]:
+    """Assert what cancelled turns leave of ``patient``, asked 1 to 7. Give the numbers of those turns."""
+    over = [event for event in events if isinstance(event, (ev.TurnEnded, ev.TurnFailed))]
+    assert [event.number for event in over] == list(range(1, 8)), seed
+    asked = [event.number for event in events if isinstance(event, ev.TurnCancelRequested)]
+    failed = [event.number for event in over if isinstance(event, ev.TurnFailed)]
+    assert failed == asked, seed
+    assert all(event.cancelled for event in over if isinstance(event, ev.TurnFailed))
+    good = [n for n in range(1, 8) if n not in failed]
+    assert (plain(seen) or {"seen": []})["seen"] == good, seed
+    told: defaultdict[str, list[Any]] = defaultdict(list)
+    for event in events:
+        if isinstance(event, ev.ValueEmitted):
+            told[event.channel].append(plain(event.value))
+    assert told["held"] == good, seed
+    assert [value for value in told["now"] if value > 0] == list(range(1, 8)), seed
+    assert len(told["now"]) == len(set(told["now"])), seed
+    assert {-n for n in good} <= set(told["now"]), seed
+    assert [plain(event.value)["n"] for event in events if isinstance(event, ev.MessageSent)] == good, seed
+    calls = {each.key: plain(each.arguments)["args"][0] for each in events if isinstance(each, ev.StepScheduled)}
+    done = {calls[each.key] for each in events if isinstance(each, ev.StepCompleted)}
+    for n in range(1, 8):  # a cancellation may come while the handler cleans up already, and ends that
+        assert -n in calls.values() or (n in done and n in failed), f"{seed}: the handler of {n} did not clean up"
+    return asked
+
+
 @pytest.mark.parametrize("block", range(4))
-def test_a_cancelled_turn_leaves_nothing_but_its_cleanup_under_random_crashes(block: int) -> None:
+def test_a_cancelled_turn_leaves_nothing_but_its_cleanup_under_random_crashes(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deaths = cancels = discards = swallowed = 0
     for seed in range(block * 20, block * 20 + 20):
+        monkeypatch.setattr(emit_backpressure, "MOST_VALUES", 1 + seed % 3)
         sent = [Ask(n=n) for n in range(1, 8)]
         world = World(
             patient.definition, seed, crashes=0.03, messages=sent, emits=0.3, turn_cancels=0.03, passivations=0.05
@@ -185,36 +217,74 @@ def test_a_cancelled_turn_leaves_nothing_but_its_cleanup_under_random_crashes(bl
         state = world.run()
         assert state.halted is None, (seed, state.reason)
         events = events_of(world)
-        over = [event for event in events if isinstance(event, (ev.TurnEnded, ev.TurnFailed))]
-        assert [event.number for event in over] == list(range(1, 8)), seed
-        asked = [event.number for event in events if isinstance(event, ev.TurnCancelRequested)]
-        failed = [event.number for event in over if isinstance(event, ev.TurnFailed)]
-        assert failed == asked, seed
-        assert all(event.cancelled for event in over if isinstance(event, ev.TurnFailed))
-        good = [n for n in range(1, 8) if n not in failed]
-        shared: Any = plain(state.shared)
-        assert (shared or {"seen": []})["seen"] == good, seed
-        told: defaultdict[str, list[Any]] = defaultdict(list)
-        for event in events:
-            if isinstance(event, ev.ValueEmitted):
-                told[event.channel].append(plain(event.value))
-        assert told["held"] == good, seed
-        assert [value for value in told["now"] if value > 0] == list(range(1, 8)), seed
-        assert len(told["now"]) == len(set(told["now"])), seed
-        assert {-n for n in good} <= set(told["now"]), seed
-        assert [plain(event.value)["n"] for event in events if isinstance(event, ev.MessageSent)] == good, seed
-        calls = {each.key: plain(each.arguments)["args"][0] for each in events if isinstance(each, ev.StepScheduled)}
-        done = {calls[each.key] for each in events if isinstance(each, ev.StepCompleted)}
-        for n in range(1, 8):  # a cancellation may come while the handler cleans up already, and ends that
-            assert -n in calls.values() or (n in done and n in failed), f"{seed}: the handler of {n} did not clean up"
+        asked = check_turns(events, state.shared, seed)
         discards += check_streams(events)[0]
         deaths += world.deaths
         cancels += len(asked)
         swallowed += sum(number % 3 == 0 for number in asked)
     assert deaths > 20
     assert cancels > 20
-    assert discards > 5
+    assert discards > 2
     assert swallowed > 3
+
+
+# ---------------------------------------------------------------- every place to die
+
+
+def run_noting(world: World) -> list[int]:
+    """Run a world to its end. Give the lengths of its journal after each append, between which nothing can die."""
+    lengths: list[int] = []
+    record = world._record
+
+    def note(events: list[ev.AnyEvent]) -> None:
+        record(events)
+        if events:
+            lengths.append(len(world.journal))
+
+    world._record = note  # type: ignore[method-assign]
+    world.run()
+    return lengths[:-1]
+
+
+def test_a_run_that_dies_at_any_event_has_each_final_text_once_and_no_partial_text_unmarked() -> None:
+    for seed in range(4):
+        whole = World(drafting.definition, seed, crashes=0.0, emits=0.5, width=2)
+        lengths = run_noting(whole)
+        assert check_streams(events_of(whole))[1] == 4
+        for many in lengths:
+            past = [decode_event(body) for body in whole.journal[:many]]
+            world = World(drafting.definition, seed, crashes=0.0, emits=0.3, past=past, width=2)
+            assert world.run().status == "completed", (seed, many)
+            assert check_streams(events_of(world))[1] == 4, (seed, many)
+
+
+def test_a_fork_shares_the_values_of_the_steps_that_it_shares_and_has_each_final_text_once() -> None:
+    for seed in range(6):
+        origin = World(drafting.definition, seed, crashes=0.1, emits=0.5, width=2)
+        origin.run()
+        events = events_of(origin)
+        for key in origin.state.steps:
+            past = forked(events, ForkRun(run_id="r", at=key, id="f"), "f", origin.now, "other")
+            fork = World(drafting.definition, seed, crashes=0.0, emits=0.5, past=past, width=2)
+            assert fork.run().status == "completed", (seed, key)
+            assert check_streams(events_of(fork))[1] == 4, (seed, key)
+
+
+def test_a_session_that_dies_at_any_event_keeps_what_was_cancelled_cancelled() -> None:
+    sent = [Ask(n=n) for n in range(1, 8)]
+    cancelled = 0
+    for seed in range(4):
+        whole = World(patient.definition, seed, crashes=0.0, messages=sent, emits=0.3, turn_cancels=0.1)
+        lengths = run_noting(whole)
+        cancelled += len(check_turns(events_of(whole), whole.state.shared, seed))
+        for many in lengths[::2]:
+            past = [decode_event(body) for body in whole.journal[:many]]
+            world = World(patient.definition, seed, crashes=0.0, messages=sent, emits=0.3, past=past)
+            state = world.run()
+            known = [event.number for event in past if isinstance(event, ev.TurnCancelRequested)]
+            assert check_turns(events_of(world), state.shared, (seed, many)) == known
+            check_streams(events_of(world))
+    assert cancelled > 4
 
 
 # ---------------------------------------------------------------- decisions
