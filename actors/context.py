@@ -90,8 +90,11 @@ class ProgramPort(Protocol):
         """Ask a person and wait for the decision, an ``Approval`` as JSON; see ``ScheduleApproval``."""
         ...
 
-    async def emit(self, channel: str, value: Json, size: int) -> None:
-        """Add a value of ``size`` bytes to a stream. Waits while too many values are not committed yet."""
+    async def emit(self, channel: str, value: Json, size: int, *, now: bool) -> None:
+        """Add a value of ``size`` bytes to a stream. Waits while too many values are not committed yet.
+
+        In a session's turn the value is held until the turn ends, unless ``now``.
+        """
         ...
 
     def refuse(self, key: str, reason: str) -> None:

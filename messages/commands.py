@@ -154,6 +154,19 @@ class CloseSession(Message):
     session_key: str
 
 
+class CancelTurn(Message):
+    """Cancel the running turn of a session: its handler cleans up, its asker is told, and the session goes on.
+
+    The reply's ``number`` is that of the turn's message, or 0 if no turn is running. A paused or parked session is
+    resumed for the cleanup.
+    """
+
+    type: Literal["session.cancel_turn"] = "session.cancel_turn"
+    session: str
+    session_key: str
+    reason: str | None = None
+
+
 class RedriveDeadLetter(Message):
     """Send a dead letter to its session again."""
 
@@ -267,6 +280,7 @@ Command: TypeAlias = Annotated[
     | TellSession
     | AskSession
     | CloseSession
+    | CancelTurn
     | RedriveDeadLetter
     | DropDeadLetter
     | ScheduleCommand

@@ -174,3 +174,5 @@ class StepOptions(Message):
     """None means ``"reject"`` if a rejected result fails the step, otherwise ``"flag"``."""
     limits: Limits | None = None
     """Limits of that pool's workers, if the step sets its own; otherwise those of the pool."""
+    stream: str | None = None
+    """For model steps: channel of the run's stream that gets the text as it arrives, and the result at the end."""

@@ -100,13 +100,21 @@ class DecisionRecord(Message):
 
 
 class StreamItem(Message):
-    """One value that a run has emitted."""
+    """One value that a run or session has emitted, or the mark that the values of a lost attempt do not count."""
 
     channel: str
     offset: int
     """0, 1, 2 ... within the channel."""
     value: Json
     at: Moment
+    kind: Literal["value", "partial", "final", "discarded"] = "value"
+    """``value``: emitted by the code of the workflow or handler. ``partial``: emitted by a step while it ran.
+    ``final``: the result of a step that streams its text, once per step, in place of the attempt's partial text.
+    ``discarded``: the attempt ended without being accepted, and what it emitted does not count; ``value`` is null."""
+    step: str | None = None
+    """Key of the step; null for values of the workflow or handler."""
+    attempt: int | None = None
+    """Number of the attempt of that step."""
 
 
 class LogLine(Message):

@@ -91,7 +91,7 @@ def _run(workflow: str, event: ev.RunEvent) -> str:  # noqa: C901, PLR0911, PLR0
             assert_never(event)
 
 
-def _step(event: ev.StepEvent) -> str:  # noqa: PLR0911  one case per event
+def _step(event: ev.StepEvent) -> str:  # noqa: C901, PLR0911  one case per event
     match event:
         case ev.StepScheduled():
             return f"is due: {event.kind} {event.name}"
@@ -104,6 +104,11 @@ def _step(event: ev.StepEvent) -> str:  # noqa: PLR0911  one case per event
             )
         case ev.AttemptProgressed():
             return f"attempt {event.attempt} says how far it is: {text_of(event.detail).decode()}"
+        case ev.StepEmitted():
+            what = "final value" if event.final else "value"
+            return f"attempt {event.attempt} emits {what} {event.offset} of {event.channel}"
+        case ev.ValuesDiscarded():
+            return f"attempt {event.attempt} was lost: what it emitted on {', '.join(event.offsets)} does not count"
         case ev.AttemptEnded():
             return _attempt_ended(event)
         case ev.StepEvaluated():
@@ -152,7 +157,7 @@ def _wait(event: ev.WaitEvent) -> str:  # noqa: C901, PLR0911, PLR0912  one case
             assert_never(event)
 
 
-def _session(event: ev.SessionEvent) -> str:  # noqa: PLR0911  one case per event
+def _session(event: ev.SessionEvent) -> str:  # noqa: C901, PLR0911  one case per event
     match event:
         case ev.MessageSent():
             return f"sends {event.to} a {event.name} ({event.key})"
@@ -166,6 +171,10 @@ def _session(event: ev.SessionEvent) -> str:  # noqa: PLR0911  one case per even
             return f"is opened: session {event.session}"
         case ev.TurnEnded():
             return f"has answered message {event.number}"
+        case ev.TurnCancelRequested():
+            return _with_reason(f"is told to cancel the turn of message {event.number}", event.reason)
+        case ev.TurnFailed(cancelled=True):
+            return f"has cancelled the turn of message {event.number}{_because(event.failure)}"
         case ev.TurnFailed():
             return (
                 f"sets message {event.number} aside, a dead letter"

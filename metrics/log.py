@@ -35,6 +35,8 @@ LEVELS: Final[Mapping[type[AnyEvent], Level]] = {
     ev.AttemptStarted: "DEBUG",
     ev.AttemptMoved: "WARNING",
     ev.AttemptProgressed: "DEBUG",
+    ev.StepEmitted: "DEBUG",
+    ev.ValuesDiscarded: "DEBUG",
     ev.StepScheduled: "DEBUG",
     ev.StateChanged: "DEBUG",
     ev.ValueEmitted: "DEBUG",

@@ -43,7 +43,7 @@ class Assigned:
 class Answered:
     """The worker sent a message that belongs to the job.
 
-    Ends the job, unless the job is a streaming one or the message is a ``Progress``.
+    Ends the job, unless the job is a streaming one or the message is a ``Progress`` or ``Emitted``.
     """
 
     token: str
@@ -150,6 +150,17 @@ class Withdraw:
 
 
 @frozen
+class Mute:
+    """Stop reading the messages of the worker that has a job, or go on, so that it sends no faster than it is heard.
+
+    The worker is read again at the latest when the job ends, is withdrawn, or its time is over.
+    """
+
+    token: str
+    muted: bool
+
+
+@frozen
 class KillWorker:
     """Send a signal to a worker as an injected fault."""
 
@@ -157,7 +168,7 @@ class KillWorker:
     signal: int = 9
 
 
-JobOrder: TypeAlias = Release | Send | Withdraw
+JobOrder: TypeAlias = Release | Send | Mute | Withdraw
 
 
 class JobHandle:
@@ -184,6 +195,10 @@ class JobHandle:
     def send(self, frame: ToWorker) -> None:
         """Order the pool to send a further frame to the worker of this streaming job; see ``Send``."""
         self._order(Send(self._token, frame))
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001  a switch
+        """Order the pool to stop reading the messages of the job's worker, or to go on; see ``Mute``."""
+        self._order(Mute(self._token, muted))
 
     def withdraw(
         self, *, farewell: ToWorker | None = None, grace: float = 0.0, done: Callable[[], None] | None = None
@@ -226,7 +241,11 @@ class WorkerProcess(Protocol):
 
     @property
     def hearing(self) -> bool:
-        """Return whether a long message is being decoded. Later messages, heartbeats included, wait until then."""
+        """Return whether its messages wait, heartbeats included: a long one is being decoded, or it is muted."""
+        ...
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001  a switch
+        """Stop reading the worker's messages, or go on. A worker that sends more than the kernel holds waits."""
         ...
 
     def send(self, message: ToWorker) -> int:

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -33,6 +33,9 @@ _NUMERALS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven
 _INVENTED: Final = "Experts everywhere agree that this changes everything."
 _REFUSAL: Final = "I am sorry, but I cannot help with that."
 _CHARACTERS_PER_TOKEN: Final = 4
+_PIECES: Final = 20
+"""Most pieces in which an answer is streamed."""
+_WORDS: Final = re.compile(r"\s*\S+\s*")
 
 
 class MockModel:
@@ -108,7 +111,19 @@ class MockModel:
         """
         digest = hashlib.sha256(f"{self.seed}\0{request.attempt}\0{request.prompt}".encode("utf-8", "replace")).digest()
         random = Random(digest)  # noqa: S311  reproducible accidents are the point
-        await asyncio.sleep(self._seconds(random))
+        seconds = self._seconds(random)
+        if request.on_text is None:
+            await asyncio.sleep(seconds)
+            return self._reply_to(request, random)
+        try:
+            reply = self._reply_to(request, random)
+        except Exception:
+            await asyncio.sleep(seconds)
+            raise
+        await _tell(reply.text, seconds, request.on_text)
+        return reply
+
+    def _reply_to(self, request: ModelRequest, random: Random) -> ModelReply:
         if self._replies is not None:
             number = _number(request, self._replies)
             return _scripted(request, self._replies[min(number, len(self._replies) - 1)])
@@ -143,6 +158,18 @@ class MockModel:
             if draw < 0:
                 return name
         return None
+
+
+async def _tell(text: str, seconds: float, on_text: Callable[[str], None]) -> None:
+    """Hand over a text in pieces, spread over some seconds, as a model does that streams."""
+    words = _WORDS.findall(text)
+    size = max(1, -(-len(words) // _PIECES))
+    pieces = ["".join(words[start : start + size]) for start in range(0, len(words), size)]
+    for piece in pieces:
+        await asyncio.sleep(seconds / len(pieces))
+        on_text(piece)
+    if not pieces:
+        await asyncio.sleep(seconds)
 
 
 def _answer(request: ModelRequest, random: Random, *, invent: bool) -> str:

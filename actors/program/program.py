@@ -284,14 +284,16 @@ class Program:
         """See ``ProgramPort``."""
         return await self._ask(ScheduleApproval(key=_scope().key("approve"), action=action, args=args, form=form))
 
-    async def emit(self, channel: str, value: Json, size: int) -> None:
+    async def emit(self, channel: str, value: Json, size: int, *, now: bool) -> None:
         """See ``ProgramPort``."""
-        if self._start.turn is not None:
+        in_turn = self._start.turn is not None
+        if in_turn and not now:
             key, number = _scope().call(f"emit({channel})")
-            self._commands.hold(EmitValue(key=key, number=number, channel=channel, value=value))
+            self._commands.hold(EmitValue(key=key, number=number, channel=channel, value=value, held=True))
             return
         await self._backpressure.enter()
-        key, number = _scope().call(f"emit({channel})")
+        # in a turn they are counted apart from the held ones, which are recorded later
+        key, number = _scope().call(f"emit_now({channel})" if in_turn else f"emit({channel})")
         known = number <= self._start.emitted.get(key, 0)
         if self._comparison is not None:
             self._comparison.emits(key, number, known=known)

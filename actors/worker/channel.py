@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from greenroom.messages.core.errors import CodecError
-from greenroom.messages.frames.worker import FromWorker, Heartbeat, Progress, ToWorker
+from greenroom.messages.frames.worker import Emitted, FromWorker, Heartbeat, Progress, ToWorker
 
 _READ_BYTES: Final = 64 * 1024  # below the size from which malloc maps memory separately, which costs time
 _PROTOCOL_EXIT: Final = 76
@@ -77,8 +77,12 @@ class Channel:
 
         Raises:
             CodecError: The message cannot be written, and nothing was sent.
+            RuntimeError: A fork of this process emits: its long frames could mix with those of this process.
         """
         if os.getpid() != self._pid and not isinstance(message, Progress):
+            if isinstance(message, Emitted):
+                msg = "a step emits from its own process only, and this is a fork of it: return the value to the step"
+                raise RuntimeError(msg)
             os._exit(0)
         frame = FROM_WORKER.encode(message)
         try:

@@ -1,5 +1,6 @@
 """Model calls in a conversation: the request for a transcript, and what its answer means."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -36,6 +37,7 @@ def conversation_request(
     feedback: tuple[str, ...] = (),
     key: str = "",
     timeout: float | None = None,
+    on_text: Callable[[str], None] | None = None,
 ) -> ModelRequest:
     """Return the request for one attempt of a model call.
 
@@ -47,6 +49,7 @@ def conversation_request(
         feedback: What was wrong with earlier answers.
         key: See ``ModelRequest.idempotency_key``.
         timeout: Seconds that the attempt may take; None for no limit.
+        on_text: See ``ModelRequest.on_text``.
     """
     messages: list[TranscriptMessage] = []
     tools: tuple[ToolSchema, ...] = ()
@@ -66,6 +69,7 @@ def conversation_request(
         messages=tuple(messages),
         tools=() if summary else tools,
         timeout=timeout,
+        on_text=on_text,
     )
 
 

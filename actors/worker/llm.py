@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
 
-from greenroom.actors.api.step_context import context_of, running
+from greenroom.actors.api.step_context import context_of, current, running
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
@@ -17,6 +18,7 @@ from greenroom.actors.worker.conversation import ask_in_conversation, conversati
 from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.output import finish, mark_output
 from greenroom.actors.worker.prompt import ask, request_of
+from greenroom.actors.worker.text_stream import TextStream
 from greenroom.messages.core.errors import CodecError, NotSerializable
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain
@@ -126,8 +128,19 @@ class ModelActor(WorkerActor):
     async def _ask(self, message: Execute) -> tuple[Any, dict[str, float]]:
         definition = lookup(message.step)
         assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
-        if message.transcript is not None:
-            return await self._converse(definition, message)
+        ask = self._call if message.transcript is None else self._converse
+        text = None if message.stream is None else TextStream(partial(current().emit, channel=message.stream))
+        try:
+            result, reply = await ask(definition, message, text)
+        finally:
+            if text is not None:
+                text.end()
+        return result, _usage(reply)
+
+    async def _call(
+        self, definition: ModelDefinition, message: Execute, text: TextStream | None
+    ) -> tuple[Any, ModelReply]:
+        """Ask with a prompt alone."""
         args, kwargs = definition.signature.decode_call(message.arguments)
         (prompt,) = [*args, *kwargs.values()]
         request = request_of(
@@ -137,11 +150,15 @@ class ModelActor(WorkerActor):
             feedback=message.feedback,
             key=message.idempotency_key,
             timeout=message.timeout,
+            on_text=text,
         )
         value, reply = await ask(definition, request)
-        return definition.signature.result.dump(value), _usage(reply)
+        return definition.signature.result.dump(value), reply
 
-    async def _converse(self, definition: ModelDefinition, message: Execute) -> tuple[Any, dict[str, float]]:
+    async def _converse(
+        self, definition: ModelDefinition, message: Execute, text: TextStream | None
+    ) -> tuple[Any, ModelReply]:
+        """Ask in a conversation."""
         how: Any = plain(message.arguments)
         summary = bool(how.get("summary"))
         request = conversation_request(
@@ -152,9 +169,10 @@ class ModelActor(WorkerActor):
             feedback=message.feedback,
             key=message.idempotency_key,
             timeout=message.timeout,
+            on_text=None if summary else text,
         )
         answer, reply = await ask_in_conversation(definition, request, model=how.get("model", 0), summary=summary)
-        return JsonText(answer.model_dump_json().encode()), _usage(reply)
+        return JsonText(answer.model_dump_json().encode()), reply
 
 
 def _usage(reply: ModelReply) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Builds the prompt of a model call, with all that the model receives beside it, and asks the model."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ def request_of(
     feedback: tuple[str, ...] = (),
     key: str = "",
     timeout: float | None = None,
+    on_text: Callable[[str], None] | None = None,
 ) -> ModelRequest:
     """Return the request for one attempt: prompt, instructions, schema of the output, feedback on earlier attempts."""
     return ModelRequest(
@@ -29,6 +31,7 @@ def request_of(
         idempotency_key=key,
         settings=definition.settings,
         timeout=timeout,
+        on_text=on_text,
     )
 
 
@@ -57,6 +60,8 @@ async def reply_of(definition: ModelDefinition, request: ModelRequest, number: i
     """
     scripted = scripted_reply(definition.name, request)
     if scripted is not None:
+        if request.on_text is not None:
+            request.on_text(scripted.text)
         return scripted
     given: str | Model | None = definition.models[number]
     model = _named(given, definition.title) if given is None or isinstance(given, str) else given

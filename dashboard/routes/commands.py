@@ -55,6 +55,7 @@ WAYS: Final = (
     Way("/schedules/{name}/trigger", c.TriggerSchedule),
     Way("/schedules/{name}/delete", c.DeleteSchedule),
     Way("/sessions/{session}/{session_key}/close", c.CloseSession),
+    Way("/sessions/{session}/{session_key}/cancel_turn", c.CancelTurn),
     Way("/dead-letters/{run_id}/{letter}/redrive", c.RedriveDeadLetter),
     Way("/dead-letters/{run_id}/{letter}/drop", c.DropDeadLetter),
     Way("/actors/{worker}/kill", c.KillWorker),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import KEEPALIVE_COMMENT
@@ -56,6 +56,21 @@ EVENT: Final = {
     },
 }
 """One event of a stream, as OpenAPI 3.2 describes it."""
+STREAMED: Final[dict[str, Any]] = {
+    "description": (
+        "Events as they are committed: `event` is the event's type, `id` its sequence number, `data` the event as "
+        "JSON. A value that the workflow or handler emits is a `value.emitted`; one of a running step is a "
+        "`step.emitted` with its attempt, and a `values.discarded` says that those of a lost attempt do not count. "
+        "The last event is named `end`: close the stream then. A comment comes after 15 s of silence, and `retry` "
+        "says how soon to come back."
+    ),
+    "content": {"text/event-stream": {"itemSchema": EVENT}},
+}
+"""A stream, as OpenAPI 3.2 describes it."""
+LastEventId: TypeAlias = Annotated[
+    int, Header(ge=0, le=2**53, description="Number of the last event that was seen.", alias="Last-Event-ID")
+]
+"""Where a stream goes on."""
 
 
 class Result(BaseModel):
@@ -108,24 +123,21 @@ async def _wait_over(desk: Dependencies, run_id: str, wait: float) -> bool:
     "/runs/{run_id}/stream",
     response_class=Response,
     responses={
-        200: {
-            "description": (
-                "Events as they are committed: `event` is the event's type (a value that the workflow emits is a "
-                "`value.emitted`), `id` its sequence number, `data` the event as JSON. The last one is named `end`: "
-                "close the stream then. A comment comes after 15 s of silence, and `retry` says how soon to come back."
-            ),
-            "content": {"text/event-stream": {"itemSchema": EVENT}},
-        },
+        200: STREAMED,
         204: {"description": "The run has ended, and everything of it was seen: do not come back."},
     },
 )
 async def stream_events(
     desk: AtDesk,
     run_id: Segment,
-    last_event_id: Annotated[int, Header(ge=0, le=2**53, description="Number of the last event that was seen.")] = 0,
+    last_event_id: LastEventId = 0,
 ) -> Any:
     """Send the events of a run, beginning with past ones, until it has ended."""
-    after = last_event_id
+    return await answer_stream(desk, run_id, last_event_id)
+
+
+async def answer_stream(desk: Dependencies, run_id: str, after: int) -> Response:
+    """Return the response that streams the events of a run or session with sequence numbers above ``after``."""
     run = await desk.look(desk.reads.run, run_id)
     if run.status in ENDED and after >= run.events:
         return Response(status_code=204)  # 204 stops a browser from reconnecting

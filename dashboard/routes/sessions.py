@@ -10,6 +10,7 @@ from greenroom.dashboard.dependencies import AtDesk
 from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
 from greenroom.dashboard.paths import Segment
 from greenroom.dashboard.problems import Refusal
+from greenroom.dashboard.routes.results import STREAMED, LastEventId, answer_stream
 from greenroom.dashboard.routes.runs import as_object
 from greenroom.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
 from greenroom.messages.core.message import Json
@@ -116,6 +117,21 @@ async def list_turns(
     """List all messages so far in order, each with its outcome."""
     turns = partial(desk.reads.history, f"{name}/{key}")
     return await answer_page(desk, request, lambda: numbered(turns(), "turns", limit, cursor))
+
+
+@router.get(
+    "/sessions/{name}/{key}/stream",
+    response_class=Response,
+    responses={
+        200: STREAMED,
+        204: {"description": "The session is closed, and everything of it was seen: do not come back."},
+    },
+)
+async def stream_session_events(desk: AtDesk, name: Segment, key: Segment, last_event_id: LastEventId = 0) -> Any:
+    """Send the events of a session, beginning with past ones, until it is closed."""
+    run_id = f"{name}/{key}"
+    await desk.look(desk.reads.session, run_id)
+    return await answer_stream(desk, run_id, last_event_id)
 
 
 @letters.get(

@@ -206,7 +206,7 @@ class SessionClosed(RunEnded):
 
 
 class TurnFailed(GreenroomError):  # noqa: N818  the field's name
-    """A session's handler failed on a message, which is now a dead letter.
+    """A session's handler failed on a message, which is now a dead letter; or its turn was cancelled.
 
     Attributes:
         session: The session, ``name/key``.
@@ -215,6 +215,7 @@ class TurnFailed(GreenroomError):  # noqa: N818  the field's name
         cause: The exception that the handler raised: of its own class if this process has loaded it, otherwise a
             ``RemoteError``.
         fields: The exception's attributes, as far as they are JSON and short.
+        cancelled: Whether the turn was cancelled (``Session.cancel_turn``). The message is then no dead letter.
 
     Its ``__cause__`` prints as the handler's traceback.
     """
@@ -225,6 +226,7 @@ class TurnFailed(GreenroomError):  # noqa: N818  the field's name
         """Store the facts with the message."""
         super().__init__(message)
         self.fields: dict[str, Any] = {}
+        self.cancelled = False
         self.session = session
         self.number = number
         self.step = step

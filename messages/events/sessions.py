@@ -16,6 +16,7 @@ __all__ = [
     "SessionClosed",
     "SessionEvent",
     "SessionOpened",
+    "TurnCancelRequested",
     "TurnEnded",
     "TurnFailed",
 ]
@@ -90,6 +91,15 @@ class TurnEnded(Event):
     """Whether the session has ever had a conversation with a model."""
 
 
+class TurnCancelRequested(Event):
+    """The running turn of a session is to end early. Its handler receives a cancellation and may clean up."""
+
+    type: Literal["turn.cancel_requested"] = "turn.cancel_requested"
+    number: int
+    """Number of the message."""
+    reason: str | None = None
+
+
 class TurnFailed(Event):
     """A session's handler failed on a message, which becomes a dead letter. The old state stays."""
 
@@ -113,6 +123,8 @@ class TurnFailed(Event):
     """The session's budget from now on, which may have been raised."""
     conversed: bool = False
     """Whether the session has ever had a conversation with a model."""
+    cancelled: bool = False
+    """Whether the turn was cancelled. Its message is then no dead letter."""
 
 
 class DeadLetterSettled(Event):
@@ -140,6 +152,7 @@ SessionEvent: TypeAlias = (
     MessageSent
     | MessageDelivered
     | SessionOpened
+    | TurnCancelRequested
     | TurnEnded
     | TurnFailed
     | DeadLetterSettled

@@ -18,10 +18,12 @@ __all__ = [
     "AttemptStarted",
     "RetryScheduled",
     "StepCompleted",
+    "StepEmitted",
     "StepEvaluated",
     "StepEvent",
     "StepFailed",
     "StepScheduled",
+    "ValuesDiscarded",
 ]
 
 
@@ -74,6 +76,31 @@ class AttemptProgressed(Event):
     attempt: int
     token: str
     detail: Json = None
+
+
+class StepEmitted(Event):
+    """A step added a value to one of the run's streams, or its final text was added for it."""
+
+    type: Literal["step.emitted"] = "step.emitted"
+    key: str
+    attempt: int
+    channel: str
+    offset: int
+    """0, 1, 2 ... within the channel, which values of the program and discard marks share."""
+    value: Json
+    final: bool = False
+    """True for the result of a step that streams its text, added once as the step completes. False for what the attempt
+    emits while it runs, which does not count if the attempt is lost."""
+
+
+class ValuesDiscarded(Event):
+    """An attempt that had emitted values ended without being accepted, so what it emitted does not count."""
+
+    type: Literal["values.discarded"] = "values.discarded"
+    key: str
+    attempt: int
+    offsets: dict[str, int]
+    """Offset of the discard mark in each channel on which the attempt had emitted."""
 
 
 class AttemptEnded(Event):
@@ -140,6 +167,8 @@ StepEvent: TypeAlias = (
     | AttemptStarted
     | AttemptMoved
     | AttemptProgressed
+    | StepEmitted
+    | ValuesDiscarded
     | AttemptEnded
     | StepEvaluated
     | RetryScheduled

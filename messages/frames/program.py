@@ -186,6 +186,8 @@ class EmitValue(Frame):
     """1, 2, 3 ... among the calls of that key."""
     channel: str
     value: Json
+    held: bool = False
+    """Whether it was held until the end of a session's turn."""
 
 
 class AwaitWriting(Frame):

@@ -36,6 +36,8 @@ class Execute(Frame):
     """Of a model call in a conversation: an array of its entries, oldest first."""
     timeout: float | None = None
     """For model steps: seconds that this attempt may take; None for no limit."""
+    stream: str | None = None
+    """For model steps: the channel to which the text is emitted as it arrives; None if it is not emitted."""
 
 
 class Evaluate(Frame):
@@ -128,6 +130,15 @@ class Progress(Frame):
     detail: Json = None
 
 
+class Emitted(Frame):
+    """A step adds a value to a stream of its run or session while it runs."""
+
+    type: Literal["emitted"] = "emitted"
+    token: str
+    channel: str
+    value: Json
+
+
 class Completed(Frame):
     """An attempt returned a result."""
 
@@ -172,6 +183,7 @@ FromWorker: TypeAlias = Annotated[
     Ready
     | Heartbeat
     | Progress
+    | Emitted
     | Completed
     | Failed
     | Judged

@@ -9,7 +9,7 @@ from typing_extensions import override
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.policy import Limits
 from greenroom.messages.records import ActorRecord, WorkerRecord
-from greenroom.supervision.jobs import Backend, KillWorker, Pool, PoolKey, Release, Send, Submit, Withdraw
+from greenroom.supervision.jobs import Backend, KillWorker, Mute, Pool, PoolKey, Release, Send, Submit, Withdraw
 from greenroom.supervision.loop.actor import LoopActor
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.dispatcher import Dispatcher
@@ -22,7 +22,7 @@ from greenroom.supervision.pool.worker_supervisor import SharedResources
 
 
 class PoolActor(LoopActor):
-    """Handles ``Submit``, ``Release``, ``Send``, ``Withdraw`` and ``KillWorker``.
+    """Handles ``Submit``, ``Release``, ``Send``, ``Mute``, ``Withdraw`` and ``KillWorker``.
 
     Any thread may send them. On the reactor's thread ``order`` handles them at once, without a turn through the inbox.
     Its ``Dispatcher`` manages jobs, and its ``WorkerSupervisor`` manages workers. The methods below are called by the
@@ -42,6 +42,7 @@ class PoolActor(LoopActor):
             Submit: self.dispatcher.submit,
             Release: self.dispatcher.release,
             Send: self.dispatcher.send,
+            Mute: self.dispatcher.mute,
             Withdraw: self.dispatcher.withdraw,
             KillWorker: lambda message: self.kill(message.worker, message.signal),
         }

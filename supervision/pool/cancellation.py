@@ -62,6 +62,7 @@ class Cancellation:
         After a machine has slept, the deadline may have passed although the answer has arrived. Two turns of the loop
         are enough to read it. An answer cancels this timer.
         """
+        pending.unmute()
         pending.timer = self._loop.call_later(0.0, self._listen, pending)
 
     def _listen(self, pending: PendingJob) -> None:
@@ -101,6 +102,7 @@ class Cancellation:
         if slot is None:
             return
         self.stop_clock(pending)
+        pending.unmute()
         if pending.cut is None:
             slot.jobs.abort()
             self._placement.remove(slot)

@@ -11,6 +11,7 @@ from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import (
     Abort,
     Completed,
+    Emitted,
     EndProgram,
     Failed,
     FromWorker,
@@ -24,6 +25,7 @@ from greenroom.supervision.jobs import (
     Assigned,
     Backend,
     Job,
+    Mute,
     Pool,
     PoolKey,
     Release,
@@ -264,6 +266,13 @@ class Dispatcher:
         if type(message.frame) is Resolve:
             pending.slot.jobs.ask_turn(pending, mark)
 
+    def mute(self, message: Mute) -> None:
+        """Stop reading the messages of the worker of a job, or go on."""
+        pending = self._table.find(message.token)
+        if pending is not None and pending.slot is not None and pending.sent and pending.cut is None:
+            pending.slot.mute(message.token, muted=message.muted)
+            pending.muted = message.muted
+
     def withdraw(self, message: Withdraw) -> None:
         """Remove a job, or end it; its owner gets no further event."""
         self._cancellation.withdraw(message)
@@ -302,7 +311,7 @@ class Dispatcher:
             slot.jobs.end_turn(pending)
             slot.jobs.note_served()
             self._near_zygotes.clear(pending.job)
-        if kind is Progress or pending.job.streaming:
+        if kind is Progress or kind is Emitted or pending.job.streaming:
             self._answer(pending, message)
             return
         slot.jobs.note_served()
@@ -331,7 +340,10 @@ class Dispatcher:
         self._cancellation.stop_clock(pending)
         self._table.remove(pending)
         slot = pending.slot
-        if slot is None or not slot.jobs.remove(pending, self._loop):
+        if slot is None:
+            return
+        pending.unmute()
+        if not slot.jobs.remove(pending, self._loop):
             return
         if slot.restart == "temporary":
             if not slot.jobs:

@@ -27,6 +27,7 @@ _NAME_OF_WORK: Final[dict[type[Any], str]] = {
 
 _NAME_IN_ANSWER: Final[dict[type[Any], str]] = {
     frames.Progress: "token",
+    frames.Emitted: "token",
     frames.Completed: "token",
     frames.Failed: "token",
     frames.Judged: "token",
@@ -38,8 +39,8 @@ _NAME_IN_ANSWER: Final[dict[type[Any], str]] = {
 }
 
 _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
-    frames.Execute: frozenset({frames.Progress, frames.Completed, frames.Failed}),
-    frames.Evaluate: frozenset({frames.Progress, frames.Judged}),
+    frames.Execute: frozenset({frames.Progress, frames.Emitted, frames.Completed, frames.Failed}),
+    frames.Evaluate: frozenset({frames.Progress, frames.Emitted, frames.Judged}),
     frames.StartProgram: frozenset({frames.Turn}),
     frames.DescribeApp: frozenset({frames.AppDescribed}),
     frames.CheckArguments: frozenset({frames.ArgumentsChecked}),
@@ -53,7 +54,21 @@ _ANSWERS: Final[dict[type[Any], frozenset[type[Any]]]] = {
 class PendingJob:
     """The state of one job in a pool. Reactor thread only."""
 
-    __slots__ = ("answers", "avoid", "cut", "done", "end", "job", "mark", "released", "sent", "slot", "timer", "work")
+    __slots__ = (
+        "answers",
+        "avoid",
+        "cut",
+        "done",
+        "end",
+        "job",
+        "mark",
+        "muted",
+        "released",
+        "sent",
+        "slot",
+        "timer",
+        "work",
+    )
 
     def __init__(self, job: Job) -> None:
         """Create the state of an unassigned job.
@@ -74,6 +89,8 @@ class PendingJob:
         self.sent = False
         self.mark = 0
         """How many bytes the worker must have read in total to have begun it."""
+        self.muted = False
+        """Whether its worker is not read because of it."""
         self.timer: Handle | None = None
         """While the job waits: the end of its wait for another process than ``avoid``. After its deadline: the check
         for input that has arrived. Once it is ``cut``: the end of its grace period."""
@@ -86,8 +103,14 @@ class PendingJob:
 
     def take_back(self) -> None:
         """Reset the job to unassigned, as its dead worker has never begun it."""
-        self.slot, self.sent, self.mark = None, False, 0
+        self.slot, self.sent, self.mark, self.muted = None, False, 0, False
         self.cut = self.end = None
+
+    def unmute(self) -> None:
+        """Have its worker read again, if it is not read because of this job."""
+        if self.muted and self.slot is not None:
+            self.muted = False
+            self.slot.mute(self.job.token, muted=False)
 
     def stop_timer(self) -> None:
         """Cancel the timer, if there is one."""

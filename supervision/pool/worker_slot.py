@@ -146,6 +146,8 @@ class Slot:
         """Whether any of its lives was ever ready."""
         self.retiring = False
         """Whether this life gets no further jobs, and is replaced when its present jobs have ended."""
+        self._muting: set[str] = set()
+        """Tokens of the jobs of this life because of which the worker is not read for now."""
         self.signs = Signs(beat_at=0.0)
         self.culprit: str | None = None
         """Run or question that blocked the loop, if the worker was killed for that."""
@@ -185,8 +187,17 @@ class Slot:
 
     @property
     def hearing(self) -> bool:
-        """Return whether its heartbeats wait behind a long message, so that missing ones prove nothing."""
+        """Return whether its heartbeats wait to be read, so that missing ones prove nothing."""
         return self._process is not None and self._process.hearing
+
+    def mute(self, token: str, *, muted: bool) -> None:
+        """Read nothing from the worker while any of its jobs is muted."""
+        if muted:
+            self._muting.add(token)
+        else:
+            self._muting.discard(token)
+        if self._process is not None:
+            self._process.mute(bool(self._muting))
 
     def rest(self) -> None:
         """Cancel a life that has not started yet, and stay down."""
@@ -278,6 +289,7 @@ class Slot:
         self.state = "starting"
         self.pid, self.culprit, self._ready_at, self._early, self.retiring = None, None, None, False, False
         self.jobs = AssignedJobs(self.capacity)
+        self._muting.clear()
         self._begun = self.site.loop.time()
         self._after(self.site.start_timeout, self._start_timed_out)
         self.life = life = Life(self)

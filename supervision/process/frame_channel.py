@@ -48,6 +48,7 @@ class Channel:
     Attributes:
         delivered: Number of bytes that the kernel has accepted so far. The worker may not have read all of them.
         hearing: Whether a long message is being decoded, during which the socket is not read.
+        muted: Whether the socket is not read for now, so that the worker waits before it sends more.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Channel:
         self._taken_at = 0.0  # when it last accepted bytes, or when the oldest waiting bytes were queued
         self._readable = True  # False from the end or the first fault on
         self.hearing = False
+        self.muted = False
         self._drained: Callable[[], None] | None = None  # called once all arrived messages are delivered
         self._closed = False
         self._faulty = False
@@ -123,6 +125,18 @@ class Channel:
             self._waiting += memoryview(data)[sent:]
             self._taken_at = self._loop.time()
             self._loop.add_writer(self._sock, self._write)
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001  a switch
+        """Stop reading, or go on. What was read before is still delivered; the end of the process is not missed."""
+        if muted == self.muted:
+            return
+        self.muted = muted
+        if not self._readable or self.hearing or self._closed:
+            return
+        if muted:
+            self._loop.remove_reader(self._sock)
+        else:
+            self._loop.add_reader(self._sock, self._receive)
 
     def drain(self, then: Callable[[], None]) -> None:
         """Read all messages that a dead process has sent. Call this once.
@@ -238,7 +252,7 @@ class Channel:
         finally:
             if self._drained is not None:
                 self._drain()
-            elif self._readable and not self.hearing:
+            elif self._readable and not self.hearing and not self.muted:
                 self._loop.add_reader(self._sock, self._receive)
 
     def _hand_heard(self, understood: Any, rest: Sequence[bytes], fault: CodecError | None) -> None:

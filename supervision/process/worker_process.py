@@ -133,7 +133,11 @@ class Worker:
     @property
     def hearing(self) -> bool:
         """See ``WorkerProcess.hearing``."""
-        return self._channel.hearing
+        return self._channel.hearing or self._channel.muted
+
+    def mute(self, muted: bool) -> None:  # noqa: FBT001  a switch
+        """Stop reading its messages, or go on; see ``WorkerProcess.mute``."""
+        self._channel.mute(muted)
 
     def send(self, message: ToWorker) -> int:
         """Queue a message. Never blocks; does nothing once the worker is gone.

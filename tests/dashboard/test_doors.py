@@ -148,6 +148,19 @@ def set_aside(orchestrator: Orchestrator, key: str, _folder: Path) -> tuple[Orch
     return orchestrator, key
 
 
+def turning(orchestrator: Orchestrator, key: str, _folder: Path) -> tuple[Orchestrator, str]:
+    tell = c.TellSession(app=str(APP), session="chat", session_key=key, value={"text": "endless"})
+    orchestrator.send(tell)
+    eventually(lambda: orchestrator.reads.session(f"chat/{key}").status == "waiting")
+    return orchestrator, key
+
+
+def turned(scene: tuple[Orchestrator, str]) -> Any:
+    reads = scene[0].reads
+    (turn,) = eventually(lambda: [one for one in reads.history(f"chat/{scene[1]}") if one.status == "failed"])
+    return turn.error, reads.session_state(f"chat/{scene[1]}")
+
+
 def letters(scene: tuple[Orchestrator, str]) -> list[str]:
     return [letter.letter for letter in scene[0].dead_letters() if letter.run_id == f"chat/{scene[1]}"]
 
@@ -369,6 +382,13 @@ ROWS = (
         lambda scene: ["sessions", "close", "chat", scene[1]],
     ),
     Row(
+        c.CancelTurn,
+        turning,
+        lambda scene: c.CancelTurn(session="chat", session_key=scene[1], reason="no more"),
+        turned,
+        lambda scene: ["sessions", "cancel-turn", "chat", scene[1], "--reason", "no more"],
+    ),
+    Row(
         c.RedriveDeadLetter,
         set_aside,
         lambda scene: c.RedriveDeadLetter(run_id=f"chat/{scene[1]}", letter=letters(scene)[0]),
@@ -488,6 +508,7 @@ NOBODY = (
     (c.RetryRun(run_id="nobody"), ["runs", "retry", "nobody"]),
     (c.ForkRun(run_id="nobody"), ["runs", "fork", "nobody"]),
     (c.CloseSession(session="chat", session_key="nobody"), ["sessions", "close", "chat", "nobody"]),
+    (c.CancelTurn(session="chat", session_key="nobody"), ["sessions", "cancel-turn", "chat", "nobody"]),
     (c.RedriveDeadLetter(run_id="nobody", letter="1"), ["dead-letters", "redrive", "nobody", "1"]),
     (c.DropDeadLetter(run_id="nobody", letter="1"), ["dead-letters", "drop", "nobody", "1"]),
     (c.PauseSchedule(name="nobody"), ["schedules", "pause", "nobody"]),

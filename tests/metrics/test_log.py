@@ -40,6 +40,18 @@ SENTENCES = [
         ),
         "run r step search#1 is due: tool search",
     ),
+    (
+        ev.StepEmitted(at=1.0, key=KEY, attempt=2, channel="log", offset=7, value="secret"),
+        "run r step search#1 attempt 2 emits value 7 of log",
+    ),
+    (
+        ev.StepEmitted(at=1.0, key=KEY, attempt=2, channel="log", offset=8, value="secret", final=True),
+        "run r step search#1 attempt 2 emits final value 8 of log",
+    ),
+    (
+        ev.ValuesDiscarded(at=1.0, key=KEY, attempt=2, offsets={"log": 9, "text": 0}),
+        "run r step search#1 attempt 2 was lost: what it emitted on log, text does not count",
+    ),
     (STARTED, "run r step search#1 attempt 1 started on tool-1 (pid 7, life 2)"),
     (
         ev.AttemptProgressed(at=1.0, key=KEY, attempt=1, token="1:1", detail={"done": 1}),
@@ -158,6 +170,16 @@ SENTENCES = [
     ),
     (ev.SessionOpened(at=1.0, run_id="r", app="a.py", session="chat", key="r"), "run r is opened: session chat"),
     (ev.TurnEnded(at=1.0, number=3), "run r has answered message 3"),
+    (
+        ev.TurnCancelRequested(at=1.0, number=3, reason="too slow"),
+        "run r is told to cancel the turn of message 3: too slow",
+    ),
+    (
+        ev.TurnFailed(
+            at=1.0, number=3, name="Go", value=1, failure=Failure(outcome="cancelled", message="why"), cancelled=True
+        ),
+        "run r has cancelled the turn of message 3: why",
+    ),
     (
         ev.TurnFailed(at=1.0, number=3, name="Go", value=1, failure=KILLED, step="3/x#1"),
         "run r sets message 3 aside, a dead letter, at step 3/x#1: was killed by SIGKILL",

@@ -118,6 +118,9 @@ class MemoryWorker:
             self.backend.loop.call_soon(self.die, Exit(kind="exited", code=0))
         return len(self.sent)
 
+    def mute(self, muted: bool) -> None:
+        self.hearing = muted
+
     def kill(self, reason: Exit, *, signal: int = 9) -> None:
         self.kills.append((reason, signal))
         if self.prompt and (signal == 9 or self.obedient):

@@ -55,6 +55,8 @@ class World:
         cancels: Share of actions that cancel the run.
         passivations: Share of actions by which the run is dropped from memory where it only waits, and read again.
         past: What the journal holds already: that of a fork.
+        emits: Share of the looks at a running attempt at which it emits instead of ending.
+        turn_cancels: Share of actions that cancel the running turn of a session.
     """
 
     def __init__(  # noqa: PLR0913, PLR0915, PLR0917  everything that may happen
@@ -69,6 +71,8 @@ class World:
         passivations: float = 0.0,
         deciding: bool = False,
         past: Sequence[AnyEvent] = (),
+        emits: float = 0.0,
+        turn_cancels: float = 0.0,
         **arguments: Any,
     ) -> None:
         self.random = random.Random(seed)
@@ -78,6 +82,10 @@ class World:
         self.failures = failures
         self.cancels = cancels
         self.passivations = passivations
+        self.emits = emits
+        self.turn_cancels = turn_cancels
+        self.confirmed = 0
+        """Notices to attempts that what they emitted is on the disk."""
         self.now = 1_000_000.0
         self.journal: list[bytes] = []
         self.deciding = deciding
@@ -208,6 +216,10 @@ class World:
                 self.jobs = [job for job in self.jobs if job[0] != key]
             case do.TellWritten():
                 self.link.written()
+            case do.ConfirmEmitted():
+                self.confirmed += 1
+            case do.SendHeld():
+                pass
             case do.EndProgram():
                 self.link.end()
             case do.Announce() if self.retries and self.state.status in {"failed", "cancelled"}:
@@ -314,6 +326,9 @@ class World:
         if self.random.random() < self.cancels:
             self.happen(inputs.Cancel("a whim"))
             return True
+        if self.turn_cancels and self.random.random() < self.turn_cancels:
+            self.happen(inputs.CancelTurn("a whim"))
+            return True
         if self.random.random() < self.passivations and self.only_waits:
             return self.passivate()
         if self.job is not None and self.program is None:
@@ -329,6 +344,9 @@ class World:
             return self.deliver(program)
         if ready := [job for job in self.jobs if job[-1] <= self.outcomes_on_disk]:
             job = self.random.choice(ready)
+            if self.emits and self.random.random() < self.emits:
+                self.emit(*job[:3])
+                return True
             self.jobs.remove(job)
             self.finish(*job[:3])
             return True
@@ -362,11 +380,22 @@ class World:
         self.happen(inputs.Signal(name, value, key=str(number)))
         return True
 
-    def finish(self, key: str, attempt: int, token: str) -> None:
+    def begin(self, key: str, attempt: int, token: str) -> None:
         step = self.state.steps[key]
         self.now += self.random.random()
         if step.running is None or step.running.token != token:
             self.happen(inputs.StepAssigned(key, attempt, token, "tool-1", 7, 1))
+
+    def emit(self, key: str, attempt: int, token: str) -> None:
+        """A running attempt emits a value or two, on the channel of its text if it has one."""
+        self.begin(key, attempt, token)
+        channel = self.state.steps[key].options.stream or "steps"
+        values = ((channel, f"{key} {attempt}"), ("other", attempt))[: self.random.randrange(1, 3)]
+        self.happen(inputs.StepEmitted(key, attempt, token, values, confirm=self.random.random() < 0.5))
+
+    def finish(self, key: str, attempt: int, token: str) -> None:
+        self.begin(key, attempt, token)
+        step = self.state.steps[key]
         luck = self.random.random()
         if luck < self.crashes:
             self.happen(inputs.StepLost(key, attempt, token, Exit(kind="signaled", signal="SIGKILL"), charged=False))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypedDict, TypeVar, Unpack, cast, overload
 
 from greenroom.actors.agent.conversation import Conversation
+from greenroom.actors.api.emit import check_channel
 from greenroom.actors.context import ProgramPort, program
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.actors.definitions.definitions import ModelDefinition
@@ -46,6 +47,9 @@ class LLMOptions(TypedDict, total=False):
         fallback: Models to ask when the first one has failed after all its attempts, in this order.
         max_turns: Most model calls of an agent before it must have answered; 20 by default.
         compact_at: Tokens from which on a conversation is replaced by a summary that the model writes; None for never.
+        stream: Channel of the run's stream to which the text is emitted as it arrives, as items of kind ``"partial"``.
+            The accepted answer follows once, as an item of kind ``"final"``; an attempt that is not accepted is
+            followed by one of kind ``"discarded"``. None for no stream.
     """
 
     model: str | Model | None
@@ -61,6 +65,7 @@ class LLMOptions(TypedDict, total=False):
     fallback: Sequence[str | Model]
     max_turns: int
     compact_at: int | None
+    stream: str | None
 
 
 class LLM(Step[[str], T], Generic[T]):
@@ -104,6 +109,7 @@ class LLM(Step[[str], T], Generic[T]):
         self._tools = check_tools(title, given.pop("tools", ()))
         self._max_turns = _at_least_one(title, "max_turns", given.pop("max_turns", MAX_TURNS))
         self._compact_at = _at_least_one(title, "compact_at", given.pop("compact_at", None))
+        _check_stream(given.get("stream"), title)
 
         async def ask(prompt: str) -> Any:
             from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
@@ -184,7 +190,7 @@ class LLM(Step[[str], T], Generic[T]):
                 kind="llm",
                 step=self.definition.ref,
                 arguments=JsonText.of_members(how),
-                options=options.model_copy(update={"accept": (), "accept_timeouts": ()}) if call.summary else options,
+                options=options.model_copy(update=_FOR_SUMMARIES) if call.summary else options,
                 key=None,
                 transcript=use,
             )
@@ -201,6 +207,8 @@ class LLM(Step[[str], T], Generic[T]):
 
 MAX_TURNS: Final = 20
 """Most model calls of an agent by default."""
+_FOR_SUMMARIES: Final[dict[str, Any]] = {"accept": (), "accept_timeouts": (), "stream": None}
+"""What differs in the options of a step that summarises a conversation: nobody judges or reads it."""
 
 
 def _models(fallback: object) -> tuple[Any, ...]:
@@ -217,3 +225,17 @@ def _at_least_one(title: str, name: str, value: object) -> Any:
         return value
     msg = f"{title} has {name}={value!r}: it is a number of at least 1"
     raise DefinitionError(msg)
+
+
+def _check_stream(channel: object, title: str) -> None:
+    """Check the channel of a model's text.
+
+    Raises:
+        DefinitionError: It is no name of a channel.
+    """
+    if channel is not None:
+        try:
+            check_channel(channel)
+        except (TypeError, ValueError) as error:
+            msg = f"the stream of {title} cannot be: {error}"
+            raise DefinitionError(msg) from error

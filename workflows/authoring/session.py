@@ -48,7 +48,7 @@ class Handler(Generic[S, M, R]):
 
     def __getattr__(self, name: str) -> Any:
         """Raise ``AttributeError``, which names the session for an attribute that only sessions have."""
-        if name in {"ask", "state", "history", "close"}:
+        if name in {"ask", "state", "history", "stream", "cancel_turn", "close"}:
             msg = f"a handler has no {name}: orchestrator.session({self.name}, key).{name} is that of one session"
             raise AttributeError(msg)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")  # noqa: EM102  as Python says it

@@ -10,6 +10,7 @@ from greenroom.messages.commands import (
     Accepted,
     AskSession,
     CancelRun,
+    CancelTurn,
     CloseSession,
     Command,
     DecideApproval,
@@ -50,6 +51,7 @@ from greenroom.workflows.authoring.session import key_fault
 from greenroom.workflows.control.app_queries import AppQueries
 from greenroom.workflows.control.approvals import Find, prepare_decision
 from greenroom.workflows.control.input_checks import InputChecks
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
 from greenroom.workflows.ids import REDRIVE, id_fault, message_key_fault, run_id
 from greenroom.workflows.runs.dependencies import RunDependencies
@@ -121,6 +123,8 @@ class CommandHandler:
                 return await self._message(command)
             case CloseSession(session=session, session_key=key):
                 return await self._router.tell_run(f"{session}/{key}", Close())
+            case CancelTurn(session=session, session_key=key, reason=reason):
+                return await self._router.tell_run(f"{session}/{key}", inputs.CancelTurn(reason))
             case RedriveDeadLetter() | DropDeadLetter():
                 return await self._settle(command)
             case (

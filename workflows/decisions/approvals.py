@@ -14,6 +14,7 @@ from greenroom.messages.frames import worker as frames
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.messages.streams import add_final, discard
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.steps import complaints
 from greenroom.workflows.state.transcripts import judged_result
@@ -81,8 +82,11 @@ def step_withdrawn(out: Decision, step: Step) -> None:
 
 def _end_step(out: Decision, step: Step, happened: inputs.Decide) -> None:
     if happened.decision != "reject":
+        if step.options.stream is not None:
+            add_final(out, step)
         out.record(ev.StepCompleted(at=out.at, key=step.key, attempt=len(step.attempts)))
         return
+    discard(out, step)
     who = f" by {happened.by}" if happened.by else ""
     why = f": {happened.comment}" if happened.comment else ""
     failure = Failure(outcome="rejected", message=f"rejected{who}{why}", fatal=True)

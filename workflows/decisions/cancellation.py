@@ -20,10 +20,25 @@ def request(out: Decision, reason: str | None, due: float | None) -> None:
     if state.cancel_requested is None:
         out.record(ev.CancelRequested(at=out.at, reason=reason))
         out.then.append(do.ReleaseSteps())
-        if out.overdraft is not None and out.overdraft.run_id == state.run_id:
-            out.overdraft = None  # the budget of a cancelled run does not limit its cleanup
+        _lift_own_budget(out)
     if due is not None and (state.cancel_due is None or due < state.cancel_due):
         out.record(ev.CleanupLimited(at=out.at, due=due))
+
+
+def _lift_own_budget(out: Decision) -> None:
+    """Let the cleanup of a cancelled run or turn exceed the run's own budget."""
+    if out.overdraft is not None and out.overdraft.run_id == out.state.run_id:
+        out.overdraft = None
+
+
+def request_turn(out: Decision, reason: str | None) -> None:
+    """Record the request to end a session's turn early once."""
+    state = out.state
+    if state.turn_cancelled or state.cancel_requested is not None or state.letter is None:
+        return
+    out.record(ev.TurnCancelRequested(at=out.at, number=state.letter[0], reason=reason))
+    out.then.append(do.ReleaseSteps())
+    _lift_own_budget(out)
 
 
 def nothing_to_clean_up(state: RunState) -> bool:

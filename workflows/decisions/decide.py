@@ -58,6 +58,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             attempts.step_judged(out, happened)
         case inputs.StepProgressed():
             attempts.step_progressed(out, happened)
+        case inputs.StepEmitted():
+            streams.step_emitted(out, happened)
         case inputs.StepLost():
             attempts.step_lost(out, happened)
         case inputs.ChildFinished():
@@ -82,6 +84,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             approvals.approval_decided(out, happened)
         case inputs.Close():
             turns.close(out)
+        case inputs.CancelTurn(reason=reason):
+            _cancel_turn(out, reason)
         case inputs.SettleDeadLetter():
             turns.settle(out, happened)
         case inputs.Overdrawn():
@@ -216,6 +220,20 @@ def _cancel(out: Decision, happened: inputs.Cancel) -> None:
         _go_on(out)
 
 
+def _cancel_turn(out: Decision, reason: str | None) -> None:
+    """Let the handler of a session's running turn clean up, even if the session is paused or parked."""
+    state, letter = out.state, out.state.letter
+    if state.session is None or letter is None or (state.halted is not None and not state.begun):
+        return  # no turn is running: messages that wait for a resumed session stay
+    out.receipt = letter[0]
+    resumes = state.halted is not None
+    if resumes:
+        out.record(ev.RunResumed(at=out.at))
+    cancellation.request_turn(out, reason)
+    if resumes:
+        _go_on(out)
+
+
 def _no_workers(out: Decision, happened: inputs.NoWorkers) -> None:
     if happened.unsendable and out.state.letter is not None:  # it would be as long the next time
         turns.turn_failed(out, Failure(outcome="error", type="TooLong", message=happened.reason))
@@ -279,6 +297,8 @@ def _program_turn(out: Decision, turn: frames.Turn) -> None:  # noqa: C901, PLR0
                 mailbox.message_refused(out, command)
             case frames.ScheduleApproval():
                 approvals.approval_asked(out, command)
+            case frames.EmitValue(held=True) | frames.SendMessage() if state.turn_cancelled:
+                pass  # a cancelled turn does nothing to the world outside
             case frames.EmitValue():
                 streams.value_emitted(out, command)
             case frames.AwaitWriting():
@@ -312,7 +332,9 @@ def _program_turn(out: Decision, turn: frames.Turn) -> None:  # noqa: C901, PLR0
 def _program_raised(out: Decision, command: frames.Raise) -> None:
     state, failure, calls = out.state, command.failure, command.calls
     own = command.step or next((key for key in calls if key in state.steps), None)
-    if command.cancelled and any(item.kind == "cancel" for item in state.resolutions):
+    if command.cancelled and state.turn_cancelled and state.cancel_requested is None:
+        turns.turn_cancelled(out)
+    elif command.cancelled and any(item.kind == "cancel" for item in state.resolutions):
         _end(out, ev.RunCancelled(at=out.at, reason=state.cancel_reason))
     elif state.session is None:
         _end(out, ev.RunFailed(at=out.at, failure=failure, step=own, calls=calls))

@@ -25,6 +25,13 @@ class TellWritten:
 
 
 @frozen
+class ConfirmEmitted:
+    """What an attempt of a step, or an evaluator of its result, has emitted so far is committed, so more may come."""
+
+    key: str
+
+
+@frozen
 class EndProgram:
     """Tell the program's worker to drop the program."""
 
@@ -121,6 +128,7 @@ Effect: TypeAlias = (
     StartProgram
     | ReleaseSteps
     | TellWritten
+    | ConfirmEmitted
     | EndProgram
     | Dispatch
     | SendHeld

@@ -101,6 +101,20 @@ class StepProgressed:
 
 
 @frozen
+class StepEmitted:
+    """An attempt, or an evaluator of its result, adds values to streams of the run."""
+
+    key: str
+    attempt: int
+    token: str
+    """Token of the attempt; empty if an evaluator of its result emits."""
+    values: tuple[tuple[str, Json], ...]
+    """Channels and values, in order."""
+    confirm: bool = False
+    """Whether the sender waits until the values are committed."""
+
+
+@frozen
 class StepLost:
     """The worker of an attempt has died, with every process it had started."""
 
@@ -152,6 +166,13 @@ class Signal:
 @frozen
 class Close:
     """Request to close the session."""
+
+
+@frozen
+class CancelTurn:
+    """Request to end the running turn of the session early."""
+
+    reason: str | None
 
 
 @frozen
@@ -229,6 +250,7 @@ Input: TypeAlias = (
     | StepAssigned
     | StepAnswered
     | StepProgressed
+    | StepEmitted
     | StepLost
     | StepJudged
     | Tick
@@ -236,6 +258,7 @@ Input: TypeAlias = (
     | Signal
     | Decide
     | Close
+    | CancelTurn
     | SettleDeadLetter
     | Delivered
     | Pause

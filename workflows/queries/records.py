@@ -1,13 +1,20 @@
 """Records of runs, steps and approvals, made from a run's state and events."""
 
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from greenroom.journal.interface import RunRow, Stored
 from greenroom.messages.approvals import approval_id
 from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.times import moment
-from greenroom.messages.events.events import ApprovalAsked, ApprovalDecided, ValueEmitted
+from greenroom.messages.events.events import (
+    ApprovalAsked,
+    ApprovalDecided,
+    StepEmitted,
+    ValueEmitted,
+    ValuesDiscarded,
+)
 from greenroom.messages.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
@@ -47,11 +54,40 @@ def run_record(row: RunRow, failure: Failure | None = None) -> RunRecord:
 
 
 def stream_items(events: Iterable[Stored], channel: str, after: int | None) -> Iterator[StreamItem]:
-    """Yield the values emitted on a channel at offsets above ``after``; None for all."""
+    """Yield the items of a channel at offsets above ``after``; None for all."""
     for stored in events:
         event = stored.event
-        if isinstance(event, ValueEmitted) and event.channel == channel and (after is None or event.offset > after):
-            yield StreamItem(channel=channel, offset=event.offset, value=event.value, at=moment(event.at))
+        if not isinstance(event, (ValueEmitted, StepEmitted, ValuesDiscarded)):
+            continue
+        item = _stream_item(event, channel)
+        if item is not None and (after is None or item.offset > after):
+            yield item
+
+
+def _stream_item(event: ValueEmitted | StepEmitted | ValuesDiscarded, channel: str) -> StreamItem | None:
+    """Return the item that an event adds to a channel, or None if it adds none."""
+    at = moment(event.at)
+    if isinstance(event, ValuesDiscarded):
+        offset = event.offsets.get(channel)
+        if offset is None:
+            return None
+        return StreamItem(
+            channel=channel, offset=offset, value=None, at=at, kind="discarded", step=event.key, attempt=event.attempt
+        )
+    if event.channel != channel:
+        return None
+    if isinstance(event, ValueEmitted):
+        return StreamItem(channel=channel, offset=event.offset, value=event.value, at=at)
+    kind: Literal["final", "partial"] = "final" if event.final else "partial"
+    return StreamItem(
+        channel=channel,
+        offset=event.offset,
+        value=event.value,
+        at=at,
+        kind=kind,
+        step=event.key,
+        attempt=event.attempt,
+    )
 
 
 def approval_record(run_id: str, workflow: str, event: ApprovalAsked) -> ApprovalRecord:

@@ -131,12 +131,11 @@ class _Copy:
             case ev.StateChanged() | ev.CancelRequested() if self._history.holds(seq):
                 return event
             case ev.ValueEmitted(channel=channel) if self._history.holds(seq):
-                self._offsets[channel] += 1
-                return event.model_copy(update={"offset": self._offsets[channel] - 1})
+                return event.model_copy(update={"offset": self._next_offset(channel)})
             case _:
                 return None
 
-    def _of_call(  # noqa: PLR0911  one for each kind of event
+    def _of_call(  # noqa: C901, PLR0911  one for each kind of event
         self, seq: int, event: AnyEvent, key: str, call: PastCall
     ) -> AnyEvent | None:
         """Return the copy of an event of a shared call, or None. Without its outcome, a call has no attempts."""
@@ -157,10 +156,18 @@ class _Copy:
                 return event if before and seq == call.ended else None
             case ev.MessageTaken() | ev.MessageRefused():
                 return event if before and call.taken is not None and seq >= call.taken else None
+            case ev.StepEmitted(channel=channel) if key not in self._open:
+                return event.model_copy(update={"offset": self._next_offset(channel)})
+            case ev.ValuesDiscarded(offsets=offsets) if key not in self._open:
+                return event.model_copy(update={"offsets": {each: self._next_offset(each) for each in offsets}})
             case ev.StepCompleted() | ev.StepFailed() | ev.ChildEnded():
                 return event if seq == call.ended and key not in self._open else None
             case _:
                 return event if key not in self._open else None
+
+    def _next_offset(self, channel: str) -> int:
+        self._offsets[channel] += 1
+        return self._offsets[channel] - 1
 
     def _child(self, event: ev.ChildScheduled, key: str) -> ev.ChildScheduled:
         """Return the copy for a child: one that has ended stays its origin's, another one becomes the fork's."""

@@ -238,6 +238,10 @@ class RunActor(EventSourcedActor[Effect]):
                     self._program.start(self.state)
             case do.TellWritten():
                 self._program.written()
+            case do.ConfirmEmitted(key=key):
+                if (evaluations := self._evaluations.get(key)) is not None:
+                    evaluations.emitted_written()
+                self._steps.emitted_written(key)
             case do.EndProgram():
                 self._program.end()
             case do.StartChild(key=key):
@@ -281,7 +285,8 @@ class RunActor(EventSourcedActor[Effect]):
             tell_living(self.actor_ref, happened)
 
         if step.key not in self._evaluations:
-            self._evaluations[step.key] = EvaluationJobs(self._dependencies, self.state, step, judged, stranded)
+            report = partial(tell_living, self.actor_ref)
+            self._evaluations[step.key] = EvaluationJobs(self._dependencies, self.state, step, judged, stranded, report)
 
     def _withdraw(self, key: str) -> None:
         if (evaluations := self._evaluations.pop(key, None)) is not None:

@@ -35,7 +35,7 @@ class BudgetAccounts:
                 if run.budget is not None:
                     spending = Spending()
                     _add_tree(owner, past, events, spending)
-                    account = Account(owner, run.budget, run.started_at, spending, run.cancel_requested is not None)
+                    account = Account(owner, run.budget, run.started_at, spending, _lifted(run))
                     self._accounts.setdefault(owner, account)
 
     def note(self, state: RunState, events: Sequence[AnyEvent]) -> None:
@@ -45,7 +45,7 @@ class BudgetAccounts:
                 self.open(state)
                 self._accounts[state.run_id].spending.add_attempts(_attempts_of(state))
             self._accounts[state.run_id].budget = state.budget
-            self._accounts[state.run_id].lifted = state.cancel_requested is not None
+            self._accounts[state.run_id].lifted = _lifted(state)
         for owner in state.accounts:
             if (account := self._accounts.get(owner)) is not None:
                 account.spending.add(events)
@@ -60,6 +60,11 @@ class BudgetAccounts:
         """Drop the account of a run that has ended and has started no children."""
         if state.ended is not None and not state.children_made:
             self._accounts.pop(state.run_id, None)
+
+
+def _lifted(state: RunState) -> bool:
+    """Return whether a budget does not limit its run, which cleans up after a cancellation of it or of its turn."""
+    return state.cancel_requested is not None or state.turn_cancelled
 
 
 def _attempts_of(state: RunState) -> Iterator[Mapping[str, float]]:

@@ -129,6 +129,7 @@ def _program_ended(state: RunState, event: ev.ProgramEnded) -> None:
 def _cancel_requested(state: RunState, event: ev.CancelRequested) -> None:
     state.cancel_requested = event.at
     state.cancel_reason = state.reason = event.reason
+    state.cancel_heard = False  # of a cancelled turn, which is now cancelled with its session
     state.resolutions.append(Resolution(key=CANCEL_KEY, at=event.at, kind="cancel"))
 
 

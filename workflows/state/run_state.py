@@ -35,6 +35,8 @@ class Attempt:
     usage: dict[str, float] = field(default_factory=dict[str, float])
     progress: Json = None
     """The progress that it has reported last."""
+    channels: list[str] = field(default_factory=list[str])
+    """Channels on which it has emitted values, until its result is accepted or these values are discarded."""
 
 
 @dataclass(slots=True)
@@ -241,6 +243,9 @@ class RunState:
     """When the time for the cleanup is over; None if it has no time limit."""
     cancel_heard: bool = False
     """Whether the program has answered the cancellation. Until then no attempt begins."""
+    turn_cancelled: bool = False
+    """Whether the session's turn was cancelled and has not ended yet."""
+    turn_cancel_reason: str | None = None
     halted: Literal["parked", "paused"] | None = None
     """Why nothing new may begin: the run is parked until a person acts, or a person has paused it."""
     stranded: str = ""
@@ -303,7 +308,7 @@ class RunState:
     @property
     def holding(self) -> bool:
         """Whether attempts are held back until the program has answered a cancellation."""
-        return self.cancel_requested is not None and not self.cancel_heard
+        return (self.cancel_requested is not None or self.turn_cancelled) and not self.cancel_heard
 
     @property
     def idle(self) -> bool:

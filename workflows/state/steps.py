@@ -46,6 +46,19 @@ def _attempt_progressed(state: RunState, event: ev.AttemptProgressed) -> None:
     state.steps[event.key].attempts[-1].progress = event.detail
 
 
+def _step_emitted(state: RunState, event: ev.StepEmitted) -> None:
+    state.offsets[event.channel] = event.offset + 1
+    channels = state.steps[event.key].attempts[-1].channels
+    if event.channel not in channels:
+        channels.append(event.channel)
+
+
+def _values_discarded(state: RunState, event: ev.ValuesDiscarded) -> None:
+    for channel, offset in event.offsets.items():
+        state.offsets[channel] = offset + 1
+    state.steps[event.key].attempts[-1].channels.clear()
+
+
 def _attempt_ended(state: RunState, event: ev.AttemptEnded) -> None:
     step = state.steps[event.key]
     attempt = step.attempts[-1]
@@ -94,6 +107,8 @@ def _step_completed(state: RunState, event: ev.StepCompleted) -> None:
     state.in_flight -= 1
     if step.transcript is not None:
         remember_answer(state, step, step.transcript)
+    if step.attempts:
+        step.attempts[-1].channels.clear()
     state.resolutions.append(Resolution(key=event.key, at=event.at, kind="result", value=step.result))
 
 
@@ -131,6 +146,8 @@ HANDLERS: Final = (
     handler(ev.AttemptStarted, _attempt_started),
     handler(ev.AttemptMoved, _attempt_moved),
     handler(ev.AttemptProgressed, _attempt_progressed),
+    handler(ev.StepEmitted, _step_emitted),
+    handler(ev.ValuesDiscarded, _values_discarded),
     handler(ev.AttemptEnded, _attempt_ended),
     handler(ev.StepEvaluated, _step_evaluated),
     handler(ev.RetryScheduled, _retry_scheduled),

@@ -7,9 +7,10 @@ from greenroom.journal.interface import Stored
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.replay_differences import FORM, digest
+from greenroom.messages.frames.worker import Resolution
 from greenroom.messages.policy import SessionPolicy
 from greenroom.workflows.state.handlers import handler
-from greenroom.workflows.state.run_state import RunState, SentMessage
+from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, SentMessage
 
 REMEMBERED: Final = 10_000
 """Maximum number of message keys that a session keeps in memory. The journal has all of them; these are the ones that
@@ -53,9 +54,16 @@ def _turn_ended(state: RunState, event: ev.TurnEnded) -> None:
     _turn_over(state, event)
 
 
+def _turn_cancel_requested(state: RunState, event: ev.TurnCancelRequested) -> None:
+    state.turn_cancelled = True
+    state.turn_cancel_reason = event.reason
+    state.resolutions.append(Resolution(key=CANCEL_KEY, at=event.at, kind="cancel"))
+
+
 def _turn_failed(state: RunState, event: ev.TurnFailed) -> None:
     state.shared = event.state
-    state.mark_changes.append(("dead_letter", str(event.number), state.seq + 1))
+    if not event.cancelled:
+        state.mark_changes.append(("dead_letter", str(event.number), state.seq + 1))
     _turn_over(state, event)
 
 
@@ -88,6 +96,8 @@ def _turn_over(state: RunState, event: ev.TurnEnded | ev.TurnFailed) -> None:
     ):
         memory.clear()
     _forget_questions(state)
+    state.turn_cancelled = state.cancel_heard = False
+    state.turn_cancel_reason = None
     state.children_made = 0
     state.in_flight = 0
     state.program = None
@@ -142,6 +152,7 @@ def _message_delivered(state: RunState, event: ev.MessageDelivered) -> None:
 
 HANDLERS: Final = (
     handler(ev.TurnEnded, _turn_ended),
+    handler(ev.TurnCancelRequested, _turn_cancel_requested),
     handler(ev.TurnFailed, _turn_failed),
     handler(ev.DeadLetterSettled, _dead_letter_settled),
     handler(ev.CloseRequested, _close_requested),

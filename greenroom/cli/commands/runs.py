@@ -199,18 +199,34 @@ def stream(
     after: int | None,
     follow: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
-    """Print the values that a run has emitted, one JSON value per line; with -o json and --follow one object each."""
+    """Print the values that a run has emitted, one JSON value per line; with -o json and --follow one object each.
+
+    Values of a running step are printed as they come. If its attempt is lost, stderr says that they do not count. The
+    whole answer of a model follows the pieces of its text.
+    """
+    with look(settings.home) as reads:
+        show_stream(settings, reads, run_id, channel, after, follow=follow)
+
+
+def show_stream(
+    settings: Settings, reads: "JournalQueries", run_id: str, channel: str, after: int | None, *, follow: bool
+) -> None:
+    """Print the items of a channel of a run or session."""
     from greenroom.journal.event_pages import stored_events
     from greenroom.workflows.queries.records import stream_items
 
-    with look(settings.home) as reads:
-        events = _followed(reads, run_id) if follow else stored_events(reads, run_id)
-        items = stream_items(events, channel, after)
-        if settings.json and not follow:
-            emit(list(items))
-            return
-        for item in items:
-            emit_line(item if settings.json else item.value)
+    events = _followed(reads, run_id) if follow else stored_events(reads, run_id)
+    items = stream_items(events, channel, after)
+    if settings.json and not follow:
+        emit(list(items))
+        return
+    for item in items:
+        if settings.json:
+            emit_line(item)
+        elif item.kind == "discarded":
+            note(f"attempt {item.attempt} of {item.step} was lost: what it emitted here does not count")
+        else:
+            emit_line(item.value)
 
 
 @runs.command()

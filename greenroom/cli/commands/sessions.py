@@ -9,7 +9,7 @@ import click
 
 from greenroom.cli.command_group import Verbs, common, pass_settings
 from greenroom.cli.commands.run import parse_target
-from greenroom.cli.commands.runs import note_more, resume_parked
+from greenroom.cli.commands.runs import note_more, resume_parked, show_stream
 from greenroom.cli.display.values import ago, emit, facts, look, note, say, table
 from greenroom.cli.settings import Settings
 from greenroom.messages.records import RunStatus
@@ -156,6 +156,58 @@ def tell(settings: Settings, target: str, key: str, text: str, kind: str, once: 
         emit({"session": reply.run_id, "message": reply.number})
     else:
         say(f"session {reply.run_id} has the message, its number {reply.number}")
+
+
+@sessions.command()
+@click.argument("name", metavar="NAME")
+@click.argument("key", metavar="KEY")
+@click.option("--channel", default="default", show_default=True, help="Which of the session's streams.")
+@click.option("--after", type=click.IntRange(min=0), metavar="OFFSET", help="Only values after this one.")
+@click.option("--follow", is_flag=True, help="Go on with what is emitted later, until the session is closed.")
+@common
+@pass_settings
+def stream(
+    settings: Settings,
+    name: str,
+    key: str,
+    channel: str,
+    after: int | None,
+    follow: bool,  # noqa: FBT001  click hands flags over by name
+) -> None:
+    """Print the values that the session KEY of NAME has emitted, one JSON value per line.
+
+    With -o json and --follow, each line is an object. Values of a running step are printed as they come. If its attempt
+    is lost, stderr says that they do not count. The whole answer of a model follows the pieces of its text.
+    """
+    run_id = f"{_name(name)}/{key}"
+    with look(settings.home) as reads:
+        reads.session(run_id)
+        show_stream(settings, reads, run_id, channel, after, follow=follow)
+
+
+@sessions.command("cancel-turn")
+@click.argument("name", metavar="NAME")
+@click.argument("key", metavar="KEY")
+@click.option("--reason", metavar="TEXT", help="Reason, which the asker is told.")
+@common
+@pass_settings
+def cancel_turn(settings: Settings, name: str, key: str, reason: str | None) -> None:
+    """Cancel the running turn of the session KEY of NAME. Its handler cleans up, and the session goes on."""
+    from greenroom.messages.commands import Accepted, CancelTurn
+    from greenroom.messages.refusals import check
+    from greenroom.workflows.control import control_socket
+
+    name = _name(name)
+    with look(settings.home) as reads:
+        reads.session(f"{name}/{key}")
+    reply = check(control_socket.ask(settings.home, CancelTurn(session=name, session_key=key, reason=reason)))
+    assert isinstance(reply, Accepted)
+    if settings.json:
+        emit({"session": f"{name}/{key}", "message": reply.number or None})
+    elif reply.number:
+        say(f"session {name}/{key} cancels the turn of message {reply.number}")
+    else:
+        say(f"session {name}/{key} has no running turn")
 
 
 @sessions.command()

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.orchestrator import Orchestrator
     from greenroom.workflows.state.run_state import RunState
 
-QUIET = (events.StepScheduled, events.ProgramStarted, events.StateChanged, events.ValueEmitted)
+QUIET = (
+    events.StepScheduled,
+    events.ProgramStarted,
+    events.StateChanged,
+    events.ValueEmitted,
+    events.StepEmitted,
+    events.ValuesDiscarded,
+)
 """Events that are not shown: the next one implies them, or they have a verb of their own."""
 SHOWN_STEPS = 20
 """Number of newest steps that a terminal shows at once."""

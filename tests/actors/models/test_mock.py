@@ -247,3 +247,21 @@ def test_rates_that_cannot_be_are_refused() -> None:
 def test_its_repr_tells_its_seed_and_rates() -> None:
     assert repr(MockModel(seed=7, malformed=0.1)) == "<mock model: seed 7, malformed 0.1>"
     assert repr(MockModel(replies=["a"])) == "<mock model: scripted>"
+
+
+def test_an_answer_is_told_in_pieces_across_its_latency_and_is_the_same() -> None:
+    model = MockModel(latency=0.2, seed=3)
+    pieces: list[tuple[float, str]] = []
+    begun = time.monotonic()
+    reply = complete(model, on_text=lambda piece: pieces.append((time.monotonic() - begun, piece)))
+    assert "".join(piece for _, piece in pieces) == reply.text == complete(MockModel(latency=0, seed=3)).text
+    assert len(pieces) > 5
+    assert pieces[0][0] < 0.15
+    assert pieces[-1][0] >= 0.15
+
+
+def test_nothing_is_told_of_an_answer_that_is_an_error() -> None:
+    pieces: list[str] = []
+    with pytest.raises(ConnectionResetError):
+        complete(MockModel(latency=0, replies=[ConnectionResetError("gone")]), on_text=pieces.append)
+    assert pieces == []

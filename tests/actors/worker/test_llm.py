@@ -11,9 +11,10 @@ import pytest
 from greenroom.actors.models import Model, ModelReply, ModelRequest, check_model, resolve_model
 from greenroom.actors.models.mock import MockModel
 from greenroom.actors.worker.prompt import ask, request_of
+from greenroom.actors.worker.text_stream import JOIN
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import plain
-from greenroom.messages.frames.worker import Completed, Failed, Ready
+from greenroom.messages.frames.worker import Completed, Emitted, Failed, Ready
 from greenroom.workflows.authoring.llm import LLM
 from tests.actors.worker_process import STOP, Worker, abort, execute
 
@@ -86,6 +87,8 @@ APP = """
     limited = LLM("limited", model=MockModel(latency=0, replies=[RetryAfter(3, "429")]))
     unpaid = LLM("unpaid", model=MockModel(latency=0, replies=[Fatal("402")]))
     refuses = LLM("refuses", model=MockModel(latency=0, refusals=1.0))
+    steady = LLM("steady", model=MockModel(latency=0.4))
+    cut = LLM("cut", model=MockModel(latency=0.1, malformed=1.0))
     vast = LLM("vast", model=MockModel(latency=0, replies=["x" * (17 << 20)]))
 """
 SOURCE = "Summarise:\n\nSea otters live in kelp forests. They use stones as tools. Their fur is very dense."
@@ -120,6 +123,30 @@ def test_an_answer_is_json_of_the_output_with_its_usage(worker: Worker) -> None:
 
 def test_the_default_model_answers(worker: Worker) -> None:
     assert "otters" in worker.call("app:LLM.default", SOURCE).result
+
+
+def streamed(worker: Worker, name: str, channel: str = "text") -> tuple[list[str], Any]:
+    """Give the pieces of text that a call emits, and its answer."""
+    worker.send(execute(f"app:LLM.{name}", SOURCE, token="4:1").model_copy(update={"stream": channel}))
+    pieces: list[str] = []
+    while isinstance(said := worker.receive(), Emitted):
+        assert (said.token, said.channel) == ("4:1", channel)
+        pieces.append(str(plain(said.value)))
+    return pieces, said
+
+
+def test_text_is_emitted_in_joined_pieces_before_the_answer(worker: Worker) -> None:
+    pieces, answer = streamed(worker, "steady")
+    assert isinstance(answer, Completed)
+    assert "".join(pieces) == plain(answer.result)
+    assert 3 < len(pieces) <= 0.4 / JOIN + 1, "pieces that come within 50 ms are one"
+
+
+def test_what_was_streamed_before_an_answer_was_cut_off_is_emitted_too(worker: Worker) -> None:
+    pieces, answer = streamed(worker, "cut")
+    assert isinstance(answer, Failed)
+    assert answer.failure.outcome == "invalid"
+    assert "".join(pieces) == answer.failure.raw
 
 
 def test_calls_are_worked_on_at_the_same_time(worker: Worker) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from greenroom import Retry, approve, receive, session, tool, workflow
+from greenroom import Retry, approve, current, receive, session, sleep, tool, workflow
 
 ONCE = Retry(attempts=1)
 
@@ -92,11 +92,23 @@ async def pay(usd: float) -> str:
     return f"{approval.args['usd']} to {approval.args['to']}"
 
 
+@tool
+def spell(text: str) -> str:
+    """Emit a text letter by letter."""
+    for letter in text:
+        current().emit(letter, "letters")
+    return text
+
+
 @session(state=Tally)
 async def chat(state: Tally, message: Word) -> list[str]:
     """Remember every word but one."""
     if message.text == "bad":
         msg = "no such word"
         raise ValueError(msg)
+    if message.text in {"endless", "spell"}:
+        await spell(message.text)
+    if message.text == "endless":
+        await sleep(600)
     state.words.append(message.text)
     return state.words

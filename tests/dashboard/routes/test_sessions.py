@@ -1,5 +1,9 @@
 """Sessions over HTTP and by the client: opened by their first message, each message answered once."""
 
+import asyncio
+import json
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -77,3 +81,74 @@ def test_the_client_talks_to_a_session_like_the_orchestrator(client: Client, orc
     there.close()
     with pytest.raises(SessionClosed):
         there.tell(offered.Word(text="four"))
+
+
+def test_a_session_is_followed_over_http_while_it_answers_and_taken_up_where_it_broke_off(api, orchestrator):
+    assert api.get("/sessions/chat/ada/stream").json()["code"] == "not_found"
+    orchestrator.session(offered.chat, "ada").tell(offered.Word(text="endless"))
+    with api.stream("GET", "/sessions/chat/ada/stream") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.iter_lines()
+        found = [
+            line for line in lines_until(lines, "timer.set") if line.startswith("data:") and '"step.emitted"' in line
+        ]
+        emitted = [json.loads(line[5:]) for line in found]
+        assert [(one["value"], one["attempt"], one["channel"]) for one in emitted] == [
+            (letter, 1, "letters") for letter in "endless"
+        ]
+        assert api.post("/sessions/chat/ada/cancel_turn", json={"reason": "enough"}).json()["number"] == 1
+        assert any('"the turn was cancelled: enough"' in line for line in lines_until(lines, "turn.failed"))
+        assert api.post("/sessions/chat/ada/close").status_code == 200
+        assert any(line == "event: end" for line in lines)
+    after = {"Last-Event-ID": str(emitted[-1]["seq"])}
+    again = api.get("/sessions/chat/ada/stream", headers=after).text
+    assert "step.emitted" not in again
+    assert "turn.failed" in again
+    last = orchestrator.reads.session("chat/ada").events
+    assert api.get("/sessions/chat/ada/stream", headers={"Last-Event-ID": str(last)}).status_code == 204
+
+
+def lines_until(lines: Iterator[str], event: str) -> list[str]:
+    """Give the lines of a stream up to the data of an event."""
+    found: list[str] = []
+    for line in lines:
+        found.append(line)
+        if line.startswith("data:") and f'"type":"{event}"' in line:
+            return found
+    msg = f"the stream has no {event}"
+    raise AssertionError(msg)
+
+
+def test_the_client_watches_a_turn_and_cancels_it(client: Client, orchestrator: Orchestrator):
+    there = client.session(offered.chat, "ada")
+    with pytest.raises(RunNotFound):
+        there.cancel_turn()
+    there.tell(offered.Word(text="endless"))
+    following = there.stream("letters", follow=True)
+    assert "".join(next(following).value for _ in "endless") == "endless"
+    assert there.cancel_turn("enough")
+    eventually(lambda: there.history()[0].error == "the turn was cancelled: enough")
+    assert there.ask(offered.Word(text="spell")) == ["spell"]
+    assert "".join(next(following).value for _ in "spell") == "spell"
+    items = list(there.stream("letters", after=6))
+    assert [(item.kind, item.step, item.attempt, item.offset) for item in items] == [
+        ("partial", "2/spell#1", 1, 7 + n) for n in range(5)
+    ]
+    assert not there.cancel_turn()
+    there.close()
+    assert list(following) == []
+
+
+async def watched(client: Client) -> tuple[str, bool]:
+    there = client.aio.session(offered.chat, "bob")
+    await there.tell(offered.Word(text="endless"))
+    letters: list[str] = []
+    async for item in there.stream("letters", follow=True):
+        letters.append(item.value)
+        if len(letters) == len("endless"):
+            break
+    return "".join(letters), await there.cancel_turn()
+
+
+def test_the_asynchronous_client_watches_a_turn_and_cancels_it(client: Client):
+    assert asyncio.run(watched(client)) == ("endless", True)

@@ -14,6 +14,7 @@ from greenroom.messages.frames.worker import (
     AppDescribed,
     Completed,
     DescribeApp,
+    Emitted,
     EndProgram,
     Judged,
     Progress,
@@ -26,6 +27,7 @@ from greenroom.supervision.jobs import (
     JobEvent,
     KillWorker,
     Lost,
+    Mute,
     Pool,
     Release,
     Send,
@@ -145,6 +147,37 @@ def test_progress_reaches_the_owner_and_ends_nothing(make: Callable[..., World])
         "Progress",
         "Completed",
     ]
+
+
+def test_emitted_values_reach_the_owner_and_a_worker_is_not_read_while_its_job_is_muted(
+    make: Callable[..., World],
+) -> None:
+    world = make(size=1)
+    world.submit("a")
+    life = world.life("a")
+    life.say(Emitted(token="a", channel="default", value=1))
+    world.pool.order(Mute("a", muted=True))
+    assert life.hearing
+    world.pool.order(Mute("a", muted=False))
+    assert not life.hearing
+    world.pool.order(Mute("a", muted=True))
+    life.answer("a")
+    assert not life.hearing, "the end of a job ends that"
+    assert [type(event.message).__name__ for event in world.owner.ends("a") if isinstance(event, Answered)] == [
+        "Emitted",
+        "Completed",
+    ]
+    world.pool.order(Mute("a", muted=True))
+    assert not life.hearing, "the job has ended"
+
+
+def test_a_job_that_is_withdrawn_while_it_is_muted_is_heard_again(make: Callable[..., World]) -> None:
+    world = make(size=1)
+    world.submit("a")
+    life = world.life("a")
+    world.pool.order(Mute("a", muted=True))
+    world.pool.order(Withdraw("a", grace=1.0))
+    assert not life.hearing, "its answer to the request to stop must be read"
 
 
 def test_a_frame_that_is_too_long_is_refused_and_the_worker_goes_on(make: Callable[..., World]) -> None:

@@ -20,7 +20,7 @@ from greenroom.messages.events.events import (
     TurnFailed,
     ValueEmitted,
 )
-from greenroom.messages.frames.worker import Return, ScheduleStep, SendMessage, Turn, Withdraw
+from greenroom.messages.frames.worker import EmitValue, Raise, Return, ScheduleStep, SendMessage, Turn, Withdraw
 from greenroom.messages.policy import Budget, StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
@@ -296,3 +296,125 @@ def test_a_failure_of_a_step_is_named_with_the_dead_letter() -> None:
 @session
 async def failing(state: Sum, message: Add) -> None:
     await bad()
+
+
+# ---------------------------------------------------------------- cancelled turns
+
+STEP = ScheduleStep(key="1/x#1", name="x", kind="tool", step="m:x", arguments={}, options=StepOptions())
+CANCELLED = Raise(failure=Failure(outcome="cancelled", message="it was cancelled"), cancelled=True)
+
+
+def test_a_cancelled_turn_fails_for_its_asker_is_no_dead_letter_and_the_next_one_begins() -> None:
+    case = Case(on_failure="stop")
+    case.send(1)
+    case.send(2)
+    case.turn(STEP, state={"total": 1})
+    case.happen(inputs.StepAssigned("1/x#1", 1, "t", "w", 1, 1))
+    asked = case.happen(inputs.CancelTurn("too slow"))
+    assert (types(asked), asked.receipt) == (["turn.cancel_requested"], 1)
+    assert case.state.resolutions[-1].kind == "cancel"
+    again = case.happen(inputs.CancelTurn("still too slow"))
+    assert (again.events, again.receipt) == ([], 1)
+    decision = case.happen(
+        inputs.ProgramTurn(Turn(run_id="chat/a", commands=(Withdraw(key="1/x#1"), CANCELLED), cancels=1))
+    )
+    assert types(decision) == ["attempt.ended", "step.failed", "turn.failed"]
+    assert decision.now == [do.WithdrawStep("1/x#1"), do.EndProgram()]
+    assert do.StartProgram() in decision.then
+    failed = decision.events[-1]
+    assert isinstance(failed, TurnFailed)
+    assert failed.cancelled
+    assert failed.failure.outcome == "cancelled"
+    assert failed.failure.message == "the turn was cancelled: too slow"
+    assert failed.state is None
+    assert not [mark for mark in case.state.mark_changes if mark[0] == "dead_letter"]
+    assert case.state.letter is not None
+    assert case.state.letter[0] == 2
+    assert not case.state.turn_cancelled
+
+
+def test_a_turn_without_anything_running_is_not_cancelled() -> None:
+    case = Case(on_failure="stop")
+    assert case.happen(inputs.CancelTurn(None)) == Decision(case.state, 0.0, 0.0)
+    case.send(1)
+    case.send(2)
+    case.turn(Raise(failure=Failure(outcome="error", type="x", message="no")))
+    assert case.state.status == "parked"
+    waiting = case.happen(inputs.CancelTurn(None))
+    assert (waiting.events, waiting.receipt) == ([], 0), "what waits for a person to resume the session stays"
+    assert case.state.letter is not None
+
+
+@pytest.mark.parametrize("halt", [inputs.Pause("lunch"), inputs.NoWorkers("no app")])
+def test_a_turn_that_is_paused_or_parked_goes_on_to_clean_up(halt: inputs.Input) -> None:
+    case = Case()
+    case.send(1)
+    case.turn(STEP)
+    case.happen(halt)
+    decision = case.happen(inputs.CancelTurn(None))
+    assert types(decision) == ["run.resumed", "turn.cancel_requested"]
+    assert do.StartProgram() in decision.then
+    assert do.Dispatch("1/x#1", 1) not in decision.now, "nothing begins before the handler has heard of it"
+
+
+def test_an_orchestrator_that_dies_after_the_request_goes_on_with_it() -> None:
+    case = Case()
+    case.send(1)
+    case.turn(STEP)
+    case.happen(inputs.CancelTurn("too slow"))
+    decision = case.happen(inputs.Recover(orphaned=True))
+    assert do.StartProgram() in decision.then
+    assert do.Dispatch("1/x#1", 1) not in decision.now
+    heard = case.happen(inputs.ProgramTurn(Turn(run_id="chat/a", commands=(), cancels=1)))
+    assert types(heard) == ["cancel.heard"]
+
+
+def test_a_handler_that_returns_or_fails_all_the_same_does_nothing_to_the_world() -> None:
+    held = EmitValue(key="1/emit(default)", number=1, channel="default", value=1, held=True)
+    sent = SendMessage(key="1/tell(chat/b)#1", to="chat/b", name="Add", value={"n": 1})
+    now_ = EmitValue(key="1/emit_now(default)", number=1, channel="default", value=1)
+    for ending, why in (
+        (Return(result="done"), "the turn was cancelled: stop"),
+        (
+            Raise(failure=Failure(outcome="error", type="ValueError", message="no"), stop=True),
+            "the turn was cancelled: stop; its handler then failed: ValueError: no",
+        ),
+    ):
+        case = Case()
+        case.send(1)
+        case.happen(inputs.ProgramAssigned("p", 1, 1))
+        case.happen(inputs.CancelTurn("stop"))
+        decision = case.turn(now_, held, sent, ending, state={"total": 9})
+        assert types(decision) == ["value.emitted", "turn.failed"]
+        failed = decision.events[-1]
+        assert isinstance(failed, TurnFailed)
+        assert failed.failure.message == why
+        assert case.state.shared is None
+        assert case.state.status == "waiting"
+
+
+def test_a_session_that_is_closed_or_cancelled_ends_after_its_cancelled_turn() -> None:
+    case = Case()
+    case.send(1)
+    case.turn(STEP)
+    case.happen(inputs.CancelTurn(None))
+    case.happen(inputs.Close())
+    assert types(case.turn(CANCELLED))[-2:] == ["turn.failed", "session.closed"]
+    case = Case()
+    case.send(1)
+    case.turn(STEP)
+    case.happen(inputs.CancelTurn(None))
+    case.happen(inputs.Cancel("all of it"))
+    assert case.state.holding
+    assert types(case.turn(CANCELLED))[-1] == "run.cancelled"
+
+
+def test_a_value_that_is_emitted_now_stays_though_the_turn_fails_and_a_replay_does_not_repeat_it() -> None:
+    now_ = EmitValue(key="1/emit_now(default)", number=1, channel="default", value=1)
+    case = Case()
+    case.send(1)
+    assert types(case.turn(now_)) == ["value.emitted"]
+    assert case.turn(now_).events == []
+    decision = case.turn(now_, Raise(failure=Failure(outcome="error", type="x", message="no")))
+    assert types(decision) == ["turn.failed"]
+    assert case.state.offsets == {"default": 1}

@@ -104,7 +104,7 @@ class AsyncRun(Twin[Run[R]], Generic[R]):
     ) -> "AsyncIterator[StreamItem]":
         """Yield the values that the workflow emitted to an ``async for``; see ``Run.stream``."""
         check_channel(channel)
-        return _items(self._stored(0, follow=follow), channel, after)
+        return items_of(self._stored(0, follow=follow), channel, after)
 
     def _stored(self, after: int, *, follow: bool) -> "AsyncIterator[Stored]":
         host = self.plain.host
@@ -136,7 +136,8 @@ async def _each(read: Callable[[T], U], items: AsyncIterator[T]) -> AsyncGenerat
             yield read(item)
 
 
-async def _items(events: "AsyncIterator[Stored]", channel: str, after: int | None) -> "AsyncGenerator[StreamItem]":
+async def items_of(events: "AsyncIterator[Stored]", channel: str, after: int | None) -> "AsyncGenerator[StreamItem]":
+    """Yield the items of a channel among events."""
     async with aclosing(cast("AsyncGenerator[Stored]", events)):
         async for stored in events:
             for item in stream_items((stored,), channel, after):

@@ -1,17 +1,20 @@
 """The handle of a session in asynchronous code."""
 
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from greenroom.actors.api.emit import check_channel
+from greenroom.workflows.api.handles.async_run import items_of
 from greenroom.workflows.api.handles.session import Session, SessionHost, Turn, question, reply_of
 from greenroom.workflows.api.handles.twin import Twin, awaited
+from greenroom.workflows.api.waiting import pages
 
 if TYPE_CHECKING:
     from greenroom.actors.definitions.sessions import SessionDefinition
     from greenroom.messages.core.times import Seconds
-    from greenroom.messages.records import RunStatus, SessionRecord
+    from greenroom.messages.records import RunStatus, SessionRecord, StreamItem
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
@@ -73,4 +76,14 @@ class AsyncSession(Twin[Session[S, M, R]], Generic[S, M, R]):
         """Return all messages so far with the outcome of each; see ``Session.history``."""
         return await self._call(self.plain.history)
 
+    def stream(
+        self, channel: str = "default", *, after: int | None = None, follow: bool = False
+    ) -> "AsyncIterator[StreamItem]":
+        """Yield what the session has emitted on a channel to an ``async for``; see ``Session.stream``."""
+        check_channel(channel)
+        host = self._host
+        events = host.until_followed(self.id, 0) if follow else pages(host.threads, host.reads, self.id)
+        return items_of(events, channel, after)
+
+    cancel_turn = awaited(Session[Any, Any, Any].cancel_turn)
     close = awaited(Session[Any, Any, Any].close)

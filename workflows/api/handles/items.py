@@ -9,7 +9,9 @@ T = TypeVar("T")
 
 
 class Items(Iterator[T], AsyncIterable[T]):
-    """Result of ``Run.events`` and ``Run.stream``: for a ``for``, or for an ``async for`` that does not block.
+    """Result of ``Run.events``, ``Run.stream`` and ``Session.stream``: for a ``for``, or for an ``async for``.
+
+    The latter does not block the event loop.
 
     Args:
         items: The items for a ``for``.

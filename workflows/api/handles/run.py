@@ -184,7 +184,10 @@ class Run(Generic[R]):
         return Items(map(shown_event, stored), lambda: self.aio.events(after, follow=follow), waits)
 
     def stream(self, channel: str = "default", *, after: int | None = None, follow: bool = False) -> Items[StreamItem]:
-        """Return the values that the workflow has emitted on a channel, in order.
+        """Return the values that the workflow and its steps have emitted on a channel, in order.
+
+        ``StreamItem.kind`` tells them apart: a step's values come with the step's key and the number of the attempt,
+        and an item of kind ``"discarded"`` says that those of a lost attempt do not count.
 
         Args:
             channel: Name of the channel, as passed to ``emit``.

@@ -1,20 +1,34 @@
 """The handle of a session."""
 
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from greenroom.actors.api.emit import check_channel
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.failures.reconstruction import with_location
-from greenroom.messages.commands import AskSession, CloseSession, Command, Reply, TellSession, TurnAnswered
+from greenroom.journal.event_pages import stored_events
+from greenroom.journal.interface import Stored
+from greenroom.messages.commands import (
+    Accepted,
+    AskSession,
+    CancelTurn,
+    CloseSession,
+    Command,
+    Reply,
+    TellSession,
+    TurnAnswered,
+)
 from greenroom.messages.core.errors import TurnFailed
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.policy import SessionPolicy
-from greenroom.messages.records import RunStatus, SessionRecord, StepRecord, TurnRecord
+from greenroom.messages.records import RunStatus, SessionRecord, StepRecord, StreamItem, TurnRecord
 from greenroom.messages.refusals import check
+from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.queries.interface import Queries
 
@@ -44,6 +58,14 @@ class SessionHost(Protocol):
 
     async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
         """Send a valid message and await the reply."""
+        ...
+
+    def follow(self, run_id: str, after: int) -> Iterator[Stored]:
+        """Yield the events above ``after`` as they are committed, until the session is closed or parked."""
+        ...
+
+    def until_followed(self, run_id: str, after: int) -> AsyncIterator[Stored]:
+        """Yield the same events without blocking the caller's loop."""
         ...
 
     @property
@@ -172,6 +194,50 @@ class Session(Generic[S, M, R]):
             steps=shown(record.steps),
         )
 
+    def stream(self, channel: str = "default", *, after: int | None = None, follow: bool = False) -> Items[StreamItem]:
+        """Return the values that the session's turns and their steps have emitted on a channel, in order.
+
+        Values of a handler are in the stream once its turn has ended well, or at once if emitted with ``now=True``.
+
+        Args:
+            channel: Name of the channel, as passed to ``emit``.
+            after: Only items with offsets above this one, such as that of the last item seen; None for all.
+            follow: Also return what is emitted later, until the session is closed or parked.
+
+        Raises:
+            RunNotFound: The session has not been opened. Raised by the first item.
+        """
+        check_channel(channel)
+        from greenroom.workflows.queries.records import stream_items  # noqa: PLC0415  it imports the state of runs
+
+        stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
+        return Items(
+            map(shown, stream_items(stored, channel, after)),
+            lambda: self.aio.stream(channel, after=after, follow=follow),
+            "session.stream(follow=True)" if follow else None,
+        )
+
+    def cancel_turn(self, reason: str | None = None) -> bool:
+        """Cancel the running turn. Returns once the request is committed, while the handler may still clean up.
+
+        ``asyncio.CancelledError`` is raised where the handler awaits. Its running steps are ended. Whatever it does
+        after that, the caller of ``ask`` gets ``TurnFailed`` with ``cancelled`` set, changes of the state are dropped,
+        and the session goes on with the next message. The message is no dead letter, and ``on_failure`` does not apply.
+        A paused or parked session is resumed. Cancelling again only does that.
+
+        Args:
+            reason: Reason, which the caller of ``ask`` is told.
+
+        Returns:
+            True if a turn is being cancelled; False if none was running.
+
+        Raises:
+            RunNotFound: The session has not been opened.
+        """
+        reply = check(self._host.send(CancelTurn(session=self.name, session_key=self.key, reason=reason)))
+        assert isinstance(reply, Accepted)
+        return reply.number > 0
+
     def close(self) -> None:
         """Close the session, after the waiting messages are answered. Returns once the request is committed.
 
@@ -204,6 +270,7 @@ def reply_of(definition: SessionDefinition, answer: Reply) -> Any:
     if answer.failure is not None:
         msg = f"message {answer.number} to session {answer.run_id} failed: {answer.failure}"
         failed = TurnFailed(msg, session=answer.run_id, number=answer.number, step=answer.step)
+        failed.cancelled = answer.raised is not None and answer.raised.outcome == "cancelled"
         raise failed if answer.raised is None else with_location(failed, answer.raised)
     return definition.decode_result(answer.reply)
 

@@ -24,6 +24,9 @@ def refuses(out: Decision) -> bool:
 
 def turn_returned(out: Decision, command: frames.Return, turn: frames.Turn) -> None:
     """Record the reply and the new state of a turn whose handler has returned."""
+    if out.state.turn_cancelled:
+        turn_cancelled(out)
+        return
     state, letter = out.state, out.state.letter
     assert letter is not None
     _drop_rest(out)
@@ -43,6 +46,27 @@ def turn_returned(out: Decision, command: frames.Return, turn: frames.Turn) -> N
 
 def turn_failed(out: Decision, failure: Failure, *, step: str | None = None, stop: bool = False) -> None:
     """Put the message of a failed turn into the dead letters, and go on with the next one or stop."""
+    if out.state.turn_cancelled:
+        turn_cancelled(out, failure)
+    else:
+        _fail(out, failure, step, stop=stop or out.state.on_failure == "stop")
+
+
+def turn_cancelled(out: Decision, failed: Failure | None = None) -> None:
+    """End a cancelled turn without a reply, whatever its handler has done, and go on with the next message.
+
+    Args:
+        out: The decision.
+        failed: What the handler raised other than the cancellation, if anything.
+    """
+    reason = out.state.turn_cancel_reason
+    why = f": {reason}" if reason else ""
+    after = f"; its handler then failed: {failed.told()}" if failed is not None else ""
+    failure = Failure(outcome="cancelled", message=f"the turn was cancelled{why}{after}")
+    _fail(out, failure, None, stop=False)
+
+
+def _fail(out: Decision, failure: Failure, step: str | None, *, stop: bool) -> None:
     state, letter = out.state, out.state.letter
     assert letter is not None
     number, message = letter
@@ -60,8 +84,9 @@ def turn_failed(out: Decision, failure: Failure, *, step: str | None = None, sto
         form=FORM,
         budget=state.budget,
         conversed=state.conversed,
+        cancelled=state.turn_cancelled,
     )
-    _over(out, failed, stop=stop or state.on_failure == "stop")
+    _over(out, failed, stop=stop)
 
 
 def _drop_rest(out: Decision) -> None:

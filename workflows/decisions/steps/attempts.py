@@ -12,6 +12,7 @@ from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.approvals import escalate, step_withdrawn
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.messages.streams import add_final, discard
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
 from greenroom.workflows.decisions.steps.verdict import verdict
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
@@ -157,6 +158,7 @@ def attempt_lost(out: Decision, step: Step, attempt: Attempt, gone: Exit, *, cha
 
 def _retry_or_fail(out: Decision, step: Step, failure: Failure) -> None:
     """Apply the retry policy to a step whose newest attempt has ended with ``failure``."""
+    discard(out, step)
     counted = step.attempts[step.forgiven :]
     history = [PastAttempt(past.outcome or "cancelled", past.charged, past.failure) for past in counted[:-1]]
     last = PastAttempt(counted[-1].outcome or "cancelled", counted[-1].charged, failure)
@@ -171,6 +173,8 @@ def _retry_or_fail(out: Decision, step: Step, failure: Failure) -> None:
 
 
 def _complete(out: Decision, step: Step, attempt: int, *, flagged: bool) -> None:
+    if step.options.stream is not None:
+        add_final(out, step)
     out.record(ev.StepCompleted(at=out.at, key=step.key, attempt=attempt, flagged=flagged))
     out.then.append(do.ReleaseSteps())
 
@@ -206,5 +210,6 @@ def cancel_step(out: Decision, step: Step) -> None:
     failure = Failure(outcome="cancelled", message="no longer awaited")
     if (attempt := step.running) is not None:
         _end_attempt(out, step, attempt, "cancelled", failure=failure, charged=False)
+    discard(out, step)
     out.now.append(do.WithdrawStep(step.key))
     out.record(ev.StepFailed(at=out.at, key=step.key, reason="cancelled", failure=failure))

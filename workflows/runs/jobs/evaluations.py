@@ -6,10 +6,11 @@ from itertools import zip_longest
 from typing import Final
 
 from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.frames.worker import Evaluate, Judged, Progress
+from greenroom.messages.frames.worker import Emitted, Evaluate, Judged, Progress
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
-from greenroom.workflows.decisions.inputs import NoWorkers
+from greenroom.workflows.decisions.inputs import Input, NoWorkers
 from greenroom.workflows.runs.dependencies import RunDependencies
+from greenroom.workflows.runs.jobs.emissions import Emissions
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.transcripts import judged_arguments, judged_result
 
@@ -28,6 +29,8 @@ class _Evaluator:
     evaluation: Evaluation | None = None
     job: JobHandle | None = None
     """The job that asks it."""
+    emissions: Emissions | None = None
+    """The values that this job emits; None before the first."""
 
     @property
     def name(self) -> str:
@@ -47,6 +50,7 @@ class EvaluationJobs:
         step: Step,
         done: Callable[[Sequence[Evaluation]], None],
         stranded: Callable[[NoWorkers], None],
+        report: Callable[[Input], None],
     ) -> None:
         """Ask all evaluators.
 
@@ -56,7 +60,9 @@ class EvaluationJobs:
             step: The step whose result is evaluated.
             done: Called with one evaluation per evaluator, in the step's order.
             stranded: Called if the evaluators' pool has given up for a while.
+            report: Takes the values that evaluators emit.
         """
+        self._report = report
         self._stranded = stranded
         self._dependencies = dependencies
         self._state = state
@@ -80,6 +86,7 @@ class EvaluationJobs:
 
     def _ask(self, evaluator: _Evaluator) -> None:
         evaluator.tries += 1
+        evaluator.emissions = None
         token = self._dependencies.mint()
         self._waiting[token] = evaluator
         frame = Evaluate(
@@ -106,9 +113,18 @@ class EvaluationJobs:
     def _hear(self, event: JobEvent) -> None:
         if isinstance(event, Assigned) or (isinstance(event, Answered) and isinstance(event.message, Progress)):
             return
+        if isinstance(event, Answered) and isinstance(event.message, Emitted):
+            self._note_emitted(event.message)
+        else:
+            self._conclude(event)
+
+    def _conclude(self, event: JobEvent) -> None:
+        """Keep what an evaluator has answered, or ask it again."""
         evaluator = self._waiting.pop(event.token, None)
         if evaluator is None:
             return
+        if evaluator.emissions is not None:
+            evaluator.emissions.flush()
         match event:
             case Answered(message=Judged() as judged):
                 evaluator.evaluation = self._evaluation(evaluator, judged)
@@ -129,6 +145,21 @@ class EvaluationJobs:
         given = [evaluator.evaluation for evaluator in self._evaluators if evaluator.evaluation is not None]
         if len(given) == len(self._evaluators):
             self._done(given)
+
+    def _note_emitted(self, emitted: Emitted) -> None:
+        evaluator = self._waiting.get(emitted.token)
+        if evaluator is None or evaluator.job is None:
+            return
+        if evaluator.emissions is None:
+            soon = self._dependencies.reactor.call
+            evaluator.emissions = Emissions(self._step.key, self._attempt, "", evaluator.job, self._report, soon)
+        evaluator.emissions.add(emitted)
+
+    def emitted_written(self) -> None:
+        """Let the evaluators emit more, because what they have emitted is committed."""
+        for evaluator in self._waiting.values():
+            if evaluator.emissions is not None:
+                evaluator.emissions.written()
 
     def _evaluation(self, evaluator: _Evaluator, judged: Judged) -> Evaluation:
         return Evaluation(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.messages.core.message import Json
-from greenroom.messages.frames.worker import Completed, Execute, Failed, Progress
+from greenroom.messages.frames.worker import Completed, Emitted, Execute, Failed, Progress
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
 from greenroom.workflows.decisions.inputs import (
     Input,
@@ -20,6 +20,7 @@ from greenroom.workflows.decisions.inputs import (
 from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
 from greenroom.workflows.runs.dependencies import RunDependencies
+from greenroom.workflows.runs.jobs.emissions import Emissions
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.transcripts import transcript_text
 
@@ -43,6 +44,8 @@ class _Attempt:
     """Whether it has reported progress a moment ago, so that what it says now is kept for a while."""
     progress: Json = None
     """What it has said since, if anything."""
+    emissions: Emissions | None = None
+    """The values that it emits; None before the first."""
 
 
 class StepJobs:
@@ -115,6 +118,7 @@ class StepJobs:
             progress=step.progress if step.attempts else None,
             transcript=None if step.transcript is None else transcript_text(state, step.transcript),
             timeout=step.options.timeout if step.kind == "llm" else None,
+            stream=step.options.stream,
         )
         outcomes, recorded_first = len(state.resolutions), held(state, step)
         if ahead := not recorded_first and outcomes > self._outcomes_committed:
@@ -170,10 +174,12 @@ class StepJobs:
         if found is None:
             return
         key, attempt = found.key, found.number
-        if isinstance(event, Answered) and isinstance(event.message, Progress):
-            self._note_progress(found, event.message.detail)
+        if isinstance(event, Answered) and isinstance(event.message, (Progress, Emitted)):
+            self._note(found, event.message)
             return
         if not isinstance(event, Assigned):
+            if found.emissions is not None:
+                found.emissions.flush()
             self._tell_progress(found)
             del self._attempts[event.token]
             del self._of_steps[key]
@@ -204,6 +210,22 @@ class StepJobs:
         """Send an input, before which the actor decides about the assignments. An answer under way comes first."""
         if self.unreported:
             self._report(Tick())
+
+    def emitted_written(self, key: str) -> None:
+        """Let a step emit more, because what it has emitted is committed."""
+        attempt = self._of_steps.get(key)
+        if attempt is not None and attempt.emissions is not None:
+            attempt.emissions.written()
+
+    def _note(self, attempt: _Attempt, said: Progress | Emitted) -> None:
+        """Report what an attempt says while it runs."""
+        if isinstance(said, Progress):
+            self._note_progress(attempt, said.detail)
+            return
+        if attempt.emissions is None:
+            soon = self._dependencies.reactor.call
+            attempt.emissions = Emissions(attempt.key, attempt.number, attempt.token, attempt.job, self._report, soon)
+        attempt.emissions.add(said)
 
     def _note_progress(self, attempt: _Attempt, detail: Json) -> None:
         """Report an attempt's progress, or keep it for a moment if the attempt reports often."""
