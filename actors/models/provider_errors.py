@@ -137,12 +137,12 @@ def _in_headers(headers: Mapping[str, str]) -> float | None:
     """Read ``retry-after-ms``, or ``Retry-After`` as seconds, which may have a fraction, or as a date."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
-    text = headers.get("retry-after")
-    if text is None or (seconds := _number(text)) is not None:
-        return None if text is None else seconds
+    text = headers.get("retry-after", "")
+    if (seconds := _number(text)) is not None:
+        return seconds
     try:
         due = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     due = due if due.tzinfo is not None else due.replace(tzinfo=UTC)
     return max(0.0, (due - datetime.now(UTC)).total_seconds())

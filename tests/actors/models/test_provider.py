@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.failures.reconstruction import reconstructed
+from greenroom.actors.models.provider_errors import pause_of
 from greenroom.actors.models.provider_names import PROVIDERS
 from greenroom.messages.core.errors import (
     ContextTooLong,
@@ -118,6 +120,26 @@ def test_the_pause_that_a_provider_asks_for_is_kept_up_to_an_hour(server, model,
         with pytest.raises(RetryAfter) as caught:
             ask(f"{provider}:{model}")
         assert caught.value.seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "1e9"}, 3600.0),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Mon, 99 Foo 2098 00:00:00 GMT"}, None),
+        ({"retry-after": "Wed, 01 Jan 2020 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "9", "retry-after-ms": "1500"}, 1.5),
+        ({}, None),
+    ],
+)
+def test_a_pause_is_read_in_every_form_and_nonsense_is_none(headers: dict[str, str], seconds: float | None) -> None:
+    assert pause_of(ModelHTTPError(429, "m", headers=headers)) == seconds
+    assert pause_of(ModelHTTPError(429, "m", retry_after=4.0)) == 4.0
+    assert pause_of(ModelAPIError("m", "no status")) is None
 
 
 def test_a_server_that_is_not_there_was_sent_nothing(server, monkeypatch) -> None:
