@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ApprovalClosed,
         ApprovalNotFound,
         DefinitionError,
+        EvaluatorFailure,
         Fatal,
         GreenroomError,
         HomeInUse,
@@ -76,6 +77,10 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.orchestrator import Orchestrator
     from greenroom.workflows.api.run import run
     from greenroom.workflows.authoring.decorators import evaluator, sleep, tool, workflow
+    from greenroom.workflows.authoring.evaluators.judge import Judge, Pairwise
+    from greenroom.workflows.authoring.evaluators.panel import Panel
+    from greenroom.workflows.authoring.evaluators.person import Person
+    from greenroom.workflows.authoring.evaluators.rule import Rule
     from greenroom.workflows.authoring.llm import LLM
     from greenroom.workflows.authoring.session import session
     from greenroom.workflows.authoring.step import Step
@@ -96,12 +101,14 @@ __all__ = [
     "Budget",
     "Client",
     "DefinitionError",
+    "EvaluatorFailure",
     "Fatal",
     "GreenroomError",
     "HomeInUse",
     "IdConflict",
     "InvalidInput",
     "JournalError",
+    "Judge",
     "LogLine",
     "MailboxFull",
     "MockModel",
@@ -111,10 +118,14 @@ __all__ = [
     "OrchestratorClosed",
     "OrchestratorUnreachable",
     "OutcomeUnknown",
+    "Pairwise",
+    "Panel",
+    "Person",
     "Pool",
     "Retry",
     "RetryAfter",
     "RetryRefused",
+    "Rule",
     "Run",
     "RunCancelled",
     "RunEnded",
@@ -160,14 +171,19 @@ _HOMES = {
     "AsyncSession": "workflows.api.handles.async_session",
     "Budget": "messages.policy",
     "Client": "workflows.api.client.client",
+    "Judge": "workflows.authoring.evaluators.judge",
     "LLM": "workflows.authoring.llm",
     "LogLine": "messages.records",
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",
     "MockModel": "actors.models.mock",
     "Orchestrator": "workflows.api.orchestrator",
+    "Pairwise": "workflows.authoring.evaluators.judge",
+    "Panel": "workflows.authoring.evaluators.panel",
+    "Person": "workflows.authoring.evaluators.person",
     "Pool": "supervision.jobs",
     "Retry": "messages.policy",
+    "Rule": "workflows.authoring.evaluators.rule",
     "Run": "workflows.api.handles.run",
     "Session": "workflows.api.handles.session",
     "Schedule": "workflows.api.handles.schedule",

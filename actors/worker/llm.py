@@ -125,7 +125,7 @@ class ModelActor(WorkerActor):
         definition = lookup(message.step)
         assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
         args, kwargs = definition.signature.decode_call(message.arguments)
-        (prompt,) = [*args, *kwargs.values()]
+        prompt = definition.prompt_of(args, kwargs)
         request = request_of(
             definition, prompt, attempt=message.attempt, feedback=message.feedback, key=message.idempotency_key
         )

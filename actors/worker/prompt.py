@@ -14,7 +14,7 @@ def request_of(
     definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
 ) -> ModelRequest:
     """Return the request for one attempt: prompt, instructions, schema of the output, feedback on earlier attempts."""
-    form = definition.signature.result
+    form = definition.answer
     return ModelRequest(
         prompt=prompt,
         instructions=definition.instructions,
@@ -27,7 +27,7 @@ def request_of(
 
 
 async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, ModelReply]:
-    """Ask a definition's model. Return the answer as its output type, and the reply that it was read from.
+    """Ask a definition's model. Return the step's result, and the reply that it was read from.
 
     Raises:
         InvalidAnswer: The answer does not count.
@@ -38,7 +38,7 @@ async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, 
         given: str | Model | None = definition.model
         model = _named(given, definition.title) if given is None or isinstance(given, str) else given
         reply = await model.complete(request)
-    return read_answer(definition.signature.result, reply), reply
+    return definition.result_of(read_answer(definition.answer, reply)), reply
 
 
 async def ask_in_place(definition: ModelDefinition, prompt: str) -> Any:

@@ -63,6 +63,10 @@ class StepRejected(StepFailed):
     """Evaluators rejected every result of a step."""
 
 
+class EvaluatorFailure(StepFailed):
+    """An evaluator that a workflow awaited gave no score, which is neither a pass nor a fail."""
+
+
 # Stands for an exception of another process.
 
 

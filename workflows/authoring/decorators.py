@@ -192,6 +192,9 @@ def evaluator(
     def decorate(fn: Callable[..., Any]) -> Step[..., Score]:
         step_name = author_name(fn, name, "evaluator")
         title = f"evaluator `{step_name}`"
+        from greenroom.workflows.authoring.evaluators.evaluation_run import provide  # noqa: PLC0415  if there are any
+
+        provide()
         checked = step_options(title, {"timeout": timeout, "retry": retry})
         definition = StepDefinition("evaluator", step_name, fn, function_site(fn, step_name), checked, result=Score)
         if len(definition.signature.parameters) not in {1, 2}:

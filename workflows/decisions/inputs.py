@@ -112,6 +112,13 @@ class StepLost:
 
 
 @frozen
+class JudgesDue:
+    """All evaluators of a result but the judges have answered, and none has rejected it."""
+
+    key: str
+
+
+@frozen
 class StepJudged:
     """All evaluators have evaluated a result."""
 
@@ -230,6 +237,7 @@ Input: TypeAlias = (
     | StepAnswered
     | StepProgressed
     | StepLost
+    | JudgesDue
     | StepJudged
     | Tick
     | Cancel
