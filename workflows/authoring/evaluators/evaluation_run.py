@@ -57,14 +57,20 @@ async def rated(evaluator: Rater | Step[..., Score], result: Any, call: Any) -> 
 async def check_cases(app: str, workflow: str, evaluators: list[str], cases: list[dict[str, Any]]) -> list[list[str]]:
     """Return what is wrong with the evaluators, and then with the inputs of each case, as lists of sentences."""
     wrong: list[list[str]] = [[]]
+    try:
+        definition = find_workflow(workflow) if workflow else None
+    except DefinitionError as error:
+        return [[str(error)]]
     for name in evaluators:
         try:
             find_evaluator(app, name)
         except DefinitionError as error:
             wrong[0].append(str(error))
+    if definition is None:
+        return wrong
     for inputs in cases:
         try:
-            find_workflow(workflow).bind_json(inputs)
+            definition.bind_json(inputs)
         except InvalidInput as error:
             wrong.append([f"{name} {what}" for name, what in error.errors] or [str(error)])
         else:
