@@ -1,8 +1,8 @@
 """Answers to customers, judged: a workflow, its evaluators, and cases for ``greenroom eval``.
 
-    greenroom eval examples/evaluated.py:reply --cases examples/evaluated.jsonl --repeat 3 --judge panel --judge looked_up
+    greenroom eval examples/evaluated.py:reply --cases examples/evaluated.jsonl --judge panel --judge looked_up
 
-The embedded model answers and judges here, so the scores say nothing. With ``GREENROOM_MODEL`` another one does both.
+The embedded model answers and judges here, so the scores say nothing. With ``GREENROOM_MODEL`` another model does both.
 """
 
 from greenroom import LLM, Judge, Panel, Rule, Score, evaluator, tool, workflow

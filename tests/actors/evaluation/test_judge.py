@@ -1,6 +1,7 @@
 """What a judge is asked, and how its answer is read."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -10,10 +11,10 @@ from greenroom.actors.worker.model_answer import InvalidAnswer, read_answer
 from greenroom.actors.worker.prompt import request_of
 
 CALL = {"args": ["ada"], "kwargs": {}, "expected": "hello", "steps": [{"name": "greet"}], "metadata": {"lang": "en"}}
-judge = Judge("judge", rubric="Be kind.", model="mock")
+judge: Any = Judge("judge", rubric="Be kind.", model="mock")
 seeing = Judge("seeing", rubric="Be kind.", model="mock", sees=["steps", "metadata"])
 blind = Judge("blind", rubric="Be kind.", model="mock", sees=[])
-pair = Pairwise("pair", rubric="Be kind.", model="mock")
+pair: Any = Pairwise("pair", rubric="Be kind.", model="mock")
 
 
 def prompt(given, *args):
@@ -89,4 +90,5 @@ def test_a_judge_that_cannot_be_is_refused(options, said):
 
 
 def test_the_mock_model_can_be_a_judge():
-    assert isinstance(Judge("mocked", rubric="r", model=MockModel()).definition.model, MockModel)
+    mocked: Any = Judge("mocked", rubric="r", model=MockModel())
+    assert isinstance(mocked.definition.model, MockModel)
