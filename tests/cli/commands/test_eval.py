@@ -242,6 +242,22 @@ def test_the_orchestrator_that_lives_on_the_home_runs_the_cases(flow):
     file.with_name("busy.open").touch()
 
 
+def test_an_interrupt_ends_the_wait_for_the_runs_of_another_process(flow):
+    busy, file = flow.folder / "busy", flow.folder / "gated"
+    flow("run", "flow.py:hello", "-i", "name=x", "-i", "how=gate", "-i", f"file={busy}", "--detach")
+    eventually(busy.exists, 30)
+    given = cases(flow, case("ada", "hello ada", how="gate", file=str(file)))
+    process = flow.start("eval", "flow.py:hello", *given, "--id", "e1")
+    eventually(file.exists, 30)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "the same command with --id e1" in err
+    for each in (busy, file):
+        each.with_name(f"{each.name}.open").touch()
+    assert flow.result_of("runs", "result", "e1-1-1", "-o", "json") == "hello ada"
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

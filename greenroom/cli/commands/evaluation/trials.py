@@ -1,10 +1,12 @@
 """The trials of an evaluation: each runs a case, or takes a past run, and has evaluators rate the result."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import sha256
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from greenroom.actors.evaluation import rules
@@ -125,17 +127,29 @@ def trials(host: Host, plan: Plan, subjects: Sequence[Subject], ended: Callable[
         OrchestratorClosed: The orchestrator has stopped.
         OrchestratorUnreachable: The same, for that of another process.
     """
+    open_ = deque((subject, Future[Trial]()) for subject in subjects)
+    futures = [future for _, future in open_]
 
-    def make(subject: Subject) -> Trial:
-        trial = _trial(host, plan, subject)
-        ended(trial)
-        return trial
+    def work() -> None:
+        while True:
+            try:
+                subject, future = open_.popleft()
+            except IndexError:
+                return
+            try:
+                trial = _trial(host, plan, subject)
+                ended(trial)
+                future.set_result(trial)
+            except BaseException as error:  # noqa: BLE001  raised again where it is awaited
+                future.set_exception(error)
 
-    pool = ThreadPoolExecutor(plan.concurrency, thread_name_prefix="trial")
+    # Daemons, as a wait for a run of another process would otherwise outlast an interrupt.
+    for number in range(min(plan.concurrency, len(futures))):
+        Thread(target=work, name=f"trial-{number}", daemon=True).start()
     try:
-        return list(pool.map(make, subjects))
+        return [future.result() for future in futures]
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        open_.clear()
 
 
 def _trial(host: Host, plan: Plan, subject: Subject) -> Trial:
