@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ApprovalNotFound,
         ContextTooLong,
         DefinitionError,
+        EvaluatorFailure,
         Fatal,
         GreenroomError,
         HomeInUse,
@@ -90,6 +91,10 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.orchestrator import Orchestrator
     from greenroom.workflows.api.run import run
     from greenroom.workflows.authoring.decorators import evaluator, sleep, tool, workflow
+    from greenroom.workflows.authoring.evaluators.judge import Judge, Pairwise
+    from greenroom.workflows.authoring.evaluators.panel import Panel
+    from greenroom.workflows.authoring.evaluators.person import Person
+    from greenroom.workflows.authoring.evaluators.rule import Rule
     from greenroom.workflows.authoring.llm import LLM
     from greenroom.workflows.authoring.session import session
     from greenroom.workflows.authoring.step import Step
@@ -114,12 +119,14 @@ __all__ = [
     "ContextTooLong",
     "Conversation",
     "DefinitionError",
+    "EvaluatorFailure",
     "Fatal",
     "GreenroomError",
     "HomeInUse",
     "IdConflict",
     "InvalidInput",
     "JournalError",
+    "Judge",
     "LogLine",
     "MailboxFull",
     "MockModel",
@@ -133,11 +140,15 @@ __all__ = [
     "OrchestratorClosed",
     "OrchestratorUnreachable",
     "OutcomeUnknown",
+    "Pairwise",
+    "Panel",
+    "Person",
     "Pool",
     "QuotaExceeded",
     "Retry",
     "RetryAfter",
     "RetryRefused",
+    "Rule",
     "Run",
     "RunCancelled",
     "RunEnded",
@@ -189,6 +200,7 @@ _HOMES = {
     "Budget": "messages.policy",
     "Client": "workflows.api.client.client",
     "Conversation": "actors.agent.conversation",
+    "Judge": "workflows.authoring.evaluators.judge",
     "LLM": "workflows.authoring.llm",
     "LogLine": "messages.records",
     "Approval": "messages.approvals",
@@ -204,8 +216,12 @@ _HOMES = {
     "TranscriptMessage": "messages.transcript",
     "UserMessage": "messages.transcript",
     "Orchestrator": "workflows.api.orchestrator",
+    "Pairwise": "workflows.authoring.evaluators.judge",
+    "Panel": "workflows.authoring.evaluators.panel",
+    "Person": "workflows.authoring.evaluators.person",
     "Pool": "supervision.jobs",
     "Retry": "messages.policy",
+    "Rule": "workflows.authoring.evaluators.rule",
     "Run": "workflows.api.handles.run",
     "Session": "workflows.api.handles.session",
     "Schedule": "workflows.api.handles.schedule",

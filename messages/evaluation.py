@@ -1,5 +1,6 @@
 """Scores, evaluations and verdicts: judgements of results as data."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -53,4 +54,13 @@ class Evaluation(Message):
     error: str | None = None
     """Why the evaluator gave no score; None if it gave one."""
     duration: float = 0.0
-    """Seconds in the evaluator process."""
+    """Seconds in the evaluator's process, or for a panel those of all its members."""
+    usage: dict[str, float] = Field(default_factory=dict)
+    """What the calls of a judge used, the failed ones included: ``input_tokens``, ``output_tokens``, ``usd``."""
+    panel: str | None = None
+    """Name of the panel that this is a member of. The panel's own evaluation decides, not this one."""
+
+
+def deciding(evaluations: Iterable[Evaluation]) -> Iterator[Evaluation]:
+    """Yield the evaluations that decide about a result: all but those of the members of panels."""
+    return (each for each in evaluations if each.panel is None)

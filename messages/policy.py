@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, Share, VariableName
+from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, OwnShare, Share, VariableName
 from greenroom.messages.core.message import Message
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ WorkerKind: TypeAlias = Literal["program", "tool", "llm", "evaluator"]
 OnReject: TypeAlias = Literal["retry", "flag", "fail", "escalate"]
 OnEvaluatorError: TypeAlias = Literal["reject", "flag", "accept"]
 """What happens to a result that no evaluator rejected, if an evaluator itself failed."""
+Combine: TypeAlias = Literal["mean", "majority", "min"]
+"""How the scores of a panel's members become one: their weighted mean, the weighted share of the members that accept
+the result, which has to be more than half, or the lowest."""
 OnFailure: TypeAlias = Literal["continue", "stop"]
 """What a session does after its handler failed on a message."""
 
@@ -152,6 +155,35 @@ class Limits(Message):
     """Absolute path of the folder that the worker works in; None for the orchestrator's."""
 
 
+class EvaluatorOptions(Message):
+    """How one evaluator of a step's results is asked."""
+
+    name: str = ""
+    """Its name in evaluations; empty for the name in its reference."""
+    kind: Literal["evaluator", "llm"] = "evaluator"
+    """Kind of the workers that it runs in: a judge is a model call."""
+    threshold: OwnShare = None
+    """Lowest score with which it accepts a result; None for that of the step."""
+    retry: Retry | None = None
+    """How often and when it is asked again after a failure; None if a failure is final. Deaths of its process are no
+    failures of the evaluator: it is asked again in either case."""
+    rule: str = ""
+    """What a rule checks, as JSON text; empty for all other evaluators."""
+    panel: int | None = None
+    """Position in ``StepOptions.panels`` of the panel that it belongs to."""
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Its weight in that panel."""
+
+
+class PanelOptions(Message):
+    """Several evaluators that give one score together."""
+
+    name: str
+    combine: Combine = "mean"
+    threshold: OwnShare = None
+    """Lowest score with which the panel accepts a result; None for that of the step."""
+
+
 class StepOptions(Message):
     """Everything that an orchestrator needs to run one call of a step. Journaled with the call."""
 
@@ -168,6 +200,9 @@ class StepOptions(Message):
     """References of the evaluators that judge its result."""
     accept_timeouts: tuple[float | None, ...] = ()
     """Seconds that each of them may take, in the same order; None for no limit."""
+    evaluators: tuple[EvaluatorOptions, ...] = ()
+    """More about each of them, in the same order; empty if all are plain evaluators."""
+    panels: tuple[PanelOptions, ...] = ()
     threshold: Share = 0.7
     on_reject: OnReject = "retry"
     on_evaluator_error: OnEvaluatorError | None = None

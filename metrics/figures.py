@@ -137,7 +137,7 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
         case AttemptEnded():
             run.calls[event.key].step.end_attempt(event, run.attempts.pop(event.token, None))
         case StepEvaluated():
-            run.calls[event.key].step.rejections += event.verdict not in {"accept", "flag"}
+            run.calls[event.key].step.evaluate(event)
         case StepCompleted() | StepFailed():
             call = run.calls[event.key]
             call.step.end(event, call.started_at)
@@ -263,7 +263,15 @@ class _Step:
         self.deaths += event.failure is not None and event.failure.exit is not None
         if started_at is not None:
             self.attempt_latencies.append(_between(started_at, event.at))
-        for name, value in event.usage.items():
+        self._use(event.usage)
+
+    def evaluate(self, event: StepEvaluated) -> None:
+        self.rejections += event.verdict not in {"accept", "flag"}
+        for evaluation in event.evaluations:
+            self._use(evaluation.usage)
+
+    def _use(self, usage: dict[str, float]) -> None:
+        for name, value in usage.items():
             self.usage[name] = self.usage.get(name, 0.0) + value
 
     def end(self, event: StepCompleted | StepFailed, started_at: float | None) -> None:

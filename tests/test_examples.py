@@ -58,6 +58,16 @@ def test_a_missing_document_fails_the_run_by_its_name(tmp_path):
         greenroom("run", f"{EXAMPLES}/brief.py:brief", "-i", "path=nowhere.txt", cwd=tmp_path)
 
 
+def test_the_evaluated_example_is_judged_in_every_trial(tmp_path):
+    target, given = f"{EXAMPLES}/evaluated.py:reply", f"{EXAMPLES}/evaluated.jsonl"
+    judges = ("--judge", "panel", "--judge", "looked_up")
+    printed = greenroom("eval", target, "--cases", given, "--repeat", "2", *judges, "-o", "json", cwd=tmp_path)
+    report = json.loads(printed)
+    assert (report["cases"], report["scored"]) == (2, 4)
+    assert [each["name"] for each in report["evaluators"]] == ["panel", "calls find_order"]
+    assert report["evaluators"][1]["mean"] == 1.0
+
+
 def test_a_segmentation_fault_costs_one_attempt_of_one_step(tmp_path):
     result, *steps = script("crashing.py", cwd=tmp_path).splitlines()
     assert result == "[0, 1, 4, 9, 16, 25, 36, 49]"

@@ -30,12 +30,18 @@ from greenroom import (
     AsyncSchedule,
     Budget,
     Client,
+    EvaluatorFailure,
     Fatal,
+    Judge,
     MockModel,
     Orchestrator,
+    Pairwise,
+    Panel,
+    Person,
     Pool,
     Retry,
     RetryAfter,
+    Rule,
     Score,
     Step,
     StepFailed,
@@ -93,6 +99,11 @@ def graded(brief: Brief) -> float:
 
 writer = LLM("writer", output=Brief, accept=[concise, short, graded], threshold=0.8, on_reject="retry")
 plain = LLM("plain", model=MockModel(seed=7, latency=0.01), settings={"temperature": 0})
+tone = Judge("tone", rubric="It is kind.", model="mock", threshold=0.8)
+jury = Panel("jury", [tone, concise, Rule.length(most=3, at="bullets")], weights=[2, 1, 1])
+judged = LLM("judged", accept=[tone, jury, Rule.contains("otters")])
+better = Pairwise("better", rubric="It is kinder.")
+editor = Person("editor", question="Is it right?")
 listing = LLM("listing", output=list[int], model="mock")
 
 
@@ -114,6 +125,13 @@ async def research(topic: str) -> Brief:
     assert_type(await short(second), Score)
     assert_type(await graded(second), Score)
     assert_type(await plain("c"), str)
+    try:
+        assert_type(await tone(second), Score)
+        assert_type(await jury(second, {"expected": first}), Score)
+        assert_type(await better(first, second), Score)
+        assert_type(await editor(second), Score)
+    except EvaluatorFailure as failure:
+        assert_type(failure.outcome, str)
     assert_type(await listing("d"), list[int])
     await sleep(1.5)
     await sleep(timedelta(minutes=1))
@@ -156,6 +174,7 @@ writer(3)  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportA
 search("a")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
 requested("a")  # type: ignore[arg-type, unused-coroutine]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
 LLM("x", accept=[search])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+LLM("x", accept=[better])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 LLM("x", on_reject="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 search.options(tries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 

@@ -4,7 +4,7 @@ A reference is ``module:qualname``. Decorators register definitions while an app
 the references in messages. Nothing is ever imported because a message names it.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property
 from inspect import Parameter
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
@@ -16,6 +16,7 @@ from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.fingerprint import fingerprint
 from greenroom.actors.definitions.signature import Signature
 from greenroom.actors.models import check_named
+from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
@@ -59,6 +60,10 @@ class Definition:
         self.site = site
         if site.hidden and program.get() is not None:
             raise DefinitionError(_unfindable(self.title, site))
+        self.register()
+
+    def register(self) -> None:
+        """Make it known to this process, by its reference."""
         _register(self)
 
     @property
@@ -138,6 +143,11 @@ class StepDefinition(Definition):
         self.step_kind: StepKind = kind
         super().__init__(kind, name, fn, site)
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether it rates results of other steps."""
+        return self.kind == "evaluator"
+
     @cached_property
     def signature(self) -> Signature:
         """Parameters and result of the function."""
@@ -182,13 +192,27 @@ class ModelDefinition(StepDefinition):
             DefinitionError: Its model has no known name, or one whose library is not installed.
         """
         super().prepare()
-        _ = self.signature.result.schema
+        _ = self.answer.schema
         _ = self.asks
 
     @cached_property
     def asks(self) -> tuple[str, ...]:
         """Names of the model and of those to fall back to; empty names for objects of the user's."""
         return tuple(check_named(model, self.title) for model in self.models)
+
+    @property
+    def answer(self) -> ValueConverter:
+        """Converter of the model's answers."""
+        return self.signature.result
+
+    def prompt_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Return the prompt for the arguments of a call."""
+        (prompt,) = [*args, *kwargs.values()]
+        return str(prompt)
+
+    def result_of(self, answer: Any) -> Any:
+        """Return the step's result for an answer of the model."""
+        return answer
 
 
 class WorkflowDefinition(Definition):
@@ -271,6 +295,14 @@ class WorkflowDefinition(Definition):
         return self.fn(*args, **kwargs) if state is None else self.fn(state, *args, **kwargs)  # type: ignore[no-any-return]
 
 
+class BuiltInWorkflow(WorkflowDefinition):
+    """A workflow of this package, which every app may have beside those of its author. Known by its name."""
+
+    def register(self) -> None:
+        """Make it known to this process, by its name."""
+        built_in[self.name] = self
+
+
 def is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     """Return whether an annotation is a pydantic model, not just the name of one."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
@@ -295,6 +327,10 @@ def check_defaults(title: str, model: type[BaseModel]) -> None:
 
 registered: Final[dict[str, Definition]] = {}
 """Every definition of this process, by reference. Written while apps are imported, read afterwards."""
+
+
+built_in: Final[dict[str, WorkflowDefinition]] = {}
+"""The built-in workflows of this process, by name. No manifest lists them."""
 
 
 def _register(definition: Definition) -> None:

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 
-from greenroom.actors.definitions.definitions import Definition, WorkflowDefinition, registered
+from greenroom.actors.definitions.definitions import Definition, WorkflowDefinition, built_in, registered
 from greenroom.messages.core.errors import DefinitionError
 
 
@@ -38,6 +38,8 @@ def find_workflow(name: str, version: int | None = None) -> WorkflowDefinition:
     """
     workflows = [item for item in registered.values() if isinstance(item, WorkflowDefinition)]
     found = {item.version: item for item in workflows if item.name == name}
+    if not found and name in built_in:
+        return built_in[name]
     if not found:
         msg = f"no workflow is called `{name}`{suggestion(name, list({item.name for item in workflows}))}"
         raise DefinitionError(msg)

@@ -98,8 +98,8 @@ async def ask_in_conversation(
         return ModelAnswer(message=message, final=False, tokens=tokens), reply
     value: Any = None
     if not summary:
-        form = definition.signature.result
-        value = form.dump(read_answer(form, reply))
+        form = definition.answer
+        value = definition.signature.result.dump(definition.result_of(read_answer(form, reply)))
     elif not reply.text.strip():
         msg = "the summary is empty"
         raise InvalidAnswer(msg, reply)

@@ -142,7 +142,7 @@ class ModelActor(WorkerActor):
     ) -> tuple[Any, ModelReply]:
         """Ask with a prompt alone."""
         args, kwargs = definition.signature.decode_call(message.arguments)
-        (prompt,) = [*args, *kwargs.values()]
+        prompt = definition.prompt_of(args, kwargs)
         request = request_of(
             definition,
             prompt,

@@ -37,19 +37,19 @@ def request_of(
 
 def output_schema(definition: ModelDefinition) -> Any:
     """Return the JSON schema of a definition's output, or None for plain text."""
-    form = definition.signature.result
+    form = definition.answer
     return None if form.annotation is str else form.schema
 
 
 async def ask(definition: ModelDefinition, request: ModelRequest) -> tuple[Any, ModelReply]:
-    """Ask a definition's model. Return the answer as its output type, and the reply that it was read from.
+    """Ask a definition's model. Return the step's result, and the reply that it was read from.
 
     Raises:
         InvalidAnswer: The answer does not count.
         Exception: Whatever the model raises.
     """
     reply = await reply_of(definition, request)
-    return read_answer(definition.signature.result, reply), reply
+    return definition.result_of(read_answer(definition.answer, reply)), reply
 
 
 async def reply_of(definition: ModelDefinition, request: ModelRequest, number: int = 0) -> ModelReply:

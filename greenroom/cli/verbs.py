@@ -47,6 +47,10 @@ class Root(Verbs):
             "greenroom.cli.commands.metrics:metrics",
             "Latencies, retries, crashes and success rates from the journal.",
         ),
+        "eval": (
+            "greenroom.cli.commands.evaluation.eval:evaluate",
+            "Run cases through a workflow, have evaluators rate the results, report the pass rate.",
+        ),
         "check": (
             "greenroom.cli.commands.maintenance.check:check",
             "Replay unfinished runs with the present code: which does it not fit?",

@@ -89,6 +89,10 @@ class StepRejected(StepFailed):
     """Evaluators rejected every result of a step."""
 
 
+class EvaluatorFailure(StepFailed):
+    """An evaluator that a workflow awaited gave no score, which is neither a pass nor a fail."""
+
+
 class AgentFailed(GreenroomError):  # noqa: N818  reads like its siblings
     """An agent has not reached an answer, although its models and tools worked.
 

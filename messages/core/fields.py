@@ -85,5 +85,7 @@ Factor: TypeAlias = Annotated[float, Field(ge=1), _PythonCheck(_finite)]
 """A finite number, at least 1."""
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _PythonCheck(_finite)]
 """A number from 0 to 1."""
+OwnShare: TypeAlias = Annotated[float | None, Field(ge=0, le=1), _PythonCheck(_finite)]
+"""A number from 0 to 1; None for that of something larger."""
 VariableName: TypeAlias = Annotated[str, _PythonCheck(_variable)]
 """Name of an environment variable."""

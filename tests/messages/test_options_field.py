@@ -38,6 +38,8 @@ RECORDED: dict[str, Any] = {
     "pool": "",
     "accept": [],
     "accept_timeouts": [],
+    "evaluators": [],
+    "panels": [],
     "threshold": 0.7,
     "on_reject": "retry",
     "on_evaluator_error": None,

@@ -86,7 +86,7 @@ def test_a_step_that_crashed_timed_out_and_succeeded_is_counted_as_such():
 
 
 def judged(key, number, verdict):
-    marks = (Evaluation(name="concise", score=0.2, passed=False, threshold=0.7),)
+    marks = (Evaluation(name="concise", score=0.2, passed=False, threshold=0.7, usage={"usd": 0.25}),)
     return ev.StepEvaluated(at=5.0, key=key, attempt=number, verdict=verdict, evaluations=marks)
 
 
@@ -107,6 +107,7 @@ def test_rejected_and_flagged_results_are_told_apart():
     )
     (step,) = metrics.workflows[0].steps
     assert (step.count, step.rejections, step.flagged, step.completed, step.failed) == (2, 2, 1, 1, 1)
+    assert step.usage["usd"] == 0.75, "judges were paid three times"
     assert (metrics.totals.rejections, metrics.totals.flagged, metrics.totals.invalid) == (2, 1, 1)
 
 

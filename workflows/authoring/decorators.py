@@ -229,6 +229,7 @@ def evaluator(
     def decorate(fn: Callable[..., Any]) -> Step[..., Score]:
         step_name = author_name(fn, name, "evaluator")
         title = f"evaluator `{step_name}`"
+        _provide_evaluation()
         checked = step_options(title, {"timeout": timeout, "retry": retry})
         definition = StepDefinition("evaluator", step_name, fn, function_site(fn, step_name), checked, result=Score)
         if len(definition.signature.parameters) not in {1, 2}:
@@ -272,6 +273,7 @@ def workflow(
 
     def decorate(fn: Callable[..., Any]) -> Workflow[..., Any]:
         workflow_name = author_name(fn, name, "workflow")
+        _provide_evaluation()
         title = f"workflow `{workflow_name}`"
         site = function_site(fn, workflow_name, own_app=True)
         check_coroutine(fn, title)
@@ -304,6 +306,13 @@ async def sleep(seconds: Seconds) -> None:
     await asyncio.sleep(
         times.seconds(seconds, "what sleep() waits")
     )  # the loop that programs run on makes every timer a journaled one
+
+
+def _provide_evaluation() -> None:
+    """Make sure that the app can be evaluated."""
+    from greenroom.workflows.authoring.evaluators.evaluation_run import provide  # noqa: PLC0415  builds on workflows
+
+    provide()
 
 
 def _check_version(version: object, title: str) -> None:

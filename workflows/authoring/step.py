@@ -14,11 +14,11 @@ from greenroom.actors.definitions.definitions import Definition, StepDefinition
 from greenroom.actors.definitions.signature import every_item
 from greenroom.actors.values.conversion import as_score, faults
 from greenroom.actors.worker import tool_fakes
-from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, StepFailed
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import Retry, StepOptions
+from greenroom.messages.policy import EvaluatorOptions, PanelOptions, Retry, StepOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +31,7 @@ DEFAULT_TIMEOUT: Final = 300.0
 """Seconds one attempt may take by default."""
 DEFAULT_RETRY: Final = Retry()
 """The default retry policy."""
+NO_EVALUATOR: Final = "takes functions decorated with @evaluator, and a Judge, Rule or Panel"
 
 
 class StepChanges(TypedDict, total=False):
@@ -57,11 +58,11 @@ class Step(Generic[P, R]):
     that it does not block the loop, an ``async`` function on the loop itself.
     """
 
-    def __init__(self, definition: StepDefinition, accept: "Sequence[Step[..., Score]]" = ()) -> None:
+    def __init__(self, definition: StepDefinition, accept: "Evaluators" = ()) -> None:
         """Wrap a definition; made by the decorators."""
         self.definition = definition
         self.name = definition.name
-        self._accept = tuple(accept)
+        self._accept = evaluator_steps(accept)
         self._options = definition.options
         self._key: str | None = None
         present(self, definition.fn)
@@ -118,15 +119,31 @@ class Step(Generic[P, R]):
             _ = definition.app
         return self._options
 
+    def evaluator_options(self) -> EvaluatorOptions:
+        """Return how it is asked as an evaluator of other steps."""
+        return EvaluatorOptions()
+
+    def accept_fault(self) -> str:
+        """Return why it cannot evaluate the results of a step; empty if it can."""
+        return "" if self.definition.evaluates else NO_EVALUATOR
+
     async def _schedule(self, port: ProgramPort, options: StepOptions, arguments: Json) -> R:
-        result = await port.call_step(
-            name=self.name,
-            kind=self.definition.step_kind,
-            step=self.definition.ref,
-            arguments=arguments,
-            options=options,
-            key=self._key,
-        )
+        try:
+            result = await port.call_step(
+                name=self.name,
+                kind=self.definition.step_kind,
+                step=self.definition.ref,
+                arguments=arguments,
+                options=options,
+                key=self._key,
+            )
+        except StepFailed as error:
+            if not self.definition.evaluates:
+                raise
+            failed = EvaluatorFailure(
+                str(error), step=error.step, attempts=error.attempts, outcome=error.outcome, error=error.error
+            )
+            raise failed from error
         return cast("R", self.definition.decode_result(result))
 
     async def _run_in_place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
@@ -140,7 +157,22 @@ class Step(Generic[P, R]):
         return cast("R", as_score(result) if self.definition.kind == "evaluator" else result)
 
 
-Evaluators: TypeAlias = Sequence[Step[..., Score]]
+class EvaluatorGroup:
+    """Several evaluators that give one score together; see ``Panel``.
+
+    Attributes:
+        options: How their scores become one.
+        members: The evaluators.
+        weights: The weight of each.
+    """
+
+    options: PanelOptions
+    members: "tuple[Step[..., Score], ...]"
+    weights: tuple[float, ...]
+
+
+Evaluators: TypeAlias = Sequence[Step[..., Score] | EvaluatorGroup]
+"""What a step's ``accept`` takes."""
 
 
 def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -160,16 +192,8 @@ def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = 
     Raises:
         DefinitionError: Options have invalid values; all of them are named.
     """
-    given = accept if isinstance(accept, (list, tuple)) else (accept,)
-    steps = [cast("Step[..., Any]", step) for step in given if isinstance(step, Step)]
-    evaluators = [step for step in steps if step.definition.kind == "evaluator"]
-    found: list[tuple[str, str]] = []
-    if len(evaluators) != len(given):
-        found.append(("accept", "takes functions decorated with @evaluator"))
-    if evaluators:
-        refs = tuple(step.definition.ref for step in evaluators)
-        timeouts = tuple(step.timeout for step in evaluators)
-        values = {**values, "accept": refs, "accept_timeouts": timeouts}
+    evaluating, found = accepted(accept)
+    values = {**values, **evaluating}
     try:
         options = StepOptions.model_validate(values)
     except ValidationError as error:
@@ -179,6 +203,44 @@ def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = 
         msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)
     return options
+
+
+def accepted(accept: object) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return the fields of ``StepOptions`` for evaluators, and what is wrong with them: option and sentence."""
+    given = cast("Sequence[object]", accept) if isinstance(accept, (list, tuple)) else (accept,)
+    steps: list[tuple[Step[..., Any], EvaluatorOptions]] = []
+    panels: list[PanelOptions] = []
+    found: dict[tuple[str, str], None] = {}
+    for each in given:
+        if isinstance(each, EvaluatorGroup):
+            place, weighted = len(panels), zip(each.members, each.weights, strict=True)
+            panels.append(each.options)
+            steps += [(step, _in_panel(step.evaluator_options(), place, weight)) for step, weight in weighted]
+        elif isinstance(each, Step):
+            step = cast("Step[..., Any]", each)
+            steps.append((step, step.evaluator_options()))
+        else:
+            found["accept", NO_EVALUATOR] = None
+    for step, _ in steps:
+        if fault := step.accept_fault():
+            found["accept", fault] = None
+    values: dict[str, Any] = {}
+    if steps and not found:
+        values["accept"] = tuple(step.definition.ref for step, _ in steps)
+        values["accept_timeouts"] = tuple(step.timeout for step, _ in steps)
+        options = tuple(more for _, more in steps)
+        values["evaluators"] = options if any(more != EvaluatorOptions() for more in options) else ()
+        values["panels"] = tuple(panels)
+    return values, list(found)
+
+
+def _in_panel(options: EvaluatorOptions, panel: int, weight: float) -> EvaluatorOptions:
+    return options.model_copy(update={"panel": panel, "weight": weight})
+
+
+def evaluator_steps(accept: Evaluators) -> "tuple[Step[..., Score], ...]":
+    """Return the evaluators of a step, those in panels included."""
+    return tuple(step for each in accept for step in (each.members if isinstance(each, EvaluatorGroup) else (each,)))
 
 
 def present(wrapper: object, fn: Callable[..., Any]) -> None:

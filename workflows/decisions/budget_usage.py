@@ -21,9 +21,10 @@ class Spending:
         """Add attempts, given the usage of each."""
         for usage in usages:
             self.attempts += 1
-            self._add_usage(usage)
+            self.add_usage(usage)
 
-    def _add_usage(self, usage: Mapping[str, float]) -> None:
+    def add_usage(self, usage: Mapping[str, float]) -> None:
+        """Add what one model call has used."""
         self.usd += usage.get("usd", 0.0)
         self.tokens += usage.get("input_tokens", 0.0) + usage.get("output_tokens", 0.0)
 
@@ -34,7 +35,10 @@ class Spending:
                 case ev.AttemptStarted():
                     self.attempts += 1
                 case ev.AttemptEnded(usage=usage):
-                    self._add_usage(usage)
+                    self.add_usage(usage)
+                case ev.StepEvaluated(evaluations=evaluations):
+                    for evaluation in evaluations:
+                        self.add_usage(evaluation.usage)
                 case ev.RunForked():
                     self.usd, self.tokens, self.attempts = 0.0, 0.0, 0
                 case _:

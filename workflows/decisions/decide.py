@@ -56,6 +56,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             _tick(out)
         case inputs.StepJudged():
             attempts.step_judged(out, happened)
+        case inputs.JudgesDue(key=key):
+            attempts.judges_due(out, key)
         case inputs.StepProgressed():
             attempts.step_progressed(out, happened)
         case inputs.StepEmitted():

@@ -60,6 +60,13 @@ class Judge:
 
 
 @frozen
+class AskJudges:
+    """Ask the judges of a step too, after all other evaluators have answered."""
+
+    key: str
+
+
+@frozen
 class WithdrawStep:
     """Stop all work on a step that is no longer awaited."""
 
@@ -133,6 +140,7 @@ Effect: TypeAlias = (
     | Dispatch
     | SendHeld
     | Judge
+    | AskJudges
     | WithdrawStep
     | StartChild
     | CancelChild

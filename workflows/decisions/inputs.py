@@ -126,6 +126,13 @@ class StepLost:
 
 
 @frozen
+class JudgesDue:
+    """All evaluators of a result but the judges have answered, and none has rejected it."""
+
+    key: str
+
+
+@frozen
 class StepJudged:
     """All evaluators have evaluated a result."""
 
@@ -252,6 +259,7 @@ Input: TypeAlias = (
     | StepProgressed
     | StepEmitted
     | StepLost
+    | JudgesDue
     | StepJudged
     | Tick
     | Cancel

@@ -231,6 +231,9 @@ class RunActor(EventSourcedActor[Effect]):
                 self._steps.release(token)
             case do.Judge(key=key, attempt=attempt):
                 self._judge(self.state.steps[key], attempt)
+            case do.AskJudges(key=key):
+                if (evaluations := self._evaluations.get(key)) is not None:
+                    evaluations.ask_judges()
             case do.WithdrawStep(key=key):
                 self._withdraw(key)
             case do.StartProgram():
@@ -280,13 +283,18 @@ class RunActor(EventSourcedActor[Effect]):
             del self._evaluations[step.key]
             tell_living(self.actor_ref, inputs.StepJudged(step.key, attempt, tuple(evaluations)))
 
+        def judges_due() -> None:
+            tell_living(self.actor_ref, inputs.JudgesDue(step.key))
+
         def stranded(happened: inputs.NoWorkers) -> None:
             self._evaluations.pop(step.key, None)
             tell_living(self.actor_ref, happened)
 
         if step.key not in self._evaluations:
             report = partial(tell_living, self.actor_ref)
-            self._evaluations[step.key] = EvaluationJobs(self._dependencies, self.state, step, judged, stranded, report)
+            jobs = EvaluationJobs(self._dependencies, self.state, step, judged, judges_due, stranded, report)
+            self._evaluations[step.key] = jobs
+            jobs.begin()
 
     def _withdraw(self, key: str) -> None:
         if (evaluations := self._evaluations.pop(key, None)) is not None:

@@ -44,6 +44,8 @@ class BudgetAccounts:
             if state.run_id not in self._accounts:  # it had none before
                 self.open(state)
                 self._accounts[state.run_id].spending.add_attempts(_attempts_of(state))
+                for usage in _evaluations_of(state):
+                    self._accounts[state.run_id].spending.add_usage(usage)
             self._accounts[state.run_id].budget = state.budget
             self._accounts[state.run_id].lifted = _lifted(state)
         for owner in state.accounts:
@@ -72,6 +74,13 @@ def _attempts_of(state: RunState) -> Iterator[Mapping[str, float]]:
     for step in (*state.steps.values(), *state.shelved.values()):
         for attempt in step.attempts:
             yield attempt.usage
+
+
+def _evaluations_of(state: RunState) -> Iterator[Mapping[str, float]]:
+    """Yield what the evaluations of results have used."""
+    for step in (*state.steps.values(), *state.shelved.values()):
+        for evaluation in step.evaluations:
+            yield evaluation.usage
 
 
 def _add_tree(

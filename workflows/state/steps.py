@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.evaluation import Evaluation, deciding
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
 from greenroom.workflows.state import run_retry_and_fork
@@ -85,7 +85,7 @@ def _step_evaluated(state: RunState, event: ev.StepEvaluated) -> None:
 
 def complaints(evaluations: Iterable[Evaluation]) -> Iterator[str]:
     """Yield a sentence for each evaluation whose score is too low."""
-    for item in evaluations:
+    for item in deciding(evaluations):
         if not item.passed and item.score is not None:
             yield f"{item.name} gave {item.score:.2f} where {item.threshold:.2f} is needed: {item.reason}".rstrip(": ")
 

@@ -314,7 +314,7 @@ def test_wrong_options_are_told_all_at_once() -> None:
         "retry: Input should be a valid dictionary or instance of Retry",
         "limits.memory_mb: Input should be greater than 0",
         "threshold: Input should be less than or equal to 1",
-        "accept: takes functions decorated with @evaluator",
+        "accept: takes functions decorated with @evaluator, and a Judge, Rule or Panel",
     ):
         assert f"\n  {fault}" in text
     with pytest.raises(DefinitionError, match="accept: takes functions decorated with @evaluator"):

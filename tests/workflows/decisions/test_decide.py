@@ -23,6 +23,7 @@ from greenroom.messages.frames.worker import (
 from greenroom.messages.policy import Retry, StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.state.fold import fold
@@ -182,6 +183,34 @@ def test_a_rejected_result_is_retried_with_what_was_wrong_with_it() -> None:
     step = case.state.steps["search#1"]
     assert step.attempts[0].outcome == "rejected"
     assert step.feedback == ["concise gave 0.40 where 0.80 is needed: too long"]
+
+
+def test_judges_are_asked_in_a_second_round_and_not_over_budget_or_in_a_pause() -> None:
+    case = Case()
+    case.step(accept=("app:tone",))
+    assert case.happen(inputs.JudgesDue("search#1")) == NOTHING, "there is no result yet"
+    case.answer("text")
+    assert case.happen(inputs.JudgesDue("search#1")).now == [do.AskJudges("search#1")]
+    over = Overdraft("r", "the budget of run r is used up")
+    decision = decide(case.state, inputs.JudgesDue("search#1"), NOW, 0.5, over)
+    assert types(decision) == ["run.parked"]
+    assert decision.now == [do.WithdrawStep("search#1"), do.EndProgram()]
+    assert case.happen(inputs.JudgesDue("search#1")).now == [do.WithdrawStep("search#1")]
+    assert do.Judge("search#1", 1) in case.happen(inputs.Resume()).now
+
+
+def test_members_of_a_panel_decide_through_it_alone() -> None:
+    case = Case()
+    case.step(accept=("app:tone", "app:facts"), retry=Retry(initial=0.0))
+    case.answer("text")
+    low = evaluation(0.1).model_copy(update={"panel": "both"})
+    both = evaluation(0.9).model_copy(update={"name": "both"})
+    assert types(case.judge(low, both)) == ["step.evaluated", "step.completed"]
+    case = Case()
+    case.step(accept=("app:tone", "app:facts"), retry=Retry(initial=0.0))
+    case.answer("text")
+    case.judge(low, both.model_copy(update={"score": 0.2, "passed": False, "reason": "so-so"}))
+    assert case.state.steps["search#1"].feedback == ["both gave 0.20 where 0.80 is needed: so-so"]
 
 
 def test_a_result_rejected_on_every_attempt_fails_the_step_as_rejected() -> None:

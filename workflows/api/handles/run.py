@@ -123,11 +123,12 @@ class Run(Generic[R]):
 
     @property
     def usage(self) -> dict[str, float]:
-        """Usage of all model calls of the run, summed over all attempts."""
+        """Usage of all model calls of the run, summed over all attempts, those of judges included."""
         total: dict[str, float] = {}
         for step in self.steps():
-            for attempt in step.attempts:
-                for name, amount in attempt.usage.items():
+            calls = [*(attempt.usage for attempt in step.attempts), *(each.usage for each in step.evaluations)]
+            for usage in calls:
+                for name, amount in usage.items():
                     total[name] = total.get(name, 0.0) + amount
         return total
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenroom.messages.core.failures import Exit, Failure, Outcome
-from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.evaluation import Evaluation, deciding
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
 from greenroom.messages.transcript import read_answer
@@ -179,6 +179,21 @@ def _complete(out: Decision, step: Step, attempt: int, *, flagged: bool) -> None
     out.then.append(do.ReleaseSteps())
 
 
+def judges_due(out: Decision, key: str) -> None:
+    """Let the judges of a result be asked, which costs money, unless a halt or a budget forbids it.
+
+    The result is then evaluated from the start when the run goes on.
+    """
+    step = out.state.steps.get(key)
+    if step is None or step.status != "evaluating":
+        return
+    if out.state.halted is None and out.overdraft is None:
+        out.now.append(do.AskJudges(key))
+        return
+    out.held_back = out.overdraft is not None
+    out.now.append(do.WithdrawStep(key))
+
+
 def step_judged(out: Decision, happened: inputs.StepJudged) -> None:
     """Record the verdict on a result, and use it, flag it, ask a person, try again, or fail the step."""
     step, number, evaluations = out.state.steps.get(happened.key), happened.attempt, happened.evaluations
@@ -198,10 +213,11 @@ def step_judged(out: Decision, happened: inputs.StepJudged) -> None:
 
 def _why_rejected(evaluations: Sequence[Evaluation]) -> str:
     """Name the evaluators that rejected a result or, if none did, those that failed."""
-    low = [item.name for item in evaluations if not item.passed and item.score is not None]
+    counted = list(deciding(evaluations))
+    low = [item.name for item in counted if not item.passed and item.score is not None]
     if low:
         return f"rejected by {', '.join(low)}"
-    return "; ".join(f"evaluator {item.name} failed: {item.error}" for item in evaluations if not item.passed)
+    return "; ".join(f"evaluator {item.name} failed: {item.error}" for item in counted if not item.passed)
 
 
 def cancel_step(out: Decision, step: Step) -> None:

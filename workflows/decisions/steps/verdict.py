@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from greenroom.messages.evaluation import Evaluation, Verdict
+from greenroom.messages.evaluation import Evaluation, Verdict, deciding
 from greenroom.messages.policy import OnEvaluatorError, OnReject
 
 
@@ -14,11 +14,12 @@ def verdict(
     A result that every evaluator passes is accepted. One that an evaluator rejects gets the verdict ``on_reject``.
     If none rejects it but an evaluator itself failed, ``on_error`` decides: the result gets ``on_reject`` as well, is
     used and flagged for review, or is accepted. By default it is flagged, unless a rejected result fails the step: then
-    a result that was not evaluated is not used either.
+    a result that was not evaluated is not used either. Of a panel, only its own evaluation counts.
     """
-    if any(not item.passed and item.score is not None for item in evaluations):
+    counted = list(deciding(evaluations))
+    if any(not item.passed and item.score is not None for item in counted):
         return on_reject
-    if all(item.passed for item in evaluations):
+    if all(item.passed for item in counted):
         return "accept"
     match on_error or ("reject" if on_reject == "fail" else "flag"):
         case "reject":

@@ -1,0 +1,1 @@
+"""``greenroom eval``: cases through a workflow, or past runs scored again."""

@@ -1,0 +1,1 @@
+"""Evaluations of many runs: statistics, and the report that ``greenroom eval`` shows. Pure."""

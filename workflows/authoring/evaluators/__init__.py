@@ -1,0 +1,1 @@
+"""Evaluators that authors make of what this package brings: judges, rules, panels, persons."""
