@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, Share, VariableName
+from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, PriceAmount, Share, VariableName
 from greenroom.messages.core.message import Message
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ OnEvaluatorError: TypeAlias = Literal["reject", "flag", "accept"]
 """What happens to a result that no evaluator rejected, if an evaluator itself failed."""
 OnFailure: TypeAlias = Literal["continue", "stop"]
 """What a session does after its handler failed on a message."""
+
+
+UnknownPrice: TypeAlias = Literal["refuse", "allow"]
+"""Whether a budget in US dollars allows calls of models whose price is not known."""
 
 
 def class_name(cls: type[BaseException]) -> str:
@@ -96,17 +100,22 @@ class Retry(Message):
 class Budget(Message):
     """Limits of what a run and its children use together. Once any of them is reached, no new attempt begins.
 
+    Before a model is called, the most that the call may use is reserved. What it has used is settled afterwards.
+
     Attributes:
         usd: Cost of model calls, in US dollars.
         tokens: Input and output tokens of model calls, in total.
         wall: Seconds since the run's start on the wall clock, including waits and pauses.
         attempts: Attempts of steps, whatever their outcomes.
+        unknown_price: Whether ``usd`` allows calls of models whose price is not known, which then cost nothing:
+            ``"refuse"`` or ``"allow"``. None means ``"refuse"``.
     """
 
     usd: Amount = None
     tokens: int | None = Field(default=None, gt=0)
     wall: Limit = None
     attempts: int | None = Field(default=None, gt=0)
+    unknown_price: UnknownPrice | None = None
 
     if TYPE_CHECKING:  # accepted types, which are more than the stored ones
 
@@ -117,6 +126,7 @@ class Budget(Message):
             tokens: int | None = None,
             wall: Seconds | None = None,
             attempts: int | None = None,
+            unknown_price: UnknownPrice | None = None,
         ) -> None: ...
 
     def raised(self, other: "Budget") -> "Budget":
@@ -129,6 +139,68 @@ class SessionPolicy(Message):
 
     on_failure: OnFailure = "continue"
     budget: Budget | None = None
+
+
+class Price(Message):
+    """Price of a model in US dollars per million tokens."""
+
+    input: PriceAmount = 0.0
+    output: PriceAmount = 0.0
+
+    def usd(self, input_tokens: float, output_tokens: float) -> float:
+        """Return the price of a call."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+
+class ModelCall(Message):
+    """What an orchestrator needs to know of the model that a step calls."""
+
+    model: str
+    """Name of the model, by which it is limited."""
+    price: Price | None = None
+    """None if it is not known, which is not 0."""
+    extra_bytes: int = 0
+    """Bytes of every request besides the step's arguments: instructions, schema of the answer, tools."""
+    max_tokens: int | None = None
+    """Most output tokens of one answer, if the author has set them."""
+
+
+class ModelLimit(Message):
+    """Limits of the requests to one model, from all workers and runs of an orchestrator.
+
+    Attributes:
+        rpm: Most requests that start within a minute; None for no limit.
+        tpm: Most tokens of requests that start within a minute, input and output; None for no limit. Before a request
+            its tokens are estimated, afterwards the estimate is replaced by what it used.
+        concurrency: Most requests at once; None for no limit.
+    """
+
+    rpm: int | None = Field(default=None, gt=0)
+    tpm: int | None = Field(default=None, gt=0)
+    concurrency: int | None = Field(default=16, gt=0)
+
+
+class Breaker(Message):
+    """When calls of a failing model or tool are held back.
+
+    After ``failures`` failures in a row, all within ``within`` seconds, the breaker opens: calls wait. After
+    ``cooldown`` seconds one call is let through. If it succeeds the breaker closes, otherwise it stays open as long
+    again. Failures of infrastructure count: crashes, time-outs, lost connections, and every error of a model that may
+    be tried again.
+
+    Attributes:
+        failures: Failures in a row that open it.
+        within: Seconds between the first and the last of them at most.
+        cooldown: Seconds that it stays open.
+    """
+
+    failures: int = Field(default=10, ge=1)
+    within: Duration = 60.0
+    cooldown: Duration = 15.0
+
+    if TYPE_CHECKING:  # accepted types, which are more than the stored ones
+
+        def __init__(self, *, failures: int = 10, within: Seconds = 60.0, cooldown: Seconds = 15.0) -> None: ...
 
 
 class Limits(Message):
@@ -167,3 +239,5 @@ class StepOptions(Message):
     """None means ``"reject"`` if a rejected result fails the step, otherwise ``"flag"``."""
     limits: Limits | None = None
     """Limits of that pool's workers, if the step sets its own; otherwise those of the pool."""
+    model: ModelCall | None = None
+    """The model of an ``LLM``. Set when a workflow calls the step."""

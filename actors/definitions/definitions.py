@@ -10,16 +10,19 @@ from inspect import Parameter
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from pydantic import BaseModel
+from pydantic_core import to_json
+from typing_extensions import override
 
 from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.fingerprint import fingerprint
 from greenroom.actors.definitions.signature import Signature
+from greenroom.actors.models.price import name_of, price_of
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
 from greenroom.messages.frames.worker import StartProgram
-from greenroom.messages.policy import Budget, StepKind, StepOptions
+from greenroom.messages.policy import Budget, ModelCall, Price, StepKind, StepOptions
 
 Kind: TypeAlias = Literal["workflow", "session", "tool", "llm", "evaluator"]
 _WORDS: Final[dict[Kind, str]] = {
@@ -143,6 +146,10 @@ class StepDefinition(Definition):
         """Return the entry of the app's manifest."""
         return super().record().model_copy(update={"pool": self.options.pool, "limits": self.options.limits})
 
+    def call_options(self, options: StepOptions) -> StepOptions:
+        """Return the options that go with calls, given those that the caller has chosen."""
+        return options
+
 
 class ModelDefinition(StepDefinition):
     """An ``LLM``: a language model with its instructions and settings.
@@ -151,9 +158,10 @@ class ModelDefinition(StepDefinition):
         instructions: Text sent before every prompt.
         model: A model, the name of one, or None for the default.
         settings: Passed to the model unchanged.
+        price: Price that the author has declared; None for the model's own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that an author sets
         self,
         name: str,
         fn: Callable[..., Any],
@@ -164,17 +172,37 @@ class ModelDefinition(StepDefinition):
         instructions: str,
         model: Any,
         settings: Mapping[str, Shown],
+        price: Price | None = None,
     ) -> None:
         """Register the LLM; ``output`` is the type of its answers."""
         self.instructions = instructions
         self.model = model
         self.settings = settings
+        self.price = price
         super().__init__("llm", name, fn, site, options, result=output)
 
     def prepare(self) -> None:
         """Build everything that is otherwise built at first use."""
         super().prepare()
         _ = self.signature.result.schema
+        if self.model is not None:  # else the worker's environment names it
+            _ = self.call
+
+    @cached_property
+    def call(self) -> ModelCall:
+        """What an orchestrator needs to know of the model."""
+        schema = b"" if self.signature.result.annotation is str else to_json(self.signature.result.schema)
+        most = self.settings.get("max_tokens")
+        return ModelCall(
+            model=name_of(self.model),
+            price=self.price if self.price is not None else price_of(self.model),
+            extra_bytes=len(self.instructions.encode()) + len(schema),
+            max_tokens=most if isinstance(most, int) and most > 0 else None,
+        )
+
+    @override
+    def call_options(self, options: StepOptions) -> StepOptions:
+        return options.model_copy(update={"model": self.call})
 
 
 class WorkflowDefinition(Definition):

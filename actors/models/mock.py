@@ -10,17 +10,19 @@ import json
 import re
 from collections.abc import Sequence
 from random import Random
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
 from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.actors.models.extract import Material, rank, read_prompt
 from greenroom.actors.models.filling import Filler
+from greenroom.actors.models.price import as_price
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import RetryAfter
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
+from greenroom.messages.policy import Price
 
 _SUMMARY_SENTENCES: Final = 3
 _LIST_LENGTH: Final = 4
@@ -51,12 +53,14 @@ class MockModel:
         replies: Scripted answers that replace all of this. The n-th answers the n-th attempt of every call; the last
             one answers all further attempts. Text is returned unchanged, a pydantic model or other value as JSON, and
             an exception is raised.
+        price: US dollars per million input tokens and per million output tokens.
+        name: Name by which its requests are limited.
 
     Raises:
-        ValueError: A share is not between 0 and 1, or they add up to more than 1.
+        ValueError: A share is not between 0 and 1, or they add up to more than 1; or the price is not two numbers.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that can be set
         self,
         *,
         seed: int = 0,
@@ -67,8 +71,12 @@ class MockModel:
         errors: float = 0.0,
         ungrounded: float = 0.0,
         replies: Sequence[Shown | BaseModel | BaseException] | None = None,
+        price: tuple[float, float] = (0.0, 0.0),
+        name: str = "mock",
     ) -> None:
         """Set the rates."""
+        self.name = name
+        self.price = as_price(price) or Price()
         self.seed = seed
         self.latency = (
             (times.seconds(latency[0], "the latency of a MockModel"), latency[1])
@@ -107,7 +115,7 @@ class MockModel:
         random = Random(digest)  # noqa: S311  reproducible accidents are the point
         await asyncio.sleep(self._seconds(random))
         if self._replies is not None:
-            return _reply(request, _script(self._replies[min(request.attempt, len(self._replies)) - 1]))
+            return self._reply(request, _script(self._replies[min(request.attempt, len(self._replies)) - 1]))
         accident = self._accident(random)
         if accident == "error":
             if random.random() < 0.5:  # noqa: PLR2004  equal odds
@@ -115,14 +123,25 @@ class MockModel:
             msg = "the mock provider reset the connection"
             raise ConnectionResetError(msg)
         if accident == "refusal":
-            return ModelReply(_REFUSAL, "refusal", *_tokens(request, _REFUSAL), usd=0.0)
+            return self._reply(request, _REFUSAL, "refusal")
         text = _answer(request, random, invent=accident == "ungrounded" and not request.feedback)
         if accident == "malformed":
             cut = text[: max(1, int(len(text) * random.uniform(0.3, 0.8)))]
-            return ModelReply(cut, "length" if request.schema is None else "stop", *_tokens(request, cut), usd=0.0)
+            return self._reply(request, cut, "length" if request.schema is None else "stop")
         if accident == "violation":
             text = "" if request.schema is None else _spoil(text)
-        return _reply(request, text)
+        return self._reply(request, text)
+
+    def _reply(
+        self, request: ModelRequest, text: str, finish: Literal["stop", "length", "refusal"] = "stop"
+    ) -> ModelReply:
+        """Return a reply with its price, cut off at the most tokens that the request or its settings allow."""
+        own = request.settings.get("max_tokens")
+        limits = [most for most in (request.max_tokens, own) if isinstance(most, int)]
+        if limits and len(text) > min(limits) * _CHARACTERS_PER_TOKEN:
+            text, finish = text[: min(limits) * _CHARACTERS_PER_TOKEN], "length"
+        tokens = _tokens(request, text)
+        return ModelReply(text, finish, *tokens, usd=self.price.usd(*tokens))
 
     def _seconds(self, random: Random) -> float:
         if isinstance(self.latency, tuple):
@@ -188,10 +207,6 @@ def _script(reply: Shown | BaseModel | BaseException) -> str:
     if isinstance(reply, BaseModel):
         return reply.model_dump_json()
     return reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
-
-
-def _reply(request: ModelRequest, text: str) -> ModelReply:
-    return ModelReply(text, "stop", *_tokens(request, text), usd=0.0)
 
 
 def _tokens(request: ModelRequest, text: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.output import finish, mark_output
 from greenroom.actors.worker.prompt import ask, request_of
-from greenroom.messages.core.errors import CodecError, NotSerializable
+from greenroom.messages.core.errors import CodecError, NotSerializable, RetryAfter
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
 
@@ -107,8 +107,11 @@ class ModelActor(WorkerActor):
             finally:
                 finish(message.run_id, message.key, message.attempt)
         except InvalidAnswer as error:
-            usage = _usage(error.reply)
+            usage = _usage(error.reply, _definition(message))
             failure = Failure(outcome="invalid", message=str(error), raw=shorten(error.reply.text))
+        except RetryAfter as error:  # the provider has refused the request, so it costs nothing
+            usage = {"input_tokens": 0, "output_tokens": 0, "usd": 0.0}
+            failure = describe_exception(error)
         except Exception as error:  # noqa: BLE001  every failure of a model is the attempt's outcome
             failure = describe_exception(error)
         else:
@@ -122,18 +125,31 @@ class ModelActor(WorkerActor):
         self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started, usage=usage))
 
     async def _ask(self, message: Execute) -> tuple[Any, dict[str, float]]:
-        definition = lookup(message.step)
-        assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+        definition = _definition(message)
         args, kwargs = definition.signature.decode_call(message.arguments)
         (prompt,) = [*args, *kwargs.values()]
         request = request_of(
-            definition, prompt, attempt=message.attempt, feedback=message.feedback, key=message.idempotency_key
+            definition,
+            prompt,
+            attempt=message.attempt,
+            feedback=message.feedback,
+            key=message.idempotency_key,
+            max_tokens=message.max_tokens,
         )
         value, reply = await ask(definition, request)
-        return definition.signature.result.dump(value), _usage(reply)
+        return definition.signature.result.dump(value), _usage(reply, definition)
 
 
-def _usage(reply: ModelReply) -> dict[str, float]:
-    """Return the usage of one answer. An unknown price is left out."""
+def _definition(message: Execute) -> ModelDefinition:
+    definition = lookup(message.step)
+    assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+    return definition
+
+
+def _usage(reply: ModelReply, definition: ModelDefinition) -> dict[str, float]:
+    """Return the usage of one answer. A price that neither the model nor the author knows is left out."""
     usage: dict[str, float] = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
-    return usage if reply.usd is None else {**usage, "usd": reply.usd}
+    usd = reply.usd
+    if usd is None and definition.price is not None:
+        usd = definition.price.usd(reply.input_tokens, reply.output_tokens)
+    return usage if usd is None else {**usage, "usd": usd}

@@ -11,7 +11,13 @@ from greenroom.messages.core.errors import StepFailed
 
 
 def request_of(
-    definition: ModelDefinition, prompt: str, *, attempt: int = 1, feedback: tuple[str, ...] = (), key: str = ""
+    definition: ModelDefinition,
+    prompt: str,
+    *,
+    attempt: int = 1,
+    feedback: tuple[str, ...] = (),
+    key: str = "",
+    max_tokens: int | None = None,
 ) -> ModelRequest:
     """Return the request for one attempt: prompt, instructions, schema of the output, feedback on earlier attempts."""
     form = definition.signature.result
@@ -23,6 +29,7 @@ def request_of(
         attempt=attempt,
         idempotency_key=key,
         settings=definition.settings,
+        max_tokens=max_tokens,
     )
 
 

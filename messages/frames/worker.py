@@ -32,6 +32,8 @@ class Execute(Frame):
     """For model steps: what was wrong with earlier answers."""
     progress: Json = None
     """The last progress report of earlier attempts."""
+    max_tokens: int | None = None
+    """For model steps: most output tokens that the budget allows; None for no limit."""
 
 
 class Evaluate(Frame):

@@ -42,6 +42,7 @@ RECORDED: dict[str, Any] = {
     "on_reject": "retry",
     "on_evaluator_error": None,
     "limits": None,
+    "model": None,
 }
 """What journals mean by options of which nothing is written."""
 

@@ -6,6 +6,8 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.models import Model, check_model
+from greenroom.actors.models.price import as_price
+from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
@@ -30,7 +32,8 @@ class LLMOptions(TypedDict, total=False):
             with ``on_reject="fail"``, else ``"flag"``.
         retry: How often and when it is tried again.
         timeout: Seconds one attempt may take, 300 by default; None for no limit.
-        settings: Passed to the model as they are.
+        settings: Passed to the model as they are. ``max_tokens`` among them is the most output tokens of one answer.
+        price: US dollars per million input tokens and per million output tokens, for models whose price is not known.
     """
 
     model: str | Model | None
@@ -42,6 +45,7 @@ class LLMOptions(TypedDict, total=False):
     retry: Retry
     timeout: Seconds | None
     settings: Mapping[str, Shown]
+    price: tuple[float, float] | None
 
 
 class LLM(Step[[str], T], Generic[T]):
@@ -74,6 +78,11 @@ class LLM(Step[[str], T], Generic[T]):
         model, instructions = given.pop("model", None), given.pop("instructions", "")
         accept, settings = given.pop("accept", ()), given.pop("settings", None)
         check_model(model, title)
+        try:
+            price = as_price(given.pop("price", None))
+        except ValueError as error:
+            msg = f"{title} has a wrong price: {error}"
+            raise DefinitionError(msg) from error
 
         async def ask(prompt: str) -> Any:
             from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
@@ -89,6 +98,7 @@ class LLM(Step[[str], T], Generic[T]):
             instructions=instructions,
             model=model,
             settings=dict(settings or {}),
+            price=price,
         )
         super().__init__(definition, accept)
         self.__name__ = name

@@ -116,7 +116,7 @@ class Step(Generic[P, R]):
         """The options, after a check that workers can find the step and its evaluators."""
         for definition in (self.definition, *(step.definition for step in self._accept)):
             _ = definition.app
-        return self._options
+        return self.definition.call_options(self._options)
 
     async def _schedule(self, port: ProgramPort, options: StepOptions, arguments: Json) -> R:
         result = await port.call_step(

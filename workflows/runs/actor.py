@@ -119,7 +119,7 @@ class RunActor(EventSourcedActor[Effect]):
     def _take(self, happened: Input, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         """Decide about an input, and carry out the decision."""
         now, accounts = self._dependencies.clock(), self._dependencies.registry.budgets
-        over = accounts.overdraft(self.state, now) if self.state.accounts else None
+        over = accounts.overdraft(self.state, now) if self.state.accounts or accounts.shared else None
         try:
             decision = decide(self.state, happened, now, self._dependencies.random(), over)
         except BaseException as error:
@@ -166,7 +166,7 @@ class RunActor(EventSourcedActor[Effect]):
 
     def _carry_out(self, decision: Decision, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         events, then = decision.events, decision.then
-        if self.state.accounts:
+        if self.state.accounts or self._dependencies.registry.budgets.shared:
             self._dependencies.registry.budgets.note(self.state, events)
         state = self.state
         if len(state.resolutions) != self._resolutions and state.ended is None and not state.halted:
