@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         WorkersUnavailable,
     )
     from greenroom.messages.evaluation import Score
-    from greenroom.messages.policy import Budget, Retry
+    from greenroom.messages.policy import Breaker, Budget, ModelLimit, Retry
     from greenroom.messages.records import LogLine
     from greenroom.supervision.jobs import Pool
     from greenroom.workflows.api.async_orchestrator import AsyncClient, AsyncOrchestrator
@@ -93,6 +93,7 @@ __all__ = [
     "AsyncRun",
     "AsyncSchedule",
     "AsyncSession",
+    "Breaker",
     "Budget",
     "Client",
     "DefinitionError",
@@ -105,6 +106,7 @@ __all__ = [
     "LogLine",
     "MailboxFull",
     "MockModel",
+    "ModelLimit",
     "NotAuthorized",
     "NotSerializable",
     "Orchestrator",
@@ -158,6 +160,7 @@ _HOMES = {
     "AsyncRun": "workflows.api.handles.async_run",
     "AsyncSchedule": "workflows.api.handles.async_schedule",
     "AsyncSession": "workflows.api.handles.async_session",
+    "Breaker": "messages.policy",
     "Budget": "messages.policy",
     "Client": "workflows.api.client.client",
     "LLM": "workflows.authoring.llm",
@@ -165,6 +168,7 @@ _HOMES = {
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",
     "MockModel": "actors.models.mock",
+    "ModelLimit": "messages.policy",
     "Orchestrator": "workflows.api.orchestrator",
     "Pool": "supervision.jobs",
     "Retry": "messages.policy",

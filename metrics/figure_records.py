@@ -33,6 +33,8 @@ class StepFigures(Message):
     """Seconds from an attempt's start to its end."""
     usage: dict[str, float]
     """Sums of the usage of model calls."""
+    unpriced: int = 0
+    """Model calls whose price is not known. They are not a part of ``usd``."""
 
 
 class WorkflowFigures(Message):
@@ -111,5 +113,6 @@ def pool_figures(root: ActorRecord) -> tuple[PoolFigures, ...]:
             detail=pool.detail if pool.status in {"short", "degraded"} else "",
         )
         for app in root.children
+        if app.kind == "app"
         for pool in app.children
     )

@@ -351,6 +351,13 @@ class RunActor(EventSourcedActor[Effect]):
         on_their_way = self._pending or self._unwritten or self._lookups or self.state.outgoing
         return bool(on_their_way or self._steps or self._evaluations or self._program.busy)
 
+    @property
+    @override
+    def moving(self) -> bool:
+        """Whether something will happen to it before the next alarm. Attempts that limits hold back only wait."""
+        on_their_way = self._pending or self._unwritten or self._lookups or self.state.outgoing
+        return bool(on_their_way or self._steps.moving or self._evaluations or self._program.busy)
+
     def _may_passivate(self, due: float | None) -> bool:
         """Return whether an idle run waits for a far time, its children, a message, or a person, and may leave."""
         if due is not None and due - self._dependencies.clock() <= PASSIVATE_AFTER:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -10,6 +10,7 @@ from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.json_text import text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Completed, Execute, Failed, Progress
+from greenroom.messages.policy import ModelCall
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
 from greenroom.workflows.decisions.inputs import (
     Input,
@@ -21,12 +22,14 @@ from greenroom.workflows.decisions.inputs import (
     StepUnaffordable,
     Tick,
 )
-from greenroom.workflows.decisions.reservations import need_of
+from greenroom.workflows.decisions.reservations import Need, need_of
 from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 
+EXPECTED_OUTPUT: Final = 1000
+"""Output tokens of an answer that count for the tokens per minute of a model, until it is known how many they are."""
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself after its attempt was withdrawn."""
 PROGRESS_EVERY: Final = 1.0
@@ -52,6 +55,11 @@ class _Attempt:
     """Whether it has reported progress a moment ago, so that what it says now is kept for a while."""
     progress: Json = None
     """What it has said since, if anything."""
+
+
+def _need(step: Step, model: ModelCall) -> Need:
+    """Return what the next attempt of a model step may use."""
+    return need_of(model, len(text_of(step.arguments)) + sum(len(each.encode()) for each in step.feedback))
 
 
 class StepJobs:
@@ -85,6 +93,11 @@ class StepJobs:
         """Return whether any attempt is under way."""
         return bool(self._attempts)
 
+    @property
+    def moving(self) -> bool:
+        """Whether something will happen to an attempt before the next alarm. Those held back by limits only wait."""
+        return any(attempt.job is not None and not attempt.job.waits for attempt in self._attempts.values())
+
     def take_assigned(self) -> list[StepAssigned]:
         """Return the assignments that no decision has recorded yet. The run's actor decides about them before an input.
 
@@ -117,8 +130,9 @@ class StepJobs:
             self._submit(entry, step)
             return
         entry.reserves = True
-        need = need_of(model, len(text_of(step.arguments)) + sum(len(each.encode()) for each in step.feedback))
-        budgets.reserve(self._state, token, need, self._dependencies.clock(), partial(self._reserved, entry))
+        budgets.reserve(
+            self._state, token, _need(step, model), self._dependencies.clock(), partial(self._reserved, entry)
+        )
 
     def _reserved(self, attempt: _Attempt, reserved: Reservation | None) -> None:
         """Submit an attempt for which budgets have room; report that they have none if ``reserved`` is None."""
@@ -161,6 +175,10 @@ class StepJobs:
             avoid=step.attempts[-1].pid if step.attempts else None,
             zygotes_lost=zygotes_lost(step),
         )
+        if (model := step.options.model) is not None:
+            need = _need(step, model)
+            expected = min(need.output_tokens, EXPECTED_OUTPUT)
+            job = replace(job, model=model.model, tokens=need.input_tokens + expected)
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
         entry.job = self._dependencies.submit(pool, step.options.limits, job)
 
