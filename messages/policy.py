@@ -129,6 +129,11 @@ class Budget(Message):
             unknown_price: UnknownPrice | None = None,
         ) -> None: ...
 
+    @property
+    def needs_prices(self) -> bool:
+        """Whether models without a known price may not be called."""
+        return self.usd is not None and self.unknown_price != "allow"
+
     def raised(self, other: "Budget") -> "Budget":
         """Return this budget with the limits that ``other`` names replaced by those of ``other``."""
         return self.model_copy(update=other.model_dump(exclude_none=True))

@@ -216,6 +216,23 @@ class WorkflowDefinition(Definition):
         """Changes with the workflow's code and with the signatures of the steps that it can reach."""
         return fingerprint(self.fn, _reachable)
 
+    @cached_property
+    def unpriced(self) -> tuple[str, ...]:
+        """Names of the models that it can reach, its child workflows included, and whose price is not known."""
+        models: dict[str, ModelCall] = {}
+        seen = {self.ref}
+
+        def look(value: object) -> None:
+            found = _definition_of(value)
+            if isinstance(found, ModelDefinition):
+                models[found.call.model] = found.call
+            elif isinstance(found, WorkflowDefinition) and found.ref not in seen:
+                seen.add(found.ref)
+                fingerprint(found.fn, look)
+
+        fingerprint(self.fn, look)
+        return tuple(sorted(name for name, call in models.items() if call.price is None))
+
     def prepare(self) -> None:
         """Build everything that is otherwise built at first use, from the source that was just imported."""
         super().prepare()
@@ -342,10 +359,16 @@ def _unfindable(title: str, site: Site) -> str:
     )
 
 
-def _reachable(value: object) -> tuple[str, Signature] | None:
-    """Return the step or workflow that an object of a user's module is, without running code of that object."""
+def _definition_of(value: object) -> Definition | None:
+    """Return the definition of an object of a user's module, without running code of that object."""
     try:
         found = object.__getattribute__(value, "__dict__").get("definition")
     except AttributeError:
         return None
-    return (found.title, found.signature) if isinstance(found, Definition) else None
+    return found if isinstance(found, Definition) else None
+
+
+def _reachable(value: object) -> tuple[str, Signature] | None:
+    """Return the step or workflow that an object of a user's module is."""
+    found = _definition_of(value)
+    return None if found is None else (found.title, found.signature)

@@ -272,6 +272,8 @@ class Orchestrator(BaseOrchestrator):
     @override
     def _launch(self, command: StartRun) -> Reply:
         self.check_alive()
+        if command.budget is not None and command.budget.needs_prices:
+            return self._engine.carry_out(command)  # a worker of the app says which prices are known
         return self._engine.start_run(command)
 
     @override

@@ -74,7 +74,7 @@ def reserve(need: Need, accounts: Sequence[tuple[Account, bool]]) -> Verdict:
     short: list[tuple[Account, bool]] = []
     most = need.output_tokens
     for account, returning in accounts:
-        if need.price is None and account.budget.usd is not None and account.budget.unknown_price != "allow":
+        if need.price is None and account.budget.needs_prices:
             return Refusal(account, _unknown(need, account))
         left = _most_output(need, account)
         if left < most:

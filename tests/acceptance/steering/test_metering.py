@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenroom import Breaker, Budget, ModelLimit, Orchestrator, Pool, RunParked
+from greenroom import Breaker, Budget, InvalidInput, ModelLimit, Orchestrator, Pool, RunParked
 from greenroom.messages.commands import ShowTree, Tree
 from greenroom.workflows.decisions.budget_usage import Spending
 from tests.acceptance import harness
@@ -94,7 +94,13 @@ def test_a_tool_with_a_breaker_is_not_called_while_that_is_open(home, mark, tmp_
 
 
 def test_a_model_without_a_known_price_is_not_called_under_a_budget_in_usd(orchestrator, tmp_path):
-    run = orchestrator.start(metered.spends_unknown, str(tmp_path), budget=Budget(usd=1.0))
+    with pytest.raises(InvalidInput, match="the price of unknown is not known: declare it with"):
+        orchestrator.start(metered.spends_unknown, str(tmp_path), budget=Budget(usd=1.0))
+    assert not orchestrator.runs()
+    allowed = Budget(usd=1.0, unknown_price="allow")
+    assert orchestrator.start(metered.spends_unknown, str(tmp_path), budget=allowed).result(30) == "done"
+    (tmp_path / "unknown").unlink()
+    run = orchestrator.start(metered.spends_unseen, str(tmp_path), budget=Budget(usd=1.0))
     with pytest.raises(RunParked, match="the price of the model unknown is not known"):
         run.result(30)
     assert not (tmp_path / "unknown").exists()
