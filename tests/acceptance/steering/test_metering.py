@@ -1,9 +1,13 @@
 """Limits of models in real processes: one budget for many runs, pauses for all workers, breakers."""
 
+import subprocess
+import sys
+
 import pytest
 
 from greenroom import Breaker, Budget, InvalidInput, ModelLimit, Orchestrator, Pool, RunParked
 from greenroom.messages.commands import ShowTree, Tree
+from greenroom.testing import VirtualClock
 from greenroom.workflows.decisions.budget_usage import Spending
 from tests.acceptance import harness
 from tests.acceptance.apps import metered
@@ -18,6 +22,15 @@ def statuses(orchestrator):
     return {record.id: record.status for record in reply.root.children if record.kind in {"model", "tool"}}
 
 
+def spent(runs, limit):
+    """Return what runs have used, after a check that at no event more than the limit was used and reserved."""
+    spending = Spending()
+    for *_, event in sorted((stored.at, stored.seq, run.id, stored.event) for run in runs for stored in run.events()):
+        spending.add([event])
+        assert spending.usd + sum(each.usd for each in spending.reserved.values()) <= limit + 1e-9
+    return spending
+
+
 def test_a_hundred_runs_at_once_never_spend_or_reserve_more_than_one_dollar(home, mark, tmp_path):
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools(), budget=Budget(usd=1.0)) as orchestrator:
         runs = [orchestrator.start(metered.pays, 2, id=f"run-{number}") for number in range(100)]
@@ -28,12 +41,7 @@ def test_a_hundred_runs_at_once_never_spend_or_reserve_more_than_one_dollar(home
         assert len(parked) < 95, "most of the money is used"
         with pytest.raises(RunParked, match=r"the budget of this orchestrator is used up: .* of 1 USD.*runs resume"):
             parked[0].result(10)
-        events = sorted((stored.at, stored.seq, run.id, stored.event) for run in runs for stored in run.events())
-        spending, most = Spending(), 0.0
-        for *_, event in events:
-            spending.add([event])
-            most = max(most, spending.usd + sum(each.usd for each in spending.reserved.values()))
-        assert most <= 1.0 + 1e-9
+        spending = spent(runs, 1.0)
         assert spending.usd > 0.8
         assert not spending.reserved
         assert sum(run.usage.get("usd", 0.0) for run in runs) == pytest.approx(spending.usd)
@@ -128,3 +136,36 @@ def test_a_limit_that_is_none_is_refused_with_a_sentence(tmp_path):
     ):
         with pytest.raises((TypeError, ValueError), match=words):
             Orchestrator(tmp_path / "runs.db", **options)
+
+
+def test_calls_that_a_kill_of_the_orchestrator_cuts_off_count_with_what_was_reserved_for_them(home, mark, tmp_path):
+    for _ in range(3):
+        command = [sys.executable, "-m", "tests.acceptance.apps.payer", str(tmp_path), "20", "0.5"]
+        payer = subprocess.Popen(command)
+        eventually((tmp_path / "calling").exists, 60)
+        payer.kill()
+        payer.wait()
+        (tmp_path / "calling").unlink()
+    options = {"home": tmp_path / "home", "pools": harness.pools(), "budget": Budget(usd=0.5)}
+    with Orchestrator(tmp_path / "runs.db", **options) as orchestrator:
+        runs = [orchestrator.start(metered.pays, 3, id=f"run-{number}") for number in range(20)]
+        eventually(lambda: {run.status for run in runs} <= {"parked", "completed"}, 60)
+        used = spent(runs, 0.5)
+        attempts = [attempt for run in runs for step in run.steps() for attempt in step.attempts]
+        lost = [attempt for attempt in attempts if attempt.outcome == "crash"]
+        assert lost
+        assert all(attempt.reserved is not None and not attempt.usage for attempt in lost)
+        measured = sum(attempt.usage.get("usd", 0.0) for attempt in attempts)
+        assert used.usd == pytest.approx(measured + sum(attempt.reserved.usd for attempt in lost))
+
+
+def test_waits_for_a_rate_take_no_time_with_a_virtual_clock(home, mark, tmp_path):
+    clock = VirtualClock()
+    options = {"clock": clock, "models": {"priced": ModelLimit(rpm=2)}, "pools": harness.pools()}
+    with Orchestrator(tmp_path / "runs.db", **options) as orchestrator:
+        begun = clock.now()
+        run = orchestrator.start(metered.pays, 6)
+        assert run.result(30) == 6
+        assert 120 <= (clock.now() - begun).total_seconds() < 180
+        starts = sorted(attempt.started_at for step in run.steps() for attempt in step.attempts)
+        assert [round((at - starts[0]).total_seconds() / 60) for at in starts] == [0, 0, 1, 1, 2, 2]
