@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from greenroom.actors.api.step_context import current
     from greenroom.actors.models.mock import MockModel
     from greenroom.messages.approvals import Approval
+    from greenroom.messages.call_limits import Breaker, ModelLimit
     from greenroom.messages.core.errors import (
         ApprovalClosed,
         ApprovalNotFound,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
         WorkersUnavailable,
     )
     from greenroom.messages.evaluation import Score
-    from greenroom.messages.policy import Breaker, Budget, ModelLimit, Retry
+    from greenroom.messages.policy import Budget, Retry
     from greenroom.messages.records import LogLine
     from greenroom.supervision.jobs import Pool
     from greenroom.workflows.api.async_orchestrator import AsyncClient, AsyncOrchestrator
@@ -160,7 +161,7 @@ _HOMES = {
     "AsyncRun": "workflows.api.handles.async_run",
     "AsyncSchedule": "workflows.api.handles.async_schedule",
     "AsyncSession": "workflows.api.handles.async_session",
-    "Breaker": "messages.policy",
+    "Breaker": "messages.call_limits",
     "Budget": "messages.policy",
     "Client": "workflows.api.client.client",
     "LLM": "workflows.authoring.llm",
@@ -168,7 +169,7 @@ _HOMES = {
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",
     "MockModel": "actors.models.mock",
-    "ModelLimit": "messages.policy",
+    "ModelLimit": "messages.call_limits",
     "Orchestrator": "workflows.api.orchestrator",
     "Pool": "supervision.jobs",
     "Retry": "messages.policy",

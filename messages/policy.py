@@ -152,6 +152,21 @@ class Price(Message):
     input: PriceAmount = 0.0
     output: PriceAmount = 0.0
 
+    @classmethod
+    def of(cls, given: object) -> "Price | None":
+        """Return a price that was given as such, or as US dollars per million input and output tokens.
+
+        Raises:
+            ValueError: It is neither, nor None.
+        """
+        if given is None or isinstance(given, Price):
+            return given
+        if isinstance(given, (tuple, list)) and len(cast("Sequence[object]", given)) == 2:  # noqa: PLR2004  in, out
+            usd_in, usd_out = cast("Sequence[float]", given)
+            return cls(input=float(usd_in), output=float(usd_out))
+        msg = f"a price is (USD per million input tokens, USD per million output tokens), not {given!r}"
+        raise ValueError(msg)
+
     def usd(self, input_tokens: float, output_tokens: float) -> float:
         """Return the price of a call."""
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
@@ -168,44 +183,6 @@ class ModelCall(Message):
     """Bytes of every request besides the step's arguments: instructions, schema of the answer, tools."""
     max_tokens: int | None = None
     """Most output tokens of one answer, if the author has set them."""
-
-
-class ModelLimit(Message):
-    """Limits of the requests to one model, from all workers and runs of an orchestrator.
-
-    Attributes:
-        rpm: Most requests that start within a minute; None for no limit.
-        tpm: Most tokens of requests that start within a minute, input and output; None for no limit. Before a request
-            its tokens are estimated, afterwards the estimate is replaced by what it used.
-        concurrency: Most requests at once; None for no limit.
-    """
-
-    rpm: int | None = Field(default=None, gt=0)
-    tpm: int | None = Field(default=None, gt=0)
-    concurrency: int | None = Field(default=16, gt=0)
-
-
-class Breaker(Message):
-    """When calls of a failing model or tool are held back.
-
-    After ``failures`` failures in a row, all within ``within`` seconds, the breaker opens: calls wait. After
-    ``cooldown`` seconds one call is let through. If it succeeds the breaker closes, otherwise it stays open as long
-    again. Failures of infrastructure count: crashes, time-outs, lost connections, and every error of a model that may
-    be tried again.
-
-    Attributes:
-        failures: Failures in a row that open it.
-        within: Seconds between the first and the last of them at most.
-        cooldown: Seconds that it stays open.
-    """
-
-    failures: int = Field(default=10, ge=1)
-    within: Duration = 60.0
-    cooldown: Duration = 15.0
-
-    if TYPE_CHECKING:  # accepted types, which are more than the stored ones
-
-        def __init__(self, *, failures: int = 10, within: Seconds = 60.0, cooldown: Seconds = 15.0) -> None: ...
 
 
 class Limits(Message):

@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
+from greenroom.messages.call_limits import Breaker, ModelLimit
 from greenroom.messages.frames.worker import Completed, Execute, Failed, FromWorker
-from greenroom.messages.policy import Breaker, Limits, ModelLimit
+from greenroom.messages.policy import Limits
 from greenroom.messages.records import ActorRecord
 from greenroom.supervision.jobs import (
     Answered,

@@ -17,7 +17,6 @@ from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.fingerprint import fingerprint
 from greenroom.actors.definitions.signature import Signature
-from greenroom.actors.models.price import name_of, price_of
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
@@ -191,6 +190,8 @@ class ModelDefinition(StepDefinition):
     @cached_property
     def call(self) -> ModelCall:
         """What an orchestrator needs to know of the model."""
+        from greenroom.actors.models.price import name_of, price_of  # noqa: PLC0415  for apps that have an LLM
+
         schema = b"" if self.signature.result.annotation is str else to_json(self.signature.result.schema)
         most = self.settings.get("max_tokens")
         return ModelCall(

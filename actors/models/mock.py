@@ -17,7 +17,6 @@ from pydantic import BaseModel
 from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.actors.models.extract import Material, rank, read_prompt
 from greenroom.actors.models.filling import Filler
-from greenroom.actors.models.price import as_price
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import RetryAfter
 from greenroom.messages.core.message import Shown
@@ -76,7 +75,7 @@ class MockModel:
     ) -> None:
         """Set the rates."""
         self.name = name
-        self.price = as_price(price) or Price()
+        self.price = Price.of(price) or Price()
         self.seed = seed
         self.latency = (
             (times.seconds(latency[0], "the latency of a MockModel"), latency[1])

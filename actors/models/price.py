@@ -2,7 +2,7 @@
 
 import os
 from functools import cache
-from typing import Final, cast
+from typing import Final
 
 from greenroom.actors.models import DEFAULT_VARIABLE, Model
 from greenroom.messages.policy import Price
@@ -36,22 +36,7 @@ def price_of(model: str | Model | None) -> Price | None:
     """
     if model is None or isinstance(model, str):
         return _listed(name_of(model))
-    return as_price(getattr(model, "price", None))
-
-
-def as_price(given: object) -> Price | None:
-    """Return a price that was given as such, or as US dollars per million input and output tokens.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if given is None or isinstance(given, Price):
-        return given
-    if isinstance(given, (tuple, list)) and len(cast("tuple[object, ...]", given)) == 2:  # noqa: PLR2004  in, out
-        usd_in, usd_out = cast("tuple[float, float]", given)
-        return Price(input=float(usd_in), output=float(usd_out))
-    msg = f"a price is (USD per million input tokens, USD per million output tokens), not {given!r}"
-    raise ValueError(msg)
+    return Price.of(getattr(model, "price", None))
 
 
 @cache

@@ -17,7 +17,7 @@ from greenroom.messages.commands import AskSession, Command, PutSchedule, Reply,
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, seconds
-from greenroom.messages.policy import Breaker, Budget, ModelLimit, SessionPolicy, WorkerKind
+from greenroom.messages.policy import Budget, SessionPolicy, WorkerKind
 from greenroom.supervision.pool_config import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
@@ -31,6 +31,7 @@ from greenroom.workflows.output.live_view import OutputOption, Viewer, viewer_of
 
 if TYPE_CHECKING:  # the first keeper starts before any of these is imported
     from greenroom.journal.interface import Stored
+    from greenroom.messages.call_limits import Breaker, ModelLimit
     from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
     from greenroom.workflows.clock import Clock
     from greenroom.workflows.control.engine import Engine
@@ -98,8 +99,8 @@ class Orchestrator(BaseOrchestrator):
         output: OutputOption = True,
         env: Iterable[str] | Mapping[str, str] = (),
         import_timeout: float | timedelta | None = None,
-        models: Mapping[str, ModelLimit] | None = None,
-        breakers: Mapping[str, Breaker | None] | None = None,
+        models: "Mapping[str, ModelLimit] | None" = None,
+        breakers: "Mapping[str, Breaker | None] | None" = None,
         budget: Budget | None = None,
         daily_budget: Budget | None = None,
     ) -> None:

@@ -6,11 +6,10 @@ from typing import Any, Generic, TypedDict, TypeVar, Unpack, overload
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.models import Model, check_model
-from greenroom.actors.models.price import as_price
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
+from greenroom.messages.policy import OnEvaluatorError, OnReject, Price, Retry
 from greenroom.workflows.authoring.step import Call, Evaluators, Step, step_options
 
 T = TypeVar("T")
@@ -79,7 +78,7 @@ class LLM(Step[[str], T], Generic[T]):
         accept, settings = given.pop("accept", ()), given.pop("settings", None)
         check_model(model, title)
         try:
-            price = as_price(given.pop("price", None))
+            price = Price.of(given.pop("price", None))
         except ValueError as error:
             msg = f"{title} has a wrong price: {error}"
             raise DefinitionError(msg) from error

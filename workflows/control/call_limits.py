@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from greenroom.messages.policy import Breaker, Budget, ModelLimit
+from greenroom.messages.policy import Budget
 from greenroom.workflows.home.project import read_project
+
+if TYPE_CHECKING:  # the first keeper starts before they are imported, and most orchestrators are given none
+    from greenroom.messages.call_limits import Breaker, ModelLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +22,15 @@ class CallLimits:
         daily_budget: What all runs may use together on one day in UTC.
     """
 
-    models: Mapping[str, ModelLimit] = field(default_factory=dict[str, ModelLimit])
-    breakers: Mapping[str, Breaker | None] = field(default_factory=dict[str, Breaker | None])
+    models: "Mapping[str, ModelLimit]" = field(default_factory=dict[str, "ModelLimit"])
+    breakers: "Mapping[str, Breaker | None]" = field(default_factory=dict[str, "Breaker | None"])
     budget: Budget | None = None
     daily_budget: Budget | None = None
 
 
 def read_limits(
-    models: Mapping[str, ModelLimit] | None = None,
-    breakers: Mapping[str, Breaker | None] | None = None,
+    models: "Mapping[str, ModelLimit] | None" = None,
+    breakers: "Mapping[str, Breaker | None] | None" = None,
     budget: Budget | None = None,
     daily_budget: Budget | None = None,
 ) -> CallLimits:
@@ -44,9 +48,12 @@ def read_limits(
         budget if budget is not None else project.budget,
         daily_budget if daily_budget is not None else project.daily_budget,
     )
-    _check_types("models", found.models, ModelLimit, "a ModelLimit, such as ModelLimit(rpm=500)")
-    given = {name: breaker for name, breaker in found.breakers.items() if breaker is not None}
-    _check_types("breakers", given, Breaker, "a Breaker, such as Breaker(failures=5), or None")
+    if found.models or found.breakers:
+        from greenroom.messages.call_limits import Breaker, ModelLimit  # noqa: PLC0415  see above
+
+        _check_types("models", found.models, ModelLimit, "a ModelLimit, such as ModelLimit(rpm=500)")
+        given = {name: breaker for name, breaker in found.breakers.items() if breaker is not None}
+        _check_types("breakers", given, Breaker, "a Breaker, such as Breaker(failures=5), or None")
     _check_budget("budget", found.budget)
     _check_budget("daily_budget", found.daily_budget)
     return found

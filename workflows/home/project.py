@@ -11,7 +11,8 @@ from greenroom.supervision.policy.worker_environment import Given, read_given
 from greenroom.workflows.home import former_name
 
 if TYPE_CHECKING:  # pydantic is large, and few projects have a table
-    from greenroom.messages.policy import Breaker, Budget, ModelLimit
+    from greenroom.messages.call_limits import Breaker, ModelLimit
+    from greenroom.messages.policy import Budget
 
 FILE: Final = "pyproject.toml"
 
