@@ -83,6 +83,7 @@ FIELDS: Final = {
     "flagged": "Whether evaluators rejected the result and the run went on with it, marked for review.",
     "charged": "Whether the attempt counts against the step's retries.",
     "usage": "What it used up, by name, such as tokens and usd.",
+    "reserved": "What was reserved of budgets before it began; null where no budget limits it.",
     "exit": "How its process ended, where that is what ended it.",
     "worker": "Id of the worker.",
     "workers": "The worker processes.",

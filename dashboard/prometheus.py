@@ -36,6 +36,7 @@ class _Figures(Collector):
         yield from self._attempts()
         yield from self._workers()
         yield from self._pools()
+        yield from self._gates()
 
     def _runs(self) -> Iterator[Metric]:
         runs = GaugeMetricFamily("greenroom_runs", "RunRegistry in the journal.", labels=("workflow", "status"))
@@ -75,6 +76,7 @@ class _Figures(Collector):
         retries = CounterMetricFamily("greenroom_retries", "Attempts after the first of each call.", labels=STEP)
         rejections = CounterMetricFamily("greenroom_rejections", "Results that evaluators refused.", labels=STEP)
         usage = CounterMetricFamily("greenroom_usage", "What model calls used.", labels=(*STEP, "what"))
+        unpriced = CounterMetricFamily("greenroom_unpriced_calls", "Model calls whose price is not known.", labels=STEP)
         latency = _quantiles("greenroom_attempt_latency_seconds", "From an attempt's start to its end.", STEP)
         for _, step, labels in self._each():
             for outcome, count in step.outcomes.items():
@@ -83,8 +85,10 @@ class _Figures(Collector):
             rejections.add_metric(labels, step.rejections)
             for what, amount in step.usage.items():
                 usage.add_metric((*labels, what), amount)
+            if step.kind == "llm":
+                unpriced.add_metric(labels, step.unpriced)
             _add(latency, labels, step.attempt_latency)
-        yield from (ended, retries, rejections, usage, latency)
+        yield from (ended, retries, rejections, usage, unpriced, latency)
 
     def _workers(self) -> Iterator[Metric]:
         alive = GaugeMetricFamily("greenroom_workers", "Worker processes.", labels=("kind", "status"))
@@ -107,6 +111,18 @@ class _Figures(Collector):
             escalations.add_metric((pool.app, pool.pool), pool.escalations)
             restarts.add_metric((pool.app, pool.pool), pool.restarts)
         yield from (status, escalations, restarts)
+
+    def _gates(self) -> Iterator[Metric]:
+        labels = ("kind", "name")
+        status = GaugeMetricFamily(
+            "greenroom_gate_status", "1 for the status a limited model or tool has.", labels=(*labels, "status")
+        )
+        openings = CounterMetricFamily("greenroom_breaker_openings", "Times a breaker has opened.", labels=labels)
+        for gate in self.metrics.gates:
+            for each in ("running", "held", "open", "half_open"):
+                status.add_metric((gate.kind, gate.name, each), gate.status == each)
+            openings.add_metric((gate.kind, gate.name), gate.openings)
+        yield from (status, openings)
 
 
 def _quantiles(name: str, text: str, labels: Sequence[str]) -> GaugeMetricFamily:

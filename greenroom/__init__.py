@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from greenroom.actors.models import Model, ModelReply, ModelRequest
     from greenroom.actors.models.mock import MockModel
     from greenroom.messages.approvals import Approval
+    from greenroom.messages.call_limits import Breaker, ModelLimit
     from greenroom.messages.core.errors import (
         AgentFailed,
         ApprovalClosed,
@@ -114,6 +115,7 @@ __all__ = [
     "AsyncRun",
     "AsyncSchedule",
     "AsyncSession",
+    "Breaker",
     "Budget",
     "Client",
     "ContextTooLong",
@@ -132,6 +134,7 @@ __all__ = [
     "MockModel",
     "Model",
     "ModelFailed",
+    "ModelLimit",
     "ModelReply",
     "ModelRequest",
     "NotAuthorized",
@@ -197,6 +200,7 @@ _HOMES = {
     "AsyncRun": "workflows.api.handles.async_run",
     "AsyncSchedule": "workflows.api.handles.async_schedule",
     "AsyncSession": "workflows.api.handles.async_session",
+    "Breaker": "messages.call_limits",
     "Budget": "messages.policy",
     "Client": "workflows.api.client.client",
     "Conversation": "actors.agent.conversation",
@@ -215,6 +219,7 @@ _HOMES = {
     "ToolSchema": "messages.transcript",
     "TranscriptMessage": "messages.transcript",
     "UserMessage": "messages.transcript",
+    "ModelLimit": "messages.call_limits",
     "Orchestrator": "workflows.api.orchestrator",
     "Pairwise": "workflows.authoring.evaluators.judge",
     "Panel": "workflows.authoring.evaluators.panel",

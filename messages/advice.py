@@ -97,6 +97,12 @@ def raise_budget(run_id: str, name: str, total: float) -> str:
 
 
 @_advice
+def allow_unknown_price(run_id: str) -> str:
+    """Resume a run, and let it call models whose price is not known."""
+    return _command(PROGRAM, "runs", "resume", run_id, "--budget", "unknown_price=allow")
+
+
+@_advice
 def fork(run_id: str) -> str:
     """Start a copy of a run with the present code."""
     return _command(PROGRAM, "runs", "fork", run_id)

@@ -1,10 +1,21 @@
-"""Record of one attempt, for people and for the code of workflows."""
+"""Records of one attempt, for people and for the code of workflows."""
 
 from pydantic import Field
 
 from greenroom.messages.core.failures import Exit, Outcome
 from greenroom.messages.core.fields import Moment
 from greenroom.messages.core.message import Json, Message
+
+
+class Reservation(Message):
+    """What was reserved of budgets before one call of a model."""
+
+    tokens: int
+    """Input and output tokens that the call may use together."""
+    usd: float = 0.0
+    """Their price. 0 if the price is not known, and the budget allows that."""
+    max_tokens: int
+    """Most output tokens of the answer."""
 
 
 class AttemptRecord(Message):
@@ -25,5 +36,7 @@ class AttemptRecord(Message):
     exit: Exit | None = None
     charged: bool = True
     usage: dict[str, float] = Field(default_factory=dict)
+    reserved: Reservation | None = None
+    """What was reserved of budgets before it began. It counts as used if ``usage`` does not say what was used."""
     progress: Json = None
     """Its newest progress report, from ``current().heartbeat(detail)``."""

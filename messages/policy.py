@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, OwnShare, Share, VariableName
+from greenroom.messages.core.fields import Amount, Duration, Factor, Limit, OwnShare, PriceAmount, Share, VariableName
 from greenroom.messages.core.message import Message
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ Combine: TypeAlias = Literal["mean", "majority", "min"]
 the result, which has to be more than half, or the lowest."""
 OnFailure: TypeAlias = Literal["continue", "stop"]
 """What a session does after its handler failed on a message."""
+
+
+UnknownPrice: TypeAlias = Literal["refuse", "allow"]
+"""Whether a budget in US dollars allows calls of models whose price is not known."""
 
 
 def class_name(cls: type[BaseException]) -> str:
@@ -99,17 +103,22 @@ class Retry(Message):
 class Budget(Message):
     """Limits of what a run and its children use together. Once any of them is reached, no new attempt begins.
 
+    Before a model is called, the most that the call may use is reserved. What it has used is settled afterwards.
+
     Attributes:
         usd: Cost of model calls, in US dollars.
         tokens: Input and output tokens of model calls, in total.
         wall: Seconds since the run's start on the wall clock, including waits and pauses.
         attempts: Attempts of steps, whatever their outcomes.
+        unknown_price: Whether ``usd`` allows calls of models whose price is not known, which then cost nothing:
+            ``"refuse"`` or ``"allow"``. None means ``"refuse"``.
     """
 
     usd: Amount = None
     tokens: int | None = Field(default=None, gt=0)
     wall: Limit = None
     attempts: int | None = Field(default=None, gt=0)
+    unknown_price: UnknownPrice | None = None
 
     if TYPE_CHECKING:  # accepted types, which are more than the stored ones
 
@@ -120,7 +129,13 @@ class Budget(Message):
             tokens: int | None = None,
             wall: Seconds | None = None,
             attempts: int | None = None,
+            unknown_price: UnknownPrice | None = None,
         ) -> None: ...
+
+    @property
+    def needs_prices(self) -> bool:
+        """Whether models without a known price may not be called."""
+        return self.usd is not None and self.unknown_price != "allow"
 
     def raised(self, other: "Budget") -> "Budget":
         """Return this budget with the limits that ``other`` names replaced by those of ``other``."""
@@ -132,6 +147,45 @@ class SessionPolicy(Message):
 
     on_failure: OnFailure = "continue"
     budget: Budget | None = None
+
+
+class Price(Message):
+    """Price of a model in US dollars per million tokens."""
+
+    input: PriceAmount = 0.0
+    output: PriceAmount = 0.0
+
+    @classmethod
+    def of(cls, given: object) -> "Price | None":
+        """Return a price that was given as such, or as US dollars per million input and output tokens.
+
+        Raises:
+            ValueError: It is neither, nor None.
+        """
+        if given is None or isinstance(given, Price):
+            return given
+        if isinstance(given, (tuple, list)) and len(cast("Sequence[object]", given)) == 2:  # noqa: PLR2004  in, out
+            usd_in, usd_out = cast("Sequence[float]", given)
+            return cls(input=float(usd_in), output=float(usd_out))
+        msg = f"a price is (USD per million input tokens, USD per million output tokens), not {given!r}"
+        raise ValueError(msg)
+
+    def usd(self, input_tokens: float, output_tokens: float) -> float:
+        """Return the price of a call."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+
+class ModelCall(Message):
+    """What an orchestrator needs to know of the model that a step calls."""
+
+    model: str
+    """Name of the model, by which it is limited."""
+    price: Price | None = None
+    """None if it is not known, which is not 0."""
+    extra_bytes: int = 0
+    """Bytes of every request besides the step's arguments: instructions, schema of the answer, tools."""
+    max_tokens: int | None = None
+    """Most output tokens of one answer, if the author has set them."""
 
 
 class Limits(Message):
@@ -211,3 +265,5 @@ class StepOptions(Message):
     """Limits of that pool's workers, if the step sets its own; otherwise those of the pool."""
     stream: str | None = None
     """For model steps: channel of the run's stream that gets the text as it arrives, and the result at the end."""
+    model: ModelCall | None = None
+    """The model of an ``LLM``. Set when a workflow calls the step."""

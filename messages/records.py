@@ -3,6 +3,7 @@
 Times are datetimes in UTC, to the millisecond, and ISO 8601 in JSON; durations are seconds.
 """
 
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from pydantic import Field
@@ -44,6 +45,22 @@ class StepRecord(Message):
     scheduled_at: Moment
     ended_at: Moment | None = None
     retry_at: Moment | None = None
+
+
+def usage_of(steps: Iterable[StepRecord]) -> dict[str, float]:
+    """Return what the model calls of steps have used, summed over all attempts.
+
+    ``unpriced`` is the number of calls whose price is not known. They are not a part of ``usd``. It is left out if
+    there are none.
+    """
+    total: dict[str, float] = {}
+    unpriced = 0
+    for step in steps:
+        for attempt in step.attempts:
+            for name, amount in attempt.usage.items():
+                total[name] = total.get(name, 0.0) + amount
+            unpriced += step.kind == "llm" and attempt.outcome is not None and "usd" not in attempt.usage
+    return {**total, "unpriced": float(unpriced)} if unpriced else total
 
 
 class RunRecord(Message):

@@ -33,6 +33,8 @@ class StepFigures(Message):
     """Seconds from an attempt's start to its end."""
     usage: dict[str, float]
     """Sums of the usage of model calls."""
+    unpriced: int = 0
+    """Model calls whose price is not known. They are not a part of ``usd``."""
 
 
 class WorkflowFigures(Message):
@@ -88,6 +90,21 @@ class PoolFigures(Message):
     """Why it is short or degraded, for a person."""
 
 
+class GateFigures(Message):
+    """The state of a model or a tool whose calls are limited."""
+
+    kind: str
+    """``"model"`` or ``"tool"``."""
+    name: str
+    status: str
+    """``"running"``; ``"held"`` while the provider has asked to wait; ``"open"`` while its breaker holds calls back;
+    ``"half_open"`` while one call tries whether it works again."""
+    openings: int
+    """Number of times that its breaker has opened."""
+    detail: str = ""
+    """How many calls run and wait, and why, for a person."""
+
+
 class Metrics(Message):
     """All figures that follow from the journal's events."""
 
@@ -96,6 +113,8 @@ class Metrics(Message):
     """Sorted by name."""
     pools: tuple[PoolFigures, ...] = ()
     """Pools of the running orchestrator; empty if it was not asked."""
+    gates: tuple[GateFigures, ...] = ()
+    """Models that it has called, and tools with a breaker; empty if it was not asked."""
 
 
 def pool_figures(root: ActorRecord) -> tuple[PoolFigures, ...]:
@@ -111,5 +130,15 @@ def pool_figures(root: ActorRecord) -> tuple[PoolFigures, ...]:
             detail=pool.detail if pool.status in {"short", "degraded"} else "",
         )
         for app in root.children
+        if app.kind == "app"
         for pool in app.children
+    )
+
+
+def gate_figures(root: ActorRecord) -> tuple[GateFigures, ...]:
+    """Return the figures of every model and tool whose calls are limited, in a supervision tree."""
+    return tuple(
+        GateFigures(kind=each.kind, name=each.id, status=each.status, openings=each.escalations, detail=each.detail)
+        for each in root.children
+        if each.kind in {"model", "tool"}
     )

@@ -135,7 +135,9 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
             if call.started_at is None:
                 call.started_at = event.at
         case AttemptEnded():
-            run.calls[event.key].step.end_attempt(event, run.attempts.pop(event.token, None))
+            call = run.calls[event.key]
+            call.step.end_attempt(event, run.attempts.pop(event.token, None))
+            call.step.unpriced += call.kind == "llm" and "usd" not in event.usage
         case StepEvaluated():
             run.calls[event.key].step.evaluate(event)
         case StepCompleted() | StepFailed():
@@ -256,6 +258,7 @@ class _Step:
     latencies: list[float] = field(default_factory=list[float])
     attempt_latencies: list[float] = field(default_factory=list[float])
     usage: dict[str, float] = field(default_factory=dict[str, float])
+    unpriced: int = 0
 
     def end_attempt(self, event: AttemptEnded, started_at: float | None) -> None:
         self.outcomes[event.outcome] += 1
@@ -299,6 +302,7 @@ class _Step:
             latency=spread(self.latencies),
             attempt_latency=spread(self.attempt_latencies),
             usage=self.usage,
+            unpriced=self.unpriced,
         )
 
 

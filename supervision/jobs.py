@@ -107,6 +107,10 @@ class Job:
     """Number of earlier attempts whose worker died with its zygote, according to the journal."""
     pressing: bool = False
     """Whether a caller waits for the answer now. The job is ``Unavailable`` at once if no worker can be started."""
+    model: str = ""
+    """Name of the model that it calls; empty if it calls none."""
+    tokens: int = 0
+    """Estimate of the input and output tokens of that call."""
 
 
 # ---------------------------------------------------------------- orders to a pool
@@ -187,6 +191,15 @@ class JobHandle:
         """Keep the arguments; no order is given yet."""
         self._order = order
         self._token = token
+
+    @property
+    def waits(self) -> bool:
+        """Whether the job waits for a certain time, until which nothing happens to it."""
+        return False
+
+    def order(self, order: JobOrder) -> None:
+        """Give an order about the job to its pool."""
+        self._order(order)
 
     def release(self) -> None:
         """Order the pool to send a held job; see ``Release``."""

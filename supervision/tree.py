@@ -102,6 +102,8 @@ class Tree:
         self._imports = imports if imports is not None else SlowImports()
         self._looks: set[Task[None]] = set()
         """Pools that are about to be opened."""
+        self.gates: Callable[[], tuple[ActorRecord, ...]] = tuple
+        """Returns the records of models and tools whose calls are limited."""
         self._closed = False
         self._hurried = Event()
 
@@ -208,9 +210,9 @@ class Tree:
 
     # ------------------------------------------------------------ queries and injected faults
 
-    def working(self) -> bool:
-        """Return whether any pool has a job that is queued or running. Idle programs do not count."""
-        return any(pool.dispatcher.working for pool in self._pools.values())
+    def working(self, besides: int = 0) -> bool:
+        """Return whether pools have more than ``besides`` jobs that are queued or running, without idle programs."""
+        return sum(pool.dispatcher.working for pool in self._pools.values()) > besides
 
     def workers(self) -> list[WorkerRecord]:
         """Return the records of all workers, pool by pool in start order."""
@@ -225,7 +227,7 @@ class Tree:
             status="closed" if self._closed else "running",
             strategy="one_for_one",
             restarts=sum(app.restarts for app in apps),
-            children=apps,
+            children=(*apps, *self.gates()),
         )
 
     def _app_record(self, node: _AppNode) -> ActorRecord:

@@ -32,6 +32,7 @@ QUESTIONS = {
     "Where are secrets redacted?": "redact",
     "Where is a run replayed and compared?": "replay",
     "Where does output of a tool go?": "output",
+    "Where is the rate of a model limited?": "rate",
     "Where is a budget checked?": "budget",
     "Where does a message to a run wait?": "message",
     "Where are the limits of a worker set?": "limits",

@@ -35,6 +35,7 @@ _MODULES: Final = (
     "worker.llm",
     "worker.evaluator",
     "models.mock",
+    "models.price",
 )
 _TOKEN: Final = "1:1"  # noqa: S105  the identity of an attempt, not a secret
 _ARGUMENTS: Final[Json] = {"args": ["a", 1, 1.5, None], "kwargs": {"b": [True, {}]}}

@@ -10,6 +10,8 @@ from inspect import Parameter
 from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 from pydantic import BaseModel
+from pydantic_core import to_json
+from typing_extensions import override
 
 from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
@@ -21,7 +23,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
 from greenroom.messages.frames.worker import StartProgram
-from greenroom.messages.policy import Budget, StepKind, StepOptions
+from greenroom.messages.policy import Budget, ModelCall, Price, StepKind, StepOptions
 
 Kind: TypeAlias = Literal["workflow", "session", "tool", "llm", "evaluator"]
 _WORDS: Final[dict[Kind, str]] = {
@@ -157,6 +159,10 @@ class StepDefinition(Definition):
         """Return the entry of the app's manifest."""
         return super().record().model_copy(update={"pool": self.options.pool, "limits": self.options.limits})
 
+    def call_options(self, options: StepOptions) -> StepOptions:
+        """Return the options that go with calls, given those that the caller has chosen."""
+        return options
+
 
 class ModelDefinition(StepDefinition):
     """An ``LLM``: a language model with its instructions and settings.
@@ -165,9 +171,10 @@ class ModelDefinition(StepDefinition):
         instructions: Text sent before every prompt.
         models: The model and those to fall back to: each a model, the name of one, or None for the default.
         settings: Passed to the model unchanged.
+        price: Price that the author has declared; None for the model's own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that an author sets
         self,
         name: str,
         fn: Callable[..., Any],
@@ -178,11 +185,13 @@ class ModelDefinition(StepDefinition):
         instructions: str,
         models: tuple[Any, ...],
         settings: Mapping[str, Shown],
+        price: Price | None = None,
     ) -> None:
         """Register the LLM; ``output`` is the type of its answers."""
         self.instructions = instructions
         self.models = models
         self.settings = settings
+        self.price = price
         super().__init__("llm", name, fn, site, options, result=output)
 
     def prepare(self) -> None:
@@ -194,6 +203,8 @@ class ModelDefinition(StepDefinition):
         super().prepare()
         _ = self.answer.schema
         _ = self.asks
+        if None not in self.models:  # else the worker's environment names it
+            _ = self.calls
 
     @cached_property
     def asks(self) -> tuple[str, ...]:
@@ -214,6 +225,27 @@ class ModelDefinition(StepDefinition):
         """Return the step's result for an answer of the model."""
         return answer
 
+    @cached_property
+    def calls(self) -> tuple[ModelCall, ...]:
+        """What an orchestrator needs to know of the model, and of those to fall back to."""
+        from greenroom.actors.models.price import name_of, price_of  # noqa: PLC0415  for apps that have an LLM
+
+        schema = b"" if self.answer.annotation is str else to_json(self.answer.schema)
+        most = self.settings.get("max_tokens")
+        return tuple(
+            ModelCall(
+                model=name_of(model),
+                price=self.price if self.price is not None else price_of(model),
+                extra_bytes=len(self.instructions.encode()) + len(schema),
+                max_tokens=most if isinstance(most, int) and most > 0 else None,
+            )
+            for model in self.models
+        )
+
+    @override
+    def call_options(self, options: StepOptions, model: int = 0) -> StepOptions:
+        return options.model_copy(update={"model": self.calls[model]})
+
 
 class WorkflowDefinition(Definition):
     """A workflow: a coroutine function, optionally with shared state as its first parameter."""
@@ -225,6 +257,23 @@ class WorkflowDefinition(Definition):
     def fingerprint(self) -> str:
         """Changes with the workflow's code and with the signatures of the steps that it can reach."""
         return fingerprint(self.fn, _reachable)
+
+    @cached_property
+    def unpriced(self) -> tuple[str, ...]:
+        """Names of the models that it can reach, its child workflows included, and whose price is not known."""
+        models: dict[str, ModelCall] = {}
+        seen = {self.ref}
+
+        def look(value: object) -> None:
+            found = _definition_of(value)
+            if isinstance(found, ModelDefinition):
+                models.update((call.model, call) for call in found.calls)
+            elif isinstance(found, WorkflowDefinition) and found.ref not in seen:
+                seen.add(found.ref)
+                fingerprint(found.fn, look)
+
+        fingerprint(self.fn, look)
+        return tuple(sorted(name for name, call in models.items() if call.price is None))
 
     def prepare(self) -> None:
         """Build everything that is otherwise built at first use, from the source that was just imported."""
@@ -364,10 +413,16 @@ def _unfindable(title: str, site: Site) -> str:
     )
 
 
-def _reachable(value: object) -> tuple[str, Signature] | None:
-    """Return the step or workflow that an object of a user's module is, without running code of that object."""
+def _definition_of(value: object) -> Definition | None:
+    """Return the definition of an object of a user's module, without running code of that object."""
     try:
         found = object.__getattribute__(value, "__dict__").get("definition")
     except AttributeError:
         return None
-    return (found.title, found.signature) if isinstance(found, Definition) else None
+    return found if isinstance(found, Definition) else None
+
+
+def _reachable(value: object) -> tuple[str, Signature] | None:
+    """Return the step or workflow that an object of a user's module is."""
+    found = _definition_of(value)
+    return None if found is None else (found.title, found.signature)

@@ -1,5 +1,6 @@
 """Checks of values from outside: arguments of a workflow, and results that a person gives for a step."""
 
+from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.registry import find_workflow, lookup
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
 from greenroom.messages.core.failures import Fault
@@ -19,6 +20,7 @@ def check_arguments(
             version=found.version,
             fingerprint=found.fingerprint,
             budget=found.budget,
+            unpriced=found.unpriced if isinstance(found, WorkflowDefinition) else (),
         )
     except InvalidInput as error:
         faults = tuple(Fault(field=field, sentence=what) for field, what in error.errors)

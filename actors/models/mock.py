@@ -9,8 +9,9 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
@@ -22,6 +23,7 @@ from greenroom.messages.core import times
 from greenroom.messages.core.errors import RetryAfter
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
+from greenroom.messages.policy import Price
 from greenroom.messages.transcript import AssistantMessage
 
 _SUMMARY_SENTENCES: Final = 3
@@ -57,12 +59,14 @@ class MockModel:
             one answers all further attempts. Text is returned unchanged, a pydantic model or other value as JSON, and
             an exception is raised. A ``ModelReply`` is returned as it is, so it may ask for tools. In a conversation,
             or with tools, the n-th answers the n-th model call instead.
+        price: US dollars per million input tokens and per million output tokens.
+        name: Name by which its requests are limited.
 
     Raises:
-        ValueError: A share is not between 0 and 1, or they add up to more than 1.
+        ValueError: A share is not between 0 and 1, or they add up to more than 1; or the price is not two numbers.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that can be set
         self,
         *,
         seed: int = 0,
@@ -73,8 +77,12 @@ class MockModel:
         errors: float = 0.0,
         ungrounded: float = 0.0,
         replies: Sequence[Shown | BaseModel | BaseException | ModelReply] | None = None,
+        price: tuple[float, float] = (0.0, 0.0),
+        name: str = "mock",
     ) -> None:
         """Set the rates."""
+        self.name = name
+        self.price = Price.of(price) or Price()
         self.seed = seed
         self.latency = (
             (times.seconds(latency[0], "the latency of a MockModel"), latency[1])
@@ -126,7 +134,7 @@ class MockModel:
     def _reply_to(self, request: ModelRequest, random: Random) -> ModelReply:
         if self._replies is not None:
             number = _number(request, self._replies)
-            return _scripted(request, self._replies[min(number, len(self._replies) - 1)])
+            return self._scripted(request, self._replies[min(number, len(self._replies) - 1)])
         accident = self._accident(random)
         if accident == "error":
             if random.random() < 0.5:  # noqa: PLR2004  equal odds
@@ -134,16 +142,36 @@ class MockModel:
             msg = "the mock provider reset the connection"
             raise ConnectionResetError(msg)
         if accident == "refusal":
-            return ModelReply(_REFUSAL, "refusal", *_tokens(request, _REFUSAL), usd=0.0)
+            return self._reply(request, _REFUSAL, "refusal")
         if calls := mock_calls(request, random):
-            return ModelReply("", "stop", *_tokens(request, ""), usd=0.0, calls=calls)
+            return replace(self._reply(request, ""), calls=calls)
         text = _answer(request, random, invent=accident == "ungrounded" and not request.feedback)
         if accident == "malformed":
             cut = text[: max(1, int(len(text) * random.uniform(0.3, 0.8)))]
-            return ModelReply(cut, "length" if request.schema is None else "stop", *_tokens(request, cut), usd=0.0)
+            return self._reply(request, cut, "length" if request.schema is None else "stop")
         if accident == "violation":
             text = "" if request.schema is None else _spoil(text)
-        return _reply(request, text)
+        return self._reply(request, text)
+
+    def _reply(
+        self, request: ModelRequest, text: str, finish: Literal["stop", "length", "refusal"] = "stop"
+    ) -> ModelReply:
+        """Return a reply with its price, cut off at the most tokens that the request or its settings allow."""
+        own = request.settings.get("max_tokens")
+        limits = [most for most in (request.max_tokens, own) if isinstance(most, int)]
+        if limits and len(text) > min(limits) * _CHARACTERS_PER_TOKEN:
+            text, finish = text[: min(limits) * _CHARACTERS_PER_TOKEN], "length"
+        tokens = _tokens(request, text)
+        return ModelReply(text, finish, *tokens, usd=self.price.usd(*tokens))
+
+    def _scripted(self, request: ModelRequest, reply: Shown | BaseModel | BaseException | ModelReply) -> ModelReply:
+        """Return a reply of the script. One that is a ``ModelReply`` has tokens and a price of its own, or ours."""
+        if not isinstance(reply, ModelReply):
+            return self._reply(request, _script(reply))
+        if reply.usd is not None or reply.input_tokens or reply.output_tokens:
+            return reply
+        counted = self._reply(request, reply.text)
+        return replace(reply, usd=counted.usd, input_tokens=counted.input_tokens, output_tokens=counted.output_tokens)
 
     def _seconds(self, random: Random) -> float:
         if isinstance(self.latency, tuple):
@@ -237,20 +265,12 @@ def _number(request: ModelRequest, replies: Sequence[object]) -> int:
     return len(replies)
 
 
-def _scripted(request: ModelRequest, reply: Shown | BaseModel | BaseException | ModelReply) -> ModelReply:
-    return reply if isinstance(reply, ModelReply) else _reply(request, _script(reply))
-
-
 def _script(reply: Shown | BaseModel | BaseException) -> str:
     if isinstance(reply, BaseException):
         raise reply
     if isinstance(reply, BaseModel):
         return reply.model_dump_json()
     return reply if isinstance(reply, str) else json.dumps(reply, ensure_ascii=False)
-
-
-def _reply(request: ModelRequest, text: str) -> ModelReply:
-    return ModelReply(text, "stop", *_tokens(request, text), usd=0.0)
 
 
 def _tokens(request: ModelRequest, text: str) -> tuple[int, int]:

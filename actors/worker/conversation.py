@@ -1,6 +1,5 @@
 """Model calls in a conversation: the request for a transcript, and what its answer means."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -28,28 +27,13 @@ from greenroom.messages.transcript import (
 _ENTRIES: Final[TypeAdapter[list[TranscriptMessage | ToolList]]] = TypeAdapter(list[TranscriptMessage | ToolList])
 
 
-def conversation_request(
-    definition: ModelDefinition,
-    transcript: Json,
-    *,
-    summary: bool = False,
-    attempt: int = 1,
-    feedback: tuple[str, ...] = (),
-    key: str = "",
-    timeout: float | None = None,
-    on_text: Callable[[str], None] | None = None,
-) -> ModelRequest:
-    """Return the request for one attempt of a model call.
+def conversation_request(definition: ModelDefinition, transcript: Json, *, summary: bool = False) -> ModelRequest:
+    """Return the request for a model call, without what differs between its attempts.
 
     Args:
         definition: The agent.
         transcript: The entries of the conversation, oldest first.
         summary: Whether plain text is wanted, and no tools.
-        attempt: Number of the attempt.
-        feedback: What was wrong with earlier answers.
-        key: See ``ModelRequest.idempotency_key``.
-        timeout: Seconds that the attempt may take; None for no limit.
-        on_text: See ``ModelRequest.on_text``.
     """
     messages: list[TranscriptMessage] = []
     tools: tuple[ToolSchema, ...] = ()
@@ -62,14 +46,10 @@ def conversation_request(
         prompt=next((each.text for each in reversed(messages) if isinstance(each, UserMessage)), ""),
         instructions=definition.instructions,
         schema=None if summary else output_schema(definition),
-        feedback=feedback,
-        attempt=attempt,
-        idempotency_key=key,
         settings=definition.settings,
         messages=tuple(messages),
         tools=() if summary else tools,
-        timeout=timeout,
-        on_text=on_text,
+        timeout=definition.options.timeout,
     )
 
 
@@ -130,7 +110,6 @@ def asker_in_place(definition: ModelDefinition, history: Conversation | None) ->
             definition,
             JsonText(b"[" + b",".join(reversed(found)) + b"]"),
             summary=call.summary,
-            timeout=definition.options.timeout,
         )
         try:
             answer, _ = await ask_in_conversation(definition, request, model=call.model, summary=call.summary)

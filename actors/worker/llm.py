@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.output import finish, mark_output
 from greenroom.actors.worker.prompt import ask, request_of
 from greenroom.actors.worker.text_stream import TextStream
-from greenroom.messages.core.errors import CodecError, NotSerializable
+from greenroom.messages.core.errors import CodecError, NotSerializable, RetryAfter
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
@@ -111,8 +112,11 @@ class ModelActor(WorkerActor):
             finally:
                 finish(message.run_id, message.key, message.attempt)
         except InvalidAnswer as error:
-            usage = _usage(error.reply)
+            usage = _usage(error.reply, _definition(message))
             failure = Failure(outcome="invalid", message=str(error), raw=shorten(error.reply.text))
+        except RetryAfter as error:  # the provider has refused the request, so it costs nothing
+            usage = {"input_tokens": 0, "output_tokens": 0, "usd": 0.0}
+            failure = describe_exception(error)
         except Exception as error:  # noqa: BLE001  every failure of a model is the attempt's outcome
             failure = describe_exception(error)
         else:
@@ -126,8 +130,7 @@ class ModelActor(WorkerActor):
         self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started, usage=usage))
 
     async def _ask(self, message: Execute) -> tuple[Any, dict[str, float]]:
-        definition = lookup(message.step)
-        assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+        definition = _definition(message)
         ask = self._call if message.transcript is None else self._converse
         text = None if message.stream is None else TextStream(partial(current().emit, channel=message.stream))
         try:
@@ -135,7 +138,7 @@ class ModelActor(WorkerActor):
         finally:
             if text is not None:
                 text.end()
-        return result, _usage(reply)
+        return result, _usage(reply, definition)
 
     async def _call(
         self, definition: ModelDefinition, message: Execute, text: TextStream | None
@@ -151,6 +154,7 @@ class ModelActor(WorkerActor):
             key=message.idempotency_key,
             timeout=message.timeout,
             on_text=text,
+            max_tokens=message.max_tokens,
         )
         value, reply = await ask(definition, request)
         return definition.signature.result.dump(value), reply
@@ -161,21 +165,29 @@ class ModelActor(WorkerActor):
         """Ask in a conversation."""
         how: Any = plain(message.arguments)
         summary = bool(how.get("summary"))
-        request = conversation_request(
-            definition,
-            message.transcript,
-            summary=summary,
+        request = replace(
+            conversation_request(definition, message.transcript, summary=summary),
             attempt=message.attempt,
             feedback=message.feedback,
-            key=message.idempotency_key,
+            idempotency_key=message.idempotency_key,
             timeout=message.timeout,
             on_text=None if summary else text,
+            max_tokens=message.max_tokens,
         )
         answer, reply = await ask_in_conversation(definition, request, model=how.get("model", 0), summary=summary)
         return JsonText(answer.model_dump_json().encode()), reply
 
 
-def _usage(reply: ModelReply) -> dict[str, float]:
-    """Return the usage of one answer. An unknown price is left out."""
+def _definition(message: Execute) -> ModelDefinition:
+    definition = lookup(message.step)
+    assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+    return definition
+
+
+def _usage(reply: ModelReply, definition: ModelDefinition) -> dict[str, float]:
+    """Return the usage of one answer. A price that neither the model nor the author knows is left out."""
     usage: dict[str, float] = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
-    return usage if reply.usd is None else {**usage, "usd": reply.usd}
+    usd = reply.usd
+    if usd is None and definition.price is not None:
+        usd = definition.price.usd(reply.input_tokens, reply.output_tokens)
+    return usage if usd is None else {**usage, "usd": usd}

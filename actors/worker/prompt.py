@@ -20,6 +20,7 @@ def request_of(
     key: str = "",
     timeout: float | None = None,
     on_text: Callable[[str], None] | None = None,
+    max_tokens: int | None = None,
 ) -> ModelRequest:
     """Return the request for one attempt: prompt, instructions, schema of the output, feedback on earlier attempts."""
     return ModelRequest(
@@ -32,6 +33,7 @@ def request_of(
         settings=definition.settings,
         timeout=timeout,
         on_text=on_text,
+        max_tokens=max_tokens,
     )
 
 

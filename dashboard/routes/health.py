@@ -10,7 +10,7 @@ from greenroom.dashboard.access.unknown_parameters import Strict
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.prometheus import exposition
 from greenroom.messages.commands import ListWorkers, ShowTree, Tree, Workers
-from greenroom.metrics.figure_records import Metrics, pool_figures
+from greenroom.metrics.figure_records import Metrics, gate_figures, pool_figures
 
 router = APIRouter(tags=["health"])
 figures = APIRouter(tags=["health"])
@@ -58,4 +58,4 @@ async def _metrics(desk: Dependencies) -> Metrics:
     tree = await desk.send(ShowTree())
     assert isinstance(tree, Tree)
     figures = await desk.look(desk.reads.metrics)
-    return figures.model_copy(update={"pools": pool_figures(tree.root)})
+    return figures.model_copy(update={"pools": pool_figures(tree.root), "gates": gate_figures(tree.root)})

@@ -81,6 +81,8 @@ Limit: TypeAlias = Annotated[float | None, Field(gt=0), _PythonCheck(_limit)]
 """Seconds above 0; None or ``math.inf`` for no limit."""
 Amount: TypeAlias = Annotated[float | None, Field(gt=0), _PythonCheck(_unbounded)]
 """A number above 0; None or ``math.inf`` for no limit."""
+PriceAmount: TypeAlias = Annotated[float, Field(ge=0), _PythonCheck(_finite)]
+"""A finite number, at least 0."""
 Factor: TypeAlias = Annotated[float, Field(ge=1), _PythonCheck(_finite)]
 """A finite number, at least 1."""
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1), _PythonCheck(_finite)]

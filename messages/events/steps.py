@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.message import Event, Json
 from greenroom.messages.evaluation import Evaluation, Verdict
@@ -54,6 +55,8 @@ class AttemptStarted(Event):
     worker: str
     pid: int
     incarnation: int
+    reserved: Reservation | None = None
+    """What is reserved of the budgets that the run draws on, until the attempt ends."""
 
 
 class AttemptMoved(Event):
@@ -117,7 +120,8 @@ class AttemptEnded(Event):
     charged: bool = True
     """False if the attempt does not count against the step: injected faults, a lost orchestrator, a bystander."""
     usage: dict[str, float] = Field(default_factory=dict)
-    """What a model call used: ``input_tokens``, ``output_tokens``, ``usd``."""
+    """What a model call used: ``input_tokens``, ``output_tokens``, ``usd``. A value that is not known is left out. What
+    was reserved for it then counts as used."""
 
 
 class StepEvaluated(Event):

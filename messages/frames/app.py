@@ -130,6 +130,8 @@ class ArgumentsChecked(Frame):
     fingerprint: str = ""
     budget: Budget | None = None
     """Budget of the workflow."""
+    unpriced: tuple[str, ...] = ()
+    """Names of the models that the workflow can reach and whose price is not known."""
 
 
 class ResultChecked(Frame):

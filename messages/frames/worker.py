@@ -38,6 +38,8 @@ class Execute(Frame):
     """For model steps: seconds that this attempt may take; None for no limit."""
     stream: str | None = None
     """For model steps: the channel to which the text is emitted as it arrives; None if it is not emitted."""
+    max_tokens: int | None = None
+    """For model steps: most output tokens that the budget allows; None for no limit."""
 
 
 class Evaluate(Frame):

@@ -115,9 +115,9 @@ class Dispatcher:
         return self._table.dropped
 
     @property
-    def working(self) -> bool:
-        """Whether any job will be answered without a further message. A started program may be waiting for one."""
-        return any(not (pending.job.streaming and pending.sent) for pending in self._table)
+    def working(self) -> int:
+        """Number of jobs that are answered without a further message. A started program may be waiting for one."""
+        return sum(not (pending.job.streaming and pending.sent) for pending in self._table)
 
     def open(self) -> None:
         """Allow workers to start."""

@@ -31,7 +31,8 @@ import os
 import time
 from pathlib import Path
 
-from greenroom import Budget, Retry, approve, tool, workflow
+from greenroom import LLM, Budget, Retry, approve, tool, workflow
+from greenroom.actors.models import ModelReply
 
 
 @tool(retry=Retry(attempts=1))
@@ -86,6 +87,19 @@ async def dying() -> str:
 @workflow(budget=Budget(attempts=2))
 async def limited() -> int:
     return len([await note(str(number)) for number in range(3)])
+
+
+class Unpriced:
+    async def complete(self, request):
+        return ModelReply("done")
+
+
+asked = LLM("asked", model=Unpriced())
+
+
+@workflow(budget=Budget(usd=1.0))
+async def unpriced() -> str:
+    return await globals()["asked"]("anything")
 
 
 @workflow
@@ -339,6 +353,13 @@ def raise_budget(reader: Reader) -> None:
     told = reader.type("greenroom run app.py:limited --id x", code=6)
     said = reader.type(advised(told, "greenroom runs resume x --budget"))
     assert reader.type(advised(said, "greenroom run --id x")).startswith("3\n")
+
+
+@situation
+def allow_unknown_price(reader: Reader) -> None:
+    told = reader.type("greenroom run app.py:unpriced --id x", code=6)
+    said = reader.type(advised(told, "greenroom runs resume x --budget unknown_price=allow"))
+    assert reader.type(advised(said, "greenroom run --id x")).startswith('"done"')
 
 
 @situation

@@ -45,6 +45,7 @@ RECORDED: dict[str, Any] = {
     "on_evaluator_error": None,
     "limits": None,
     "stream": None,
+    "model": None,
 }
 """What journals mean by options of which nothing is written."""
 

@@ -377,12 +377,12 @@ class BaseOrchestrator(ScheduleMethods, ABC):
     def metrics(self) -> "Metrics":
         """Return figures of all runs in the journal: latencies, retries, crashes, successes and failures.
 
-        They are given per workflow and step. The figures of the pools are current.
+        They are given per workflow and step. The figures of pools, and of limited models and tools, are current.
         """
-        from greenroom.metrics.figure_records import pool_figures  # noqa: PLC0415  rarely needed
+        from greenroom.metrics.figure_records import gate_figures, pool_figures  # noqa: PLC0415  rarely needed
 
-        figures = self.reads.metrics()
-        return figures.model_copy(update={"pools": pool_figures(self.tree())})
+        figures, tree = self.reads.metrics(), self.tree()
+        return figures.model_copy(update={"pools": pool_figures(tree), "gates": gate_figures(tree)})
 
 
 def _plain_json(json: Json) -> Json:

@@ -17,12 +17,13 @@ from greenroom.messages.commands import AskSession, Command, PutSchedule, Reply,
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, seconds
-from greenroom.messages.policy import SessionPolicy, WorkerKind
+from greenroom.messages.policy import Budget, SessionPolicy, WorkerKind
 from greenroom.supervision.pool_config import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
 from greenroom.workflows.control.app_options import Apps, read_apps
+from greenroom.workflows.control.call_limits import CallLimits, read_limits
 from greenroom.workflows.control.opening import GRACE, Durability, Opening
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
@@ -30,6 +31,7 @@ from greenroom.workflows.output.live_view import OutputOption, Viewer, viewer_of
 
 if TYPE_CHECKING:  # the first keeper starts before any of these is imported
     from greenroom.journal.interface import Stored
+    from greenroom.messages.call_limits import Breaker, ModelLimit
     from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
     from greenroom.workflows.clock import Clock
     from greenroom.workflows.control.engine import Engine
@@ -69,6 +71,13 @@ class Orchestrator(BaseOrchestrator):
             workers: ``NAME``, or ``NAME=VALUE``, or a mapping with values. Those named by ``[tool.greenroom]`` in
             ``pyproject.toml`` are passed on too. Variables that do not look like secrets are always inherited.
         import_timeout: Seconds that the import of an app may take; None means the value in ``pyproject.toml``, or 60.
+        models: Limits of requests to models, by the model's name, such as ``{"openai:gpt-5": ModelLimit(rpm=500)}``.
+            Other models have 16 requests at once. All workers and runs share them.
+        breakers: When calls of failing models and tools are held back, by the model's name or ``"tool:"`` and the
+            tool's; None for never. Other models have ``Breaker()``, other tools none.
+        budget: What all runs in the journal may use together: ``usd`` and ``tokens``.
+        daily_budget: What they may use together on one day, from midnight to midnight in UTC. ``models``, ``breakers``
+            and both budgets may stand in ``[tool.greenroom]`` too; what is given here wins.
 
     Raises:
         DefinitionError: The project's ``pyproject.toml`` is not valid.
@@ -90,6 +99,10 @@ class Orchestrator(BaseOrchestrator):
         output: OutputOption = True,
         env: Iterable[str] | Mapping[str, str] = (),
         import_timeout: float | timedelta | None = None,
+        models: "Mapping[str, ModelLimit] | None" = None,
+        breakers: "Mapping[str, Breaker | None] | None" = None,
+        budget: Budget | None = None,
+        daily_budget: Budget | None = None,
     ) -> None:
         """Start everything. Blocks, but no event loop, until the journal is open and orphaned processes are gone."""
         if importing.loading:
@@ -99,13 +112,14 @@ class Orchestrator(BaseOrchestrator):
         if journal is None and home is None:
             journal = former_name.variable(JOURNAL_VARIABLE) or None
         imports = read_apps(env, import_timeout, pools or {})
+        limits = read_limits(models, breakers, budget, daily_budget)
         self._wanted = Home(home)
         """The home that was asked for; ``home`` may be another."""
 
         def start() -> "Engine":
             own_home = home is not None or journal is None
             opening = Opening(journal, self._wanted, own_home=own_home, given=imports.given)
-            return _start(opening, pools or {}, durability, clock, viewer, imports, recover=recover)
+            return _start(opening, pools or {}, durability, clock, viewer, imports, limits, recover=recover)
 
         self._opening: Future[Engine] = Future()
         """The engine, or the error of opening it."""
@@ -259,6 +273,8 @@ class Orchestrator(BaseOrchestrator):
     @override
     def _launch(self, command: StartRun) -> Reply:
         self.check_alive()
+        if command.budget is not None and command.budget.needs_prices:
+            return self._engine.carry_out(command)  # a worker of the app says which prices are known
         return self._engine.start_run(command)
 
     @override
@@ -313,7 +329,9 @@ class ClaimedOrchestrator(Orchestrator):
         """Start everything else, in place of what ``Orchestrator`` does."""
         self._wanted = opening.home
         self._opening = Future()
-        self._opening.set_result(_start(opening, {}, "full", None, viewer_of(output), apps, recover=True))
+        self._opening.set_result(
+            _start(opening, {}, "full", None, viewer_of(output), apps, read_limits(), recover=True)
+        )
 
 
 def _start(
@@ -323,6 +341,7 @@ def _start(
     clock: "Clock | None",
     viewer: Viewer | None,
     apps: Apps,
+    limits: CallLimits,
     *,
     recover: bool,
 ) -> "Engine":
@@ -334,7 +353,9 @@ def _start(
         opening.close()
         raise
     clock = clock if clock is not None else WallClock()
-    engine = Engine(opening, pools=dict(pools), durability=durability, clock=clock, viewer=viewer, apps=apps)
+    engine = Engine(
+        opening, pools=dict(pools), durability=durability, clock=clock, viewer=viewer, apps=apps, limits=limits
+    )
     if recover:
         engine.recover()
     return engine

@@ -13,7 +13,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
+from greenroom.messages.policy import OnEvaluatorError, OnReject, Price, Retry
 from greenroom.messages.transcript import ModelAnswer
 from greenroom.workflows.authoring.agent_tools import agent_tools, check_tools
 from greenroom.workflows.authoring.step import Call, Evaluators, Step, step_options
@@ -50,6 +50,7 @@ class LLMOptions(TypedDict, total=False):
         stream: Channel of the run's stream to which the text is emitted as it arrives, as items of kind ``"partial"``.
             The accepted answer follows once, as an item of kind ``"final"``; an attempt that is not accepted is
             followed by one of kind ``"discarded"``. None for no stream.
+        price: US dollars per million input tokens and per million output tokens, for models whose price is not known.
     """
 
     model: str | Model | None
@@ -66,6 +67,7 @@ class LLMOptions(TypedDict, total=False):
     max_turns: int
     compact_at: int | None
     stream: str | None
+    price: tuple[float, float] | None
 
 
 class LLM(Step[[str], T], Generic[T]):
@@ -110,6 +112,11 @@ class LLM(Step[[str], T], Generic[T]):
         self._max_turns = _at_least_one(title, "max_turns", given.pop("max_turns", MAX_TURNS))
         self._compact_at = _at_least_one(title, "compact_at", given.pop("compact_at", None))
         _check_stream(given.get("stream"), title)
+        try:
+            price = Price.of(given.pop("price", None))
+        except ValueError as error:
+            msg = f"{title} has a wrong price: {error}"
+            raise DefinitionError(msg) from error
 
         async def ask(prompt: str) -> Any:
             from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
@@ -125,6 +132,7 @@ class LLM(Step[[str], T], Generic[T]):
             instructions=instructions,
             models=(model, *fallback),
             settings=dict(settings or {}),
+            price=price,
         )
         super().__init__(definition, accept)
         self.__name__ = name
@@ -184,7 +192,7 @@ class LLM(Step[[str], T], Generic[T]):
                 how["model"] = call.model
             if call.summary:
                 how["summary"] = True
-            options = self._checked
+            options = self._definition.call_options(self._checked, call.model)
             result = await port.call_step(
                 name="summary" if call.summary else "model",
                 kind="llm",

@@ -117,7 +117,7 @@ class Step(Generic[P, R]):
         """The options, after a check that workers can find the step and its evaluators."""
         for definition in (self.definition, *(step.definition for step in self._accept)):
             _ = definition.app
-        return self._options
+        return self.definition.call_options(self._options)
 
     def evaluator_options(self) -> EvaluatorOptions:
         """Return how it is asked as an evaluator of other steps."""

@@ -163,11 +163,14 @@ class CommandHandler:
         checked = await self._checks.start(command)
         if isinstance(checked, Refused):
             return checked
+        budget = command.budget or checked.budget
+        if budget is not None and budget.needs_prices and checked.unpriced:
+            return Refused(code="invalid", message=_unpriced(command.workflow, checked.unpriced))
         fitting = {
             "arguments": checked.arguments,
             "version": checked.version,
             "fingerprint": checked.fingerprint,
-            "budget": command.budget or checked.budget,
+            "budget": budget,
         }
         return await self._runs.starter.start(command.model_copy(update=fitting))
 
@@ -287,6 +290,15 @@ class CommandHandler:
             return again
         await self._router.tell_run(run_id, SettleDeadLetter(letter, "redriven"))
         return again
+
+
+def _unpriced(workflow: str, models: tuple[str, ...]) -> str:
+    """Return why a workflow cannot start with a budget in US dollars, and how to start it."""
+    return (
+        f"the budget of {workflow} is in USD, and the price of {', '.join(models)} is not known: declare it with "
+        "LLM(..., price=(USD per million input tokens, USD per million output tokens)), give a budget in tokens, or "
+        'allow it with Budget(usd=..., unknown_price="allow")'
+    )
 
 
 def _no_key(key: str | None) -> Refused | None:

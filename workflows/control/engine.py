@@ -22,6 +22,7 @@ from greenroom.messages.events.events import RunStarted
 from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import ENDED
 from greenroom.metrics import log
+from greenroom.supervision.admission import Admission
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
 from greenroom.supervision.kernel.connection_limit import report_exhaustion
 from greenroom.supervision.kernel.generation_lock import GenerationLock
@@ -32,6 +33,7 @@ from greenroom.supervision.tree import Tree
 from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT
 from greenroom.workflows.clock import Clock
 from greenroom.workflows.control.app_options import Apps
+from greenroom.workflows.control.call_limits import CallLimits
 from greenroom.workflows.control.claims import claim_file
 from greenroom.workflows.control.command_handler import CommandHandler
 from greenroom.workflows.control.control_socket import ControlSocketServer
@@ -87,6 +89,7 @@ class Engine:
         clock: Clock,
         viewer: Viewer | None,
         apps: Apps,
+        limits: CallLimits,
     ) -> None:
         """Start every part; stop those that were started if one of them fails."""
         self._apps = apps
@@ -110,7 +113,7 @@ class Engine:
         self._ending: asyncio.Task[None] | None = None
         """The task that ends all processes; None before it is started. Reactor thread only."""
         try:
-            self._start(opening, pools=pools, durability=durability, clock=clock, viewer=viewer)
+            self._start(opening, pools=pools, durability=durability, clock=clock, viewer=viewer, limits=limits)
         except BaseException:
             self.close()
             raise
@@ -123,6 +126,7 @@ class Engine:
         durability: Durability,
         clock: Clock,
         viewer: Viewer | None,
+        limits: CallLimits,
     ) -> None:
         self.journal: Journal = self._open_journal(durability)
         self._closers.append(self.journal.close)
@@ -141,19 +145,22 @@ class Engine:
             imports=self.slow_imports,
         )
         self._closers.append(self._end_processes)
+        self._admission = Admission(self._tree.submit, limits.models, limits.breakers, clock.time, clock.call_at)
+        self._tree.gates = self._admission.records
         self.runs = RunRegistry()
+        self.runs.budgets.share(limits.budget, limits.daily_budget, self.journal, clock.time())
         self._parked = ParkedRuns(self.runs, self.journal, self.reactor.loop.call_later)
         self.schedules = ScheduleRegistry()
         self._router = MessageRouter(self.runs, self.journal, clock.time)
         self._closers.append(self._stop_runs)
         self._closers.append(self._drain)
-        self.idle_monitor = IdleMonitor(self.reactor, self.runs, self.schedules, self._router, self._tree, clock)
+        self.idle_monitor = IdleMonitor(self.reactor, self.runs, self.schedules, self._router, self._working, clock)
         self._closers.append(lambda: self.reactor.submit(self.idle_monitor.end()).result())
         counter, epoch = itertools.count(1), self.journal.epoch
         dependencies = RunDependencies(
             reactor=self.reactor,
             journal=self.journal,
-            submit=self._tree.submit,
+            submit=self._admission.submit,
             registry=self.runs,
             router=self._router,
             warm=lambda app: self._tree.pool(PoolKey(app, "program", "program")),
@@ -199,6 +206,10 @@ class Engine:
         _log_worker(event)
         if event.kind in OF_POOLS and not self.closed:
             self._parked.hear(event)
+
+    def _working(self) -> bool:
+        """Return whether pools have work that needs no alarm to go on. Reactor thread only."""
+        return self._tree.working(besides=self._admission.held)
 
     def _start_timeout(self) -> float:
         """Return the seconds that a worker may take to become ready; with ``spawn`` it imports the app first."""

@@ -6,7 +6,6 @@ from typing import TypeVar
 from greenroom.messages.commands import Reply
 from greenroom.messages.core.message import Message
 from greenroom.supervision.loop.reactor import Reactor
-from greenroom.supervision.tree import Tree
 from greenroom.workflows.clock import Clock, OrchestratorActivity
 from greenroom.workflows.runs.message_router import MessageRouter
 from greenroom.workflows.runs.registry import RunRegistry
@@ -29,15 +28,15 @@ class IdleMonitor:
         runs: RunRegistry,
         schedules: ScheduleRegistry,
         router: MessageRouter,
-        tree: Tree,
+        working: Callable[[], bool],
         clock: Clock,
     ) -> None:
-        """Attach this orchestrator to the clock."""
+        """Attach this orchestrator to the clock. ``working`` returns whether pools have work under way."""
         self._reactor = reactor
         self._runs = runs
         self._schedules = schedules
         self._router = router
-        self._tree = tree
+        self._working = working
         self._clock = clock
         self._commands = 0
         """Number of commands that have not been answered."""
@@ -60,7 +59,7 @@ class IdleMonitor:
     def idle(self) -> bool:
         """Return whether there is no unfinished work. A command that waits for a session's reply does not count."""
         commands = self._commands > self._router.asking
-        return not (commands or self._runs.working() or self._schedules.working() or self._tree.working())
+        return not (commands or self._runs.working() or self._schedules.working() or self._working())
 
     def awaited(self) -> bool:
         """Return whether a caller waits for a reply, or waits for a run and has seen every change of it."""

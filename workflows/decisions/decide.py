@@ -62,6 +62,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             attempts.step_progressed(out, happened)
         case inputs.StepEmitted():
             streams.step_emitted(out, happened)
+        case inputs.StepUnaffordable(key=key):
+            attempts.step_unaffordable(out, key)
         case inputs.StepLost():
             attempts.step_lost(out, happened)
         case inputs.ChildFinished():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from greenroom.messages.approvals import ApprovalDecision
-from greenroom.messages.attempts import AttemptRecord
+from greenroom.messages.attempts import AttemptRecord, Reservation
 from greenroom.messages.core.errors import GreenroomError
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.frozen import frozen
@@ -76,6 +76,15 @@ class StepAssigned:
     incarnation: int
     at: float | None = None
     """When, in seconds since the Unix epoch; None for the time of the decision."""
+    reserved: Reservation | None = None
+    """What was reserved of budgets for the attempt."""
+
+
+@frozen
+class StepUnaffordable:
+    """The budgets of the run do not allow the next attempt of a step."""
+
+    key: str
 
 
 @frozen
@@ -255,6 +264,7 @@ Input: TypeAlias = (
     | ProgramLost
     | NoWorkers
     | StepAssigned
+    | StepUnaffordable
     | StepAnswered
     | StepProgressed
     | StepEmitted

@@ -69,6 +69,11 @@ class EventSourcedActor(LoopActor, Generic[E]):
         """Whether an append is on its way to the journal."""
         return self._pending > 0
 
+    @property
+    def moving(self) -> bool:
+        """Whether something will happen to it before the next alarm."""
+        return self.working
+
     @override
     def on_crash(self, error: BaseException) -> None:
         """Stop this actor, and no other, for a fault of the engine; record the reason."""

@@ -58,7 +58,7 @@ class ActorRegistry(ABC, Generic[A, M, P]):
         """Return whether an actor has work under way, or is being read."""
         if self._loading or self._reading:
             return True
-        return any((actor := actor_of(ref)) is not None and actor.working for ref in self._live.values())
+        return any((actor := actor_of(ref)) is not None and actor.moving for ref in self._live.values())
 
     def route(self, name: str, message: M) -> None:
         """Send a message to an actor, which is read from the journal if it is not in memory."""

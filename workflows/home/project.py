@@ -4,11 +4,15 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.supervision.policy.worker_environment import Given, read_given
 from greenroom.workflows.home import former_name
+
+if TYPE_CHECKING:  # pydantic is large, and few projects have a table
+    from greenroom.messages.call_limits import Breaker, ModelLimit
+    from greenroom.messages.policy import Budget
 
 FILE: Final = "pyproject.toml"
 
@@ -20,10 +24,18 @@ class Project:
     Attributes:
         env: Environment variables to pass to the app: ``NAME`` or ``NAME=VALUE``.
         import_timeout: Seconds that the import of an app may take.
+        models: Limits of models, by name.
+        breakers: Breakers of models and tools, by name; None for no breaker.
+        budget: What all runs may use together.
+        daily_budget: What all runs may use together on one day.
     """
 
     env: list[str] = field(default_factory=list[str])
     import_timeout: float | None = None
+    models: "dict[str, ModelLimit]" = field(default_factory=dict[str, "ModelLimit"])
+    breakers: "dict[str, Breaker | None]" = field(default_factory=dict[str, "Breaker | None"])
+    budget: "Budget | None" = None
+    daily_budget: "Budget | None" = None
 
 
 def read_project(folder: Path | None = None) -> Project:
@@ -84,5 +96,6 @@ def _table(path: Path, trusted: Collection[int]) -> object:
 def _checked(table: object, path: Path) -> Project:
     from greenroom.workflows.home.project_table import check_table  # noqa: PLC0415  for projects that have such a table
 
-    env, import_timeout = check_table(table, path)
-    return Project(env, import_timeout)
+    checked = check_table(table, path)
+    breakers = {name: breaker or None for name, breaker in checked.breakers.items()}
+    return Project(checked.env, checked.import_timeout, checked.models, breakers, checked.budget, checked.daily_budget)

@@ -2,24 +2,32 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from greenroom.messages.call_limits import Breaker, ModelLimit
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.fields import Limit
+from greenroom.messages.policy import Budget
 from greenroom.supervision.policy.worker_environment import read_given
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """The table. See ``Project``."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     env: list[str] = []
     import_timeout: Limit = None
+    models: dict[str, ModelLimit] = {}
+    breakers: dict[str, Breaker | Literal[False]] = {}
+    budget: Budget | None = None
+    daily_budget: Budget | None = None
 
 
-def check_table(table: object, path: Path) -> tuple[list[str], float | None]:
-    """Return the values of a table, ``env`` and ``import_timeout``.
+def check_table(table: object, path: Path) -> Table:
+    """Return a table after a check of its values.
 
     Args:
         table: The table, parsed.
@@ -29,7 +37,7 @@ def check_table(table: object, path: Path) -> tuple[list[str], float | None]:
         DefinitionError: The table is not valid.
     """
     try:
-        checked = _Table.model_validate(table)
+        checked = Table.model_validate(table)
         read_given(checked.env)
     except ValidationError as error:
         faults = "; ".join(_sentence(fault) for fault in error.errors())
@@ -38,17 +46,15 @@ def check_table(table: object, path: Path) -> tuple[list[str], float | None]:
     except ValueError as error:
         msg = f"[tool.greenroom] in {path} is wrong: {error}"
         raise DefinitionError(msg) from None
-    return checked.env, checked.import_timeout
+    return checked
 
 
 def _sentence(fault: Any) -> str:
     place = ".".join(map(str, fault["loc"])) or "it"
     if fault["type"] != "extra_forbidden":
         return f"{place}: {fault['msg']}"
-    known = get_close_matches(place, _Table.model_fields, n=1, cutoff=0.4)
+    known = get_close_matches(place, Table.model_fields, n=1, cutoff=0.4)
     hint = (
-        f"did you mean `{known[0]}`?"
-        if known
-        else f"there are {', '.join(f'`{name}`' for name in _Table.model_fields)}"
+        f"did you mean `{known[0]}`?" if known else f"there are {', '.join(f'`{name}`' for name in Table.model_fields)}"
     )
     return f"there is no `{place}`; {hint}"

@@ -182,5 +182,6 @@ def _attempt_record(attempt: Attempt) -> AttemptRecord:
         exit=failure.exit if failure is not None else None,
         charged=attempt.charged,
         usage=attempt.usage,
+        reserved=attempt.reserved,
         progress=attempt.progress,
     )

@@ -119,7 +119,7 @@ class RunActor(EventSourcedActor[Effect]):
     def _take(self, happened: Input, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         """Decide about an input, and carry out the decision."""
         now, accounts = self._dependencies.clock(), self._dependencies.registry.budgets
-        over = accounts.overdraft(self.state, now) if self.state.accounts else None
+        over = accounts.overdraft(self.state, now) if self.state.accounts or accounts.shared else None
         try:
             decision = decide(self.state, happened, now, self._dependencies.random(), over)
         except BaseException as error:
@@ -166,7 +166,7 @@ class RunActor(EventSourcedActor[Effect]):
 
     def _carry_out(self, decision: Decision, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         events, then = decision.events, decision.then
-        if self.state.accounts:
+        if self.state.accounts or self._dependencies.registry.budgets.shared:
             self._dependencies.registry.budgets.note(self.state, events)
         state = self.state
         if len(state.resolutions) != self._resolutions and state.ended is None and not state.halted:
@@ -363,6 +363,13 @@ class RunActor(EventSourcedActor[Effect]):
         """Whether the run has work in a worker, or something on its way to the journal or to another run."""
         on_their_way = self._pending or self._unwritten or self._lookups or self.state.outgoing
         return bool(on_their_way or self._steps or self._evaluations or self._program.busy)
+
+    @property
+    @override
+    def moving(self) -> bool:
+        """Whether something will happen to it before the next alarm. Attempts that limits hold back only wait."""
+        on_their_way = self._pending or self._unwritten or self._lookups or self.state.outgoing
+        return bool(on_their_way or self._steps.moving or self._evaluations or self._program.busy)
 
     def _may_passivate(self, due: float | None) -> bool:
         """Return whether an idle run waits for a far time, its children, a message, or a person, and may leave."""

@@ -1,12 +1,27 @@
-"""The accounts of runs that have budgets: what they and the runs below them have used."""
+"""The accounts of budgets: of runs with those below them, and of the whole orchestrator."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from greenroom.journal.interface import Journal
+from greenroom.messages.attempts import Reservation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
-from greenroom.workflows.decisions.budget_usage import Account, Overdraft, Spending, overdraft
+from greenroom.messages.policy import Budget
+from greenroom.workflows.decisions.budget_usage import Account, Overdraft, Spending, midnight, overdraft
+from greenroom.workflows.decisions.reservations import Need, Refusal, reserve
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """An attempt that waits for reservations of others to come back."""
+
+    state: RunState
+    token: str
+    need: Need
+    done: Callable[[Reservation | None], None]
 
 
 class BudgetAccounts:
@@ -20,6 +35,28 @@ class BudgetAccounts:
     def __init__(self) -> None:
         """Start without any account."""
         self._accounts: dict[str, Account] = {}
+        self.shared: list[Account] = []
+        """The budgets of the orchestrator, on which every run draws. Written before the first run."""
+        self._waiting: dict[str, _Waiter] = {}
+        """By token, in the order of their requests."""
+        self._lives: set[str] = set()
+        """Tokens of reservations that this orchestrator has made and that are not settled: they may come back."""
+
+    def share(self, total: Budget | None, daily: Budget | None, journal: Journal, now: float) -> None:
+        """Open the accounts of the orchestrator, and add up the whole journal. May block; before the first run."""
+        start = midnight(now)
+        if total is not None:
+            self.shared.append(Account("", total, 0.0))
+        if daily is not None:
+            self.shared.append(Account("", daily, start, Spending(since=start), daily=True))
+        for row in journal.runs(limit=None) if self.shared else ():
+            recent = row.ended_at is None or row.updated_at >= start
+            if row.kind != "schedule" and (total is not None or recent):
+                events = [stored.event for stored in journal.events(row.id)]
+                for account in self.shared:
+                    own = Spending(since=account.spending.since)
+                    own.add(events)
+                    account.spending.merge(own)
 
     def open(self, state: RunState) -> None:
         """Open the account of a run that has just started."""
@@ -43,19 +80,26 @@ class BudgetAccounts:
         if state.budget is not None:
             if state.run_id not in self._accounts:  # it had none before
                 self.open(state)
-                self._accounts[state.run_id].spending.add_attempts(_attempts_of(state))
-                for usage in _evaluations_of(state):
-                    self._accounts[state.run_id].spending.add_usage(usage)
-            self._accounts[state.run_id].budget = state.budget
+                for step in (*state.steps.values(), *state.shelved.values()):
+                    for attempt in step.attempts:
+                        self._accounts[state.run_id].spending.add_attempt(attempt.usage, attempt.reserved)
+                    for evaluation in step.evaluations:
+                        self._accounts[state.run_id].spending.add_evaluation(evaluation.usage)
+            self._accounts[state.run_id].replace_budget(state.budget)
             self._accounts[state.run_id].lifted = _lifted(state)
-        for owner in state.accounts:
-            if (account := self._accounts.get(owner)) is not None:
-                account.spending.add(events)
+        now = state.updated_at
+        for account in self._of(state, now):
+            account.spending.add(events)
+            for event in events:
+                if isinstance(event, ev.AttemptStarted):
+                    account.granted.pop(event.token, None)
+        self._lives.difference_update(event.token for event in events if isinstance(event, ev.AttemptEnded))
+        if self._waiting and events:
+            self._serve(now)
 
     def overdraft(self, state: RunState, now: float) -> Overdraft | None:
         """Return a budget that is used up of those that a run draws on, one whose time is over before all others."""
-        accounts = [account for owner in state.accounts if (account := self._accounts.get(owner)) is not None]
-        found = [over for account in accounts if (over := overdraft(account, now)) is not None]
+        found = [over for account in self._of(state, now) if (over := overdraft(account, now)) is not None]
         return next((over for over in found if over.late), found[0] if found else None)
 
     def close(self, state: RunState) -> None:
@@ -63,24 +107,80 @@ class BudgetAccounts:
         if state.ended is not None and not state.children_made:
             self._accounts.pop(state.run_id, None)
 
+    # ------------------------------------------------------------ reservations
+
+    def limits_models(self, state: RunState) -> bool:
+        """Return whether a budget limits what the models of a run may use."""
+        owners = (self._accounts.get(owner) for owner in state.accounts)
+        return any(each and (each.budget.usd or each.budget.tokens) for each in (*owners, *self.shared))
+
+    def reserve(
+        self, state: RunState, token: str, need: Need, now: float, done: Callable[[Reservation | None], None]
+    ) -> None:
+        """Reserve what an attempt may use, of every budget that its run draws on.
+
+        Args:
+            state: The run. Its accounts must be loaded.
+            token: Token of the attempt.
+            need: What it may use.
+            now: The time, in seconds since the Unix epoch.
+            done: Called with the reservation, maybe later. Called with None if a budget does not allow the attempt;
+                ``overdraft`` then returns the reason.
+        """
+        self._waiting[token] = waiter = _Waiter(state, token, need, done)
+        if len(self._waiting) == 1:
+            self._try(waiter, now)
+        else:
+            self._serve(now)
+
+    def give_back(self, state: RunState, token: str, now: float) -> None:
+        """Drop the reservation of an attempt that has not begun, or its request for one."""
+        self._waiting.pop(token, None)
+        returned = [account.granted.pop(token, None) for account in self._of(state, now)]
+        if any(returned):
+            self._lives.discard(token)
+            self._serve(now)
+
+    def _serve(self, now: float) -> None:
+        """Serve the attempts that wait, in order. One that goes on waiting holds up the later ones of its budgets."""
+        blocked: set[Account] = set()
+        for waiter in list(self._waiting.values()):
+            mine = self._of(waiter.state, now)
+            if waiter.token in self._waiting and blocked.isdisjoint(mine) and not self._try(waiter, now):
+                blocked.update(mine)
+
+    def _try(self, waiter: _Waiter, now: float) -> bool:
+        """Serve an attempt; return False if it has to wait."""
+        mine = [account for account in self._of(waiter.state, now) if not account.lifted]
+        verdict = reserve(waiter.need, [(account, self._returning(account)) for account in mine])
+        if verdict == "wait":
+            return False
+        del self._waiting[waiter.token]
+        if isinstance(verdict, Refusal):
+            verdict.account.refused = Overdraft(verdict.account.run_id, verdict.reason)
+            waiter.done(None)
+            return True
+        for account in mine:
+            account.granted[waiter.token] = verdict
+        self._lives.add(waiter.token)
+        waiter.done(verdict)
+        return True
+
+    def _returning(self, account: Account) -> bool:
+        """Return whether any reservation of an account may come back."""
+        return bool(account.granted) or not self._lives.isdisjoint(account.spending.reserved)
+
+    def _of(self, state: RunState, now: float) -> list[Account]:
+        """Return the accounts that a run draws on."""
+        for each in self.shared:
+            each.begin_day(now)
+        own = [self._accounts[owner] for owner in state.accounts if owner in self._accounts]
+        return own + self.shared if self.shared else own
+
 
 def _lifted(state: RunState) -> bool:
     """Return whether a budget does not limit its run, which cleans up after a cancellation of it or of its turn."""
     return state.cancel_requested is not None or state.turn_cancelled
-
-
-def _attempts_of(state: RunState) -> Iterator[Mapping[str, float]]:
-    """Yield what each attempt of a run used, including those that a retry has dropped."""
-    for step in (*state.steps.values(), *state.shelved.values()):
-        for attempt in step.attempts:
-            yield attempt.usage
-
-
-def _evaluations_of(state: RunState) -> Iterator[Mapping[str, float]]:
-    """Yield what the evaluations of results have used."""
-    for step in (*state.steps.values(), *state.shelved.values()):
-        for evaluation in step.evaluations:
-            yield evaluation.usage
 
 
 def _add_tree(
@@ -89,8 +189,7 @@ def _add_tree(
     """Add up a run and everything below it, including what a retry has dropped."""
     own = Spending()
     own.add(past)
-    spending.usd, spending.tokens = spending.usd + own.usd, spending.tokens + own.tokens
-    spending.attempts += own.attempts
+    spending.merge(own)
     added: set[str] = set()
     for event in past:
         if isinstance(event, ev.ChildScheduled) and event.run_id not in added:

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from greenroom.journal.interface import EntryKind, MarkKind
 from greenroom.messages.approvals import Approval
+from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.message import Json
 from greenroom.messages.evaluation import Evaluation
@@ -33,6 +34,8 @@ class Attempt:
     failure: Failure | None = None
     charged: bool = True
     usage: dict[str, float] = field(default_factory=dict[str, float])
+    reserved: Reservation | None = None
+    """What was reserved of budgets when it began."""
     progress: Json = None
     """The progress that it has reported last."""
     channels: list[str] = field(default_factory=list[str])

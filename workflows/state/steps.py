@@ -32,7 +32,9 @@ def _step_scheduled(state: RunState, event: ev.StepScheduled) -> None:
 
 def _attempt_started(state: RunState, event: ev.AttemptStarted) -> None:
     step = state.steps[event.key]
-    step.attempts.append(Attempt(event.attempt, event.token, event.worker, event.pid, event.at))
+    attempt = Attempt(event.attempt, event.token, event.worker, event.pid, event.at)
+    attempt.reserved = event.reserved
+    step.attempts.append(attempt)
     step.status = "running"
     _clear_retry(state, step)
 

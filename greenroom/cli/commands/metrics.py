@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from greenroom.cli.command_group import common, pass_settings
-from greenroom.cli.display.values import blank, emit, facts, look, seconds, table
+from greenroom.cli.display.values import blank, cost, emit, facts, look, seconds, table
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,20 @@ def metrics(settings: Settings) -> None:
         return
     facts(_totals(figures.totals))
     blank()
-    columns = ("workflow", "step", "kind", "calls", "done", "failed", "retries", "ended badly", "p50", "p95", "p99")
+    columns = (
+        "workflow",
+        "step",
+        "kind",
+        "calls",
+        "done",
+        "failed",
+        "retries",
+        "ended badly",
+        "cost",
+        "p50",
+        "p95",
+        "p99",
+    )
     table(columns, [_row(flow.name, step) for flow in figures.workflows for step in flow.steps])
 
 
@@ -53,6 +66,7 @@ def _row(workflow: str, step: "StepFigures") -> tuple[object, ...]:
         step.failed,
         step.retries,
         badly,
+        cost(step.usage.get("usd"), step.unpriced),
         seconds(spread.p50),
         seconds(spread.p95),
         seconds(spread.p99),

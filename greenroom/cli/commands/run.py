@@ -26,7 +26,7 @@ from greenroom.cli.settings import Settings
     "limits",
     metavar="NAME=N",
     multiple=True,
-    help="What the run may use up: usd, tokens, wall (seconds) or attempts; may be repeated.",
+    help="What the run may use up: usd, tokens, wall (seconds) or attempts, or unknown_price=allow; may be repeated.",
 )
 @click.option("--id", "run_id", metavar="ID", help="Identity of the run. One that exists goes on and is followed.")
 @click.option("--detach", is_flag=True, help="Do not follow it: print its id once it is durable. It goes on.")

@@ -351,7 +351,7 @@ def pause(settings: Settings, run_id: str, reason: str | None) -> None:
     "limits",
     metavar="NAME=N",
     multiple=True,
-    help="A new total for usd, tokens, wall (seconds) or attempts; may be repeated.",
+    help="A new total for usd, tokens, wall (seconds) or attempts, or unknown_price=allow; may be repeated.",
 )
 @common
 @pass_settings

@@ -5,9 +5,10 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from greenroom.cli.display.values import between, blank, column_width, facts, say, seconds, trace
+from greenroom.cli.display.values import between, blank, column_width, cost, facts, say, seconds, trace
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import iso
+from greenroom.messages.records import usage_of
 from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def show_run(
             ("input", _value(state.arguments)),
             ("started", run.started_at),
             ("duration", seconds(between(run.started_at, run.ended_at))),
+            ("models", _used(steps)),
             ("parent", run.parent),
             ("state", None if state.shared is None else _value(state.shared)),
             ("result", _value(state.result) if run.status == "completed" else None),
@@ -102,6 +104,15 @@ def _show_attempt(attempt: "AttemptRecord") -> None:
         place = f" ({attempt.place})" if attempt.place else ""
         for line in f"{attempt.error}{place}".split("\n"):
             _wrapped(line, 7)
+
+
+def _used(steps: "Sequence[StepRecord]") -> str | None:
+    """Return what the model calls of a run have used; None if there are none."""
+    used = usage_of(steps)
+    if not used:
+        return None
+    tokens = f"{used.get('input_tokens', 0):.0f} input and {used.get('output_tokens', 0):.0f} output tokens"
+    return f"{tokens}, {cost(used.get('usd'), int(used.get('unpriced', 0)))}".rstrip(", ")
 
 
 def _call(step: "StepRecord") -> str:

@@ -231,6 +231,13 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < SIXTY else f"{minutes // SIXTY} h {minutes % SIXTY} min"
 
 
+def cost(usd: float | None, unpriced: int) -> str:
+    """Return what model calls cost, for people: ``"$0.0125"``, ``"$0.0125 and 2 calls of unknown price"``."""
+    known = [] if usd is None else [f"${usd:.4g}"]
+    unknown = [f"{unpriced} call{'s' if unpriced > 1 else ''} of unknown price"] if unpriced else []
+    return " and ".join(known + unknown)
+
+
 def between(start: datetime, end: datetime | None) -> float:
     """Return the seconds from one time to another, or to now if the second is None."""
     return max(0.0, ((end or datetime.now(UTC)) - start).total_seconds())

@@ -47,11 +47,11 @@ def test_children_draw_on_their_parents_budget_whatever_orchestrator_has_them(ho
         assert len(log(tmp_path)) == 12
 
 
-def test_no_model_is_called_once_the_tokens_are_used_up(orchestrator):
+def test_no_model_is_called_that_may_use_more_tokens_than_are_left(orchestrator):
     run = orchestrator.start(spending.talker)
-    with pytest.raises(RunParked, match="of 1 tokens"):
+    with pytest.raises(RunParked, match="0 of 1 tokens, and the next call of mock may need"):
         run.result(30)
-    assert [len(step.attempts) for step in run.steps()] == [1, 0]
+    assert [len(step.attempts) for step in run.steps()] == [0]
     run.resume(budget=Budget(tokens=1_000_000))
     assert len(run.result(30)) == 2
 

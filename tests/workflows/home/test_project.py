@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom import DefinitionError, Orchestrator
+from greenroom import Breaker, Budget, DefinitionError, ModelLimit, Orchestrator
 from greenroom.supervision.policy.worker_environment import read_given
 from greenroom.workflows.home.project import given_to_apps, read_project
 
@@ -23,6 +23,20 @@ def test_the_nearest_table_upwards_counts(tmp_path: Path) -> None:
     project = read_project(below)
     assert project.env == ["APP_KEY", "MODE=fast"]
     assert project.import_timeout == 90.0
+
+
+def test_limits_of_models_tools_and_money_stand_in_the_table(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "[tool.greenroom]\ndaily_budget = { usd = 20 }\n"
+        'models."openai:gpt-5" = { rpm = 500, concurrency = 4 }\n'
+        'breakers."tool:search" = { failures = 5, cooldown = 30 }\nbreakers.mock = false\n',
+    )
+    project = read_project(tmp_path)
+    assert project.daily_budget == Budget(usd=20.0)
+    assert project.budget is None
+    assert project.models == {"openai:gpt-5": ModelLimit(rpm=500, concurrency=4)}
+    assert project.breakers == {"tool:search": Breaker(failures=5, cooldown=30.0), "mock": None}
 
 
 def test_whoever_makes_an_orchestrator_has_the_last_word(tmp_path: Path) -> None:
@@ -57,6 +71,7 @@ def test_a_broken_file_that_says_nothing_of_us_is_passed_over(tmp_path: Path) ->
         ('env = "APP_KEY"', "env: Input should be a valid list"),
         ('env = ["=x"]', "no variable can be called ''"),
         ("import_timeout = -1", "import_timeout: Input should be greater than 0"),
+        ("models.m = { rpm = 0 }", "models.m.rpm: Input should be greater than 0"),
         ("env = [", "cannot be read"),
     ],
 )

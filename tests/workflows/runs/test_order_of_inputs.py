@@ -14,6 +14,7 @@ from greenroom.messages.policy import StepOptions
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOrder
 from greenroom.workflows.decisions.inputs import Pause, ProgramTurn, Tick
 from greenroom.workflows.runs.actor import RunActor
+from greenroom.workflows.runs.budget_accounts import BudgetAccounts
 from greenroom.workflows.state.fold import fold
 
 RUN = RunStarted(at=1.0, run_id="r", app="app.py", workflow="flow", arguments={})
@@ -41,7 +42,7 @@ class Surroundings:
             journal=SimpleNamespace(append=self._append),
             submit=self._submit,
             registry=SimpleNamespace(
-                budgets=SimpleNamespace(overdraft=nothing, note=nothing),
+                budgets=BudgetAccounts(),
                 resident=SimpleNamespace(keep=nothing, drop=nothing),
                 linger=self.lingering.append,
                 route=nothing,

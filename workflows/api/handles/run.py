@@ -31,7 +31,7 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, limit
 from greenroom.messages.policy import Budget
-from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem
+from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem, usage_of
 from greenroom.messages.refusals import check
 from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
@@ -123,14 +123,12 @@ class Run(Generic[R]):
 
     @property
     def usage(self) -> dict[str, float]:
-        """Usage of all model calls of the run, summed over all attempts, those of judges included."""
-        total: dict[str, float] = {}
-        for step in self.steps():
-            calls = [*(attempt.usage for attempt in step.attempts), *(each.usage for each in step.evaluations)]
-            for usage in calls:
-                for name, amount in usage.items():
-                    total[name] = total.get(name, 0.0) + amount
-        return total
+        """Usage of all model calls of the run, summed over all attempts, those of judges included.
+
+        ``input_tokens``, ``output_tokens`` and ``usd``; and ``unpriced``, the number of calls whose price is not known,
+        if there are any. Those are not a part of ``usd``.
+        """
+        return usage_of(self.steps())
 
     def steps(self) -> list[StepRecord]:
         """Return the steps with their attempts, in the order in which they were scheduled."""

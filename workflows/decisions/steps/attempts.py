@@ -77,17 +77,29 @@ def step_assigned(out: Decision, happened: inputs.StepAssigned) -> None:
 
 
 def _assign(out: Decision, kind: type[ev.AttemptStarted | ev.AttemptMoved], happened: inputs.StepAssigned) -> None:
-    out.record(
-        kind(
-            at=out.at if happened.at is None else max(happened.at, out.state.updated_at),
-            key=happened.key,
-            attempt=happened.attempt,
-            token=happened.token,
-            worker=happened.worker,
-            pid=happened.pid,
-            incarnation=happened.incarnation,
-        )
+    event = kind(
+        at=out.at if happened.at is None else max(happened.at, out.state.updated_at),
+        key=happened.key,
+        attempt=happened.attempt,
+        token=happened.token,
+        worker=happened.worker,
+        pid=happened.pid,
+        incarnation=happened.incarnation,
     )
+    if happened.reserved is not None and isinstance(event, ev.AttemptStarted):
+        event = event.model_copy(update={"reserved": happened.reserved})
+    out.record(event)
+
+
+def step_unaffordable(out: Decision, key: str) -> None:
+    """Stop the run for the budget that does not allow an attempt. If it was raised meanwhile, dispatch the attempt."""
+    step = out.state.steps.get(key)
+    if step is None or not step.awaits_worker or out.state.halted is not None:
+        return
+    if out.overdraft is None:
+        dispatch_if_due(out, step)
+    else:
+        out.held_back = True
 
 
 def held(state: RunState, step: Step) -> bool:

@@ -2,11 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
+from greenroom.messages.attempts import Reservation
+from greenroom.messages.core.json_text import text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Completed, Emitted, Execute, Failed, Progress
+from greenroom.messages.policy import ModelCall
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
 from greenroom.workflows.decisions.inputs import (
     Input,
@@ -15,8 +19,10 @@ from greenroom.workflows.decisions.inputs import (
     StepAssigned,
     StepLost,
     StepProgressed,
+    StepUnaffordable,
     Tick,
 )
+from greenroom.workflows.decisions.reservations import Need, need_of
 from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
 from greenroom.workflows.runs.dependencies import RunDependencies
@@ -24,6 +30,8 @@ from greenroom.workflows.runs.jobs.emissions import Emissions
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.transcripts import transcript_text
 
+EXPECTED_OUTPUT: Final = 1000
+"""Output tokens of an answer that count for the tokens per minute of a model, until it is known how many they are."""
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself after its attempt was withdrawn."""
 PROGRESS_EVERY: Final = 1.0
@@ -37,15 +45,26 @@ class _Attempt:
     key: str
     number: int
     token: str
-    job: JobHandle
     recorded_first: bool
     """Whether the choice of its worker must be recorded before it begins."""
+    job: JobHandle | None = None
+    """None while it waits for a reservation."""
+    reserves: bool = False
+    """Whether budgets limit the model that it calls."""
+    reserved: Reservation | None = None
+    """What is reserved of them."""
     waits: bool = False
     """Whether it has reported progress a moment ago, so that what it says now is kept for a while."""
     progress: Json = None
     """What it has said since, if anything."""
     emissions: Emissions | None = None
     """The values that it emits; None before the first."""
+
+
+def _need(state: RunState, step: Step, model: ModelCall) -> Need:
+    """Return what the next attempt of a model step may use."""
+    asked = step.arguments if step.transcript is None else transcript_text(state, step.transcript)
+    return need_of(model, len(text_of(asked)) + sum(len(each.encode()) for each in step.feedback))
 
 
 class StepJobs:
@@ -79,6 +98,11 @@ class StepJobs:
         """Return whether any attempt is under way."""
         return bool(self._attempts)
 
+    @property
+    def moving(self) -> bool:
+        """Whether something will happen to an attempt before the next alarm. Those held back by limits only wait."""
+        return any(attempt.job is not None and not attempt.job.waits for attempt in self._attempts.values())
+
     def take_assigned(self) -> list[StepAssigned]:
         """Return the assignments that no decision has recorded yet. The run's actor decides about them before an input.
 
@@ -100,17 +124,43 @@ class StepJobs:
         return key in self._of_steps
 
     def dispatch(self, step: Step, attempt: int) -> None:
-        """Submit an attempt to its pool, unless the step has one under way."""
+        """Submit an attempt to its pool, unless the step has one under way. A model step first waits for its budget."""
         if step.key in self._of_steps:
             return
         token = self._dependencies.mint()
-        state = self._state
+        entry = _Attempt(step.key, attempt, token, held(self._state, step))
+        self._attempts[token] = self._of_steps[step.key] = entry
+        model, budgets = step.options.model, self._dependencies.registry.budgets
+        if model is None or not budgets.limits_models(self._state):
+            self._submit(entry, step)
+            return
+        entry.reserves = True
+        budgets.reserve(
+            self._state,
+            token,
+            _need(self._state, step, model),
+            self._dependencies.clock(),
+            partial(self._reserved, entry),
+        )
+
+    def _reserved(self, attempt: _Attempt, reserved: Reservation | None) -> None:
+        """Submit an attempt for which budgets have room; report that they have none if ``reserved`` is None."""
+        if reserved is None:
+            del self._attempts[attempt.token]
+            del self._of_steps[attempt.key]
+            self._report(StepUnaffordable(attempt.key))
+        else:
+            attempt.reserved = reserved
+            self._submit(attempt, self._state.steps[attempt.key])
+
+    def _submit(self, entry: _Attempt, step: Step) -> None:
+        state, token = self._state, entry.token
         frame = Execute(
             run_id=state.run_id,
             key=step.key,
             name=step.name,
             step=step.ref,
-            attempt=attempt,
+            attempt=entry.number,
             token=token,
             arguments=step.arguments,
             idempotency_key=idempotency_key(state, step),
@@ -119,9 +169,10 @@ class StepJobs:
             transcript=None if step.transcript is None else transcript_text(state, step.transcript),
             timeout=step.options.timeout if step.kind == "llm" else None,
             stream=step.options.stream,
+            max_tokens=None if entry.reserved is None else entry.reserved.max_tokens,
         )
-        outcomes, recorded_first = len(state.resolutions), held(state, step)
-        if ahead := not recorded_first and outcomes > self._outcomes_committed:
+        outcomes = len(state.resolutions)
+        if ahead := not entry.recorded_first and outcomes > self._outcomes_committed:
             self._held_back.append((outcomes, token))
         job = Job(
             token=token,
@@ -129,20 +180,23 @@ class StepJobs:
             label=step.key,
             frame=frame,
             reply=self._hear,
-            attempt=attempt,
+            attempt=entry.number,
             timeout=step.options.timeout,
-            hold=recorded_first or ahead,
+            hold=entry.recorded_first or ahead,
             solo=step.solo,
             avoid=step.attempts[-1].pid if step.attempts else None,
             zygotes_lost=zygotes_lost(step),
         )
+        if (model := step.options.model) is not None:
+            need = _need(self._state, step, model)
+            expected = min(need.output_tokens, EXPECTED_OUTPUT)
+            job = replace(job, model=model.model, tokens=need.input_tokens + expected)
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
-        handle = self._dependencies.submit(pool, step.options.limits, job)
-        self._attempts[token] = self._of_steps[step.key] = _Attempt(step.key, attempt, token, handle, recorded_first)
+        entry.job = self._dependencies.submit(pool, step.options.limits, job)
 
     def release(self, token: str) -> None:
         """Start a held attempt, unless it was withdrawn."""
-        if (attempt := self._attempts.get(token)) is not None:
+        if (attempt := self._attempts.get(token)) is not None and attempt.job is not None:
             attempt.job.release()
 
     def wrote(self) -> None:
@@ -161,12 +215,20 @@ class StepJobs:
         if (attempt := self._of_steps.pop(key, None)) is not None:
             del self._attempts[attempt.token]
             self.unreported.pop(attempt.token, None)
-            attempt.job.withdraw(grace=WITHDRAW_GRACE)
+            if attempt.job is not None:
+                attempt.job.withdraw(grace=WITHDRAW_GRACE)
+            self._give_back(attempt)
 
     def withdraw_all(self) -> None:
         """Withdraw every attempt."""
         for key in tuple(self._of_steps):
             self.withdraw(key)
+
+    def _give_back(self, attempt: _Attempt) -> None:
+        """Give back what was reserved for an attempt that has not begun."""
+        if attempt.reserves:
+            clock = self._dependencies.clock
+            self._dependencies.registry.budgets.give_back(self._state, attempt.token, clock())
 
     def _hear(self, event: JobEvent) -> None:
         """Report what happened to a job."""
@@ -188,10 +250,11 @@ class StepJobs:
                 self._report(StepAnswered(key, attempt, token, message))
             case Assigned(token=token, worker=worker, pid=pid, incarnation=life):
                 now = self._dependencies.clock()
-                self._note_assigned(found, StepAssigned(key, attempt, token, worker, pid, life, now))
+                self._note_assigned(found, StepAssigned(key, attempt, token, worker, pid, life, now, found.reserved))
             case Lost(token=token, exit=gone, charged=charged):
                 self._report(StepLost(key, attempt, token, gone, charged))
             case Unavailable(reason=reason, pool=pool):
+                self._give_back(found)
                 self._report(NoWorkers(reason, pool=pool))
             case Answered(message=message):
                 msg = f"step {key} was answered with {message.type}"
@@ -223,6 +286,7 @@ class StepJobs:
             self._note_progress(attempt, said.detail)
             return
         if attempt.emissions is None:
+            assert attempt.job is not None, "only an attempt that was submitted says anything"
             soon = self._dependencies.reactor.call
             attempt.emissions = Emissions(attempt.key, attempt.number, attempt.token, attempt.job, self._report, soon)
         attempt.emissions.add(said)

@@ -1,0 +1,85 @@
+"""Models that cost something, and a model that records when it is asked."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from greenroom import LLM, MockModel, Retry, RetryAfter, tool, workflow
+from greenroom.actors.models import ModelReply, ModelRequest
+
+priced = LLM("priced", model=MockModel(seed=7, latency=(0.02, 0.3), price=(20.0, 80.0), name="priced"))
+
+
+@workflow
+async def pays(calls: int) -> int:
+    text = "Otters hold hands. They sleep on their backs. Their fur is dense. " * 20
+    return len(await asyncio.gather(*(priced(f"Summarise {number}: {text}") for number in range(calls))))
+
+
+class Recorded:
+    """Writes a line for each request; once, when a file says so, it asks to wait."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        folder = Path(request.prompt.split()[0])
+        with (folder / self.name).open("a") as log:
+            log.write(f"{time.time()} {os.getpid()}\n")
+        await asyncio.sleep(0.05)
+        if self.name == "busy":
+            try:
+                (folder / "refuse").unlink()
+            except FileNotFoundError:
+                pass
+            else:
+                with (folder / "refused").open("a") as log:
+                    log.write(f"{time.time()}\n")
+                raise RetryAfter(1.5, "429")
+        return ModelReply("done", usd=None)
+
+
+busy = LLM("busy", model=Recorded("busy"), retry=Retry(attempts=4, initial=0.01))
+other = LLM("other", model=Recorded("other"))
+
+
+@workflow
+async def asks(folder: str, times: int) -> int:
+    for number in range(times):
+        await asyncio.gather(busy(f"{folder} {number}"), other(f"{folder} {number}"))
+    return times
+
+
+@tool(retry=Retry(attempts=8, initial=0.01, max_delay=0.01))
+def unreliable(folder: str) -> str:
+    with Path(folder, "calls").open("a") as log:
+        log.write(f"{time.time()}\n")
+    if not Path(folder, "up").exists():
+        raise ConnectionError("down")
+    return "up"
+
+
+@workflow
+async def insists(folder: str) -> str:
+    return await unreliable(folder)
+
+
+unknown = LLM("unknown", model=Recorded("unknown"))
+declared = LLM("declared", model=Recorded("declared"), price=(1.0, 1_000_000.0))
+
+
+@workflow
+async def spends_unknown(folder: str) -> str:
+    return await unknown(folder)
+
+
+@workflow
+async def spends_unseen(folder: str) -> str:
+    """Call the model by a way that its source does not show."""
+    return str(await globals()["unknown"](folder))
+
+
+@workflow
+async def spends_declared(folder: str) -> str:
+    return await declared(folder)
