@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from greenroom.workflows.api.run import run
     from greenroom.workflows.authoring.decorators import evaluator, sleep, tool, workflow
     from greenroom.workflows.authoring.llm import LLM
+    from greenroom.workflows.authoring.mcp import McpServer, McpTool, mcp
     from greenroom.workflows.authoring.session import session
     from greenroom.workflows.authoring.step import Step
     from greenroom.workflows.authoring.workflow import Workflow
@@ -104,6 +105,8 @@ __all__ = [
     "JournalError",
     "LogLine",
     "MailboxFull",
+    "McpServer",
+    "McpTool",
     "MockModel",
     "NotAuthorized",
     "NotSerializable",
@@ -140,6 +143,7 @@ __all__ = [
     "current",
     "emit",
     "evaluator",
+    "mcp",
     "now",
     "random",
     "receive",
@@ -162,6 +166,9 @@ _HOMES = {
     "Client": "workflows.api.client.client",
     "LLM": "workflows.authoring.llm",
     "LogLine": "messages.records",
+    "McpServer": "workflows.authoring.mcp",
+    "McpTool": "workflows.authoring.mcp",
+    "mcp": "workflows.authoring.mcp",
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",
     "MockModel": "actors.models.mock",

@@ -143,6 +143,8 @@ class Limits(Message):
     env: tuple[VariableName, ...] = ()
     """Names of environment variables that are passed on in addition to the harmless defaults."""
     workdir: str | None = None
+    start_timeout: Limit = None
+    """Seconds that a worker may take until it is ready; None for the default."""
 
 
 class StepOptions(Message):

@@ -342,4 +342,5 @@ def _together(policy: Pool, limits: Limits | None) -> Limits:
         open_files=policy.open_files,
         env=tuple(dict.fromkeys((*policy.env, *own.env))),
         workdir=None if workdir is None else str(Path(workdir).absolute()),
+        start_timeout=own.start_timeout,
     )
