@@ -191,7 +191,7 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
         if begun:
             raise
         if lost.done():
-            raise ServerLost(f"{lost.result()} before it had answered the first request") from None  # noqa: EM102
+            raise ServerLost(lost.result()) from None
         if isinstance(error, ServerLost):
             raise
         where = f"at {definition.url} " if definition.url else ""

@@ -81,13 +81,12 @@ class ServerProcess:
         self._output, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout
         )
-        self._input, protocol = await loop.connect_write_pipe(
-            asyncio.streams.FlowControlMixin, self._process.stdin
-        )
-        writer = asyncio.StreamWriter(self._input, protocol, None, loop)
+        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, self._process.stdin)
+        self._writer = asyncio.StreamWriter(transport, protocol, None, loop)
         self._received, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         sent, self._to_send = anyio.create_memory_object_stream[SessionMessage](0)
-        self._tasks = [loop.create_task(self._read(reader)), loop.create_task(self._write(writer))]
+        self._tasks = [loop.create_task(self._read(reader)), loop.create_task(self._write())]
+        self._streams = (self._received, received, sent, self._to_send)
         return received, sent
 
     async def __aexit__(
@@ -95,13 +94,16 @@ class ServerProcess:
     ) -> None:
         """Close the server's input, give it a moment to end, then kill it with every process below it."""
         self._closing = True
+        self._writer.close()
         for task in self._tasks:
             task.cancel()
-        self._input.close()
+        await asyncio.wait(self._tasks)
         if error is None and not self._lost.done():
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_GRACE):
                     await asyncio.shield(self._ended)
+        for stream in self._streams:
+            stream.close()
         self._kill()
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
@@ -163,12 +165,12 @@ class ServerProcess:
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 return
 
-    async def _write(self, writer: asyncio.StreamWriter) -> None:
+    async def _write(self) -> None:
         """Pass on what the client sends."""
         async for message in self._to_send:
             text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
-            writer.write(text.encode() + b"\n")
+            self._writer.write(text.encode() + b"\n")
             try:
-                await writer.drain()
+                await self._writer.drain()
             except (BrokenPipeError, ConnectionResetError):
                 return  # its end, or that of its output, is noticed elsewhere

@@ -116,7 +116,10 @@ class ServerActor(WorkerActor):
 
 
 def _end(sentence: str) -> NoReturn:
-    """End this process at once, and let its supervisor kill what is below it: a hung server is not closed politely."""
+    """End this process at once, and let its supervisor kill what is below it: a hung server is not closed politely.
+
+    The sentence is written as that of a ``SystemExit``, which the failure of an attempt then quotes.
+    """
     sys.stderr.write(f"SystemExit: {sentence}\n")
     sys.stderr.flush()
     os._exit(_LOST_EXIT)

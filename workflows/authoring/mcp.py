@@ -55,6 +55,11 @@ class McpTool:
         """The name of the tool."""
         return self.schema.name
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """JSON Schema of the arguments, an object."""
+        return cast("dict[str, Any]", plain(self.schema.parameters))
+
     def __call__(self, /, **arguments: Any) -> Call[Any]:
         """Call the tool; see ``McpServer.call``."""
         return self.server.call(self.schema.name, **arguments)
@@ -303,7 +308,12 @@ async def _in_place(definition: McpDefinition, method: str, params: dict[str, An
         async with asyncio.timeout(definition.start_timeout) as deadline, connect(definition) as connection:
             begun, limit = True, definition.options.timeout
             deadline.reschedule(None if limit is None else asyncio.get_running_loop().time() + limit)
-            return await connection.request(method, params)
+            (result,) = await asyncio.gather(connection.request(method, params), return_exceptions=True)
     except (TimeoutError, ServerLost) as error:
-        what = str(error) or f"{definition.title} did not answer in time"
-        raise (OutcomeUnknown(what, outcome="crash") if begun else DefinitionError(what)) from error
+        result = error
+    if isinstance(result, (TimeoutError, ServerLost)):
+        what = str(result) or f"{definition.title} did not answer in time"
+        raise (OutcomeUnknown(what, outcome="crash") if begun else DefinitionError(what)) from result
+    if isinstance(result, BaseException):  # kept until here, as the connection would put it into groups
+        raise result
+    return result
