@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -18,10 +18,13 @@ from mcp.types import (
     ErrorData,
     Implementation,
     InputRequiredResult,
+    InputResponse,
     PaginatedRequestParams,
+    RequestParamsMeta,
     TextContent,
     Tool,
 )
+from pydantic import BaseModel
 
 from greenroom.actors.mcp.definition import McpDefinition
 from greenroom.actors.mcp.process import ServerLost, ServerProcess
@@ -120,7 +123,8 @@ class Connection:
         """
         name = params["name"]
         await self._check_name(name)
-        answers = {key: ElicitResult.model_validate(value) for key, value in params.get("answers", {}).items()}
+        written: dict[str, Any] = params.get("answers", {})
+        answers: dict[str, InputResponse] = {key: ElicitResult.model_validate(value) for key, value in written.items()}
         given = {key: answers[key] for key in params.get("asked", ())} or None
         state, resumed = params.get("state"), "state" in params
         for _ in range(_ROUNDS):
@@ -130,7 +134,7 @@ class Connection:
                     params["arguments"],
                     input_responses=given,
                     request_state=state,
-                    meta=meta,  # type: ignore[arg-type]  any further keys are allowed
+                    meta=cast("RequestParamsMeta", meta),
                     allow_input_required=True,
                 )
             except MCPError as error:
@@ -144,7 +148,7 @@ class Connection:
             state = result.request_state
             asked = result.input_requests or {}
             if asked and not (asked.keys() <= answers.keys() and not resumed):
-                questions = {key: each.model_dump(mode="json", by_alias=True, exclude_none=True) for key, each in asked.items()}
+                questions = {key: _json(each) for key, each in asked.items()}
                 return {QUESTIONS: {"requests": questions, "state": state}}
             given = {key: answers[key] for key in asked} or None
             if not asked:
@@ -169,7 +173,7 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
         http = create_mcp_http_client(headers=definition.headers_with(os.environ))
         transport = streamable_http_client(definition.url, http_client=http)
 
-    async def refuse(_context: object, _params: object) -> ErrorData:
+    async def refuse(context: object, params: object) -> ErrorData:  # noqa: ARG001  the package's protocol
         text = "questions are answered for protocol 2026-07-28 and newer, where they are results of a call"
         return ErrorData(code=INVALID_PARAMS, message=text)
 
@@ -201,7 +205,7 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
 def _innermost(error: BaseException) -> str:
     """Return the first exception in nested groups, in one line."""
     while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -234,4 +238,8 @@ def _value(result: CallToolResult, title: str) -> Any:
         return result.structured_content
     if len(texts) == len(result.content):
         return "\n".join(texts)
-    return [item.model_dump(mode="json", by_alias=True, exclude_none=True) for item in result.content]
+    return [_json(item) for item in result.content]
+
+
+def _json(message: BaseModel) -> Any:
+    return message.model_dump(mode="json", by_alias=True, exclude_none=True)

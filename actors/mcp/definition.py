@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
@@ -70,7 +71,7 @@ class McpDefinition(StepDefinition):
         """
         super().prepare()
         self.check()
-        import greenroom.actors.mcp.connection  # noqa: F401, PLC0415  only an app with a server needs it
+        import_module("greenroom.actors.mcp.connection")  # only an app with a server needs it
 
     def check(self) -> None:
         """Check that the extra is installed, and that there is such a command.

@@ -11,10 +11,11 @@ import signal
 import subprocess
 from contextlib import suppress
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 import psutil
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
@@ -25,6 +26,8 @@ LONGEST_LINE: Final = 64 * 1024 * 1024
 CLOSE_GRACE: Final = 1.0
 """Seconds that a healthy server has to end by itself after its input was closed."""
 _SHOWN: Final = 200
+
+Streams: TypeAlias = tuple[ObjectReceiveStream[SessionMessage | Exception], ObjectSendStream[SessionMessage]]
 
 
 class ServerLost(GreenroomError):  # noqa: N818  it says what happened
@@ -41,9 +44,7 @@ class ServerProcess:
         lost: Is given the sentence about the end of the connection, if it was not closed from here.
     """
 
-    def __init__(
-        self, title: str, command: tuple[str, ...], workdir: str | None, lost: "asyncio.Future[str]"
-    ) -> None:
+    def __init__(self, title: str, command: tuple[str, ...], workdir: str | None, lost: "asyncio.Future[str]") -> None:
         """Start nothing yet."""
         self._title = title
         self._command = command
@@ -52,9 +53,7 @@ class ServerProcess:
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
-    async def __aenter__(
-        self,
-    ) -> tuple["anyio.abc.ObjectReceiveStream[SessionMessage | Exception]", "anyio.abc.ObjectSendStream[SessionMessage]"]:
+    async def __aenter__(self) -> Streams:
         """Start the process.
 
         Raises:

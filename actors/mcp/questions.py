@@ -36,7 +36,8 @@ def question(tool: str, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]
     if params.get("mode") == "url":
         return f"{tool}: {params['message']} (open {params['url']})", None
     properties: dict[str, Any] = params["requestedSchema"].get("properties", {})
-    hints = [f"{name}: {'|'.join(map(str, allowed))}" for name, field in properties.items() if (allowed := _allowed(field))]
+    choices = {name: _allowed(field) for name, field in properties.items()}
+    hints = [f"{name}: {'|'.join(map(str, allowed))}" for name, allowed in choices.items() if allowed]
     text = f"{tool}: {params['message']}" + (f" ({'; '.join(hints)})" if hints else "")
     return text, {name: _proposed(field) for name, field in properties.items()}
 

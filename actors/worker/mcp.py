@@ -94,9 +94,7 @@ class ServerActor(WorkerActor):
         """Send one request and answer the orchestrator."""
         try:
             result = await self._result(message)
-            self.channel.send(
-                Completed(token=message.token, result=result, duration=time.perf_counter() - started)
-            )
+            self.channel.send(Completed(token=message.token, result=result, duration=time.perf_counter() - started))
         except ServerLost as error:
             _end(str(error))
         except CodecError as error:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from greenroom.actors.api.approve import approve
@@ -28,6 +28,9 @@ _ROUNDS: Final = 20
 """Most times that one call asks questions."""
 _MARGIN: Final = 5.0
 """Seconds between a server's own deadline, which explains itself, and the supervisor's, which holds for any worker."""
+
+RetryCalls: TypeAlias = bool | frozenset[str] | None
+"""Whether calls that were cut off are made again, or for which tools; None if the server's hints decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,7 @@ class McpServer:
     Outside of workflows each request starts the server, or connects to it, and closes the connection after that.
     """
 
-    def __init__(
-        self, definition: McpDefinition, options: StepOptions, retry_calls: bool | frozenset[str] | None
-    ) -> None:
+    def __init__(self, definition: McpDefinition, options: StepOptions, retry_calls: "RetryCalls") -> None:
         """Wrap a definition; made by ``mcp``."""
         self.definition = definition
         self.name = definition.server
@@ -303,14 +304,14 @@ async def _in_place(definition: McpDefinition, method: str, params: dict[str, An
     from greenroom.actors.mcp.connection import connect  # noqa: PLC0415  needs an extra
     from greenroom.actors.mcp.process import ServerLost  # noqa: PLC0415  see above
 
-    begun = False
+    begun, result = False, cast("Any", None)
     try:
         async with asyncio.timeout(definition.start_timeout) as deadline, connect(definition) as connection:
             begun, limit = True, definition.options.timeout
             deadline.reschedule(None if limit is None else asyncio.get_running_loop().time() + limit)
             (result,) = await asyncio.gather(connection.request(method, params), return_exceptions=True)
-    except (TimeoutError, ServerLost) as error:
-        result = error
+    except Exception as error:  # noqa: BLE001  raised below, unless only the closing of the connection failed
+        result = result if begun and not isinstance(error, TimeoutError) else error
     if isinstance(result, (TimeoutError, ServerLost)):
         what = str(result) or f"{definition.title} did not answer in time"
         raise (OutcomeUnknown(what, outcome="crash") if begun else DefinitionError(what)) from result

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -196,7 +197,10 @@ def test_a_server_that_hangs_in_a_call_is_killed_at_the_deadline_and_replaced(to
 @pytest.mark.parametrize(
     ("mode", "sentence"),
     [
-        ("garbage in a call", "wrote to its standard output what is no message of the protocol: 'debug: writing to the wrong"),
+        (
+            "garbage in a call",
+            "wrote to its standard output what is no message of the protocol: 'debug: writing to the wrong",
+        ),
         ("closes its output", "MCP server `closes-its-output` closed its standard output"),
     ],
 )
@@ -293,3 +297,24 @@ def test_outside_of_a_workflow_a_call_starts_a_server_of_its_own(served, log, ma
 
 def test_the_server_is_described(served):
     assert repr(served.server) == f"<MCP server `served`: {sys.executable} {served.SERVER} {served.command[-1]}>"
+
+
+# ---------------------------------------------------------------- death of the orchestrator
+
+
+def test_no_server_outlives_a_killed_orchestrator_and_the_run_goes_on_in_the_next_one(tmp_path, mark, log, served):
+    owner = subprocess.Popen([sys.executable, "-m", "tests.acceptance.apps.served_owner", str(tmp_path)])
+    try:
+        eventually(lambda: log.of("waits"), 60.0, what="the call")
+        (first,) = log.of("waits")
+        os.kill(first["pid"], signal.SIGSTOP)  # nothing may depend on its good will
+    finally:
+        owner.kill()
+        owner.wait()
+    eventually(lambda: not harness.census(mark), 5.0, what="the end of all its processes")
+    assert harness.is_over(first["pid"])
+
+    with Orchestrator(tmp_path / "runs.db", home=tmp_path / "home", pools=pools()) as orchestrator:
+        eventually(lambda: len(log.of("waits")) == 2, 60.0, what="the second attempt")
+        (tmp_path / "gate").touch()
+        assert orchestrator.get("waiting").result(60) == {"result": "opened"}
