@@ -7,17 +7,16 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import override
 
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import StepDefinition, registered
+from greenroom.messages.advice import install
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.frames.worker import POOL_OF_SERVERS
 from greenroom.messages.policy import StepOptions
-
-INSTALL: Final = "pip install 'greenroom[mcp]'"
 
 
 class McpDefinition(StepDefinition):
@@ -80,7 +79,7 @@ class McpDefinition(StepDefinition):
             DefinitionError: The message says what to do.
         """
         if find_spec("mcp") is None:
-            msg = f"{self.title} needs a package that is not installed: {INSTALL}"
+            msg = f"{self.title} needs a package that is not installed: {install('mcp')}"
             raise DefinitionError(msg)
         if self.command:
             self._check_command(self.command[0])

@@ -1,7 +1,6 @@
 """Servers that cannot be started, reached or understood: one sentence that says what to do, before anything is spent."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from greenroom import DefinitionError, Orchestrator, OutcomeUnknown, Pool, RunFailed, RunParked, mcp
+from greenroom import DefinitionError, Orchestrator, Pool, RunParked, mcp
 from greenroom.actors.mcp import definition as definitions
-from tests.acceptance import harness
 from tests.acceptance.harness import MARK, pools
 from tests.support import eventually
 
@@ -54,9 +52,15 @@ def app(folder: Path, **options: Any) -> Path:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"command": ["no-such-command"]}, "is started by the command 'no-such-command', which is not found on PATH: install it"),
+        (
+            {"command": ["no-such-command"]},
+            "is started by the command 'no-such-command', which is not found on PATH: install it",
+        ),
         ({"command": ["./nowhere.py"]}, "is started by './nowhere.py', and there is no such file: correct command="),
-        ({"command": ["./plain.txt"]}, "is started by './plain.txt', which is not executable: run `chmod +x ./plain.txt`"),
+        (
+            {"command": ["./plain.txt"]},
+            "is started by './plain.txt', which is not executable: run `chmod +x ./plain.txt`",
+        ),
         ({"command": [PYTHON], "cwd": "/nowhere"}, "is to work in '/nowhere', which is no folder: correct cwd="),
         ({"command": [PYTHON], "url": "http://a"}, "has both command= and url=: give the command"),
         ({}, "has neither command= nor url="),
@@ -65,7 +69,9 @@ def app(folder: Path, **options: Any) -> Path:
         ({"command": [PYTHON], "headers": {"a": "b"}}, "has headers=, which only a server with url= is sent"),
     ],
 )
-def test_a_definition_that_cannot_work_is_refused_before_anything_is_spent(options, sentence, tmp_path, home, monkeypatch):
+def test_a_definition_that_cannot_work_is_refused_before_anything_is_spent(
+    options, sentence, tmp_path, home, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain.txt").write_text("echo\n")
     path = app(tmp_path, **options)
@@ -85,28 +91,41 @@ def test_a_definition_that_cannot_work_is_refused_before_anything_is_spent(optio
 def test_without_the_extra_the_sentence_names_the_line_that_installs_it(monkeypatch):
     server = mcp("lonely", url="http://127.0.0.1:1/mcp")
     monkeypatch.setattr(definitions, "find_spec", lambda _name: None)
-    with pytest.raises(DefinitionError, match=r"MCP server `lonely` needs a package .*: pip install 'greenroom\[mcp\]'"):
+    with pytest.raises(
+        DefinitionError, match=r"MCP server `lonely` needs a package .*: pip install 'greenroom\[mcp\]'"
+    ):
         server.definition.prepare()
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "mute"]}, "did not answer within 1 s of its start, its start_timeout"),
-        ({"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "garbage"]}, "what is no message of the protocol: 'Welcome to my server!'"),
+        (
+            {"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "mute"]},
+            "did not answer within 1 s of its start, its start_timeout",
+        ),
+        (
+            {"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "garbage"]},
+            "what is no message of the protocol: 'Welcome to my server!'",
+        ),
         ({"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "exits"]}, "MCP server `files` ended with exit code 3"),
         ({"command": ["cat"]}, "MCP server `files`"),
-        ({"url": "http://127.0.0.1:9/mcp"}, "MCP server `files` at http://127.0.0.1:9/mcp cannot be used: ConnectError"),
-        ({"url": "http://127.0.0.1:9/", "headers": {"Authorization": "Bearer $NO_SUCH"}}, "needs the environment variable NO_SUCH"),
+        (
+            {"url": "http://127.0.0.1:9/mcp"},
+            "MCP server `files` at http://127.0.0.1:9/mcp cannot be used: ConnectError",
+        ),
+        (
+            {"url": "http://127.0.0.1:9/", "headers": {"Authorization": "Bearer $NO_SUCH"}},
+            "needs the environment variable NO_SUCH",
+        ),
     ],
     ids=["mute", "garbage", "exits", "echo", "refused", "header"],
 )
 def test_a_server_that_does_not_speak_parks_the_run_with_its_sentence(options, sentence, tmp_path, home, mark):
     path = app(tmp_path, start_timeout=1, **options)
     few = {**pools(), "mcp:files": Pool(env=(MARK,), size=1, max_restarts=1)}
-    with Orchestrator(tmp_path / "runs.db", pools=few) as orchestrator:
-        with pytest.raises(RunParked) as parked:
-            orchestrator.start_app(str(path), "main", {}).result(60)
+    with Orchestrator(tmp_path / "runs.db", pools=few) as orchestrator, pytest.raises(RunParked) as parked:
+        orchestrator.start_app(str(path), "main", {}).result(60)
     assert sentence in str(parked.value)
 
 
@@ -153,9 +172,9 @@ def test_a_server_is_called_by_its_url(remote, port, orchestrator, tmp_path):
 def test_a_url_that_is_no_mcp_server_is_named(remote, port, tmp_path, home, mark):
     path = app(tmp_path, url=f"http://127.0.0.1:{port}/elsewhere")
     few = {**pools(), "mcp:files": Pool(env=(MARK,), size=1, max_restarts=1)}
-    with Orchestrator(tmp_path / "runs.db", pools=few) as orchestrator:
-        with pytest.raises(RunParked, match=rf"MCP server `files` at http://127.0.0.1:{port}/elsewhere cannot be used"):
-            orchestrator.start_app(str(path), "main", {}).result(60)
+    with Orchestrator(tmp_path / "runs.db", pools=few) as orchestrator, pytest.raises(RunParked) as parked:
+        orchestrator.start_app(str(path), "main", {}).result(60)
+    assert f"MCP server `files` at http://127.0.0.1:{port}/elsewhere cannot be used" in str(parked.value)
 
 
 def test_a_remote_server_that_dies_in_a_call_leaves_the_outcome_unknown(remote, port, orchestrator, tmp_path):
