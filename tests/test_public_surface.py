@@ -31,6 +31,7 @@ from greenroom import (
     Budget,
     Client,
     Fatal,
+    McpTool,
     MockModel,
     Orchestrator,
     Pool,
@@ -42,6 +43,7 @@ from greenroom import (
     Workflow,
     current,
     evaluator,
+    mcp,
     session,
     sleep,
     tool,
@@ -93,6 +95,8 @@ def graded(brief: Brief) -> float:
 
 writer = LLM("writer", output=Brief, accept=[concise, short, graded], threshold=0.8, on_reject="retry")
 plain = LLM("plain", model=MockModel(seed=7, latency=0.01), settings={"temperature": 0})
+files = mcp("files", command=["server"], env=["HOME"], start_timeout=timedelta(seconds=5), retry_calls={"read"})
+remote = mcp("remote", url="https://tools.example/mcp", headers={"Authorization": "Bearer $TOKEN"}, retry_calls=True)
 listing = LLM("listing", output=list[int], model="mock")
 
 
@@ -115,6 +119,10 @@ async def research(topic: str) -> Brief:
     assert_type(await graded(second), Score)
     assert_type(await plain("c"), str)
     assert_type(await listing("d"), list[int])
+    assert_type(await files.tools(), tuple[McpTool, ...])
+    assert_type(await files.call("read", path="a", tool=1), Any)
+    first_tool, *_ = await remote.tools()
+    assert_type(await first_tool(path="a"), Any)
     await sleep(1.5)
     await sleep(timedelta(minutes=1))
     return second

@@ -5,8 +5,10 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from difflib import get_close_matches
+from http import HTTPStatus
 from typing import Any, Final, cast
 
+from httpx2 import Response
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
@@ -165,12 +167,18 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
         DefinitionError: A header needs a variable that is not set.
     """
     lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    statuses: list[int] = []
     title = definition.title
     transport: Any
     if definition.command:
         transport = ServerProcess(title, definition.command, definition.workdir, lost)
     else:
         http = create_mcp_http_client(headers=definition.headers_with(os.environ))
+
+        async def note(response: Response) -> None:
+            statuses.append(response.status_code)
+
+        http.event_hooks["response"].append(note)
         transport = streamable_http_client(definition.url, http_client=http)
 
     async def refuse(context: object, params: object) -> ErrorData:  # noqa: ARG001  the package's protocol
@@ -198,8 +206,19 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
             raise ServerLost(lost.result()) from None
         if isinstance(error, ServerLost):
             raise
-        where = f"at {definition.url} " if definition.url else ""
-        raise ServerLost(f"{title} {where}cannot be used: {_innermost(error)}") from error  # noqa: EM102
+        raise ServerLost(f"{title} {_reason(definition.url, statuses, error)}") from error  # noqa: EM102
+
+
+def _reason(url: str, statuses: list[int], error: BaseException) -> str:
+    """Return why a server could not be used from the start, and what to do about it."""
+    if statuses and statuses[-1] >= HTTPStatus.BAD_REQUEST:
+        denied = statuses[-1] in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+        broken = statuses[-1] >= HTTPStatus.INTERNAL_SERVER_ERROR
+        remedy = "look at its own log" if broken else "correct headers=" if denied else "correct url="
+        return f"at {url} answered with HTTP status {statuses[-1]}: {remedy}"
+    if url:
+        return f"at {url} cannot be reached: {_innermost(error)}; start it, or correct url="
+    return f"does not speak the protocol: {_innermost(error)}; correct command="
 
 
 def _innermost(error: BaseException) -> str:

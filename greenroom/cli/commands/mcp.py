@@ -17,19 +17,22 @@ def mcp(settings: Settings, url: str | None, no_decisions: bool) -> None:  # noq
     For the configuration of an MCP client: the command is `greenroom mcp --home DIR`. The orchestrator is the one that
     `greenroom serve` runs. GREENROOM_TOKEN gives the token, else it is read from the home.
     """
-    from greenroom.messages.advice import install
-
-    try:
-        from greenroom.workflows.api.client.client import find_wire
-    except ModuleNotFoundError as error:
-        msg = f"this needs {error.name}: {install('client')}"
-        raise click.ClickException(msg) from error
-    try:
-        from greenroom.workflows.api.client.mcp_tools import mcp_server
-    except ModuleNotFoundError as error:
-        msg = f"this needs {error.name}: {install('mcp')}"
-        raise click.ClickException(msg) from error
+    check_extras()
+    from greenroom.workflows.api.client.client import find_wire
+    from greenroom.workflows.api.client.mcp_tools import mcp_server
 
     wire = find_wire(url, None, settings.home.path)
     wire.get("/runs", limit=1)  # an orchestrator that cannot be reached is reported now, not at the first call
     mcp_server(wire.asynchronous, decisions=not no_decisions).run()
+
+
+def check_extras() -> None:
+    """Check that the packages are installed that MCP clients are answered with."""
+    from importlib.util import find_spec
+
+    from greenroom.messages.advice import install
+
+    for package, extra in (("mcp", "mcp"), ("httpx", "client")):
+        if find_spec(package) is None:
+            msg = f"answering MCP clients needs {package}: {install(extra)}"
+            raise click.ClickException(msg)

@@ -27,7 +27,7 @@ def log(what: str, **facts: Any) -> int:
     """Append one line in a single write; return how many lines there were of this kind before."""
     before = sum(json.loads(line)["what"] == what for line in LOG.read_text().splitlines()) if LOG.exists() else 0
     with LOG.open("ab", buffering=0) as file:
-        file.write(json.dumps({"what": what, "pid": os.getpid(), **facts}).encode() + b"\n")
+        file.write(json.dumps({"what": what, "pid": os.getpid(), "at": time.time(), **facts}).encode() + b"\n")
     return before
 
 

@@ -101,7 +101,7 @@ def test_without_the_extra_the_sentence_names_the_line_that_installs_it(monkeypa
     ("options", "sentence"),
     [
         (
-            {"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "mute"]},
+            {"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "mute"], "start_timeout": 1},
             "did not answer within 1 s of its start, its start_timeout",
         ),
         (
@@ -109,10 +109,10 @@ def test_without_the_extra_the_sentence_names_the_line_that_installs_it(monkeypa
             "what is no message of the protocol: 'Welcome to my server!'",
         ),
         ({"command": [PYTHON, str(APPS / "raw_mcp_server.py"), "exits"]}, "MCP server `files` ended with exit code 3"),
-        ({"command": ["cat"]}, "MCP server `files`"),
+        ({"command": ["cat"]}, "MCP server `files` does not speak the protocol: MCPError: "),
         (
             {"url": "http://127.0.0.1:9/mcp"},
-            "MCP server `files` at http://127.0.0.1:9/mcp cannot be used: ConnectError",
+            "MCP server `files` at http://127.0.0.1:9/mcp cannot be reached: ConnectError: All connection attempts failed; start it, or correct url=",
         ),
         (
             {"url": "http://127.0.0.1:9/", "headers": {"Authorization": "Bearer $NO_SUCH"}},
@@ -122,7 +122,7 @@ def test_without_the_extra_the_sentence_names_the_line_that_installs_it(monkeypa
     ids=["mute", "garbage", "exits", "echo", "refused", "header"],
 )
 def test_a_server_that_does_not_speak_parks_the_run_with_its_sentence(options, sentence, tmp_path, home, mark):
-    path = app(tmp_path, start_timeout=1, **options)
+    path = app(tmp_path, **options)
     few = {**pools(), "mcp:files": Pool(env=(MARK,), size=1, max_restarts=1)}
     with Orchestrator(tmp_path / "runs.db", pools=few) as orchestrator, pytest.raises(RunParked) as parked:
         orchestrator.start_app(str(path), "main", {}).result(60)
@@ -174,7 +174,10 @@ def test_a_url_that_is_no_mcp_server_is_named(remote, port, tmp_path, home, mark
     few = {**pools(), "mcp:files": Pool(env=(MARK,), size=1, max_restarts=1)}
     with Orchestrator(tmp_path / "runs.db", pools=few) as orchestrator, pytest.raises(RunParked) as parked:
         orchestrator.start_app(str(path), "main", {}).result(60)
-    assert f"MCP server `files` at http://127.0.0.1:{port}/elsewhere cannot be used" in str(parked.value)
+    assert (
+        f"MCP server `files` at http://127.0.0.1:{port}/elsewhere answered with HTTP status 404: correct url="
+        in str(parked.value)
+    )
 
 
 def test_a_remote_server_that_dies_in_a_call_leaves_the_outcome_unknown(remote, port, orchestrator, tmp_path):
