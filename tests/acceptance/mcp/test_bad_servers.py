@@ -92,7 +92,7 @@ def test_without_the_extra_the_sentence_names_the_line_that_installs_it(monkeypa
     server = mcp("lonely", url="http://127.0.0.1:1/mcp")
     monkeypatch.setattr(definitions, "find_spec", lambda _name: None)
     with pytest.raises(
-        DefinitionError, match=r"MCP server `lonely` needs a package .*: pip install 'greenroom\[mcp\]'"
+        DefinitionError, match=r"MCP server `lonely` needs a package .*: `pip install 'greenroom\[mcp\]'`"
     ):
         server.definition.prepare()
 

@@ -277,6 +277,7 @@ def test_an_answer_reaches_a_server_that_was_started_after_the_question(orchestr
     approval = eventually(orchestrator.approvals, 60.0)[0]
     for start in log.of("start"):
         os.kill(start["pid"], signal.SIGKILL)
+        eventually(lambda worker=start["ppid"]: harness.is_over(worker), 10.0, what="the end of its worker")
     orchestrator.decide(approval.id, "approve")
     assert handle.result(60) == {"deleted": True, "reason": "none"}
     assert len(log.of("delete")) == 1
