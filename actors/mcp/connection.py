@@ -29,7 +29,7 @@ from mcp.types import (
 from pydantic import BaseModel
 
 from greenroom.actors.mcp.definition import McpDefinition
-from greenroom.actors.mcp.process import ServerLost, ServerProcess
+from greenroom.actors.mcp.process import ServerLost, ServerProcess, SessionGone
 from greenroom.actors.mcp.questions import QUESTIONS
 from greenroom.messages.core.errors import Fatal
 from greenroom.version import VERSION
@@ -51,9 +51,12 @@ class Connection:
         lost: Done with a sentence once the connection has ended by itself.
     """
 
-    def __init__(self, definition: McpDefinition, client: Client, lost: "asyncio.Future[str]") -> None:
-        """Wrap a client that is connected."""
+    def __init__(
+        self, definition: McpDefinition, client: Client, lost: "asyncio.Future[str]", statuses: list[int]
+    ) -> None:
+        """Wrap a client that is connected. ``statuses`` has the status of the last HTTP response, if there was one."""
         self.lost = lost
+        self._statuses = statuses
         self._definition = definition
         self._client = client
         self._tools: dict[str, Tool] = {}
@@ -69,12 +72,14 @@ class Connection:
         Raises:
             Fatal: The tool reported an error, or the server refused the request.
             ServerLost: The connection has ended, so the outcome of a call is unknown.
+            SessionGone: The server knows the session no longer, and has done nothing.
         """
         try:
             if method == "tools/list":
                 return [_described(tool) for tool in await self._list()]
             return await self._call(params, {"greenroom/idempotencyKey": idempotency_key} if idempotency_key else {})
         except MCPError as error:
+            self._raise_for_status(error)
             if error.code == CONNECTION_CLOSED:
                 await self._raise_if_lost()
             raise Fatal(f"{self._definition.title} refused the request: {error} (code {error.code})") from None  # noqa: EM102
@@ -85,6 +90,12 @@ class Connection:
             raise ServerLost(f"the connection to {self._definition.title} ended") from None  # noqa: EM102
         except RuntimeError as error:  # the result does not fit the schema that the server itself has given
             raise Fatal(f"{self._definition.title} answered wrongly: {error}") from None  # noqa: EM102
+
+    def _raise_for_status(self, error: MCPError) -> None:
+        """Raise for an HTTP status that is no answer of the protocol, whose servers refuse requests with 400."""
+        if self._statuses and self._statuses[-1] > HTTPStatus.BAD_REQUEST:
+            kind = SessionGone if self._statuses[-1] == HTTPStatus.NOT_FOUND else ServerLost
+            raise kind(f"{self._definition.title} {_reason(self._definition.url, self._statuses, error)}") from None  # noqa: EM102
 
     async def _raise_if_lost(self) -> None:
         await asyncio.wait([self.lost], timeout=_SETTLE)
@@ -176,7 +187,8 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
         http = create_mcp_http_client(headers=definition.headers_with(os.environ))
 
         async def note(response: Response) -> None:
-            statuses.append(response.status_code)
+            if response.request.method == "POST":  # others are about streams, which a server need not have
+                statuses[:] = [response.status_code]
 
         http.event_hooks["response"].append(note)
         transport = streamable_http_client(definition.url, http_client=http)
@@ -193,7 +205,7 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
     begun = False
     try:
         async with client:
-            connection = Connection(definition, client, lost)
+            connection = Connection(definition, client, lost, statuses)
             await connection.request("tools/list", {})
             begun = True
             yield connection

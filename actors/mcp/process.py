@@ -34,6 +34,10 @@ class ServerLost(GreenroomError):  # noqa: N818  it says what happened
     """The connection to an MCP server has ended, or was never made."""
 
 
+class SessionGone(ServerLost):
+    """A server reached by URL no longer knows the session, as after its restart. It did nothing for the request."""
+
+
 class ServerProcess:
     """A server's process: an asynchronous context manager that gives the streams of messages from and to it.
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.mcp.connection import Connection, connect
 from greenroom.actors.mcp.definition import McpDefinition, server_of_pool
-from greenroom.actors.mcp.process import ServerLost
+from greenroom.actors.mcp.process import ServerLost, SessionGone
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
 from greenroom.messages.core.errors import CodecError, NotSerializable
@@ -39,6 +39,10 @@ class ServerActor(WorkerActor):
         super().__init__(channel, spec)
         self._loop = asyncio.new_event_loop()
         self._stopped: asyncio.Future[None] = self._loop.create_future()
+        self._leaving: asyncio.Future[None] = self._loop.create_future()
+        """Done when connections have to be closed, after the last request."""
+        self._holders: list[asyncio.Task[None]] = []
+        """One task for each connection that was made."""
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         """The request under way. Kept, as the loop itself keeps no tasks alive."""
@@ -55,27 +59,39 @@ class ServerActor(WorkerActor):
         self._loop.run_until_complete(self._live(server_of_pool(self.spec.pool)))
 
     async def _live(self, definition: McpDefinition) -> None:
-        limit = definition.start_timeout
-        sentence = f"{definition.title} did not answer within {limit:g} s of its start, its start_timeout"
-        deadline = self._loop.call_later(limit, _end, sentence)
-        try:
-            async with connect(definition) as self._connection:
-                deadline.cancel()
-                self._connection.lost.add_done_callback(lambda lost: _end(lost.result()))
-                await self._listen()
-                self._loop.call_later(_CLOSE_LIMIT, os._exit, 0)
-        except Exception as error:  # noqa: BLE001  whatever a server or its transport brings about
-            _end(str(error))
-        except asyncio.CancelledError:  # a transport cancels the task that opened it when it breaks
-            _end(f"the connection to {definition.title} ended")
-
-    async def _listen(self) -> None:
+        self._connection = await self._connect(definition)
         self.channel.send(Ready())
         self._loop.add_reader(self.channel.fileno(), self._hear)
         await self._stopped
         self._loop.remove_reader(self.channel.fileno())
         if self._task is not None:
             await asyncio.wait([self._task])
+        self._loop.call_later(_CLOSE_LIMIT, os._exit, 0)
+        self._leaving.set_result(None)
+        await asyncio.wait(self._holders)
+
+    async def _connect(self, definition: McpDefinition) -> Connection:
+        """Return a new connection. This process ends if there is none in time, and when it is lost."""
+        limit = definition.start_timeout
+        sentence = f"{definition.title} did not answer within {limit:g} s of its start, its start_timeout"
+        deadline = self._loop.call_later(limit, _end, sentence)
+        made: asyncio.Future[Connection] = self._loop.create_future()
+        self._holders.append(self._loop.create_task(self._hold(definition, made)))
+        connection = await made
+        deadline.cancel()
+        return connection
+
+    async def _hold(self, definition: McpDefinition, made: "asyncio.Future[Connection]") -> None:
+        """Keep a connection open, in one task from its begin to its end, until this worker is told to stop."""
+        try:
+            async with connect(definition) as connection:
+                connection.lost.add_done_callback(lambda lost: _end(lost.result()))
+                made.set_result(connection)
+                await asyncio.shield(self._leaving)
+        except Exception as error:  # noqa: BLE001  whatever a server or its transport brings about
+            _end(str(error))
+        except asyncio.CancelledError:  # a transport cancels the task that opened it when it breaks
+            _end(f"the connection to {definition.title} ended")
 
     def _hear(self) -> None:
         self.inbox.fill()
@@ -109,7 +125,11 @@ class ServerActor(WorkerActor):
         assert self._connection is not None, "a request came before the worker was ready"
         definition = server_of_pool(self.spec.pool)
         method, params = definition.signature.decode_call(message.arguments)[0]
-        value = await self._connection.request(method, params, idempotency_key=message.idempotency_key)
+        try:
+            value = await self._connection.request(method, params, idempotency_key=message.idempotency_key)
+        except SessionGone:
+            self._connection = await self._connect(definition)
+            value = await self._connection.request(method, params, idempotency_key=message.idempotency_key)
         return definition.encode_result(value)
 
 

@@ -263,7 +263,11 @@ def mcp(  # noqa: PLR0913  as many as there are options
         headers=headers or {},
         start_timeout=wait,
     )
-    named = retry_calls if retry_calls is None or isinstance(retry_calls, bool) else frozenset(retry_calls)
+    named: RetryCalls
+    if isinstance(retry_calls, str):
+        named = frozenset({retry_calls})  # one name, not one for each letter
+    else:
+        named = retry_calls if retry_calls is None or isinstance(retry_calls, bool) else frozenset(retry_calls)
     return McpServer(definition, options, named)
 
 

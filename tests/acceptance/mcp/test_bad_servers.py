@@ -1,11 +1,14 @@
 """Servers that cannot be started, reached or understood: one sentence that says what to do, before anything is spent."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +200,63 @@ def test_a_read_only_call_goes_on_with_a_remote_server_that_was_started_again(re
     finally:
         again.kill()
         again.wait()
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """A server of an older protocol, which forgets its first session before the first call."""
+
+    server: "ForgetfulServer"
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        method, session = request["method"], self.headers.get("Mcp-Session-Id")
+        self.server.seen.append(method)
+        if method == "initialize":
+            self.server.sessions += 1
+            facts = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}
+            self.answer(request, {**facts, "serverInfo": {"name": "old", "version": "1"}}, f"s{self.server.sessions}")
+        elif method == "server/discover" or (method == "tools/call" and session == "s1"):
+            self.send_error(404)
+        elif method == "tools/list":
+            self.answer(request, {"tools": [{"name": "refund", "inputSchema": {"type": "object"}}]})
+        elif method == "tools/call":
+            self.answer(request, {"content": [{"type": "text", "text": f"done in {session}"}]})
+        else:
+            self.send_response(202)
+            self.end_headers()
+
+    def answer(self, request: dict[str, Any], result: Any, session: str = "") -> None:
+        body = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if session:
+            self.send_header("Mcp-Session-Id", session)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class ForgetfulServer(ThreadingHTTPServer):
+    sessions = 0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Forgetful)
+        self.seen: list[str] = []
+
+
+def test_a_session_that_a_remote_server_has_forgotten_is_begun_again_and_the_call_made_once(orchestrator, tmp_path):
+    with ForgetfulServer() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            path = app(tmp_path, url=f"http://127.0.0.1:{server.server_port}/mcp")
+            run = orchestrator.start_app(str(path), "main", {"name": "refund"})
+            assert run.result(60) == "done in s2"
+        finally:
+            server.shutdown()
+            thread.join()
+    assert server.seen.count("tools/call") == 2
+    assert [len(step.attempts) for step in run.steps()] == [1, 1, 1]
