@@ -16,8 +16,11 @@ from greenroom.dashboard.routes import actors, approvals, commands, health, logs
 from greenroom.version import VERSION
 
 
-def make_app(desk: Dependencies, token: str, hosts: Collection[str], origins: Origins) -> ASGIApp:
-    """Return the ASGI app that the server serves; see ``Gate`` for ``token``, ``hosts`` and ``origins``."""
+def make_app(desk: Dependencies, token: str, hosts: Collection[str], origins: Origins, *, mcp: bool = False) -> ASGIApp:
+    """Return the ASGI app that the server serves; see ``Gate`` for ``token``, ``hosts`` and ``origins``.
+
+    With ``mcp`` it also answers MCP clients.
+    """
     app = FastAPI(
         title="greenroom",
         version=VERSION,
@@ -38,4 +41,8 @@ def make_app(desk: Dependencies, token: str, hosts: Collection[str], origins: Or
     app.include_router(api)
     problems.install(app)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    return Gate(app, token, hosts, origins)
+    if not mcp:
+        return Gate(app, token, hosts, origins)
+    from greenroom.dashboard.mcp_endpoint import McpEndpoint  # noqa: PLC0415  needs an extra
+
+    return Gate(McpEndpoint(app), token, hosts, origins)

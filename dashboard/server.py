@@ -53,6 +53,7 @@ class Server:
         request_timeout: Seconds within which a connection must send a complete request; otherwise it is closed.
         allow_origins: Origins whose pages may call from a browser, such as ``"https://app.example"``. They need the
             token too. Pages of other origins are refused.
+        mcp: Whether MCP clients are answered at ``/mcp``. Needs the extras ``mcp`` and ``client``.
 
     Raises:
         CannotServe: The address is taken or does not exist, the token is unfit, or an origin is invalid.
@@ -68,6 +69,7 @@ class Server:
         token: str | None = None,
         request_timeout: float = REQUEST_TIMEOUT,
         allow_origins: Sequence[str] = (),
+        mcp: bool = False,
     ) -> None:
         """Start listening. Returns once requests are answered."""
         self._orchestrator = orchestrator
@@ -93,7 +95,7 @@ class Server:
         self.desk: Final = Dependencies(orchestrator, apps)
         hosts = () if everywhere else (host, address)
         config = uvicorn.Config(
-            make_app(self.desk, self.token.value, hosts, origins),
+            make_app(self.desk, self.token.value, hosts, origins, mcp=mcp),
             http=limit_connections(request_timeout),
             ws="none",
             lifespan="off",

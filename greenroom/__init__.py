@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from greenroom.workflows.authoring.evaluators.person import Person
     from greenroom.workflows.authoring.evaluators.rule import Rule
     from greenroom.workflows.authoring.llm import LLM
+    from greenroom.workflows.authoring.mcp import McpServer, McpTool, mcp
     from greenroom.workflows.authoring.session import session
     from greenroom.workflows.authoring.step import Step
     from greenroom.workflows.authoring.workflow import Workflow
@@ -131,6 +132,8 @@ __all__ = [
     "Judge",
     "LogLine",
     "MailboxFull",
+    "McpServer",
+    "McpTool",
     "MockModel",
     "Model",
     "ModelFailed",
@@ -182,6 +185,7 @@ __all__ = [
     "current",
     "emit",
     "evaluator",
+    "mcp",
     "now",
     "random",
     "receive",
@@ -207,6 +211,9 @@ _HOMES = {
     "Judge": "workflows.authoring.evaluators.judge",
     "LLM": "workflows.authoring.llm",
     "LogLine": "messages.records",
+    "McpServer": "workflows.authoring.mcp",
+    "McpTool": "workflows.authoring.mcp",
+    "mcp": "workflows.authoring.mcp",
     "Approval": "messages.approvals",
     "approve": "actors.api.approve",
     "AssistantMessage": "messages.transcript",

@@ -207,6 +207,8 @@ class Limits(Message):
     """Names of environment variables that are passed on in addition to the harmless defaults."""
     workdir: str | None = None
     """Absolute path of the folder that the worker works in; None for the orchestrator's."""
+    start_timeout: Limit = None
+    """Seconds that a worker may take until it is ready; None for the default."""
 
 
 class EvaluatorOptions(Message):

@@ -368,4 +368,5 @@ def _together(policy: Pool, limits: Limits | None) -> Limits:
         network=own.network,
         env=tuple(dict.fromkeys((*policy.env, *own.env))),
         workdir=None if workdir is None else str(Path(workdir).absolute()),
+        start_timeout=own.start_timeout,
     )

@@ -33,6 +33,7 @@ from greenroom import (
     EvaluatorFailure,
     Fatal,
     Judge,
+    McpTool,
     MockModel,
     Orchestrator,
     Pairwise,
@@ -48,6 +49,7 @@ from greenroom import (
     Workflow,
     current,
     evaluator,
+    mcp,
     session,
     sleep,
     tool,
@@ -104,6 +106,8 @@ jury = Panel("jury", [tone, concise, Rule.length(most=3, at="bullets")], weights
 judged = LLM("judged", accept=[tone, jury, Rule.contains("otters")])
 better = Pairwise("better", rubric="It is kinder.")
 editor = Person("editor", question="Is it right?")
+files = mcp("files", command=["server"], env=["HOME"], start_timeout=timedelta(seconds=5), retry_calls={"read"})
+remote = mcp("remote", url="https://tools.example/mcp", headers={"Authorization": "Bearer $TOKEN"}, retry_calls=True)
 listing = LLM("listing", output=list[int], model="mock")
 
 
@@ -133,6 +137,10 @@ async def research(topic: str) -> Brief:
     except EvaluatorFailure as failure:
         assert_type(failure.outcome, str)
     assert_type(await listing("d"), list[int])
+    assert_type(await files.tools(), tuple[McpTool, ...])
+    assert_type(await files.call("read", path="a", tool=1), Any)
+    first_tool, *_ = await remote.tools()
+    assert_type(await first_tool(path="a"), Any)
     await sleep(1.5)
     await sleep(timedelta(minutes=1))
     return second

@@ -28,6 +28,8 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_a_program_prints_what_stands_below_it(name, tmp_path):
     program = tmp_path / name
     program.write_text(block("program", name), encoding="utf-8")
+    for beside in names("file"):
+        (tmp_path / beside).write_text(block("file", beside), encoding="utf-8")
     done = run(name, cwd=tmp_path)
     assert (done.stdout, done.returncode) == (block("output", name), 0), done.stderr
 

@@ -7,7 +7,7 @@ from greenroom.actors.failures.limit_hints import note_limits
 from greenroom.actors.failures.redaction import remember
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
-from greenroom.messages.frames.worker import WorkerSpec
+from greenroom.messages.frames.worker import POOL_OF_SERVERS, WorkerSpec
 
 
 def main(connection: socket.socket, spec: WorkerSpec) -> None:
@@ -28,6 +28,10 @@ def main(connection: socket.socket, spec: WorkerSpec) -> None:
 
 def actor_class(spec: WorkerSpec) -> type[WorkerActor]:
     """Return the actor class for a kind of worker."""
+    if spec.pool.startswith(POOL_OF_SERVERS):
+        from greenroom.actors.worker.mcp import ServerActor  # noqa: PLC0415  see above
+
+        return ServerActor
     match spec.kind:
         case "llm":
             from greenroom.actors.worker.llm import ModelActor  # noqa: PLC0415  see above

@@ -43,6 +43,7 @@ class Root(Verbs):
             "greenroom.cli.commands.actors:actors",
             "The processes of a running orchestrator: tree, list, kill, restart.",
         ),
+        "mcp": ("greenroom.cli.commands.mcp:mcp", "A served orchestrator as an MCP server, for MCP clients."),
         "metrics": (
             "greenroom.cli.commands.metrics:metrics",
             "Latencies, retries, crashes and success rates from the journal.",

@@ -1,6 +1,6 @@
 """Frames between the orchestrator and its workers, over a worker's socket."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -9,6 +9,9 @@ from greenroom.messages.core.message import Frame, Json
 from greenroom.messages.frames.app import *
 from greenroom.messages.frames.program import *
 from greenroom.messages.policy import Limits, WorkerKind
+
+POOL_OF_SERVERS: Final = "mcp:"
+"""Beginning of the name of a pool whose workers have an MCP server each. The server's name follows."""
 
 # ---------------------------------------------------------------- orchestrator to worker
 
@@ -207,6 +210,8 @@ class WorkerSpec(Frame):
     concurrency: int = 1
     heartbeat: float = 1.0
     """Seconds between heartbeats."""
+    pool: str = ""
+    """Name of the worker's pool."""
     limits: Limits = Limits()
     max_rss_mb: int | None = None
     """Resident size in MiB above which the worker is replaced after an attempt."""

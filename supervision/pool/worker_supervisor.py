@@ -114,7 +114,8 @@ class WorkerSupervisor:
         self.key = key
         self.policy = policy
         self.backend = backend
-        self.loop, self.gate, self.start_timeout = resources.loop, resources.gate, resources.start_timeout
+        self.loop, self.gate = resources.loop, resources.gate
+        self.start_timeout = limits.start_timeout or resources.start_timeout
         self.size = policy.size or default_size(key.kind)
         self.capacity = capacity_of(key.kind, policy)
         self.slots: dict[str, Slot] = {}
@@ -226,6 +227,7 @@ class WorkerSupervisor:
             incarnation=self._resources.names.next_life(worker),
             kind=self.key.kind,
             concurrency=self.capacity,
+            pool=self.key.name,
             limits=self._limits,
             max_rss_mb=self.policy.max_rss_mb,
         )

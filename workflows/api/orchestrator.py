@@ -386,10 +386,13 @@ def _check_options(pools: Mapping[str, object], durability: object) -> None:
 def _faults(name: object, pool: object) -> Iterator[str]:
     """Yield what is wrong with a pool."""
     kinds = get_args(WorkerKind)
-    if not isinstance(name, str) or (name not in kinds and not name.startswith("tool:")):
+    if not isinstance(name, str) or (name not in kinds and not name.startswith(("tool:", "mcp:"))):
         close = difflib.get_close_matches(str(name), kinds, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        yield f"is the pool of no worker: give a kind ({', '.join(kinds)}), or 'tool:NAME' for a tool of its own{hint}"
+        yield (
+            f"is the pool of no worker: give a kind ({', '.join(kinds)}), 'tool:NAME' for a tool of its own, or "
+            f"'mcp:NAME' for an MCP server{hint}"
+        )
     elif not isinstance(pool, Pool):
         yield f"has to be a Pool, such as Pool(size=4), not {pool!r}"
     elif name == "program" and pool.fresh:

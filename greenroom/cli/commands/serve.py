@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from greenroom.cli.command_group import Imports, common, imports, pass_settings, quiet
+from greenroom.cli.commands.mcp import check_extras
 from greenroom.cli.commands.run import find_app
 from greenroom.cli.display.values import emit, note, say
 from greenroom.cli.settings import Settings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Let pages of this origin call from a browser, such as https://app.example; may be repeated.",
 )
+@click.option("--mcp", is_flag=True, help="Answer MCP clients too, at the path /mcp.")
 @quiet
 @imports
 @common
@@ -38,6 +40,7 @@ def serve(
     host: str,
     port: int,
     origins: tuple[str, ...],
+    mcp: bool,  # noqa: FBT001  click hands flags over by name
     imports: Imports,
     quiet: bool,  # noqa: FBT001  click hands flags over by name
 ) -> None:
@@ -59,6 +62,8 @@ def serve(
 
         msg = f"serving needs {error.name}: {install('server')}"
         raise click.ClickException(msg) from error
+    if mcp:
+        check_extras()
     from greenroom.dashboard.access.origins import read_origin
 
     for origin in origins:
@@ -89,7 +94,7 @@ def serve(
         tell_of_slow_imports(orchestrator)
         for app in apps:  # an app that cannot be loaded is reported now, not at its first start
             check(orchestrator.send(ShowApp(app=app)))
-        with Server(orchestrator, apps, host=host, port=port, allow_origins=origins) as server:
+        with Server(orchestrator, apps, host=host, port=port, allow_origins=origins, mcp=mcp) as server:
             log_to_home(orchestrator.home, secrets=[server.token.value, *imports.secrets()])
             _say(settings, orchestrator.home, server)
             _wait(orchestrator, ends)

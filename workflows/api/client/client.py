@@ -66,8 +66,7 @@ class Client(BaseOrchestrator):
         self, url: str | None = None, token: str | None = None, *, home: str | os.PathLike[str] | None = None
     ) -> None:
         """Find the server and the token; nothing is sent yet."""
-        place = Home(home)
-        self._wire = Wire(url or _recorded_url(place), token or _kept_token(place))
+        self._wire = find_wire(url, token, home)
         self._reads = HttpQueries(self._wire)
 
     def __repr__(self) -> str:
@@ -219,6 +218,12 @@ def _reply(answer: "httpx.Response") -> Reply:
         faults = _FAULTS.validate_json(to_json(found.get("errors", ())))
         return Refused(code=found["code"], message=str(found.get("detail", "")), faults=faults)
     return _REPLY.validate_json(good(answer).content)
+
+
+def find_wire(url: str | None, token: str | None, home: str | os.PathLike[str] | None) -> Wire:
+    """Return the connections to a server; see ``Client`` for the arguments and the errors."""
+    place = Home(home)
+    return Wire(url or _recorded_url(place), token or _kept_token(place))
 
 
 def _recorded_url(home: Home) -> str:

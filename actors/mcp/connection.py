@@ -1,0 +1,276 @@
+"""A connection to an MCP server: its tools, and calls of them, as JSON."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from difflib import get_close_matches
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from httpx2 import Response
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+from mcp.types import (
+    CONNECTION_CLOSED,
+    INVALID_PARAMS,
+    CallToolResult,
+    ElicitResult,
+    ErrorData,
+    Implementation,
+    InputRequiredResult,
+    InputResponse,
+    PaginatedRequestParams,
+    RequestParamsMeta,
+    TextContent,
+    Tool,
+)
+from pydantic import BaseModel
+
+from greenroom.actors.mcp.definition import McpDefinition
+from greenroom.actors.mcp.process import ServerLost, ServerProcess, SessionGone
+from greenroom.actors.mcp.questions import QUESTIONS
+from greenroom.messages.core.errors import Fatal
+from greenroom.version import VERSION
+
+_PAGES: Final = 1000
+"""Most pages of a list of tools."""
+_PAUSE: Final = 0.25
+"""Seconds before a server that asked for patience, and nothing else, is asked again."""
+_SETTLE: Final = 0.5
+"""Seconds in which the end of a connection is noticed after a request has failed for it."""
+_ROUNDS: Final = 20
+"""Most times that a call is sent again because the server asked for it."""
+
+
+class Connection:
+    """A connection to a server.
+
+    Attributes:
+        lost: Done with a sentence once the connection has ended by itself.
+    """
+
+    def __init__(
+        self, definition: McpDefinition, client: Client, lost: "asyncio.Future[str]", statuses: list[int]
+    ) -> None:
+        """Wrap a client that is connected. ``statuses`` has the status of the last HTTP response, if there was one."""
+        self.lost = lost
+        self._statuses = statuses
+        self._definition = definition
+        self._client = client
+        self._tools: dict[str, Tool] = {}
+
+    async def request(self, method: str, params: dict[str, Any], *, idempotency_key: str = "") -> Any:
+        """Send a request of the protocol and return its result as JSON.
+
+        Args:
+            method: ``tools/list``, or ``tools/call`` with ``name`` and ``arguments``. See ``call``.
+            params: Parameters of the request.
+            idempotency_key: The same for each attempt of one call. Sent with a call.
+
+        Raises:
+            Fatal: The tool reported an error, or the server refused the request.
+            ServerLost: The connection has ended, so the outcome of a call is unknown.
+            SessionGone: The server knows the session no longer, and has done nothing.
+        """
+        try:
+            if method == "tools/list":
+                return [_described(tool) for tool in await self._list()]
+            return await self._call(params, {"greenroom/idempotencyKey": idempotency_key} if idempotency_key else {})
+        except MCPError as error:
+            self._raise_for_status(error)
+            if error.code == CONNECTION_CLOSED:
+                await self._raise_if_lost()
+            raise Fatal(f"{self._definition.title} refused the request: {error} (code {error.code})") from None  # noqa: EM102
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # from here
+            raise ServerLost(f"the connection to {self._definition.title} ended") from None  # noqa: EM102
+        except RuntimeError as error:  # the result does not fit the schema that the server itself has given
+            raise Fatal(f"{self._definition.title} answered wrongly: {error}") from None  # noqa: EM102
+
+    def _raise_for_status(self, error: MCPError) -> None:
+        """Raise for an HTTP status that is no answer of the protocol, whose servers refuse requests with 400."""
+        if self._statuses and self._statuses[-1] > HTTPStatus.BAD_REQUEST:
+            kind = SessionGone if self._statuses[-1] == HTTPStatus.NOT_FOUND else ServerLost
+            raise kind(f"{self._definition.title} {_reason(self._definition.url, self._statuses, error)}") from None  # noqa: EM102
+
+    async def _raise_if_lost(self) -> None:
+        await asyncio.wait([self.lost], timeout=_SETTLE)
+        if self.lost.done():
+            raise ServerLost(self.lost.result())
+        if self._definition.url:
+            raise ServerLost(f"the connection to {self._definition.title} ended")  # noqa: EM102
+
+    async def _list(self) -> list[Tool]:
+        """Ask for all tools, page by page."""
+        tools: list[Tool] = []
+        cursor: str | None = None
+        for _ in range(_PAGES):
+            page = await self._client.session.list_tools(params=PaginatedRequestParams(cursor=cursor))
+            tools += page.tools
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        self._tools = {tool.name: tool for tool in tools}
+        return tools
+
+    async def _check_name(self, name: str) -> None:
+        if name not in self._tools:
+            await self._list()  # it may have been added since
+        if name not in self._tools:
+            close = get_close_matches(name, self._tools, n=3)
+            names = ", ".join(f"`{each}`" for each in close or sorted(self._tools))
+            hint = f"did you mean {names}?" if close else f"it has {names or 'none'}"
+            raise Fatal(f"{self._definition.title} has no tool `{name}`; {hint}")  # noqa: EM102
+
+    async def _call(self, params: dict[str, Any], meta: dict[str, Any]) -> Any:
+        """Call a tool, and return what it returned or the questions that it asks (see ``QUESTIONS``).
+
+        ``params`` has ``name`` and ``arguments``. A call that goes on with answers also has ``state``, which came with
+        the questions, ``answers`` to all questions so far by key, and ``asked``, the keys of the newest. A server may
+        refuse the state, for example because it came from another process of that server. The call then begins anew,
+        and the server gets the answers that it had when it asks again.
+        """
+        name = params["name"]
+        await self._check_name(name)
+        written: dict[str, Any] = params.get("answers", {})
+        answers: dict[str, InputResponse] = {key: ElicitResult.model_validate(value) for key, value in written.items()}
+        given = {key: answers[key] for key in params.get("asked", ())} or None
+        state, resumed = params.get("state"), "state" in params
+        for _ in range(_ROUNDS):
+            try:
+                result = await self._client.session.call_tool(
+                    name,
+                    params["arguments"],
+                    input_responses=given,
+                    request_state=state,
+                    meta=cast("RequestParamsMeta", meta),
+                    allow_input_required=True,
+                )
+            except MCPError as error:
+                if not resumed or error.code != INVALID_PARAMS:
+                    raise
+                given, state, resumed = None, None, False
+                continue
+            if not isinstance(result, InputRequiredResult):
+                assert isinstance(result, CallToolResult)
+                return _value(result, f"tool `{name}` of {self._definition.title}")
+            state = result.request_state
+            asked = result.input_requests or {}
+            if asked and not (asked.keys() <= answers.keys() and not resumed):
+                questions = {key: _json(each) for key, each in asked.items()}
+                return {QUESTIONS: {"requests": questions, "state": state}}
+            given = {key: answers[key] for key in asked} or None
+            if not asked:
+                await asyncio.sleep(_PAUSE)
+        raise Fatal(f"{self._definition.title} asked {_ROUNDS} times for the call of `{name}` to be sent again")  # noqa: EM102
+
+
+@asynccontextmanager
+async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
+    """Start a server, or reach it by its URL; close the connection at the end. Sets no deadline.
+
+    Raises:
+        ServerLost: The server cannot be started or reached, or does not speak the protocol.
+        DefinitionError: A header needs a variable that is not set.
+    """
+    lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    statuses: list[int] = []
+    title = definition.title
+    transport: Any
+    if definition.command:
+        transport = ServerProcess(title, definition.command, definition.workdir, lost)
+    else:
+        http = create_mcp_http_client(headers=definition.headers_with(os.environ))
+
+        async def note(response: Response) -> None:
+            if response.request.method == "POST":  # others are about streams, which a server need not have
+                statuses[:] = [response.status_code]
+
+        http.event_hooks["response"].append(note)
+        transport = streamable_http_client(definition.url, http_client=http)
+
+    async def refuse(context: object, params: object) -> ErrorData:  # noqa: ARG001  the package's protocol
+        text = "questions are answered for protocol 2026-07-28 and newer, where they are results of a call"
+        return ErrorData(code=INVALID_PARAMS, message=text)
+
+    client = Client(
+        transport,
+        client_info=Implementation(name="greenroom", version=VERSION),
+        elicitation_callback=refuse,  # so that it says that it answers questions
+    )
+    begun = False
+    try:
+        async with client:
+            connection = Connection(definition, client, lost, statuses)
+            await connection.request("tools/list", {})
+            begun = True
+            yield connection
+    except (GeneratorExit, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        if begun:
+            raise
+        if lost.done():
+            raise ServerLost(lost.result()) from None
+        if isinstance(error, ServerLost):
+            raise
+        raise ServerLost(f"{title} {_reason(definition.url, statuses, error)}") from error  # noqa: EM102
+
+
+def _reason(url: str, statuses: list[int], error: BaseException) -> str:
+    """Return why a server could not be used from the start, and what to do about it."""
+    if statuses and statuses[-1] >= HTTPStatus.BAD_REQUEST:
+        denied = statuses[-1] in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+        broken = statuses[-1] >= HTTPStatus.INTERNAL_SERVER_ERROR
+        remedy = "look at its own log" if broken else "correct headers=" if denied else "correct url="
+        return f"at {url} answered with HTTP status {statuses[-1]}: {remedy}"
+    if url:
+        return f"at {url} cannot be reached: {_innermost(error)}; start it, or correct url="
+    return f"does not speak the protocol: {_innermost(error)}; correct command="
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the first exception in nested groups, in one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _described(tool: Tool) -> dict[str, Any]:
+    """Return a tool as JSON: its schema as a model sees it, and its hints, whose defaults are the protocol's."""
+    hints = tool.annotations
+    read_only = bool(hints and hints.read_only_hint)
+    return {
+        "name": tool.name,
+        "description": tool.description or "",
+        "parameters": tool.input_schema,
+        "title": tool.title or (hints.title if hints and hints.title else "") or "",
+        "read_only": read_only,
+        "idempotent": bool(hints and hints.idempotent_hint),
+        "destructive": not read_only and (hints is None or hints.destructive_hint is not False),
+    }
+
+
+def _value(result: CallToolResult, title: str) -> Any:
+    """Return the result of a tool: its structured content, otherwise its text, otherwise its content as JSON.
+
+    Raises:
+        Fatal: The tool reports an error.
+    """
+    texts = [item.text for item in result.content if isinstance(item, TextContent)]
+    if result.is_error:
+        raise Fatal("\n".join(texts) or f"{title} failed and did not say why")
+    if result.structured_content is not None:
+        return result.structured_content
+    if len(texts) == len(result.content):
+        return "\n".join(texts)
+    return [_json(item) for item in result.content]
+
+
+def _json(message: BaseModel) -> Any:
+    return message.model_dump(mode="json", by_alias=True, exclude_none=True)
