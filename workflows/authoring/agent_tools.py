@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 from greenroom.actors.agent.tool import AgentTool
 from greenroom.actors.definitions.definitions import Definition, StepDefinition
@@ -12,6 +12,7 @@ from greenroom.actors.definitions.json_schema import tool_schema
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import ToolSchema
+from greenroom.workflows.authoring.mcp import McpServer, McpTool
 from greenroom.workflows.authoring.step import Step
 from greenroom.workflows.authoring.workflow import Workflow
 
@@ -19,17 +20,6 @@ _BAD: Final = re.compile(r"[^A-Za-z0-9_-]")
 """Characters that providers do not accept in a tool's name."""
 _LONGEST: Final = 64
 """Longest name of a tool that providers accept."""
-
-
-@runtime_checkable
-class ToolServer(Protocol):
-    """A source of tools that are only known at run time, such as an MCP server."""
-
-    name: str
-
-    async def agent_tools(self) -> Sequence[AgentTool]:
-        """Return its tools; in the program."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -71,6 +61,31 @@ class CallableTool:
         return self.callee.definition
 
 
+@dataclass(frozen=True)
+class ServerTool:
+    """A tool of an MCP server as a tool of an agent. The server checks the arguments."""
+
+    tool: McpTool
+
+    @cached_property
+    def schema(self) -> ToolSchema:
+        """See ``AgentTool``."""
+        return self.tool.schema.model_copy(update={"name": tool_name(self.tool.name)})
+
+    def read(self, arguments: dict[str, Any]) -> dict[str, Json]:
+        """See ``AgentTool``."""
+        return arguments
+
+    def asks_approval(self, _arguments: dict[str, Json]) -> bool:
+        """See ``AgentTool``."""
+        return self.tool.server.asks_approval(self.tool.name)
+
+    async def call(self, label: str, arguments: dict[str, Json]) -> Json:
+        """See ``AgentTool``."""
+        result: Json = await self.tool.server.call_labelled(self.tool.name, label, arguments)
+        return result
+
+
 def check_tools(title: str, tools: object) -> tuple[Any, ...]:
     """Return the tools of an agent.
 
@@ -80,7 +95,7 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
     given: tuple[Any, ...] = tuple(tools) if isinstance(tools, (list, tuple)) else (tools,)
     names: set[str] = set()
     for tool in given:
-        if not isinstance(tool, (Step, Workflow, ToolServer)):
+        if not isinstance(tool, (Step, Workflow, McpServer)):
             msg = (
                 f"{title} has among its tools {tool!r:.200}: a tool is a function with @tool or @workflow, another "
                 f"LLM, or an MCP server"
@@ -102,7 +117,10 @@ async def agent_tools(given: Sequence[Any], title: str) -> list[AgentTool]:
     """
     found: list[AgentTool] = []
     for each in given:
-        found += await each.agent_tools() if isinstance(each, ToolServer) else [CallableTool(each)]
+        if isinstance(each, McpServer):
+            found += [ServerTool(tool) for tool in await each.tools()]
+        else:
+            found.append(CallableTool(each))
     names = [tool.schema.name for tool in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -74,8 +74,15 @@ class McpServer:
     Outside of workflows each request starts the server, or connects to it, and closes the connection after that.
     """
 
-    def __init__(self, definition: McpDefinition, options: StepOptions, retry_calls: "RetryCalls") -> None:
+    def __init__(
+        self,
+        definition: McpDefinition,
+        options: StepOptions,
+        retry_calls: "RetryCalls",
+        approve: "bool | frozenset[str]" = False,
+    ) -> None:
         """Wrap a definition; made by ``mcp``."""
+        self._approve = approve
         self.definition = definition
         self.name = definition.server
         self._repeated = options
@@ -126,7 +133,15 @@ class McpServer:
         """
         return self._call(tool, arguments)
 
-    async def _call(self, tool: str, arguments: dict[str, Any]) -> Any:
+    def asks_approval(self, tool: str) -> bool:
+        """Return whether a person must approve the calls of a tool that agents make."""
+        return self._approve if isinstance(self._approve, bool) else tool in self._approve
+
+    def call_labelled(self, tool: str, label: str, arguments: dict[str, Any]) -> Call[Any]:
+        """Call a tool as ``call`` does, with a label in the key of the step."""
+        return self._call(tool, arguments, label)
+
+    async def _call(self, tool: str, arguments: dict[str, Any], label: str | None = None) -> Any:
         port = program.get()
         options = self._once if port is None else await self._options(tool)
         params: dict[str, Any] = {"name": tool, "arguments": arguments}
@@ -134,7 +149,7 @@ class McpServer:
             if port is None:
                 result = await self.definition.fn("tools/call", params)
             else:
-                result = await self._step(port, tool, "tools/call", params, options)
+                result = await self._step(port, tool, "tools/call", params, options, label)
             found = questions_of(result)
             if found is None:
                 return result
@@ -159,12 +174,18 @@ class McpServer:
         return self._repeated if found is not None and (found.read_only or found.idempotent) else self._once
 
     async def _step(
-        self, port: ProgramPort, name: str, method: str, params: dict[str, Any], options: StepOptions
+        self,
+        port: ProgramPort,
+        name: str,
+        method: str,
+        params: dict[str, Any],
+        options: StepOptions,
+        label: str | None = None,
     ) -> Any:
         _ = self.definition.app  # workers must find the server
         arguments = self.definition.signature.encode_call((method, params), {})
         result: Json = await port.call_step(
-            name=name, kind="tool", step=self.definition.ref, arguments=arguments, options=options, key=None
+            name=name, kind="tool", step=self.definition.ref, arguments=arguments, options=options, key=label
         )
         return plain(result)
 
@@ -204,6 +225,7 @@ def mcp(  # noqa: PLR0913  as many as there are options
     retry: Retry = DEFAULT_RETRY,
     crash_attempts: int = 3,
     retry_calls: bool | Collection[str] | None = None,
+    approve: bool | Collection[str] = False,
 ) -> McpServer:
     """Define an MCP server, by the command that starts it or by its URL; at the top level of a file.
 
@@ -223,6 +245,8 @@ def mcp(  # noqa: PLR0913  as many as there are options
         crash_attempts: Deaths of the server before such a request is quarantined.
         retry_calls: Whether calls that were cut off are made again: True, False, or the names of the tools for which
             they are. By default, and for other tools, the server's hints decide.
+        approve: Whether a person must approve each call that an agent makes: True, False, or the names of the tools for
+            which it must.
 
     Raises:
         DefinitionError: Options have invalid values; the message names them.
@@ -268,7 +292,8 @@ def mcp(  # noqa: PLR0913  as many as there are options
         named = frozenset({retry_calls})  # one name, not one for each letter
     else:
         named = retry_calls if retry_calls is None or isinstance(retry_calls, bool) else frozenset(retry_calls)
-    return McpServer(definition, options, named)
+    asking = approve if isinstance(approve, bool) else frozenset({approve} if isinstance(approve, str) else approve)
+    return McpServer(definition, options, named, asking)
 
 
 def _check(
