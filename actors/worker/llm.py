@@ -11,6 +11,7 @@ from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import ModelReply
+from greenroom.actors.models.measured import Measured
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
@@ -123,8 +124,10 @@ class ModelActor(WorkerActor):
 
     async def _ask(self, message: Execute) -> tuple[Any, dict[str, float]]:
         definition = lookup(message.step)
-        assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
         args, kwargs = definition.signature.decode_call(message.arguments)
+        if not isinstance(definition, ModelDefinition):
+            measured: Measured = await definition.fn(*args, **kwargs)
+            return definition.signature.result.dump(measured.value), dict(measured.usage)
         (prompt,) = [*args, *kwargs.values()]
         request = request_of(
             definition, prompt, attempt=message.attempt, feedback=message.feedback, key=message.idempotency_key
