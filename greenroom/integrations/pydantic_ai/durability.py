@@ -15,15 +15,16 @@ from pydantic_ai.durable_exec import (
     DurableOperationBackend,
 )
 from pydantic_ai.messages import ModelRequest, ToolCallPart
-from pydantic_ai.models import Model, ModelResolutionContext
+from pydantic_ai.models import Model, ModelResolutionContext, infer_model
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, DeferredToolResults, RunContext, ToolDefinition
 from typing_extensions import override
 
+from greenroom.actors.api.step_context import running
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.integrations.pydantic_ai import places
 from greenroom.integrations.pydantic_ai.approvals import ask_approvals
-from greenroom.integrations.pydantic_ai.failures import MODEL_RETRY, TOOL_RETRY
+from greenroom.integrations.pydantic_ai.failures import RETRY
 from greenroom.integrations.pydantic_ai.operations import AgentOptions, StepOperations
 from greenroom.integrations.pydantic_ai.stand_ins import stand_in
 from greenroom.integrations.pydantic_ai.transports import JsonTransports
@@ -118,8 +119,8 @@ class GreenroomDurability(BaseDurabilityCapability[AgentDepsT]):
         super().__init__(models=models, event_stream_handler=event_stream_handler, name=name)
         title = "GreenroomDurability()" if name is None else f"the durability of agent `{name}`"
         self._options = AgentOptions(
-            step_options(f"{title}, model", {"retry": MODEL_RETRY, **(model or {})}),
-            StepOptions(retry=TOOL_RETRY),
+            step_options(f"{title}, model", {"retry": RETRY, **(model or {})}),
+            StepOptions(retry=RETRY),
             {tool: _tool_options(f"{title}, tool `{tool}`", tool, given) for tool, given in (tools or {}).items()},
         )
         self._ask = ask
@@ -141,6 +142,13 @@ class GreenroomDurability(BaseDurabilityCapability[AgentDepsT]):
             transports = JsonTransports(agent, self.engine_spec)
             self._operations = agent, StepOperations(self.name, self._site, self._options, transports)
         return self._operations[1]
+
+    @override
+    def _bind_to_agent(self, agent: AbstractAgent[AgentDepsT, Any]) -> None:
+        """Register the steps of toolsets, and that of events, which the library would bind at its first use."""
+        super()._bind_to_agent(agent)
+        if self._event_stream_handler is not None:
+            self._bound_event_operation = self._bind_event_operation(self.get_durable_operation_backend())
 
     def _bound_agent(self) -> AbstractAgent[Any, Any]:
         assert self.agent is not None, "the library binds a capability before it uses it"
@@ -208,13 +216,20 @@ class GreenroomDurability(BaseDurabilityCapability[AgentDepsT]):
     async def resolve_model_id(self, ctx: ModelResolutionContext[AgentDepsT], *, model_id: str) -> Model | None:
         """Find a model by its name. A program sends no requests, so it needs no key."""
         known = await super().resolve_model_id(ctx, model_id=model_id)
-        return stand_in(model_id) if known is None and self.in_durable_context else known
+        if known is not None:
+            return known
+        if self.in_durable_context:
+            return stand_in(model_id)
+        if running.get() is None:
+            return None  # the library builds it for this run, in place
+        # In a worker it is kept, with its connections: the library leaves registered models open.
+        return self._models_by_id.setdefault(model_id, infer_model(model_id))
 
 
 def _tool_options(title: str, tool: str, given: ToolOptions | Literal[False]) -> StepOptions | Literal[False]:
     if given is False:
         return False
-    options: dict[str, Any] = {"retry": TOOL_RETRY, **given}
+    options: dict[str, Any] = {"retry": RETRY, **given}
     memory_mb, env = options.pop("memory_mb", None), options.pop("env", ())
     if memory_mb is not None or env:
         options |= {"pool": f"tool:{tool}", "limits": {"memory_mb": memory_mb, "env": env}}

@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic_ai.exceptions import (
     AgentRunError,
@@ -14,18 +14,19 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 
-from greenroom.messages.core.errors import RetryAfter, StepFailed
+from greenroom.messages.core.errors import Fatal, OutcomeUnknown, RetryAfter, StepFailed
 from greenroom.messages.policy import Retry
 
-MODEL_RETRY = Retry(never=(ModelRequestRejectedError, ModelQuotaExceededError, UserError))
-"""Default of model steps: what no other attempt can mend is not tried again."""
-TOOL_RETRY = Retry(never=(UserError,))
-"""Default of all other steps."""
-LONGEST_PAUSE = 3600.0
+RETRY: Final = Retry(never=(UserError,))
+"""Default of an agent's steps. An agent that is not defined as the library demands is not tried again."""
+LONGEST_PAUSE: Final = 3600.0
 """Longest wish of a provider for a pause that is followed, in seconds."""
+_HOPELESS: Final = (ModelRequestRejectedError, ModelQuotaExceededError)
+_REJECTED: Final = frozenset({400, 401, 402, 403, 404, 422})
+"""Statuses of requests that no repetition mends, from models that raise no category of their own."""
 
 
-class ModelStepFailed(StepFailed, ModelAPIError):  # noqa: N818  as the names of what it is
+class ModelStepFailed(ModelAPIError, StepFailed):  # noqa: N818  named as the exceptions of steps are
     """A model step failed for a reason outside of the library: its process died, or it took too long.
 
     It is also a ``ModelAPIError``, so that ``ModelFallback`` and the agent's own hooks handle it.
@@ -33,41 +34,33 @@ class ModelStepFailed(StepFailed, ModelAPIError):  # noqa: N818  as the names of
 
     def __init__(self, failed: StepFailed) -> None:
         """Take over what is known of the failed step."""
-        ModelAPIError.__init__(self, "", str(failed))
-        StepFailed.__init__(
-            self,
-            str(failed),
-            step=failed.step,
-            attempts=failed.attempts,
-            outcome=failed.outcome,
-            error=failed.error,
-        )
-        self.cause = failed.cause
-
-    def __str__(self) -> str:
-        """Return the sentence of the failed step."""
-        return str(self.args[0])
+        super().__init__("", str(failed))
+        vars(self).update(vars(failed))
 
 
 @contextmanager
-def provider_wishes() -> Generator[None]:
-    """Follow a provider's wish for a pause before the next attempt. In LLM workers."""
+def marked_for_retry() -> Generator[None]:
+    """Mark what a model raises with what it means for the next attempt. In LLM workers.
+
+    A provider's wish for a pause is followed. A request that the provider rejects is not made again.
+    """
     try:
         yield
     except ModelAPIError as error:
-        pause = getattr(error, "retry_after", None)
-        if pause is None or isinstance(error, RetryAfter):
-            raise
-        error.seconds = min(float(pause), LONGEST_PAUSE)  # type: ignore[attr-defined]  # see ``_pausing``
-        error.__class__ = _pausing(cast("Any", type(error)))
+        pause: float | None = getattr(error, "retry_after", None)
+        if isinstance(error, _HOPELESS) or getattr(error, "status_code", None) in _REJECTED:
+            error.__class__ = _also(cast("Any", type(error)), Fatal)
+        elif pause is not None:
+            error.__class__ = _also(cast("Any", type(error)), RetryAfter)
+            error.__dict__["seconds"] = min(pause, LONGEST_PAUSE)
         raise
 
 
 @cache
-def _pausing(cls: Any) -> type[ModelAPIError]:
-    """Return the class of errors of ``cls`` that ask for a pause. Handlers of either class catch it."""
+def _also(cls: Any, mark: type[Exception]) -> type[ModelAPIError]:
+    """Return the class of errors that are of ``cls`` and have a mark too. Handlers of either class catch them."""
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    return cast("type[ModelAPIError]", type(cls.__name__, (cls, RetryAfter), names))
+    return cast("type[ModelAPIError]", type(cls.__name__, (cls, mark), names))
 
 
 @contextmanager
@@ -94,4 +87,7 @@ def failed_tool() -> Generator[None]:
     except StepFailed as failed:
         if isinstance(failed, UserError):
             raise
-        raise ToolFailed(str(failed)) from failed
+        why = str(failed).removeprefix(f"step {failed.step} ")
+        unknown = " It is unknown whether it took effect." if isinstance(failed, OutcomeUnknown) else ""
+        msg = f"the tool {why}.{unknown}"
+        raise ToolFailed(msg) from failed

@@ -33,7 +33,7 @@ from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import StepDefinition
 from greenroom.actors.models.measured import Measured
 from greenroom.integrations.pydantic_ai import places
-from greenroom.integrations.pydantic_ai.failures import failed_model, failed_tool, provider_wishes
+from greenroom.integrations.pydantic_ai.failures import failed_model, failed_tool, marked_for_retry
 from greenroom.integrations.pydantic_ai.usage import usage_of
 from greenroom.messages.policy import StepOptions
 
@@ -95,7 +95,7 @@ class StepOperations(RegisteredOperationBackend[StepOptions]):
         async def run(params: Any) -> Any:
             """Run one operation in a worker."""
             given = operation.parameter_transport.load(params, runtime=None)
-            with provider_wishes() if kind == "llm" else disable_threads(), durable_unit_scope():
+            with marked_for_retry() if kind == "llm" else disable_threads(), durable_unit_scope():
                 result = await operation.handler(given)
             written = operation.result_codec.dump(result)
             return Measured(written, usage_of(result)) if kind == "llm" else written

@@ -50,6 +50,8 @@ Wire = dict[str, Any]
 
 _MADE_UP: Final = re.compile(r"<[a-z0-9_]+:[0-9a-f]+>")
 """Ids that the library makes up for capabilities without one, anew in each process."""
+_UNTYPED: Final = (object, type(None), Any)
+_PLAIN: Final = (type(None), bool, int, float, str, list, dict)
 _SETTINGS: Final = dict[str, Any] | None
 
 
@@ -94,8 +96,11 @@ class _Contexts:
         return self.agent.deps_type
 
     def _dump_deps(self, deps: object) -> Any:
-        if deps is not None and self._deps_type is type(None):
-            msg = f"agent `{self.agent.name}` is run with deps: name their type with Agent(..., deps_type=...)"
+        if self._deps_type in _UNTYPED and not isinstance(deps, _PLAIN):
+            msg = (
+                f"agent `{self.agent.name}` is run with deps of {type(deps).__name__}, which its steps cannot read in "
+                f"other processes: name the type with Agent(..., deps_type={type(deps).__name__})"
+            )
             raise DefinitionError(msg)
         try:
             return sort_sets(deps, JSON_CODEC.dump(self._deps_type, deps))
