@@ -1,5 +1,6 @@
 """What tests of agents of other libraries share: one orchestrator for all tests of a file, as agents take time to import."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 
 from greenroom import Orchestrator, Pool
 from tests.acceptance.apps.effects import effects
+from tests.integrations.provider import Provider
 from tests.support import descendants, eventually
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 Lines = Callable[[Any], list[dict[str, Any]]]
 
 
@@ -46,3 +49,20 @@ def lines(folder: Path) -> Lines:
         return [line for line in effects(folder / "effects.log") if line["run"] == run.id]
 
     return of
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Provider]:
+    """Give a provider on this machine, which the example asks; the working folder is the test's."""
+    found = Provider()
+    thread = threading.Thread(target=found.server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("OPENAI_BASE_URL", found.url)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    yield found
+    found.go.set()
+    found.server.shutdown()
+    found.server.server_close()
+    thread.join()

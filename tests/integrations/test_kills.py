@@ -17,7 +17,7 @@ from tests.acceptance.harness import MARK, census, read_journal
 from tests.integrations.test_durable_agents import KEYS
 from tests.support import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
