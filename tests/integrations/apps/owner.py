@@ -12,7 +12,6 @@ from pathlib import Path
 from greenroom import Orchestrator, Pool, Run
 from greenroom.messages.commands import StartRun
 
-
 APP = Path(__file__).with_name("agents.py")
 
 
