@@ -57,10 +57,10 @@ def marked_for_retry() -> Generator[None]:
 
 
 @cache
-def _also(cls: Any, mark: type[Exception]) -> type[ModelAPIError]:
+def _also(cls: Any, mark: type[Exception]) -> Any:
     """Return the class of errors that are of ``cls`` and have a mark too. Handlers of either class catch them."""
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    return cast("type[ModelAPIError]", type(cls.__name__, (cls, mark), names))
+    return type(cls.__name__, (cls, mark), names)
 
 
 @contextmanager

@@ -96,7 +96,7 @@ class _Contexts:
         return self.agent.deps_type
 
     def _dump_deps(self, deps: object) -> Any:
-        if self._deps_type in _UNTYPED and not isinstance(deps, _PLAIN):
+        if self._deps_type in _UNTYPED and type(deps) not in _PLAIN:
             msg = (
                 f"agent `{self.agent.name}` is run with deps of {type(deps).__name__}, which its steps cannot read in "
                 f"other processes: name the type with Agent(..., deps_type={type(deps).__name__})"
