@@ -5,19 +5,16 @@ library makes up for capabilities without one. Members of sets are sorted. The l
 keys of agent runs; see ``places``.
 """
 
-import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
-from pydantic import PydanticSchemaGenerationError, ValidationError
 from pydantic_ai.agent import AbstractAgent
 from pydantic_ai.durable_exec import (
     JSON_CODEC,
     CapabilityMethodDeclaration,
     CapabilityOperationParams,
     DurabilityEngineSpec,
-    DurableRunContext,
     DynamicToolsetCallToolParams,
     EventStreamHandlerParams,
     ModelCancelSuspendedResponseParams,
@@ -37,92 +34,15 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, DynamicToolset, FunctionToolset
 from pydantic_ai.workspaces import WorkspaceRef
-from pydantic_core import PydanticSerializationError
 from typing_extensions import override
 
 from greenroom.actors.values.canonical import sort_sets
-from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
+from greenroom.integrations.pydantic_ai.contexts import Contexts, Wire, without_made_up
 
 P = TypeVar("P")
 
-Wire = dict[str, Any]
-"""Parameters as JSON values, by name."""
 
-_MADE_UP: Final = re.compile(r"<[a-z0-9_]+:[0-9a-f]+>")
-"""Ids that the library makes up for capabilities without one, anew in each process."""
-_UNTYPED: Final = (object, type(None), Any)
-_PLAIN: Final = (type(None), bool, int, float, str, list, dict)
 _SETTINGS: Final = dict[str, Any] | None
-
-
-class _Contexts:
-    """Writes the context of an agent's run, and builds it again in a worker.
-
-    Args:
-        agent: The agent.
-        spec: The engine, for the library's messages.
-    """
-
-    def __init__(self, agent: AbstractAgent[Any, Any], spec: DurabilityEngineSpec) -> None:
-        """Keep what every context of the agent needs."""
-        self.agent = agent
-        self.spec = spec
-
-    def dump(self, context: RunContext[Any]) -> Wire:
-        """Return a context as JSON values.
-
-        Raises:
-            NotSerializable: The agent's dependencies cannot be written as JSON.
-        """
-        carried = DurableRunContext.serialize_run_context(context)
-        written = sort_sets(carried, JSON_CODEC.dump(dict[str, Any], carried))
-        return {"context": _without_made_up(written), "deps": self._dump_deps(context.deps)}
-
-    def load(self, wire: Wire) -> RunContext[Any]:
-        """Return a context for code in a worker.
-
-        Raises:
-            InvalidInput: The dependencies no longer fit their type.
-        """
-        try:
-            deps = JSON_CODEC.load(self._deps_type, wire["deps"])
-        except ValidationError as error:
-            msg = f"the dependencies of agent `{self.agent.name}` do not fit {self._deps_type!r}: {error}"
-            raise InvalidInput(msg) from error
-        return DurableRunContext.restore(wire["context"], deps=deps, agent=self.agent, engine_spec=self.spec)
-
-    @property
-    def _deps_type(self) -> Any:
-        return self.agent.deps_type
-
-    def _dump_deps(self, deps: object) -> Any:
-        if self._deps_type in _UNTYPED and type(deps) not in _PLAIN:
-            msg = (
-                f"agent `{self.agent.name}` is run with deps of {type(deps).__name__}, which its steps cannot read in "
-                f"other processes: name the type with Agent(..., deps_type={type(deps).__name__})"
-            )
-            raise DefinitionError(msg)
-        try:
-            return sort_sets(deps, JSON_CODEC.dump(self._deps_type, deps))
-        except (PydanticSerializationError, PydanticSchemaGenerationError, TypeError, ValueError) as error:
-            msg = (
-                f"the deps of agent `{self.agent.name}` cannot be written as JSON, and its steps run in other "
-                f"processes: make them a pydantic model or a dataclass of plain values ({error})"
-            )
-            raise NotSerializable(msg) from error
-
-
-def _without_made_up(json: Any) -> Any:
-    if isinstance(json, dict):
-        members = cast("dict[str, Any]", json).items()
-        return {name: _without_made_up(value) for name, value in members if not _is_made_up(name)}
-    if isinstance(json, list):
-        return [_without_made_up(value) for value in cast("list[object]", json) if not _is_made_up(value)]
-    return None if _is_made_up(json) else json
-
-
-def _is_made_up(json: object) -> bool:
-    return isinstance(json, str) and _MADE_UP.fullmatch(json) is not None
 
 
 def _dump_messages(messages: list[ModelMessage]) -> list[Wire]:
@@ -136,7 +56,7 @@ def _dump_messages(messages: list[ModelMessage]) -> list[Wire]:
 
 
 def _dump_parameters(parameters: ModelRequestParameters) -> Any:
-    return _without_made_up(sort_sets(parameters, JSON_CODEC.dump(ModelRequestParameters, parameters)))
+    return without_made_up(sort_sets(parameters, JSON_CODEC.dump(ModelRequestParameters, parameters)))
 
 
 def _dump_settings(settings: Mapping[str, Any] | None) -> Any:
@@ -146,7 +66,7 @@ def _dump_settings(settings: Mapping[str, Any] | None) -> Any:
 class _Transport(ParameterTransport[P, Wire], Generic[P]):
     """Writes one kind of parameters: their context, and beside it their own fields."""
 
-    def __init__(self, contexts: _Contexts) -> None:
+    def __init__(self, contexts: Contexts) -> None:
         self._contexts = contexts
 
     @abstractmethod
@@ -269,7 +189,7 @@ class _Capability(_Transport[CapabilityOperationParams]):
     @override
     def _write(self, params: CapabilityOperationParams) -> Wire:
         arguments = sort_sets(params.arguments, JSON_CODEC.dump(dict[str, Any], params.arguments))
-        return {"model": params.model_id, "arguments": _without_made_up(arguments)}
+        return {"model": params.model_id, "arguments": without_made_up(arguments)}
 
     @override
     def _read(self, wire: Wire, context: RunContext[Any]) -> CapabilityOperationParams:
@@ -326,7 +246,7 @@ class _ToolCall(_Transport[ToolsetCallToolParams]):
 class _ServerCall(_ToolCall):
     """A call of a tool of an MCP server, which was listed in a step of its own."""
 
-    def __init__(self, contexts: _Contexts, toolset: AbstractToolset[Any]) -> None:
+    def __init__(self, contexts: Contexts, toolset: AbstractToolset[Any]) -> None:
         super().__init__(contexts)
         self._toolset: Any = toolset  # its class is there with another extra only
 
@@ -362,7 +282,7 @@ class _DynamicCall(_Transport[DynamicToolsetCallToolParams]):
 
 
 def _dump_definition(definition: ToolDefinition) -> Any:
-    return _without_made_up(sort_sets(definition, JSON_CODEC.dump(ToolDefinition, definition)))
+    return without_made_up(sort_sets(definition, JSON_CODEC.dump(ToolDefinition, definition)))
 
 
 class JsonTransports(ParameterTransports):
@@ -370,7 +290,7 @@ class JsonTransports(ParameterTransports):
 
     def __init__(self, agent: AbstractAgent[Any, Any], spec: DurabilityEngineSpec) -> None:
         """Make the transports of one agent."""
-        self._contexts = _Contexts(agent, spec)
+        self._contexts = Contexts(agent, spec)
 
     @override
     def model_request(self, result_type: object) -> ParameterTransport[ModelRequestParams, Any]:
