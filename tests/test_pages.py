@@ -15,7 +15,7 @@ from tests.pages import BLOCKS, DOCS, PAGES, README, ROOT, TEXTS, names, read, r
 
 KINDS = {
     *("command", "excerpt", "program", "output", "stderr", "traceback", "after", "shown"),
-    *("file", "shell", "tests", "serve", "curl", "client", "answer"),
+    *("file", "shell", "tests", "serve", "curl", "client", "answer", "recipe"),
 }
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 FOLDERS = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0].isalpha()))

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from greenroom.messages.core.errors import DefinitionError
 
-_OURS: Final = ("greenroom.actors.", "greenroom.workflows.", "greenroom.tools.")
+_OURS: Final = ("greenroom.actors.", "greenroom.workflows.", "greenroom.integrations.", "greenroom.tools.")
 _LOADERS: Final = frozenset({"_call_with_frames_removed", "exec_module"})
 """Functions that run a module's code: the import system's own, and those of other loaders."""
 IN_FUNCTION: Final = "inside a function"

@@ -20,7 +20,7 @@ _NUMBER_BITS: Final = 16
 class Scope:
     """One task's place in the tree, and the names it has given out. Used on the program's loop only."""
 
-    __slots__ = ("_calls", "_children", "_futures", "_salt", "hash", "path")
+    __slots__ = ("_calls", "_children", "_futures", "_outer", "_salt", "hash", "path")
 
     def __init__(self, path: str = "", salt: int = 0, hash: int = 0) -> None:  # noqa: A002  it is a hash
         """Begin with no children and no calls.
@@ -36,6 +36,30 @@ class Scope:
         self._children = 0
         self._futures = 0
         self._calls: Counter[str] = Counter()
+        self._outer: tuple[Scope, str, int, Counter[str]] | None = None
+
+    def enter(self, name: str) -> "Scope":
+        """Begin a call of this task that makes calls of its own, such as the run of an agent: ``2.1/writer#1``.
+
+        Until ``leave``, everything that the task names is named below that call. The tasks and calls that a library
+        makes inside it thus do not change the names of what follows.
+        """
+        inner = Scope(self.key(name), self._salt)
+        inner._outer = (self, self.path, self._children, self._calls)
+        self.path, self._children, self._calls = inner.path, 0, inner._calls
+        return inner
+
+    def leave(self) -> None:
+        """End a call that ``enter`` returned."""
+        if self._outer is not None:
+            task, path, children, calls = self._outer
+            task.path, task._children, task._calls = path, children, calls  # noqa: SLF001  of the same class
+            self._outer = None
+
+    def inside(self, name: str, label: str) -> "Scope":
+        """Return the scope of one call in this task, for what its code calls: ``writer#1/search[c1]#1``."""
+        place, number = self.call(f"{name}[{label}]/")
+        return Scope(f"{place.removesuffix('/')}#{number}", self._salt)
 
     def child(self) -> "Scope":
         """Return the scope of the next task that this one creates."""

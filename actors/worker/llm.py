@@ -13,6 +13,7 @@ from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import ModelReply
+from greenroom.actors.models.measured import Measured
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.conversation import ask_in_conversation, conversation_request
@@ -130,7 +131,11 @@ class ModelActor(WorkerActor):
         self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started, usage=usage))
 
     async def _ask(self, message: Execute) -> tuple[Any, dict[str, float]]:
-        definition = _definition(message)
+        definition = lookup(message.step)
+        if not isinstance(definition, ModelDefinition):
+            args, kwargs = definition.signature.decode_call(message.arguments)
+            measured: Measured = await definition.fn(*args, **kwargs)
+            return definition.signature.result.dump(measured.value), dict(measured.usage)
         ask = self._call if message.transcript is None else self._converse
         text = None if message.stream is None else TextStream(partial(current().emit, channel=message.stream))
         try:
@@ -176,12 +181,6 @@ class ModelActor(WorkerActor):
         )
         answer, reply = await ask_in_conversation(definition, request, model=how.get("model", 0), summary=summary)
         return JsonText(answer.model_dump_json().encode()), reply
-
-
-def _definition(message: Execute) -> ModelDefinition:
-    definition = lookup(message.step)
-    assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
-    return definition
 
 
 def _usage(reply: ModelReply, definition: ModelDefinition) -> dict[str, float]:

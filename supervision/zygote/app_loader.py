@@ -46,13 +46,14 @@ def load_app(boot: "Boot", stack: int = -1) -> Import:
     Args:
         boot: The app to load.
         stack: Descriptor to which the import writes its stack every two seconds. Without one, it is written to stderr
-            once, after half of the time limit, in case the import is killed at the limit.
+            once, after half of the time limit, in case the import is killed at the limit. Nothing is written if the app
+            is not ``watched``.
     """
     faulthandler.enable(2)
-    if stack >= 0:
+    if boot.watched and stack >= 0:
         os.set_blocking(stack, False)
         faulthandler.dump_traceback_later(interval(boot.timeout), repeat=True, file=stack)
-    else:
+    elif boot.watched:
         faulthandler.dump_traceback_later(min(SHARE * boot.timeout, _FIRST_WORD), file=2)
     note_withheld(boot.withheld)
     try:

@@ -150,19 +150,29 @@ class ZygoteBackend:
     # ---------------------------------------------------------------- life of zygotes
 
     async def _start_zygote(self) -> None:
-        """Start a keeper and its zygote; try again if they were killed meanwhile, as that is not the app's fault."""
+        """Start a keeper and its zygote; try again if they were killed meanwhile, as that is not the app's fault.
+
+        A zygote that crashed is tried again without its watchdog, which may be what crashed.
+        """
+        watched = True
         try:
             for attempts_left in reversed(range(START_ATTEMPTS)):
                 inheritance = Inheritance.of(self._path, self._environments.shared(), self._prepare)
                 keeper = None if self._first is None else self._first.take(inheritance)
                 handle = self._make_handle(inheritance if keeper is None else keeper.inheritance, keeper)
                 boot = self._boot.model_copy(
-                    update={"withheld": self._environments.withheld(), "folder": inheritance.folder}
+                    update={
+                        "withheld": self._environments.withheld(),
+                        "folder": inheritance.folder,
+                        "watched": watched,
+                    }
                 )
                 try:
                     await handle.start(boot, inheritance, self._lock(), keeper)
                 except BaseException as error:
-                    again = isinstance(error, DefinitionError) and handle.killed and attempts_left
+                    innocent = handle.killed or (watched and handle.crashed)
+                    again = isinstance(error, DefinitionError) and innocent and attempts_left
+                    watched = watched and not handle.crashed
                     await self._dissolve(handle, "the app could not be loaded")
                     if not again:
                         raise

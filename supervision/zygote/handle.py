@@ -39,6 +39,7 @@ class ZygoteHandle:
         gone: Set when the keeper is dead.
         clean: True if the keeper ended by itself, which it does when it has no descendants left.
         killed: True if SIGKILL ended it: by the kernel, an operator or a fault test, and not by user code.
+        crashed: True if SIGSEGV ended the zygote.
         zygote: The zygote's pid once the app is loaded, else 0.
         data_kib: Memory of the loaded app that counts under a worker's memory limit.
         variables: Names of the environment variables that its workers get besides, by kind of worker.
@@ -77,6 +78,7 @@ class ZygoteHandle:
         self.gone = asyncio.Event()
         self.clean = False
         self.killed = False
+        self.crashed = False
         self.zygote = 0
         self.data_kib = 0
         self.variables: Mapping[str, tuple[str, ...]] = {}
@@ -218,7 +220,8 @@ class ZygoteHandle:
                 return
             message = FROM_ZYGOTE.validate_json(packet)
             if isinstance(message, ZygoteEnded):
-                self.killed = os.WIFSIGNALED(message.status) and os.WTERMSIG(message.status) == signal.SIGKILL
+                ended_by = os.WTERMSIG(message.status) if os.WIFSIGNALED(message.status) else 0
+                self.killed, self.crashed = ended_by == signal.SIGKILL, ended_by == signal.SIGSEGV
                 self._lose(f"the zygote {_how(os.waitstatus_to_exitcode(message.status))}")
             elif isinstance(message, Loaded | LoadFailed):
                 self._answer(message)

@@ -29,6 +29,8 @@ class Boot(Message):
     """Working folder of the orchestrator, from which the app can import as with ``python -m``; empty for none."""
     withheld: tuple[str, ...] = ()
     """Names of the environment variables that are withheld from the app; never their values."""
+    watched: bool = True
+    """Whether the import writes its stack at intervals. The watchdog reads frames while they change, and can crash."""
 
 
 class Launch(Message):

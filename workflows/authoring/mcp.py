@@ -79,7 +79,7 @@ class McpServer:
         definition: McpDefinition,
         options: StepOptions,
         retry_calls: "RetryCalls",
-        approve: "bool | frozenset[str]" = False,
+        approve: "bool | frozenset[str]",
     ) -> None:
         """Wrap a definition; made by ``mcp``."""
         self._approve = approve

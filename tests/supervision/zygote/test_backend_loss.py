@@ -71,6 +71,17 @@ def test_an_app_that_cannot_be_loaded_says_why_in_the_users_words(
         scene.run(story())
 
 
+def test_an_import_that_crashed_under_the_watchdog_is_tried_again_without_it(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene("zygote", "shaken")
+
+    async def story() -> None:
+        await scene.backend.start()
+        life = await born(scene.backend)
+        await life.end_by("leave", 0)
+
+    scene.run(story())
+
+
 def test_an_app_that_starts_threads_cannot_be_forked_and_is_told_the_remedy(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene("zygote", "threaded")
     with pytest.raises(DefinitionError, match=r'threaded starts 1 thread.*backend="spawn"'):

@@ -1,0 +1,40 @@
+"""Durable agents with the lowest version of Pydantic AI that pyproject.toml allows, and with the newest one there is."""
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.integrations.environments import ROOT, environment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+EXTRA = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["pydantic-ai"]
+TESTS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "packaging")
+
+
+def lowest() -> str:
+    """Give the requirement of the lowest version."""
+    (requirement,) = [Requirement(text) for text in EXTRA]
+    (least,) = [each.version for each in requirement.specifier if each.operator == ">="]
+    return f"{requirement.name}=={least}.*"
+
+
+@pytest.mark.parametrize("wanted", [lowest(), *EXTRA])
+def test_agents_are_durable_with(wanted: str, tmp_path: Path) -> None:
+    python = environment(tmp_path / "environment", wanted, *TESTS)
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "-n0", "-q", "-m", "not slow"]
+    done = subprocess.run(
+        [*command, f"--basetemp={tmp_path / 'tests'}", "tests/integrations/test_durable_agents.py"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout
