@@ -183,6 +183,13 @@ class ModelActor(WorkerActor):
         return JsonText(answer.model_dump_json().encode()), reply
 
 
+def _definition(message: Execute) -> ModelDefinition:
+    """Return the definition of an ``LLM`` or a judge."""
+    definition = lookup(message.step)
+    assert isinstance(definition, ModelDefinition), f"{definition.title} is no LLM"
+    return definition
+
+
 def _usage(reply: ModelReply, definition: ModelDefinition) -> dict[str, float]:
     """Return the usage of one answer. A price that neither the model nor the author knows is left out."""
     usage: dict[str, float] = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
