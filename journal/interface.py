@@ -1,6 +1,7 @@
 """The interface of journals, between the control plane and the storage."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -103,9 +104,9 @@ class Append:
     journal accepts nothing more. Must be quick, because all other appends wait for it."""
 
 
-FaultKind: TypeAlias = Literal["sqlite", "end", "event", "index", "timers", "marks", "blob", "state"]
+FaultKind: TypeAlias = Literal["sqlite", "end", "event", "index", "timers", "marks", "blob", "figures", "state"]
 """Where the damage is: in SQLite's own structures, at the journal's end, in an event, in the run index, in the timers
-or marks, in a large body; or in a run whose events contradict the tables."""
+or marks, in a large body, in the sums over events; or in a run whose events contradict the tables."""
 
 
 @frozen
@@ -118,6 +119,52 @@ class Fault:
     """Id of the run, if it concerns one."""
     event: int | None = None
     """Sequence number of the event, if it concerns one."""
+
+
+class Ledger(Protocol):
+    """An account of runs that a journal keeps up to date: it makes sums of events, and the journal saves the sums."""
+
+    types: "Sequence[str]"
+    """The types of events that count. Others need not be added."""
+
+    def add(self, run_id: str, seq: int, events: "Sequence[AnyEvent]") -> None:
+        """Count the next events of a run, of which ``seq`` is the first one's sequence number.
+
+        May raise any error for events that contradict each other.
+        """
+        ...
+
+    def take(self) -> tuple[str, bytes, Mapping[str, str | None]]:
+        """Return the sums since the last time, in two parts, and what each run's later events need; None if nothing."""
+        ...
+
+    def join(self, parts: Sequence[tuple[str, bytes]]) -> tuple[str, bytes]:
+        """Return the sum of several sums that ``take`` has returned, in two parts as well."""
+        ...
+
+
+class Account(Protocol):
+    """The saved sums over a journal's events of runs, and the few events that are newer. Valid in one snapshot."""
+
+    def sums(self) -> list[tuple[str, bytes]] | None:
+        """Return all saved sums, each as ``Ledger.take`` has returned it; None if they are damaged."""
+        ...
+
+    def later(self, types: "Sequence[str]") -> "Iterator[tuple[str, int, AnyEvent]]":
+        """Yield the events of some types that the sums lack, with the ids of their runs and their sequence numbers.
+
+        Raises:
+            JournalCorrupt: An event is not what was written.
+        """
+        ...
+
+    def state(self, run_id: str) -> str | None:
+        """Return what ``Ledger.take`` last returned for a run; None if there is nothing or it is damaged."""
+        ...
+
+    def events(self, run_id: str, before: int) -> "Iterator[AnyEvent]":
+        """Yield a run's events with sequence numbers below ``before``."""
+        ...
 
 
 class Journal(Protocol):
@@ -192,6 +239,10 @@ class Journal(Protocol):
 
     def entries(self) -> list[str]:
         """Return the ids of all entries with events, even if the index lacks them, the oldest first."""
+        ...
+
+    def account(self) -> AbstractContextManager[Account]:
+        """Return the sums over the events of all runs, in one snapshot."""
         ...
 
     def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:

@@ -1,16 +1,45 @@
 """A journal that exists as long as its process: for tests, simulations, and runs that need not survive."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import accumulate
 
 from greenroom.journal.append_check import conflict, encode
-from greenroom.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.journal.interface import Account, Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
 from greenroom.journal.sqlite.group_commit import Answer, GroupCommit
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 from greenroom.messages.event_codec import decode_event
+from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
+
+
+class MemoryAccount:
+    """See ``Account``. All events are newer than what is saved, which is nothing."""
+
+    def __init__(self, bodies: dict[str, list[bytes]]) -> None:
+        """Count these events, given as JSON by run."""
+        self._bodies = bodies
+
+    def sums(self) -> list[tuple[str, bytes]]:
+        """Return nothing."""
+        return []
+
+    def state(self, run_id: str) -> str | None:  # noqa: ARG002  nothing is saved
+        """Return None."""
+        return None
+
+    def later(self, types: Sequence[str]) -> Iterator[tuple[str, int, AnyEvent]]:
+        """See ``Account.later``."""
+        for run_id, bodies in self._bodies.items():
+            for seq, event in enumerate(map(decode_event, bodies), 1):
+                if event.type in types:
+                    yield run_id, seq, event
+
+    def events(self, run_id: str, before: int) -> Iterator[AnyEvent]:
+        """See ``Account.events``."""
+        return map(decode_event, self._bodies[run_id][: before - 1])
 
 
 class MemoryJournal:
@@ -24,7 +53,7 @@ class MemoryJournal:
         self._timers: dict[tuple[str, str], Timer] = {}
         self._marks: dict[tuple[str, MarkKind, str], Mark] = {}
         self._closed = False
-        self._group = GroupCommit(self._commit, lambda _lull: None, "greenroom-journal")
+        self._group = GroupCommit(self._commit, lambda _load: False, "greenroom-journal")
 
     def __repr__(self) -> str:
         """Return a description of the content."""
@@ -148,6 +177,14 @@ class MemoryJournal:
         self._check_open()
         with self._lock:
             return list(self._bodies)
+
+    @contextmanager
+    def account(self) -> Generator[Account]:
+        """See ``Journal.account``. A journal in memory saves no sums."""
+        self._check_open()
+        with self._lock:
+            bodies = {run_id: self._bodies[run_id][:] for run_id, row in self._rows.items() if row.kind == "run"}
+        yield MemoryAccount(bodies)
 
     def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:  # noqa: ARG002  memory does not rot
         """See ``Journal.quick_faults``."""

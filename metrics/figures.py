@@ -1,49 +1,21 @@
-"""Figures of many runs, folded from their events: rates, latencies, retries and crashes per workflow and step.
+"""Figures of many runs, from sums over their events: rates, latencies, retries and crashes per workflow and step.
 
-The fold is pure: the same events give the same figures, whether the runs still go on or ended long ago.
+The same events give the same figures, whether they are folded at once or in parts, as a journal saves them.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, get_args
 
 from greenroom.messages.core.failures import Outcome
-from greenroom.messages.events.events import (
-    AnyEvent,
-    ApprovalAsked,
-    ApprovalDecided,
-    ApprovalWithdrawn,
-    AttemptEnded,
-    AttemptStarted,
-    ChildEnded,
-    ChildScheduled,
-    MessageTaken,
-    ProgramEnded,
-    ProgramStarted,
-    ReceiveAsked,
-    ReceiveWithdrawn,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunForked,
-    RunParked,
-    RunPaused,
-    RunResumed,
-    RunRetried,
-    RunStarted,
-    StepCompleted,
-    StepEvaluated,
-    StepFailed,
-    StepScheduled,
-    TimerCancelled,
-    TimerFired,
-    TimerSet,
-)
-from greenroom.messages.policy import StepKind
+from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
 from greenroom.metrics.figure_records import Metrics, StepFigures, Totals, WorkflowFigures
-from greenroom.metrics.percentiles import spread
+from greenroom.metrics.run_fold import HANDLERS, Run
+from greenroom.metrics.sums import StepName, StepSums, Sums, WorkflowSums
+
+STATUSES: Final[tuple[RunStatus, ...]] = get_args(RunStatus)
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 
 class Recorded(Protocol):
@@ -60,173 +32,23 @@ def figures(runs: Iterable[tuple[str, Iterable[Recorded]]]) -> Metrics:
 
     The events of a run are read once and not kept, so the runs may come from a generator.
     """
-    workflows: dict[str, _Workflow] = {}
+    sums = Sums()
     for name, events in runs:
-        workflow = workflows.setdefault(name, _Workflow())
-        workflow.add(_fold(workflow, events))
-    totals = _totals(workflows.values())
-    return Metrics(totals=totals, workflows=tuple(workflows[name].figures(name) for name in sorted(workflows)))
+        workflow, run = sums.workflow(name), Run(name)
+        for recorded in events:
+            if (handler := HANDLERS.get(type(recorded.event))) is not None:
+                handler(run, workflow, recorded.event)
+        run.settle(workflow)
+    return figures_of(sums)
 
 
-# ---------------------------------------------------------------- one run
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call of one step."""
-
-    step: "_Step"
-    name: str
-    kind: StepKind
-    started_at: float | None = None
-    begun: bool = False
-    failed: bool = False
-
-
-@dataclass(slots=True)
-class _Run:
-    """The parts of a run's state that its later events refer to."""
-
-    calls: dict[str, _Call] = field(default_factory=dict[str, _Call])  # by key
-    attempts: dict[str, float] = field(default_factory=dict[str, float])  # start of running attempts, by token
-    open: set[str] = field(default_factory=set[str])  # keys of steps and children that have not ended
-    waits: set[str] = field(default_factory=set[str])  # keys of timers, messages and approvals that are awaited
-    begun: bool = False
-    copies: bool = False  # whether the events are copies from the run that this one was forked from
-    halted: RunStatus | None = None
-    started_at: float = 0.0
-    ended: RunStatus | None = None
-    ended_at: float = 0.0
-
-    @property
-    def status(self) -> RunStatus:
-        if self.ended is not None:
-            return self.ended
-        if self.halted is not None:
-            return self.halted
-        if not self.begun:
-            return "pending"
-        return "waiting" if self.waits and not self.open else "running"
-
-
-def _fold(workflow: "_Workflow", events: Iterable[Recorded]) -> _Run:
-    run, origin = _Run(), _Workflow()
-    for recorded in events:
-        event = recorded.event
-        if not (_fold_step(origin if run.copies else workflow, run, event) or _fold_waits(run, event)):
-            _fold_run(workflow, run, event)
-    return run
-
-
-def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
-    """Fold an event of a step. Return False for other events."""
-    match event:
-        case StepScheduled():
-            step = workflow.steps.setdefault((event.name, event.kind), _Step())
-            step.count += 1
-            run.calls[event.key] = _Call(step, event.name, event.kind)
-            run.open.add(event.key)
-        case AttemptStarted():
-            call = run.calls[event.key]
-            call.step.attempts += 1
-            run.attempts[event.token] = event.at
-            call.step.retries += call.begun
-            call.begun = True
-            if call.started_at is None:
-                call.started_at = event.at
-        case AttemptEnded():
-            call = run.calls[event.key]
-            call.step.end_attempt(event, run.attempts.pop(event.token, None))
-            call.step.unpriced += call.kind == "llm" and "usd" not in event.usage
-        case StepEvaluated():
-            run.calls[event.key].step.evaluate(event)
-        case StepCompleted() | StepFailed():
-            call = run.calls[event.key]
-            call.step.end(event, call.started_at)
-            call.failed = isinstance(event, StepFailed)
-            run.open.discard(event.key)
-        case _:
-            return False
-    return True
-
-
-def _fold_waits(run: _Run, event: AnyEvent) -> bool:
-    """Fold an event of a timer, a message, an approval or a child run. Return False for other events."""
-    match event:
-        case ApprovalAsked():
-            run.waits.add(event.key)
-            run.open.discard(event.step or "")
-        case TimerSet() | ReceiveAsked():
-            run.waits.add(event.key)
-        case (
-            TimerFired()
-            | TimerCancelled()
-            | MessageTaken()
-            | ReceiveWithdrawn()
-            | ApprovalDecided()
-            | ApprovalWithdrawn()
-        ):
-            run.waits.discard(event.key)
-        case ChildScheduled():
-            run.open.add(event.key)
-        case ChildEnded():
-            run.open.discard(event.key)
-        case _:
-            return False
-    return True
-
-
-def _fold_run(workflow: "_Workflow", run: _Run, event: AnyEvent) -> None:  # noqa: C901  one case per kind of event
-    match event:
-        case RunStarted():
-            run.started_at, run.copies = event.at, event.begun_at is not None
-        case ProgramStarted():
-            run.begun = True
-        case ProgramEnded():
-            workflow.program_crashes += 1
-        case RunParked():
-            run.halted = "parked"
-        case RunPaused():
-            run.halted = "paused"
-        case RunResumed():
-            run.halted, run.ended = None, None
-        case RunRetried():
-            _reopen(run, event)
-        case RunForked():
-            _part(workflow, run, event)
-        case RunCompleted():
-            run.ended, run.ended_at = "completed", event.at
-        case RunFailed():
-            run.ended, run.ended_at = "failed", event.at
-        case RunCancelled():
-            run.ended, run.ended_at = "cancelled", event.at
-        case _:  # other events do not affect the figures
-            pass
-
-
-def _part(workflow: "_Workflow", run: _Run, event: RunForked) -> None:
-    """Begin to count at a fork. Calls without an outcome are counted here, all others in the fork's origin."""
-    run.copies = False
-    if event.given:
-        run.open.discard(event.key)
-    for key in run.open & run.calls.keys():
-        call = run.calls[key]
-        call.step = workflow.steps.setdefault((call.name, call.kind), _Step())
-        call.step.count += 1
-
-
-def _reopen(run: _Run, event: RunRetried) -> None:
-    """Subtract the failures of steps that start again. What they and dropped steps have used stays counted."""
-    run.halted, run.ended = None, None
-    for key in event.reopened:
-        if (call := run.calls.get(key)) is not None and call.failed:
-            call.step.failed -= 1
-            call.failed, call.started_at = False, None
-    run.open = (run.open - {*event.forgotten}) | {*event.reopened}
-    run.waits = {*event.timers, *event.receives}
-
-
-# ---------------------------------------------------------------- sums
+def figures_of(sums: Sums) -> Metrics:
+    """Return the figures that follow from sums."""
+    names = sorted(sums.workflows)
+    return Metrics(
+        totals=_totals(sums.workflows.values()),
+        workflows=tuple(_workflow(name, sums.workflows[name]) for name in names),
+    )
 
 
 Statuses: TypeAlias = Mapping[RunStatus, int]
@@ -237,110 +59,56 @@ def _rate(statuses: Statuses, status: RunStatus) -> float | None:
     return statuses.get(status, 0) / ended if ended else None
 
 
-def _between(start: float, end: float) -> float:
-    return max(0.0, end - start)  # a clock that was set back must not make a duration negative
+def _statuses(counted: Counter[RunStatus]) -> dict[RunStatus, int]:
+    return {status: counted[status] for status in STATUSES if counted[status]}
 
 
-@dataclass(slots=True)
-class _Step:
-    """All calls of one step so far."""
-
-    count: int = 0
-    completed: int = 0
-    failed: int = 0
-    flagged: int = 0
-    rejections: int = 0
-    attempts: int = 0
-    retries: int = 0
-    uncharged: int = 0
-    deaths: int = 0
-    outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
-    latencies: list[float] = field(default_factory=list[float])
-    attempt_latencies: list[float] = field(default_factory=list[float])
-    usage: dict[str, float] = field(default_factory=dict[str, float])
-    unpriced: int = 0
-
-    def end_attempt(self, event: AttemptEnded, started_at: float | None) -> None:
-        self.outcomes[event.outcome] += 1
-        self.uncharged += not event.charged
-        self.deaths += event.failure is not None and event.failure.exit is not None
-        if started_at is not None:
-            self.attempt_latencies.append(_between(started_at, event.at))
-        self._use(event.usage)
-
-    def evaluate(self, event: StepEvaluated) -> None:
-        self.rejections += event.verdict not in {"accept", "flag"}
-        for evaluation in event.evaluations:
-            self._use(evaluation.usage)
-
-    def _use(self, usage: dict[str, float]) -> None:
-        for name, value in usage.items():
-            self.usage[name] = self.usage.get(name, 0.0) + value
-
-    def end(self, event: StepCompleted | StepFailed, started_at: float | None) -> None:
-        if isinstance(event, StepCompleted):
-            self.completed += 1
-            self.flagged += event.flagged
-        else:
-            self.failed += 1
-        if started_at is not None:
-            self.latencies.append(_between(started_at, event.at))
-
-    def figures(self, name: str, kind: StepKind) -> StepFigures:
-        return StepFigures(
-            name=name,
-            kind=kind,
-            count=self.count,
-            completed=self.completed,
-            failed=self.failed,
-            flagged=self.flagged,
-            rejections=self.rejections,
-            attempts=self.attempts,
-            retries=self.retries,
-            outcomes=dict(self.outcomes),
-            uncharged=self.uncharged,
-            latency=spread(self.latencies),
-            attempt_latency=spread(self.attempt_latencies),
-            usage=self.usage,
-            unpriced=self.unpriced,
-        )
+def _workflow(name: str, sums: WorkflowSums) -> WorkflowFigures:
+    return WorkflowFigures(
+        name=name,
+        runs=sums.statuses.total(),
+        statuses=_statuses(sums.statuses),
+        success_rate=_rate(sums.statuses, "completed"),
+        failure_rate=_rate(sums.statuses, "failed"),
+        duration=sums.durations.spread(),
+        program_crashes=sums.program_crashes,
+        steps=tuple(_step(each, sums.steps[each]) for each in sorted(sums.steps)),
+    )
 
 
-@dataclass(slots=True)
-class _Workflow:
-    """All runs of one workflow so far."""
-
-    steps: dict[tuple[str, StepKind], _Step] = field(default_factory=dict[tuple[str, StepKind], _Step])
-    statuses: Counter[RunStatus] = field(default_factory=Counter[RunStatus])
-    durations: list[float] = field(default_factory=list[float])
-    program_crashes: int = 0
-
-    def add(self, run: _Run) -> None:
-        self.statuses[run.status] += 1
-        if run.ended is not None:
-            self.durations.append(_between(run.started_at, run.ended_at))
-
-    def figures(self, name: str) -> WorkflowFigures:
-        return WorkflowFigures(
-            name=name,
-            runs=self.statuses.total(),
-            statuses=dict(self.statuses),
-            success_rate=_rate(self.statuses, "completed"),
-            failure_rate=_rate(self.statuses, "failed"),
-            duration=spread(self.durations),
-            program_crashes=self.program_crashes,
-            steps=tuple(self.steps[key].figures(*key) for key in sorted(self.steps)),
-        )
+def _step(step: StepName, sums: StepSums) -> StepFigures:
+    name, kind = step
+    return StepFigures(
+        name=name,
+        kind=kind,
+        count=sums.count,
+        completed=sums.completed,
+        failed=sums.failed,
+        flagged=sums.flagged,
+        rejections=sums.rejections,
+        attempts=sums.attempts,
+        retries=sums.retries,
+        outcomes={outcome: sums.outcomes[outcome] for outcome in OUTCOMES if sums.outcomes[outcome]},
+        uncharged=sums.uncharged,
+        latency=sums.latencies.spread(),
+        attempt_latency=sums.attempt_latencies.spread(),
+        usage={what: float(amount) for what, amount in sums.usage.items()},
+        unpriced=sums.unpriced,
+    )
 
 
-def _totals(workflows: Iterable[_Workflow]) -> Totals:
+def _totals(workflows: Iterable[WorkflowSums]) -> Totals:
     all_workflows = list(workflows)
     steps = [step for workflow in all_workflows for step in workflow.steps.values()]
-    statuses: Counter[RunStatus] = sum((each.statuses for each in all_workflows), Counter[RunStatus]())
-    outcomes: Counter[Outcome] = sum((each.outcomes for each in steps), Counter[Outcome]())
+    statuses: Counter[RunStatus] = Counter()
+    for workflow in all_workflows:
+        statuses.update(workflow.statuses)
+    outcomes: Counter[Outcome] = Counter()
+    for step in steps:
+        outcomes.update(step.outcomes)
     return Totals(
         runs=statuses.total(),
-        statuses=dict(statuses),
+        statuses=_statuses(statuses),
         success_rate=_rate(statuses, "completed"),
         failure_rate=_rate(statuses, "failed"),
         steps=sum(each.count for each in steps),

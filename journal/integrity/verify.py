@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from greenroom.journal.database import Database
+from greenroom.journal.integrity.figure_lines import LINES, faulty
 from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.lost_tail import newest
 from greenroom.journal.integrity.quick_check import RAW_LINES, faulty_lines, lines_of, wrong_sums
@@ -21,7 +22,7 @@ def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fau
         lend: Lends a connection and translates its exceptions. A part that cannot be read completely is one fault, and
             the following parts are still checked.
     """
-    for part in (_structure, _counts, _chains, _index, _sums, _blobs):
+    for part in (_structure, _counts, _chains, _index, _sums, _blobs, _figures):
         try:
             with lend() as connection:
                 connection.execute("BEGIN")
@@ -123,3 +124,8 @@ def _blobs(connection: Database) -> Iterator[Fault]:
             yield Fault("blob", f"the blob {name} is not what was written")
         elif not needed:
             yield Fault("blob", f"the blob {name} belongs to no event")
+
+
+def _figures(connection: Database) -> Iterator[Fault]:
+    if said := faulty(connection.execute(f"{LINES} ORDER BY upto")):
+        yield Fault("figures", said)

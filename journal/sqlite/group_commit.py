@@ -10,6 +10,7 @@ from greenroom.journal.interface import Append
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_GROUP = 512
 """Most appends in one commit, so that the first of many does not wait for the last."""
@@ -31,12 +32,13 @@ class GroupCommit:
     append gets the same error.
     """
 
-    def __init__(self, commit: Commit, rest: Callable[[Load], None], name: str) -> None:
+    def __init__(self, commit: Commit, rest: Callable[[Load], bool], name: str) -> None:
         """Start the thread.
 
         Args:
             commit: Called in the thread with at least one append.
             rest: Maintenance. Called in the thread after a group was answered, and again after a while without appends.
+                Then it is called until it returns False or an append comes.
             name: The thread's name.
         """
         self._commit = commit
@@ -44,7 +46,7 @@ class GroupCommit:
         self._inbox: SimpleQueue[Append | None] = SimpleQueue()  # None, put once by close, is the last item
         self._gate = threading.Lock()  # orders appends before the closing mark
         self._closed = False
-        self._restless = False  # whether a group was written since the last maintenance; used by the thread only
+        self._restless = True  # whether there may be maintenance to do; used by the thread only
         self._failed: JournalError | None = None  # set once by the thread, read from any thread
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -97,9 +99,10 @@ class GroupCommit:
             try:
                 return self._inbox.get(timeout=QUIET)
             except Empty:
-                self._restless = False
                 load: Load = "quiet"
-                self._guard(self._rest, load)
+                while self._guard(self._rest, load) and self._inbox.empty():
+                    pass
+                self._restless = not self._inbox.empty()
         return self._inbox.get()
 
     def _settle(self, group: list[Append]) -> None:
@@ -110,7 +113,7 @@ class GroupCommit:
         load: Load = "idle" if self._inbox.empty() else "busy"
         self._guard(self._rest, load)
 
-    def _guard(self, work: Callable[[T], Sequence[Answer] | None], what: T) -> Sequence[Answer] | None:
+    def _guard(self, work: Callable[[T], R], what: T) -> R | None:
         """Call something that may fail, unless something has failed before. Return None on failure."""
         if self._failed is None:
             try:

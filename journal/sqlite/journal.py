@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from greenroom.journal.integrity.quick_check import quick_faults
 from greenroom.journal.integrity.verify import faults
-from greenroom.journal.interface import Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.journal.interface import Account, Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.journal.sqlite.account_keeper import NewLedger
 from greenroom.journal.sqlite.connections import Durability, close_untouched, open_reader, open_writer
 from greenroom.journal.sqlite.group_commit import GroupCommit
 from greenroom.journal.sqlite.reader import Reader
@@ -28,6 +30,7 @@ class SqliteJournal:
             earlier.
         read_only: Only read, even while another process writes. ``append`` is refused.
         accept_loss: Accept a journal that holds less than was acknowledged as it is.
+        new_ledger: Makes the ledger by which sums over events are kept; None to leave the saved sums as they are.
 
     Raises:
         JournalTooNew: A newer version of this package wrote the file.
@@ -44,6 +47,7 @@ class SqliteJournal:
         durability: Durability = "full",
         read_only: bool = False,
         accept_loss: bool = False,
+        new_ledger: NewLedger | None = None,
     ) -> None:
         """Open the file; for writing, begin a new epoch."""
         self.path = Path(path).absolute()
@@ -55,7 +59,8 @@ class SqliteJournal:
             close_untouched(connection)
             return
         connection, self._epoch = open_writer(self.path, durability, accept_loss=accept_loss)
-        self._writer = Writer(connection, self.path, self._epoch, synced=durability == "full")
+        synced = durability == "full"
+        self._writer = Writer(connection, self.path, self._epoch, synced=synced, new_ledger=new_ledger)
         self._group = GroupCommit(self._writer.commit, self._writer.rest, "greenroom-journal")
 
     def __repr__(self) -> str:
@@ -120,6 +125,10 @@ class SqliteJournal:
         with self._reader.connection() as connection:
             found = connection.execute("SELECT run_id FROM events WHERE seq = 1 ORDER BY rowid").fetchall()
         return [run_id for (run_id,) in found if isinstance(run_id, str)]
+
+    def account(self) -> AbstractContextManager[Account]:
+        """See ``Journal.account``."""
+        return self._reader.account()
 
     def quick_faults(self, busy: Sequence[RunStatus]) -> list[Fault]:
         """See ``Journal.quick_faults``."""

@@ -14,6 +14,7 @@ from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.quick_check import RAW_LINES, damaged_row, lines_of
 from greenroom.journal.integrity.row_sums import LINES
 from greenroom.journal.interface import EntryKind, Mark, MarkKind, RunRow, Stored, Timer
+from greenroom.journal.sqlite.account import SavedAccount
 from greenroom.journal.sqlite.errors import damaged_event, damaged_line, translate
 from greenroom.messages.core.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
 from greenroom.messages.event_codec import decode_event
@@ -229,6 +230,16 @@ class Reader:
         with self.connection() as connection:
             rows = connection.execute(query, values).fetchall()
         return [Mark(*row) for row in rows]
+
+    @contextmanager
+    def account(self) -> Generator[SavedAccount]:
+        """See ``Journal.account``."""
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield SavedAccount(connection, self._path)
+            finally:
+                connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the idle connections now, and the lent ones when they come back. Refuse later requests."""

@@ -1,5 +1,6 @@
 """The only connection that writes: a group of appends becomes one transaction."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -18,6 +19,8 @@ from greenroom.journal.integrity.lost_tail import closing, newest
 from greenroom.journal.integrity.reach import ReachFile
 from greenroom.journal.integrity.row_sums import is_key
 from greenroom.journal.interface import Append, RunRow
+from greenroom.journal.sqlite.account import SavedAccount
+from greenroom.journal.sqlite.account_keeper import AccountKeeper, NewLedger
 from greenroom.journal.sqlite.connections import BUSY_MS, close_untouched
 from greenroom.journal.sqlite.errors import translate
 from greenroom.journal.sqlite.file import Presence
@@ -66,10 +69,20 @@ def _sql(query: Query, keys: int) -> str:
 
 
 class Writer:
-    """Writes groups of appends. Every method runs in the writer's thread, except for opening and closing."""
+    """Writes groups of appends. All methods run in the writer's thread, except for opening, rebuilding and closing."""
 
-    def __init__(self, connection: Database, path: Path, epoch: int, *, synced: bool) -> None:
-        """Take over a connection from ``open_writer``. ``synced``: whether each commit is synced."""
+    def __init__(
+        self, connection: Database, path: Path, epoch: int, *, synced: bool, new_ledger: NewLedger | None = None
+    ) -> None:
+        """Take over a connection from ``open_writer``.
+
+        Args:
+            connection: The connection.
+            path: The journal's file.
+            epoch: The number of the epoch.
+            synced: Whether each commit is synced.
+            new_ledger: Makes the ledger that counts events; None to leave the saved sums as they are.
+        """
         prepare(connection)
         self._connection = connection
         self._path = path
@@ -84,6 +97,9 @@ class Writer:
         self._events, self._head = newest(connection)  # number of events, and the hash of the newest
         self._on_disk = self._events, self._head  # the same for those that are certainly on the disk
         self._given_up = False
+        self._committed: Sequence[Append] = ()  # by the last commit
+        self._resting = threading.Lock()  # held in quiet moments, which can come before the index is made anew
+        self._account = new_ledger and AccountKeeper(connection, path, new_ledger, self._events, self._check_owner)
 
     def commit(self, group: Sequence[Append]) -> Sequence[Answer]:
         """Write a group in one transaction. Return None or the error for each append. Any exception is final.
@@ -91,7 +107,11 @@ class Writer:
         Raises:
             JournalError: The transaction failed, and nothing of it counts.
         """
-        return self._finally(lambda: self._transaction(group))
+        answers = self._finally(lambda: self._transaction(group))
+        self._committed = (
+            group if not any(answers) else [a for a, error in zip(group, answers, strict=True) if not error]
+        )
+        return answers
 
     def _transaction(self, group: Sequence[Append]) -> Sequence[Answer]:
         if len(self._heads) > HEADS:
@@ -231,13 +251,17 @@ class Writer:
 
     def rebuild(self, lines: Iterable[Append]) -> None:
         """See ``Journal.rebuild``. Before the first commit, in the thread that opened the journal."""
-        self._finally(lambda: self._rebuild(lines))
+        with self._resting:
+            self._finally(lambda: self._rebuild(lines))
+            if self._account is not None:
+                self._account.restart()
 
     def _rebuild(self, lines: Iterable[Append]) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         self._check_owner()
         connection.execute("DELETE FROM timers; DELETE FROM marks; DELETE FROM runs")
+        SavedAccount(connection, self._path).drop()
         newest_of = "SELECT seq, hash FROM events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
         for append in lines:
             run_id = append.run_id
@@ -253,19 +277,34 @@ class Writer:
         self._forget()
         connection.execute("COMMIT")
 
-    def rest(self, load: Load) -> None:
-        """Copy the log into the database, after the acknowledgements rather than before.
+    def rest(self, load: Load) -> bool:
+        """Count events, and copy the log into the database, after the acknowledgements rather than before.
 
-        This is done when the log has grown, and in a quiet moment whatever its length. So a journal that is not written
+        The log is copied when it has grown, and in a quiet moment whatever its length. So a journal that is not written
         for a while does not stay in its log.
+
+        Returns:
+            Whether there is more to do in a quiet moment.
 
         Raises:
             JournalError: Copying failed. Everything acknowledged is still in the log.
         """
         if load == "quiet":
-            self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE))
-        elif self._pages >= (CHECKPOINT_PAGES if load == "idle" else CHECKPOINT_PAGES_BUSY):
+            with self._resting:
+                return self._finally(self._rest_quietly)
+        committed, self._committed = self._committed, ()
+        account = self._account
+        if account is not None and account.count(committed, self._events):
+            self._finally(lambda: account.rest(self._events))
+        if self._pages >= (CHECKPOINT_PAGES if load == "idle" else CHECKPOINT_PAGES_BUSY):
             self._finally(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE))
+        return False
+
+    def _rest_quietly(self) -> bool:
+        if self._account is not None and self._account.rest(self._events):
+            return True
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return False
 
     def _checkpoint(self, mode: int) -> bool:
         """Copy the log into the database. Return whether all of it was copied."""

@@ -326,7 +326,7 @@ def test_after_a_failure_every_append_gets_the_same_error_and_the_store_is_left_
             raise ValueError(msg)
         return [None] * len(group)
 
-    group = GroupCommit(commit, lambda _idle: None, "test")
+    group = GroupCommit(commit, lambda _load: False, "test")
     answers: list[JournalError | None] = []
     arrived = threading.Semaphore(0)
 

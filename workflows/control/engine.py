@@ -22,6 +22,7 @@ from greenroom.messages.events.events import RunStarted
 from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import ENDED
 from greenroom.metrics import log
+from greenroom.metrics.ledger import Ledger
 from greenroom.supervision.admission import Admission
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
 from greenroom.supervision.kernel.connection_limit import report_exhaustion
@@ -197,7 +198,7 @@ class Engine:
         if self.place == MEMORY:
             return MemoryJournal()
         claim_file(self.place, self._closers.append)
-        return SqliteJournal(self.place, durability=durability)
+        return SqliteJournal(self.place, durability=durability, new_ledger=Ledger)
 
     # ------------------------------------------------------------ callbacks of the parts
 

@@ -297,6 +297,7 @@ def test_an_older_journal_is_sealed_when_it_is_opened(opened, path):
     edit(
         path,
         "ALTER TABLE runs DROP COLUMN seal; ALTER TABLE runs DROP COLUMN aside; ALTER TABLE runs DROP COLUMN keys;"
+        "DROP TABLE figures; DROP TABLE figure_runs;"
         "DELETE FROM meta WHERE name NOT IN ('format', 'epoch');"
         "INSERT INTO timers VALUES ('r', 'k', 50.0); PRAGMA user_version = 2",
     )

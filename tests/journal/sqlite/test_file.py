@@ -97,7 +97,7 @@ def test_a_newer_schema_is_refused_with_both_versions_and_the_remedy(opened):
     newer.close()
     before = journal.path.read_bytes()
     for read_only in (False, True):
-        with pytest.raises(JournalTooNew, match=r"version 99.*up to 3: upgrade greenroom"):
+        with pytest.raises(JournalTooNew, match=r"version 99.*up to 4: upgrade greenroom"):
             opened(read_only=read_only)
     assert journal.path.read_bytes() == before
 

@@ -60,7 +60,8 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(opened):
     before = journal.path.read_bytes()
     with pytest.raises(JournalError, match="table moods already exists"):
         open_writer(journal.path, "full", (*migrations(), NEXT, BROKEN))
-    assert version(journal.path) == (LATEST, {"events", "blobs", "runs", "timers", "marks", "meta"})
+    tables = {"events", "blobs", "runs", "timers", "marks", "meta", "figures", "figure_runs"}
+    assert version(journal.path) == (LATEST, tables)
     assert journal.path.read_bytes() == before
     again = opened()
     assert again.epoch == 2

@@ -1,0 +1,144 @@
+"""Sums over events of runs, which can be saved, read back and added to one another in any order."""
+
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from greenroom.messages.core.failures import Outcome
+from greenroom.messages.policy import StepKind
+from greenroom.messages.records import RunStatus
+from greenroom.metrics.durations import Durations
+
+StepName: TypeAlias = tuple[str, StepKind]
+
+COUNTS = (
+    *("count", "completed", "failed", "flagged", "rejections"),
+    *("attempts", "retries", "uncharged", "deaths", "unpriced"),
+)
+"""The plain counts of a step, in the order in which they are saved."""
+
+
+@dataclass(slots=True)
+class StepSums:
+    """All calls of one step. A count is negative where more was taken back than added."""
+
+    count: int = 0
+    completed: int = 0
+    failed: int = 0
+    flagged: int = 0
+    rejections: int = 0
+    attempts: int = 0
+    retries: int = 0
+    uncharged: int = 0
+    deaths: int = 0
+    unpriced: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
+    usage: dict[str, Fraction] = field(default_factory=dict[str, Fraction])
+    """Exact, so that the order of the additions does not matter."""
+    latencies: Durations = field(default_factory=Durations)
+    attempt_latencies: Durations = field(default_factory=Durations)
+
+    def use(self, name: str, amount: Fraction) -> None:
+        """Add an amount of what model calls used."""
+        self.usage[name] = self.usage.get(name, Fraction()) + amount
+
+    def use_all(self, usage: Mapping[str, float]) -> None:
+        """Add what one model call used."""
+        for name, value in usage.items():
+            self.use(name, Fraction(value))
+
+
+@dataclass(slots=True)
+class WorkflowSums:
+    """All runs of one workflow."""
+
+    steps: dict[StepName, StepSums] = field(default_factory=dict[StepName, StepSums])
+    statuses: Counter[RunStatus] = field(default_factory=Counter[RunStatus])
+    program_crashes: int = 0
+    durations: Durations = field(default_factory=Durations)
+
+    def step(self, name: StepName) -> StepSums:
+        """Return the sums of a step."""
+        found = self.steps.get(name)
+        if found is None:
+            found = self.steps[name] = StepSums()
+        return found
+
+
+class Sums:
+    """Sums of all workflows."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.workflows: dict[str, WorkflowSums] = {}
+
+    def workflow(self, name: str) -> WorkflowSums:
+        """Return the sums of a workflow."""
+        found = self.workflows.get(name)
+        if found is None:
+            found = self.workflows[name] = WorkflowSums()
+        return found
+
+    def add(self, text: str, durations: bytes) -> None:
+        """Add what ``encode`` has returned. The durations are not copied."""
+        series = _Series(memoryview(durations).cast("d"))
+        for name, (statuses, crashes, lengths, steps) in json.loads(text).items():
+            workflow = self.workflow(name)
+            _count(workflow.statuses, statuses)
+            workflow.program_crashes += crashes
+            workflow.durations.add(*series.take(lengths))
+            for step_name, kind, counts, outcomes, usage, latencies, attempt_latencies in steps:
+                step = workflow.step((step_name, kind))
+                for count, value in zip(COUNTS, counts, strict=True):
+                    if value:
+                        setattr(step, count, getattr(step, count) + value)
+                _count(step.outcomes, outcomes)
+                for what, amount in usage.items():
+                    step.use(what, Fraction(amount))
+                step.latencies.add(*series.take(latencies))
+                step.attempt_latencies.add(*series.take(attempt_latencies))
+
+    def encode(self) -> tuple[str, bytes]:
+        """Return the sums as JSON, and all durations as doubles of this machine's byte order, in the same order."""
+        series = array("d")
+        workflows = {name: _of_workflow(workflow, series) for name, workflow in self.workflows.items()}
+        return json.dumps(workflows, separators=(",", ":")), series.tobytes()
+
+
+class _Series:
+    """Durations of several parts, one after another."""
+
+    def __init__(self, values: "memoryview[float]") -> None:
+        self._values = values
+        self._place = 0
+
+    def take(self, lengths: Iterable[int]) -> "Iterator[memoryview[float]]":
+        for length in lengths:
+            start, self._place = self._place, self._place + length
+            yield self._values[start : self._place]
+
+
+def _of_workflow(workflow: WorkflowSums, series: "array[float]") -> list[Any]:
+    lengths = workflow.durations.put(series)
+    return [_plain(workflow.statuses), workflow.program_crashes, lengths, [*_of_steps(workflow, series)]]
+
+
+def _of_steps(workflow: WorkflowSums, series: "array[float]") -> Iterator[list[Any]]:
+    for (name, kind), step in workflow.steps.items():
+        counts = [getattr(step, count) for count in COUNTS]
+        usage = {what: str(amount) for what, amount in step.usage.items()}
+        lengths = [step.latencies.put(series), step.attempt_latencies.put(series)]
+        yield [name, kind, counts, _plain(step.outcomes), usage, *lengths]
+
+
+def _count(counter: Counter[Any], more: dict[str, int]) -> None:
+    for name, value in more.items():
+        counter[name] += value
+
+
+def _plain(counter: Counter[Any]) -> dict[str, int]:
+    return {name: value for name, value in counter.items() if value}
