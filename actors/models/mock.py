@@ -202,7 +202,7 @@ async def _tell(text: str, seconds: float, on_text: Callable[[str], None]) -> No
 
 def _answer(request: ModelRequest, random: Random, *, invent: bool) -> str:
     """Answer from the material, with one invented sentence if ``invent``."""
-    material = read_prompt("\n\n".join([request.prompt, *tool_results(request)]))
+    material = read_prompt("\n\n".join(tool_results(request)) or request.prompt)
     feedback = "\n".join(request.feedback).lower()
     kept = tuple(sentence for sentence in material.sentences if sentence[:_QUOTED].lower() not in feedback)
     material = Material(material.task, material.heading, kept or material.sentences)

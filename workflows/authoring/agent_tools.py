@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from greenroom.actors.agent.tool import AgentTool
 from greenroom.actors.definitions.definitions import Definition, StepDefinition
@@ -82,8 +82,10 @@ class ServerTool:
 
     async def call(self, label: str, arguments: dict[str, Json]) -> Json:
         """See ``AgentTool``."""
-        result: Json = await self.tool.server.call_labelled(self.tool.name, label, arguments)
-        return result
+        result: Any = await self.tool.server.call_labelled(self.tool.name, label, arguments)
+        if isinstance(result, dict) and list(cast("dict[str, Any]", result)) == ["result"]:
+            return cast("Json", result["result"])  # how servers wrap what is no object
+        return cast("Json", result)
 
 
 def check_tools(title: str, tools: object) -> tuple[Any, ...]:

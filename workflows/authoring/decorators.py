@@ -181,7 +181,7 @@ def tool(  # noqa: PLR0913  the contract's options
             # A str is one name, not one per letter; a mapping would put values into the source file, and is refused.
             "env": env if isinstance(env, (str, Mapping)) else tuple(env),
         }
-        if env or any(limits[name] != field.default for name, field in Limits.model_fields.items() if name != "env"):
+        if env or any(limit != Limits.model_fields[name].default for name, limit in limits.items() if name != "env"):
             options |= {"pool": f"tool:{step_name}", "limits": limits}
         checked = step_options(f"tool `{step_name}`", options, accept)
         definition = StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked)
