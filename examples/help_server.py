@@ -1,4 +1,4 @@
-"""An MCP server with the articles of a help desk: `support_agent.py` starts it. It needs `pip install 'greenroom[mcp]'`."""
+"""An MCP server with the articles of a help desk. `support_agent.py` starts it; see there what to install."""
 
 from mcp.server import MCPServer
 from mcp.types import ToolAnnotations

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.actors.models.provider_server import ProviderServer, call, chunk, stream
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
@@ -127,3 +129,52 @@ def test_the_chat_remembers_from_one_start_to_the_next_and_answers_on_the_comman
     assert json.loads(greenroom(*asked, '{"text": "more"}', cwd=tmp_path))["turn"] == 3
     assert json.loads(greenroom(*asked, '{"forget": true}', cwd=tmp_path))["topics"] == []
     assert "about otters" in greenroom("sessions", "show", "chat", "ada", cwd=tmp_path)
+
+
+SUPPORT = (
+    "agent `agent` calls refund for {'order': 'A-17'}: approved",
+    "ada: My order A-17 arrived broken. Please refund it.",
+    "ada: Do you have help on late parcels?",
+)
+
+
+def test_the_support_agent_refunds_once_with_approval(tmp_path):
+    printed = script("support_agent.py", cwd=tmp_path).splitlines()
+    assert [line for line in printed if not line.startswith("agent: ")] == [*SUPPORT, "2 answers"]
+    assert "30.00 dollars for order A-17 are on their way." in printed[2]
+    assert printed[4] == "agent: Parcels take two days, and a week before holidays."
+    (paid,) = (tmp_path / "refunds.log").read_text(encoding="utf-8").splitlines()
+    assert paid.endswith(" A-17 30.00")
+
+
+def test_the_support_agent_works_with_a_provider(tmp_path, monkeypatch):
+    """The same script, with a model behind HTTP that asks for one tool after another."""
+
+    async def answer(writer, request) -> None:
+        messages = request.body["messages"]
+        tools = {tool["function"]["name"] for tool in request.body.get("tools", ())}
+        if "give_final_answer" in tools and not tools - {"give_final_answer"}:  # the judge
+            told = [chunk(call("give_final_answer", '{"value": 0.9, "reason": "polite"}')), chunk(finish="tool_calls")]
+        elif messages[-1]["role"] == "tool":
+            step = len([each for each in messages if each["role"] == "tool"])
+            paying = step == 1 and "A-17" in messages[-1]["content"]
+            told = (
+                [chunk(call("refund", '{"order": "A-17"}', "second")), chunk(finish="tool_calls")]
+                if paying
+                else [chunk({"content": f"Well: {messages[-1]['content']}"}), chunk(finish="stop")]
+            )
+        else:
+            name, arguments = ("find_order", '{"number": "A-17"}')
+            if "parcels" in messages[-1]["content"]:
+                name, arguments = ("search_help", '{"question": "late parcels"}')
+            told = [chunk(call(name, arguments, "first")), chunk(finish="tool_calls")]
+        await stream(*told, "[DONE]")(writer, request)
+
+    with ProviderServer() as server:
+        server.behaviours["support-model"] = answer
+        monkeypatch.setenv("GREENROOM_MODEL", "openai-chat:support-model")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        printed = script("support_agent.py", cwd=tmp_path).splitlines()
+    assert printed[2] == "agent: Well: 30.00 dollars for order A-17 are on their way."
+    assert printed[4] == "agent: Well: Parcels take two days, and a week before holidays."
+    assert len((tmp_path / "refunds.log").read_text(encoding="utf-8").splitlines()) == 1
