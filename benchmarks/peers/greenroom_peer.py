@@ -6,7 +6,7 @@ from pathlib import Path
 
 import work
 
-from greenroom import LLM, Orchestrator, tool, workflow
+from greenroom import LLM, Orchestrator, Retry, tool, workflow
 from greenroom.actors.models import ModelReply, ModelRequest
 
 
@@ -16,7 +16,7 @@ def step(number: int) -> int:
     return number
 
 
-@tool
+@tool(retry=Retry(initial=0.0))
 def crash(folder: str) -> float:
     """See ``work.crash_once``."""
     return work.crash_once(folder)

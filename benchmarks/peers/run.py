@@ -41,7 +41,7 @@ class Peer:
 
 
 PEERS = {
-    "greenroom": Peer('journal in SQLite, durability "full"'),
+    "greenroom": Peer('journal in SQLite, durability "full"; the crashing step is retried without delay'),
     "dbos": Peer("system database in SQLite, defaults", ("dbos",), isolated=False),
     "restate": Peer(
         "one node, defaults; Python SDK behind hypercorn",
