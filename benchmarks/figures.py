@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import loads
 import psutil
 import sessions
 from floors import interpreter, uss_mb
@@ -372,5 +373,6 @@ FIGURES: dict[str, Figure] = {
         "start of an interpreter",
         help_ms,
     ),
+    **loads.FIGURES,
     **sessions.FIGURES,
 }

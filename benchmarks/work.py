@@ -25,6 +25,18 @@ async def chain(steps: int) -> int:
     return done
 
 
+@tool(timeout=None)
+def echo(text: str) -> str:
+    """Return the argument."""
+    return text
+
+
+@workflow
+async def echoes(steps: int, length: int) -> int:
+    """Await a number of steps whose argument and result are texts of this length."""
+    return sum([len(await echo(f"{number}".ljust(length, "x"))) for number in range(steps)])
+
+
 def spoken(lines: int) -> float:
     """Print a number of lines, and return the CPU time in seconds that this took."""
     before = time.process_time()

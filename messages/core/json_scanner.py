@@ -54,15 +54,15 @@ _database = threading.local()
 def check_written(text: bytes) -> None:
     """Raise for JSON that could not be read again: NaN, infinities, 4,301 digits, too many levels.
 
-    A value that can be written and not read would make a run's journal unreadable forever. Most texts are too short to
-    hold any of these, and are checked in a microsecond.
+    A value that can be written and not read would make a run's journal unreadable forever. A text is read in full only
+    if a quick look does not rule all of these out. Receivers check texts themselves, see ``normal``.
 
     Raises:
         ValueError: ``text``, written by a JSON writer, holds such a value.
     """
     size = len(text)
     deep = size > _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW
-    if deep or size > _PLAIN_BYTES or b"NaN" in text or b"Infinity" in text:
+    if deep or b"NaN" in text or b"Infinity" in text or (size > _PLAIN_BYTES and not plain_numbers(text)):
         normal(text)
 
 
