@@ -1,6 +1,8 @@
 """An agent with tools that leave marks outside, so that a call that ran twice is seen."""
 
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from pydantic import BaseModel
 from greenroom import LLM, Conversation, MockModel, Retry, evaluator, session, tool, workflow
 from greenroom.actors.models import ModelReply
 from greenroom.messages.transcript import ToolCall
+from tests.acceptance.apps import unruly
+from tests.acceptance.apps.effects import append
 
 HASTE = Retry(attempts=2, initial=0.01, jitter=0.0)
 
@@ -118,6 +122,39 @@ async def ask_unsure() -> str:
     return await unsure("who are you?")
 
 
+def unruly_calls(*hows: tuple[str, str]) -> list[ModelReply]:
+    return [asks((name, '{"how": "' + how + '"}')) for name, how in hows]
+
+
+HOWS = (
+    ("slow", "power"),
+    ("slow", "regex"),
+    ("slow", "exit"),
+    ("slow", "segfault"),
+    ("slow", "orphans"),
+    ("leak", "leak"),
+)
+patient = LLM(
+    "patient",
+    tools=[unruly.slow, unruly.leak],
+    model=model(*unruly_calls(*HOWS, ("slow", "fine")), "I have seen it all"),
+)
+
+
+@workflow
+async def endure() -> str:
+    return await patient("endure")
+
+
+@tool
+def brood(folder: str) -> str:
+    """Take until a file is there."""
+    append(Path(folder, "brood.reached"), str(os.getpid()))
+    while not Path(folder, "brood").exists():
+        time.sleep(0.005)
+    return "thought"
+
+
 class Chat(BaseModel):
     history: Conversation = Conversation()
 
@@ -166,3 +203,23 @@ async def sign(escalate: bool) -> str:
     answer = await (escalating if escalate else signer)("hello?", history=history)
     assert history.tip
     return answer
+
+
+streamer = LLM(
+    "streamer",
+    tools=[brood],
+    stream="answer",
+    model=MockModel(
+        latency=0.3,
+        replies=[
+            "These are the words of the first answer, one after another.",
+            replace(asks(("brood", '{"folder": "' + str(Path(LOG).parent) + '"}')), text="I think about it."),
+            "These are the words of the last answer.",
+        ],
+    ),
+)
+
+
+@session(state=Chat)
+async def talk(state: Chat, message: Say) -> str:
+    return await streamer(message.text, history=state.history)

@@ -3,11 +3,12 @@
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from greenroom import AgentFailed, Orchestrator, RunFailed
+from greenroom import AgentFailed, Orchestrator, RunFailed, TurnFailed
 from greenroom.journal.interface import Append
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.json_text import plain
@@ -17,7 +18,7 @@ from greenroom.workflows.queries.records import row_of
 from greenroom.workflows.runs.append import append_of
 from greenroom.workflows.state.fold import fold
 from tests.acceptance.apps import agents
-from tests.acceptance.harness import pools
+from tests.acceptance.harness import pools, reached
 from tests.support import eventually
 
 
@@ -140,6 +141,49 @@ def test_a_session_holds_an_agents_history(tmp_path, home, mark, log):
         assert len(talk.state.model_dump_json()) <= size + 4
         assert_state_is_fold(orchestrator)
     assert lines(log) == ["said"]
+
+
+@pytest.mark.slow
+def test_an_agent_goes_on_after_tools_that_break_every_limit(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator:
+        run = orchestrator.start(agents.endure)
+        assert run.result(timeout=50) == "I have seen it all"
+        texts = told(run)
+        assert [failed for _, failed in texts] == [True] * len(agents.HOWS) + [False]
+        assert all("the call failed: step patient#1/" in text for text, failed in texts if failed)
+        steps = list(run.steps())
+        for before, after in zip(steps[1:-2:2], steps[2::2], strict=False):  # a tool, and the model call that follows
+            assert before.kind == "tool"
+            limit = 1.0 if before.name == "slow" else 20.0  # a leak ends at its limit of memory, not of time
+            waited = (after.scheduled_at - before.scheduled_at).total_seconds()
+            assert waited < limit + 3.0, f"{before.key} {before.arguments}: {waited:.2f} s"
+
+
+@pytest.mark.slow
+def test_a_chat_is_watched_cancelled_in_a_tool_and_goes_on(tmp_path, home, mark, log):
+    with open_orchestrator(tmp_path / "runs.db") as orchestrator, ThreadPoolExecutor(1) as threads:
+        chat = orchestrator.session(agents.talk, "ann")
+        asking = threads.submit(chat.ask, agents.Say(text="one"), 30)
+        eventually(chat.history)
+        items = []
+        for item in chat.stream("answer", follow=True):
+            items.append(item)
+            if item.kind == "final":
+                break
+        assert "".join(str(item.value) for item in items if item.kind == "partial") == items[-1].value
+        assert items[-1].value == asking.result(30)
+        assert len(items) > 3
+        asking = threads.submit(chat.ask, agents.Say(text="two"), 30)
+        reached(tmp_path, "brood")
+        assert chat.cancel_turn("changed my mind") is True
+        with pytest.raises(TurnFailed, match="changed my mind"):
+            asking.result(30)
+        (tmp_path / "brood").touch()
+        last = chat.ask(agents.Say(text="three"), 30)
+        assert last == "These are the words of the last answer."
+        finals = [item.value for item in chat.stream("answer") if item.kind == "final"]
+        assert finals == [items[-1].value, "I think about it.", "I think about it.", last]
+        assert_state_is_fold(orchestrator)
 
 
 def _history(path: Path, run_id: str) -> list[AnyEvent]:
