@@ -452,6 +452,8 @@ class Program:
             self.silent = self._start.trial
         if difference is not None:
             self._commands.replace(_diverge(difference))
+        elif self._start.trial and not self._start.tells_rest:
+            self._commands.replace(None)
         if difference is not None or self._start.trial:
             self.finished = True
             self._state.hide()

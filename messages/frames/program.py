@@ -104,7 +104,9 @@ class StartProgram(Frame):
     following: int = 0
     """Number of further recorded outcomes that follow one by one, because one frame cannot hold them all."""
     trial: bool = False
-    """Only compare: report whether the code repeats the recorded requests, and what it requests then, and end."""
+    """Only compare: report whether the code repeats the recorded requests, and end."""
+    tells_rest: bool = False
+    """With ``trial``: also report what the code requests after the recorded requests, or how it ends."""
 
     @property
     def whole(self) -> bool:

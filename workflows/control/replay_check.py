@@ -143,10 +143,10 @@ class ReplayChecker:
 
     def replay(self, state: RunState) -> tuple[CheckRecord, Turn | None]:
         """Replay one run. Return the result, and what the program asks for after its history; None if it was lost."""
-        happened = self._reactor.submit(self._replay(state)).result()
+        happened = self._reactor.submit(self._replay(state, tells_rest=True)).result()
         return _record(state, happened), happened.turn if isinstance(happened, ProgramTurn) else None
 
-    async def _replay(self, state: RunState) -> ProgramTurn | ProgramLost | NoWorkers:
+    async def _replay(self, state: RunState, *, tells_rest: bool = False) -> ProgramTurn | ProgramLost | NoWorkers:
         """Replay one run in a worker, and return its first turn after the replay, or why there was none."""
         heard: asyncio.Future[ProgramTurn | ProgramLost | NoWorkers] = asyncio.get_running_loop().create_future()
 
@@ -160,7 +160,7 @@ class ReplayChecker:
         if state.idle:
             return ProgramTurn(Turn(run_id=state.run_id))
         program = ProgramJob(self._workers, state.run_id, hear)
-        program.start(state, trial=True)
+        program.start(state, trial=True, tells_rest=tells_rest)
         happened = await heard
         program.end()
         return happened

@@ -54,12 +54,13 @@ class ProgramJob:
         """Whether the program runs, or is about to start."""
         return self._token is not None and self._unanswered > 0
 
-    def start(self, state: RunState, *, trial: bool = False) -> None:
+    def start(self, state: RunState, *, trial: bool = False, tells_rest: bool = False) -> None:
         """Submit the program to its pool, with every recorded outcome.
 
         Args:
             state: The run.
             trial: Only compare what the program asks for with what is recorded.
+            tells_rest: With ``trial``: also report what it asks for after that.
         """
         if self._token is not None:
             return
@@ -89,6 +90,7 @@ class ProgramJob:
             withdrawn=withdrawn(state),
             following=len(self._unsent),
             trial=trial,
+            tells_rest=tells_rest,
         )
         job = Job(
             token=self._token,
