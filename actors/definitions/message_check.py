@@ -5,6 +5,7 @@ mistake if it is neither a model nor a word of the app's source. Fields are a mi
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,7 @@ def signal_faults(name: str, value: Json) -> Faults:
     if not models:
         if any(name in _words(file, _written(file)) for file in _files()):
             return ()  # perhaps a model that is created while the workflow runs
-        known = sorted({model.__name__ for model in app_models()})
+        known = sorted({model.__name__ for model in app_models() if not _is_installed(model)})
         return (("type", f"nothing in the app is called {name!r}{suggestion(name, known)}"),)
     found: list[Faults] = []
     for model in models:
@@ -55,6 +56,12 @@ def app_models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
         if not model.__module__.startswith(_NOT_OF_APPS):
             yield model
         yield from app_models(model)
+
+
+def _is_installed(model: type[BaseModel]) -> bool:
+    """Return whether a model belongs to an installed library, so that nobody is likely to mean it."""
+    file = getattr(sys.modules.get(model.__module__), "__file__", None) or ""
+    return "site-packages" in file or "dist-packages" in file
 
 
 def _files() -> set[str]:

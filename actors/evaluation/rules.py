@@ -123,7 +123,7 @@ def _wrong_texts(rule: Contains, text: str) -> list[str]:
 def _wrong_calls(rule: Calls, call: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the steps of a run."""
     if "steps" not in call:
-        msg = "the steps of a whole run are needed, which `greenroom eval` passes on"
+        msg = "the steps of a whole run are needed, which evaluations of runs pass on"
         raise ValueError(msg)
     made = [str(step["name"]) for step in call["steps"]]
     counts = Counter(made)

@@ -101,7 +101,7 @@ class McpDefinition(StepDefinition):
             raise DefinitionError(msg)
         if not os.access(path, os.X_OK):
             msg = (
-                f"{self.title} is started by {name!r}, which is not executable: run `chmod +x {name}`, or name the "
+                f"{self.title} is started by {name!r}, which is not executable: make it so, or name the "
                 'program that runs it, as in command=["python", "server.py"]'
             )
             raise DefinitionError(msg)

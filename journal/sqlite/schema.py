@@ -14,6 +14,9 @@ from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
 APPLICATION_ID = 0x756E6473
 """Identifies a file as this package's in SQLite's header: "unds"."""
 
+FIGURES = 4
+"""The schema version that introduced saved sums. A journal of the version before is read as one without any."""
+
 Migrations: TypeAlias = Sequence[tuple[int, str]]
 """The version that a step leads to, and its SQL, in order from 1."""
 

@@ -60,7 +60,9 @@ class RateLimit:
         recent, due = list(self._recent.values()), max(now, self.held_until)
         if limit.rpm is not None and len(recent) >= limit.rpm:
             due = max(due, recent[-limit.rpm].at + MINUTE)
-        if limit.tpm is not None:
+        if limit.tpm is not None and recent and tokens > limit.tpm:
+            due = max(due, recent[-1].at + MINUTE)
+        elif limit.tpm is not None:
             excess = self._tokens + min(tokens, limit.tpm) - limit.tpm
             for request in recent:
                 if excess <= 0:

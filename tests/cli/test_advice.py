@@ -598,6 +598,7 @@ def test_no_message_holds_a_command_that_is_not_made_where_all_are() -> None:
 
 
 VERB = re.compile(r"greenroom(?: [a-z][a-z-]*){1,2}")
+EVAL = "greenroom eval examples/evaluated.py:reply --cases examples/evaluated.jsonl --judge panel --judge looked_up"
 MENTIONS = {
     "greenroom --journal runs.db runs show order-7": "greenroom runs show y",
     "greenroom VERB": "greenroom version",
@@ -606,6 +607,22 @@ MENTIONS = {
     "greenroom run examples/crashing.py:squares -i count=4 --id squares-4": None,
     "greenroom run examples/crashing.py:squares -i count=8": None,
     'greenroom run examples/hanging.py:check -i \'texts=["aaaa", "aaab"]\'': None,
+    "greenroom approvals approve ID": "greenroom approvals reject x~~approve~.1",
+    EVAL: None,
+    f"{EVAL} --compare before.json --csv trials.csv": None,
+    EVAL.replace(" --judge", " --repeat 2 --judge", 1) + " --json before.json": None,
+    "greenroom eval examples/evaluated.py:reply --runs all --judge helpful --sample 0.9 -o json": None,
+    "greenroom mcp --home DIR": "greenroom mcp --home .greenroom",
+    "greenroom mcp --no-decisions": None,
+    "greenroom run examples/pydantic_agent.py:support -i 'question=\"My order A17 arrived broken.\"'": None,
+    "greenroom runs export ID --to FILE": "greenroom runs export y --to exported.jsonl",
+    "greenroom serve --mcp FILE.py": "greenroom serve --mcp app.py --port 0",
+    "greenroom serve examples/support_agent.py": "greenroom serve examples/support_agent.py --port 0",
+    'greenroom sessions ask examples/support_agent.py:support ada \'{"text": "My order A-17 arrived broken."}\'': (
+        'greenroom sessions ask examples/support_agent.py:support ada \'{"text": "Is there help on late parcels?"}\''
+    ),
+    "greenroom sessions cancel-turn chat ada": None,
+    "greenroom sessions stream chat ada --channel answer --follow": "greenroom sessions stream chat ada --channel answer",
     "greenroom runs diff A B": "greenroom runs diff x y",
     "greenroom runs logs ID": "greenroom runs logs x",
     "greenroom runs events RUN_ID": "greenroom runs events x",
@@ -654,7 +671,8 @@ def test_every_command_in_documents_and_docstrings_is_run(reader: Reader) -> Non
     reader.type("greenroom run app.py:fetched --id bad", code=1)
     eventually(lambda: "x~~approve~.1" in reader.type("greenroom approvals list"), 20)
     typed = {line or command: command for command, line in MENTIONS.items()}
-    order = sorted(typed, key=lambda line: ("runs show" in line or "events" in line or "sessions show" in line, line))
+    after = ("runs show", "events", "sessions show", "cancel-turn", "sessions stream", "--compare")  # what these need
+    order = sorted(typed, key=lambda line: (any(words in line for words in after), line))
     for line in order:
         if "serve" not in line:
             reader.type(line)

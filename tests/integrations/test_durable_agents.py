@@ -88,9 +88,9 @@ def test_a_tool_that_fails_in_any_way_is_described_to_the_model(orchestrator, li
     assert told == [
         "the tool failed after 2 attempts: LookupError: no such index.",
         "the tool failed after 1 attempt: the worker exited with code 7.",
-        "the tool failed after 1 attempt: overran its time of 0.5 s and was killed.",
+        "the tool failed after 1 attempt: overran its time of 0.5 s and was killed; `timeout=` gives it more.",
         "not today",
-        "the tool failed after 1 attempt: MemoryError.",
+        "the tool failed after 1 attempt: MemoryError: its process may allocate 300 MiB; `memory_mb=` gives it more.",
         "the tool failed after 1 attempt: the worker exited with code 1. It is unknown whether it took effect.",
     ]
     assert Counter(line["what"] for line in lines(run)) == {"asked": 2, "paid": 1}

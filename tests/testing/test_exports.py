@@ -220,7 +220,7 @@ def test_a_file_that_is_no_whole_export_or_of_something_else_is_refused(orchestr
     lines = whole.splitlines(keepends=True)
     bad = tmp_path / "bad.jsonl"
     for data, said in [
-        (b"", "is no export of a run: `greenroom runs export ID` writes one"),
+        (b"", "is no export of a run, as the verb `runs export` writes it"),
         (b"{}\n", "is no export"),
         (b"\xff\x00", "is no export"),
         (whole.replace(b'"greenroom_export":1', b'"greenroom_export":2', 1), r"in format 2, and this version .* update greenroom"),

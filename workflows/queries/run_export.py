@@ -116,7 +116,7 @@ def read_export(path: Path) -> RunExport:
     except ValidationError:
         header = None
     if header is None or header.greenroom_export < 1:
-        msg = f"{path} is no export of a run: `greenroom runs export ID` writes one"
+        msg = f"{path} is no export of a run, as the verb `runs export` writes it"
         raise ValueError(msg)
     if header.greenroom_export > FORMAT:
         msg = (

@@ -62,7 +62,7 @@ def app(folder: Path, **options: Any) -> Path:
         ({"command": ["./nowhere.py"]}, "is started by './nowhere.py', and there is no such file: correct command="),
         (
             {"command": ["./plain.txt"]},
-            "is started by './plain.txt', which is not executable: run `chmod +x ./plain.txt`",
+            "is started by './plain.txt', which is not executable: make it so",
         ),
         ({"command": [PYTHON], "cwd": "/nowhere"}, "is to work in '/nowhere', which is no folder: correct cwd="),
         ({"command": [PYTHON], "url": "http://a"}, "has both command= and url=: give the command"),

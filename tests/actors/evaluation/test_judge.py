@@ -91,4 +91,4 @@ def test_a_judge_that_cannot_be_is_refused(options, said):
 
 def test_the_mock_model_can_be_a_judge():
     mocked: Any = Judge("mocked", rubric="r", model=MockModel())
-    assert isinstance(mocked.definition.model, MockModel)
+    assert isinstance(mocked.definition.models[0], MockModel)

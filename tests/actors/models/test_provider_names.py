@@ -94,7 +94,7 @@ def test_a_library_that_is_missing_is_told_with_the_line_that_installs_it(monkey
 
 def test_names_are_checked_without_any_library() -> None:
     program = (
-        "import sys; from greenroom import LLM; LLM('a', model='openai:gpt-5').definition.prepare(); "
+        "import sys; from greenroom import LLM; LLM('a', model='openai:gpt-5').definition.asks; "
         "print({'pydantic_ai', 'openai', 'httpx', 'httpx2'} & sys.modules.keys())"
     )
     root = Path(__file__).resolve().parents[3]

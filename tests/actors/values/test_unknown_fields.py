@@ -7,12 +7,17 @@ import pytest
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, RootModel, model_validator
 from typing_extensions import TypedDict
 
-from greenroom import session
+from greenroom import session, tool
 from greenroom.actors.definitions.message_check import signal_faults
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.actors.values.conversion import read_model
 from greenroom.actors.values.unknown_fields import extra_fields
 from greenroom.messages.core.errors import InvalidInput
+
+
+@tool
+def in_the_app() -> None:
+    """Make this file one of the app's."""
 
 
 class Count(BaseModel):

@@ -106,7 +106,12 @@ def test_whatever_is_public_and_takes_a_duration_says_that_it_may_be_a_timedelta
     ]
     assert len(found) >= 15
     internal = {"wait_result", "ModelRequest"}  # what a handle asks its host for, and what a worker hands to a model
-    kept = {"Retry", "Budget", "Pool"}  # their type checkers see another signature; see the test of a user's script
+    kept = {
+        "Retry",
+        "Budget",
+        "Pool",
+        "Breaker",
+    }  # their type checkers see another signature; see the test of a user's script
     wrong = [each for each in found if "timedelta" not in each[2] and "Seconds" not in each[2]]
     assert [each for each in wrong if each[0].split(".")[-1] not in internal and each[0] not in kept] == []
 

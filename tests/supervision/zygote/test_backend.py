@@ -440,7 +440,7 @@ def test_used_up_cpu_seconds_end_the_life(scene: Scene) -> None:
     async def story() -> None:
         life = await born(scene.backend, limits=Limits(cpu=1))
         end = await life.end_by("burn")
-        assert (end.kind, end.signal) == ("signaled", "SIGXCPU")
+        assert (end.kind, end.signal) == ("cpu_limit", "SIGXCPU")
         assert "CPU" in end.detail
 
     scene.run(story())

@@ -69,7 +69,7 @@ class _Api:
         except GreenroomError as error:
             raise ToolError(str(error)) from error
         except httpx.TransportError as error:
-            msg = f"the orchestrator cannot be reached: {error}. It has to be running: greenroom serve FILE.py"
+            msg = f"the orchestrator cannot be reached: {error}. It has to be running: serve the app first"
             raise ToolError(msg) from error
 
 

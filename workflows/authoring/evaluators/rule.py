@@ -125,9 +125,9 @@ class Rule(Step[..., Score]):
     def accept_fault(self) -> str:
         """Return why it cannot evaluate the results of a step; empty if it can."""
         if isinstance(self.rule, rules.Calls):
-            return f"cannot take the rule `{self.name}`: it is about the steps of a whole run, for `greenroom eval`"
+            return f"cannot take the rule `{self.name}`: only evaluations of runs know the steps of a whole run"
         if isinstance(self.rule, rules.Equals) and self.rule.value is None:
-            return f"cannot take the rule `{self.name}`: only cases of `greenroom eval` have an expected output"
+            return f"cannot take the rule `{self.name}`: only the cases of an evaluation have an expected output"
         return ""
 
 

@@ -210,7 +210,7 @@ def _read_report(file: str) -> "Report":
         msg = f"{file!r} cannot be read: {error}"
         raise click.BadParameter(msg, param_hint="--compare") from error
     except ValidationError as error:
-        msg = f"{file!r} is no report that `greenroom eval --json` has written"
+        msg = f"{file!r} is no report that `eval` has written with --json"
         raise click.BadParameter(msg, param_hint="--compare") from error
 
 
