@@ -57,6 +57,8 @@ class Durations:
 
 
 Parts: TypeAlias = Sequence[Sequence[float]]
+Window: TypeAlias = tuple[Sequence[float], int, int]
+"""A part, and the first and the last place in it, the last excluded."""
 
 
 def _ranked(added: Parts, removed: Parts, rank: int) -> float:
@@ -65,7 +67,7 @@ def _ranked(added: Parts, removed: Parts, rank: int) -> float:
     Each part has a window in which that duration may be. The middle of the longest window is compared with all parts,
     whose windows then lose what is above or below it.
     """
-    windows = [(part, 0, len(part)) for part in added if len(part)]
+    windows: list[Window] = [(part, 0, len(part)) for part in added if len(part)]
     best = math.inf
     while windows:
         part, low, high = max(windows, key=_length)
@@ -79,7 +81,7 @@ def _ranked(added: Parts, removed: Parts, rank: int) -> float:
     return best
 
 
-def _length(window: tuple[Sequence[float], int, int]) -> int:
+def _length(window: Window) -> int:
     return window[2] - window[1]
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from greenroom.actors.agent.conversation import Conversation
 from greenroom.actors.agent.loop_detection import STOPPED_AT, TOLD_AT, rounds
@@ -223,7 +223,7 @@ def _label(call: ToolCall, index: int) -> str:
 
 
 def _members(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 async def _within(place: Scope | None, job: Coroutine[Any, Any, ToolMessage]) -> ToolMessage:

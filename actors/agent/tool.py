@@ -1,7 +1,7 @@
 """Tools as an agent calls them, and their outcomes as text for the model."""
 
 from difflib import get_close_matches
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from pydantic_core import from_json
 
@@ -66,7 +66,7 @@ def read_arguments(tool: AgentTool, call: ToolCall) -> dict[str, Json]:
         msg = f"the arguments of {call.name} are no JSON object with the parameters by name"
         raise BadCall(msg)
     try:
-        return tool.read(arguments)
+        return tool.read(cast("dict[str, Any]", arguments))
     except GreenroomError as error:
         raise BadCall(str(error)) from None
 

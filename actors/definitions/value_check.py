@@ -1,6 +1,5 @@
 """Checks of values from outside: arguments of a workflow, and results that a person gives for a step."""
 
-from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.registry import find_workflow, lookup
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
 from greenroom.messages.core.failures import Fault
@@ -20,7 +19,7 @@ def check_arguments(
             version=found.version,
             fingerprint=found.fingerprint,
             budget=found.budget,
-            unpriced=found.unpriced if isinstance(found, WorkflowDefinition) else (),
+            unpriced=found.unpriced,
         )
     except InvalidInput as error:
         faults = tuple(Fault(field=field, sentence=what) for field, what in error.errors)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -109,9 +109,13 @@ class JudgeDefinition(ModelDefinition):
         """Whether it rates results of other steps."""
         return True
 
-    @cached_property
+    @property
     def answer(self) -> ValueConverter:
         """Converter of the model's answers."""
+        return self._answer
+
+    @cached_property
+    def _answer(self) -> ValueConverter:
         return ValueConverter(Comparison if self._compares else Rating, f"the answer of {self.title}")
 
     def prompt_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -133,8 +137,9 @@ class JudgeDefinition(ModelDefinition):
         """Return what the judge sees of a call, by name."""
         if not isinstance(call, Mapping):
             return {} if call is None or "call" not in self.sees else {"call": call}
-        rest = {name: value for name, value in call.items() if name not in {"expected", "steps", "metadata"}}
-        found = {"call": rest, **{name: call[name] for name in ("expected", "metadata", "steps") if name in call}}
+        seen = cast("Mapping[str, Any]", call)
+        rest = {name: value for name, value in seen.items() if name not in {"expected", "steps", "metadata"}}
+        found = {"call": rest, **{name: seen[name] for name in ("expected", "metadata", "steps") if name in seen}}
         return {name: value for name, value in found.items() if name in self.sees and value not in ({}, None)}
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import Field, TypeAdapter
@@ -82,7 +82,7 @@ def check(result: Any, call: Any = None, *, rule: str) -> Score:
 
 def score(rule: AnyRule, result: Any, call: Any = None) -> Score:
     """Return the score of a result by a rule; see ``check``."""
-    given = cast("Mapping[str, Any]", call) if isinstance(call, Mapping) else {}
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", call) if isinstance(call, Mapping) else {}
     if isinstance(rule, Calls):
         return _verdict(_wrong_calls(rule, given))
     try:
@@ -102,7 +102,7 @@ def score(rule: AnyRule, result: Any, call: Any = None) -> Score:
             found = re.search(pattern, _text(part))
             return _verdict([] if found else [f"nothing in it matches {pattern}"])
         case Length(least=least, most=most):
-            size = len(part) if isinstance(part, (str, list, tuple, dict)) else len(_text(part))
+            size = len(cast("Sized", part)) if isinstance(part, (str, list, tuple, dict)) else len(_text(part))
             short = [f"it has a length of {size}, and {least} is the least"] if size < least else []
             long = [f"it has a length of {size}, and {most} is the most"] if most is not None and size > most else []
             return _verdict(short + long)

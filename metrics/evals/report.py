@@ -175,7 +175,9 @@ def compare(trials: Sequence[Trial], earlier: Report) -> Comparison | None:
 def _by_case(trials: Sequence[Trial]) -> dict[str, list[TrialOutcome]]:
     """Return the outcomes of each case's trials."""
     ordered = sorted(trials, key=lambda trial: trial.case)  # stable, and undone by the lookup below
-    found = {case: [trial.outcome for trial in group] for case, group in groupby(ordered, lambda trial: trial.case)}
+    found: dict[str, list[TrialOutcome]] = {
+        case: [trial.outcome for trial in group] for case, group in groupby(ordered, lambda trial: trial.case)
+    }
     return {trial.case: found[trial.case] for trial in trials}
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any, Final, cast
 
 from greenroom.actors.agent.tool import AgentTool
@@ -33,10 +33,10 @@ class CallableTool:
         """Name that the model sees."""
         return tool_name(self.callee.name)
 
-    @cached_property
+    @property
     def schema(self) -> ToolSchema:
         """See ``AgentTool``."""
-        return tool_schema(self._definition, self.name)
+        return _schema(self._definition, self.name)
 
     def read(self, arguments: dict[str, Any]) -> dict[str, Json]:
         """See ``AgentTool``."""
@@ -61,13 +61,16 @@ class CallableTool:
         return self.callee.definition
 
 
+_schema: Final = cache(tool_schema)
+
+
 @dataclass(frozen=True)
 class ServerTool:
     """A tool of an MCP server as a tool of an agent. The server checks the arguments."""
 
     tool: McpTool
 
-    @cached_property
+    @property
     def schema(self) -> ToolSchema:
         """See ``AgentTool``."""
         return self.tool.schema.model_copy(update={"name": tool_name(self.tool.name)})
@@ -94,7 +97,7 @@ def check_tools(title: str, tools: object) -> tuple[Any, ...]:
     Raises:
         DefinitionError: One is no tool, or two have the same name.
     """
-    given: tuple[Any, ...] = tuple(tools) if isinstance(tools, (list, tuple)) else (tools,)
+    given: tuple[Any, ...] = tuple(cast("Sequence[Any]", tools)) if isinstance(tools, (list, tuple)) else (tools,)
     names: set[str] = set()
     for tool in given:
         if not isinstance(tool, (Step, Workflow, McpServer)):

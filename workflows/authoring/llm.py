@@ -220,7 +220,7 @@ _FOR_SUMMARIES: Final[dict[str, Any]] = {"accept": (), "accept_timeouts": (), "s
 
 
 def _models(fallback: object) -> tuple[Any, ...]:
-    return tuple(fallback) if isinstance(fallback, (list, tuple)) else (fallback,)
+    return tuple(cast("Sequence[Any]", fallback)) if isinstance(fallback, (list, tuple)) else (fallback,)
 
 
 def _at_least_one(title: str, name: str, value: object) -> Any:

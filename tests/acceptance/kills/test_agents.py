@@ -5,6 +5,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def told(run) -> list[tuple[str, bool]]:
     for stored in run.events():
         use = getattr(stored.event, "transcript", None)
         for entry in use.new if use is not None else ():
-            message = plain(entry.message)
+            message: Any = plain(entry.message)
             if message["role"] == "tool":
                 found.append((message["text"], message["failed"]))
     return found

@@ -49,7 +49,8 @@ async def rated(evaluator: Rater | Step[..., Score], result: Any, call: Any) -> 
     """
     if not _is_function(evaluator):  # judges, rules and panels take any call
         return await evaluator(result, call)
-    step, given = cast("Step[..., Score]", evaluator), call if isinstance(call, Mapping) else {}
+    step = cast("Step[..., Score]", evaluator)
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", call) if isinstance(call, Mapping) else {}
     many = len(step.definition.signature.parameters)
     return await step(*[result, {"args": [], "kwargs": {}, **given}][:many])
 

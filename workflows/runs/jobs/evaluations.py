@@ -202,7 +202,7 @@ class EvaluationJobs:
         else:
             self._settle(event)
 
-    def _settle(self, event: JobEvent) -> None:
+    def _settle(self, event: Answered | Lost | Unavailable) -> None:
         """Keep what an evaluator has answered, or ask it again."""
         evaluator = self._waiting.pop(event.token, None)
         if evaluator is None:
