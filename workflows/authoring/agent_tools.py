@@ -123,7 +123,7 @@ async def agent_tools(given: Sequence[Any], title: str) -> list[AgentTool]:
     found: list[AgentTool] = []
     for each in given:
         if isinstance(each, McpServer):
-            found += [ServerTool(tool) for tool in await each.tools()]
+            found.extend(map(ServerTool, await each.tools()))
         else:
             found.append(CallableTool(each))
     names = [tool.schema.name for tool in found]
