@@ -48,7 +48,7 @@ class StepRecord(Message):
 
 
 def usage_of(steps: Iterable[StepRecord]) -> dict[str, float]:
-    """Return what the model calls of steps have used, summed over all attempts.
+    """Return what the model calls of steps have used, summed over all attempts, those of judges included.
 
     ``unpriced`` is the number of calls whose price is not known. They are not a part of ``usd``. It is left out if
     there are none.
@@ -60,6 +60,10 @@ def usage_of(steps: Iterable[StepRecord]) -> dict[str, float]:
             for name, amount in attempt.usage.items():
                 total[name] = total.get(name, 0.0) + amount
             unpriced += step.kind == "llm" and attempt.outcome is not None and "usd" not in attempt.usage
+        for evaluation in step.evaluations:
+            for name, amount in evaluation.usage.items():
+                total[name] = total.get(name, 0.0) + amount
+            unpriced += "input_tokens" in evaluation.usage and "usd" not in evaluation.usage
     return {**total, "unpriced": float(unpriced)} if unpriced else total
 
 

@@ -3,12 +3,12 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from httpx2 import Response
+from httpx2 import AsyncClient, Response
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
@@ -169,6 +169,18 @@ class Connection:
         raise Fatal(f"{self._definition.title} asked {_ROUNDS} times for the call of `{name}` to be sent again")  # noqa: EM102
 
 
+def _http_client(definition: McpDefinition, statuses: list[int]) -> AsyncClient:
+    """Return a client that sends a server's headers, and keeps the status of its last answer in ``statuses``."""
+    http = create_mcp_http_client(headers=definition.headers_with(os.environ))
+
+    async def note(response: Response) -> None:
+        if response.request.method == "POST":  # others are about streams, which a server need not have
+            statuses[:] = [response.status_code]
+
+    http.event_hooks["response"].append(note)
+    return http
+
+
 @asynccontextmanager
 async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
     """Start a server, or reach it by its URL; close the connection at the end. Sets no deadline.
@@ -181,16 +193,11 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
     statuses: list[int] = []
     title = definition.title
     transport: Any
+    http = None
     if definition.command:
         transport = ServerProcess(title, definition.command, definition.workdir, lost)
     else:
-        http = create_mcp_http_client(headers=definition.headers_with(os.environ))
-
-        async def note(response: Response) -> None:
-            if response.request.method == "POST":  # others are about streams, which a server need not have
-                statuses[:] = [response.status_code]
-
-        http.event_hooks["response"].append(note)
+        http = _http_client(definition, statuses)
         transport = streamable_http_client(definition.url, http_client=http)
 
     async def refuse(context: object, params: object) -> ErrorData:  # noqa: ARG001  the package's protocol
@@ -204,7 +211,10 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
     )
     begun = False
     try:
-        async with client:
+        async with AsyncExitStack() as stack:
+            if http is not None:
+                stack.push_async_callback(http.aclose)  # the transport leaves a client open that it was given
+            await stack.enter_async_context(client)
             connection = Connection(definition, client, lost, statuses)
             await connection.request("tools/list", {})
             begun = True

@@ -93,7 +93,7 @@ def test_a_snippet_has_no_network_by_default(orchestrator):
 
 def test_a_process_that_a_program_leaves_behind_does_not_hold_the_result_up():
     """It holds the pipes open, and prints for ever."""
-    code = "import os, subprocess; subprocess.Popen(['yes']); print('done', flush=True); os._exit(0)"
+    code = "import os, subprocess; print('done', flush=True); subprocess.Popen(['yes']); os._exit(0)"
     done = python_snippet("leaves").fn(code)
     assert "done" in done.stdout
     assert done.exit_code == 0

