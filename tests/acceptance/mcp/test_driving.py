@@ -88,10 +88,7 @@ def test_what_a_run_asks_is_listed_and_decided(serving):
     async def story(_client: Client, call: Call) -> None:
         assert (await call("start_run", workflow="release", arguments={"version": "1.0"}, run_id="release-1"))[
             "status"
-        ] in {
-            "running",
-            "waiting",
-        }
+        ] in {"pending", "running", "waiting"}
         while not (asked := await call("list_approvals", run_id="release-1")):
             pass
         assert asked[0]["action"] == "release"
