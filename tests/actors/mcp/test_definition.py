@@ -3,13 +3,8 @@
 import pytest
 
 from greenroom import DefinitionError, Retry, mcp
-from greenroom.actors.definitions import registry
 
-
-@pytest.fixture(autouse=True)
-def forget():
-    yield
-    registry.reset()
+pytestmark = pytest.mark.usefixtures("fresh")
 
 
 def test_a_definition_is_a_step_in_a_pool_of_its_own_with_its_limits():

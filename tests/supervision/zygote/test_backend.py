@@ -441,7 +441,7 @@ def test_used_up_cpu_seconds_end_the_life(scene: Scene) -> None:
         life = await born(scene.backend, limits=Limits(cpu=1))
         end = await life.end_by("burn")
         assert (end.kind, end.signal) == ("cpu_limit", "SIGXCPU")
-        assert "CPU" in end.detail
+        assert end.detail == "its limit is 1 s; `cpu=` gives it more"
 
     scene.run(story())
 
