@@ -79,7 +79,7 @@ class ServerTool:
         """See ``AgentTool``."""
         return arguments
 
-    def asks_approval(self, _arguments: dict[str, Json]) -> bool:
+    def asks_approval(self, arguments: dict[str, Json]) -> bool:  # noqa: ARG002  the same for each call
         """See ``AgentTool``."""
         return self.tool.server.asks_approval(self.tool.name)
 

@@ -57,7 +57,7 @@ def server(monkeypatch: pytest.MonkeyPatch, key: str) -> Iterator[ProviderServer
 
 def attempts(orchestrator: Orchestrator) -> list[str]:
     """Return the outcome of every attempt in the journal."""
-    runs = orchestrator.runs()
+    runs = orchestrator.runs(limit=None)
     return [each.outcome for run in runs for step in orchestrator.get(run.id).steps() for each in step.attempts]
 
 
