@@ -1,5 +1,6 @@
 """Transcripts: the messages of a conversation with a model, in a form that belongs to no provider."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Annotated, Literal, TypeAlias
 
@@ -88,6 +89,26 @@ class Entry(Message):
 def entry_id(entry: Entry) -> str:
     """Return the identity of an entry: the same for the same messages in the same order, in every run."""
     return blake2b(entry.parent.encode() + b"\0" + text_of(entry.message), digest_size=16).hexdigest()
+
+
+def newest_first(entries: Mapping[str, Entry], tip: str) -> Iterator[Json]:
+    """Yield the messages of a transcript from its last entry back to its first.
+
+    Raises:
+        LookupError: An entry of it is not among ``entries``, which are by ``entry_id``.
+    """
+    while tip:
+        if tip not in entries:
+            msg = f"entry {tip} of a transcript is not stored here"
+            raise LookupError(msg)
+        yield entries[tip].message
+        tip = entries[tip].parent
+
+
+def as_array(messages: Iterable[Json]) -> JsonText:
+    """Return messages that come newest first as a JSON array, oldest first, without parsing them."""
+    texts = [text_of(message) for message in messages]
+    return JsonText(b"[" + b",".join(reversed(texts)) + b"]", checked=True)
 
 
 class TranscriptUse(Message):

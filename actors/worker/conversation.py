@@ -11,7 +11,7 @@ from greenroom.actors.models import ModelReply, ModelRequest
 from greenroom.actors.worker.model_answer import InvalidAnswer, read_answer
 from greenroom.actors.worker.prompt import output_schema, reply_of
 from greenroom.messages.core.errors import InvalidInput, StepFailed
-from greenroom.messages.core.json_text import JsonText, text_of
+from greenroom.messages.core.json_text import text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import (
     AssistantMessage,
@@ -21,7 +21,9 @@ from greenroom.messages.transcript import (
     TranscriptMessage,
     UserMessage,
     answer_entry,
+    as_array,
     entry_id,
+    newest_first,
 )
 
 _ENTRIES: Final[TypeAdapter[list[TranscriptMessage | ToolList]]] = TypeAdapter(list[TranscriptMessage | ToolList])
@@ -98,19 +100,12 @@ def asker_in_place(definition: ModelDefinition, history: Conversation | None) ->
     async def ask(call: ModelCall) -> ModelAnswer:
         for entry in call.transcript.use().new:
             entries[entry_id(entry)] = entry
-        found: list[bytes] = []
-        tip = call.transcript.tip
-        while tip:
-            if tip not in entries:
-                msg = "the history belongs to a run or session, and can only be used there"
-                raise InvalidInput(msg)
-            found.append(text_of(entries[tip].message))
-            tip = entries[tip].parent
-        request = conversation_request(
-            definition,
-            JsonText(b"[" + b",".join(reversed(found)) + b"]"),
-            summary=call.summary,
-        )
+        try:
+            transcript = as_array(newest_first(entries, call.transcript.tip))
+        except LookupError:
+            msg = "the history belongs to a run or session, and can only be used there"
+            raise InvalidInput(msg) from None
+        request = conversation_request(definition, transcript, summary=call.summary)
         try:
             answer, _ = await ask_in_conversation(definition, request, model=call.model, summary=call.summary)
         except InvalidAnswer as error:

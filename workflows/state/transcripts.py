@@ -5,13 +5,15 @@ What the program adds is in ``StepScheduled``, and a model's answer is in the re
 
 from typing import Any
 
-from greenroom.messages.core.json_text import JsonText, plain, text_of
+from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import (
     TranscriptUse,
     answer_entry,
+    as_array,
     entry_id,
     given_answer,
+    newest_first,
     read_answer,
 )
 from greenroom.workflows.state.run_state import RunState, Step
@@ -42,14 +44,12 @@ def judged_result(step: Step) -> Json:
 
 def judged_arguments(state: RunState, step: Step) -> Json:
     """Return the arguments of a step as its caller wrote them; for a call in a conversation, the newest prompt."""
-    tip = step.transcript
-    if tip is None:
+    if step.transcript is None:
         return step.arguments
-    while (entry := state.transcripts.get(tip)) is not None:
-        message: Any = plain(entry.message)
+    for each in newest_first(state.transcripts, step.transcript):
+        message: Any = plain(each)
         if message["role"] == "user":
             return {"args": [message["text"]], "kwargs": {}}
-        tip = entry.parent
     return {"args": [], "kwargs": {}}
 
 
@@ -59,12 +59,4 @@ def transcript_text(state: RunState, tip: str) -> JsonText:
     Raises:
         LookupError: The run does not store an entry of it.
     """
-    texts: list[bytes] = []
-    while tip:
-        entry = state.transcripts.get(tip)
-        if entry is None:
-            msg = f"run {state.run_id} does not store entry {tip} of a transcript"
-            raise LookupError(msg)
-        texts.append(text_of(entry.message))
-        tip = entry.parent
-    return JsonText(b"[" + b",".join(reversed(texts)) + b"]", checked=True)
+    return as_array(newest_first(state.transcripts, tip))
