@@ -138,7 +138,8 @@ class Signature:
         self.check(args, kwargs)
         by_position = [text_of(self._by_position(index).encode(value)) for index, value in enumerate(args)]
         by_name = [to_json(name) + b":" + text_of(self._by_name(name).encode(kwargs[name])) for name in kwargs]
-        return JsonText(b'{"args":[%b],"kwargs":{%b}}' % (b",".join(by_position), b",".join(by_name)))
+        # Each value is checked, and two more levels are allowed for.
+        return JsonText(b'{"args":[%b],"kwargs":{%b}}' % (b",".join(by_position), b",".join(by_name)), checked=True)
 
     def decode_call(self, arguments: Json) -> tuple[list[Any], dict[str, Any]]:
         """Return the positional and the keyword arguments written by ``encode_call``.

@@ -1,7 +1,8 @@
 """Scanning of JSON text without building a value: checks that every reader accepts it, and cuts parts out of it.
 
-Short texts are simply parsed, which takes microseconds. Long ones are given to SQLite, which reads 75 MB/s and needs
-hardly more memory than the text. Regular expressions check what SQLite does not.
+Short texts, and longer ones of few parts, are simply parsed, which takes microseconds to milliseconds. Others are
+given to SQLite, which reads 75 MB/s and needs hardly more memory than the text. Regular expressions check what SQLite
+does not.
 """
 
 import re
@@ -15,7 +16,11 @@ from greenroom.messages.core.json_text import JsonText, refuse_infinite
 WRAPPING: Final = 20
 """Levels of nesting that messages and events may add to a value. Readers stop at 200."""
 _SHORT_BYTES: Final = 16 * 1024
-"""Longest text that is parsed to check it."""
+"""Longest text that is parsed to check it, whatever it holds."""
+_PARSED_BYTES: Final = 4 * 1024 * 1024
+"""Longest text that is ever parsed to check it: no other thread runs meanwhile, for a millisecond per megabyte."""
+_BYTES_PER_PART: Final = 32
+"""A text whose parts are longer than this on average is parsed faster than SQLite reads it, into little memory."""
 _PLAIN_BYTES: Final = 4000
 """A text that is no longer cannot hold a number that is too long to be read."""
 _SHALLOW: Final = 150
@@ -55,30 +60,49 @@ def check_written(text: bytes) -> None:
     """Raise for JSON that could not be read again: NaN, infinities, 4,301 digits, too many levels.
 
     A value that can be written and not read would make a run's journal unreadable forever. A text is read in full only
-    if a quick look does not rule all of these out. Receivers check texts themselves, see ``normal``.
+    where that is cheap, or a quick look does not rule all of these out. Receivers check texts themselves, see
+    ``normal``.
 
     Raises:
         ValueError: ``text``, written by a JSON writer, holds such a value.
     """
     size = len(text)
-    deep = size > _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW
+    if size > _SHORT_BYTES and _is_parsed(text):
+        _parse(text)
+        return
+    deep = size > 2 * _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW  # each one is closed again
     if deep or b"NaN" in text or b"Infinity" in text or (size > _PLAIN_BYTES and not plain_numbers(text)):
         normal(text)
 
 
 def normal(text: bytes) -> bytes:
-    """Return JSON text from outside as this package would have written it. Long texts are returned unchanged.
+    """Return JSON text from outside as this package would have written it. Long texts of many parts stay unchanged.
 
     Raises:
         ValueError: The text is not JSON or not UTF-8, is too deep, or holds numbers that are not finite or too long.
     """
-    if len(text) > _SHORT_BYTES:
+    size = len(text)
+    if size <= 2 * _SHALLOW:
+        value = from_json(text, allow_inf_nan=False)
+    elif size <= _SHORT_BYTES or _is_parsed(text):
+        value = _parse(text)
+    else:
         _scan(text)
         return text
-    value = from_json(text, allow_inf_nan=False)
-    if len(text) > _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW:
-        from_json(b"[" * WRAPPING + text + b"]" * WRAPPING)
     return refuse_infinite(value)
+
+
+def _is_parsed(text: bytes) -> bool:
+    """Return whether parsing a long text is the cheaper way to check it."""
+    size = len(text)
+    return size <= _PARSED_BYTES and _BYTES_PER_PART * (text.count(b",") + text.count(b"[") + text.count(b"{")) < size
+
+
+def _parse(text: bytes) -> Any:
+    value = from_json(text, allow_inf_nan=False)
+    if text.count(b"[") + text.count(b"{") > _SHALLOW:
+        from_json(b"[" * WRAPPING + text + b"]" * WRAPPING)
+    return value
 
 
 def check_numbers(text: bytes) -> None:

@@ -17,6 +17,7 @@ _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PF_EXITING: Final = 0x4
+_M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -73,6 +74,19 @@ def map_blocks_from(size: int) -> None:
     mallopt = getattr(_libc, "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, size)
+
+
+def keep_freed_memory(below: int, most: int) -> None:
+    """Keep blocks of memory of less than ``below`` bytes for the next ones, at most ``most`` bytes of them in a row.
+
+    By default glibc gives 128 KiB in a row back to the kernel, and more only after larger blocks. A process that
+    handles one long value after another then has the same pages zeroed for each. With another C library this function
+    does nothing.
+    """
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, below)
+        mallopt(_M_TRIM_THRESHOLD, most)
 
 
 def set_name(name: str) -> None:

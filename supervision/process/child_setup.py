@@ -20,6 +20,10 @@ from greenroom.supervision.process import resource_limits
 CAUGHT_AND_IGNORED: Final = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that must not end a worker. The orchestrator handles Ctrl+C, and Python reports the two others as
 ``BrokenPipeError`` and ``OSError``. Python ignores these two, and programs that a tool starts would inherit that."""
+_BLOCKS_KEPT: Final = 4 * 1024 * 1024
+"""Blocks of memory of fewer bytes are kept when freed, for the next value: a step with 1 MB takes a third less time."""
+_MEMORY_KEPT: Final = 8 * 1024 * 1024
+"""Most bytes that a worker keeps so."""
 
 
 def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: set[int]) -> None:
@@ -47,6 +51,7 @@ def become_worker(spec: WorkerSpec, parent: int, stdio: tuple[int, int], keep: s
     resource_limits.apply_limits(spec.limits)
     linux.forbid_new_privileges()
     linux.set_name(f"gr:{spec.worker}")
+    linux.keep_freed_memory(_BLOCKS_KEPT, _MEMORY_KEPT)
 
 
 def take_environment(connection: int) -> None:

@@ -171,11 +171,12 @@ WRITING = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from greenroom.journal.sqlite import account_keeper
+from greenroom.journal.sqlite import account_keeper, group_commit
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.metrics.ledger import Ledger
 from tests.journal.sqlite.test_account import appends
 account_keeper.EVERY, account_keeper.JOINED, account_keeper.EAGER = 50, 4, 0
+group_commit.MAX_GROUP = 5  # otherwise all could be acknowledged by one commit, and killed before the count of it
 journal = SqliteJournal(Path(sys.argv[1]), durability="process", new_ledger=Ledger)
 for number in range(1000):
     for append in appends(number, 50, f"{sys.argv[2]}-{number}-"):
