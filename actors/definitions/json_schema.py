@@ -28,7 +28,6 @@ _SECTION: Final = re.compile(r"[A-Z][A-Za-z ]+:")
 _ENDS: Final = frozenset({"Args:", "Arguments:", "Returns:", "Raises:", "Yields:", "Example:", "Examples:"})
 """Headings of sections of a docstring that a model need not read."""
 _ARGUMENT: Final = re.compile(r"\*{0,2}(?P<name>\w+)(?: *\([^)]*\))?: *(?P<text>.*)")
-_VARIADIC: Final = {Parameter.VAR_POSITIONAL: "array", Parameter.VAR_KEYWORD: "object"}
 
 
 def with_schemas(record: DefinitionRecord) -> DefinitionRecord:
@@ -63,16 +62,14 @@ def arguments_schema(found: Definition) -> Json:
     said = argument_docs(found.fn.__doc__ or "")
     properties: dict[str, Any] = {}
     required: list[str] = []
-    known, definitions = _schemas({name: form.annotation for name, form in signature.forms.items()})
+    known, definitions = _schemas({name: form.annotation for name, form in signature.by_name.items()})
     for parameter in signature.parameters:
-        form = signature.forms[parameter.name]
+        form = signature.by_name[parameter.name]
         schema = dict(known.get(parameter.name, {}))
-        if parameter.kind in _VARIADIC:
-            schema = {"type": _VARIADIC[parameter.kind]}
-        elif parameter.default is Parameter.empty:
-            required.append(parameter.name)
-        else:
+        if parameter.default is not Parameter.empty:
             schema |= _default(form, parameter.default)
+        elif parameter.kind not in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}:
+            required.append(parameter.name)
         if parameter.name in said:
             schema.setdefault("description", said[parameter.name])
         properties[parameter.name] = schema

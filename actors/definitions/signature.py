@@ -181,8 +181,19 @@ class Signature:
 
     # ------------------------------------------------------------ calls by parameter name
 
+    @cached_property
+    def by_name(self) -> dict[str, ValueConverter]:
+        """Converters of the arguments by parameter name: ``*names`` is one list there, ``**options`` one object."""
+        forms = dict(self.forms)
+        for parameter in self.parameters:
+            if parameter.kind in _COLLECTING:
+                item = self.hints.get(parameter.name, Any)
+                annotation = list[item] if parameter.kind is Parameter.VAR_POSITIONAL else dict[str, item]  # type: ignore[valid-type]  # known only at run time
+                forms[parameter.name] = ValueConverter(annotation, self.forms[parameter.name].owner)
+        return forms
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Json]:
-        """Return a call as JSON by parameter name, with defaults filled in.
+        """Return a call as JSON by parameter name, with defaults filled in. No parameter collects arguments.
 
         Raises:
             InvalidInput: The call does not fit; every wrong field is named.
@@ -214,14 +225,25 @@ class Signature:
         """
         values, found = self._values(arguments, _exactly)
         self._refuse(found)
-        by_name = {item.name for item in self.parameters if item.kind is Parameter.KEYWORD_ONLY}
-        args = [values[item.name] for item in self.parameters if item.name not in by_name]
-        return args, {name: values[name] for name in by_name}
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for parameter in self.parameters:
+            value = values[parameter.name]
+            match parameter.kind:
+                case Parameter.VAR_POSITIONAL:
+                    args += value
+                case Parameter.VAR_KEYWORD:
+                    kwargs |= value
+                case Parameter.KEYWORD_ONLY:
+                    kwargs[parameter.name] = value
+                case _:
+                    args.append(value)
+        return args, kwargs
 
     def _bind(self, given: dict[str, Any], found: list[tuple[str, str]], read: "_Reader") -> dict[str, Json]:
         values, more = self._values(given, read)
         self._refuse([*found, *more])
-        written = {name: self.forms[name].dump(value) for name, value in values.items()}
+        written = {name: self.by_name[name].dump(value) for name, value in values.items()}
         if program.get() is not None:  # arguments of a child run, which journals hold in the order they had
             return written
         return {name: sort_sets(values[name], plain(json)) for name, json in written.items()}
@@ -230,10 +252,13 @@ class Signature:
         values: dict[str, Any] = {}
         found: list[tuple[str, str]] = []
         for parameter in self.parameters:
+            form = self.by_name[parameter.name]
             if parameter.name in given:
-                values[parameter.name], faulty = read(parameter.name, self.forms[parameter.name], given[parameter.name])
+                values[parameter.name], faulty = read(parameter.name, form, given[parameter.name])
             elif parameter.default is not Parameter.empty:
-                values[parameter.name], faulty = _accept(parameter.name, self.forms[parameter.name], parameter.default)
+                values[parameter.name], faulty = _accept(parameter.name, form, parameter.default)
+            elif parameter.kind in _COLLECTING:
+                values[parameter.name], faulty = _COLLECTING[parameter.kind](), ()
             else:
                 faulty = ((parameter.name, "is missing"),)
             found += faulty
@@ -271,6 +296,9 @@ async def every_item(generator: AsyncGenerator[Any, Any]) -> list[Any]:
 
 _ITERATED: Final = (Iterator, Generator, Iterable, AsyncIterator, AsyncGenerator, AsyncIterable)
 """Annotations that authors give to generators."""
+
+_COLLECTING: Final[dict[Any, Callable[[], Any]]] = {Parameter.VAR_POSITIONAL: list, Parameter.VAR_KEYWORD: dict}
+"""Kinds of parameters that collect arguments, and what they collect them in, in calls by name."""
 
 _Reader = Callable[[str, ValueConverter, Any], tuple[Any, Faults]]
 

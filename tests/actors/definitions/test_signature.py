@@ -129,6 +129,28 @@ def test_what_was_bound_binds_again_to_itself(topic: str, n: int, when: date | N
     assert signature(plain).bind_json(bound) == bound
 
 
+@given(
+    first=st.integers(),
+    second=st.text(),
+    rest=st.lists(st.floats(allow_nan=False, allow_infinity=False)),
+    more=st.dictionaries(st.sampled_from(["a", "b"]), st.builds(Item, name=st.text(), count=st.integers())),
+)
+def test_a_call_by_name_gives_collected_arguments_as_a_list_and_an_object(first, second, rest, more):
+    named = {"first": first, "second": second, "rest": rest, "more": {n: item.model_dump() for n, item in more.items()}}
+    bound = signature(mixed).bind_json(named)
+    assert signature(mixed).decode(bound) == ([first, second, *rest], {"flag": False, **more})
+    assert signature(mixed).bind_json(bound) == bound
+
+
+def test_a_call_by_name_may_leave_collected_arguments_out():
+    assert signature(mixed).decode(signature(mixed).bind_json({"first": 1, "second": "x"})) == (
+        [1, "x"],
+        {"flag": False},
+    )
+    with pytest.raises(InvalidInput, match=r"rest\.0: .*number"):
+        signature(mixed).bind_json({"first": 1, "second": "x", "rest": ["no"]})
+
+
 def test_a_default_of_none_makes_none_an_argument() -> None:
     def loose(topic: str = None) -> str:  # type: ignore[assignment]  # noqa: RUF013
         return topic

@@ -1,5 +1,6 @@
 """What authors may give an agent as tools, and what models see of them."""
 
+import asyncio
 from typing import Literal
 
 import pytest
@@ -31,6 +32,12 @@ def deliver(number: int, to: Place, how: Literal["car", "bike"] = "bike") -> str
     return f"{number} to {to.town} by {how}"
 
 
+@tool
+def load(van: str, /, *numbers: int, **weights: float) -> str:
+    """Load a van."""
+    return f"{van}: {numbers}, {weights}"
+
+
 @workflow
 async def inquire(question: str) -> str:
     """Ask around."""
@@ -57,6 +64,22 @@ def test_a_model_sees_the_docstring_and_the_parameters():
     }
     assert parameters["properties"]["to"]["$ref"] in {f"#/$defs/{name}" for name in parameters["$defs"]}
     assert parameters["additionalProperties"] is False
+
+
+def test_a_model_gives_collected_arguments_as_a_list_and_an_object():
+    called = CallableTool(load)
+    assert plain(called.schema.parameters) == {
+        "type": "object",
+        "properties": {
+            "van": {"type": "string"},
+            "numbers": {"type": "array", "items": {"type": "integer"}},
+            "weights": {"type": "object", "additionalProperties": {"type": "number"}},
+        },
+        "required": ["van"],
+        "additionalProperties": False,
+    }
+    arguments = called.read({"van": "blue", "numbers": [4, 5], "weights": {"a": 1.5}})
+    assert plain(asyncio.run(called.call("1", arguments))) == "blue: (4, 5), {'a': 1.5}"
 
 
 def test_workflows_and_llms_are_tools_too():
