@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -22,6 +23,7 @@ from greenroom.messages.event_codec import spliced
 from greenroom.messages.pages import write_cursor
 from greenroom.messages.policy import Budget
 from greenroom.messages.records import RunRecord, RunStatus, StepRecord
+from greenroom.messages.transcript import TranscriptMessage
 from greenroom.workflows.ids import run_id as check_id
 
 router = APIRouter(tags=["runs"])
@@ -195,6 +197,24 @@ async def list_steps(
 ) -> Any:
     """List the steps of a run with their attempts, in the order of their calls."""
     return await answer_page(desk, request, lambda: numbered(desk.reads.steps(run_id), "steps", limit, cursor))
+
+
+@router.get(
+    "/runs/{run_id}/transcript",
+    response_class=Response,
+    responses={**paged(TranscriptMessage, "The messages, oldest first.")},
+)
+async def list_transcript(
+    desk: AtDesk,
+    request: Request,
+    run_id: Segment,
+    step: Annotated[str | None, Query(description="Key of a model call, or of an agent; else the newest call.")] = None,
+    limit: Limit = MANY,
+    cursor: Cursor = None,
+) -> Any:
+    """List the messages of an agent's conversation with its model: what the call has read, and its answer."""
+    messages = partial(desk.reads.transcript, run_id, step)
+    return await answer_page(desk, request, lambda: numbered(messages(), "transcript", limit, cursor))
 
 
 class State(BaseModel):

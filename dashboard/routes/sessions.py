@@ -15,6 +15,7 @@ from greenroom.dashboard.routes.runs import as_object
 from greenroom.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
 from greenroom.messages.core.message import Json
 from greenroom.messages.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
+from greenroom.messages.transcript import TranscriptMessage
 
 router = APIRouter(tags=["sessions"])
 letters = APIRouter(tags=["dead letters"])
@@ -104,6 +105,25 @@ async def show_session_state(desk: AtDesk, name: Segment, key: Segment) -> Respo
     """Return the state as of the newest completed turn."""
     run_id = f"{name}/{key}"
     return await desk.answer(lambda: as_object(SessionState(state=desk.reads.session_state(run_id))))
+
+
+@router.get(
+    "/sessions/{name}/{key}/transcript",
+    response_class=Response,
+    responses={**paged(TranscriptMessage, "The messages, oldest first.")},
+)
+async def list_session_transcript(
+    desk: AtDesk,
+    request: Request,
+    name: Segment,
+    key: Segment,
+    step: Annotated[str | None, Query(description="Key of a model call, or of an agent; else the newest call.")] = None,
+    limit: Limit = MANY,
+    cursor: Cursor = None,
+) -> Any:
+    """List the messages of a session's conversation with a model, over all of its turns."""
+    messages = partial(desk.reads.transcript, f"{name}/{key}", step)
+    return await answer_page(desk, request, lambda: numbered(messages(), "transcript", limit, cursor))
 
 
 @router.get(

@@ -17,6 +17,7 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
+from greenroom.messages.transcript import TranscriptMessage
 
 if TYPE_CHECKING:
     from greenroom.metrics.figure_records import Metrics
@@ -62,6 +63,20 @@ class Queries(ABC):
         Raises:
             RunNotFound: There is no run with this id.
             JournalCorrupt: The run's events are damaged.
+        """
+
+    @abstractmethod
+    def transcript(self, run_id: str, step: str | None = None) -> list[TranscriptMessage]:
+        """Return a conversation of a run or session with a model: what a call has read, and its answer if it has one.
+
+        Args:
+            run_id: The run or session.
+            step: Key of the call's step, or of the agent that made it; then its newest call counts. None for the
+                newest call of all.
+
+        Raises:
+            RunNotFound: There is no run with this id.
+            InvalidInput: There is no such call in a conversation.
         """
 
     @abstractmethod

@@ -43,6 +43,7 @@ from greenroom.messages.records import (
     StepRecord,
     TurnRecord,
 )
+from greenroom.messages.transcript import TranscriptMessage
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.output.log_files import folder_of, read_lines
 from greenroom.workflows.queries.approvals import Asked
@@ -59,6 +60,7 @@ from greenroom.workflows.queries.session_records import (
     session_record,
     turn_records,
 )
+from greenroom.workflows.queries.transcripts import read_transcript
 from greenroom.workflows.schedules.queries import is_schedule
 from greenroom.workflows.state.run_state import RunState
 
@@ -229,6 +231,12 @@ class JournalQueries(Queries):
     @override
     def steps(self, run_id: str) -> list[StepRecord]:
         return step_records(self.fold(run_id))
+
+    @override
+    def transcript(self, run_id: str, step: str | None = None) -> list[TranscriptMessage]:
+        if is_schedule(run_id) or self.journal.run(run_id) is None:
+            raise self._not_found(run_id)
+        return read_transcript(run_id, stored_events(self.journal, run_id), step)
 
     @override
     def events(

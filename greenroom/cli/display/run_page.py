@@ -5,10 +5,12 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from greenroom.cli.display.transcript import called
 from greenroom.cli.display.values import between, blank, column_width, cost, facts, say, seconds, trace
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import iso
 from greenroom.messages.records import usage_of
+from greenroom.messages.transcript import read_answer
 from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
@@ -87,7 +89,8 @@ def _show_step(step: "StepRecord") -> None:
         say(key)
         key = ""
     say(f"{key:<{KEY}}  {step.status:<10}  {took}{flag}".rstrip())
-    _wrapped(_call(step), 2)
+    if call := _call(step):
+        _wrapped(call, 2)
     for attempt in step.attempts:
         _show_attempt(attempt)
     for one in step.evaluations:
@@ -116,12 +119,23 @@ def _used(steps: "Sequence[StepRecord]") -> str | None:
 
 
 def _call(step: "StepRecord") -> str:
-    """Return a step as a call with its result."""
+    """Return a step as a call with its result; of a model call in a conversation, what the model answered."""
     given: Any = plain(step.arguments) or {}
+    if step.kind == "llm" and "transcript" in given:
+        return _answered(step)
     words = [_value(each) for each in given.get("args", ())]
     words += [f"{name}={_value(each)}" for name, each in given.get("kwargs", {}).items()]
     gave = f" -> {_value(step.result)}" if step.status == "completed" else ""
     return f"({', '.join(words)}){gave}"
+
+
+def _answered(step: "StepRecord") -> str:
+    """Return the text and the calls of tools in a model's answer; the conversation so far is in its transcript."""
+    if step.status != "completed":
+        return ""
+    message = read_answer(step.result).message
+    said = [_value(message.text)] if message.text else []
+    return " ".join(f"-> {_short(each)}" for each in [*said, *map(called, message.calls)])
 
 
 def _line(what: str, args: Any, more: str) -> None:
@@ -132,7 +146,10 @@ def _line(what: str, args: Any, more: str) -> None:
 
 def _value(value: Any) -> str:
     """Return a value as JSON, shortened to a few lines."""
-    text = json.dumps(_read(value), ensure_ascii=False)
+    return _short(json.dumps(_read(value), ensure_ascii=False))
+
+
+def _short(text: str) -> str:
     most = 3 * column_width()
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters; all of it with -o json)"
 

@@ -89,6 +89,7 @@ class HttpQueries(Queries):
 
     runs = _listed(Queries.runs, "/runs")
     steps = _listed(Queries.steps, f"{RUN}/steps")
+    transcript = _listed(Queries.transcript, f"{RUN}/transcript")
     logs = _listed(Queries.logs, f"{RUN}/logs")
     approvals = _listed(Queries.approvals, "/approvals")
     sessions = _listed(Queries.sessions, "/sessions")

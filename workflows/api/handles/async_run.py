@@ -122,6 +122,7 @@ class AsyncRun(Twin[Run[R]], Generic[R]):
         return AsyncRun(await self._call(self.plain.fork, at, input, result, id=id))
 
     steps = awaited(Run[Any].steps)
+    transcript = awaited(Run[Any].transcript)
     approvals = awaited(Run[Any].approvals)
     cancel = awaited(Run[Any].cancel)
     signal = awaited(Run[Any].signal)

@@ -85,5 +85,6 @@ class AsyncSession(Twin[Session[S, M, R]], Generic[S, M, R]):
         events = host.until_followed(self.id, 0) if follow else pages(host.threads, host.reads, self.id)
         return items_of(events, channel, after)
 
+    transcript = awaited(Session[Any, Any, Any].transcript)
     cancel_turn = awaited(Session[Any, Any, Any].cancel_turn)
     close = awaited(Session[Any, Any, Any].close)

@@ -40,6 +40,7 @@ from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:
     from greenroom.messages.records import ApprovalRecord, RunRecord
+    from greenroom.messages.transcript import TranscriptMessage
     from greenroom.workflows.api.handles.async_run import AsyncRun
 
 R = TypeVar("R")
@@ -133,6 +134,18 @@ class Run(Generic[R]):
     def steps(self) -> list[StepRecord]:
         """Return the steps with their attempts, in the order in which they were scheduled."""
         return shown(self._host.reads.steps(self.id))
+
+    def transcript(self, step: str | None = None) -> "list[TranscriptMessage]":
+        """Return a conversation of an agent with its model, oldest message first.
+
+        Args:
+            step: Key of the model call up to which it is returned, answer included; or key of an agent, for its newest
+                call. None for the newest call of the run.
+
+        Raises:
+            InvalidInput: There is no such call in a conversation.
+        """
+        return shown(self._host.reads.transcript(self.id, step))
 
     def result(self, timeout: Seconds | None = None) -> R:
         """Wait for the end and return the result.

@@ -33,6 +33,7 @@ from greenroom.workflows.api.threads import Threads, warn_on_loop
 from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:
+    from greenroom.messages.transcript import TranscriptMessage
     from greenroom.workflows.api.handles.async_session import AsyncSession
 
 S = TypeVar("S", bound=BaseModel)
@@ -193,6 +194,19 @@ class Session(Generic[S, M, R]):
             ended_at=record.ended_at,
             steps=shown(record.steps),
         )
+
+    def transcript(self, step: str | None = None) -> "list[TranscriptMessage]":
+        """Return the session's conversation with a model, oldest message first, over all of its turns.
+
+        Args:
+            step: Key of a model call of the newest turn that has one of this key, or of an agent; None for the newest
+                call of all.
+
+        Raises:
+            RunNotFound: The session has not been opened.
+            InvalidInput: There is no such call in a conversation.
+        """
+        return shown(self._host.reads.transcript(self.id, step))
 
     def stream(self, channel: str = "default", *, after: int | None = None, follow: bool = False) -> Items[StreamItem]:
         """Return the values that the session's turns and their steps have emitted on a channel, in order.

@@ -1,0 +1,41 @@
+"""Conversations of agents with their models, as people read them."""
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from greenroom.cli.display.values import blank, say
+
+if TYPE_CHECKING:
+    from greenroom.messages.transcript import ToolCall, TranscriptMessage
+
+
+def show_transcript(messages: "Iterable[TranscriptMessage]") -> None:
+    """Print the messages in full, each under the name of who says it."""
+    for number, message in enumerate(messages):
+        if number:
+            blank()
+        if message.role == "user":
+            _said("user", message.text)
+        elif message.role == "tool":
+            _said(f"tool {message.name}{' (failed)' if message.failed else ''}", message.text)
+        else:
+            _said(f"model {message.model}".rstrip(), message.text)
+            for call in message.calls:
+                say(f"  -> {called(call)}")
+
+
+def _said(who: str, text: str) -> None:
+    say(who)
+    for line in text.splitlines():
+        say(f"  {line}".rstrip())
+
+
+def called(call: "ToolCall") -> str:
+    """Return a call of a tool as code: the name, and the arguments by name."""
+    try:
+        given = json.loads(call.arguments)
+        words = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
+    except (ValueError, AttributeError):  # the model's mistake, of which the agent tells it
+        words = call.arguments
+    return f"{call.name}({words})"
