@@ -269,3 +269,5 @@ class StepOptions(Message):
     """For model steps: channel of the run's stream that gets the text as it arrives, and the result at the end."""
     model: ModelCall | None = None
     """The model of an ``LLM``. Set when a workflow calls the step."""
+    has_fallback: bool = False
+    """Whether another model is asked if this one fails, so that the run need not wait for this one's quota."""

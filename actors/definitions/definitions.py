@@ -244,7 +244,8 @@ class ModelDefinition(StepDefinition):
 
     @override
     def call_options(self, options: StepOptions, model: int = 0) -> StepOptions:
-        return options.model_copy(update={"model": self.calls[model]})
+        has_fallback = model + 1 < len(self.calls)
+        return options.model_copy(update={"model": self.calls[model], "has_fallback": has_fallback})
 
 
 class WorkflowDefinition(Definition):

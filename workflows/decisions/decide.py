@@ -17,7 +17,7 @@ from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.inputs import Input
 from greenroom.workflows.decisions.messages import mailbox, outbox, streams, turns
-from greenroom.workflows.decisions.steps import attempts, retried_steps
+from greenroom.workflows.decisions.steps import attempts, quota, retried_steps
 from greenroom.workflows.replay.expectations import explained
 from greenroom.workflows.state.run_state import RunState
 
@@ -94,6 +94,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             turns.settle(out, happened)
         case inputs.Overdrawn():
             budgets.overdrawn(out, happened)
+        case inputs.ChildRefused(reason=reason):
+            quota.child_refused(out, reason)
         case inputs.EngineFault(reason=reason):
             if state.halted is None:
                 _park(out, reason)
@@ -137,6 +139,7 @@ def _recover(out: Decision, happened: inputs.Recover) -> None:
         out.record(ev.ProgramEnded(at=out.at, exit=gone, charged=False))
     outbox.deliver_again(out)
     budgets.remind(out)
+    quota.remind(out)
     if not state.halted:
         _go_on(out)
 

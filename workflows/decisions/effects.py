@@ -127,6 +127,14 @@ class TellOverdrawn:
 
 
 @frozen
+class TellRefused:
+    """Tell the run that awaits this one that it waits for a model's quota."""
+
+    run_id: str
+    reason: str
+
+
+@frozen
 class Announce:
     """Tell those who wait for the run that it has ended or is parked."""
 
@@ -149,5 +157,6 @@ Effect: TypeAlias = (
     | Deliver
     | TurnOver
     | TellOverdrawn
+    | TellRefused
     | Announce
 )

@@ -245,6 +245,13 @@ class Overdrawn:
 
 
 @frozen
+class ChildRefused:
+    """A run below this one was stopped because a model's account has no quota left."""
+
+    reason: str
+
+
+@frozen
 class ChildFinished:
     """A child run has ended."""
 
@@ -282,6 +289,7 @@ Input: TypeAlias = (
     | Pause
     | Resume
     | Overdrawn
+    | ChildRefused
     | ChildFinished
 )
 

@@ -251,6 +251,8 @@ class RunState:
     turn_cancel_reason: str | None = None
     halted: Literal["parked", "paused"] | None = None
     """Why nothing new may begin: the run is parked until a person acts, or a person has paused it."""
+    lacks_quota: bool = False
+    """Whether the run is paused until an account at a model's provider has quota again."""
     stranded: str = ""
     """The pool that has given up, if the run is parked for that; empty otherwise."""
     ended: RunStatus | None = None

@@ -13,6 +13,7 @@ from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.approvals import escalate, step_withdrawn
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.messages.streams import add_final, discard
+from greenroom.workflows.decisions.steps import quota
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
 from greenroom.workflows.decisions.steps.verdict import verdict
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
@@ -129,7 +130,11 @@ def step_answered(out: Decision, happened: inputs.StepAnswered) -> None:
     message = happened.message
     if isinstance(message, frames.Failed):
         failure = message.failure
-        _end_attempt(out, step, attempt, failure.outcome, failure=failure, usage=message.usage)
+        waits = quota.waits(out.state, step, failure)
+        _end_attempt(out, step, attempt, failure.outcome, failure=failure, usage=message.usage, charged=not waits)
+        if waits:
+            quota.hold(out, step, failure)
+            return
         _retry_or_fail(out, step, failure)
         dispatch_if_due(out, step)
         return
@@ -174,7 +179,8 @@ def _retry_or_fail(out: Decision, step: Step, failure: Failure) -> None:
     counted = step.attempts[step.forgiven :]
     history = [PastAttempt(past.outcome or "cancelled", past.charged, past.failure) for past in counted[:-1]]
     last = PastAttempt(counted[-1].outcome or "cancelled", counted[-1].charged, failure)
-    match next_attempt(step.options, [*history, last], out.at - counted[0].started_at, out.unit):
+    elapsed = out.at - quota.first_counted(counted).started_at
+    match next_attempt(step.options, [*history, last], elapsed, out.unit):
         case Again(delay=delay, solo=solo):
             attempt, due = step.next_attempt, out.at + delay
             out.record(ev.RetryScheduled(at=out.at, key=step.key, attempt=attempt, due=due, solo=solo))
