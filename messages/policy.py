@@ -229,6 +229,8 @@ class EvaluatorOptions(Message):
     """Position in ``StepOptions.panels`` of the panel that it belongs to."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Its weight in that panel."""
+    model: ModelCall | None = None
+    """The model of a judge. Set when a workflow calls the step."""
 
 
 class PanelOptions(Message):

@@ -267,9 +267,11 @@ class WorkflowDefinition(Definition):
 
         def look(value: object) -> None:
             found = _definition_of(value)
-            if isinstance(found, ModelDefinition):
-                models.update((call.model, call) for call in found.calls)
-            elif isinstance(found, WorkflowDefinition) and found.ref not in seen:
+            judges = [registered.get(ref) for ref in found.options.accept] if isinstance(found, StepDefinition) else []
+            for each in (found, *judges):
+                if isinstance(each, ModelDefinition):
+                    models.update((call.model, call) for call in each.calls)
+            if isinstance(found, WorkflowDefinition) and found.ref not in seen:
                 seen.add(found.ref)
                 fingerprint(found.fn, look)
 

@@ -67,6 +67,14 @@ class AskJudges:
 
 
 @frozen
+class SendJudge:
+    """What is reserved for a call of a judge is committed: make the call."""
+
+    key: str
+    token: str
+
+
+@frozen
 class WithdrawStep:
     """Stop all work on a step that is no longer awaited."""
 
@@ -149,6 +157,7 @@ Effect: TypeAlias = (
     | SendHeld
     | Judge
     | AskJudges
+    | SendJudge
     | WithdrawStep
     | StartChild
     | CancelChild

@@ -59,6 +59,10 @@ class Step:
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     result: Json = None
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    judging: set[str] = field(default_factory=set[str])
+    """Tokens of calls of judges that were made under a budget and have not ended."""
+    judges_usage: dict[str, float] = field(default_factory=dict[str, float])
+    """What calls of judges have used that no evaluation holds: they are under way, or their evaluation was given up."""
     feedback: list[str] = field(default_factory=list[str])
     """Why earlier results were rejected, one sentence each."""
     solo: bool = False

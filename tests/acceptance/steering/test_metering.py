@@ -31,9 +31,10 @@ def spent(runs, limit):
     return spending
 
 
-def test_a_hundred_runs_at_once_never_spend_or_reserve_more_than_one_dollar(home, mark, tmp_path):
+@pytest.mark.parametrize("workflow", [metered.pays, metered.pays_judges])
+def test_a_hundred_runs_at_once_never_spend_or_reserve_more_than_one_dollar(home, mark, tmp_path, workflow):
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools(), budget=Budget(usd=1.0)) as orchestrator:
-        runs = [orchestrator.start(metered.pays, 2, id=f"run-{number}") for number in range(100)]
+        runs = [orchestrator.start(workflow, 2, id=f"run-{number}") for number in range(100)]
         halted = {"parked", "completed"}
         eventually(lambda: {run.status for run in runs} <= halted, 100)
         parked = [run for run in runs if run.status == "parked"]
