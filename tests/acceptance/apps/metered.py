@@ -109,6 +109,20 @@ async def spends_unseen(folder: str) -> str:
     return str(await globals()["unknown"](folder))
 
 
+vague = Judge("vague", rubric="It is about otters.", model=Recorded("unknown"))
+judged_unknown = LLM("judged_unknown", model=MockModel(latency=0.0), accept=[vague])
+
+
+@workflow
+async def is_judged_unknown() -> str:
+    return await judged_unknown("otters")
+
+
+@workflow
+async def is_judged_unseen() -> str:
+    return str(await globals()["judged_unknown"]("otters"))
+
+
 @workflow
 async def spends_declared(folder: str) -> str:
     return await declared(folder)

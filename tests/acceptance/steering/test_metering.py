@@ -109,6 +109,14 @@ def test_a_model_without_a_known_price_is_not_called_under_a_budget_in_usd(orche
     allowed = Budget(usd=1.0, unknown_price="allow")
     assert orchestrator.start(metered.spends_unknown, str(tmp_path), budget=allowed).result(30) == "done"
     (tmp_path / "unknown").unlink()
+    with pytest.raises(InvalidInput, match="the price of unknown is not known: declare it with"):
+        orchestrator.start(metered.is_judged_unknown, budget=Budget(usd=1.0))
+    run = orchestrator.start(metered.is_judged_unseen, budget=Budget(usd=1.0))
+    with pytest.raises(RunParked, match="the price of the model unknown is not known"):
+        run.result(30)
+    assert run.steps()[0].status == "evaluating"
+    run.cancel(within=0)
+    assert not (tmp_path / "unknown").exists()
     run = orchestrator.start(metered.spends_unseen, str(tmp_path), budget=Budget(usd=1.0))
     with pytest.raises(RunParked, match="the price of the model unknown is not known"):
         run.result(30)

@@ -54,6 +54,12 @@ def test_the_refused_attempt_is_not_charged_and_the_run_is_parked_with_what_to_d
     assert types(answer(case, "a#1")) == ["attempt.ended", "step.completed"]
 
 
+def test_a_tool_that_asks_a_model_itself_waits_too() -> None:
+    case = Case()
+    case.turn(schedule("a#1", kind="tool"))
+    assert types(answer(case, "a#1", UNPAID))[-1] == "run.parked"
+
+
 def test_refusals_use_up_neither_the_attempts_nor_the_time_of_a_step() -> None:
     case = asked("a#1", retry=Retry(attempts=2, within=10.0, jitter=0.0))
     answer(case, "a#1", BROKEN)
