@@ -4,10 +4,11 @@ A provider's pause and an open breaker are about a service, and not about the or
 those of the wall clock, which goes on while no orchestrator runs.
 """
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, cast
+from dataclasses import dataclass
+from functools import cache
+
+from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,14 @@ class HeldCalls:
         return "; ".join(parts)
 
 
+@cache
+def _adapter() -> TypeAdapter[tuple[HeldCalls, ...]]:
+    return TypeAdapter(tuple[HeldCalls, ...])
+
+
 def dump(held: Iterable[HeldCalls]) -> str:
     """Return values as text."""
-    return json.dumps([asdict(each) for each in held])
+    return _adapter().dump_json(tuple(held)).decode()
 
 
 def load(text: str) -> tuple[HeldCalls, ...]:
@@ -44,14 +50,4 @@ def load(text: str) -> tuple[HeldCalls, ...]:
     Raises:
         ValueError: It holds anything else.
     """
-    try:
-        found = [HeldCalls(**each) for each in cast("list[Any]", json.loads(text))]
-    except TypeError as error:
-        raise ValueError(str(error)) from error
-    for each in found:
-        if not isinstance(each.name, str) or not all(
-            isinstance(time, (int, float)) for time in (each.held_until, each.open_until or 0.0)
-        ):
-            msg = f"{each} is not what it should be"
-            raise ValueError(msg)
-    return tuple(found)
+    return _adapter().validate_json(text, strict=True)

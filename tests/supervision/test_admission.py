@@ -233,7 +233,7 @@ def test_an_open_breaker_lasts_over_a_restart_and_a_probe_closes_it_for_good():
     assert desk.order_of_jobs == ["a", "b", "c"], "one call shows whether it works"
     desk.answer("c")
     assert desk.order_of_jobs == ["a", "b", "c", "d"]
-    assert desk.kept == ()
+    assert not desk.kept
 
 
 def test_a_breaker_whose_time_went_by_without_an_orchestrator_lets_one_call_through():
