@@ -229,6 +229,8 @@ class EvaluatorOptions(Message):
     """Position in ``StepOptions.panels`` of the panel that it belongs to."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Its weight in that panel."""
+    model: ModelCall | None = None
+    """The model of a judge. Set when a workflow calls the step."""
 
 
 class PanelOptions(Message):
@@ -269,3 +271,5 @@ class StepOptions(Message):
     """For model steps: channel of the run's stream that gets the text as it arrives, and the result at the end."""
     model: ModelCall | None = None
     """The model of an ``LLM``. Set when a workflow calls the step."""
+    has_fallback: bool = False
+    """Whether another model is asked if this one fails, so that the run need not wait for this one's quota."""

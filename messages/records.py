@@ -41,6 +41,8 @@ class StepRecord(Message):
     """``{"args": [...], "kwargs": {...}}`` as written by the caller."""
     result: Json = None
     evaluations: tuple[Evaluation, ...] = ()
+    judges_usage: dict[str, float] = Field(default_factory=dict)
+    """What calls of judges have used that no evaluation holds: they are under way, or their evaluation was given up."""
     flagged: bool = False
     scheduled_at: Moment
     ended_at: Moment | None = None
@@ -64,6 +66,8 @@ def usage_of(steps: Iterable[StepRecord]) -> dict[str, float]:
             for name, amount in evaluation.usage.items():
                 total[name] = total.get(name, 0.0) + amount
             unpriced += "input_tokens" in evaluation.usage and "usd" not in evaluation.usage
+        for name, amount in step.judges_usage.items():
+            total[name] = total.get(name, 0.0) + amount
     return {**total, "unpriced": float(unpriced)} if unpriced else total
 
 

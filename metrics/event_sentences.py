@@ -91,7 +91,7 @@ def _run(workflow: str, event: ev.RunEvent) -> str:  # noqa: C901, PLR0911, PLR0
             assert_never(event)
 
 
-def _step(event: ev.StepEvent) -> str:  # noqa: C901, PLR0911  one case per event
+def _step(event: ev.StepEvent) -> str:  # noqa: C901, PLR0911, PLR0912  one case per event
     match event:
         case ev.StepScheduled():
             return f"is due: {event.kind} {event.name}"
@@ -111,6 +111,10 @@ def _step(event: ev.StepEvent) -> str:  # noqa: C901, PLR0911  one case per even
             return f"attempt {event.attempt} was lost: what it emitted on {', '.join(event.offsets)} does not count"
         case ev.AttemptEnded():
             return _attempt_ended(event)
+        case ev.JudgeAsked():
+            return f"attempt {event.attempt} is shown to judge {event.judge}, for at most {event.reserved.usd:.4g} USD"
+        case ev.JudgeAnswered():
+            return f"a judge of attempt {event.attempt} is done{_cost(event)}"
         case ev.StepEvaluated():
             return _evaluated(event)
         case ev.RetryScheduled():
@@ -241,6 +245,11 @@ def _evaluated(event: ev.StepEvaluated) -> str:
         f"{each.name} {'failed' if each.score is None else f'{each.score:.2f}'}" for each in event.evaluations
     )
     return f"attempt {event.attempt} was judged: {event.verdict}" + (f" ({marks})" if marks else "")
+
+
+def _cost(event: ev.JudgeAnswered) -> str:
+    usd = event.usage.get("usd")
+    return ": nobody knows what it cost" if usd is None else f", which cost {usd:.4g} USD"
 
 
 def _retry(event: ev.RetryScheduled) -> str:

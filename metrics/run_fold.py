@@ -174,6 +174,12 @@ def _step_evaluated(run: Run, sums: WorkflowSums, event: ev.StepEvaluated) -> No
     step.rejections += event.verdict not in {"accept", "flag"}
     for evaluation in event.evaluations:
         step.use_all(evaluation.usage)
+    step.use_all({name: -amount for name, amount in event.settled.items()})
+
+
+def _judge_answered(run: Run, sums: WorkflowSums, event: ev.JudgeAnswered) -> None:
+    if event.usage:
+        _sums_of(run.calls[event.key], sums).use_all(event.usage)
 
 
 def _step_completed(run: Run, sums: WorkflowSums, event: ev.StepCompleted) -> None:
@@ -307,6 +313,7 @@ HANDLERS: Final[dict[type[Event], Handler]] = dict(
         _handler(ev.StepScheduled, _step_scheduled),
         _handler(ev.AttemptStarted, _attempt_started),
         _handler(ev.AttemptEnded, _attempt_ended),
+        _handler(ev.JudgeAnswered, _judge_answered),
         _handler(ev.StepEvaluated, _step_evaluated),
         _handler(ev.StepCompleted, _step_completed),
         _handler(ev.StepFailed, _step_failed),

@@ -5,7 +5,7 @@ attempts yet: nothing of them is recorded, and nothing is charged.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol
@@ -29,6 +29,7 @@ from greenroom.supervision.jobs import (
     Withdraw,
 )
 from greenroom.supervision.policy.circuit_breaker import CircuitBreaker, is_infrastructure
+from greenroom.supervision.policy.held_calls import HeldCalls
 from greenroom.supervision.policy.rate_limit import RateLimit
 
 UNLIMITED: Final = ModelLimit(concurrency=None)
@@ -102,6 +103,8 @@ class Admission:
             have the default one, other tools and ``"mock"`` none.
         clock: Returns seconds since the Unix epoch.
         call_at: Sets an alarm for a time of that clock.
+        held: What held calls back when an earlier orchestrator ended.
+        keep: Told what holds calls back, whenever that changes.
     """
 
     def __init__(
@@ -111,6 +114,9 @@ class Admission:
         breakers: Mapping[str, Breaker | None],
         clock: Callable[[], float],
         call_at: Callable[[float, Callable[[], object]], Alarm],
+        *,
+        held: Sequence[HeldCalls] = (),
+        keep: Callable[[Sequence[HeldCalls]], object] = lambda _held: None,
     ) -> None:
         """Start without any call."""
         self._submit = submit
@@ -120,6 +126,18 @@ class Admission:
         self._clock = clock
         self._call_at = call_at
         self._gates: dict[str, _Gate] = {}
+        self._keep = keep
+        now = clock()
+        for each in held:
+            if each.words(now):
+                self._hold_again(each, now)
+
+    def _hold_again(self, held: HeldCalls, now: float) -> None:
+        """Hold back what an earlier orchestrator held back, but not for longer than it could: clocks are set back."""
+        gate = self._open(held.name)
+        gate.rate.hold(now, held.held_until - now)
+        if gate.breaker is not None and held.open_until is not None:
+            gate.breaker.reopen(min(held.open_until, now + gate.breaker.policy.cooldown))
 
     def submit(self, pool: PoolKey, limits: Limits | None, job: Job) -> JobHandle:
         """Submit a job to its pool, once its model or tool may be called."""
@@ -222,22 +240,11 @@ class Admission:
         token = event.token
         if token not in gate.started:
             return
-        breaker, now = gate.breaker, self._clock()
+        now, before = self._clock(), _held(gate)
         message = event.message if isinstance(event, Answered) else None
-        if isinstance(message, Failed):
-            failure = message.failure
-            is_model = not gate.name.startswith(TOOL)
-            if is_model and failure.retry_after is not None:
-                gate.rate.hold(now, failure.retry_after)
-            if breaker is not None:
-                if is_infrastructure(failure, model=is_model):
-                    breaker.failed(token, now)
-                elif failure.outcome != "cancelled" and failure.retry_after is None:
-                    breaker.succeeded(token)
-        elif isinstance(message, Completed) and breaker is not None:
-            breaker.succeeded(token)
-        elif isinstance(event, Lost) and event.charged and breaker is not None:
-            breaker.failed(token, now)
+        _learn(gate, event, message, now)
+        if _held(gate) != before:
+            self._keep([each for each in map(_held, self._gates.values()) if each.words(now)])
         if not isinstance(event, Assigned) and (message is None or isinstance(message, (Completed, Failed))):
             self._ended(gate, token, _used(message))
         call.job.reply(event)
@@ -249,6 +256,29 @@ class Admission:
         if gate.breaker is not None:
             gate.breaker.dropped(token)  # nothing, unless it was a probe that showed nothing
         self._serve(gate)
+
+
+def _learn(gate: _Gate, event: JobEvent, message: FromWorker | None, now: float) -> None:
+    """Learn from what happens to a call whether its model or tool works, and whether the provider wants a pause."""
+    breaker, token = gate.breaker, event.token
+    if isinstance(message, Failed):
+        failure = message.failure
+        is_model = not gate.name.startswith(TOOL)
+        if is_model and failure.retry_after is not None:
+            gate.rate.hold(now, failure.retry_after)
+        if breaker is not None:
+            if is_infrastructure(failure, model=is_model):
+                breaker.failed(token, now)
+            elif failure.outcome != "cancelled" and failure.retry_after is None:
+                breaker.succeeded(token)
+    elif isinstance(message, Completed) and breaker is not None:
+        breaker.succeeded(token)
+    elif isinstance(event, Lost) and event.charged and breaker is not None:
+        breaker.failed(token, now)
+
+
+def _held(gate: _Gate) -> HeldCalls:
+    return HeldCalls(gate.name, gate.rate.held_until, None if gate.breaker is None else gate.breaker.open_until)
 
 
 def _used(message: FromWorker | None) -> int | None:

@@ -244,7 +244,8 @@ class ModelDefinition(StepDefinition):
 
     @override
     def call_options(self, options: StepOptions, model: int = 0) -> StepOptions:
-        return options.model_copy(update={"model": self.calls[model]})
+        has_fallback = model + 1 < len(self.calls)
+        return options.model_copy(update={"model": self.calls[model], "has_fallback": has_fallback})
 
 
 class WorkflowDefinition(Definition):
@@ -266,9 +267,11 @@ class WorkflowDefinition(Definition):
 
         def look(value: object) -> None:
             found = _definition_of(value)
-            if isinstance(found, ModelDefinition):
-                models.update((call.model, call) for call in found.calls)
-            elif isinstance(found, WorkflowDefinition) and found.ref not in seen:
+            judges = [registered.get(ref) for ref in found.options.accept] if isinstance(found, StepDefinition) else []
+            for each in (found, *judges):
+                if isinstance(each, ModelDefinition):
+                    models.update((call.model, call) for call in each.calls)
+            if isinstance(found, WorkflowDefinition) and found.ref not in seen:
                 seen.add(found.ref)
                 fingerprint(found.fn, look)
 

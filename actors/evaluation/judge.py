@@ -18,7 +18,7 @@ from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.message import Shown
 from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.policy import Price, StepOptions
 
 Sees: TypeAlias = Literal["call", "expected", "steps", "metadata"]
 """What a judge may see beside the result."""
@@ -90,13 +90,22 @@ class JudgeDefinition(ModelDefinition):
         settings: Mapping[str, Shown],
         sees: Sequence[Sees] = (),
         compares: bool = False,
+        price: Price | None = None,
     ) -> None:
         """Register the judge. With ``compares`` it says which of two results is better."""
         self.sees = frozenset(sees)
         self._compares = compares
         instructions = (_COMPARE if compares else _RATE).format(rubric=rubric.strip()) + _DATA
         super().__init__(
-            name, fn, site, options, output=Score, instructions=instructions, models=(model,), settings=settings
+            name,
+            fn,
+            site,
+            options,
+            output=Score,
+            instructions=instructions,
+            models=(model,),
+            settings=settings,
+            price=price,
         )
 
     @property

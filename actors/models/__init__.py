@@ -92,7 +92,8 @@ class Model(Protocol):
 
         Raises:
             RetryAfter: The provider asks to be left alone for a while.
-            Fatal: No attempt can succeed: the key is wrong, the money gone.
+            QuotaExceeded: The account has no credit or quota left: the run waits until a person resumes it.
+            Fatal: No attempt can succeed: the key is wrong, or there is no such model.
             ModelFailed: Something went wrong on the way. The step's retry policy decides, as for any exception.
         """
         ...

@@ -21,7 +21,7 @@ from greenroom.actors.worker.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.output import finish, mark_output
 from greenroom.actors.worker.prompt import ask, request_of
 from greenroom.actors.worker.text_stream import TextStream
-from greenroom.messages.core.errors import CodecError, NotSerializable, RetryAfter
+from greenroom.messages.core.errors import CodecError, NotSerializable, QuotaExceeded, RetryAfter
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
@@ -115,7 +115,7 @@ class ModelActor(WorkerActor):
         except InvalidAnswer as error:
             usage = _usage(error.reply, _definition(message))
             failure = Failure(outcome="invalid", message=str(error), raw=shorten(error.reply.text))
-        except RetryAfter as error:  # the provider has refused the request, so it costs nothing
+        except (RetryAfter, QuotaExceeded) as error:  # the provider has refused the request, so it costs nothing
             usage = {"input_tokens": 0, "output_tokens": 0, "usd": 0.0}
             failure = describe_exception(error)
         except Exception as error:  # noqa: BLE001  every failure of a model is the attempt's outcome

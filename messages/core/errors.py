@@ -44,7 +44,11 @@ class ModelFailed(GreenroomError):  # noqa: N818  reads like its siblings
 
 
 class QuotaExceeded(Fatal):
-    """The account at a model's provider has no credit or quota left. Attempts fail until a person changes that."""
+    """The account at a model's provider has no credit or quota left.
+
+    Attempts fail until a person changes that. So a run whose step raises it is parked, and the step is tried again once
+    the run is resumed.
+    """
 
 
 class ContextTooLong(Fatal):

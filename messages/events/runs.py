@@ -195,6 +195,8 @@ class RunPaused(Event):
 
     type: Literal["run.paused"] = "run.paused"
     reason: str | None = None
+    quota: bool = False
+    """Whether it waits for a model's quota. The run that awaits it then stops as well."""
 
 
 class RunResumed(Event):

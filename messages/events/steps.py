@@ -17,6 +17,8 @@ __all__ = [
     "AttemptMoved",
     "AttemptProgressed",
     "AttemptStarted",
+    "JudgeAnswered",
+    "JudgeAsked",
     "RetryScheduled",
     "StepCompleted",
     "StepEmitted",
@@ -124,6 +126,32 @@ class AttemptEnded(Event):
     was reserved for it then counts as used."""
 
 
+class JudgeAsked(Event):
+    """A judge is about to be asked about a result, under a budget. Other calls of judges have no such event."""
+
+    type: Literal["judge.asked"] = "judge.asked"
+    key: str
+    attempt: int
+    token: str
+    """``epoch:counter``, never used twice."""
+    judge: str
+    """Its name."""
+    reserved: Reservation
+    """What is reserved of the budgets that the run draws on, until the call ends."""
+
+
+class JudgeAnswered(Event):
+    """A call of a judge has ended that was made under a budget, or whose evaluation was given up."""
+
+    type: Literal["judge.answered"] = "judge.answered"
+    key: str
+    attempt: int
+    token: str
+    """As in ``JudgeAsked``; empty for calls without that event."""
+    usage: dict[str, float] = Field(default_factory=dict)
+    """See ``AttemptEnded.usage``."""
+
+
 class StepEvaluated(Event):
     """The evaluators have judged a result."""
 
@@ -132,6 +160,8 @@ class StepEvaluated(Event):
     attempt: int
     verdict: Verdict
     evaluations: tuple[Evaluation, ...]
+    settled: dict[str, float] = Field(default_factory=dict)
+    """The part of the judges' usage that stands in events ``judge.answered`` too."""
 
 
 class RetryScheduled(Event):
@@ -174,6 +204,8 @@ StepEvent: TypeAlias = (
     | StepEmitted
     | ValuesDiscarded
     | AttemptEnded
+    | JudgeAsked
+    | JudgeAnswered
     | StepEvaluated
     | RetryScheduled
     | StepCompleted

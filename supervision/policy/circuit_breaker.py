@@ -34,6 +34,15 @@ class CircuitBreaker:
         """``"closed"``, ``"open"``, or ``"half_open"`` while one call is let through."""
         return "closed" if self._open_until is None else "open" if self._probe is None else "half_open"
 
+    @property
+    def open_until(self) -> float | None:
+        """When a call is let through, or was; None while the breaker is closed."""
+        return self._open_until
+
+    def reopen(self, until: float) -> None:
+        """Be open until a time, as a breaker was that is no more."""
+        self._open_until = until
+
     def next_at(self, now: float) -> float | None:
         """Return when a call may start, at least ``now``; None if another one has to end before."""
         if self._open_until is None:

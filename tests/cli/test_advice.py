@@ -629,6 +629,7 @@ MENTIONS = {
     "greenroom runs events squares-4 -o json": None,
     "greenroom runs show squares-4": None,
     "greenroom runs resume search --budget attempts=4 --journal runs.db": "greenroom runs resume y --budget attempts=4",
+    "greenroom runs resume brief-otters": "greenroom runs resume y",
     "greenroom runs retry": "greenroom runs retry bad",
     "greenroom serve examples/chat.py": "greenroom serve examples/chat.py --port 0",
     "greenroom serve examples/crashing.py": "greenroom serve examples/crashing.py --port 0",

@@ -52,6 +52,14 @@ def lines(folder: Path) -> Lines:
 
 
 @pytest.fixture
+def paid(folder: Path) -> Iterator[Path]:
+    """Give the file that tops up the account of the unpaid models."""
+    file = folder / "effects.paid"
+    yield file
+    file.unlink(missing_ok=True)
+
+
+@pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Provider]:
     """Give a provider on this machine, which the example asks; the working folder is the test's."""
     found = Provider()

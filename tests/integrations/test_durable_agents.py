@@ -14,7 +14,7 @@ from pydantic_ai import Agent
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models.test import TestModel
 
-from greenroom import DefinitionError, RunFailed
+from greenroom import DefinitionError, RunFailed, RunParked
 from greenroom.integrations.pydantic_ai import GreenroomDurability
 from greenroom.testing import wait_for
 from tests.integrations.apps import agents
@@ -123,6 +123,29 @@ def test_the_fallback_capability_falls_back_from_a_model_that_killed_its_worker(
     run = orchestrator.start(agents.relay)
     assert run.result(timeout=30) == "from the second"
     assert outcomes(run) == {"relayed#1/model#1": ["crash"], "relayed#1/model#2": ["ok"]}
+
+
+@pytest.mark.parametrize(("which", "said"), [("poor", "pay first"), ("poorer", "pay first")])
+def test_a_run_waits_for_quota_and_completes_after_a_top_up(orchestrator, paid, which, said) -> None:
+    run = orchestrator.start(agents.pay_first, which)
+    with pytest.raises(RunParked, match=rf"step {which}#1/model#1 waits for quota: .*{said}.*runs resume"):
+        run.result(timeout=30)
+    assert [attempt.charged for attempt in run.steps()[0].attempts] == [False]
+    paid.touch()
+    run.resume()
+    assert run.result(timeout=30) == "paid for"
+    assert outcomes(run) == {f"{which}#1/model#1": ["error", "ok"]}
+
+
+@pytest.mark.skipif(agents.ModelFallback is None, reason="this version has no ModelFallback")
+def test_the_fallback_capability_takes_over_before_the_run_waits_for_quota(orchestrator, paid) -> None:
+    run = orchestrator.start(agents.relay_unpaid)
+    with pytest.raises(RunParked, match=r"step poor_relay#1/model#3 waits for quota"):
+        run.result(timeout=30)
+    assert outcomes(run) == {f"poor_relay#1/model#{number}": ["error"] for number in (1, 2, 3)}
+    paid.touch()
+    run.resume()
+    assert run.result(timeout=30) == "paid for"
 
 
 def test_a_tool_that_needs_approvals_asks_for_all_of_them_and_obeys(orchestrator, lines) -> None:

@@ -46,6 +46,7 @@ RECORDED: dict[str, Any] = {
     "limits": None,
     "stream": None,
     "model": None,
+    "has_fallback": False,
 }
 """What journals mean by options of which nothing is written."""
 

@@ -12,6 +12,7 @@ from typing import get_args
 import pytest
 from loguru import logger
 
+from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
@@ -83,6 +84,25 @@ SENTENCES = [
             failure=Failure(outcome="error", type="ValueError", message="bad {0} <red>\nrun r completed"),
         ),
         r"run r step search#1 attempt 2 failed: ValueError: bad {0} <red>\nrun r completed",
+    ),
+    (
+        ev.JudgeAsked(
+            at=1.0,
+            key=KEY,
+            attempt=1,
+            token="1:3",
+            judge="concise",
+            reserved=Reservation(tokens=9, usd=0.25, max_tokens=5),
+        ),
+        "run r step search#1 attempt 1 is shown to judge concise, for at most 0.25 USD",
+    ),
+    (
+        ev.JudgeAnswered(at=1.0, key=KEY, attempt=1, token="1:3", usage={"usd": 0.125}),
+        "run r step search#1 a judge of attempt 1 is done, which cost 0.125 USD",
+    ),
+    (
+        ev.JudgeAnswered(at=1.0, key=KEY, attempt=1, token="1:3"),
+        "run r step search#1 a judge of attempt 1 is done: nobody knows what it cost",
     ),
     (
         ev.StepEvaluated(

@@ -1,14 +1,17 @@
 """Admission: calls that a limit holds back wait outside of the pools, and go on when they may."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from greenroom import Breaker, ModelLimit
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.frames.worker import Completed, Execute, Failed
 from greenroom.supervision.admission import Admission
 from greenroom.supervision.jobs import Answered, Job, JobHandle, JobOrder, Lost, PoolKey, Release, Withdraw
+from greenroom.supervision.policy.held_calls import HeldCalls, dump, load
 
 LLM = PoolKey("app.py", "llm", "llm")
 TOOLS = PoolKey("app.py", "tool", "tool")
@@ -25,8 +28,20 @@ class Desk:
         self.released: list[str] = []
         self.told: list[str] = []
         self.alarms: list[tuple[float, Callable[[], object]]] = []
-        self.admission = Admission(self.take, limits, breakers or {}, lambda: self.now, self.call_at)
+        self.kept: Sequence[HeldCalls] = ()
+        """What an orchestrator after this one would begin with."""
+        self.limits, self.breakers = limits, breakers or {}
+        self.open()
         self.handles: dict[str, JobHandle] = {}
+
+    def open(self, held: Sequence[HeldCalls] = ()) -> None:
+        """Begin again, as the next orchestrator does."""
+        self.admission = Admission(
+            self.take, self.limits, self.breakers, lambda: self.now, self.call_at, held=held, keep=self.keep
+        )
+
+    def keep(self, held: Sequence[HeldCalls]) -> None:
+        self.kept = load(dump(held))
 
     def take(self, _pool: PoolKey, _limits: Any, job: Job) -> JobHandle:
         self.jobs[job.token] = job
@@ -183,3 +198,65 @@ def test_a_model_may_have_no_breaker():
         desk.submit(str(number))
         desk.answer(str(number), DOWN)
     assert desk.admission.records()[0].status == "running"
+
+
+def test_a_pause_of_a_provider_lasts_over_a_restart_and_no_longer_than_it_was_asked_for():
+    desk = Desk()
+    desk.submit("a")
+    desk.answer("a", BUSY)
+    assert desk.kept == (HeldCalls("m", 1.5),)
+    desk.now = 1.0
+    desk.open(desk.kept)
+    (record,) = desk.admission.records()
+    assert (record.status, record.detail) == ("held", "0 running, 0 waiting; the provider asked to wait for 0.5 s more")
+    desk.submit("b")
+    assert desk.handles["b"].waits
+    desk.wait_until(1.5)
+    assert desk.order_of_jobs == ["a", "b"]
+    desk.answer("b")
+    desk.open(desk.kept)
+    assert not desk.admission.records()
+
+
+def test_an_open_breaker_lasts_over_a_restart_and_a_probe_closes_it_for_good():
+    desk = Desk({"m": Breaker(failures=2, cooldown=10.0)})
+    for token in "ab":
+        desk.submit(token)
+        desk.answer(token, DOWN)
+    assert desk.kept == (HeldCalls("m", open_until=10.0),)
+    desk.now = 4.0
+    desk.open(desk.kept)
+    desk.submit("c")
+    desk.submit("d")
+    assert desk.handles["c"].waits
+    desk.wait_until(10.0)
+    assert desk.order_of_jobs == ["a", "b", "c"], "one call shows whether it works"
+    desk.answer("c")
+    assert desk.order_of_jobs == ["a", "b", "c", "d"]
+    assert not desk.kept
+
+
+def test_a_breaker_whose_time_went_by_without_an_orchestrator_lets_one_call_through():
+    desk = Desk({"m": Breaker(cooldown=10.0)})
+    desk.now = 5000.0
+    desk.open([HeldCalls("m", open_until=10.0)])
+    assert [record.status for record in desk.admission.records()] == ["open"]
+    desk.submit("a")
+    desk.submit("b")
+    assert desk.order_of_jobs == ["a"]
+    desk.answer("a", DOWN)
+    assert desk.kept == (HeldCalls("m", open_until=5010.0),)
+
+
+def test_a_clock_that_was_set_back_holds_nothing_back_for_longer_than_usual():
+    desk = Desk({"m": Breaker(cooldown=10.0)})
+    desk.open([HeldCalls("m", 1e9, 1e9)])
+    desk.submit("a")
+    desk.wait_until(3600.0)
+    assert desk.order_of_jobs == ["a"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}x", '[{"name": 1}]', '[{"name": "m", "held_until": "x"}]'])
+def test_a_damaged_text_is_refused(text: str):
+    with pytest.raises(ValueError, match=r"."):
+        load(text)

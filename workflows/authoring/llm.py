@@ -13,10 +13,10 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.policy import OnEvaluatorError, OnReject, Price, Retry
+from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
 from greenroom.messages.transcript import ModelAnswer
 from greenroom.workflows.authoring.agent_tools import agent_tools, check_tools
-from greenroom.workflows.authoring.step import Call, Evaluators, Step, step_options
+from greenroom.workflows.authoring.step import Call, Evaluators, Step, given_price, step_options
 
 if TYPE_CHECKING:
     from greenroom.actors.agent.loop import AskModel, ModelCall
@@ -112,11 +112,7 @@ class LLM(Step[[str], T], Generic[T]):
         self._max_turns = _at_least_one(title, "max_turns", given.pop("max_turns", MAX_TURNS))
         self._compact_at = _at_least_one(title, "compact_at", given.pop("compact_at", None))
         _check_stream(given.get("stream"), title)
-        try:
-            price = Price.of(given.pop("price", None))
-        except ValueError as error:
-            msg = f"{title} has a wrong price: {error}"
-            raise DefinitionError(msg) from error
+        price = given_price(title, given.pop("price", None))
 
         async def ask(prompt: str) -> Any:
             from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, T
 from pydantic import ValidationError
 
 from greenroom.actors.context import ProgramPort, program
-from greenroom.actors.definitions.definitions import Definition, StepDefinition
+from greenroom.actors.definitions.definitions import Definition, ModelDefinition, StepDefinition
 from greenroom.actors.definitions.signature import every_item
 from greenroom.actors.values.conversion import as_score, faults
 from greenroom.actors.worker import tool_fakes
@@ -18,7 +18,7 @@ from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, St
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import EvaluatorOptions, PanelOptions, Retry, StepOptions
+from greenroom.messages.policy import EvaluatorOptions, PanelOptions, Price, Retry, StepOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -117,7 +117,19 @@ class Step(Generic[P, R]):
         """The options, after a check that workers can find the step and its evaluators."""
         for definition in (self.definition, *(step.definition for step in self._accept)):
             _ = definition.app
-        return self.definition.call_options(self._options)
+        return self.definition.call_options(self._with_judges(self._options))
+
+    def _with_judges(self, options: StepOptions) -> StepOptions:
+        """Return options with the models of the judges among the evaluators."""
+        models = [
+            judge.calls[0] if isinstance(judge := step.definition, ModelDefinition) else None for step in self._accept
+        ]
+        if not any(models):
+            return options
+        asked = zip(options.evaluators, models, strict=True)
+        return options.model_copy(
+            update={"evaluators": tuple(more.model_copy(update={"model": model}) for more, model in asked)}
+        )
 
     def evaluator_options(self) -> EvaluatorOptions:
         """Return how it is asked as an evaluator of other steps."""
@@ -203,6 +215,19 @@ def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = 
         msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
         raise DefinitionError(msg)
     return options
+
+
+def given_price(title: str, price: object) -> Price | None:
+    """Return the price of a model that its author has given, or None.
+
+    Raises:
+        DefinitionError: It is no price.
+    """
+    try:
+        return Price.of(price)
+    except ValueError as error:
+        msg = f"{title} has a wrong price: {error}"
+        raise DefinitionError(msg) from error
 
 
 def accepted(accept: object) -> tuple[dict[str, Any], list[tuple[str, str]]]:

@@ -296,8 +296,8 @@ def _unpriced(workflow: str, models: tuple[str, ...]) -> str:
     """Return why a workflow cannot start with a budget in US dollars, and how to start it."""
     return (
         f"the budget of {workflow} is in USD, and the price of {', '.join(models)} is not known: declare it with "
-        "LLM(..., price=(USD per million input tokens, USD per million output tokens)), give a budget in tokens, or "
-        'allow it with Budget(usd=..., unknown_price="allow")'
+        "price=(USD per million input tokens, USD per million output tokens) of its LLM or Judge, give a budget in "
+        'tokens, or allow it with Budget(usd=..., unknown_price="allow")'
     )
 
 

@@ -42,6 +42,7 @@ from greenroom.workflows.control.idle import IdleMonitor
 from greenroom.workflows.control.opening import GRACE, Durability, Opening
 from greenroom.workflows.control.visitors import Visitors
 from greenroom.workflows.control.worker_backends import make_backend
+from greenroom.workflows.home.held_calls import HeldCallsFile, read_held_calls
 from greenroom.workflows.home.home import MEMORY
 from greenroom.workflows.output.collector import OutputCollector
 from greenroom.workflows.output.live_view import Viewer
@@ -146,7 +147,7 @@ class Engine:
             imports=self.slow_imports,
         )
         self._closers.append(self._end_processes)
-        self._admission = Admission(self._tree.submit, limits.models, limits.breakers, clock.time, clock.call_at)
+        self._admission = self._admit(limits, clock, lasting=opening.reachable and not clock.virtual)
         self._tree.gates = self._admission.records
         self.runs = RunRegistry()
         self.runs.budgets.share(limits.budget, limits.daily_budget, self.journal, clock.time())
@@ -185,6 +186,15 @@ class Engine:
             self.announce(None)  # first, so that a client that connects can tell whose orchestrator this is
             self.reactor.submit(server.open()).result()
             self._closers.append(lambda: self.reactor.submit(server.close()).result())
+
+    def _admit(self, limits: CallLimits, clock: Clock, *, lasting: bool) -> Admission:
+        """Return the admission of calls; if it is lasting, with what the orchestrator before this one held back."""
+        admit = partial(Admission, self._tree.submit, limits.models, limits.breakers, clock.time, clock.call_at)
+        if not lasting:
+            return admit()
+        file = HeldCallsFile(self.home.path)
+        self._closers.append(file.write)
+        return admit(held=read_held_calls(self.home.path), keep=file.keep)
 
     def announce(self, url: str | None) -> None:
         """Record the URL of HTTP in the home for other processes; None if HTTP is not served.

@@ -7,6 +7,7 @@ from typing import Final
 
 from greenroom.messages.advice import raise_budget, resume_all
 from greenroom.messages.attempts import Reservation
+from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.policy import Budget
@@ -51,9 +52,11 @@ class Spending:
         self.usd += usage.get("usd", 0.0 if reserved is None else reserved.usd)
         self.tokens += sum(usage[name] for name in used) if used or reserved is None else reserved.tokens
 
-    def add_evaluation(self, usage: Mapping[str, float]) -> None:
-        """Add what a judge has used, which is never reserved."""
-        self._settle(usage, None)
+    def add_judges(self, evaluations: Iterable[Evaluation], settled: Mapping[str, float]) -> None:
+        """Add what judges have used, without what was settled call by call."""
+        for evaluation in evaluations:
+            self._settle(evaluation.usage, None)
+        self._settle({name: -amount for name, amount in settled.items()}, None)
 
     def add(self, events: Iterable[AnyEvent]) -> None:
         """Add the usage in events. What a fork shares with its origin counts for the origin alone."""
@@ -63,13 +66,14 @@ class Spending:
                     self.attempts += 1
                     if reserved is not None:
                         self.reserved[token] = reserved
-                case ev.AttemptEnded(token=token, usage=usage):
+                case ev.JudgeAsked(token=token, reserved=reserved):
+                    self.reserved[token] = reserved
+                case ev.AttemptEnded(token=token, usage=usage) | ev.JudgeAnswered(token=token, usage=usage):
                     reserved = self.reserved.pop(token, None)
                     if event.at >= self.since:
                         self._settle(usage, reserved)
-                case ev.StepEvaluated(evaluations=evaluations):
-                    for evaluation in evaluations:
-                        self.add_evaluation(evaluation.usage)
+                case ev.StepEvaluated(evaluations=evaluations, settled=settled) if event.at >= self.since:
+                    self.add_judges(evaluations, settled)
                 case ev.RunForked():
                     self.usd, self.tokens, self.attempts = 0.0, 0.0, 0
                     self.reserved.clear()

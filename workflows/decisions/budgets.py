@@ -11,6 +11,7 @@ from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import SHARED_SUBJECTS, Overdraft, subject_of
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.halts import stop
 from greenroom.workflows.state.run_state import RunState
 
 
@@ -60,7 +61,7 @@ def _stop_for(out: Decision, over: Overdraft) -> None:
     else:
         out.record(ev.RunPaused(at=out.at, reason=over.reason))
         out.then.append(do.TellOverdrawn(owner, over.reason))
-        _stop(out)
+        stop(out)
 
 
 def _park(out: Decision, reason: str) -> None:
@@ -68,15 +69,7 @@ def _park(out: Decision, reason: str) -> None:
     if out.state.halted is None and out.state.cancel_requested is None:
         out.record(ev.RunParked(at=out.at, reason=reason))
         out.then.append(do.Announce())
-        _stop(out)
-
-
-def _stop(out: Decision) -> None:
-    """Let running attempts end, and begin nothing."""
-    waiting = (step.key for step in out.state.steps.values() if step.awaits_worker)
-    out.now.append(do.EndProgram())
-    out.now.extend(do.WithdrawStep(key) for key in waiting if not out.is_new(key))
-    out.then.extend(do.PauseChild(k) for k, child in out.state.children.items() if child.open and not out.is_new(k))
+        stop(out)
 
 
 def raised_budget(state: RunState, happened: inputs.Resume) -> Budget | None:

@@ -17,7 +17,7 @@ from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.inputs import Input
 from greenroom.workflows.decisions.messages import mailbox, outbox, streams, turns
-from greenroom.workflows.decisions.steps import attempts, retried_steps
+from greenroom.workflows.decisions.steps import attempts, judges, quota, retried_steps
 from greenroom.workflows.replay.expectations import explained
 from greenroom.workflows.state.run_state import RunState
 
@@ -57,7 +57,9 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
         case inputs.StepJudged():
             attempts.step_judged(out, happened)
         case inputs.JudgesDue(key=key):
-            attempts.judges_due(out, key)
+            judges.judges_due(out, key)
+        case inputs.JudgeReserved() | inputs.JudgeUnaffordable() | inputs.JudgeAnswered():
+            judges.judge_called(out, happened)
         case inputs.StepProgressed():
             attempts.step_progressed(out, happened)
         case inputs.StepEmitted():
@@ -94,6 +96,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             turns.settle(out, happened)
         case inputs.Overdrawn():
             budgets.overdrawn(out, happened)
+        case inputs.ChildRefused(reason=reason):
+            quota.child_refused(out, reason)
         case inputs.EngineFault(reason=reason):
             if state.halted is None:
                 _park(out, reason)
@@ -133,10 +137,12 @@ def _recover(out: Decision, happened: inputs.Recover) -> None:
     for step in state.steps.values():
         if step.running is not None:
             attempts.attempt_lost(out, step, step.running, gone, charged=False)
+        judges.end_calls(out, step)
     if happened.orphaned and state.program is not None:
         out.record(ev.ProgramEnded(at=out.at, exit=gone, charged=False))
     outbox.deliver_again(out)
     budgets.remind(out)
+    quota.remind(out)
     if not state.halted:
         _go_on(out)
 

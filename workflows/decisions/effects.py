@@ -67,6 +67,14 @@ class AskJudges:
 
 
 @frozen
+class SendJudge:
+    """What is reserved for a call of a judge is committed: make the call."""
+
+    key: str
+    token: str
+
+
+@frozen
 class WithdrawStep:
     """Stop all work on a step that is no longer awaited."""
 
@@ -127,6 +135,14 @@ class TellOverdrawn:
 
 
 @frozen
+class TellRefused:
+    """Tell the run that awaits this one that it waits for a model's quota."""
+
+    run_id: str
+    reason: str
+
+
+@frozen
 class Announce:
     """Tell those who wait for the run that it has ended or is parked."""
 
@@ -141,6 +157,7 @@ Effect: TypeAlias = (
     | SendHeld
     | Judge
     | AskJudges
+    | SendJudge
     | WithdrawStep
     | StartChild
     | CancelChild
@@ -149,5 +166,6 @@ Effect: TypeAlias = (
     | Deliver
     | TurnOver
     | TellOverdrawn
+    | TellRefused
     | Announce
 )

@@ -1,6 +1,7 @@
 """What happens to a run, as values: the inputs that ``decide`` decides about."""
 
 from collections.abc import Callable
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 from greenroom.messages.approvals import ApprovalDecision
@@ -142,12 +143,44 @@ class JudgesDue:
 
 
 @frozen
+class JudgeReserved:
+    """Budgets have room for a call of a judge."""
+
+    key: str
+    attempt: int
+    token: str
+    judge: str
+    reserved: Reservation
+
+
+@frozen
+class JudgeUnaffordable:
+    """The budgets of the run do not allow a call of a judge."""
+
+    key: str
+
+
+@frozen
+class JudgeAnswered:
+    """A call of a judge has ended for which something was reserved. Usage that is left out is not known."""
+
+    key: str
+    attempt: int
+    token: str
+    usage: dict[str, float]
+
+
+@frozen
 class StepJudged:
     """All evaluators have evaluated a result."""
 
     key: str
     attempt: int
     evaluations: tuple[Evaluation, ...]
+    settled: dict[str, float] = field(default_factory=dict[str, float])
+    """The part of the judges' usage that ``JudgeAnswered`` has told."""
+    unpaid: str = ""
+    """What was said to a judge whose model's account has no quota left; empty if there is none."""
 
 
 @frozen
@@ -245,6 +278,13 @@ class Overdrawn:
 
 
 @frozen
+class ChildRefused:
+    """A run below this one was stopped because a model's account has no quota left."""
+
+    reason: str
+
+
+@frozen
 class ChildFinished:
     """A child run has ended."""
 
@@ -270,6 +310,9 @@ Input: TypeAlias = (
     | StepEmitted
     | StepLost
     | JudgesDue
+    | JudgeReserved
+    | JudgeUnaffordable
+    | JudgeAnswered
     | StepJudged
     | Tick
     | Cancel
@@ -282,6 +325,7 @@ Input: TypeAlias = (
     | Pause
     | Resume
     | Overdrawn
+    | ChildRefused
     | ChildFinished
 )
 

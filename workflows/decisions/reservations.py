@@ -17,6 +17,9 @@ WANTED_OUTPUT: Final = 16_384
 LEAST_OUTPUT: Final = 256
 """Fewest output tokens with which a model is called, unless the author sets fewer: shorter answers would be cut off."""
 
+EXPECTED_OUTPUT: Final = 1000
+"""Output tokens of an answer that count for the tokens per minute of a model, until it is known how many they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -33,6 +36,11 @@ class Need:
     def least_output(self) -> int:
         """Fewest output tokens with which the call is made."""
         return min(self.output_tokens, LEAST_OUTPUT)
+
+    @property
+    def expected_tokens(self) -> int:
+        """Tokens that count for the tokens per minute of a model, until it is known how many were used."""
+        return self.input_tokens + min(self.output_tokens, EXPECTED_OUTPUT)
 
     def reserve(self, output_tokens: int) -> Reservation:
         """Return the reservation for a call with so many output tokens."""
@@ -130,6 +138,6 @@ def _unknown(need: Need, account: Account) -> str:
         allow = 'open the orchestrator with Budget(usd=..., unknown_price="allow")'
     return (
         f"{account.subject}is in USD, and the price of the model {need.model} is not known: declare it with "
-        f"LLM(..., price=(USD per million input tokens, USD per million output tokens)) and start again, or allow it "
-        f"with {allow}"
+        f"price=(USD per million input tokens, USD per million output tokens) of its LLM or Judge and start again, or "
+        f"allow it with {allow}"
     )

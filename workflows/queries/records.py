@@ -160,6 +160,7 @@ def step_record(step: Step) -> StepRecord:
         arguments=step.arguments,
         result=step.result,
         evaluations=tuple(step.evaluations),
+        judges_usage=step.judges_usage,
         flagged=step.flagged,
         scheduled_at=moment(step.scheduled_at),
         ended_at=moment(step.ended_at) if step.ended_at is not None else None,

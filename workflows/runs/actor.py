@@ -8,7 +8,7 @@ The next orchestrator folds the same state from the committed events.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from typing_extensions import override
 
@@ -25,6 +25,7 @@ from greenroom.workflows.decisions.effects import Effect
 from greenroom.workflows.decisions.inputs import Confirmed, Input
 from greenroom.workflows.event_sourced.actor import Committed, EventSourcedActor, fault_of
 from greenroom.workflows.runs.append import append_of
+from greenroom.workflows.runs.budget_accounts import settles
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs
 from greenroom.workflows.runs.jobs.program import ProgramJob
@@ -166,13 +167,15 @@ class RunActor(EventSourcedActor[Effect]):
 
     def _carry_out(self, decision: Decision, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         events, then = decision.events, decision.then
+        settles_now = False
         if self.state.accounts or self._dependencies.registry.budgets.shared:
             self._dependencies.registry.budgets.note(self.state, events)
+            settles_now = settles(events)
         state = self.state
         if len(state.resolutions) != self._resolutions and state.ended is None and not state.halted:
             self._resolutions = len(state.resolutions)
             self._tell_program()
-        if events and not then and reply is None:
+        if events and not (then or settles_now) and reply is None:
             if not self._unwritten:
                 self._dependencies.registry.linger(self._flush)
             self._unwritten.extend(events)
@@ -219,7 +222,7 @@ class RunActor(EventSourcedActor[Effect]):
     # ------------------------------------------------------------ effects
 
     @override
-    def _do(self, effect: Effect) -> None:  # noqa: C901, PLR0912  one line per kind of effect
+    def _do(self, effect: Effect) -> None:  # noqa: C901, PLR0912, PLR0915  one line per kind of effect
         match effect:
             case do.Dispatch(key=key, attempt=attempt):
                 step = self.state.steps[key]
@@ -229,11 +232,14 @@ class RunActor(EventSourcedActor[Effect]):
                 self._steps.wrote()
             case do.SendHeld(token=token):
                 self._steps.release(token)
-            case do.Judge(key=key, attempt=attempt):
-                self._judge(self.state.steps[key], attempt)
+            case do.Judge(key=key):
+                self._judge(self.state.steps[key])
             case do.AskJudges(key=key):
                 if (evaluations := self._evaluations.get(key)) is not None:
                     evaluations.ask_judges()
+            case do.SendJudge(key=key, token=token):
+                if (evaluations := self._evaluations.get(key)) is not None:
+                    evaluations.calls.send(token)
             case do.WithdrawStep(key=key):
                 self._withdraw(key)
             case do.StartProgram():
@@ -264,6 +270,8 @@ class RunActor(EventSourcedActor[Effect]):
                 self._dependencies.router.answer(self.state.run_id, event)
             case do.TellOverdrawn(run_id=run_id, reason=reason):
                 self._dependencies.registry.route(run_id, inputs.Overdrawn(reason))
+            case do.TellRefused(run_id=run_id, reason=reason):
+                self._dependencies.registry.route(run_id, inputs.ChildRefused(reason))
             case do.Announce():
                 self._dependencies.registry.announce(self.state)
             case _:
@@ -278,10 +286,10 @@ class RunActor(EventSourcedActor[Effect]):
     def _tell_child(self, key: str, message: Input) -> None:
         self._dependencies.registry.route(self.state.children[key].run_id, message)
 
-    def _judge(self, step: Step, attempt: int) -> None:
-        def judged(evaluations: Sequence[Any]) -> None:
+    def _judge(self, step: Step) -> None:
+        def judged(happened: inputs.StepJudged) -> None:
             del self._evaluations[step.key]
-            tell_living(self.actor_ref, inputs.StepJudged(step.key, attempt, tuple(evaluations)))
+            tell_living(self.actor_ref, happened)
 
         def judges_due() -> None:
             tell_living(self.actor_ref, inputs.JudgesDue(step.key))
@@ -369,7 +377,8 @@ class RunActor(EventSourcedActor[Effect]):
     def moving(self) -> bool:
         """Whether something will happen to it before the next alarm. Attempts that limits hold back only wait."""
         on_their_way = self._pending or self._unwritten or self._lookups or self.state.outgoing
-        return bool(on_their_way or self._steps.moving or self._evaluations or self._program.busy)
+        judging = any(evaluations.moving for evaluations in self._evaluations.values())
+        return bool(on_their_way or self._steps.moving or judging or self._program.busy)
 
     def _may_passivate(self, due: float | None) -> bool:
         """Return whether an idle run waits for a far time, its children, a message, or a person, and may leave."""

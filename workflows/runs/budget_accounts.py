@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from greenroom.journal.interface import Journal
 from greenroom.messages.attempts import Reservation
@@ -13,15 +14,25 @@ from greenroom.workflows.decisions.reservations import Need, Refusal, reserve
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
 
+_ENDS: Final = (ev.AttemptEnded, ev.JudgeAnswered)
+"""Types of events with which a call ends."""
+
+
+def settles(events: Sequence[AnyEvent]) -> bool:
+    """Return whether events settle a reservation. Others may reserve what comes back, so they must be written first."""
+    return any(isinstance(event, _ENDS) for event in events)
+
 
 @dataclass(slots=True)
 class _Waiter:
-    """An attempt that waits for reservations of others to come back."""
+    """A call that waits for reservations of others to come back."""
 
     state: RunState
     token: str
     need: Need
     done: Callable[[Reservation | None], None]
+    first: bool
+    """Whether it is served before others, because what it belongs to has begun."""
 
 
 class BudgetAccounts:
@@ -81,19 +92,19 @@ class BudgetAccounts:
             if state.run_id not in self._accounts:  # it had none before
                 self.open(state)
                 for step in (*state.steps.values(), *state.shelved.values()):
+                    spending = self._accounts[state.run_id].spending
                     for attempt in step.attempts:
-                        self._accounts[state.run_id].spending.add_attempt(attempt.usage, attempt.reserved)
-                    for evaluation in step.evaluations:
-                        self._accounts[state.run_id].spending.add_evaluation(evaluation.usage)
+                        spending.add_attempt(attempt.usage, attempt.reserved)
+                    spending.add_judges(step.evaluations, {name: -more for name, more in step.judges_usage.items()})
             self._accounts[state.run_id].replace_budget(state.budget)
             self._accounts[state.run_id].lifted = _lifted(state)
         now = state.updated_at
         for account in self._of(state, now):
             account.spending.add(events)
             for event in events:
-                if isinstance(event, ev.AttemptStarted):
+                if isinstance(event, (ev.AttemptStarted, ev.JudgeAsked)):
                     account.granted.pop(event.token, None)
-        self._lives.difference_update(event.token for event in events if isinstance(event, ev.AttemptEnded))
+        self._lives.difference_update(event.token for event in events if isinstance(event, _ENDS))
         if self._waiting and events:
             self._serve(now)
 
@@ -115,7 +126,14 @@ class BudgetAccounts:
         return any(each and (each.budget.usd or each.budget.tokens) for each in (*owners, *self.shared))
 
     def reserve(
-        self, state: RunState, token: str, need: Need, now: float, done: Callable[[Reservation | None], None]
+        self,
+        state: RunState,
+        token: str,
+        need: Need,
+        now: float,
+        done: Callable[[Reservation | None], None],
+        *,
+        first: bool = False,
     ) -> None:
         """Reserve what an attempt may use, of every budget that its run draws on.
 
@@ -126,8 +144,9 @@ class BudgetAccounts:
             now: The time, in seconds since the Unix epoch.
             done: Called with the reservation, maybe later. Called with None if a budget does not allow the attempt;
                 ``overdraft`` then returns the reason.
+            first: Whether it is served before others: a judge, without whom a result that is paid for is of no use.
         """
-        self._waiting[token] = waiter = _Waiter(state, token, need, done)
+        self._waiting[token] = waiter = _Waiter(state, token, need, done, first)
         if len(self._waiting) == 1:
             self._try(waiter, now)
         else:
@@ -142,9 +161,12 @@ class BudgetAccounts:
             self._serve(now)
 
     def _serve(self, now: float) -> None:
-        """Serve the attempts that wait, in order. One that goes on waiting holds up the later ones of its budgets."""
+        """Serve the calls that wait, judges first, otherwise in order.
+
+        One that goes on waiting holds up the later ones of its budgets.
+        """
         blocked: set[Account] = set()
-        for waiter in list(self._waiting.values()):
+        for waiter in sorted(self._waiting.values(), key=lambda each: not each.first):
             mine = self._of(waiter.state, now)
             if waiter.token in self._waiting and blocked.isdisjoint(mine) and not self._try(waiter, now):
                 blocked.update(mine)

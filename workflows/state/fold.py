@@ -190,11 +190,13 @@ def _afloat(state: RunState) -> None:
 
 def _run_paused(state: RunState, event: ev.RunPaused) -> None:
     _halt(state, "paused", event.reason)
+    state.lacks_quota = event.quota
 
 
 def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | None) -> None:
     state.halted = status
     state.reason = reason
+    state.lacks_quota = False
     state.program = None
 
 
@@ -202,6 +204,7 @@ def _run_resumed(state: RunState, event: ev.RunResumed) -> None:
     budgets.resumed(state, event)
     _afloat(state)
     state.halted = None
+    state.lacks_quota = False
     state.reason = state.cancel_reason
     state.program_crashes = 0
 

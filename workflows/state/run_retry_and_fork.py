@@ -95,6 +95,7 @@ def unshelve(state: RunState, step: Step) -> None:
     if shelved is None:
         return
     step.attempts = shelved.attempts
+    step.judges_usage = shelved.judges_usage
     step.forgiven = len(step.attempts)
     same = shelved.arguments == step.arguments
     step.generation = shelved.generation + (not same)

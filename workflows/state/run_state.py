@@ -59,6 +59,10 @@ class Step:
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     result: Json = None
     evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    judging: set[str] = field(default_factory=set[str])
+    """Tokens of calls of judges that were made under a budget and have not ended."""
+    judges_usage: dict[str, float] = field(default_factory=dict[str, float])
+    """What calls of judges have used that no evaluation holds: they are under way, or their evaluation was given up."""
     feedback: list[str] = field(default_factory=list[str])
     """Why earlier results were rejected, one sentence each."""
     solo: bool = False
@@ -251,6 +255,8 @@ class RunState:
     turn_cancel_reason: str | None = None
     halted: Literal["parked", "paused"] | None = None
     """Why nothing new may begin: the run is parked until a person acts, or a person has paused it."""
+    lacks_quota: bool = False
+    """Whether the run is paused until an account at a model's provider has quota again."""
     stranded: str = ""
     """The pool that has given up, if the run is parked for that; empty otherwise."""
     ended: RunStatus | None = None

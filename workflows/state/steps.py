@@ -11,6 +11,9 @@ from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 from greenroom.workflows.state.transcripts import remember_answer, remember_use
 
+_ROUNDING: Final = 1e-9
+"""Differences of sums that are not more than this are none."""
+
 
 def _step_scheduled(state: RunState, event: ev.StepScheduled) -> None:
     state.steps[event.key] = Step(
@@ -76,9 +79,24 @@ def _attempt_ended(state: RunState, event: ev.AttemptEnded) -> None:
         step.feedback.append(event.failure.message)
 
 
+def _judge_asked(state: RunState, event: ev.JudgeAsked) -> None:
+    state.steps[event.key].judging.add(event.token)
+
+
+def _judge_answered(state: RunState, event: ev.JudgeAnswered) -> None:
+    step = state.steps[event.key]
+    step.judging.discard(event.token)
+    for name, amount in event.usage.items():
+        step.judges_usage[name] = step.judges_usage.get(name, 0.0) + amount
+
+
 def _step_evaluated(state: RunState, event: ev.StepEvaluated) -> None:
     step = state.steps[event.key]
     step.evaluations.extend(event.evaluations)
+    for name, amount in event.settled.items():
+        left = step.judges_usage.pop(name, 0.0) - amount
+        if left > _ROUNDING:
+            step.judges_usage[name] = left
     if event.verdict in {"retry", "fail"}:
         step.attempts[-1].outcome = "rejected"
         step.result = None
@@ -151,6 +169,8 @@ HANDLERS: Final = (
     handler(ev.StepEmitted, _step_emitted),
     handler(ev.ValuesDiscarded, _values_discarded),
     handler(ev.AttemptEnded, _attempt_ended),
+    handler(ev.JudgeAsked, _judge_asked),
+    handler(ev.JudgeAnswered, _judge_answered),
     handler(ev.StepEvaluated, _step_evaluated),
     handler(ev.RetryScheduled, _retry_scheduled),
     handler(ev.StepCompleted, _step_completed),

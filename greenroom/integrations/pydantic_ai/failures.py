@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from pydantic_ai.exceptions import (
     AgentRunError,
+    FallbackExceptionGroup,
     ModelAPIError,
     ModelQuotaExceededError,
     ModelRequestRejectedError,
@@ -14,15 +15,15 @@ from pydantic_ai.exceptions import (
     UserError,
 )
 
-from greenroom.messages.core.errors import Fatal, OutcomeUnknown, RetryAfter, StepFailed
+from greenroom.messages.core.errors import Fatal, OutcomeUnknown, QuotaExceeded, RetryAfter, StepFailed
 from greenroom.messages.policy import Retry
 
 RETRY: Final = Retry(never=(UserError,))
 """Default of an agent's steps. An agent that is not defined as the library demands is not tried again."""
 LONGEST_PAUSE: Final = 3600.0
 """Longest wish of a provider for a pause that is followed, in seconds."""
-_HOPELESS: Final = (ModelRequestRejectedError, ModelQuotaExceededError)
-_REJECTED: Final = frozenset({400, 401, 402, 403, 404, 422})
+_UNPAID: Final = 402
+_REJECTED: Final = frozenset({400, 401, 403, 404, 422})
 """Statuses of requests that no repetition mends, from models that raise no category of their own."""
 
 
@@ -42,13 +43,21 @@ class ModelStepFailed(ModelAPIError, StepFailed):  # noqa: N818  named as the ex
 def marked_for_retry() -> Generator[None]:
     """Mark what a model raises with what it means for the next attempt. In LLM workers.
 
-    A provider's wish for a pause is followed. A request that the provider rejects is not made again.
+    A provider's wish for a pause is followed. A request that the provider rejects is not made again, and one for which
+    the account has no quota left is made again once a person resumes the run. Of several models that fall back to each
+    other, the last one decides about quota.
     """
     try:
         yield
+    except FallbackExceptionGroup as group:
+        if _is_unpaid(group.exceptions[-1]):
+            group.__class__ = _also(cast("Any", type(group)), QuotaExceeded)
+        raise
     except ModelAPIError as error:
         pause: float | None = getattr(error, "retry_after", None)
-        if isinstance(error, _HOPELESS) or getattr(error, "status_code", None) in _REJECTED:
+        if _is_unpaid(error):
+            error.__class__ = _also(cast("Any", type(error)), QuotaExceeded)
+        elif isinstance(error, ModelRequestRejectedError) or getattr(error, "status_code", None) in _REJECTED:
             error.__class__ = _also(cast("Any", type(error)), Fatal)
         elif pause is not None:
             error.__class__ = _also(cast("Any", type(error)), RetryAfter)
@@ -56,11 +65,32 @@ def marked_for_retry() -> Generator[None]:
         raise
 
 
+def _is_unpaid(error: Exception) -> bool:
+    return isinstance(error, ModelQuotaExceededError) or getattr(error, "status_code", None) == _UNPAID
+
+
 @cache
 def _also(cls: Any, mark: type[Exception]) -> Any:
     """Return the class of errors that are of ``cls`` and have a mark too. Handlers of either class catch them."""
     names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     return type(cls.__name__, (cls, mark), names)
+
+
+def falls_back(context: Any) -> bool:
+    """Return whether the capability ``ModelFallback`` has a model left for the present request. In programs.
+
+    Args:
+        context: The library's context of the run.
+    """
+    left: list[object] = []
+
+    def look(capability: object) -> None:
+        left.extend(getattr(capability, "_remaining", ()) if type(capability).__name__ == "ModelFallback" else ())
+
+    root = getattr(context, "root_capability", None)
+    if root is not None:
+        root.apply(look)
+    return bool(left)
 
 
 @contextmanager

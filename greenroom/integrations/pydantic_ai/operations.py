@@ -33,7 +33,7 @@ from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import StepDefinition
 from greenroom.actors.models.measured import Measured
 from greenroom.integrations.pydantic_ai import places
-from greenroom.integrations.pydantic_ai.failures import failed_model, failed_tool, marked_for_retry
+from greenroom.integrations.pydantic_ai.failures import failed_model, failed_tool, falls_back, marked_for_retry
 from greenroom.integrations.pydantic_ai.usage import usage_of
 from greenroom.messages.policy import StepOptions
 
@@ -125,13 +125,16 @@ class _StepOperation(BoundDurableOperation[P, W, R], Generic[P, W, R]):
         wire = self._operation.parameter_transport.dump(params)
         context: Any = getattr(params, "ctx", None) or getattr(params, "run_context", None)
         name, label = _call_name(self._operation.operation_id, params, context)
+        options = cast("StepOptions | None", config) or definition.options
+        if definition.step_kind == "llm" and falls_back(context):
+            options = options.model_copy(update={"has_fallback": True})
         with _translated(self._operation.operation_id), places.steps_of(context.run_id):
             payload = await port.call_step(
                 name=name,
                 kind=definition.step_kind,
                 step=definition.ref,
                 arguments=definition.signature.encode_call((wire,), {}),
-                options=cast("StepOptions | None", config) or definition.options,
+                options=options,
                 key=label,
             )
         return self._operation.result_codec.load(definition.decode_result(payload))

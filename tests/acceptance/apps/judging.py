@@ -41,6 +41,8 @@ class Priced:
     ``"hang"`` waits for ever. The count of requests is that of the file, so it survives the process.
     """
 
+    price = (0.0, 10.0)
+
     def __init__(self, *replies: Any, usd: float | None = 0.25) -> None:
         self.replies = replies
         self.usd = usd

@@ -1,11 +1,12 @@
 """Models that cost something, and a model that records when it is asked."""
 
 import asyncio
+import json
 import os
 import time
 from pathlib import Path
 
-from greenroom import LLM, MockModel, Retry, RetryAfter, tool, workflow
+from greenroom import LLM, Judge, MockModel, Retry, RetryAfter, tool, workflow
 from greenroom.actors.models import ModelReply, ModelRequest
 
 priced = LLM("priced", model=MockModel(seed=7, latency=(0.02, 0.3), price=(20.0, 80.0), name="priced"))
@@ -15,6 +16,34 @@ priced = LLM("priced", model=MockModel(seed=7, latency=(0.02, 0.3), price=(20.0,
 async def pays(calls: int) -> int:
     text = "Otters hold hands. They sleep on their backs. Their fur is dense. " * 20
     return len(await asyncio.gather(*(priced(f"Summarise {number}: {text}") for number in range(calls))))
+
+
+class Rater:
+    """A judge's model: it rates after a moment, and costs as much as it may."""
+
+    name = "rater"
+    price = (20.0, 80.0)
+
+    async def complete(self, request: ModelRequest) -> ModelReply:
+        await asyncio.sleep(0.02)
+        tokens = len(request.prompt + request.instructions) // 3
+        written = min(request.max_tokens or 100, 100)
+        text = json.dumps({"reason": "r", "score": 0.9})
+        usd = (tokens * self.price[0] + written * self.price[1]) / 1e6
+        return ModelReply(text, input_tokens=tokens, output_tokens=written, usd=usd)
+
+
+fair = Judge("fair", rubric="It is about otters.", model=Rater())
+strict = Judge("strict", rubric="It is true.", model=Rater(), settings={"max_tokens": 300})
+rated = LLM(
+    "rated", model=MockModel(seed=7, latency=(0.02, 0.3), price=(20.0, 80.0), name="priced"), accept=[fair, strict]
+)
+
+
+@workflow
+async def pays_judges(calls: int) -> int:
+    text = "Otters hold hands. They sleep on their backs. Their fur is dense. " * 20
+    return len(await asyncio.gather(*(rated(f"Summarise {number}: {text}") for number in range(calls))))
 
 
 class Recorded:
@@ -78,6 +107,20 @@ async def spends_unknown(folder: str) -> str:
 async def spends_unseen(folder: str) -> str:
     """Call the model by a way that its source does not show."""
     return str(await globals()["unknown"](folder))
+
+
+vague = Judge("vague", rubric="It is about otters.", model=Recorded("unknown"))
+judged_unknown = LLM("judged_unknown", model=MockModel(latency=0.0), accept=[vague])
+
+
+@workflow
+async def is_judged_unknown() -> str:
+    return await judged_unknown("otters")
+
+
+@workflow
+async def is_judged_unseen() -> str:
+    return str(await globals()["judged_unknown"]("otters"))
 
 
 @workflow

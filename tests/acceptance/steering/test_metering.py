@@ -31,9 +31,10 @@ def spent(runs, limit):
     return spending
 
 
-def test_a_hundred_runs_at_once_never_spend_or_reserve_more_than_one_dollar(home, mark, tmp_path):
+@pytest.mark.parametrize("workflow", [metered.pays, metered.pays_judges])
+def test_a_hundred_runs_at_once_never_spend_or_reserve_more_than_one_dollar(home, mark, tmp_path, workflow):
     with Orchestrator(tmp_path / "runs.db", pools=harness.pools(), budget=Budget(usd=1.0)) as orchestrator:
-        runs = [orchestrator.start(metered.pays, 2, id=f"run-{number}") for number in range(100)]
+        runs = [orchestrator.start(workflow, 2, id=f"run-{number}") for number in range(100)]
         halted = {"parked", "completed"}
         eventually(lambda: {run.status for run in runs} <= halted, 100)
         parked = [run for run in runs if run.status == "parked"]
@@ -108,6 +109,14 @@ def test_a_model_without_a_known_price_is_not_called_under_a_budget_in_usd(orche
     allowed = Budget(usd=1.0, unknown_price="allow")
     assert orchestrator.start(metered.spends_unknown, str(tmp_path), budget=allowed).result(30) == "done"
     (tmp_path / "unknown").unlink()
+    with pytest.raises(InvalidInput, match="the price of unknown is not known: declare it with"):
+        orchestrator.start(metered.is_judged_unknown, budget=Budget(usd=1.0))
+    run = orchestrator.start(metered.is_judged_unseen, budget=Budget(usd=1.0))
+    with pytest.raises(RunParked, match="the price of the model unknown is not known"):
+        run.result(30)
+    assert run.steps()[0].status == "evaluating"
+    run.cancel(within=0)
+    assert not (tmp_path / "unknown").exists()
     run = orchestrator.start(metered.spends_unseen, str(tmp_path), budget=Budget(usd=1.0))
     with pytest.raises(RunParked, match="the price of the model unknown is not known"):
         run.result(30)

@@ -247,6 +247,26 @@ def deadly(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
     os._exit(9)
 
 
+def unpaid(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
+    """Answer once the account is topped up, which a file says."""
+    note("asked")
+    if not LOG.with_suffix(".paid").exists():
+        raise ModelHTTPError(402, "unpaid", {"error": "pay first"})
+    return ModelResponse(parts=[TextPart("paid for")])
+
+
+poor = Agent(FunctionModel(unpaid), name="poor", capabilities=[GreenroomDurability()])
+poorer = Agent(
+    FallbackModel(FunctionModel(broken), FunctionModel(unpaid)), name="poorer", capabilities=[GreenroomDurability()]
+)
+
+
+@workflow
+async def pay_first(which: str) -> str:
+    """Run an agent whose account is empty."""
+    return (await {"poor": poor, "poorer": poorer}[which].run("hello")).output
+
+
 patient = Agent(FunctionModel(limited), name="patient", capabilities=[GreenroomDurability()])
 locked = Agent(FunctionModel(broken), name="locked", capabilities=[GreenroomDurability()])
 spare = Agent(
@@ -263,6 +283,20 @@ if ModelFallback is not None:
             GreenroomDurability(models={"spare": script("from the second")}, model={"retry": Retry(attempts=1)}),
         ],
     )
+
+    poor_relay = Agent(
+        FunctionModel(unpaid, model_name="unpaid"),
+        name="poor_relay",
+        capabilities=[
+            ModelFallback("spare", "last"),
+            GreenroomDurability(models={"spare": FunctionModel(broken), "last": FunctionModel(unpaid)}),
+        ],
+    )
+
+    @workflow
+    async def relay_unpaid() -> str:
+        """Run an agent whose first and last model belong to an empty account."""
+        return (await poor_relay.run("hello")).output
 
     @workflow
     async def relay() -> str:

@@ -10,11 +10,11 @@ from typing import Any, Final
 import pytest
 
 from greenroom.journal.interface import Append
-from greenroom.messages.core.failures import Exit
+from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent, RunStarted
-from greenroom.messages.frames.worker import Completed, Execute, Return, ScheduleStep, Turn
-from greenroom.messages.policy import Budget, ModelCall, Price, StepOptions
+from greenroom.messages.frames.worker import Completed, Execute, Failed, Return, ScheduleStep, Turn
+from greenroom.messages.policy import Budget, EvaluatorOptions, ModelCall, Price, Retry, StepOptions
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOrder, Lost, Release, Withdraw
 from greenroom.workflows.decisions.budget_usage import Spending
 from greenroom.workflows.decisions.inputs import Overdrawn, ProgramTurn, Recover, Resume
@@ -24,6 +24,14 @@ from greenroom.workflows.state.fold import fold_all
 
 PRICE: Final = Price(input=1.0, output=10.0)
 MODEL: Final = ModelCall(model="mock", price=PRICE, max_tokens=1000)
+PLAIN: Final = StepOptions(model=MODEL, retry=Retry(attempts=50, initial=0.0))
+JUDGED: Final = StepOptions(
+    model=MODEL,
+    retry=PLAIN.retry,
+    accept=("app:one", "app:two"),
+    accept_timeouts=(None, None),
+    evaluators=(EvaluatorOptions(name="judge", kind="llm", model=MODEL, retry=Retry()),) * 2,
+)
 CALLS: Final = 3
 """Model calls of each run."""
 
@@ -31,7 +39,8 @@ CALLS: Final = 3
 class Orchestrators:
     """Orchestrators that follow one another on one journal; each of their parts is real but processes and disk."""
 
-    def __init__(self, seed: int, runs: int, budget: Budget) -> None:
+    def __init__(self, seed: int, runs: int, budget: Budget, judged: bool = False) -> None:
+        self.options = JUDGED if judged else PLAIN
         self.random = random.Random(seed)
         self.now = 1000.0
         self.committed: list[tuple[str, AnyEvent]] = []
@@ -108,7 +117,7 @@ class Orchestrators:
                         ScheduleStep(
                             key=f"a#{number}", name="a", kind="llm", step="app:a",
                             arguments={"args": ["x" * self.random.randrange(2000)], "kwargs": {}},
-                            options=StepOptions(model=MODEL),
+                            options=self.options,
                         )
                         for number in range(1, CALLS + 1)
                     )  # fmt: skip
@@ -123,6 +132,8 @@ class Orchestrators:
         if isinstance(job.frame, Execute):
             self.jobs[job.token] = job
             self.calls.append((job.reply, (Assigned(job.token, "llm-1", 1, 1),)))
+            if not job.hold:  # a judge's
+                self.order(Release(job.token))
         return JobHandle(self.order, job.token)
 
     def order(self, order: JobOrder) -> None:
@@ -178,7 +189,12 @@ class Orchestrators:
         usd = PRICE.usd(asked, given)
         self.bill += usd - most
         usage = {"input_tokens": float(asked), "output_tokens": float(given), "usd": usd}
-        job.reply(Answered(token, Completed(token=token, result="x", duration=0.0, usage=usage)))
+        if self.random.random() < 0.1 and frame.name != "judge":
+            failure = Failure(outcome="invalid", message="not JSON")
+            job.reply(Answered(token, Failed(token=token, failure=failure, duration=0.0, usage=usage)))
+            return
+        result = {"value": 0.9, "reason": "good", "label": None} if frame.name == "judge" else "x"
+        job.reply(Answered(token, Completed(token=token, result=result, duration=0.0, usage=usage)))
 
     def check(self) -> None:
         spending = Spending()
@@ -202,9 +218,12 @@ class Orchestrators:
                     returning = True
 
 
+@pytest.mark.parametrize("judged", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_the_bill_of_many_runs_never_exceeds_their_budget_whenever_the_orchestrator_is_killed(seed: int) -> None:
-    world = Orchestrators(seed, runs=12, budget=Budget(usd=0.08))
+def test_the_bill_of_many_runs_never_exceeds_their_budget_whenever_the_orchestrator_is_killed(
+    seed: int, judged: bool
+) -> None:
+    world = Orchestrators(seed, runs=12, budget=Budget(usd=0.08), judged=judged)
     world.run()
     states = [fold_all(world.events(name)) for name in world.names]
     assert world.kills
@@ -218,9 +237,10 @@ def test_the_bill_of_many_runs_never_exceeds_their_budget_whenever_the_orchestra
             assert (state.reason or "").startswith("the budget of run p is used up")
 
 
+@pytest.mark.parametrize("judged", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_runs_that_a_budget_is_enough_for_all_complete_though_they_wait_for_each_other(seed: int) -> None:
-    world = Orchestrators(seed, runs=6, budget=Budget(usd=1.0))
+def test_runs_that_a_budget_is_enough_for_all_complete_though_they_wait_for_each_other(seed: int, judged: bool) -> None:
+    world = Orchestrators(seed, runs=6, budget=Budget(usd=3.0 if judged else 1.0), judged=judged)
     world.run()
     assert {fold_all(world.events(name)).status for name in world.names} == {"completed"}
 

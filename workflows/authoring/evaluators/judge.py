@@ -15,7 +15,7 @@ from greenroom.messages.core.times import Seconds
 from greenroom.messages.evaluation import Score
 from greenroom.messages.policy import EvaluatorOptions, Retry
 from greenroom.workflows.authoring.evaluators.evaluation_run import provide
-from greenroom.workflows.authoring.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, step_options
+from greenroom.workflows.authoring.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, given_price, step_options
 
 SEES: Final[tuple[Sees, ...]] = ("call", "expected")
 """What a judge sees beside the result, by default."""
@@ -30,7 +30,7 @@ class Judge(Step[..., Score]):
     results that no function or rule has rejected, and its usage is recorded with the evaluation.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that an author sets
         self,
         name: str,
         *,
@@ -41,6 +41,7 @@ class Judge(Step[..., Score]):
         retry: Retry = DEFAULT_RETRY,
         timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] | None = None,
+        price: tuple[float, float] | None = None,
     ) -> None:
         """Make the judge; like a decorated function it belongs at the top level of a file.
 
@@ -54,6 +55,7 @@ class Judge(Step[..., Score]):
             retry: How often and when it is asked again if the model fails or its answer is not valid.
             timeout: Seconds one call may take; None for no limit.
             settings: Passed to the model unchanged.
+            price: See ``LLM``.
 
         Raises:
             DefinitionError: An option has an invalid value, or there is no such model.
@@ -80,6 +82,7 @@ class Judge(Step[..., Score]):
             model=model,
             settings=dict(settings or {}),
             sees=sees,
+            price=given_price(title, price),
         )
         super().__init__(definition)
         self.__name__ = name
@@ -121,6 +124,7 @@ class Pairwise:
         retry: Retry = DEFAULT_RETRY,
         timeout: Seconds | None = DEFAULT_TIMEOUT,
         settings: Mapping[str, Shown] | None = None,
+        price: tuple[float, float] | None = None,
     ) -> None:
         """Make the judge; see ``Judge`` for the arguments.
 
@@ -143,6 +147,7 @@ class Pairwise:
             model=model,
             settings=dict(settings or {}),
             compares=True,
+            price=given_price(title, price),
         )
         self.name = name
         self._step: Step[..., Score] = Step(definition)

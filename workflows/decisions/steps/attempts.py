@@ -13,6 +13,7 @@ from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.approvals import escalate, step_withdrawn
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.messages.streams import add_final, discard
+from greenroom.workflows.decisions.steps import judges, quota
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
 from greenroom.workflows.decisions.steps.verdict import verdict
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
@@ -129,7 +130,11 @@ def step_answered(out: Decision, happened: inputs.StepAnswered) -> None:
     message = happened.message
     if isinstance(message, frames.Failed):
         failure = message.failure
-        _end_attempt(out, step, attempt, failure.outcome, failure=failure, usage=message.usage)
+        waits = quota.waits(out.state, step, failure)
+        _end_attempt(out, step, attempt, failure.outcome, failure=failure, usage=message.usage, charged=not waits)
+        if waits:
+            quota.hold(out, step, failure)
+            return
         _retry_or_fail(out, step, failure)
         dispatch_if_due(out, step)
         return
@@ -174,7 +179,8 @@ def _retry_or_fail(out: Decision, step: Step, failure: Failure) -> None:
     counted = step.attempts[step.forgiven :]
     history = [PastAttempt(past.outcome or "cancelled", past.charged, past.failure) for past in counted[:-1]]
     last = PastAttempt(counted[-1].outcome or "cancelled", counted[-1].charged, failure)
-    match next_attempt(step.options, [*history, last], out.at - counted[0].started_at, out.unit):
+    elapsed = out.at - quota.first_counted(counted).started_at
+    match next_attempt(step.options, [*history, last], elapsed, out.unit):
         case Again(delay=delay, solo=solo):
             attempt, due = step.next_attempt, out.at + delay
             out.record(ev.RetryScheduled(at=out.at, key=step.key, attempt=attempt, due=due, solo=solo))
@@ -191,28 +197,24 @@ def _complete(out: Decision, step: Step, attempt: int, *, flagged: bool) -> None
     out.then.append(do.ReleaseSteps())
 
 
-def judges_due(out: Decision, key: str) -> None:
-    """Let the judges of a result be asked, which costs money, unless a halt or a budget forbids it.
-
-    The result is then evaluated from the start when the run goes on.
-    """
-    step = out.state.steps.get(key)
-    if step is None or step.status != "evaluating":
-        return
-    if out.state.halted is None and out.overdraft is None:
-        out.now.append(do.AskJudges(key))
-        return
-    out.held_back = out.overdraft is not None
-    out.now.append(do.WithdrawStep(key))
-
-
 def step_judged(out: Decision, happened: inputs.StepJudged) -> None:
     """Record the verdict on a result, and use it, flag it, ask a person, try again, or fail the step."""
     step, number, evaluations = out.state.steps.get(happened.key), happened.attempt, happened.evaluations
     if step is None or step.status != "evaluating" or len(step.attempts) != number:
         return
+    if judges.wait_for_quota(out, step, happened):
+        return
     decided = verdict(evaluations, step.options.on_reject, step.options.on_evaluator_error)
-    out.record(ev.StepEvaluated(at=out.at, key=step.key, attempt=number, verdict=decided, evaluations=evaluations))
+    out.record(
+        ev.StepEvaluated(
+            at=out.at,
+            key=step.key,
+            attempt=number,
+            verdict=decided,
+            evaluations=evaluations,
+            settled=happened.settled,
+        )
+    )
     if decided in {"accept", "flag"}:
         _complete(out, step, number, flagged=decided == "flag")
     elif decided == "escalate":
@@ -238,6 +240,7 @@ def cancel_step(out: Decision, step: Step) -> None:
     failure = Failure(outcome="cancelled", message="no longer awaited")
     if (attempt := step.running) is not None:
         _end_attempt(out, step, attempt, "cancelled", failure=failure, charged=False)
+    judges.end_calls(out, step)
     discard(out, step)
     out.now.append(do.WithdrawStep(step.key))
     out.record(ev.StepFailed(at=out.at, key=step.key, reason="cancelled", failure=failure))

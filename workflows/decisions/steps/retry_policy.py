@@ -94,8 +94,14 @@ def _retryable(retry: Retry, past: PastAttempt) -> bool:
     """Return whether the exception classes of the policy allow another attempt; they concern exceptions alone."""
     if past.outcome != "error":
         return True
-    classes = set(past.failure.classes) if past.failure is not None else set[str]()
-    return not classes.isdisjoint(_names(retry.on)) and classes.isdisjoint(_names(retry.never))
+    classes = past.failure.classes if past.failure is not None else ()
+    allowed = not set(classes).isdisjoint(_names(retry.on))
+    return allowed and not (past.failure is not None and forbids(retry, past.failure))
+
+
+def forbids(retry: Retry, failure: Failure) -> bool:
+    """Return whether a policy names a class of an exception as one after which a step is never tried again."""
+    return not set(failure.classes).isdisjoint(_names(retry.never))
 
 
 def _names(classes: ExceptionNames) -> Iterator[str]:

@@ -16,13 +16,17 @@ def verdict(
     used and flagged for review, or is accepted. By default it is flagged, unless a rejected result fails the step: then
     a result that was not evaluated is not used either. Of a panel, only its own evaluation counts.
     """
-    counted = list(deciding(evaluations))
-    if any(not item.passed and item.score is not None for item in counted):
-        return on_reject
-    if all(item.passed for item in counted):
-        return "accept"
+    if not is_undecided(evaluations):
+        return "accept" if all(item.passed for item in deciding(evaluations)) else on_reject
     match on_error or ("reject" if on_reject == "fail" else "flag"):
         case "reject":
             return on_reject
         case usable:
             return usable
+
+
+def is_undecided(evaluations: Sequence[Evaluation]) -> bool:
+    """Return whether no evaluator rejects a result, but one that would have to pass it has failed."""
+    counted = list(deciding(evaluations))
+    rejected = any(not item.passed and item.score is not None for item in counted)
+    return not rejected and not all(item.passed for item in counted)

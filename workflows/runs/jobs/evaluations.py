@@ -1,8 +1,9 @@
 """The evaluators of one result, each a job in a worker: functions and rules first, judges after them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import zip_longest
 from typing import Final
 
@@ -10,16 +11,20 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from greenroom.actors.evaluation.panels import Member, combined
+from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.evaluation import Evaluation, Score, deciding
 from greenroom.messages.frames.worker import Completed, Emitted, Evaluate, Execute, Failed, Judged, Progress
 from greenroom.messages.policy import EvaluatorOptions, StepOptions
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
-from greenroom.workflows.decisions.inputs import Input, NoWorkers
-from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
+from greenroom.workflows.decisions.inputs import Input, NoWorkers, StepJudged
+from greenroom.workflows.decisions.reservations import Need, need_of
+from greenroom.workflows.decisions.steps.quota import is_refusal
+from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, forbids, next_attempt
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.emissions import Emissions
+from greenroom.workflows.runs.jobs.judge_calls import FREE, JudgeCalls
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.transcripts import judged_arguments, judged_result
 
@@ -49,6 +54,8 @@ class _Evaluator:
     """The job that asks it."""
     emissions: Emissions | None = None
     """The values that this job emits; None before the first."""
+    unpaid: str = ""
+    """What its model's provider said if the account there has no quota left."""
     alarm: asyncio.TimerHandle | None = None
     """While it waits to be asked again."""
 
@@ -79,7 +86,7 @@ class EvaluationJobs:
         dependencies: RunDependencies,
         state: RunState,
         step: Step,
-        done: Callable[[Sequence[Evaluation]], None],
+        done: Callable[[StepJudged], None],
         judges_due: Callable[[], None],
         stranded: Callable[[NoWorkers], None],
         report: Callable[[Input], None],
@@ -90,11 +97,12 @@ class EvaluationJobs:
             dependencies: The orchestrator.
             state: The run.
             step: The step whose result is evaluated.
-            done: Called with one evaluation per evaluator that was asked, and one per panel.
+            done: Called with one evaluation per evaluator that was asked, and one per panel, for the run's actor.
             judges_due: Called if the judges are to be asked; ``ask_judges`` then asks them.
             stranded: Called if a pool of the evaluators has given up for a while.
-            report: Takes the values that evaluators emit.
+            report: Takes messages for the run's actor.
         """
+        self.calls = JudgeCalls(dependencies, state, step, report)
         self._report = report
         self._stranded = stranded
         self._dependencies = dependencies
@@ -139,6 +147,13 @@ class EvaluationJobs:
             if evaluator.alarm is not None:
                 evaluator.alarm.cancel()
         self._waiting.clear()
+        self.calls.withdraw()
+
+    @property
+    def moving(self) -> bool:
+        """Whether something will happen before the next alarm. Calls of judges that limits hold back only wait."""
+        jobs = [evaluator.job for evaluator in self._waiting.values()]
+        return not jobs or any(job is not None and not job.waits for job in jobs)
 
     # ------------------------------------------------------------ asking
 
@@ -146,17 +161,37 @@ class EvaluationJobs:
         evaluator.alarm = None
         evaluator.emissions = None
         evaluator.began = evaluator.began or self._dependencies.reactor.loop.time()
-        token = self._dependencies.mint()
+        evaluator.job = None
+        token, model = self._dependencies.mint(), evaluator.options.model
         self._waiting[token] = evaluator
+        frame = self._frame(evaluator, token)
+        if model is None or not isinstance(frame, Execute):
+            self._submit(evaluator, frame)
+            return
+        need = need_of(model, len(text_of(frame.arguments)) + sum(len(each.encode()) for each in frame.feedback))
+        self.calls.reserve(token, evaluator.name, need, partial(self._submit, evaluator, frame, need))
+
+    def _submit(
+        self,
+        evaluator: _Evaluator,
+        frame: Execute | Evaluate,
+        need: Need | None = None,
+        reserved: Reservation | None = None,
+    ) -> None:
+        """Give the question to a worker."""
+        if reserved is not None and isinstance(frame, Execute):
+            frame = frame.model_copy(update={"max_tokens": reserved.max_tokens})
         job = Job(
-            token=token,
+            token=frame.token,
             run_id=self._state.run_id,
             label=f"{evaluator.name} of {self._step.key}",
-            frame=self._frame(evaluator, token),
+            frame=frame,
             reply=self._hear,
             attempt=evaluator.asked + 1,
             timeout=evaluator.timeout,
         )
+        if need is not None:
+            job = replace(job, model=need.model, tokens=need.expected_tokens)
         kind = evaluator.options.kind
         evaluator.job = self._dependencies.submit(PoolKey(self._state.app, kind, kind), None, job)
 
@@ -209,6 +244,7 @@ class EvaluationJobs:
             return
         if evaluator.emissions is not None:
             evaluator.emissions.flush()
+        self.calls.ended(event.token, _usage(event))
         match event:
             case Answered(message=Judged() as judged):
                 evaluator.evaluation = self._evaluation(evaluator, judged)
@@ -295,6 +331,8 @@ class EvaluationJobs:
             if isinstance(following, Again):
                 evaluator.alarm = loop.call_later(following.delay, self._ask, evaluator)
                 return
+            if is_refusal(failure) and not forbids(retry, failure):
+                evaluator.unpaid = failure.message
         self._give_up(evaluator, failure.told())
 
     def _count(self, evaluator: _Evaluator, answer: Completed | Failed) -> None:
@@ -327,7 +365,8 @@ class EvaluationJobs:
         if open_ and not any(each.score is not None and not each.passed for each in deciding(given)):
             self._judges_due()
         else:
-            self._done(given)
+            unpaid = next((each.unpaid for each in self._evaluators if each.unpaid), "")
+            self._done(StepJudged(self._step.key, self._attempt, tuple(given), self.calls.settled, unpaid))
 
     def _panels(self) -> list[Evaluation]:
         """Return the evaluations of the panels whose members have all answered."""
@@ -343,3 +382,10 @@ class EvaluationJobs:
     def _panel_of(self, evaluator: _Evaluator) -> str | None:
         number = evaluator.options.panel
         return None if number is None else self._step.options.panels[number].name
+
+
+def _usage(event: Answered | Lost | Unavailable) -> Mapping[str, float]:
+    """Return what a call has used. What is left out is not known."""
+    if isinstance(event, Unavailable):
+        return FREE
+    return event.message.usage if isinstance(event, Answered) and isinstance(event.message, (Completed, Failed)) else {}

@@ -30,8 +30,6 @@ from greenroom.workflows.runs.jobs.emissions import Emissions
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.transcripts import transcript_text
 
-EXPECTED_OUTPUT: Final = 1000
-"""Output tokens of an answer that count for the tokens per minute of a model, until it is known how many they are."""
 WITHDRAW_GRACE: Final = 0.5
 """Seconds that asynchronous code has to end by itself after its attempt was withdrawn."""
 PROGRESS_EVERY: Final = 1.0
@@ -189,8 +187,7 @@ class StepJobs:
         )
         if (model := step.options.model) is not None:
             need = _need(self._state, step, model)
-            expected = min(need.output_tokens, EXPECTED_OUTPUT)
-            job = replace(job, model=model.model, tokens=need.input_tokens + expected)
+            job = replace(job, model=need.model, tokens=need.expected_tokens)
         pool = PoolKey(state.app, step.kind, step.options.pool or step.kind)
         entry.job = self._dependencies.submit(pool, step.options.limits, job)
 

@@ -258,7 +258,8 @@ def _usage_of(host: Host, run_id: str) -> dict[str, float]:
 
 def _usage(steps: "Sequence[StepRecord]") -> dict[str, float]:
     attempts = [each.usage for step in steps for each in step.attempts]
-    return _sum([*attempts, *(each.usage for step in steps for each in step.evaluations)])
+    judged = [each.usage for step in steps for each in step.evaluations]
+    return _sum([*attempts, *judged, *(step.judges_usage for step in steps)])
 
 
 def _sum(usages: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -64,6 +64,7 @@ def _examine(home: "Home") -> Iterator[Finding]:
     yield from _platform()
     yield _sqlite()
     yield from _home(home)
+    yield from _held(home)
     yield from _limits()
     yield _cores()
     yield _worker()
@@ -171,6 +172,21 @@ def _file_system(place: Path) -> str:
 
     mounts = [part for part in psutil.disk_partitions(all=True) if place.is_relative_to(part.mountpoint)]
     return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
+
+
+def _held(home: "Home") -> Iterator[Finding]:
+    """List the models and tools whose calls wait, because a provider has asked for it or a breaker is open."""
+    from greenroom.workflows.home.held_calls import read_held_calls
+
+    now, found = time.time(), False
+    for each in read_held_calls(home.path):
+        if words := each.words(now):
+            found = True
+            kind = "tool" if each.name.startswith("tool:") else "model"
+            remedy = "calls wait until then; see what the provider says of its limits and its status"
+            yield Finding(f"{kind} {each.name.removeprefix('tool:')}", "warn", words, remedy)
+    if not found:
+        yield Finding("calls", "ok", "no model or tool is held back")
 
 
 def _limits() -> Iterator[Finding]:
