@@ -96,8 +96,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             turns.settle(out, happened)
         case inputs.Overdrawn():
             budgets.overdrawn(out, happened)
-        case inputs.ChildRefused(reason=reason):
-            quota.child_refused(out, reason)
+        case inputs.ChildRefused():
+            quota.child_refused(out, happened)
         case inputs.EngineFault(reason=reason):
             if state.halted is None:
                 _park(out, reason)

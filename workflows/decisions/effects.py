@@ -140,6 +140,8 @@ class TellRefused:
 
     run_id: str
     reason: str
+    since: float
+    """When it was paused for that, in seconds since the Unix epoch."""
 
 
 @frozen

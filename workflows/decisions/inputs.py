@@ -282,6 +282,8 @@ class ChildRefused:
     """A run below this one was stopped because a model's account has no quota left."""
 
     reason: str
+    since: float
+    """When, in seconds since the Unix epoch."""
 
 
 @frozen

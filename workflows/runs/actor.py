@@ -270,8 +270,8 @@ class RunActor(EventSourcedActor[Effect]):
                 self._dependencies.router.answer(self.state.run_id, event)
             case do.TellOverdrawn(run_id=run_id, reason=reason):
                 self._dependencies.registry.route(run_id, inputs.Overdrawn(reason))
-            case do.TellRefused(run_id=run_id, reason=reason):
-                self._dependencies.registry.route(run_id, inputs.ChildRefused(reason))
+            case do.TellRefused(run_id=run_id, reason=reason, since=since):
+                self._dependencies.registry.route(run_id, inputs.ChildRefused(reason, since))
             case do.Announce():
                 self._dependencies.registry.announce(self.state)
             case _:

@@ -190,13 +190,13 @@ def _afloat(state: RunState) -> None:
 
 def _run_paused(state: RunState, event: ev.RunPaused) -> None:
     _halt(state, "paused", event.reason)
-    state.lacks_quota = event.quota
+    state.refused_at = event.at if event.quota else None
 
 
 def _halt(state: RunState, status: Literal["parked", "paused"], reason: str | None) -> None:
     state.halted = status
     state.reason = reason
-    state.lacks_quota = False
+    state.refused_at = None
     state.program = None
 
 
@@ -204,7 +204,8 @@ def _run_resumed(state: RunState, event: ev.RunResumed) -> None:
     budgets.resumed(state, event)
     _afloat(state)
     state.halted = None
-    state.lacks_quota = False
+    state.refused_at = None
+    state.resumed_at = event.at
     state.reason = state.cancel_reason
     state.program_crashes = 0
 

@@ -255,8 +255,10 @@ class RunState:
     turn_cancel_reason: str | None = None
     halted: Literal["parked", "paused"] | None = None
     """Why nothing new may begin: the run is parked until a person acts, or a person has paused it."""
-    lacks_quota: bool = False
-    """Whether the run is paused until an account at a model's provider has quota again."""
+    refused_at: float | None = None
+    """When the run was paused until an account at a model's provider has quota again; None if it is not."""
+    resumed_at: float = 0.0
+    """When it was resumed last, after a pause or after it was parked."""
     stranded: str = ""
     """The pool that has given up, if the run is parked for that; empty otherwise."""
     ended: RunStatus | None = None

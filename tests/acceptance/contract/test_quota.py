@@ -237,6 +237,19 @@ def test_the_run_at_the_top_is_parked_for_a_child_and_its_resume_is_enough(accou
     assert run.result(60) == "Hello, world.!"
 
 
+def test_a_child_that_is_read_in_order_to_be_resumed_does_not_stop_the_run_above_it_again(
+    account, home, mark, tmp_path
+):
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools()) as orchestrator:
+        parked(orchestrator.start(quota.below, "openai", id="top"))
+    account.topped_up = True
+    with Orchestrator(tmp_path / "runs.db", pools=harness.pools(), recover=False) as orchestrator:
+        run = orchestrator.get("top")
+        run.resume()
+        assert run.result(60) == "Hello, world.!"
+        assert [stored.event.type for stored in run.events()].count("run.parked") == 1
+
+
 def test_the_cleanup_of_a_cancelled_run_is_not_held_up(account, orchestrator, tmp_path):
     run = orchestrator.start(quota.cleans_up, str(tmp_path))
     eventually(lambda: run.status == "waiting", 60)

@@ -138,10 +138,15 @@ def test_a_child_is_paused_and_the_run_at_the_top_is_parked_and_resumes_it() -> 
     assert (told.run_id, told.reason) == ("p", f"step a#1 of run p~1 waits for quota: {SAID}")
     assert below.state.reason == f"{told.reason}; it goes on with run p"
     above.turn(ScheduleChild(key="k", workflow="w", arguments={}))
-    parked = above.happen(inputs.ChildRefused(told.reason))
+    parked = above.happen(inputs.ChildRefused(told.reason, told.since))
     assert types(parked) == ["run.parked"]
     assert do.PauseChild("k") in parked.then
+    above.now += 9.0
     assert do.ResumeChild("k") in above.happen(inputs.Resume()).then
+    again = above.happen(inputs.ChildRefused(told.reason, told.since))
+    assert not again.events, "the child was read from the journal in order to be resumed"
+    assert again.then == [do.ResumeChild("k")]
+    assert types(above.happen(inputs.ChildRefused(told.reason, above.now + 1.0))) == ["run.parked"]
     assert do.Dispatch("a#1", 2) in below.happen(inputs.Resume(unless_parked=True)).now
 
 
@@ -149,7 +154,7 @@ def test_a_paused_child_tells_it_again_when_it_is_read_from_the_journal() -> Non
     below = child()
     answer(below, "a#1", UNPAID)
     decision = below.happen(inputs.Recover(orphaned=True))
-    assert do.TellRefused("p", f"step a#1 of run p~1 waits for quota: {SAID}") in decision.then
+    assert do.TellRefused("p", f"step a#1 of run p~1 waits for quota: {SAID}", NOW) in decision.then
     below.happen(inputs.Resume())
     decision = below.happen(inputs.Recover(orphaned=True))
     assert not [each for each in decision.then if isinstance(each, do.TellRefused)]

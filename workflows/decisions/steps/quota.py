@@ -13,6 +13,7 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.policy import class_name
 from greenroom.workflows.decisions import effects as do
+from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.halts import stop
 from greenroom.workflows.decisions.messages.streams import discard
@@ -57,17 +58,22 @@ def stop_for(out: Decision, what: str, message: str) -> None:
     _stop(out, f"{what} waits for quota: {message.rstrip('.')}")
 
 
-def child_refused(out: Decision, reason: str) -> None:
-    """Stop the run because a run below it waits for quota."""
-    if out.state.cancel_requested is None and not out.state.turn_cancelled:
-        _stop(out, reason)
+def child_refused(out: Decision, happened: inputs.ChildRefused) -> None:
+    """Stop the run because a run below it waits for quota; let that go on if this one was resumed since."""
+    state = out.state
+    if state.halted is not None or state.cancel_requested is not None or state.turn_cancelled:
+        return
+    if happened.since > state.resumed_at:
+        _stop(out, happened.reason)
+    else:  # it was read from the journal in order to be resumed, or the order was lost in a crash
+        out.then.extend(do.ResumeChild(key) for key, child in state.children.items() if child.open)
 
 
 def remind(out: Decision) -> None:
     """Tell the run that awaits this one why this one is paused. It may not have been told before a crash."""
     state = out.state
-    if state.lacks_quota and state.parent is not None:
-        out.then.append(do.TellRefused(state.parent, _bare(state)))
+    if state.refused_at is not None and state.parent is not None:
+        out.then.append(do.TellRefused(state.parent, _bare(state), state.refused_at))
 
 
 def first_counted(attempts: Sequence[Attempt]) -> Attempt:
@@ -93,7 +99,7 @@ def _stop(out: Decision, reason: str) -> None:
         out.then.append(do.Announce())
     else:
         out.record(ev.RunPaused(at=out.at, reason=f"{reason}{_ABOVE}{state.parent}", quota=True))
-        out.then.append(do.TellRefused(state.parent, reason))
+        out.then.append(do.TellRefused(state.parent, reason, out.at))
     stop(out)
 
 
