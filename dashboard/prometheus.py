@@ -34,6 +34,7 @@ class _Figures(Collector):
         yield from self._runs()
         yield from self._steps()
         yield from self._attempts()
+        yield from self._background()
         yield from self._workers()
         yield from self._pools()
         yield from self._gates()
@@ -89,6 +90,27 @@ class _Figures(Collector):
                 unpriced.add_metric(labels, step.unpriced)
             _add(latency, labels, step.attempt_latency)
         yield from (ended, retries, rejections, usage, unpriced, latency)
+
+    def _background(self) -> Iterator[Metric]:
+        labels = ("workflow", "step", "evaluator")
+        rated = CounterMetricFamily(
+            "greenroom_background_ratings", "Answers rated in the background.", labels=(*labels, "verdict")
+        )
+        mean = GaugeMetricFamily("greenroom_background_score", "Mean of these scores.", labels=labels)
+        usage = CounterMetricFamily("greenroom_background_usage", "What rating used.", labels=(*labels, "what"))
+        for flow in self.metrics.workflows:
+            found = [("", each) for each in flow.background]
+            found += [(step.name, each) for step in flow.steps for each in step.background]
+            for step, each in found:
+                names = flow.name, step, each.evaluator
+                counts = (("passed", each.passed), ("low", each.rated - each.passed), ("failed", each.unrated))
+                for verdict, count in counts:
+                    rated.add_metric((*names, verdict), count)
+                if each.mean is not None:
+                    mean.add_metric(names, each.mean)
+                for what, amount in each.usage.items():
+                    usage.add_metric((*names, what), amount)
+        yield from (rated, mean, usage)
 
     def _workers(self) -> Iterator[Metric]:
         alive = GaugeMetricFamily("greenroom_workers", "Worker processes.", labels=("kind", "status"))

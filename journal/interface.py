@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # for annotations alone: their models cost more than the rest
 
 EntryKind: TypeAlias = Literal["run", "session", "schedule"]
 """The kind of an entry in the run index."""
-MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing", "stranded"]
+MarkKind: TypeAlias = Literal["message", "dead_letter", "approval", "outgoing", "stranded", "sampled"]
 """What marks make findable by name: a message by its key, a dead letter, a question that waits for a person, a message
 that was not delivered yet, a run that is parked until its pool works again."""
 

@@ -1,7 +1,9 @@
 """Scores, evaluations and verdicts: judgements of results as data."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal, TypeAlias
 
 from pydantic import Field
@@ -59,8 +61,22 @@ class Evaluation(Message):
     """What the calls of a judge used, the failed ones included: ``input_tokens``, ``output_tokens``, ``usd``."""
     panel: str | None = None
     """Name of the panel that this is a member of. The panel's own evaluation decides, not this one."""
+    background: bool = False
+    """Whether it was made in the background, of a sampled answer, and decides nothing."""
 
 
 def deciding(evaluations: Iterable[Evaluation]) -> Iterator[Evaluation]:
     """Yield the evaluations that decide about a result: all but those of the members of panels."""
     return (each for each in evaluations if each.panel is None)
+
+
+def is_sampled(subject: str, share: float, evaluators: Sequence[str] = ()) -> bool:
+    """Return whether something is in a sample. The answer is the same every time, and a larger share keeps it in.
+
+    Args:
+        subject: What may be sampled, such as the id of a run.
+        share: The share that is, 0 to 1.
+        evaluators: Names of the evaluators that have a sample of their own.
+    """
+    digest = sha256(json.dumps([subject, list(evaluators)]).encode()).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64

@@ -242,6 +242,25 @@ class PanelOptions(Message):
     """Lowest score with which the panel accepts a result; None for that of the step."""
 
 
+class SampledEvaluator(Message):
+    """One evaluator that rates a share of the answers in the background."""
+
+    ref: str
+    share: float = Field(gt=0, le=1)
+    """Share of the answers that it rates."""
+    timeout: Limit = None
+    """Seconds that it may take for one answer; None for no limit."""
+    options: EvaluatorOptions = EvaluatorOptions()
+
+
+class Sampling(Message):
+    """Evaluators that rate a share of the answers in the background, after they were used."""
+
+    evaluators: tuple[SampledEvaluator, ...] = ()
+    panels: tuple[PanelOptions, ...] = ()
+    """Panels that ``EvaluatorOptions.panel`` refers to."""
+
+
 class StepOptions(Message):
     """Everything that an orchestrator needs to run one call of a step. Journaled with the call."""
 
@@ -265,6 +284,8 @@ class StepOptions(Message):
     on_reject: OnReject = "retry"
     on_evaluator_error: OnEvaluatorError | None = None
     """None means ``"reject"`` if a rejected result fails the step, otherwise ``"flag"``."""
+    sample: Sampling | None = None
+    """The evaluators that rate a share of its results in the background; None if there are none."""
     limits: Limits | None = None
     """Limits of that pool's workers, if the step sets its own; otherwise those of the pool."""
     stream: str | None = None

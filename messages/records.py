@@ -49,25 +49,27 @@ class StepRecord(Message):
     retry_at: Moment | None = None
 
 
-def usage_of(steps: Iterable[StepRecord]) -> dict[str, float]:
+def usage_of(steps: Iterable[StepRecord], evaluations: Iterable[Evaluation] = ()) -> dict[str, float]:
     """Return what the model calls of steps have used, summed over all attempts, those of judges included.
 
-    ``unpriced`` is the number of calls whose price is not known. They are not a part of ``usd``. It is left out if
-    there are none.
+    ``evaluations`` are others, those of a whole run. ``unpriced`` is the number of calls whose price is not known. They
+    are not a part of ``usd``. It is left out if there are none.
     """
     total: dict[str, float] = {}
     unpriced = 0
+    judged = list(evaluations)
     for step in steps:
+        judged += step.evaluations
         for attempt in step.attempts:
             for name, amount in attempt.usage.items():
                 total[name] = total.get(name, 0.0) + amount
             unpriced += step.kind == "llm" and attempt.outcome is not None and "usd" not in attempt.usage
-        for evaluation in step.evaluations:
-            for name, amount in evaluation.usage.items():
-                total[name] = total.get(name, 0.0) + amount
-            unpriced += "input_tokens" in evaluation.usage and "usd" not in evaluation.usage
         for name, amount in step.judges_usage.items():
             total[name] = total.get(name, 0.0) + amount
+    for evaluation in judged:
+        for name, amount in evaluation.usage.items():
+            total[name] = total.get(name, 0.0) + amount
+        unpriced += "input_tokens" in evaluation.usage and "usd" not in evaluation.usage
     return {**total, "unpriced": float(unpriced)} if unpriced else total
 
 
@@ -87,6 +89,8 @@ class RunRecord(Message):
     events: int = 0
     failure: Failure | None = None
     """The exception of a failed run, with its traceback; None in lists of runs."""
+    evaluations: tuple[Evaluation, ...] = ()
+    """Background scores of its result; empty in lists of runs."""
 
 
 class ApprovalRecord(Message):
@@ -218,6 +222,8 @@ class TurnRecord(Message):
     received_at: Moment
     ended_at: Moment | None = None
     steps: tuple[StepRecord, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    """Background scores of the reply."""
 
 
 class SessionRecord(Message):

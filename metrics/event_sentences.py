@@ -1,11 +1,12 @@
 """Events as sentences for people."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import text_of
+from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
@@ -37,7 +38,8 @@ def describe(run_id: str, workflow: str, event: AnyEvent) -> str:
     Example: ``run research-1 step search#1 attempt 1 crashed: was killed by SIGKILL``.
     """
     entry = f"schedule {run_id.removeprefix('@')}" if isinstance(event, sc.ScheduleEvent) else f"run {run_id}"
-    place = f"{entry} step {event.key}" if isinstance(event, ev.StepEvent) else entry
+    key = event.key if isinstance(event, ev.StepEvent | ev.AnswerEvent) else ""
+    place = f"{entry} step {key}" if key else entry
     return printable(shorten(f"{place} {_happened(workflow, event)}"))
 
 
@@ -48,6 +50,8 @@ def _happened(workflow: str, event: AnyEvent) -> str:
         return _wait(event)
     if isinstance(event, ev.SessionEvent):
         return _session(event)
+    if isinstance(event, ev.AnswerEvent):
+        return _answer(event)
     if isinstance(event, sc.ScheduleEvent):
         return _schedule(event)
     return _run(workflow, event)
@@ -194,6 +198,14 @@ def _session(event: ev.SessionEvent) -> str:  # noqa: C901, PLR0911  one case pe
             assert_never(event)
 
 
+def _answer(event: ev.AnswerEvent) -> str:
+    what = f"the reply to message {event.turn}" if event.turn and not event.key else "the result"
+    if isinstance(event, ev.AnswerRated):
+        return f"has scores from the background for {what}: {_marks(event.evaluations)}"
+    names = (each.options.name or each.ref.rpartition(":")[2] for each in event.sampling.evaluators)
+    return f"has {what} rated in the background by {', '.join(names)}"
+
+
 def _schedule(event: sc.ScheduleEvent) -> str:  # noqa: C901, PLR0911, PLR0912  one case per event
     match event:
         case sc.ScheduleCreated():
@@ -241,15 +253,17 @@ def _attempt_ended(event: ev.AttemptEnded) -> str:
 
 
 def _evaluated(event: ev.StepEvaluated) -> str:
-    marks = ", ".join(
-        f"{each.name} {'failed' if each.score is None else f'{each.score:.2f}'}" for each in event.evaluations
-    )
+    marks = _marks(event.evaluations)
     return f"attempt {event.attempt} was judged: {event.verdict}" + (f" ({marks})" if marks else "")
 
 
 def _cost(event: ev.JudgeAnswered) -> str:
     usd = event.usage.get("usd")
     return ": nobody knows what it cost" if usd is None else f", which cost {usd:.4g} USD"
+
+
+def _marks(evaluations: Iterable[Evaluation]) -> str:
+    return ", ".join(f"{each.name} {'failed' if each.score is None else f'{each.score:.2f}'}" for each in evaluations)
 
 
 def _retry(event: ev.RetryScheduled) -> str:

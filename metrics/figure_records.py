@@ -7,6 +7,23 @@ from greenroom.messages.records import ActorRecord, RunStatus
 from greenroom.metrics.percentiles import Spread
 
 
+class BackgroundFigures(Message):
+    """The scores that one evaluator has given in the background, apart from those that decide about results."""
+
+    evaluator: str
+    """Name of the evaluator."""
+    rated: int
+    """Answers with a score."""
+    passed: int
+    """Those of them whose score was not below the threshold."""
+    unrated: int
+    """Sampled answers without a score: the evaluator failed, or there was no money to ask it."""
+    mean: float | None
+    """Mean of the scores, 0 to 1; None if there are none."""
+    usage: dict[str, float]
+    """Sums of the usage of its model calls, which are not a part of that of steps."""
+
+
 class StepFigures(Message):
     """All calls of one step in all runs of one workflow."""
 
@@ -35,6 +52,8 @@ class StepFigures(Message):
     """Sums of the usage of model calls."""
     unpriced: int = 0
     """Model calls whose price is not known. They are not a part of ``usd``."""
+    background: tuple[BackgroundFigures, ...] = ()
+    """Scores of its results from the background, sorted by evaluator."""
 
 
 class WorkflowFigures(Message):
@@ -53,6 +72,8 @@ class WorkflowFigures(Message):
     """Deaths of the process that ran the workflow's own code."""
     steps: tuple[StepFigures, ...]
     """Sorted by name."""
+    background: tuple[BackgroundFigures, ...] = ()
+    """Scores of the results of runs from the background, sorted by evaluator."""
 
 
 class Totals(Message):

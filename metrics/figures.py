@@ -10,9 +10,9 @@ from typing import Final, Protocol, TypeAlias, get_args
 from greenroom.messages.core.failures import Outcome
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
-from greenroom.metrics.figure_records import Metrics, StepFigures, Totals, WorkflowFigures
+from greenroom.metrics.figure_records import BackgroundFigures, Metrics, StepFigures, Totals, WorkflowFigures
 from greenroom.metrics.run_fold import HANDLERS, Run
-from greenroom.metrics.sums import StepName, StepSums, Sums, WorkflowSums
+from greenroom.metrics.sums import Background, StepName, StepSums, Sums, WorkflowSums
 
 STATUSES: Final[tuple[RunStatus, ...]] = get_args(RunStatus)
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
@@ -73,6 +73,7 @@ def _workflow(name: str, sums: WorkflowSums) -> WorkflowFigures:
         duration=sums.durations.spread(),
         program_crashes=sums.program_crashes,
         steps=tuple(_step(each, sums.steps[each]) for each in sorted(sums.steps)),
+        background=_background(sums.background),
     )
 
 
@@ -94,6 +95,21 @@ def _step(step: StepName, sums: StepSums) -> StepFigures:
         attempt_latency=sums.attempt_latencies.spread(),
         usage={what: float(amount) for what, amount in sums.usage.items()},
         unpriced=sums.unpriced,
+        background=_background(sums.background),
+    )
+
+
+def _background(scores: Background) -> tuple[BackgroundFigures, ...]:
+    return tuple(
+        BackgroundFigures(
+            evaluator=name,
+            rated=sums.rated,
+            passed=sums.passed,
+            unrated=sums.unrated,
+            mean=float(sums.total / sums.rated) if sums.rated else None,
+            usage={what: float(amount) for what, amount in sums.usage.items()},
+        )
+        for name, sums in sorted(scores.items())
     )
 
 

@@ -42,6 +42,7 @@ LEVELS: Final[Mapping[type[AnyEvent], Level]] = {
     ev.ValueEmitted: "DEBUG",
     ev.ProgramStarted: "DEBUG",
     ev.CancelHeard: "DEBUG",
+    ev.AnswerSampled: "DEBUG",
     ev.TimerFired: "DEBUG",
     ev.TimerCancelled: "DEBUG",
     ev.RetryScheduled: "WARNING",

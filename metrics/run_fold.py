@@ -13,7 +13,7 @@ from greenroom.messages.core.message import Event
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import ENDED, RunStatus
-from greenroom.metrics.sums import StepName, StepSums, WorkflowSums
+from greenroom.metrics.sums import ScoreSums, StepName, StepSums, WorkflowSums
 
 E = TypeVar("E", bound=Event)
 
@@ -182,6 +182,12 @@ def _judge_answered(run: Run, sums: WorkflowSums, event: ev.JudgeAnswered) -> No
         _sums_of(run.calls[event.key], sums).use_all(event.usage)
 
 
+def _answer_rated(run: Run, sums: WorkflowSums, event: ev.AnswerRated) -> None:
+    background = _sums_of(run.calls[event.key], sums).background if event.key else sums.background
+    for evaluation in event.evaluations:
+        background.setdefault(evaluation.name, ScoreSums()).add(evaluation)
+
+
 def _step_completed(run: Run, sums: WorkflowSums, event: ev.StepCompleted) -> None:
     step = _step_ended(run, sums, event)
     step.completed += 1
@@ -315,6 +321,7 @@ HANDLERS: Final[dict[type[Event], Handler]] = dict(
         _handler(ev.AttemptEnded, _attempt_ended),
         _handler(ev.JudgeAnswered, _judge_answered),
         _handler(ev.StepEvaluated, _step_evaluated),
+        _handler(ev.AnswerRated, _answer_rated),
         _handler(ev.StepCompleted, _step_completed),
         _handler(ev.StepFailed, _step_failed),
         _handler(ev.TimerSet, _waits),

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from greenroom.messages.core.failures import Outcome
+from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.policy import StepKind
 from greenroom.messages.records import RunStatus
 from greenroom.metrics.durations import Durations
@@ -20,6 +21,48 @@ COUNTS = (
     *("attempts", "retries", "uncharged", "deaths", "unpriced"),
 )
 """The plain counts of a step, in the order in which they are saved."""
+
+
+@dataclass(slots=True)
+class ScoreSums:
+    """All scores that one evaluator has given in the background."""
+
+    rated: int = 0
+    passed: int = 0
+    unrated: int = 0
+    total: Fraction = Fraction()
+    """Sum of the scores, exact as the usage of steps is."""
+    usage: dict[str, Fraction] = field(default_factory=dict[str, Fraction])
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Add one evaluation."""
+        if evaluation.score is None:
+            self.unrated += 1
+        else:
+            self.rated += 1
+            self.passed += evaluation.passed
+            self.total += Fraction(evaluation.score)
+        for name, value in evaluation.usage.items():
+            self.usage[name] = self.usage.get(name, Fraction()) + Fraction(value)
+
+    def merge(self, counts: Iterable[int], total: str, usage: Mapping[str, str]) -> None:
+        """Add what ``plain`` has returned."""
+        rated, passed, unrated = counts
+        self.rated += rated
+        self.passed += passed
+        self.unrated += unrated
+        self.total += Fraction(total)
+        for name, value in usage.items():
+            self.usage[name] = self.usage.get(name, Fraction()) + Fraction(value)
+
+    def plain(self) -> list[Any]:
+        """Return the sums as JSON values."""
+        usage = {name: str(amount) for name, amount in self.usage.items()}
+        return [[self.rated, self.passed, self.unrated], str(self.total), usage]
+
+
+Background: TypeAlias = dict[str, ScoreSums]
+"""Background scores by name of the evaluator."""
 
 
 @dataclass(slots=True)
@@ -41,6 +84,7 @@ class StepSums:
     """Exact, so that the order of the additions does not matter."""
     latencies: Durations = field(default_factory=Durations)
     attempt_latencies: Durations = field(default_factory=Durations)
+    background: Background = field(default_factory=dict[str, ScoreSums])
 
     def use(self, name: str, amount: Fraction) -> None:
         """Add an amount of what model calls used."""
@@ -60,6 +104,8 @@ class WorkflowSums:
     statuses: Counter[RunStatus] = field(default_factory=Counter[RunStatus])
     program_crashes: int = 0
     durations: Durations = field(default_factory=Durations)
+    background: Background = field(default_factory=dict[str, ScoreSums])
+    """Of the results of runs."""
 
     def step(self, name: StepName) -> StepSums:
         """Return the sums of a step."""
@@ -86,12 +132,13 @@ class Sums:
     def add(self, text: str, durations: bytes) -> None:
         """Add what ``encode`` has returned. The durations are not copied."""
         series = _Series(memoryview(durations).cast("d"))
-        for name, (statuses, crashes, lengths, steps) in json.loads(text).items():
+        for name, (statuses, crashes, lengths, steps, *background) in json.loads(text).items():
             workflow = self.workflow(name)
             _count(workflow.statuses, statuses)
             workflow.program_crashes += crashes
             workflow.durations.add(*series.take(lengths))
-            for step_name, kind, counts, outcomes, usage, latencies, attempt_latencies in steps:
+            _add_scores(workflow.background, background)
+            for step_name, kind, counts, outcomes, usage, latencies, attempt_latencies, *scores in steps:
                 step = workflow.step((step_name, kind))
                 for count, value in zip(COUNTS, counts, strict=True):
                     if value:
@@ -101,6 +148,7 @@ class Sums:
                     step.use(what, Fraction(amount))
                 step.latencies.add(*series.take(latencies))
                 step.attempt_latencies.add(*series.take(attempt_latencies))
+                _add_scores(step.background, scores)
 
     def encode(self) -> tuple[str, bytes]:
         """Return the sums as JSON, and all durations as doubles of this machine's byte order, in the same order."""
@@ -124,7 +172,8 @@ class _Series:
 
 def _of_workflow(workflow: WorkflowSums, series: "array[float]") -> list[Any]:
     lengths = workflow.durations.put(series)
-    return [_plain(workflow.statuses), workflow.program_crashes, lengths, [*_of_steps(workflow, series)]]
+    steps = [*_of_steps(workflow, series)]
+    return [_plain(workflow.statuses), workflow.program_crashes, lengths, steps, *_of_scores(workflow.background)]
 
 
 def _of_steps(workflow: WorkflowSums, series: "array[float]") -> Iterator[list[Any]]:
@@ -132,7 +181,19 @@ def _of_steps(workflow: WorkflowSums, series: "array[float]") -> Iterator[list[A
         counts = [getattr(step, count) for count in COUNTS]
         usage = {what: str(amount) for what, amount in step.usage.items()}
         lengths = [step.latencies.put(series), step.attempt_latencies.put(series)]
-        yield [name, kind, counts, _plain(step.outcomes), usage, *lengths]
+        yield [name, kind, counts, _plain(step.outcomes), usage, *lengths, *_of_scores(step.background)]
+
+
+def _of_scores(background: Background) -> Iterator[dict[str, list[Any]]]:
+    """Yield the background scores, unless there are none."""
+    if background:
+        yield {name: scores.plain() for name, scores in background.items()}
+
+
+def _add_scores(background: Background, saved: Iterable[dict[str, list[Any]]]) -> None:
+    for by_name in saved:
+        for name, parts in by_name.items():
+            background.setdefault(name, ScoreSums()).merge(*parts)
 
 
 def _count(counter: Counter[Any], more: dict[str, int]) -> None:

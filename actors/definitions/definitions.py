@@ -23,7 +23,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
 from greenroom.messages.frames.worker import StartProgram
-from greenroom.messages.policy import Budget, ModelCall, Price, StepKind, StepOptions
+from greenroom.messages.policy import Budget, ModelCall, Price, Sampling, StepKind, StepOptions
 
 Kind: TypeAlias = Literal["workflow", "session", "tool", "llm", "evaluator"]
 _WORDS: Final[dict[Kind, str]] = {
@@ -253,6 +253,8 @@ class WorkflowDefinition(Definition):
 
     budget: Budget | None = None
     """Budget of each run; set by the decorator."""
+    sampling: Callable[[], Sampling] | None = None
+    """Returns how a share of the runs' results is rated in the background; set by the decorator."""
 
     @cached_property
     def fingerprint(self) -> str:

@@ -17,7 +17,7 @@ from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
 from greenroom.messages.frames.worker import MessageChecked, StartProgram
-from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.policy import Sampling, SessionPolicy
 
 
 class SessionDefinition(Definition):
@@ -29,6 +29,8 @@ class SessionDefinition(Definition):
     """
 
     fingerprint = ""
+    sampling: Callable[[], Sampling] | None = None
+    """Returns how a share of the replies is rated in the background; set by the decorator."""
 
     def __init__(
         self, name: str, fn: Callable[..., Any], site: Site, state: type[BaseModel] | None, policy: SessionPolicy

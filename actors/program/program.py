@@ -357,7 +357,10 @@ class Program:
         """Run the workflow, and turn its ending into the last command."""
         try:
             value = await self._definition.enter(self._start, self._state.value)
-            ending: Return | Raise = Return(result=self._definition.encode_result(value))
+            sampling = self._definition.sampling
+            ending: Return | Raise = Return(
+                result=self._definition.encode_result(value), sampling=None if sampling is None else sampling()
+            )
             self._state.write()  # raises here if the handler's state is the reason why its reply must not count
             if self._unawaited:
                 ending = Raise(failure=never_awaited(self._unawaited), stop=self._stops)

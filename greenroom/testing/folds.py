@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias, get_args
 
 from greenroom.journal.interface import MarkKind, RunRow, Stored
 from greenroom.messages.core.errors import JournalCorrupt
-from greenroom.messages.events.events import RunRetried
+from greenroom.messages.events.events import AnswerRated, AnswerSampled, RunRetried
 from greenroom.testing.standing import orchestrator_of
 from greenroom.testing.waits import TIMEOUT, until
 from greenroom.workflows.api.handles.run import Run
@@ -18,6 +18,8 @@ from greenroom.workflows.state.run_state import RunState
 PREFIXES: Final = 50
 """Number of prefixes of a long journal that are folded again; of a shorter one all are."""
 Marks: TypeAlias = dict[tuple[MarkKind, str], int]
+_AFTER_END: Final = (RunRetried, AnswerSampled, AnswerRated)
+"""What may follow the end of a run."""
 OF_THE_DISK: Final = frozenset({"wait_changes", "mark_changes"})
 """Fields of a state that only list what is still to be written."""
 
@@ -26,9 +28,9 @@ def assert_state_is_fold(what: Orchestrator | Run[Any]) -> None:
     """Assert that the state of runs is what their journal says. May be called at any time.
 
     It checks the whole journal with every hash chain; that events are numbered without a gap; that folding any prefix
-    of them again gives the same state; that only a retry follows the end of a run; that the run index, the timers and
-    the marks follow from the events; and that the state of a run in memory, which may be ahead of the journal, is the
-    fold of the same number of events once these are committed.
+    of them again gives the same state; that only a retry and background scores follow the end of a
+    run; that the run index, the timers and the marks follow from the events; and that the state of a run in memory,
+    which may be ahead of the journal, is the fold of the same number of events once these are committed.
 
     Args:
         what: An orchestrator, for all of its runs, or one run.
@@ -72,7 +74,7 @@ def _faults_on_disk(orchestrator: Orchestrator, run_id: str) -> Iterator[str]:
     marked: Marks = {}
     stride = max(1, len(events) // PREFIXES)
     for count, stored in enumerate(events, 1):
-        if state is not None and state.ended is not None and not isinstance(stored.event, RunRetried):
+        if state is not None and state.ended is not None and not isinstance(stored.event, _AFTER_END):
             yield f"event {stored.seq}, {stored.type}, follows its end"
         state = fold(state, stored.event)
         _apply(state, due, marked)

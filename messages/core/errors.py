@@ -197,6 +197,10 @@ class RunParked(GreenroomError):  # noqa: N818  reads like its siblings
     """A run stopped until a person looks at it. Nothing is lost, and it can be resumed."""
 
 
+class BudgetUsedUp(GreenroomError):  # noqa: N818  reads like its siblings
+    """A budget allows no more calls of models. What has asked for one goes on without it."""
+
+
 class MailboxFull(GreenroomError):  # noqa: N818  the contract's name
     """The run's mailbox is full and the message was not accepted. Send it again later."""
 

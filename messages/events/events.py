@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
+from greenroom.messages.events.answers import *
 from greenroom.messages.events.runs import *
 from greenroom.messages.events.schedules import ScheduleEvent
 from greenroom.messages.events.sessions import *
@@ -15,6 +16,6 @@ from greenroom.messages.events.steps import *
 from greenroom.messages.events.waits import *
 
 AnyEvent: TypeAlias = Annotated[
-    RunEvent | StepEvent | WaitEvent | SessionEvent | ScheduleEvent,
+    RunEvent | StepEvent | WaitEvent | SessionEvent | AnswerEvent | ScheduleEvent,
     Field(discriminator="type"),
 ]

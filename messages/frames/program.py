@@ -9,7 +9,7 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Frame, Json
 from greenroom.messages.frames.replay_differences import FORM, Difference
 from greenroom.messages.options_field import Options
-from greenroom.messages.policy import Budget, SessionPolicy, StepKind
+from greenroom.messages.policy import Budget, Sampling, SessionPolicy, StepKind
 from greenroom.messages.transcript import TranscriptUse
 
 __all__ = [
@@ -234,6 +234,8 @@ class Return(Frame):
 
     type: Literal["return"] = "return"
     result: Json
+    sampling: Sampling | None = None
+    """The evaluators that rate a share of the results in the background, if the definition has any."""
 
 
 class Raise(Frame):

@@ -43,6 +43,7 @@ RECORDED: dict[str, Any] = {
     "threshold": 0.7,
     "on_reject": "retry",
     "on_evaluator_error": None,
+    "sample": None,
     "limits": None,
     "stream": None,
     "model": None,

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from greenroom.messages.core.failures import Outcome
+from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events.events import (
+    AnswerRated,
     AnyEvent,
     ApprovalAsked,
     ApprovalDecided,
@@ -39,7 +41,7 @@ from greenroom.messages.events.events import (
 )
 from greenroom.messages.policy import StepKind
 from greenroom.messages.records import RunStatus
-from greenroom.metrics.figure_records import Metrics, StepFigures, Totals, WorkflowFigures
+from greenroom.metrics.figure_records import BackgroundFigures, Metrics, StepFigures, Totals, WorkflowFigures
 from greenroom.metrics.percentiles import spread
 
 
@@ -132,6 +134,8 @@ def _fold_step(workflow: "_Workflow", run: _Run, event: AnyEvent) -> bool:
             run.calls[event.key].step.end_attempt(event, run.attempts.pop(event.token, None))
         case StepEvaluated():
             run.calls[event.key].step.rejections += event.verdict not in {"accept", "flag"}
+        case AnswerRated():
+            (run.calls[event.key].step if event.key else workflow).background.extend(event.evaluations)
         case StepCompleted() | StepFailed():
             call = run.calls[event.key]
             call.step.end(event, call.started_at)
@@ -250,6 +254,7 @@ class _Step:
     latencies: list[float] = field(default_factory=list[float])
     attempt_latencies: list[float] = field(default_factory=list[float])
     usage: dict[str, float] = field(default_factory=dict[str, float])
+    background: list[Evaluation] = field(default_factory=list[Evaluation])
 
     def end_attempt(self, event: AttemptEnded, started_at: float | None) -> None:
         self.outcomes[event.outcome] += 1
@@ -285,7 +290,27 @@ class _Step:
             latency=spread(self.latencies),
             attempt_latency=spread(self.attempt_latencies),
             usage=self.usage,
+            background=_background(self.background),
         )
+
+
+def _background(said: list[Evaluation]) -> tuple[BackgroundFigures, ...]:
+    found = []
+    for name in sorted({each.name for each in said}):
+        own = [each for each in said if each.name == name]
+        scores = [each.score for each in own if each.score is not None]
+        paid = [each.usage["usd"] for each in own if each.usage]
+        found.append(
+            BackgroundFigures(
+                evaluator=name,
+                rated=len(scores),
+                passed=sum(each.passed for each in own),
+                unrated=len(own) - len(scores),
+                mean=sum(scores) / len(scores) if scores else None,
+                usage={"usd": sum(paid)} if paid else {},
+            )
+        )
+    return tuple(found)
 
 
 @dataclass(slots=True)
@@ -296,6 +321,7 @@ class _Workflow:
     statuses: Counter[RunStatus] = field(default_factory=Counter[RunStatus])
     durations: list[float] = field(default_factory=list[float])
     program_crashes: int = 0
+    background: list[Evaluation] = field(default_factory=list[Evaluation])
 
     def add(self, run: _Run) -> None:
         self.statuses[run.status] += 1
@@ -312,6 +338,7 @@ class _Workflow:
             duration=spread(self.durations),
             program_crashes=self.program_crashes,
             steps=tuple(self.steps[key].figures(*key) for key in sorted(self.steps)),
+            background=_background(self.background),
         )
 
 

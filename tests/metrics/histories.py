@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from greenroom.messages.core.failures import Exit, Failure, Outcome
+from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.policy import StepOptions
@@ -83,7 +84,7 @@ class History:
         if self.over:
             self.after_the_end()
             return
-        actions = [self.schedule, self.schedule, self.program, self.wait, self.other, self.end]
+        actions = [self.schedule, self.schedule, self.program, self.wait, self.other, self.end, self.rate]
         if self.open:
             actions += [self.attempt] * 8
         if self.waits:
@@ -155,6 +156,16 @@ class History:
         self.completed.append(key)
         self.add(ev.StepCompleted(at=self.tick(), key=key, attempt=number, flagged=self.chance.random() < 0.1))
 
+    def rate(self) -> None:
+        """Give a step that has completed, or the run, a score in the background."""
+        key = self.chance.choice(["", *self.completed])
+        score = self.chance.choice([None, 0.0, 0.25, 0.5, 1.0])
+        passed = score is not None and score >= 0.5
+        name = self.chance.choice(["kind", "short"])
+        usage = {"usd": self.chance.choice([0.25, 0.5])} if name == "kind" else {}
+        said = Evaluation(name=name, score=score, passed=passed, threshold=0.5, usage=usage, background=True)
+        self.add(ev.AnswerRated(at=self.tick(), sample=f"{key}@1", key=key, attempt=1, evaluations=(said,)))
+
     def fail(self, key: str, failure: Failure) -> None:
         self.open.remove(key)
         self.failed.append(key)
@@ -203,6 +214,8 @@ class History:
             self.waits = []
             self.over = ""
             self.add(ev.RunRetried(at=self.tick(), cut=1, forgotten=tuple(forgotten), reopened=tuple(reopened)))
+        elif chance > 0.7:
+            self.rate()
         elif chance < 0.5 and self.completed:
             key = self.chance.choice(self.completed)  # a late word about a step that had completed
             self.add(ev.StepEvaluated(at=self.tick(), key=key, attempt=1, verdict="fail", evaluations=()))

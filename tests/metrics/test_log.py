@@ -19,7 +19,7 @@ from greenroom.messages.events import events as ev
 from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.policy import SampledEvaluator, Sampling, StepOptions
 from greenroom.metrics.event_sentences import LONGEST
 from greenroom.metrics.log import configure, describe, record, record_worker, silence
 from greenroom.metrics.printable import printable
@@ -35,6 +35,31 @@ SENTENCES = [
         "run r goes on with code 0123456789abcdef, which asks for what is recorded",
     ),
     (ev.RunStarted(at=1.0, run_id="r", app="a.py", workflow="w", arguments={}), "run r started: workflow w"),
+    (
+        ev.AnswerSampled(
+            at=1.0,
+            sample="search#1@1",
+            key=KEY,
+            attempt=1,
+            result="x",
+            arguments={},
+            threshold=0.7,
+            sampling=Sampling(evaluators=(SampledEvaluator(ref="a:kind", share=0.1),)),
+        ),
+        "run r step search#1 has the result rated in the background by kind",
+    ),
+    (
+        ev.AnswerRated(
+            at=1.0,
+            sample="3:",
+            turn=3,
+            evaluations=(
+                Evaluation(name="kind", score=0.25, passed=False, threshold=0.7, background=True),
+                Evaluation(name="short", score=None, passed=False, threshold=0.7, background=True),
+            ),
+        ),
+        "run r has scores from the background for the reply to message 3: kind 0.25, short failed",
+    ),
     (
         ev.StepScheduled(
             at=1.0, key=KEY, name="search", kind="tool", step="a:s", arguments=None, options=StepOptions()

@@ -21,8 +21,19 @@ from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
-from greenroom.messages.frames.worker import AwaitWriting, Completed, Failed, Resolution, Resolve, StartProgram, Turn
-from greenroom.messages.policy import Limits
+from greenroom.messages.frames.worker import (
+    AwaitWriting,
+    Completed,
+    Failed,
+    ProgramCommand,
+    Resolution,
+    Resolve,
+    Return,
+    ScheduleStep,
+    StartProgram,
+    Turn,
+)
+from greenroom.messages.policy import Limits, Sampling
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOrder, Lost, PoolKey, Send, Withdraw
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
@@ -35,6 +46,9 @@ from greenroom.workflows.state.run_state import RunState
 SENDING = 0.1
 """Share of actions that send a message, while there are any."""
 
+
+RATING = 0.05
+"""Share of actions that give an answer its score, while any is being rated."""
 
 make_asyncio_deterministic()  # as in every worker
 
@@ -57,6 +71,7 @@ class World:
         past: What the journal holds already: that of a fork.
         emits: Share of the looks at a running attempt at which it emits instead of ending.
         turn_cancels: Share of actions that cancel the running turn of a session.
+        sampling: Has results rated in the background, at random moments and maybe after the end.
     """
 
     def __init__(  # noqa: PLR0913, PLR0915, PLR0917  everything that may happen
@@ -73,6 +88,7 @@ class World:
         past: Sequence[AnyEvent] = (),
         emits: float = 0.0,
         turn_cancels: float = 0.0,
+        sampling: Sampling | None = None,
         **arguments: Any,
     ) -> None:
         self.random = random.Random(seed)
@@ -84,6 +100,9 @@ class World:
         self.passivations = passivations
         self.emits = emits
         self.turn_cancels = turn_cancels
+        self.sampling = sampling
+        self.rating: list[str] = []
+        """Answers that are being rated."""
         self.confirmed = 0
         """Notices to attempts that what they emitted is on the disk."""
         self.now = 1_000_000.0
@@ -212,6 +231,8 @@ class World:
             case do.Judge(key=key, attempt=attempt):
                 evaluation = Evaluation(name="judge", score=self.random.random(), passed=False, threshold=1.0)
                 self.inbox.append(inputs.StepJudged(key, attempt, (evaluation,)))
+            case do.RateAnswer(sample=sample):
+                self.rating.append(sample)
             case do.WithdrawStep(key=key):
                 self.jobs = [job for job in self.jobs if job[0] != key]
             case do.TellWritten():
@@ -288,13 +309,40 @@ class World:
         if program.advance():
             return self.die() if program.history and self.random.random() < self.crashes / 4 else True
         self.running_turn = False
-        turn = Turn.model_validate_json(program.turn().model_dump_json())
+        turn = self.with_sampling(Turn.model_validate_json(program.turn().model_dump_json()))
         self.waits += any(isinstance(command, AwaitWriting) for command in turn.commands)
         self.most_commands = max(self.most_commands, len(turn.commands))
         if self.random.random() < self.crashes:  # it dies before anybody hears of its turn
             return self.die()
         job.reply(Answered(job.token, turn))
         return True
+
+    def with_sampling(self, turn: Turn) -> Turn:
+        """Give what a program asks for evaluators in the background."""
+        if self.sampling is None:
+            return turn
+        commands: list[ProgramCommand] = []
+        for command in turn.commands:
+            if isinstance(command, ScheduleStep):
+                options = command.options.model_copy(update={"sample": self.sampling})
+                commands.append(command.model_copy(update={"options": options}))
+            elif isinstance(command, Return):
+                commands.append(command.model_copy(update={"sampling": self.sampling}))
+            else:
+                commands.append(command)
+        return turn.model_copy(update={"commands": tuple(commands)})
+
+    def rate(self, sample: str) -> bool:
+        """An answer gets its score, or one again that has it."""
+        score = self.random.random()
+        said = Evaluation(name="kind", score=score, passed=score > 0.5, threshold=0.5, background=True)
+        self.happen(inputs.AnswerRated(sample, (said,)))
+        return True
+
+    def rate_rest(self) -> None:
+        """Rate everything that is left, which may be after the end."""
+        for sample in [*self.state.sampled]:
+            self.rate(sample)
 
     def kill_program(self) -> None:
         self.job = None
@@ -331,6 +379,9 @@ class World:
             return True
         if self.random.random() < self.passivations and self.only_waits:
             return self.passivate()
+        if self.rating and self.random.random() < RATING:
+            place = self.random.randrange(len(self.rating))
+            return self.rate(self.rating.pop(place) if self.random.random() < 0.8 else self.rating[place])
         if self.job is not None and self.program is None:
             return self.assign(self.job)
         if self.unsent and self.random.random() < SENDING:
@@ -430,6 +481,7 @@ class World:
         whole = fold_all(decode_event(body) for body in self.journal)
         assert lost or as_json(replace(whole, message_keys={})) == before
         self.state = self.wake(whole)
+        self.rating = [*self.state.sampled]
         self.marks = set(self.state.questions)  # they are written and lost with their events
         self.completed = {step.key for step in self.state.steps.values() if step.status == "completed"}
         missing = [item for item in self.unconfirmed if str(item[0]) not in whole.message_keys]

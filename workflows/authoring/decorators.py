@@ -24,9 +24,11 @@ from greenroom.workflows.authoring.step import (
     DEFAULT_RETRY,
     DEFAULT_TIMEOUT,
     Evaluators,
+    Shares,
     Step,
     author_name,
     check_coroutine,
+    sampling_of,
     step_options,
 )
 from greenroom.workflows.authoring.workflow import Workflow, check_budget
@@ -104,6 +106,7 @@ def tool(
     threshold: float = 0.7,
     on_reject: OnReject = "retry",
     on_evaluator_error: OnEvaluatorError | None = None,
+    sample: Shares | None = None,
 ) -> ToolDecorator: ...
 def tool(  # noqa: PLR0913  the contract's options
     fn: Callable[..., Any] | None = None,
@@ -126,6 +129,7 @@ def tool(  # noqa: PLR0913  the contract's options
     threshold: float = 0.7,
     on_reject: OnReject = "retry",
     on_evaluator_error: OnEvaluatorError | None = None,
+    sample: Shares | None = None,
 ) -> Any:
     """Make a function a step that runs in a tool process.
 
@@ -155,6 +159,8 @@ def tool(  # noqa: PLR0913  the contract's options
         on_evaluator_error: What to do with a result if an evaluator failed and no other rejected it: ``"reject"`` it,
             so that ``on_reject`` applies, ``"flag"`` it and continue, or ``"accept"`` it. The default is ``"reject"``
             with ``on_reject="fail"``, else ``"flag"``.
+        sample: Evaluators that rate a share of its results in the background, after they were used, such as
+            ``{judge: 0.1}``. Their scores change nothing.
 
     Raises:
         DefinitionError: Options have invalid values; all of them are named.
@@ -183,14 +189,14 @@ def tool(  # noqa: PLR0913  the contract's options
         }
         if env or any(limit != Limits.model_fields[name].default for name, limit in limits.items() if name != "env"):
             options |= {"pool": f"tool:{step_name}", "limits": limits}
-        checked = step_options(f"tool `{step_name}`", options, accept)
+        checked = step_options(f"tool `{step_name}`", options, accept, sample)
         definition = StepDefinition("tool", step_name, fn, function_site(fn, step_name), checked)
         given: object = approve  # a caller need not be typed
         if not (isinstance(given, bool) or callable(given)):
             msg = f"{definition.title} has approve={approve!r:.100}: it is True, False, or a function of the arguments"
             raise DefinitionError(msg)
         definition.approve = approve
-        return Step(definition, accept)
+        return Step(definition, accept, sample)
 
     return decorate if fn is None else decorate(fn)
 
@@ -245,7 +251,9 @@ def workflow(fn: Stateful[S, P, R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None, version: int = 1, budget: Budget | None = None) -> WorkflowDecorator: ...
+def workflow(
+    *, name: str | None = None, version: int = 1, budget: Budget | None = None, sample: Shares | None = None
+) -> WorkflowDecorator: ...
 def workflow(
     fn: Callable[..., Any] | None = None,
     /,
@@ -253,6 +261,7 @@ def workflow(
     name: str | None = None,
     version: int = 1,
     budget: Budget | None = None,
+    sample: Shares | None = None,
 ) -> Any:
     """Make a coroutine function a workflow, which runs in a program process.
 
@@ -265,6 +274,7 @@ def workflow(
         version: 1, 2, 3 ... New runs use the newest version. A run continues with the version it was started with,
             as long as that is defined beside the newer ones.
         budget: Budget of each run, its children included; ``workflow.options(budget=...)`` sets another one.
+        sample: Evaluators that rate a share of the results of runs in the background, such as ``{judge: 0.1}``.
 
     Raises:
         DefinitionError: The function is not ``async``, takes ``*args`` or ``**kwargs``, its state has fields without a
@@ -286,6 +296,7 @@ def workflow(
         _check_version(version, title)
         definition = WorkflowDefinition("workflow", workflow_name, fn, site, version)
         definition.budget = check_budget(title, budget)
+        definition.sampling = sampling_of(title, sample)
         state = fn.__annotations__.get("state")
         if next(iter(inspect.signature(fn).parameters), None) == "state" and is_model(state):
             check_defaults(title, state)  # others are checked at first use

@@ -16,7 +16,7 @@ from greenroom.messages.core.times import Seconds
 from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
 from greenroom.messages.transcript import ModelAnswer
 from greenroom.workflows.authoring.agent_tools import agent_tools, check_tools
-from greenroom.workflows.authoring.step import Call, Evaluators, Step, given_price, step_options
+from greenroom.workflows.authoring.step import Call, Evaluators, Shares, Step, given_price, step_options
 
 if TYPE_CHECKING:
     from greenroom.actors.agent.loop import AskModel, ModelCall
@@ -39,6 +39,8 @@ class LLMOptions(TypedDict, total=False):
         on_evaluator_error: What to do with an answer if an evaluator failed and no other rejected it: ``"reject"`` it,
             so that ``on_reject`` applies, ``"flag"`` it and continue, or ``"accept"`` it. The default is ``"reject"``
             with ``on_reject="fail"``, else ``"flag"``.
+        sample: Evaluators that rate a share of the answers in the background, after they were used, such as
+            ``{judge: 0.1}``. Their scores change nothing. Of an agent, they rate the final answer.
         retry: How often and when it is tried again.
         timeout: Seconds one attempt may take, 300 by default; None for no limit.
         settings: Passed to the model as they are, such as ``{"temperature": 0, "max_tokens": 500}``.
@@ -59,6 +61,7 @@ class LLMOptions(TypedDict, total=False):
     threshold: float
     on_reject: OnReject
     on_evaluator_error: OnEvaluatorError | None
+    sample: Shares | None
     retry: Retry
     timeout: Seconds | None
     settings: Mapping[str, Shown]
@@ -104,7 +107,7 @@ class LLM(Step[[str], T], Generic[T]):
         title = f"LLM `{name}`"
         given: dict[str, Any] = {**options}
         model, instructions = given.pop("model", None), given.pop("instructions", "")
-        accept, settings = given.pop("accept", ()), given.pop("settings", None)
+        accept, sample, settings = given.pop("accept", ()), given.pop("sample", None), given.pop("settings", None)
         fallback = _models(given.pop("fallback", ()))
         for each in (model, *fallback):
             check_model(each, title)
@@ -123,14 +126,14 @@ class LLM(Step[[str], T], Generic[T]):
             name,
             ask,
             caller_site(f"LLM.{name}"),
-            step_options(title, given, accept),
+            step_options(title, given, accept, sample),
             output=output,
             instructions=instructions,
             models=(model, *fallback),
             settings=dict(settings or {}),
             price=price,
         )
-        super().__init__(definition, accept)
+        super().__init__(definition, accept, sample)
         self.__name__ = name
         self.__doc__ = instructions or None
 
@@ -211,7 +214,7 @@ class LLM(Step[[str], T], Generic[T]):
 
 MAX_TURNS: Final = 20
 """Most model calls of an agent by default."""
-_FOR_SUMMARIES: Final[dict[str, Any]] = {"accept": (), "accept_timeouts": (), "stream": None}
+_FOR_SUMMARIES: Final[dict[str, Any]] = {"accept": (), "accept_timeouts": (), "sample": None, "stream": None}
 """What differs in the options of a step that summarises a conversation: nobody judges or reads it."""
 
 

@@ -11,7 +11,7 @@ from greenroom.actors.definitions.definition_site import function_site
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
 from greenroom.messages.policy import Budget, OnFailure, SessionPolicy
-from greenroom.workflows.authoring.step import Call, author_name, check_coroutine, present
+from greenroom.workflows.authoring.step import Call, Shares, author_name, check_coroutine, present, sampling_of
 from greenroom.workflows.authoring.workflow import check_budget
 
 S = TypeVar("S", bound=BaseModel)
@@ -96,6 +96,7 @@ def session(
     name: str | None = None,
     on_failure: OnFailure = "continue",
     budget: Budget | None = None,
+    sample: Shares | None = None,
 ) -> SessionDecorator: ...
 def session(
     fn: Callable[..., Any] | None = None,
@@ -105,6 +106,7 @@ def session(
     name: str | None = None,
     on_failure: OnFailure = "continue",
     budget: Budget | None = None,
+    sample: Shares | None = None,
 ) -> Any:
     """Make a coroutine function the handler of sessions: durable actors, each with a key, a state and a mailbox.
 
@@ -120,6 +122,7 @@ def session(
             and again: ``"continue"`` with the next message, or ``"stop"``, which parks the session.
         budget: Budget of one session: all of its turns and the runs that they start. Once it is used up the session is
             parked, until the budget is raised. It has no ``wall``, because a session has no end of its own.
+        sample: Evaluators that rate a share of the replies in the background, such as ``{judge: 0.1}``.
 
     Raises:
         DefinitionError: The function is not ``async``, does not take a state and a message, or one of its models is
@@ -149,6 +152,7 @@ def session(
             raise DefinitionError(msg)
         policy = SessionPolicy(on_failure=on_failure, budget=limits)
         definition = SessionDefinition(session_name, fn, site, state, policy)
+        definition.sampling = sampling_of(title, sample)
         annotated = fn.__annotations__.get("state")
         known = annotated if isinstance(annotated, type) else None
         if state is not None or known is not None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final, Generic, ParamSpec, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from pydantic import ValidationError
@@ -18,7 +18,16 @@ from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, St
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import EvaluatorOptions, PanelOptions, Price, Retry, StepOptions
+from greenroom.messages.policy import (
+    EvaluatorOptions,
+    ModelCall,
+    PanelOptions,
+    Price,
+    Retry,
+    SampledEvaluator,
+    Sampling,
+    StepOptions,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,11 +67,12 @@ class Step(Generic[P, R]):
     that it does not block the loop, an ``async`` function on the loop itself.
     """
 
-    def __init__(self, definition: StepDefinition, accept: "Evaluators" = ()) -> None:
+    def __init__(self, definition: StepDefinition, accept: "Evaluators" = (), sample: "Shares | None" = None) -> None:
         """Wrap a definition; made by the decorators."""
         self.definition = definition
         self.name = definition.name
         self._accept = evaluator_steps(accept)
+        self._sample = evaluator_steps(tuple(sample or ()))
         self._options = definition.options
         self._key: str | None = None
         present(self, definition.fn)
@@ -115,21 +125,20 @@ class Step(Generic[P, R]):
     @cached_property
     def _checked(self) -> StepOptions:
         """The options, after a check that workers can find the step and its evaluators."""
-        for definition in (self.definition, *(step.definition for step in self._accept)):
+        for definition in (self.definition, *(step.definition for step in (*self._accept, *self._sample))):
             _ = definition.app
         return self.definition.call_options(self._with_judges(self._options))
 
     def _with_judges(self, options: StepOptions) -> StepOptions:
         """Return options with the models of the judges among the evaluators."""
-        models = [
-            judge.calls[0] if isinstance(judge := step.definition, ModelDefinition) else None for step in self._accept
-        ]
-        if not any(models):
-            return options
-        asked = zip(options.evaluators, models, strict=True)
-        return options.model_copy(
-            update={"evaluators": tuple(more.model_copy(update={"model": model}) for more, model in asked)}
-        )
+        changes: dict[str, Any] = {}
+        models = [_model_of(step) for step in self._accept]
+        if any(models):
+            asked = zip(options.evaluators, models, strict=True)
+            changes["evaluators"] = tuple(more.model_copy(update={"model": model}) for more, model in asked)
+        if options.sample is not None:
+            changes["sample"] = sampling_with_models(options.sample, self._sample)
+        return options.model_copy(update=changes) if changes else options
 
     def evaluator_options(self) -> EvaluatorOptions:
         """Return how it is asked as an evaluator of other steps."""
@@ -185,6 +194,8 @@ class EvaluatorGroup:
 
 Evaluators: TypeAlias = Sequence[Step[..., Score] | EvaluatorGroup]
 """What a step's ``accept`` takes."""
+Shares: TypeAlias = Mapping[Step[..., Score] | EvaluatorGroup, float]
+"""What ``sample`` takes: evaluators that rate answers in the background, each with the share that it rates."""
 
 
 def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -193,19 +204,25 @@ def _call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any])
     return list(result) if inspect.isgenerator(result) else result
 
 
-def step_options(title: str, values: dict[str, Any], accept: Sequence[object] = ()) -> StepOptions:
+def step_options(
+    title: str, values: dict[str, Any], accept: Sequence[object] = (), sample: object = None
+) -> StepOptions:
     """Return the checked options of a step.
 
     Args:
         title: Name of the step, for the error.
         values: Fields of ``StepOptions``.
         accept: The evaluators of its results.
+        sample: Those that rate a share of them in the background; see ``Shares``.
 
     Raises:
         DefinitionError: Options have invalid values; all of them are named.
     """
     evaluating, found = accepted(accept)
     values = {**values, **evaluating}
+    if sample is not None:
+        values["sample"], wrong = sampled(sample)
+        found += wrong
     try:
         options = StepOptions.model_validate(values)
     except ValidationError as error:
@@ -233,22 +250,7 @@ def given_price(title: str, price: object) -> Price | None:
 def accepted(accept: object) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """Return the fields of ``StepOptions`` for evaluators, and what is wrong with them: option and sentence."""
     given = cast("Sequence[object]", accept) if isinstance(accept, (list, tuple)) else (accept,)
-    steps: list[tuple[Step[..., Any], EvaluatorOptions]] = []
-    panels: list[PanelOptions] = []
-    found: dict[tuple[str, str], None] = {}
-    for each in given:
-        if isinstance(each, EvaluatorGroup):
-            place, weighted = len(panels), zip(each.members, each.weights, strict=True)
-            panels.append(each.options)
-            steps += [(step, _in_panel(step.evaluator_options(), place, weight)) for step, weight in weighted]
-        elif isinstance(each, Step):
-            step = cast("Step[..., Any]", each)
-            steps.append((step, step.evaluator_options()))
-        else:
-            found["accept", NO_EVALUATOR] = None
-    for step, _ in steps:
-        if fault := step.accept_fault():
-            found["accept", fault] = None
+    steps, panels, found = _members(given, "accept")
     values: dict[str, Any] = {}
     if steps and not found:
         values["accept"] = tuple(step.definition.ref for step, _ in steps)
@@ -256,7 +258,91 @@ def accepted(accept: object) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         options = tuple(more for _, more in steps)
         values["evaluators"] = options if any(more != EvaluatorOptions() for more in options) else ()
         values["panels"] = tuple(panels)
-    return values, list(found)
+    return values, found
+
+
+def sampled(sample: object) -> tuple[Sampling | None, list[tuple[str, str]]]:
+    """Return how a share of the answers is rated, None if none is, and what is wrong: option and sentence."""
+    if not isinstance(sample, Mapping):
+        return None, [("sample", f"is a mapping of evaluators to shares, such as {{judge: 0.1}}, not {sample!r:.100}")]
+    panels: list[PanelOptions] = []
+    evaluators: list[SampledEvaluator] = []
+    found: list[tuple[str, str]] = []
+    for each, share in cast("Mapping[object, object]", sample).items():
+        steps, panel, wrong = _members((each,), "sample", len(panels))
+        panels += panel
+        found += wrong
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+            found.append(("sample", f"a share is a number above 0 and at most 1, not {share!r:.100}"))
+            continue
+        evaluators += [
+            SampledEvaluator(ref=step.definition.ref, share=share, timeout=step.timeout, options=options)
+            for step, options in steps
+        ]
+    if found or not evaluators:
+        return None, found
+    return Sampling(evaluators=tuple(evaluators), panels=tuple(panels)), []
+
+
+def _model_of(evaluator: Step[..., Any]) -> ModelCall | None:
+    """Return the model that an evaluator calls; None if it is no judge."""
+    definition = evaluator.definition
+    return definition.calls[0] if isinstance(definition, ModelDefinition) else None
+
+
+def sampling_with_models(sampling: Sampling, evaluators: Sequence[Step[..., Any]]) -> Sampling:
+    """Return a sampling with the models of the judges among its evaluators, given in the same order."""
+    return sampling.model_copy(
+        update={
+            "evaluators": tuple(
+                each.model_copy(update={"options": each.options.model_copy(update={"model": _model_of(step)})})
+                for each, step in zip(sampling.evaluators, evaluators, strict=True)
+            )
+        }
+    )
+
+
+def sampling_of(title: str, sample: "Shares | None") -> Callable[[], Sampling] | None:
+    """Return what tells how a share of the results of a workflow or a session is rated, None if none is.
+
+    Raises:
+        DefinitionError: What is given is no mapping of evaluators to shares.
+    """
+    sampling, found = (None, []) if sample is None else sampled(sample)
+    if found:
+        msg = f"{title} has options that cannot be:" + "".join(f"\n  {place}: {what}" for place, what in found)
+        raise DefinitionError(msg)
+    if sampling is None or sample is None:
+        return None
+    evaluators = evaluator_steps(tuple(sample))
+    return cache(lambda: sampling_with_models(sampling, evaluators))  # models are looked up in workers
+
+
+Member: TypeAlias = tuple[Step[..., Any], EvaluatorOptions]
+"""An evaluator, and how it is asked."""
+
+
+def _members(
+    given: Sequence[object], option: str, panels_before: int = 0
+) -> tuple[list[Member], list[PanelOptions], list[tuple[str, str]]]:
+    """Return evaluators with those in panels, the panels, and what is wrong with them."""
+    steps: list[Member] = []
+    panels: list[PanelOptions] = []
+    found: dict[tuple[str, str], None] = {}
+    for each in given:
+        if isinstance(each, EvaluatorGroup):
+            place, weighted = panels_before + len(panels), zip(each.members, each.weights, strict=True)
+            panels.append(each.options)
+            steps += [(step, _in_panel(step.evaluator_options(), place, weight)) for step, weight in weighted]
+        elif isinstance(each, Step):
+            step = cast("Step[..., Any]", each)
+            steps.append((step, step.evaluator_options()))
+        else:
+            found[option, NO_EVALUATOR] = None
+    for step, _ in steps:
+        if fault := step.accept_fault():
+            found[option, fault] = None
+    return steps, panels, list(found)
 
 
 def _in_panel(options: EvaluatorOptions, panel: int, weight: float) -> EvaluatorOptions:

@@ -415,9 +415,14 @@ class Engine:
             raise interrupt
 
     def _drain(self) -> None:
-        """Let running steps end and be recorded, and start no others."""
+        """Let running steps end and be recorded, and start no others. Wait for nothing that runs in the background."""
         if self.failure is None:
-            self.reactor.submit(self._tree.drain(self._grace)).result()
+
+            async def drain() -> None:
+                self.runs.background.close()
+                await self._tree.drain(self._grace)
+
+            self.reactor.submit(drain()).result()
 
     def hurry(self) -> None:
         """End the grace period of running steps while the engine closes. Thread-safe."""

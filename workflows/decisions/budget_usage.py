@@ -74,6 +74,8 @@ class Spending:
                         self._settle(usage, reserved)
                 case ev.StepEvaluated(evaluations=evaluations, settled=settled) if event.at >= self.since:
                     self.add_judges(evaluations, settled)
+                case ev.AnswerRated(evaluations=evaluations) if event.at >= self.since:
+                    self.add_judges(evaluations, {})
                 case ev.RunForked():
                     self.usd, self.tokens, self.attempts = 0.0, 0.0, 0
                     self.reserved.clear()
@@ -153,9 +155,9 @@ class Overdraft:
     """Whether the time limit was reached: then the run stops, whether an attempt is due or not."""
 
 
-def overdraft(account: Account, now: float) -> Overdraft | None:
-    """Return why a budget is used up, or None if it is not."""
-    if account.lifted:
+def overdraft(account: Account, now: float, *, cleans_up: bool = True) -> Overdraft | None:
+    """Return why a budget is used up, or None if it is not. A cleanup is not limited."""
+    if account.lifted and cleans_up:
         return None
     budget, spent = account.budget, account.spending
     used = {

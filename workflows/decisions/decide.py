@@ -11,7 +11,7 @@ from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
 from greenroom.messages.frames.replay_differences import Difference
-from greenroom.workflows.decisions import approvals, budgets, cancellation, children, inputs
+from greenroom.workflows.decisions import approvals, budgets, cancellation, children, inputs, sampling
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decision import Decision
@@ -30,7 +30,8 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
 ) -> Decision:
     """Decide what follows from an input, and apply the events of the decision to ``state``.
 
-    After a run's end nothing follows, but for answers to senders and messages that are still to be delivered.
+    After a run's end nothing follows, but for answers to senders, messages that are still to be delivered, and scores
+    of answers that are rated in the background.
 
     Args:
         state: The run. If an exception is raised, discard it: it may hold half of the decision.
@@ -60,6 +61,10 @@ def decide(  # noqa: C901, PLR0912, PLR0915  one case per kind of input
             judges.judges_due(out, key)
         case inputs.JudgeReserved() | inputs.JudgeUnaffordable() | inputs.JudgeAnswered():
             judges.judge_called(out, happened)
+        case inputs.RatingDue():
+            sampling.judges_due(out, happened)
+        case inputs.AnswerRated():
+            sampling.answer_rated(out, happened)
         case inputs.StepProgressed():
             attempts.step_progressed(out, happened)
         case inputs.StepEmitted():
@@ -118,6 +123,10 @@ def _decide_after_end(out: Decision, happened: Input) -> None:
             outbox.message_delivered(out, happened)
         case inputs.SettleDeadLetter():
             turns.settle(out, happened)
+        case inputs.RatingDue():
+            sampling.judges_due(out, happened)
+        case inputs.AnswerRated():
+            sampling.answer_rated(out, happened)
         case inputs.Recover():
             outbox.deliver_again(out)
         case _:
@@ -322,6 +331,8 @@ def _program_turn(out: Decision, turn: frames.Turn) -> None:  # noqa: C901, PLR0
             case frames.Return(result=result):
                 if state.session is None:
                     _end(out, ev.RunCompleted(at=out.at, result=result))
+                    if command.sampling is not None:
+                        sampling.sample_result(out, result, command.sampling)
                 else:
                     turns.turn_returned(out, command, turn)
                 return

@@ -75,6 +75,13 @@ class SendJudge:
 
 
 @frozen
+class RateAnswer:
+    """Have a sampled answer rated in the background."""
+
+    sample: str
+
+
+@frozen
 class WithdrawStep:
     """Stop all work on a step that is no longer awaited."""
 
@@ -160,6 +167,7 @@ Effect: TypeAlias = (
     | Judge
     | AskJudges
     | SendJudge
+    | RateAnswer
     | WithdrawStep
     | StartChild
     | CancelChild

@@ -184,6 +184,21 @@ class StepJudged:
 
 
 @frozen
+class RatingDue:
+    """A judge of a sampled answer is about to be called. The receipt is 1 if it may be."""
+
+    sample: str
+
+
+@frozen
+class AnswerRated:
+    """All evaluators of a sampled answer have answered."""
+
+    sample: str
+    evaluations: tuple[Evaluation, ...]
+
+
+@frozen
 class Tick:
     """A durable timer may be due."""
 
@@ -316,6 +331,8 @@ Input: TypeAlias = (
     | JudgeUnaffordable
     | JudgeAnswered
     | StepJudged
+    | RatingDue
+    | AnswerRated
     | Tick
     | Cancel
     | Signal

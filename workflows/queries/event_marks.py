@@ -7,6 +7,7 @@ from greenroom.journal.interface import Journal, Mark, MarkKind
 from greenroom.messages.advice import reindex
 from greenroom.messages.core.errors import JournalCorrupt
 from greenroom.messages.events.events import (
+    AnswerSampled,
     AnyEvent,
     ApprovalAsked,
     MessageReceived,
@@ -27,6 +28,7 @@ _NAMES: Final[Mapping[MarkKind, Callable[[Any], str | None]]] = {
     "message": lambda event: event.key if isinstance(event, MessageReceived) else None,
     "outgoing": lambda event: event.key if isinstance(event, MessageSent) else None,
     "dead_letter": _letter,
+    "sampled": lambda event: event.sample if isinstance(event, AnswerSampled) else None,
 }
 """The name of the mark of each kind for an event; None if the event has no such mark."""
 

@@ -25,7 +25,7 @@ from greenroom.messages.core.errors import (
 )
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
-from greenroom.messages.events.events import ApprovalAsked, RunCompleted
+from greenroom.messages.events.events import AnswerRated, AnswerSampled, AnyEvent, ApprovalAsked, RunCompleted
 from greenroom.messages.events.events import RunFailed as RunHasFailed
 from greenroom.messages.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
 from greenroom.messages.records import (
@@ -54,6 +54,7 @@ from greenroom.workflows.queries.records import approval_record, decision_record
 from greenroom.workflows.queries.results import result_of
 from greenroom.workflows.queries.run_diff import first_difference
 from greenroom.workflows.queries.session_records import (
+    LOOK_BACK,
     dead_letter,
     last_turn,
     session_detail,
@@ -153,9 +154,27 @@ class JournalQueries(Queries):
         row = self.journal.run(run_id)
         if row is None:
             raise self._not_found(run_id)
-        last = self.journal.events(run_id, after=row.last_seq - 1)[:1] if row.status == "failed" else []
-        failure = next((each.event.failure for each in last if isinstance(each.event, RunHasFailed)), None)
-        return self._record(row, failure)
+        if row.status != "failed" and row.updated_at == (row.ended_at or row.updated_at):
+            return self._record(row)  # nothing has followed its end
+        end, scores = self._end_of(row)
+        record = self._record(row, end.failure if isinstance(end, RunHasFailed) else None)
+        evaluations = tuple(each for event in scores if not event.key for each in event.evaluations)
+        return record.model_copy(update={"evaluations": evaluations}) if evaluations else record
+
+    def _end_of(self, row: RunRow) -> tuple[AnyEvent | None, list[AnswerRated]]:
+        """Return a run's last event that is not about background scores, and the scores that were recorded since."""
+        scores: list[AnswerRated] = []
+        before, many = row.last_seq, 1
+        while before > 0:
+            after = max(0, before - many)
+            for stored in reversed(self.journal.events(row.id, after=after, limit=before - after)):
+                event = stored.event
+                if isinstance(event, AnswerRated):
+                    scores.insert(0, event)
+                elif not isinstance(event, AnswerSampled):
+                    return event, scores
+            before, many = after, LOOK_BACK
+        return None, scores
 
     def _record(self, row: RunRow, failure: Failure | None = None) -> RunRecord:
         """Return the record of an entry in the index."""
@@ -314,10 +333,10 @@ class JournalQueries(Queries):
     @override
     def result(self, run_id: str) -> Json:
         row = self.journal.run(run_id)
-        if row is not None and row.status == "completed":  # the last event of a completed run holds the result
-            last = self.journal.events(run_id, after=row.last_seq - 1)[0].event
-            if isinstance(last, RunCompleted):
-                return last.result
+        if row is not None and row.status == "completed":  # what ended a run holds its result
+            end, _ = self._end_of(row)
+            if isinstance(end, RunCompleted):
+                return end.result
         try:
             return result_of(self.fold(run_id))
         except RunParked as error:

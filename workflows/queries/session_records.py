@@ -6,7 +6,7 @@ from typing import Any, Final
 from greenroom.journal.event_pages import EventSource
 from greenroom.journal.interface import RunRow, Stored
 from greenroom.messages.core.times import moment
-from greenroom.messages.events.events import AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
+from greenroom.messages.events.events import AnswerRated, AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
 from greenroom.messages.records import DeadLetterRecord, SessionDetail, SessionRecord, TurnRecord
 from greenroom.workflows.queries.records import step_records
 from greenroom.workflows.state.fold import fold
@@ -89,6 +89,7 @@ def turn_records(events: Iterable[Stored]) -> list[TurnRecord]:
     state: RunState | None = None
     received: list[MessageReceived] = []
     ended: dict[int, dict[str, Any]] = {}
+    late: list[AnswerRated] = []
     for stored in events:
         event: AnyEvent = stored.event
         if isinstance(event, MessageReceived):
@@ -96,9 +97,13 @@ def turn_records(events: Iterable[Stored]) -> list[TurnRecord]:
         elif isinstance(event, (TurnEnded, TurnFailed)):
             assert state is not None
             ended[event.number] = {**_ending(event), "steps": tuple(step_records(state))}
+        elif isinstance(event, AnswerRated) and event.turn in ended:
+            late.append(event)
         state = fold(state, event)
     if state is None:
         return []
+    for rated in late:
+        _add_scores(ended[rated.turn], rated)
     current = state.letter[0] if state.letter is not None and state.program is not None else 0
     return [
         _turn_record(
@@ -108,6 +113,19 @@ def turn_records(events: Iterable[Stored]) -> list[TurnRecord]:
         )
         for message in received
     ]
+
+
+def _add_scores(over: dict[str, Any], rated: AnswerRated) -> None:
+    """Add background scores to what is shown of a turn that has ended."""
+    if not rated.key:
+        over["evaluations"] = (*over.get("evaluations", ()), *rated.evaluations)
+        return
+    over["steps"] = tuple(
+        step.model_copy(update={"evaluations": (*step.evaluations, *rated.evaluations)})
+        if step.key == rated.key
+        else step
+        for step in over["steps"]
+    )
 
 
 _WAITING: dict[str, Any] = {"status": "waiting"}

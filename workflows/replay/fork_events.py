@@ -141,6 +141,8 @@ class _Copy:
         """Return the copy of an event of a shared call, or None. Without its outcome, a call has no attempts."""
         before = seq < self._cut
         match event:
+            case ev.AnswerSampled():
+                return None  # its origin has it rated
             case ev.StepScheduled() if key == self._command.at and self._command.input is not None:
                 return event.model_copy(update={"arguments": call_arguments(self._command.input)})
             case ev.ChildScheduled():

@@ -90,6 +90,8 @@ class History:
 
     def _add(self, seq: int, event: AnyEvent) -> None:
         self.moments.append(event.at)
+        if isinstance(event, ev.AnswerSampled | ev.AnswerRated):
+            return  # what is rated in the background is no part of what the program has done
         if _gives_up(event):
             self.closing = self.closing or seq
         elif not isinstance(event, End):

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from greenroom.journal.interface import Append
 from greenroom.messages.core.errors import EventUnwritable, GreenroomError, JournalError, SequenceConflict
+from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events.events import AnyEvent
 from greenroom.supervision.loop.actor import tell_living
 from greenroom.workflows.clock import Alarm
@@ -28,7 +29,9 @@ from greenroom.workflows.runs.append import append_of
 from greenroom.workflows.runs.budget_accounts import settles
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs
+from greenroom.workflows.runs.jobs.judge_calls import JudgeCalls
 from greenroom.workflows.runs.jobs.program import ProgramJob
+from greenroom.workflows.runs.jobs.questions import question_of
 from greenroom.workflows.runs.jobs.steps import StepJobs
 from greenroom.workflows.state.budgets import wall
 from greenroom.workflows.state.run_state import RunState, Step
@@ -70,7 +73,7 @@ class RunActor(EventSourcedActor[Effect]):
         """Events without effects; they go with the next append, or when the registry calls ``_flush``."""
         report: Callable[[Input], None] = partial(tell_living, self.actor_ref)
         self._steps = StepJobs(dependencies, state, report)
-        self._evaluations: dict[str, EvaluationJobs] = {}
+        self._evaluations: dict[str, EvaluationJobs[JudgeCalls]] = {}
         self._program = ProgramJob(dependencies, state.run_id, report)
         self._alarm: tuple[float, Alarm] | None = None
         self._faulted: list[Input | Confirmed] = []
@@ -120,7 +123,9 @@ class RunActor(EventSourcedActor[Effect]):
     def _take(self, happened: Input, reply: Callable[[GreenroomError | None, int], None] | None = None) -> None:
         """Decide about an input, and carry out the decision."""
         now, accounts = self._dependencies.clock(), self._dependencies.registry.budgets
-        over = accounts.overdraft(self.state, now) if self.state.accounts or accounts.shared else None
+        over = None
+        if self.state.accounts or accounts.shared:
+            over = accounts.overdraft(self.state, now, cleans_up=not isinstance(happened, inputs.RatingDue))
         try:
             decision = decide(self.state, happened, now, self._dependencies.random(), over)
         except BaseException as error:
@@ -240,6 +245,9 @@ class RunActor(EventSourcedActor[Effect]):
             case do.SendJudge(key=key, token=token):
                 if (evaluations := self._evaluations.get(key)) is not None:
                     evaluations.calls.send(token)
+            case do.RateAnswer(sample=sample):
+                if (answer := self.state.sampled.get(sample)) is not None:
+                    self._dependencies.registry.rate(self.state.run_id, sample, answer.seq)
             case do.WithdrawStep(key=key):
                 self._withdraw(key)
             case do.StartProgram():
@@ -287,22 +295,26 @@ class RunActor(EventSourcedActor[Effect]):
         self._dependencies.registry.route(self.state.children[key].run_id, message)
 
     def _judge(self, step: Step) -> None:
-        def judged(happened: inputs.StepJudged) -> None:
+        if step.key in self._evaluations:
+            return
+        attempt, report = len(step.attempts), partial(tell_living, self.actor_ref)
+        calls = JudgeCalls(self._dependencies, self.state, step, report)
+
+        def judged(evaluations: Sequence[Evaluation], unpaid: str) -> None:
             del self._evaluations[step.key]
-            tell_living(self.actor_ref, happened)
+            report(inputs.StepJudged(step.key, attempt, tuple(evaluations), calls.settled, unpaid))
 
         def judges_due() -> None:
-            tell_living(self.actor_ref, inputs.JudgesDue(step.key))
+            report(inputs.JudgesDue(step.key))
 
         def stranded(happened: inputs.NoWorkers) -> None:
             self._evaluations.pop(step.key, None)
-            tell_living(self.actor_ref, happened)
+            report(happened)
 
-        if step.key not in self._evaluations:
-            report = partial(tell_living, self.actor_ref)
-            jobs = EvaluationJobs(self._dependencies, self.state, step, judged, judges_due, stranded, report)
-            self._evaluations[step.key] = jobs
-            jobs.begin()
+        question = question_of(self.state, step)
+        jobs = EvaluationJobs(self._dependencies, question, calls, judged, judges_due, stranded, report)
+        self._evaluations[step.key] = jobs
+        jobs.begin()
 
     def _withdraw(self, key: str) -> None:
         if (evaluations := self._evaluations.pop(key, None)) is not None:
@@ -316,7 +328,7 @@ class RunActor(EventSourcedActor[Effect]):
         if self._left:
             return
         if self._faulted or self.state.ended is not None:
-            if self._pending == 0 and not self._unwritten and (self._faulted or not self.state.outgoing):
+            if self._pending == 0 and not self._unwritten and (self._faulted or not self._stays_after_end()):
                 self._leave()
             return
         state = self.state
@@ -333,6 +345,19 @@ class RunActor(EventSourcedActor[Effect]):
             self._alarm = None
         if due is not None and self._alarm is None:
             self._alarm = (due, self._dependencies.call_at(due, self._ring))
+
+    def _stays_after_end(self) -> bool:
+        """Return whether the run stays in memory although it has ended: for its messages, or for scores of its answers.
+
+        Without the latter, a long run would be read again for each of them.
+        """
+        state = self.state
+        if state.outgoing or not state.sampled:
+            return bool(state.outgoing)
+        stays = self._dependencies.registry.keep_for_ratings(state, self._make_room)
+        if stays:
+            self._stop_work()
+        return stays
 
     def _ring(self) -> None:
         self._alarm = None
@@ -424,7 +449,10 @@ class RunActor(EventSourcedActor[Effect]):
 
     def _make_room(self) -> None:
         """Leave memory, unless something has come up since."""
-        if self._dozes and not (self._left or self.working) and self.actor_inbox.empty():
+        if self.state.ended is not None:
+            if not (self._left or self._pending or self._unwritten):
+                self._leave()
+        elif self._dozes and not (self._left or self.working) and self.actor_inbox.empty():
             self._leave(self._next_wake(self._next_due()))
 
     def _tell_program(self) -> None:

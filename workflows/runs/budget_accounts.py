@@ -1,6 +1,7 @@
 """The accounts of budgets: of runs with those below them, and of the whole orchestrator."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,8 +32,14 @@ class _Waiter:
     token: str
     need: Need
     done: Callable[[Reservation | None], None]
-    first: bool
-    """Whether it is served before others, because what it belongs to has begun."""
+    rank: int
+    """Those with lower ranks are served first."""
+    refused: Callable[[str], None] | None
+    """Told why a budget does not allow it, if nothing waits for the call and its refusal stops no run."""
+
+
+_FIRST, _IN_ORDER, _LAST = range(3)
+"""Ranks: of calls by which something goes on that has begun, of all others, and of those for which nothing waits."""
 
 
 class BudgetAccounts:
@@ -91,11 +98,7 @@ class BudgetAccounts:
         if state.budget is not None:
             if state.run_id not in self._accounts:  # it had none before
                 self.open(state)
-                for step in (*state.steps.values(), *state.shelved.values()):
-                    spending = self._accounts[state.run_id].spending
-                    for attempt in step.attempts:
-                        spending.add_attempt(attempt.usage, attempt.reserved)
-                    spending.add_judges(step.evaluations, {name: -more for name, more in step.judges_usage.items()})
+                _add_state(state, self._accounts[state.run_id].spending)
             self._accounts[state.run_id].replace_budget(state.budget)
             self._accounts[state.run_id].lifted = _lifted(state)
         now = state.updated_at
@@ -108,9 +111,13 @@ class BudgetAccounts:
         if self._waiting and events:
             self._serve(now)
 
-    def overdraft(self, state: RunState, now: float) -> Overdraft | None:
-        """Return a budget that is used up of those that a run draws on, one whose time is over before all others."""
-        found = [over for account in self._of(state, now) if (over := overdraft(account, now)) is not None]
+    def overdraft(self, state: RunState, now: float, *, cleans_up: bool = True) -> Overdraft | None:
+        """Return a budget that is used up of those that a run draws on, one whose time is over before all others.
+
+        The time of a run that has ended stands still. ``cleans_up`` is False for what is no cleanup of a cancelled run.
+        """
+        at, mine = now if state.ended_at is None else state.ended_at, self._of(state, now)
+        found = [over for account in mine if (over := overdraft(account, at, cleans_up=cleans_up)) is not None]
         return next((over for over in found if over.late), found[0] if found else None)
 
     def close(self, state: RunState) -> None:
@@ -134,6 +141,7 @@ class BudgetAccounts:
         done: Callable[[Reservation | None], None],
         *,
         first: bool = False,
+        refused: Callable[[str], None] | None = None,
     ) -> None:
         """Reserve what an attempt may use, of every budget that its run draws on.
 
@@ -145,8 +153,11 @@ class BudgetAccounts:
             done: Called with the reservation, maybe later. Called with None if a budget does not allow the attempt;
                 ``overdraft`` then returns the reason.
             first: Whether it is served before others: a judge, without whom a result that is paid for is of no use.
+            refused: Called with the reason, in place of ``done``, if a budget does not allow a call that nothing waits
+                for. Such a call is served after all others, and its refusal stops no run.
         """
-        self._waiting[token] = waiter = _Waiter(state, token, need, done, first)
+        rank = _FIRST if first else _LAST if refused is not None else _IN_ORDER
+        self._waiting[token] = waiter = _Waiter(state, token, need, done, rank, refused)
         if len(self._waiting) == 1:
             self._try(waiter, now)
         else:
@@ -160,25 +171,38 @@ class BudgetAccounts:
             self._lives.discard(token)
             self._serve(now)
 
+    def hold_used(self, state: RunState, token: str, usage: Mapping[str, float], now: float) -> None:
+        """Hold no more for a call that has ended than it has used, as far as that is known, until ``give_back``."""
+        used = usage.keys() & {"input_tokens", "output_tokens"}
+        for account in self._of(state, now):
+            if (held := account.granted.get(token)) is not None:
+                tokens = math.ceil(sum(usage[name] for name in used)) if used else held.tokens
+                account.granted[token] = held.model_copy(update={"tokens": tokens, "usd": usage.get("usd", held.usd)})
+        self._serve(now)
+
     def _serve(self, now: float) -> None:
-        """Serve the calls that wait, judges first, otherwise in order.
+        """Serve the calls that wait, judges first and those for which nothing waits last, otherwise in order.
 
         One that goes on waiting holds up the later ones of its budgets.
         """
         blocked: set[Account] = set()
-        for waiter in sorted(self._waiting.values(), key=lambda each: not each.first):
+        for waiter in sorted(self._waiting.values(), key=lambda each: each.rank):
             mine = self._of(waiter.state, now)
             if waiter.token in self._waiting and blocked.isdisjoint(mine) and not self._try(waiter, now):
                 blocked.update(mine)
 
     def _try(self, waiter: _Waiter, now: float) -> bool:
         """Serve an attempt; return False if it has to wait."""
-        mine = [account for account in self._of(waiter.state, now) if not account.lifted]
+        refused = waiter.refused
+        mine = [account for account in self._of(waiter.state, now) if refused is not None or not account.lifted]
         verdict = reserve(waiter.need, [(account, self._returning(account)) for account in mine])
         if verdict == "wait":
             return False
         del self._waiting[waiter.token]
         if isinstance(verdict, Refusal):
+            if refused is not None:
+                refused(verdict.reason)
+                return True
             verdict.account.refused = Overdraft(verdict.account.run_id, verdict.reason)
             waiter.done(None)
             return True
@@ -203,6 +227,15 @@ class BudgetAccounts:
 def _lifted(state: RunState) -> bool:
     """Return whether a budget does not limit its run, which cleans up after a cancellation of it or of its turn."""
     return state.cancel_requested is not None or state.turn_cancelled
+
+
+def _add_state(state: RunState, spending: Spending) -> None:
+    """Add up what a run has used, as far as it is in memory."""
+    for step in (*state.steps.values(), *state.shelved.values()):
+        for attempt in step.attempts:
+            spending.add_attempt(attempt.usage, attempt.reserved)
+        spending.add_judges(step.evaluations, {name: -more for name, more in step.judges_usage.items()})
+    spending.add_judges(state.evaluations, {})
 
 
 def _add_tree(

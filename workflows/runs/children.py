@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from greenroom.messages.commands import Refused, StartRun
-from greenroom.messages.core.errors import RetryRefused
+from greenroom.messages.core.errors import RetryRefused, SequenceConflict
 from greenroom.messages.core.failures import Failure
 from greenroom.workflows.decisions.inputs import ChildFinished
 from greenroom.workflows.queries.records import failed_at
@@ -44,7 +44,7 @@ async def start_child(runs: Runs, dependencies: RunDependencies, parent: RunStat
         runs.route(parent.run_id, ChildFinished(key, None, failure))
     elif not answer.created and child.retry is not None:
         await _retry_child(runs, dependencies, child.run_id, child.retry)
-    elif not answer.created and runs.state(child.run_id) is None:
+    elif not answer.created and ((there := runs.state(child.run_id)) is None or there.ended is not None):
         tell_parent(runs, await runs.read(partial(runs.load, child.run_id)))
 
 
@@ -59,15 +59,16 @@ async def _retry_child(runs: Runs, dependencies: RunDependencies, run_id: str, o
         ended.clear()  # the subscriber was called at once
         try:
             state, event = await runs.read(partial(run_retry.past_of, runs, dependencies, run_id, order))
-            if state.ended is not None:
-                break
-            await ended.wait()  # it continues already, or has not come to its end yet
+            if state.ended is None:
+                await ended.wait()  # it continues already, or has not come to its end yet
+            elif state.retried == order or isinstance(event, RetryRefused):
+                tell_parent(runs, state)
+                return
+            elif not isinstance(await runs.reopen(state, event), SequenceConflict):
+                return
+            # else something was recorded since it was read, such as a background score
         finally:
             runs.subscribers.unwatch(run_id, ended.set)
-    if state.retried == order or isinstance(event, RetryRefused):
-        tell_parent(runs, state)
-    else:
-        await runs.reopen(state, event)
 
 
 def tell_parent(runs: Runs, state: RunState) -> None:

@@ -55,6 +55,14 @@ class Registry(Protocol):
         """Start a child run, or find the one that was started; the parent is told of its end."""
         ...
 
+    def rate(self, run_id: str, sample: str, seq: int, /) -> None:
+        """Have a sampled answer rated in the background. The event that holds it, ``seq``, is committed."""
+        ...
+
+    def keep_for_ratings(self, state: RunState, leave: Callable[[], object]) -> bool:
+        """Return whether an ended run may stay in memory until its answers are rated, or ``leave`` is called."""
+        ...
+
     def linger(self, flush: Callable[[], None]) -> None:
         """Call ``flush`` after some milliseconds, together with those of other actors."""
         ...

@@ -5,7 +5,7 @@ from typing import Literal
 
 from loguru import logger
 
-from greenroom.journal.interface import Journal, RunRow
+from greenroom.journal.interface import Journal, Mark, RunRow
 from greenroom.messages.core.errors import CodecError, JournalError
 from greenroom.messages.records import ALIVE
 from greenroom.supervision.jobs import PoolKey
@@ -39,6 +39,11 @@ def load_all(
     for mark in journal.marks("outgoing"):
         waiting[mark.run_id] = 0.0  # the run's messages must be delivered, whatever its status
     return states, waiting
+
+
+def find_sampled(journal: Journal) -> list[Mark]:
+    """Return the marks of the answers that are to be rated in the background, the oldest of each run first."""
+    return sorted(journal.marks("sampled"), key=lambda mark: (mark.run_id, mark.seq))
 
 
 def find_stranded(journal: Journal, pool: PoolKey | None) -> list[tuple[str, str]]:

@@ -22,7 +22,8 @@ from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.runs.budget_accounts import BudgetAccounts
 from greenroom.workflows.runs.children import start_child, tell_parent
 from greenroom.workflows.runs.dependencies import RunDependencies
-from greenroom.workflows.runs.recovery import find_alive, load_all
+from greenroom.workflows.runs.jobs.background import BackgroundRatings
+from greenroom.workflows.runs.recovery import find_alive, find_sampled, load_all
 from greenroom.workflows.runs.residency import ResidentRuns
 from greenroom.workflows.runs.start import RunStarter
 from greenroom.workflows.runs.watching.snapshot import Snapshot, snapshot_of
@@ -58,6 +59,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         self.budgets = BudgetAccounts()
         self.resident = ResidentRuns()
         self.starter = RunStarter(self)
+        self.background = BackgroundRatings(self)
         self.subscribers = Subscribers()
 
     def attach(self, dependencies: RunDependencies) -> None:
@@ -65,6 +67,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         self._dependencies = dependencies
         self._reactor = dependencies.reactor
         self.starter.attach(dependencies)
+        self.background.attach(dependencies)
 
     def statistics(self) -> dict[str, int]:
         """Count actors in memory, runs being read and alarms set."""
@@ -77,7 +80,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
 
     @override
     def working(self) -> bool:
-        return bool(self.starter or self._lingering) or super().working()
+        return bool(self.starter or self._lingering or self.background.moving) or super().working()
 
     # ------------------------------------------------------------ starting
 
@@ -112,6 +115,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
                 return SequenceConflict(f"run {run_id} goes on already")
             departure: asyncio.Future[None] = loop.create_future()
             self._departures.setdefault(run_id, []).append(departure)
+            self.resident.dismiss(run_id)
             await departure
         committed: asyncio.Future[JournalError | None] = loop.create_future()
 
@@ -144,6 +148,17 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         if not self._closed:
             for flush in lingering:
                 flush()
+
+    def rate(self, run_id: str, sample: str, seq: int, /) -> None:
+        """See ``Registry``."""
+        self.background.add(run_id, sample, seq)
+
+    def keep_for_ratings(self, state: RunState, leave: Callable[[], object]) -> bool:
+        """See ``Registry``."""
+        if state.run_id in self._departures:
+            return False  # it is to be continued, by another actor
+        self.resident.keep(state.run_id, state.seq, leave)
+        return True
 
     def published(self, run_id: str) -> None:
         """See ``Registry``."""
@@ -194,6 +209,8 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
         for run_id, due in waiting.items():
             if run_id not in self._live:
                 self._wake(run_id, due)
+        for mark in await self.read(partial(find_sampled, journal)):
+            self.background.add(mark.run_id, mark.name, mark.seq)
 
     def load(self, run_id: str) -> RunState:
         """Fold a run from the journal. Reader's thread."""
@@ -221,7 +238,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
     def _loaded(self, name: str, past: RunState, *, orphaned: bool = False) -> None:
         waiting = self._loading.pop(name, [])
         if name not in self._live:
-            if past.ended is not None and not past.outgoing:
+            if past.ended is not None and not past.outgoing and not past.sampled:
                 self._answer_for_ended(past, waiting)
                 return
             faults = [each for each in waiting if isinstance(each, EngineFault)]
@@ -258,6 +275,7 @@ class RunRegistry(ActorRegistry[RunActor, Input | Confirmed, RunState]):
 
     @override
     def close(self) -> None:
+        self.background.close()
         super().close()
         self.starter.close()
         for alarm in self._alarms.values():

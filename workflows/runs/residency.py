@@ -1,6 +1,6 @@
-"""Runs that stay in memory for some seconds although they wait for a far time, and how many of them may do so.
+"""Runs that stay in memory although they wait for a far time, or have ended and wait for scores; how many may do so.
 
-The next of many messages then finds the run in memory. Reading it costs as much as its journal is long.
+The next of many messages, or scores, then finds the run in memory. Reading it costs as much as its journal is long.
 """
 
 from collections import OrderedDict
@@ -39,6 +39,13 @@ class ResidentRuns:
             _, (many, leave_now) = self._runs.popitem(last=False)
             self._events -= many
             leave_now()
+
+    def dismiss(self, run_id: str) -> None:
+        """Make a run leave memory now, if it is one of these."""
+        if run_id in self._runs:
+            leave = self._runs[run_id][1]
+            self.drop(run_id)
+            leave()
 
     def drop(self, run_id: str) -> None:
         """Remove a run that has left memory, or has something to do."""

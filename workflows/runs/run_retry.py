@@ -29,18 +29,23 @@ class Runs(Reader, Protocol):
 
 async def retry(runs: Runs, dependencies: RunDependencies, run_id: str) -> Accepted | Refused:
     """Continue an ended run from its failed step. Return after the commit. Reactor thread only."""
-    try:
-        state, event = await runs.read(partial(past_of, runs, dependencies, run_id))
-    except (GreenroomError, ValueError, LookupError) as error:
-        return Refused(code="unavailable", message=str(error))
-    if isinstance(event, RetryRefused):
-        return Refused(code="not_failed", message=str(event))
-    refused = await runs.reopen(state, event)
-    if refused is None:
-        return Accepted(run_id=run_id)
-    if isinstance(refused, SequenceConflict):
-        return Refused(code="not_failed", message=f"run {run_id} goes on already")
-    return Refused(code="closed", message=str(refused))
+    seq = 0
+    while True:
+        try:
+            state, event = await runs.read(partial(past_of, runs, dependencies, run_id))
+        except (GreenroomError, ValueError, LookupError) as error:
+            return Refused(code="unavailable", message=str(error))
+        if isinstance(event, RetryRefused):
+            return Refused(code="not_failed", message=str(event))
+        before, seq = seq, state.seq  # the fold of the journal, which ``reopen`` changes
+        refused = await runs.reopen(state, event)
+        if refused is None:
+            return Accepted(run_id=run_id)
+        if not isinstance(refused, SequenceConflict):
+            return Refused(code="closed", message=str(refused))
+        if seq == before:
+            return Refused(code="not_failed", message=f"run {run_id} goes on already")
+        # a background score may have been recorded since it was read
 
 
 def past_of(runs: Runs, dependencies: RunDependencies, run_id: str, order: str | None = None) -> Past:

@@ -165,6 +165,19 @@ class Answer:
     question: Question
 
 
+@dataclass(frozen=True, slots=True)
+class SampledAnswer:
+    """An answer that is to be rated in the background. The event that says so holds the answer itself."""
+
+    seq: int
+    """Of that event."""
+    key: str
+    """Key of the step; empty for the result of the run or turn itself."""
+    attempt: int
+    turn: int
+    """Number of the session's message; 0 in a run."""
+
+
 @dataclass(slots=True)
 class RunState:
     """Everything that is known of a run. Written by the fold alone."""
@@ -231,6 +244,10 @@ class RunState:
     """Digests of all messages sent (see ``StartProgram.digests``), by key."""
     outgoing: dict[str, SentMessage] = field(default_factory=dict[str, "SentMessage"])
     """Messages sent that have not arrived, by key, oldest first."""
+    sampled: dict[str, SampledAnswer] = field(default_factory=dict[str, "SampledAnswer"])
+    """Answers that are to be rated in the background and have not been, by identity, oldest first."""
+    evaluations: list[Evaluation] = field(default_factory=list[Evaluation])
+    """Background scores of the run's result."""
     resolutions: list[Resolution] = field(default_factory=list[Resolution])
     """Outcomes for the program, in journal order, whether it was told of them or not."""
     transcripts: dict[str, Entry] = field(default_factory=dict[str, Entry])
@@ -340,11 +357,16 @@ class RunState:
     def wake_seq(self) -> int:
         """Sequence number up to which no event but the first is needed to go on.
 
-        A session needs what came after its newest turn, and the earlier messages that are not handled or delivered.
+        A session needs what came after its newest turn, the earlier messages that are not handled or delivered, and the
+        earlier answers that are not rated.
         """
         if self.turn_seq == 0:
             return 0
-        oldest = [next(iter(self.mailbox.values()), None), next(iter(self.outgoing.values()), None)]
+        oldest = [
+            next(iter(self.mailbox.values()), None),
+            next(iter(self.outgoing.values()), None),
+            next(iter(self.sampled.values()), None),
+        ]
         return min([self.turn_seq, *(item.seq for item in oldest if item is not None)]) - 1
 
     def known_keys(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, SentMessag
 REMEMBERED: Final = 10_000
 """Maximum number of message keys that a session keeps in memory. The journal has all of them; these are the ones that
 may have come since it was last searched."""
-_LASTING: Final = (ev.MessageReceived, ev.MessageSent, ev.MessageDelivered)
+_LASTING: Final = (ev.MessageReceived, ev.MessageSent, ev.MessageDelivered, ev.AnswerSampled, ev.AnswerRated)
 """Types of events that are needed beyond the end of their turn."""
 
 
@@ -39,8 +39,8 @@ def open_session(event: ev.SessionOpened) -> RunState:
 def needed(tail: Sequence[Stored]) -> list[Stored]:
     """Return those of a session's newest events from which its state can be folded without the earlier ones.
 
-    Of the events before the end of the newest turn, these are the ones about messages: the steps of a turn that has
-    ended are not in the state.
+    Of the events before the end of the newest turn, these are the ones about messages and about answers to be rated:
+    the steps of a turn that has ended are not in the state.
     """
     over = max((stored.seq for stored in tail if isinstance(stored.event, (ev.TurnEnded, ev.TurnFailed))), default=0)
     return [stored for stored in tail if stored.seq >= over or isinstance(stored.event, _LASTING)]

@@ -9,7 +9,9 @@ from greenroom.cli.display.values import blank, cost, emit, facts, look, seconds
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from greenroom.metrics.figure_records import StepFigures, Totals
+    from collections.abc import Iterator
+
+    from greenroom.metrics.figure_records import StepFigures, Totals, WorkflowFigures
 
 
 @click.command()
@@ -39,6 +41,10 @@ def metrics(settings: Settings) -> None:
         "p99",
     )
     table(columns, [_row(flow.name, step) for flow in figures.workflows for step in flow.steps])
+    scores = [row for flow in figures.workflows for row in _scores(flow)]
+    if scores:
+        blank()
+        table(("workflow", "step", "rated in the background by", "rated", "passed", "failed", "mean", "cost"), scores)
 
 
 def _totals(totals: "Totals") -> list[tuple[str, object]]:
@@ -52,6 +58,16 @@ def _totals(totals: "Totals") -> list[tuple[str, object]]:
         ("rejections", f"{totals.rejections}, and {totals.flagged} flagged"),
         ("worker restarts", totals.restarts),
     ]
+
+
+def _scores(flow: "WorkflowFigures") -> "Iterator[tuple[object, ...]]":
+    """Yield a row for each evaluator in the background, those of the runs' results first."""
+    found = [("", each) for each in flow.background]
+    found += [(step.name, each) for step in flow.steps for each in step.background]
+    for step, each in found:
+        mean = "" if each.mean is None else f"{each.mean:.2f}"
+        price = cost(each.usage.get("usd"), 0)
+        yield flow.name, step, each.evaluator, each.rated, each.passed, each.unrated, mean, price
 
 
 def _row(workflow: str, step: "StepFigures") -> tuple[object, ...]:

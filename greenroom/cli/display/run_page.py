@@ -15,6 +15,7 @@ from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
     from greenroom.messages.attempts import AttemptRecord
+    from greenroom.messages.evaluation import Evaluation
     from greenroom.messages.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord
     from greenroom.workflows.state.run_state import RunState
 
@@ -44,13 +45,14 @@ def show_run(
             ("input", _value(state.arguments)),
             ("started", run.started_at),
             ("duration", seconds(between(run.started_at, run.ended_at))),
-            ("models", _used(steps)),
+            ("models", _used(run, steps)),
             ("parent", run.parent),
             ("state", None if state.shared is None else _value(state.shared)),
             ("result", _value(state.result) if run.status == "completed" else None),
         ],
         wrapped=True,
     )
+    _show_evaluations(run.evaluations)
     for step in steps:
         blank()
         _show_step(step)
@@ -93,9 +95,14 @@ def _show_step(step: "StepRecord") -> None:
         _wrapped(call, 2)
     for attempt in step.attempts:
         _show_attempt(attempt)
-    for one in step.evaluations:
+    _show_evaluations(step.evaluations)
+
+
+def _show_evaluations(evaluations: "Iterable[Evaluation]") -> None:
+    for one in evaluations:
         score = "failed" if one.score is None else f"{one.score:.2f} of {one.threshold:.2f}"
-        _wrapped(", ".join([f"{one.name}: {score}", *filter(None, (one.reason, one.error))]), 4)
+        background = " (in the background)" if one.background else ""
+        _wrapped(", ".join([f"{one.name}: {score}{background}", *filter(None, (one.reason, one.error))]), 4)
 
 
 def _show_attempt(attempt: "AttemptRecord") -> None:
@@ -109,9 +116,9 @@ def _show_attempt(attempt: "AttemptRecord") -> None:
             _wrapped(line, 7)
 
 
-def _used(steps: "Sequence[StepRecord]") -> str | None:
+def _used(run: "RunRecord", steps: "Sequence[StepRecord]") -> str | None:
     """Return what the model calls of a run have used; None if there are none."""
-    used = usage_of(steps)
+    used = usage_of(steps, run.evaluations)
     if not used:
         return None
     tokens = f"{used.get('input_tokens', 0):.0f} input and {used.get('output_tokens', 0):.0f} output tokens"

@@ -129,7 +129,7 @@ class Run(Generic[R]):
         ``input_tokens``, ``output_tokens`` and ``usd``; and ``unpriced``, the number of calls whose price is not known,
         if there are any. Those are not a part of ``usd``.
         """
-        return usage_of(self.steps())
+        return usage_of(self.steps(), self.record.evaluations)
 
     def steps(self) -> list[StepRecord]:
         """Return the steps with their attempts, in the order in which they were scheduled."""

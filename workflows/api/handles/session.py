@@ -25,6 +25,7 @@ from greenroom.messages.commands import (
 from greenroom.messages.core.errors import TurnFailed
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import Seconds, limit
+from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.policy import SessionPolicy
 from greenroom.messages.records import RunStatus, SessionRecord, StepRecord, StreamItem, TurnRecord
 from greenroom.messages.refusals import check
@@ -90,6 +91,8 @@ class Turn(Generic[M, R]):
     received_at: datetime
     ended_at: datetime | None
     steps: tuple[StepRecord, ...]
+    evaluations: tuple[Evaluation, ...] = ()
+    """Background scores of the reply."""
 
 
 class Session(Generic[S, M, R]):
@@ -193,6 +196,7 @@ class Session(Generic[S, M, R]):
             received_at=record.received_at,
             ended_at=record.ended_at,
             steps=shown(record.steps),
+            evaluations=record.evaluations,
         )
 
     def transcript(self, step: str | None = None) -> "list[TranscriptMessage]":

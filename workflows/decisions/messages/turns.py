@@ -6,12 +6,15 @@ together with the new state and the reply, or not at all.
 
 from greenroom.messages.core.errors import SessionClosed
 from greenroom.messages.core.failures import Failure
+from greenroom.messages.core.message import Json
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
 from greenroom.messages.frames.replay_differences import FORM
+from greenroom.messages.policy import Sampling
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.sampling import sample_reply
 from greenroom.workflows.decisions.steps.attempts import cancel_step
 
 
@@ -41,7 +44,7 @@ def turn_returned(out: Decision, command: frames.Return, turn: frames.Turn) -> N
         budget=state.budget,
         conversed=state.conversed,
     )
-    _over(out, ended)
+    _over(out, ended, sampling=command.sampling, message=letter[1].value)
 
 
 def turn_failed(out: Decision, failure: Failure, *, step: str | None = None, stop: bool = False) -> None:
@@ -100,9 +103,18 @@ def _drop_rest(out: Decision) -> None:
             out.then.append(do.CancelChild(key, child.run_id))
 
 
-def _over(out: Decision, event: ev.TurnEnded | ev.TurnFailed, *, stop: bool = False) -> None:
+def _over(
+    out: Decision,
+    event: ev.TurnEnded | ev.TurnFailed,
+    *,
+    stop: bool = False,
+    sampling: Sampling | None = None,
+    message: Json = None,
+) -> None:
     state = out.state
     out.record(event)
+    if sampling is not None and isinstance(event, ev.TurnEnded):
+        sample_reply(out, event.number, message, event.reply, sampling)
     out.now.append(do.EndProgram())
     out.then.append(do.TurnOver(event))
     if state.cancel_requested is not None:

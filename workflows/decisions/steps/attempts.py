@@ -13,6 +13,7 @@ from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.approvals import escalate, step_withdrawn
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.messages.streams import add_final, discard
+from greenroom.workflows.decisions.sampling import sample_step
 from greenroom.workflows.decisions.steps import judges, quota
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
 from greenroom.workflows.decisions.steps.verdict import verdict
@@ -194,6 +195,8 @@ def _complete(out: Decision, step: Step, attempt: int, *, flagged: bool) -> None
     if step.options.stream is not None:
         add_final(out, step)
     out.record(ev.StepCompleted(at=out.at, key=step.key, attempt=attempt, flagged=flagged))
+    if step.options.sample is not None:
+        sample_step(out, step, attempt, step.options.sample)
     out.then.append(do.ReleaseSteps())
 
 

@@ -1,11 +1,9 @@
 """The evaluators of one result, each a job in a worker: functions and rules first, judges after them."""
 
-import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import zip_longest
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -16,77 +14,39 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.evaluation import Evaluation, Score, deciding
 from greenroom.messages.frames.worker import Completed, Emitted, Evaluate, Execute, Failed, Judged, Progress
-from greenroom.messages.policy import EvaluatorOptions, StepOptions
-from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
-from greenroom.workflows.decisions.inputs import Input, NoWorkers, StepJudged
+from greenroom.messages.policy import StepOptions
+from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
+from greenroom.workflows.decisions.inputs import Input, NoWorkers
 from greenroom.workflows.decisions.reservations import Need, need_of
 from greenroom.workflows.decisions.steps.quota import is_refusal
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, forbids, next_attempt
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.emissions import Emissions
-from greenroom.workflows.runs.jobs.judge_calls import FREE, JudgeCalls
-from greenroom.workflows.state.run_state import RunState, Step
-from greenroom.workflows.state.transcripts import judged_arguments, judged_result
+from greenroom.workflows.runs.jobs.judge_calls import FREE, Calls
+from greenroom.workflows.runs.jobs.questions import Evaluator, Question
 
+C = TypeVar("C", bound=Calls)
 _SCORE: Final = TypeAdapter(Score)
 TRIES: Final = 3
 """Times that an evaluator is asked whose process dies, before it counts as broken."""
+BACKGROUND: Final = "background"
+"""Name of the pools of evaluators that rate in the background: one of functions, and one of judges."""
 
 
-@dataclass(slots=True)
-class _Evaluator:
-    """One evaluator, and what it has answered."""
+class EvaluationJobs(Generic[C]):
+    """Asks all evaluators about one result, and reports when all have answered. Reactor thread only.
 
-    ref: str
-    """Reference of its function."""
-    timeout: float | None
-    options: EvaluatorOptions
-    deaths: int = 0
-    """Deaths of its process that are charged to it."""
-    failures: list[PastAttempt] = field(default_factory=list[PastAttempt])
-    usage: dict[str, float] = field(default_factory=dict[str, float])
-    """What all its calls have used."""
-    duration: float = 0.0
-    began: float = 0.0
-    """Loop time of the first call."""
-    evaluation: Evaluation | None = None
-    job: JobHandle | None = None
-    """The job that asks it."""
-    emissions: Emissions | None = None
-    """The values that this job emits; None before the first."""
-    unpaid: str = ""
-    """What its model's provider said if the account there has no quota left."""
-    alarm: asyncio.TimerHandle | None = None
-    """While it waits to be asked again."""
-
-    @property
-    def name(self) -> str:
-        return self.options.name or self.ref.rpartition(":")[2]
-
-    @property
-    def is_judge(self) -> bool:
-        return self.options.kind == "llm"
-
-    @property
-    def asked(self) -> int:
-        """How often it has been asked, without those times that its process died of something else."""
-        return self.deaths + len(self.failures)
-
-
-class EvaluationJobs:
-    """Asks every evaluator of a step about one result, and reports when all have answered. Reactor thread only.
-
-    Judges cost money. They are asked in a second round, and only about results that no evaluator of the first round has
-    rejected. Nothing is recorded before the verdict: if the orchestrator dies before it, the next one asks all
-    evaluators again.
+    Judges cost money. They are asked in a second round. Where that decides about the result, they are asked only if no
+    evaluator of the first round has rejected it. No evaluation is recorded before all have answered: if the
+    orchestrator dies before that, the next one asks all evaluators again.
     """
 
     def __init__(
         self,
         dependencies: RunDependencies,
-        state: RunState,
-        step: Step,
-        done: Callable[[StepJudged], None],
+        question: Question,
+        calls: C,
+        done: Callable[[Sequence[Evaluation], str], None],
         judges_due: Callable[[], None],
         stranded: Callable[[NoWorkers], None],
         report: Callable[[Input], None],
@@ -95,30 +55,23 @@ class EvaluationJobs:
 
         Args:
             dependencies: The orchestrator.
-            state: The run.
-            step: The step whose result is evaluated.
-            done: Called with one evaluation per evaluator that was asked, and one per panel, for the run's actor.
+            question: The result, and whom to ask about it.
+            calls: Reserves for the calls of judges.
+            done: Called with one evaluation per evaluator that was asked, and one per panel; and with what was said to
+                a judge whose model's account has no quota left, empty if there is none.
             judges_due: Called if the judges are to be asked; ``ask_judges`` then asks them.
             stranded: Called if a pool of the evaluators has given up for a while.
-            report: Takes messages for the run's actor.
+            report: Takes the values that evaluators emit.
         """
-        self.calls = JudgeCalls(dependencies, state, step, report)
+        self.calls = calls
         self._report = report
         self._stranded = stranded
         self._dependencies = dependencies
-        self._state = state
-        self._step = step
-        self._attempt = len(step.attempts)
-        self._subject, self._arguments = judged_result(step), judged_arguments(state, step)
+        self._question = question
         self._done = done
         self._judges_due = judges_due
-        options = step.options
-        plain_one = EvaluatorOptions()
-        self._evaluators = [
-            _Evaluator(ref, timeout, more or plain_one)
-            for ref, timeout, more in zip_longest(options.accept, options.accept_timeouts, options.evaluators)
-        ]
-        self._waiting: dict[str, _Evaluator] = {}
+        self._evaluators = [Evaluator(*each) for each in question.evaluators]
+        self._waiting: dict[str, Evaluator] = {}
         """Evaluators that are being asked, by token."""
         self._judging = False
         """Whether the second round has begun."""
@@ -138,8 +91,14 @@ class EvaluationJobs:
             if evaluator.is_judge:
                 self._ask(evaluator)
 
+    def leave_out(self, token: str, why: str) -> None:
+        """Go on without a judge, for whose call there is no money."""
+        if (judge := self._waiting.pop(token, None)) is not None:
+            self._give_up(judge, why)
+            self._conclude()
+
     def withdraw(self) -> None:
-        """Withdraw the jobs: the verdict is not needed."""
+        """Withdraw the jobs: the answers are not needed."""
         for evaluator in self._waiting.values():
             if evaluator.job is not None:
                 evaluator.job.withdraw()
@@ -157,7 +116,7 @@ class EvaluationJobs:
 
     # ------------------------------------------------------------ asking
 
-    def _ask(self, evaluator: _Evaluator) -> None:
+    def _ask(self, evaluator: Evaluator) -> None:
         evaluator.alarm = None
         evaluator.emissions = None
         evaluator.began = evaluator.began or self._dependencies.reactor.loop.time()
@@ -173,7 +132,7 @@ class EvaluationJobs:
 
     def _submit(
         self,
-        evaluator: _Evaluator,
+        evaluator: Evaluator,
         frame: Execute | Evaluate,
         need: Need | None = None,
         reserved: Reservation | None = None,
@@ -183,8 +142,8 @@ class EvaluationJobs:
             frame = frame.model_copy(update={"max_tokens": reserved.max_tokens})
         job = Job(
             token=frame.token,
-            run_id=self._state.run_id,
-            label=f"{evaluator.name} of {self._step.key}",
+            run_id=self._question.run_id,
+            label=f"{evaluator.name} of {self._question.key}",
             frame=frame,
             reply=self._hear,
             attempt=evaluator.asked + 1,
@@ -193,39 +152,40 @@ class EvaluationJobs:
         if need is not None:
             job = replace(job, model=need.model, tokens=need.expected_tokens)
         kind = evaluator.options.kind
-        evaluator.job = self._dependencies.submit(PoolKey(self._state.app, kind, kind), None, job)
+        pool = PoolKey(self._question.app, kind, BACKGROUND if self._question.background else kind)
+        evaluator.job = self._dependencies.submit(pool, None, job)
 
-    def _frame(self, evaluator: _Evaluator, token: str) -> Execute | Evaluate:
-        step, rule = self._step, evaluator.options.rule
+    def _frame(self, evaluator: Evaluator, token: str) -> Execute | Evaluate:
+        asked, rule = self._question, evaluator.options.rule
         if not evaluator.is_judge and not rule:
             return Evaluate(
-                run_id=self._state.run_id,
-                key=step.key,
-                attempt=self._attempt,
+                run_id=asked.run_id,
+                key=asked.key,
+                attempt=asked.attempt,
                 token=token,
                 evaluator=evaluator.ref,
                 threshold=self._threshold(evaluator),
-                subject=self._subject,
-                arguments=self._arguments,
+                subject=asked.result,
+                arguments=asked.arguments,
             )
         more = to_json({"rule": rule} if rule else {})
-        both = text_of(self._subject), text_of(self._arguments)
+        both = text_of(asked.result), text_of(asked.arguments)
         feedback = [past.failure.message for past in evaluator.failures if past.failure and past.outcome == "invalid"]
         return Execute(
-            run_id=self._state.run_id,
-            key=step.key,
+            run_id=asked.run_id,
+            key=asked.key,
             name=evaluator.name,
             step=evaluator.ref,
             attempt=evaluator.asked + 1,
             token=token,
             arguments=JsonText(b'{"args":[%b,%b],"kwargs":%b}' % (*both, more)),
-            idempotency_key=f"{self._state.run_id}/{step.key}@{self._attempt}/{evaluator.name}",
+            idempotency_key=f"{asked.run_id}/{asked.key}@{asked.attempt}/{evaluator.name}",
             feedback=tuple(feedback),
         )
 
-    def _threshold(self, evaluator: _Evaluator) -> float:
+    def _threshold(self, evaluator: Evaluator) -> float:
         own = evaluator.options.threshold
-        return self._step.options.threshold if own is None else own
+        return self._question.threshold if own is None else own
 
     # ------------------------------------------------------------ answers
 
@@ -264,7 +224,7 @@ class EvaluationJobs:
                 self._give_up(evaluator, f"it answered with {message.type}")
         self._conclude()
 
-    def _lost(self, evaluator: _Evaluator, lost: Lost) -> None:
+    def _lost(self, evaluator: Evaluator, lost: Lost) -> None:
         """Ask an evaluator again whose process has died, or give it up."""
         evaluator.deaths += lost.charged
         if evaluator.deaths < TRIES:
@@ -274,11 +234,12 @@ class EvaluationJobs:
 
     def _note_emitted(self, emitted: Emitted) -> None:
         evaluator = self._waiting.get(emitted.token)
-        if evaluator is None or evaluator.job is None:
+        asked = self._question
+        if evaluator is None or evaluator.job is None or asked.background:
             return
         if evaluator.emissions is None:
             soon = self._dependencies.reactor.call
-            evaluator.emissions = Emissions(self._step.key, self._attempt, "", evaluator.job, self._report, soon)
+            evaluator.emissions = Emissions(asked.key, asked.attempt, "", evaluator.job, self._report, soon)
         evaluator.emissions.add(emitted)
 
     def emitted_written(self) -> None:
@@ -287,7 +248,7 @@ class EvaluationJobs:
             if evaluator.emissions is not None:
                 evaluator.emissions.written()
 
-    def _evaluation(self, evaluator: _Evaluator, judged: Judged) -> Evaluation:
+    def _evaluation(self, evaluator: Evaluator, judged: Judged) -> Evaluation:
         return Evaluation(
             name=evaluator.name,
             score=judged.score,
@@ -300,7 +261,7 @@ class EvaluationJobs:
             panel=self._panel_of(evaluator),
         )
 
-    def _scored(self, evaluator: _Evaluator, completed: Completed) -> Evaluation:
+    def _scored(self, evaluator: Evaluator, completed: Completed) -> Evaluation:
         """Return the evaluation for the score of a judge or a rule."""
         self._count(evaluator, completed)
         score = _SCORE.validate_python(plain(completed.result))
@@ -317,7 +278,7 @@ class EvaluationJobs:
             panel=self._panel_of(evaluator),
         )
 
-    def _failed(self, evaluator: _Evaluator, failed: Failed) -> None:
+    def _failed(self, evaluator: Evaluator, failed: Failed) -> None:
         """Ask a judge again, or give it up, as its retry policy says."""
         self._count(evaluator, failed)
         failure: Failure = failed.failure
@@ -335,12 +296,12 @@ class EvaluationJobs:
                 evaluator.unpaid = failure.message
         self._give_up(evaluator, failure.told())
 
-    def _count(self, evaluator: _Evaluator, answer: Completed | Failed) -> None:
+    def _count(self, evaluator: Evaluator, answer: Completed | Failed) -> None:
         evaluator.duration += answer.duration
         for name, amount in answer.usage.items():
             evaluator.usage[name] = evaluator.usage.get(name, 0.0) + amount
 
-    def _give_up(self, evaluator: _Evaluator, why: str) -> None:
+    def _give_up(self, evaluator: Evaluator, why: str) -> None:
         """Note that an evaluator gives no score."""
         evaluator.evaluation = Evaluation(
             name=evaluator.name,
@@ -362,26 +323,28 @@ class EvaluationJobs:
         given = [each.evaluation for each in self._evaluators if each.evaluation is not None]
         given += self._panels()
         open_ = any(each.evaluation is None for each in self._evaluators)
-        if open_ and not any(each.score is not None and not each.passed for each in deciding(given)):
+        rejected = any(each.score is not None and not each.passed for each in deciding(given))
+        if open_ and (self._question.background or not rejected):
             self._judges_due()
-        else:
-            unpaid = next((each.unpaid for each in self._evaluators if each.unpaid), "")
-            self._done(StepJudged(self._step.key, self._attempt, tuple(given), self.calls.settled, unpaid))
+            return
+        if self._question.background:
+            given = [each.model_copy(update={"background": True}) for each in given]
+        self._done(given, next((each.unpaid for each in self._evaluators if each.unpaid), ""))
 
     def _panels(self) -> list[Evaluation]:
         """Return the evaluations of the panels whose members have all answered."""
         found: list[Evaluation] = []
-        for number, panel in enumerate(self._step.options.panels):
+        for number, panel in enumerate(self._question.panels):
             members = [each for each in self._evaluators if each.options.panel == number]
             said = [Member(each.options.weight, each.evaluation) for each in members if each.evaluation is not None]
-            if len(said) == len(members):
-                threshold = self._step.options.threshold if panel.threshold is None else panel.threshold
+            if members and len(said) == len(members):
+                threshold = self._question.threshold if panel.threshold is None else panel.threshold
                 found.append(combined(panel.name, panel.combine, threshold, said))
         return found
 
-    def _panel_of(self, evaluator: _Evaluator) -> str | None:
+    def _panel_of(self, evaluator: Evaluator) -> str | None:
         number = evaluator.options.panel
-        return None if number is None else self._step.options.panels[number].name
+        return None if number is None else self._question.panels[number].name
 
 
 def _usage(event: Answered | Lost | Unavailable) -> Mapping[str, float]:

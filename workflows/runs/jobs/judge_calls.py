@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from greenroom.messages.attempts import Reservation
 from greenroom.workflows.decisions.inputs import Input, JudgeAnswered, JudgeReserved, JudgeUnaffordable
@@ -13,6 +13,22 @@ from greenroom.workflows.state.run_state import RunState, Step
 
 FREE: Final[Mapping[str, float]] = {"input_tokens": 0, "output_tokens": 0, "usd": 0.0}
 """The usage of a call that was not made."""
+
+
+class Calls(Protocol):
+    """Reserves for the calls of the judges of one result. Reactor thread only."""
+
+    def reserve(self, token: str, judge: str, need: Need, submit: Callable[[Reservation | None], None]) -> None:
+        """Call ``submit`` once a call may be made, with what is reserved for it; with None if no budget limits it."""
+        ...
+
+    def ended(self, token: str, usage: Mapping[str, float]) -> None:
+        """Take the end of a call. Usage that is left out is not known."""
+        ...
+
+    def withdraw(self) -> None:
+        """Give back what is reserved."""
+        ...
 
 
 @dataclass(slots=True)

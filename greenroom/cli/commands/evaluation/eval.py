@@ -171,7 +171,8 @@ def _chosen(host: "Host", workflow: str, past: Sequence[str], sample: float | No
         RunNotFound: There is no run with a given id.
         UsageError: There is none at all, or one is of another workflow.
     """
-    from greenroom.cli.commands.evaluation.trials import is_sampled, past_subjects
+    from greenroom.cli.commands.evaluation.trials import past_subjects
+    from greenroom.messages.evaluation import is_sampled
     from greenroom.messages.records import ENDED
 
     if not past:
@@ -183,7 +184,8 @@ def _chosen(host: "Host", workflow: str, past: Sequence[str], sample: float | No
     if strange := [each for each in records if each.workflow != workflow]:
         msg = f"run {strange[0].id} is one of workflow {strange[0].workflow!r}, not of {workflow!r}"
         raise click.UsageError(msg)
-    ids = [each.id for each in records if sample is None or is_sampled(each.id, plan.judges, sample)]
+    names = [name for _, name in plan.judges]
+    ids = [each.id for each in records if sample is None or is_sampled(each.id, sample, names)]
     if not ids:
         msg = f"there is no run of workflow {workflow!r} to score"
         raise click.UsageError(msg)

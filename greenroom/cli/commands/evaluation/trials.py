@@ -114,12 +114,6 @@ def past_subjects(run_ids: Sequence[str]) -> Iterator[Subject]:
         yield Subject(run_id, 1, run_id, None, {})
 
 
-def is_sampled(run_id: str, judges: Sequence[tuple[str, str]], share: float) -> bool:
-    """Return whether a run is in a sample, which is the same every time for the same evaluators."""
-    digest = sha256(json.dumps([run_id, [name for _, name in judges]]).encode()).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
-
-
 def trials(host: Host, plan: Plan, subjects: Sequence[Subject], ended: Callable[[Trial], None]) -> list[Trial]:
     """Make all trials, several at a time, and return them in order. ``ended`` is called with each.
 
