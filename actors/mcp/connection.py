@@ -40,6 +40,12 @@ _PAUSE: Final = 0.25
 """Seconds before a server that asked for patience, and nothing else, is asked again."""
 _SETTLE: Final = 0.5
 """Seconds in which the end of a connection is noticed after a request has failed for it."""
+_FINAL: Final = frozenset(range(HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR)) - {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+"""HTTP statuses that a server has for the first requests also the next time, if it cannot be used because of them."""
 _ROUNDS: Final = 20
 """Most times that a call is sent again because the server asked for it."""
 
@@ -48,11 +54,11 @@ class Connection:
     """A connection to a server.
 
     Attributes:
-        lost: Done with a sentence once the connection has ended by itself.
+        lost: Done with the reason once the connection has ended by itself.
     """
 
     def __init__(
-        self, definition: McpDefinition, client: Client, lost: "asyncio.Future[str]", statuses: list[int]
+        self, definition: McpDefinition, client: Client, lost: "asyncio.Future[ServerLost]", statuses: list[int]
     ) -> None:
         """Wrap a client that is connected. ``statuses`` has the status of the last HTTP response, if there was one."""
         self.lost = lost
@@ -100,7 +106,7 @@ class Connection:
     async def _raise_if_lost(self) -> None:
         await asyncio.wait([self.lost], timeout=_SETTLE)
         if self.lost.done():
-            raise ServerLost(self.lost.result())
+            raise self.lost.result()
         if self._definition.url:
             raise ServerLost(f"the connection to {self._definition.title} ended")  # noqa: EM102
 
@@ -189,7 +195,7 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
         ServerLost: The server cannot be started or reached, or does not speak the protocol.
         DefinitionError: A header needs a variable that is not set.
     """
-    lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    lost: asyncio.Future[ServerLost] = asyncio.get_running_loop().create_future()
     statuses: list[int] = []
     title = definition.title
     transport: Any
@@ -225,10 +231,11 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
         if begun:
             raise
         if lost.done():
-            raise ServerLost(lost.result()) from None
+            raise lost.result() from None
         if isinstance(error, ServerLost):
             raise
-        raise ServerLost(f"{title} {_reason(definition.url, statuses, error)}") from error  # noqa: EM102
+        final = not definition.url or (bool(statuses) and statuses[-1] in _FINAL)
+        raise ServerLost(f"{title} {_reason(definition.url, statuses, error)}", final=final) from error  # noqa: EM102
 
 
 def _reason(url: str, statuses: list[int], error: BaseException) -> str:

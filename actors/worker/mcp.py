@@ -18,10 +18,10 @@ from greenroom.actors.mcp.definition import McpDefinition, server_of_pool
 from greenroom.actors.mcp.process import ServerLost, SessionGone
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
-from greenroom.messages.core.errors import CodecError, NotSerializable
-from greenroom.messages.frames.worker import Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
+from greenroom.messages.core.errors import CodecError, DefinitionError, NotSerializable
+from greenroom.messages.frames.worker import CANNOT_START, Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
 
-_LOST_EXIT: Final = 69
+_LOST: Final = 69
 """Exit code of a worker whose server is lost (``EX_UNAVAILABLE``)."""
 _CLOSE_LIMIT: Final = 3.0
 """Seconds after which a worker that was told to stop ends, whether or not its connection is closed."""
@@ -73,8 +73,10 @@ class ServerActor(WorkerActor):
     async def _connect(self, definition: McpDefinition) -> Connection:
         """Return a new connection. This process ends if there is none in time, and when it is lost."""
         limit = definition.start_timeout
-        sentence = f"{definition.title} did not answer within {limit:g} s of its start, its start_timeout"
-        deadline = self._loop.call_later(limit, _end, sentence)
+        mute = ServerLost(
+            f"{definition.title} did not answer within {limit:g} s of its start, its start_timeout", final=True
+        )
+        deadline = self._loop.call_later(limit, _end, mute)
         made: asyncio.Future[Connection] = self._loop.create_future()
         self._holders.append(self._loop.create_task(self._hold(definition, made)))
         connection = await made
@@ -89,9 +91,9 @@ class ServerActor(WorkerActor):
                 made.set_result(connection)
                 await asyncio.shield(self._leaving)
         except Exception as error:  # noqa: BLE001  whatever a server or its transport brings about
-            _end(str(error))
+            _end(error)
         except asyncio.CancelledError:  # a transport cancels the task that opened it when it breaks
-            _end(f"the connection to {definition.title} ended")
+            _end(ServerLost(f"the connection to {definition.title} ended"))
 
     def _hear(self) -> None:
         self.inbox.fill()
@@ -112,7 +114,7 @@ class ServerActor(WorkerActor):
             result = await self._result(message)
             self.channel.send(Completed(token=message.token, result=result, duration=time.perf_counter() - started))
         except ServerLost as error:
-            _end(str(error))
+            _end(error)
         except CodecError as error:
             failure = describe_exception(NotSerializable(f"the result cannot be sent: {error}"))
         except Exception as error:  # noqa: BLE001  whatever else a server answers with is the attempt's outcome
@@ -133,11 +135,12 @@ class ServerActor(WorkerActor):
         return definition.encode_result(value)
 
 
-def _end(sentence: str) -> NoReturn:
+def _end(why: Exception) -> NoReturn:
     """End this process at once, and let its supervisor kill what is below it: a hung server is not closed politely.
 
     The sentence is written as that of a ``SystemExit``, which the failure of an attempt then quotes.
     """
-    sys.stderr.write(f"SystemExit: {sentence}\n")
+    sys.stderr.write(f"SystemExit: {why}\n")
     sys.stderr.flush()
-    os._exit(_LOST_EXIT)
+    final = why.final if isinstance(why, ServerLost) else isinstance(why, DefinitionError)
+    os._exit(CANNOT_START if final else _LOST)
