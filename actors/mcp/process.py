@@ -22,7 +22,7 @@ from mcp.types import jsonrpc_message_adapter
 
 from greenroom.messages.core.errors import GreenroomError
 
-LONGEST_LINE: Final = 64 * 1024 * 1024
+LONGEST_MESSAGE: Final = 64 * 1024 * 1024
 """Most bytes of one message of a server."""
 CLOSE_GRACE: Final = 1.0
 """Seconds that a healthy server has to end by itself after its input was closed."""
@@ -97,7 +97,7 @@ class ServerProcess:
         self._ended = loop.create_future()
         self._pidfd = os.pidfd_open(self._process.pid)
         loop.add_reader(self._pidfd, self._note_end)  # from here on it may end at any time
-        reader = asyncio.StreamReader(limit=LONGEST_LINE)
+        reader = asyncio.StreamReader(limit=LONGEST_MESSAGE)
         self._output, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout
         )
@@ -162,7 +162,7 @@ class ServerProcess:
             try:
                 line = await reader.readline()
             except ValueError:
-                self._lose(f"wrote a line of more than {LONGEST_LINE // 2**20} MiB to its standard output")
+                self._lose(f"wrote a line of more than {LONGEST_MESSAGE // 2**20} MiB to its standard output")
                 return
             if not line:
                 with suppress(TimeoutError):  # its end explains more than the end of its output

@@ -18,6 +18,7 @@ from greenroom.actors.mcp.definition import McpDefinition, server_of_pool
 from greenroom.actors.mcp.process import ServerLost, SessionGone
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.descendants import kill_descendants
 from greenroom.messages.core.errors import CodecError, DefinitionError, NotSerializable
 from greenroom.messages.frames.worker import CANNOT_START, Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
 
@@ -76,7 +77,7 @@ class ServerActor(WorkerActor):
         mute = ServerLost(
             f"{definition.title} did not answer within {limit:g} s of its start, its start_timeout", final=True
         )
-        deadline = self._loop.call_later(limit, _end, mute)
+        deadline = self._loop.call_later(limit, self._end, mute)
         made: asyncio.Future[Connection] = self._loop.create_future()
         self._holders.append(self._loop.create_task(self._hold(definition, made)))
         connection = await made
@@ -87,13 +88,13 @@ class ServerActor(WorkerActor):
         """Keep a connection open, in one task from its begin to its end, until this worker is told to stop."""
         try:
             async with connect(definition) as connection:
-                connection.lost.add_done_callback(lambda lost: _end(lost.result()))
+                connection.lost.add_done_callback(lambda lost: self._end(lost.result()))
                 made.set_result(connection)
                 await asyncio.shield(self._leaving)
         except Exception as error:  # noqa: BLE001  whatever a server or its transport brings about
-            _end(error)
+            self._end(error)
         except asyncio.CancelledError:  # a transport cancels the task that opened it when it breaks
-            _end(ServerLost(f"the connection to {definition.title} ended"))
+            self._end(ServerLost(f"the connection to {definition.title} ended"))
 
     def _hear(self) -> None:
         self.inbox.fill()
@@ -114,7 +115,7 @@ class ServerActor(WorkerActor):
             result = await self._result(message)
             self.channel.send(Completed(token=message.token, result=result, duration=time.perf_counter() - started))
         except ServerLost as error:
-            _end(error)
+            self._end(error)
         except CodecError as error:
             failure = describe_exception(NotSerializable(f"the result cannot be sent: {error}"))
         except Exception as error:  # noqa: BLE001  whatever else a server answers with is the attempt's outcome
@@ -134,13 +135,14 @@ class ServerActor(WorkerActor):
             value = await self._connection.request(method, params, idempotency_key=message.idempotency_key)
         return definition.encode_result(value)
 
+    def _end(self, why: Exception) -> NoReturn:
+        """Kill the server with all that is below it, and end this process: a hung server is not closed politely.
 
-def _end(why: Exception) -> NoReturn:
-    """End this process at once, and let its supervisor kill what is below it: a hung server is not closed politely.
-
-    The sentence is written as that of a ``SystemExit``, which the failure of an attempt then quotes.
-    """
-    sys.stderr.write(f"SystemExit: {why}\n")
-    sys.stderr.flush()
-    final = why.final if isinstance(why, ServerLost) else isinstance(why, DefinitionError)
-    os._exit(CANNOT_START if final else _LOST)
+        The sentence is written as that of a ``SystemExit``, which the failure of an attempt then quotes. It must be the
+        last that is written, and a server that loses its output may write a traceback.
+        """
+        kill_descendants()
+        sys.stderr.write(f"SystemExit: {why}\n")
+        sys.stderr.flush()
+        final = why.final if isinstance(why, ServerLost) else isinstance(why, DefinitionError)
+        os._exit(CANNOT_START if final and self._connection is None else _LOST)

@@ -124,8 +124,9 @@ def last_words(stderr: str) -> str:
 def own_words(stderr: str) -> str:
     """Return the sentence with which a worker ended itself, and the last line that was written before it."""
     lines = [line for line in stderr.splitlines() if not _ORNAMENT.fullmatch(line)] or [""]
-    before = f'; the line before that is "{lines[-2].strip()[:300]}"' if len(lines) > 1 else ""
-    return f"{lines[-1].strip().removeprefix('SystemExit: ').rstrip('.')}{before}"
+    words = lines[-1].strip().removeprefix("SystemExit: ").rstrip(".")
+    before = lines[-2].strip()[:300] if len(lines) > 1 else ""
+    return f'{words}; the line before that is "{before}"' if before and before not in words else words
 
 
 def _raised(stderr: str) -> str:
