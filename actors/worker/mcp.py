@@ -19,6 +19,7 @@ from greenroom.actors.mcp.process import ServerLost, SessionGone
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.descendants import kill_descendants
+from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
 from greenroom.messages.core.errors import CodecError, DefinitionError, NotSerializable
 from greenroom.messages.frames.worker import CANNOT_START, Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
 
@@ -44,6 +45,7 @@ class ServerActor(WorkerActor):
         """Done when connections have to be closed, after the last request."""
         self._holders: list[asyncio.Task[None]] = []
         """One task for each connection that was made."""
+        self._fakes = fakes()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         """The request under way. Kept, as the loop itself keeps no tasks alive."""
@@ -60,7 +62,8 @@ class ServerActor(WorkerActor):
         self._loop.run_until_complete(self._live(server_of_pool(self.spec.pool)))
 
     async def _live(self, definition: McpDefinition) -> None:
-        self._connection = await self._connect(definition)
+        if not await self._is_replaced(definition):
+            self._connection = await self._connect(definition)
         self.channel.send(Ready())
         self._loop.add_reader(self.channel.fileno(), self._hear)
         await self._stopped
@@ -70,6 +73,24 @@ class ServerActor(WorkerActor):
         self._loop.call_later(_CLOSE_LIMIT, os._exit, 0)
         self._leaving.set_result(None)
         await asyncio.wait(self._holders)
+
+    async def _is_replaced(self, definition: McpDefinition) -> bool:
+        """Return whether a test answers in place of the server, which is not started then."""
+        arguments = definition.signature.encode_call(("tools/list", {}), {})
+        question = Execute(
+            run_id="",
+            key="",
+            name="tools",
+            step=definition.ref,
+            attempt=1,
+            token="",
+            arguments=arguments,
+            idempotency_key="",
+        )
+        return await self._fake_result(question) is not NO_FAKE
+
+    async def _fake_result(self, message: Execute) -> Any:
+        return NO_FAKE if self._fakes is None else await asyncio.to_thread(fake_result, self._fakes, message)
 
     async def _connect(self, definition: McpDefinition) -> Connection:
         """Return a new connection. This process ends if there is none in time, and when it is lost."""
@@ -116,6 +137,8 @@ class ServerActor(WorkerActor):
             self.channel.send(Completed(token=message.token, result=result, duration=time.perf_counter() - started))
         except ServerLost as error:
             self._end(error)
+        except FakeFailed as fake:
+            failure = fake.failure
         except CodecError as error:
             failure = describe_exception(NotSerializable(f"the result cannot be sent: {error}"))
         except Exception as error:  # noqa: BLE001  whatever else a server answers with is the attempt's outcome
@@ -125,8 +148,12 @@ class ServerActor(WorkerActor):
         self.channel.send(Failed(token=message.token, failure=failure, duration=time.perf_counter() - started))
 
     async def _result(self, message: Execute) -> Any:
-        assert self._connection is not None, "a request came before the worker was ready"
+        result = await self._fake_result(message)
+        if result is not NO_FAKE:
+            return result
         definition = server_of_pool(self.spec.pool)
+        if self._connection is None:  # it was replaced when this worker began
+            self._connection = await self._connect(definition)
         method, params = definition.signature.decode_call(message.arguments)[0]
         try:
             value = await self._connection.request(method, params, idempotency_key=message.idempotency_key)

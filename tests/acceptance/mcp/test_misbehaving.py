@@ -82,7 +82,7 @@ def see(orchestrator: Orchestrator, path: str, outcome: str, said: str, figure: 
         if step.name in {"write", "read"}
     )
     assert took < DEADLINE + 1
-    peaks = [attempt.exit.peak_memory_mb for attempt in attempts if attempt.exit is not None]
+    peaks = [each.exit.peak_memory_mb or 0.0 for each in attempts if each.exit is not None]
     figure(f"{what}: seconds of the longest attempt", took, "s", f"{DEADLINE + 1:g}")
     figure(f"{what}: peak of the worker", max(peaks, default=0.0), "MiB", str(MOST_MIB))
     assert all(peak < MOST_MIB for peak in peaks)
