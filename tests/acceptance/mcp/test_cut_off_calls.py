@@ -41,7 +41,7 @@ def write_app(folder: Path, tool: str) -> Path:
             buyer = LLM("buyer", tools=[shop], model=model(asks(({tool!r}, {arguments!r})), "I go on"))
 
             @workflow
-            async def buy() -> str:
+            async def shopping() -> str:
                 return await buyer("Buy it.")
         """)
     )
@@ -58,7 +58,7 @@ def calls(folder: Path, tool: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("tool", ["look", "put", "pay"])
 def test_a_call_that_is_cut_off_is_made_again_only_if_the_server_allows_it(victim, tool, tmp_path, mark):
     home = tmp_path / "home"
-    command = [sys.executable, "-m", "greenroom", "--home", str(home), "run", f"{write_app(tmp_path, tool)}:buy"]
+    command = [sys.executable, "-m", "greenroom", "--home", str(home), "run", f"{write_app(tmp_path, tool)}:shopping"]
     owner = subprocess.Popen(
         [*command, "--id", "cut"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
