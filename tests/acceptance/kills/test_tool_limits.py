@@ -30,31 +30,31 @@ def orchestrator(tmp_path, mark):
 
 
 @pytest.mark.parametrize(
-    ("tool", "how", "limit", "outcome", "kind", "said"),
+    ("tool", "how", "limit", "ends", "said"),
     [
-        ("slow", "power", 1.0, "timeout", "timeout", "overran its time of 1 s and was killed; `timeout=` gives it more"),
-        ("slow", "regex", 1.0, "timeout", "timeout", "overran its time of 1 s"),
-        ("slow", "orphans", 1.0, "timeout", "timeout", "overran its time of 1 s"),
-        ("slow", "daemons", 1.0, "timeout", "timeout", "overran its time of 1 s"),
-        ("slow", "flood", 1.0, "timeout", "timeout", "overran its time of 1 s"),
-        ("slow", "flood of lines", 1.0, "timeout", "timeout", "overran its time of 1 s"),
-        ("slow", "exit", 1.0, "crash", "exited", "exited with code 7"),
-        ("slow", "segfault", 1.0, "crash", "signaled", "was killed by SIGSEGV"),
-        ("busy", "power", 2.0, "crash", "cpu_limit", "used up its CPU seconds and was killed (its limit is 1 s; `cpu=` gives"),
-        ("leak", "leak", 1.0, "error", None, "MemoryError: its process may allocate 300 MiB; `memory_mb=` gives it more"),
-        ("forks", "bomb", 1.0, "crash", "process_limit", "its limit is 3 besides the worker; `processes=` gives it more"),
-        ("opens", "files", 1.0, "error", None, "its process may have 40 descriptors open; `open_files=` gives it more"),
+        ("slow", "power", 1.0, ("timeout", "timeout"), "overran its time of 1 s and was killed; `timeout=` gives it more"),
+        ("slow", "regex", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "orphans", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "daemons", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "flood", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "flood of lines", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "exit", 1.0, ("crash", "exited"), "exited with code 7"),
+        ("slow", "segfault", 1.0, ("crash", "signaled"), "was killed by SIGSEGV"),
+        ("busy", "power", 2.0, ("crash", "cpu_limit"), "used up its CPU seconds and was killed (its limit is 1 s; `cpu=` gives"),
+        ("leak", "leak", 1.0, ("error", None), "MemoryError: its process may allocate 300 MiB; `memory_mb=` gives it more"),
+        ("forks", "bomb", 1.0, ("crash", "process_limit"), "its limit is 3 besides the worker; `processes=` gives it more"),
+        ("opens", "files", 1.0, ("error", None), "its process may have 40 descriptors open; `open_files=` gives it more"),
     ],
 )  # fmt: skip
 def test_what_breaks_a_limit_fails_in_time_and_the_next_call_works(
-    orchestrator, mark, tool, how, limit, outcome, kind, said, figure
+    orchestrator, mark, tool, how, limit, ends, said, figure
 ):
     assert orchestrator.start(unruly.call, tool, "fine").result(60) == "fine"
     run = orchestrator.start(unruly.call, tool, how)
     result = run.result(60)
     (step,) = run.steps()
     (attempt,) = step.attempts
-    assert (attempt.outcome, attempt.exit and attempt.exit.kind) == (outcome, kind), attempt
+    assert (attempt.outcome, attempt.exit and attempt.exit.kind) == ends, attempt
     assert said in attempt.error
     assert result.startswith("failed: ")
     took = (attempt.ended_at - attempt.started_at).total_seconds()
