@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -158,11 +159,17 @@ FIELDS: Final = {
     "decided_at": "When, in UTC by ISO 8601.",
 }
 """Descriptions of fields by name, for fields whose class has none."""
+_BUILDING: Final = Lock()
 _HEADING: Final = re.compile(r"^ {4}(\w+): (.*)$")
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document. Built once."""
+    """Return the OpenAPI document. Built once, whichever threads ask."""
+    with _BUILDING:
+        return _built(app)
+
+
+def _built(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         described = get_openapi(
             title=app.title, version=app.version, description=INTRODUCTION, routes=app.routes, tags=_tags()

@@ -8,10 +8,9 @@ from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any, Final, cast
 
-from httpx2 import AsyncClient, Response
+from httpx2 import TransportError
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.types import (
     CONNECTION_CLOSED,
     INVALID_PARAMS,
@@ -29,9 +28,10 @@ from mcp.types import (
 from pydantic import BaseModel
 
 from greenroom.actors.mcp.definition import McpDefinition
-from greenroom.actors.mcp.process import ServerLost, ServerProcess, SessionGone
+from greenroom.actors.mcp.http import LastAnswer, http_client
+from greenroom.actors.mcp.process import LONGEST_MESSAGE, ServerLost, ServerProcess, SessionGone
 from greenroom.actors.mcp.questions import QUESTIONS
-from greenroom.messages.core.errors import Fatal
+from greenroom.messages.core.errors import Fatal, GreenroomError
 from greenroom.version import VERSION
 
 _PAGES: Final = 1000
@@ -40,6 +40,10 @@ _PAUSE: Final = 0.25
 """Seconds before a server that asked for patience, and nothing else, is asked again."""
 _SETTLE: Final = 0.5
 """Seconds in which the end of a connection is noticed after a request has failed for it."""
+_LATER: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+"""HTTP statuses of a server that asks for patience."""
+_FINAL: Final = frozenset(range(HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR)) - _LATER
+"""HTTP statuses that a server has for the first requests also the next time, if it cannot be used because of them."""
 _ROUNDS: Final = 20
 """Most times that a call is sent again because the server asked for it."""
 
@@ -48,15 +52,15 @@ class Connection:
     """A connection to a server.
 
     Attributes:
-        lost: Done with a sentence once the connection has ended by itself.
+        lost: Done with the reason once the connection has ended by itself.
     """
 
     def __init__(
-        self, definition: McpDefinition, client: Client, lost: "asyncio.Future[str]", statuses: list[int]
+        self, definition: McpDefinition, client: Client, lost: "asyncio.Future[ServerLost]", last: LastAnswer
     ) -> None:
-        """Wrap a client that is connected. ``statuses`` has the status of the last HTTP response, if there was one."""
+        """Wrap a client that is connected. ``last`` is the last HTTP response, if the server is reached by its URL."""
         self.lost = lost
-        self._statuses = statuses
+        self._last = last
         self._definition = definition
         self._client = client
         self._tools: dict[str, Tool] = {}
@@ -81,7 +85,7 @@ class Connection:
         except MCPError as error:
             self._raise_for_status(error)
             if error.code == CONNECTION_CLOSED:
-                await self._raise_if_lost()
+                await self._raise_if_lost(error)
             raise Fatal(f"{self._definition.title} refused the request: {error} (code {error.code})") from None  # noqa: EM102
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -92,17 +96,18 @@ class Connection:
             raise Fatal(f"{self._definition.title} answered wrongly: {error}") from None  # noqa: EM102
 
     def _raise_for_status(self, error: MCPError) -> None:
-        """Raise for an HTTP status that is no answer of the protocol, whose servers refuse requests with 400."""
-        if self._statuses and self._statuses[-1] > HTTPStatus.BAD_REQUEST:
-            kind = SessionGone if self._statuses[-1] == HTTPStatus.NOT_FOUND else ServerLost
-            raise kind(f"{self._definition.title} {_reason(self._definition.url, self._statuses, error)}") from None  # noqa: EM102
+        """Raise for an HTTP response that is no answer of the protocol, whose servers refuse requests with 400."""
+        last = self._last
+        if last.status > HTTPStatus.BAD_REQUEST or last.is_foreign:
+            kind = SessionGone if last.status == HTTPStatus.NOT_FOUND and last.in_session else ServerLost
+            raise kind(f"{self._definition.title} {_reason(self._definition.url, last, error)}") from None  # noqa: EM102
 
-    async def _raise_if_lost(self) -> None:
+    async def _raise_if_lost(self, error: MCPError) -> None:
         await asyncio.wait([self.lost], timeout=_SETTLE)
         if self.lost.done():
-            raise ServerLost(self.lost.result())
+            raise self.lost.result()
         if self._definition.url:
-            raise ServerLost(f"the connection to {self._definition.title} ended")  # noqa: EM102
+            raise ServerLost(f"the connection to {self._definition.title} ended: {error}")  # noqa: EM102
 
     async def _list(self) -> list[Tool]:
         """Ask for all tools, page by page."""
@@ -169,18 +174,6 @@ class Connection:
         raise Fatal(f"{self._definition.title} asked {_ROUNDS} times for the call of `{name}` to be sent again")  # noqa: EM102
 
 
-def _http_client(definition: McpDefinition, statuses: list[int]) -> AsyncClient:
-    """Return a client that sends a server's headers, and keeps the status of its last answer in ``statuses``."""
-    http = create_mcp_http_client(headers=definition.headers_with(os.environ))
-
-    async def note(response: Response) -> None:
-        if response.request.method == "POST":  # others are about streams, which a server need not have
-            statuses[:] = [response.status_code]
-
-    http.event_hooks["response"].append(note)
-    return http
-
-
 @asynccontextmanager
 async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
     """Start a server, or reach it by its URL; close the connection at the end. Sets no deadline.
@@ -189,16 +182,16 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
         ServerLost: The server cannot be started or reached, or does not speak the protocol.
         DefinitionError: A header needs a variable that is not set.
     """
-    lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    statuses: list[int] = []
+    lost: asyncio.Future[ServerLost] = asyncio.get_running_loop().create_future()
+    last = LastAnswer()
     title = definition.title
     transport: Any
     http = None
     if definition.command:
         transport = ServerProcess(title, definition.command, definition.workdir, lost)
     else:
-        http = _http_client(definition, statuses)
-        transport = streamable_http_client(definition.url, http_client=http)
+        http = http_client(title, definition.headers_with(os.environ), last)
+        transport = streamable_http_client(definition.url, http_client=http, max_sse_event_size=LONGEST_MESSAGE)
 
     async def refuse(context: object, params: object) -> ErrorData:  # noqa: ARG001  the package's protocol
         text = "questions are answered for protocol 2026-07-28 and newer, where they are results of a call"
@@ -215,39 +208,49 @@ async def connect(definition: McpDefinition) -> AsyncGenerator[Connection]:
             if http is not None:
                 stack.push_async_callback(http.aclose)  # the transport leaves a client open that it was given
             await stack.enter_async_context(client)
-            connection = Connection(definition, client, lost, statuses)
+            connection = Connection(definition, client, lost, last)
             await connection.request("tools/list", {})
             begun = True
             yield connection
     except (GeneratorExit, asyncio.CancelledError):
         raise
     except BaseException as error:
-        if begun:
-            raise
         if lost.done():
-            raise ServerLost(lost.result()) from None
-        if isinstance(error, ServerLost):
-            raise
-        raise ServerLost(f"{title} {_reason(definition.url, statuses, error)}") from error  # noqa: EM102
+            raise lost.result() from None
+        first = _first(error)
+        if isinstance(first, GreenroomError):
+            raise first from None
+        if begun:
+            raise ServerLost(f"the connection to {title} ended: {_sentence(first)}") from error  # noqa: EM102
+        final = not definition.url or (last.status in _FINAL and not isinstance(first, TransportError))
+        raise ServerLost(f"{title} {_reason(definition.url, last, first)}", final=final) from error  # noqa: EM102
 
 
-def _reason(url: str, statuses: list[int], error: BaseException) -> str:
-    """Return why a server could not be used from the start, and what to do about it."""
-    if statuses and statuses[-1] >= HTTPStatus.BAD_REQUEST:
-        denied = statuses[-1] in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-        broken = statuses[-1] >= HTTPStatus.INTERNAL_SERVER_ERROR
-        remedy = "look at its own log" if broken else "correct headers=" if denied else "correct url="
-        return f"at {url} answered with HTTP status {statuses[-1]}: {remedy}"
-    if url:
-        return f"at {url} cannot be reached: {_innermost(error)}; start it, or correct url="
-    return f"does not speak the protocol: {_innermost(error)}; correct command="
+def _reason(url: str, last: LastAnswer, error: BaseException) -> str:
+    """Return why a server could not be used, and what to do about it."""
+    said = _sentence(error)
+    if not url:
+        return f"does not speak the protocol: {said}; correct command="
+    if not last.status or isinstance(error, TransportError):
+        return f"at {url} cannot be reached: {said}; start it, or correct url="
+    if not last.is_error:
+        return f"at {url} does not speak the protocol: {said}; correct url="
+    denied = last.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+    broken = last.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    remedy = "look at its own log" if broken else "correct headers=" if denied else "correct url="
+    return f"at {url} answered with HTTP status {last.status}: {'try again later' if last.status in _LATER else remedy}"
 
 
-def _innermost(error: BaseException) -> str:
-    """Return the first exception in nested groups, in one line."""
+def _first(error: BaseException) -> BaseException:
+    """Return the first exception in nested groups."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    text = " ".join(str(error).split())
+    return error
+
+
+def _sentence(error: BaseException) -> str:
+    """Return an exception in one line."""
+    text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

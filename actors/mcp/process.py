@@ -6,6 +6,7 @@ the process with its tree.
 """
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -21,17 +22,28 @@ from mcp.types import jsonrpc_message_adapter
 
 from greenroom.messages.core.errors import GreenroomError
 
-LONGEST_LINE: Final = 64 * 1024 * 1024
+LONGEST_MESSAGE: Final = 64 * 1024 * 1024
 """Most bytes of one message of a server."""
 CLOSE_GRACE: Final = 1.0
 """Seconds that a healthy server has to end by itself after its input was closed."""
 _SHOWN: Final = 200
+_PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
+"""What may keep the kernel from starting a command now and not a moment later."""
 
 Streams: TypeAlias = tuple[ObjectReceiveStream[SessionMessage | Exception], ObjectSendStream[SessionMessage]]
 
 
 class ServerLost(GreenroomError):  # noqa: N818  it says what happened
-    """The connection to an MCP server has ended, or was never made."""
+    """The connection to an MCP server has ended, or was never made.
+
+    Attributes:
+        final: Whether a server that has never answered would end in the same way if it were started again.
+    """
+
+    def __init__(self, what: str, *, final: bool = False) -> None:
+        """Say what happened."""
+        super().__init__(what)
+        self.final = final
 
 
 class SessionGone(ServerLost):
@@ -45,10 +57,12 @@ class ServerProcess:
         title: Name of the server, for sentences.
         command: The command and its arguments.
         workdir: Folder to work in; None for that of this process.
-        lost: Is given the sentence about the end of the connection, if it was not closed from here.
+        lost: Is given what ended the connection, if it was not closed from here.
     """
 
-    def __init__(self, title: str, command: tuple[str, ...], workdir: str | None, lost: "asyncio.Future[str]") -> None:
+    def __init__(
+        self, title: str, command: tuple[str, ...], workdir: str | None, lost: "asyncio.Future[ServerLost]"
+    ) -> None:
         """Start nothing yet."""
         self._title = title
         self._command = command
@@ -74,22 +88,22 @@ class ServerProcess:
             )
         except OSError as error:
             msg = f"{self._title} cannot be started by {self._command[0]!r}: {error.strerror}; correct command="
-            raise ServerLost(msg) from error
+            raise ServerLost(msg, final=error.errno not in _PASSING) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._received, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        sent, self._to_send = anyio.create_memory_object_stream[SessionMessage](0)
+        self._streams = (self._received, received, sent, self._to_send)
         self._ended = loop.create_future()
         self._pidfd = os.pidfd_open(self._process.pid)
-        loop.add_reader(self._pidfd, self._note_end)
-        reader = asyncio.StreamReader(limit=LONGEST_LINE)
+        loop.add_reader(self._pidfd, self._note_end)  # from here on it may end at any time
+        reader = asyncio.StreamReader(limit=LONGEST_MESSAGE)
         self._output, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout
         )
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, self._process.stdin)
         self._writer = asyncio.StreamWriter(transport, protocol, None, loop)
-        self._received, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        sent, self._to_send = anyio.create_memory_object_stream[SessionMessage](0)
         self._tasks = [loop.create_task(self._read(reader)), loop.create_task(self._write())]
-        self._streams = (self._received, received, sent, self._to_send)
         return received, sent
 
     async def __aexit__(
@@ -125,9 +139,9 @@ class ServerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _lose(self, what: str) -> None:
+    def _lose(self, what: str, *, final: bool = True) -> None:
         if not self._lost.done() and not self._closing:
-            self._lost.set_result(f"{self._title} {what}")
+            self._lost.set_result(ServerLost(f"{self._title} {what}", final=final))
         self._received.close()
 
     def _note_end(self) -> None:
@@ -136,7 +150,11 @@ class ServerProcess:
         code = self._process.wait()
         if not self._ended.done():
             self._ended.set_result(None)
-        self._lose(f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}")
+        if code < 0:
+            name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
+            self._lose(f"was killed by {name}", final=False)
+        else:
+            self._lose(f"ended with exit code {code}")
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         """Pass on what the server writes, one message a line."""
@@ -144,7 +162,7 @@ class ServerProcess:
             try:
                 line = await reader.readline()
             except ValueError:
-                self._lose(f"wrote a line of more than {LONGEST_LINE // 2**20} MiB to its standard output")
+                self._lose(f"wrote a line of more than {LONGEST_MESSAGE // 2**20} MiB to its standard output")
                 return
             if not line:
                 with suppress(TimeoutError):  # its end explains more than the end of its output

@@ -18,10 +18,12 @@ from greenroom.actors.mcp.definition import McpDefinition, server_of_pool
 from greenroom.actors.mcp.process import ServerLost, SessionGone
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel
-from greenroom.messages.core.errors import CodecError, NotSerializable
-from greenroom.messages.frames.worker import Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
+from greenroom.actors.worker.descendants import kill_descendants
+from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
+from greenroom.messages.core.errors import CodecError, DefinitionError, NotSerializable
+from greenroom.messages.frames.worker import CANNOT_START, Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
 
-_LOST_EXIT: Final = 69
+_LOST: Final = 69
 """Exit code of a worker whose server is lost (``EX_UNAVAILABLE``)."""
 _CLOSE_LIMIT: Final = 3.0
 """Seconds after which a worker that was told to stop ends, whether or not its connection is closed."""
@@ -43,6 +45,7 @@ class ServerActor(WorkerActor):
         """Done when connections have to be closed, after the last request."""
         self._holders: list[asyncio.Task[None]] = []
         """One task for each connection that was made."""
+        self._fakes = fakes()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         """The request under way. Kept, as the loop itself keeps no tasks alive."""
@@ -59,7 +62,8 @@ class ServerActor(WorkerActor):
         self._loop.run_until_complete(self._live(server_of_pool(self.spec.pool)))
 
     async def _live(self, definition: McpDefinition) -> None:
-        self._connection = await self._connect(definition)
+        if not await self._is_replaced(definition):
+            self._connection = await self._connect(definition)
         self.channel.send(Ready())
         self._loop.add_reader(self.channel.fileno(), self._hear)
         await self._stopped
@@ -70,11 +74,31 @@ class ServerActor(WorkerActor):
         self._leaving.set_result(None)
         await asyncio.wait(self._holders)
 
+    async def _is_replaced(self, definition: McpDefinition) -> bool:
+        """Return whether a test answers in place of the server, which is not started then."""
+        arguments = definition.signature.encode_call(("tools/list", {}), {})
+        question = Execute(
+            run_id="",
+            key="",
+            name="tools",
+            step=definition.ref,
+            attempt=1,
+            token="",
+            arguments=arguments,
+            idempotency_key="",
+        )
+        return await self._fake_result(question) is not NO_FAKE
+
+    async def _fake_result(self, message: Execute) -> Any:
+        return NO_FAKE if self._fakes is None else await asyncio.to_thread(fake_result, self._fakes, message)
+
     async def _connect(self, definition: McpDefinition) -> Connection:
         """Return a new connection. This process ends if there is none in time, and when it is lost."""
         limit = definition.start_timeout
-        sentence = f"{definition.title} did not answer within {limit:g} s of its start, its start_timeout"
-        deadline = self._loop.call_later(limit, _end, sentence)
+        mute = ServerLost(
+            f"{definition.title} did not answer within {limit:g} s of its start, its start_timeout", final=True
+        )
+        deadline = self._loop.call_later(limit, self._end, mute)
         made: asyncio.Future[Connection] = self._loop.create_future()
         self._holders.append(self._loop.create_task(self._hold(definition, made)))
         connection = await made
@@ -85,13 +109,13 @@ class ServerActor(WorkerActor):
         """Keep a connection open, in one task from its begin to its end, until this worker is told to stop."""
         try:
             async with connect(definition) as connection:
-                connection.lost.add_done_callback(lambda lost: _end(lost.result()))
+                connection.lost.add_done_callback(lambda lost: self._end(lost.result()))
                 made.set_result(connection)
                 await asyncio.shield(self._leaving)
         except Exception as error:  # noqa: BLE001  whatever a server or its transport brings about
-            _end(str(error))
+            self._end(error)
         except asyncio.CancelledError:  # a transport cancels the task that opened it when it breaks
-            _end(f"the connection to {definition.title} ended")
+            self._end(ServerLost(f"the connection to {definition.title} ended"))
 
     def _hear(self) -> None:
         self.inbox.fill()
@@ -112,7 +136,9 @@ class ServerActor(WorkerActor):
             result = await self._result(message)
             self.channel.send(Completed(token=message.token, result=result, duration=time.perf_counter() - started))
         except ServerLost as error:
-            _end(str(error))
+            self._end(error)
+        except FakeFailed as fake:
+            failure = fake.failure
         except CodecError as error:
             failure = describe_exception(NotSerializable(f"the result cannot be sent: {error}"))
         except Exception as error:  # noqa: BLE001  whatever else a server answers with is the attempt's outcome
@@ -122,8 +148,12 @@ class ServerActor(WorkerActor):
         self.channel.send(Failed(token=message.token, failure=failure, duration=time.perf_counter() - started))
 
     async def _result(self, message: Execute) -> Any:
-        assert self._connection is not None, "a request came before the worker was ready"
+        result = await self._fake_result(message)
+        if result is not NO_FAKE:
+            return result
         definition = server_of_pool(self.spec.pool)
+        if self._connection is None:  # it was replaced when this worker began
+            self._connection = await self._connect(definition)
         method, params = definition.signature.decode_call(message.arguments)[0]
         try:
             value = await self._connection.request(method, params, idempotency_key=message.idempotency_key)
@@ -132,12 +162,14 @@ class ServerActor(WorkerActor):
             value = await self._connection.request(method, params, idempotency_key=message.idempotency_key)
         return definition.encode_result(value)
 
+    def _end(self, why: Exception) -> NoReturn:
+        """Kill the server with all that is below it, and end this process: a hung server is not closed politely.
 
-def _end(sentence: str) -> NoReturn:
-    """End this process at once, and let its supervisor kill what is below it: a hung server is not closed politely.
-
-    The sentence is written as that of a ``SystemExit``, which the failure of an attempt then quotes.
-    """
-    sys.stderr.write(f"SystemExit: {sentence}\n")
-    sys.stderr.flush()
-    os._exit(_LOST_EXIT)
+        The sentence is written as that of a ``SystemExit``, which the failure of an attempt then quotes. It must be the
+        last that is written, and a server that loses its output may write a traceback.
+        """
+        kill_descendants()
+        sys.stderr.write(f"SystemExit: {why}\n")
+        sys.stderr.flush()
+        final = why.final if isinstance(why, ServerLost) else isinstance(why, DefinitionError)
+        os._exit(CANNOT_START if final and self._connection is None else _LOST)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
-from greenroom.messages.frames.worker import Execute
+from greenroom.messages.frames.worker import FAKES_VARIABLE, Execute
 
-VARIABLE: Final = "GREENROOM_FAKES"
+VARIABLE: Final = FAKES_VARIABLE
 """Environment variable that names the socket. Read in the worker."""
 NO_FAKE: Final = object()
 """Stands for the result of a tool without a fake."""
@@ -38,7 +38,7 @@ def fakes() -> str | None:
 
 
 def fake_result(path: str, message: Execute) -> Json | object:
-    """Run an attempt by the fake of its tool; return ``NO_FAKE`` if it has none. Main thread of a tool worker.
+    """Run an attempt by the fake of its tool; return ``NO_FAKE`` if it has none. Blocks.
 
     Args:
         path: See ``fakes``.

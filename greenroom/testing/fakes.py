@@ -7,23 +7,26 @@ import shutil
 import socketserver
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from greenroom.actors.api.step_context import context_of, running
+from greenroom.actors.definitions.definitions import StepDefinition
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.worker import tool_fakes as faking
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.frames.worker import Execute
+from greenroom.testing.fake_servers import FakeServer
+from greenroom.workflows.authoring.mcp import McpServer
 from greenroom.workflows.authoring.step import Step
 
 
 @dataclass(frozen=True, slots=True)
 class FakeCall:
-    """A call of a fake: one attempt."""
+    """A call of a fake: one attempt. Of a server, ``args`` is the name of the tool, and ``kwargs`` its arguments."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -49,7 +52,7 @@ class ToolFakes:
         self._folder = Path(tempfile.mkdtemp(prefix="greenroom-"))  # a socket's path must be short
         self.path = self._folder / "fakes"
         """The socket."""
-        self._fakes: dict[str, tuple[Step[..., Any], Callable[..., Any]]] = {}
+        self._fakes: dict[str, tuple[StepDefinition, Callable[..., Any]]] = {}
         self._calls: dict[str, list[FakeCall]] = {}
         self._server = _Server(str(self.path), self._answer)
         self._thread = threading.Thread(target=self._server.serve_forever, name="tool-fakes", daemon=True)
@@ -57,7 +60,7 @@ class ToolFakes:
 
     def __repr__(self) -> str:
         """Return a description that names the replaced tools."""
-        names = ", ".join(step.name for step, _ in self._fakes.values())
+        names = ", ".join(definition.name for definition, _ in self._fakes.values())
         return f"<ToolFakes of {names or 'no tool'}>"
 
     def replace(self, tool: object, fake: Callable[..., Any]) -> None:
@@ -75,20 +78,50 @@ class ToolFakes:
             TypeError: ``tool`` is not a tool, or the fake is not callable. For an ``LLM`` use ``model_scripts``.
         """
         definition = getattr(tool, "definition", None)
-        if definition is None or definition.kind != "tool":
+        if definition is None or definition.kind != "tool" or isinstance(tool, McpServer):
             msg = f"only a function decorated with @tool is replaced by a fake, not {tool!r:.200}"
             if getattr(definition, "kind", "") == "llm":
                 msg += "; what an LLM answers is written down with the fixture model_scripts"
+            if isinstance(tool, McpServer):
+                msg = f"{tool!r} is replaced with replace_server, by a function for each of its tools"
             raise TypeError(msg)
         if not callable(cast("object", fake)):
             msg = f"a fake of {definition.title} is called with the tool's arguments; {fake!r:.200} cannot be called"
             raise TypeError(msg)
-        assert isinstance(tool, Step)
-        self._fakes[definition.ref] = (tool, fake)
+        self._enter(definition, fake)
+
+    def replace_server(
+        self, server: McpServer, tools: Mapping[str, Callable[..., Any]], *, read_only: Collection[str] = ()
+    ) -> None:
+        """Replace an MCP server by functions, by the names of its tools. It is not started, and need not be installed.
+
+        A fake is called with the arguments of the call by name, and what it returns is what the call gives. It may be
+        any callable, see ``replace``. What it raises is an error that the tool reports: the call is not made again.
+        A model sees the fake's docstring and signature as the tool's.
+
+        Args:
+            server: A server made by ``mcp``.
+            tools: The fakes by name. The server has no other tools.
+            read_only: Names of those that the server calls read-only, whose calls are made again after a death.
+
+        Raises:
+            TypeError: ``server`` is no MCP server, or a fake is not callable.
+        """
+        if not isinstance(cast("object", server), McpServer):
+            msg = f"replace_server takes a server made by mcp(), not {server!r:.200}"
+            raise TypeError(msg)
+        for name, fake in tools.items():
+            if not callable(cast("object", fake)):
+                msg = f"the fake of tool `{name}` is called with the tool's arguments; {fake!r:.200} cannot be called"
+                raise TypeError(msg)
+        self._enter(server.definition, FakeServer(server.definition, tools, read_only))
+
+    def _enter(self, definition: StepDefinition, fake: Callable[..., Any]) -> None:
+        self._fakes[definition.ref] = (definition, fake)
         faking.in_place[definition.ref] = self._in_place(definition.ref)
 
-    def calls(self, tool: Step[..., Any]) -> Sequence[FakeCall]:
-        """Return the calls of a replaced tool so far, one for each attempt, in order."""
+    def calls(self, tool: Step[..., Any] | McpServer) -> Sequence[FakeCall]:
+        """Return the calls of a replaced tool or server so far, one for each attempt, in order."""
         return tuple(self._calls.get(tool.definition.ref, ()))
 
     def close(self) -> None:
@@ -107,8 +140,15 @@ class ToolFakes:
         return called
 
     def _call(self, ref: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, run_id: str, attempt: int) -> Any:
-        self._calls.setdefault(ref, []).append(FakeCall(args, kwargs, run_id, attempt))
-        value = self._fakes[ref][1](*args, **kwargs)
+        fake = self._fakes[ref][1]
+        call: FakeCall | None = FakeCall(args, kwargs, run_id, attempt)
+        if isinstance(fake, FakeServer):
+            method, params = args
+            called = method == "tools/call"
+            call = FakeCall((params["name"],), params["arguments"], run_id, attempt) if called else None
+        if call is not None:
+            self._calls.setdefault(ref, []).append(call)
+        value = fake(*args, **kwargs)
         return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
     def _answer(self, request: bytes) -> dict[str, Any]:
@@ -116,7 +156,7 @@ class ToolFakes:
         message = Execute.model_validate_json(request)
         if message.step not in self._fakes:
             return {}
-        definition = self._fakes[message.step][0].definition
+        definition = self._fakes[message.step][0]
         running.set(context_of(message, lambda _progress: None))
         try:
             args, kwargs = definition.signature.decode_call(message.arguments)

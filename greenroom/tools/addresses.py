@@ -12,6 +12,9 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 """Addresses whose last 32 bits are an IPv4 address that a translator connects to."""
 
+_LOCAL_NAT64: Final = ipaddress.ip_network("64:ff9b:1::/48")
+"""Addresses for translators of a site's own (RFC 8215)."""
+
 
 def normal_host(host: str) -> str:
     """Return a host name in the form in which hosts are compared: ASCII, lower case, without the root's dot.
@@ -76,7 +79,9 @@ def is_public(address: Address) -> bool:
         return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     if not address.is_global or address.is_multicast or address.is_reserved:
         return False
-    return isinstance(address, ipaddress.IPv4Address) or all(map(is_public, _inside(address)))
+    if isinstance(address, ipaddress.IPv4Address):
+        return True
+    return not address.is_site_local and address not in _LOCAL_NAT64 and all(map(is_public, _inside(address)))
 
 
 def _inside(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from greenroom.messages.core.errors import Fatal
 
+_SHOWN = 1000
+"""Longest part of a path in a sentence."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -68,10 +70,11 @@ def refusing(path: str) -> Generator[None]:
             errno.EISDIR: "is a folder",
             errno.EACCES: "may not be opened by this process",
             errno.ENXIO: "is no regular file",
+            errno.ENAMETOOLONG: "is longer than a name of a file may be",
         }.get(error.errno or 0)
         if why is None:
             raise
-        msg = f"{path or '.'} {why}"
+        msg = f"{path[:_SHOWN] or '.'} {why}"
         raise Fatal(msg) from error
 
 

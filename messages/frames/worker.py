@@ -13,6 +13,11 @@ from greenroom.messages.policy import Limits, WorkerKind
 POOL_OF_SERVERS: Final = "mcp:"
 """Beginning of the name of a pool whose workers have an MCP server each. The server's name follows."""
 
+FAKES_VARIABLE: Final = "GREENROOM_FAKES"
+"""Environment variable by which a test replaces tools and servers. It names the socket that workers ask."""
+CANNOT_START: Final = 78
+"""Exit code of a worker that was never ready and would end in the same way the next time (``EX_CONFIG``)."""
+
 # ---------------------------------------------------------------- orchestrator to worker
 
 

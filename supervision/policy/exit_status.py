@@ -121,6 +121,14 @@ def last_words(stderr: str) -> str:
     return lines[-1].strip() if lines else ""
 
 
+def own_words(stderr: str) -> str:
+    """Return the sentence with which a worker ended itself, and the last line that was written before it."""
+    lines = [line for line in stderr.splitlines() if not _ORNAMENT.fullmatch(line)] or [""]
+    words = lines[-1].strip().removeprefix("SystemExit: ").rstrip(".")
+    before = lines[-2].strip()[:300] if len(lines) > 1 else ""
+    return f'{words}; the line before that is "{before}"' if before and before not in words else words
+
+
 def _raised(stderr: str) -> str:
     """Return the exception that ended a process, with its message; empty if there was none, as with ``os._exit``."""
     words = last_words(stderr) if "Traceback (most recent call last)" in stderr else ""

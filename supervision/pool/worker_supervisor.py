@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from greenroom.messages.core.failures import Exit
-from greenroom.messages.frames.worker import FromWorker, WorkerSpec
+from greenroom.messages.frames.worker import CANNOT_START, FromWorker, WorkerSpec
 from greenroom.messages.policy import Limits, WorkerKind
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
 from greenroom.supervision.policy.crash_attribution import Blame
-from greenroom.supervision.policy.exit_status import last_words
+from greenroom.supervision.policy.exit_status import last_words, own_words
 from greenroom.supervision.policy.pool_growth import Growth
 from greenroom.supervision.policy.restart_backoff import next_streak, restart_delay
 from greenroom.supervision.policy.restart_intensity import Budget
@@ -103,6 +103,8 @@ class WorkerSupervisor:
     which no job can be blamed. Injected deaths, deaths of a lost backend and ordered ones do not count. Deaths that are
     charged to a job or have suspects do not count either, as the jobs' own limits bound them.
 
+    A first worker that ends with the code ``CANNOT_START`` before it is ready uses the budget up at once.
+
     The pool does not give up if a start fails while other workers are ready, or if the kernel refused a process. It is
     then short, reports that, and tries again after a pause.
     """
@@ -138,6 +140,8 @@ class WorkerSupervisor:
         self._router = router
         self._budget = Budget(policy.max_restarts, policy.within)
         self._growth = Growth()
+        self._proven = False
+        """Whether any worker was ever ready."""
         self._troubled = False
         """Whether no worker has become ready since the pool was last short or gave up."""
         self._degraded_until = 0.0
@@ -240,6 +244,7 @@ class WorkerSupervisor:
         """Handle a successful start."""
         self._budget = self._budget.ready()
         self._growth = Growth()
+        self._proven = True
         self._emit("ready", slot)
         if self._troubled:
             self._troubled = False
@@ -290,8 +295,9 @@ class WorkerSupervisor:
         if failed_start or blame.counted:
             delay = restart_delay(slot.streak, self._resources.unit())
             self._budget = self._budget.failed_start(now, worker_exit.begun) if failed_start else self._budget.died(now)
-            if self._budget.exceeded:
-                self._give_up(slot, end)
+            hopeless = failed_start and end.code == CANNOT_START and not self._proven
+            if hopeless or self._budget.exceeded:
+                self._give_up(slot, end, hopeless=hopeless)
                 return
         children = [Child(other.id, other.restart) for other in self.slots.values() if other.state != "stopping"]
         made = plan(strategy, children, slot.id, end)
@@ -374,14 +380,20 @@ class WorkerSupervisor:
         if not self.is_degraded():
             self._emit("reopened", None)
 
-    def _give_up(self, slot: Slot, end: Exit) -> None:
-        """Degrade the pool because of the deaths of its workers."""
+    def _give_up(self, slot: Slot, end: Exit, *, hopeless: bool) -> None:
+        """Degrade the pool because of the deaths of its workers, or because the first one says that none can start."""
         pause = self.policy.within
-        reason = (
-            f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
-            f"them was given up. The last one, {slot.id}, {end.sentence()}{_evidence(end)}. Mend what ends them; work "
-            f"for them is taken again after {pause:g} s."
-        )
+        if hopeless:
+            reason = (
+                f"No worker of pool {self.key.name} for {self.key.app} can be started: {own_words(end.stderr)}. Work "
+                f"for the pool is taken again after {pause:g} s."
+            )
+        else:
+            reason = (
+                f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
+                f"them was given up. The last one, {slot.id}, {end.sentence()}{_evidence(end)}. Mend what ends them; "
+                f"work for them is taken again after {pause:g} s."
+            )
         self.degrade(reason, pause, slot, end)
 
     def degrade(self, reason: str, pause: float, slot: Slot | None = None, end: Exit | None = None) -> None:

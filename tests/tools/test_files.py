@@ -2,7 +2,10 @@
 
 import ctypes
 import os
+import socket
+import stat
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -24,20 +27,27 @@ def root(tmp_path):
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     (folder / "linked").symlink_to(tmp_path / "outer")
     os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket"))
+    if os.geteuid() == 0:
+        with suppress(PermissionError):
+            os.mknod(folder / "zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))
     return folder
 
 
 OUTSIDE = ["../secret.txt", "inner/../../secret.txt", "/etc/passwd", "link.txt", "linked/note.txt", "inner/../..", "\0"]
 
 
-@pytest.mark.parametrize("path", [*OUTSIDE, "pipe", "no-such", "inner", "inner/note.txt/more", ""])
+@pytest.mark.parametrize(
+    "path", [*OUTSIDE, "pipe", "socket", "zero", "no-such", "x" * 300, "x/" * 3000, "inner", "inner/note.txt/more", ""]
+)
 def test_nothing_but_a_regular_file_below_the_folder_is_read(root, path):
     with pytest.raises(Fatal):
         file_reader(root=root).fn(path)
 
 
 @pytest.mark.parametrize(
-    "path", ["../new.txt", "/tmp/new.txt", "linked/new.txt", "linked/deep/new.txt", "inner", "inner/", ""]
+    "path", ["../new.txt", "/tmp/new.txt", "linked/new.txt", "linked/deep/new.txt", "inner", "inner/", "", "x" * 300]
 )
 def test_nothing_outside_is_written(root, path):
     before = sorted(os.walk(root.parent))
@@ -50,6 +60,17 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_its_target_stays(root):
     file_writer(root=root).fn("link.txt", "mine")
     assert (root / "link.txt").read_text() == "mine"
     assert not (root / "link.txt").is_symlink()
+    assert (root.parent / "secret.txt").read_text() == SECRET
+
+
+@pytest.mark.parametrize("name", ["pipe", "socket", "zero", "twin"])
+def test_what_stands_in_the_place_of_a_file_is_replaced_and_not_written_to(root, name):
+    """Neither the reader of a pipe, nor a device, nor the other name of a hard link gets the text."""
+    if name == "twin":
+        os.link(root.parent / "secret.txt", root / "twin")
+    file_writer(root=root).fn(name, "mine")
+    assert (root / name).is_file()
+    assert (root / name).read_text() == "mine"
     assert (root.parent / "secret.txt").read_text() == SECRET
 
 
@@ -67,6 +88,8 @@ def test_files_are_written_read_in_parts_and_listed(root):
         FileEntry(name="link.txt", kind="other"),
         FileEntry(name="linked", kind="other"),
         FileEntry(name="pipe", kind="other"),
+        FileEntry(name="socket", kind="other"),
+        *([FileEntry(name="zero", kind="other")] if (root / "zero").exists() else []),
     ]
     with pytest.raises(Fatal):
         file_lister(root=root).fn("linked")

@@ -129,6 +129,27 @@ def test_a_host_with_a_private_address_is_refused_by_default(server, host):
     assert server.connections == 0
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.1", "0", "0.0.0.0", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "127.0.0.1.", "localhost."),
+        *("[::]", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]"),
+        *("169.254.169.254", "0xa9fea9fe", "2852039166", "[::ffff:169.254.169.254]", "[fe80::1]", "[fec0::1]"),
+        *("\uff11\uff12\uff17.0.0.1", "\u24dbocalhost", "127\u30020\u30020\u30021"),  # other digits, letters and dots
+    ],
+)
+def test_no_spelling_of_a_private_address_is_connected_to(server, host):
+    """Not if the list names it as it is written, and not if it does not."""
+    url = f"http://{host}:{server.port}/"
+    listed = http_fetch("listed", hosts=[host.strip("[]")], ports=[server.port]).fn
+    with pytest.raises(Fatal, match="is not public, so no connection is made"):
+        listed(url)
+    unlisted = http_fetch("unlisted", hosts=["example.com", "*.example.com"], ports=[server.port]).fn
+    with pytest.raises(Fatal, match="is not one of the hosts"):
+        unlisted(url)
+    assert server.connections == 0
+
+
 def test_one_private_address_among_public_ones_is_refused(server, monkeypatch):
     """The answer of the name server is chosen, because a test has no name server to ask."""
     _answer(monkeypatch, ["93.184.215.14", "127.0.0.1"])

@@ -13,6 +13,7 @@ from greenroom.actors.context import ProgramPort, program
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.actors.mcp.definition import McpDefinition
 from greenroom.actors.mcp.questions import answer, question, questions_of
+from greenroom.actors.worker import tool_fakes
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import DefinitionError, Fatal, OutcomeUnknown
 from greenroom.messages.core.json_text import plain
@@ -103,7 +104,7 @@ class McpServer:
         """
         port = program.get()
         if port is None:
-            return self._read(await self.definition.fn("tools/list", {}))
+            return self._read(await self._in_place("tools/list", {}))
         listing = self._listings.setdefault(port, _Listing())
         async with listing.lock:
             if listing.tools is None:
@@ -147,7 +148,7 @@ class McpServer:
         params: dict[str, Any] = {"name": tool, "arguments": arguments}
         for _ in range(_ROUNDS):
             if port is None:
-                result = await self.definition.fn("tools/call", params)
+                result = await self._in_place("tools/call", params)
             else:
                 result = await self._step(port, tool, "tools/call", params, options, label)
             found = questions_of(result)
@@ -163,6 +164,12 @@ class McpServer:
             params = {**params, "answers": answers, "asked": list(requests), "state": state}
         msg = f"tool `{tool}` of {self.definition.title} asked more than {_ROUNDS} times"
         raise Fatal(msg)
+
+    async def _in_place(self, method: str, params: dict[str, Any]) -> Any:
+        fake = tool_fakes.in_place.get(self.definition.ref)
+        if fake is not None:
+            return await asyncio.to_thread(fake, method, params)
+        return await self.definition.fn(method, params)
 
     async def _options(self, tool: str) -> StepOptions:
         """Return the options of a call: may it be made again after it was cut off?"""

@@ -23,7 +23,7 @@ def result_of(state: RunState) -> Json:
         raise RunCancelled(f"run {state.run_id} was cancelled" + (f": {state.reason}" if state.reason else ""))
     if state.halted == "parked":
         msg = (
-            f"run {state.run_id} is parked: {state.reason}; once that is mended, it goes on with "
+            f"run {state.run_id} is parked: {(state.reason or '').rstrip('.')}; once that is mended, it goes on with "
             f"{go_on(state.run_id)}, or with its handle's resume()"
         )
         raise RunParked(msg)

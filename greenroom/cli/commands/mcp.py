@@ -23,7 +23,10 @@ def mcp(settings: Settings, url: str | None, no_decisions: bool) -> None:  # noq
 
     wire = find_wire(url, None, settings.home.path)
     wire.get("/runs", limit=1)  # an orchestrator that cannot be reached is reported now, not at the first call
-    mcp_server(wire.asynchronous, decisions=not no_decisions).run()
+    try:
+        mcp_server(wire.asynchronous, decisions=not no_decisions).run()
+    except* BrokenPipeError:
+        pass  # the client has ended before it was answered
 
 
 def check_extras() -> None:

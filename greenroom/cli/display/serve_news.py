@@ -46,7 +46,7 @@ class News:
                 return self._ended(run_id, workflow, event)
             case ev.RunParked(reason=reason):
                 way = "" if BEGINNING in reason else f"; once that is mended, it goes on with {resume(run_id)}"
-                return f"{_entry(run_id)} is parked: {reason}{way}"
+                return f"{_entry(run_id)} is parked: {reason.rstrip('.')}{way}"
             case ev.ApprovalAsked(key=key, action=action):
                 question = approval_id(run_id, key)
                 return f"run {run_id} asks a person: {shorten(action)}; {approve(question)}, or {reject(question)}"

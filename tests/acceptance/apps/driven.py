@@ -36,6 +36,11 @@ async def waits() -> str:
 
 
 @workflow
+async def long(megabytes: int) -> str:
+    return "x" * (megabytes * 2**20)
+
+
+@workflow
 async def fails() -> None:
     msg = "there is no paper"
     raise ValueError(msg)

@@ -108,6 +108,31 @@ def waits(gate: str) -> str:
     return "opened"
 
 
+def wait_for(what: str, gate: str) -> str:
+    log(what)
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return f"{what}: done"
+
+
+@server.tool(annotations=READ_ONLY, structured_output=False)
+def look(gate: str) -> str:
+    """Wait until a file exists, and change nothing."""
+    return wait_for("look", gate)
+
+
+@server.tool(annotations=ToolAnnotations(idempotent_hint=True), structured_output=False)
+def put(gate: str) -> str:
+    """Wait until a file exists, after an effect that may come twice."""
+    return wait_for("put", gate)
+
+
+@server.tool(structured_output=False)
+def pay(gate: str) -> str:
+    """Wait until a file exists, after an effect that must not come twice."""
+    return wait_for("pay", gate)
+
+
 class Confirmation(BaseModel):
     confirm: bool
     reason: str = "none"

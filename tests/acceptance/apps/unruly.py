@@ -12,11 +12,12 @@ from pathlib import Path
 from greenroom import Retry, StepFailed, tool, workflow
 
 ONCE = Retry(attempts=1)
+DAEMON = "import os, time; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0); time.sleep(600)"
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
 @tool(retry=ONCE, crash_attempts=1, timeout=1)
-def slow(how: str) -> str:
+def slow(how: str) -> str:  # noqa: C901, PLR0912  one case for each way
     """Take too long inside C code, die, or leave processes behind."""
     match how:
         case "power":
@@ -31,6 +32,16 @@ def slow(how: str) -> str:
             for _ in range(3):
                 subprocess.Popen([*SLEEPER, "left behind by unruly"], start_new_session=True)
             time.sleep(600)
+        case "daemons":
+            for _ in range(3):
+                subprocess.run([sys.executable, "-c", DAEMON, "left behind by unruly"], check=True)
+            time.sleep(600)
+        case "flood":
+            while True:
+                os.write(1, b"x" * 65536)
+        case "flood of lines":
+            while True:
+                os.write(2, b"y\n" * 32768)
         case _:
             return "fine"
     return ""

@@ -13,6 +13,7 @@ import pytest
 from greenroom import Orchestrator, Pool
 from greenroom.supervision.kernel import namespaces
 from tests.acceptance.apps import unruly
+from tests.acceptance.harness import census
 from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -22,38 +23,46 @@ LATE = 3.0
 
 
 @pytest.fixture
-def orchestrator(tmp_path):
-    with Orchestrator(home=tmp_path / "home", durability="process", pools={"tool": Pool(size=1)}) as opened:
+def orchestrator(tmp_path, mark):
+    pools = {"tool": Pool(size=1)}
+    with Orchestrator(home=tmp_path / "home", durability="process", pools=pools, output=False) as opened:
         yield opened
 
 
 @pytest.mark.parametrize(
-    ("tool", "how", "limit", "outcome", "kind", "said"),
+    ("tool", "how", "limit", "ends", "said"),
     [
-        ("slow", "power", 1.0, "timeout", "timeout", "overran its time of 1 s and was killed; `timeout=` gives it more"),
-        ("slow", "regex", 1.0, "timeout", "timeout", "overran its time of 1 s"),
-        ("slow", "orphans", 1.0, "timeout", "timeout", "overran its time of 1 s"),
-        ("slow", "exit", 1.0, "crash", "exited", "exited with code 7"),
-        ("slow", "segfault", 1.0, "crash", "signaled", "was killed by SIGSEGV"),
-        ("busy", "power", 2.0, "crash", "cpu_limit", "used up its CPU seconds and was killed (its limit is 1 s; `cpu=` gives"),
-        ("leak", "leak", 1.0, "error", None, "MemoryError: its process may allocate 300 MiB; `memory_mb=` gives it more"),
-        ("forks", "bomb", 1.0, "crash", "process_limit", "its limit is 3 besides the worker; `processes=` gives it more"),
-        ("opens", "files", 1.0, "error", None, "its process may have 40 descriptors open; `open_files=` gives it more"),
+        ("slow", "power", 1.0, ("timeout", "timeout"), "overran its time of 1 s and was killed; `timeout=` gives it more"),
+        ("slow", "regex", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "orphans", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "daemons", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "flood", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "flood of lines", 1.0, ("timeout", "timeout"), "overran its time of 1 s"),
+        ("slow", "exit", 1.0, ("crash", "exited"), "exited with code 7"),
+        ("slow", "segfault", 1.0, ("crash", "signaled"), "was killed by SIGSEGV"),
+        ("busy", "power", 2.0, ("crash", "cpu_limit"), "used up its CPU seconds and was killed (its limit is 1 s; `cpu=` gives"),
+        ("leak", "leak", 1.0, ("error", None), "MemoryError: its process may allocate 300 MiB; `memory_mb=` gives it more"),
+        ("forks", "bomb", 1.0, ("crash", "process_limit"), "its limit is 3 besides the worker; `processes=` gives it more"),
+        ("opens", "files", 1.0, ("error", None), "its process may have 40 descriptors open; `open_files=` gives it more"),
     ],
 )  # fmt: skip
-def test_what_breaks_a_limit_fails_in_time_and_the_next_call_works(orchestrator, tool, how, limit, outcome, kind, said):
+def test_what_breaks_a_limit_fails_in_time_and_the_next_call_works(
+    orchestrator, mark, tool, how, limit, ends, said, figure
+):
     assert orchestrator.start(unruly.call, tool, "fine").result(60) == "fine"
     run = orchestrator.start(unruly.call, tool, how)
     result = run.result(60)
     (step,) = run.steps()
     (attempt,) = step.attempts
-    assert (attempt.outcome, attempt.exit and attempt.exit.kind) == (outcome, kind), attempt
+    assert (attempt.outcome, attempt.exit and attempt.exit.kind) == ends, attempt
     assert said in attempt.error
     assert result.startswith("failed: ")
-    assert (attempt.ended_at - attempt.started_at).total_seconds() < limit + LATE
+    took = (attempt.ended_at - attempt.started_at).total_seconds()
+    figure(f"{tool}, {how}: seconds until the failure is known", took, "s", f"{limit + 0.5:g}")
+    assert took < limit + LATE
     for _ in range(2):
         assert orchestrator.start(unruly.call, tool, "fine").result(60) == "fine"
-    assert not [p for p in psutil.process_iter(["cmdline"]) if "left behind by unruly" in (p.info["cmdline"] or ())]
+    assert not [process for process in census(mark) if "left behind by unruly" in process.cmdline()]
 
 
 def test_cpu_seconds_are_counted_for_each_attempt_and_its_worker_stays(orchestrator):

@@ -190,16 +190,18 @@ def test_a_remote_server_that_dies_in_a_call_leaves_the_outcome_unknown(remote, 
     assert (tmp_path / "server.log").read_text().count('"dies_after_its_effect"') == 1
 
 
-def test_a_read_only_call_goes_on_with_a_remote_server_that_was_started_again(remote, port, orchestrator, tmp_path):
+def test_a_read_only_call_goes_on_with_a_remote_server_that_was_started_again(remote, port, tmp_path, home, mark):
     path = app(tmp_path, url=f"http://127.0.0.1:{port}/mcp")
-    run = orchestrator.start_app(str(path), "main", {"name": "dies_first"})
-    remote.wait(60)
-    again = serving(port, tmp_path / "server.log")
-    try:
-        assert run.result(90) == {"result": 1}
-    finally:
-        again.kill()
-        again.wait()
+    patient = {**pools(), "mcp:files": Pool(env=(MARK,), max_restarts=20)}  # the server starts as fast as it can
+    with Orchestrator(tmp_path / "runs.db", pools=patient) as orchestrator:
+        run = orchestrator.start_app(str(path), "main", {"name": "dies_first"})
+        remote.wait(60)
+        again = serving(port, tmp_path / "server.log")
+        try:
+            assert run.result(90) == {"result": 1}
+        finally:
+            again.kill()
+            again.wait()
 
 
 class Forgetful(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.messages.core.failures import Exit
-from greenroom.supervision.policy.exit_status import Evidence, describe, last_words, signal_name
+from greenroom.supervision.policy.exit_status import Evidence, describe, last_words, own_words, signal_name
 
 
 def exited(code: int) -> int:
@@ -158,6 +158,19 @@ FRAMES = 'Traceback (most recent call last):\n  File "app.py", line 3, in f\n   
 )
 def test_the_last_words_are_the_reason_and_no_ornament(stderr: str, words: str) -> None:
     assert last_words(stderr) == words
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        ("", ""),
+        ("SystemExit: it ended.\n", "it ended"),
+        ("no licence\n\nSystemExit: it ended\n", 'it ended; the line before that is "no licence"'),
+        ("it ended\nSystemExit: oh: it ended\n", "oh: it ended"),
+    ],
+)
+def test_a_worker_that_ends_itself_is_quoted_with_the_line_before(stderr: str, words: str) -> None:
+    assert own_words(stderr) == words
 
 
 def test_an_exit_names_the_exception_that_ended_it() -> None:

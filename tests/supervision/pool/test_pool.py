@@ -10,6 +10,7 @@ import pytest
 from greenroom.messages.core.errors import FrameTooLarge
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import (
+    CANNOT_START,
     Abort,
     AppDescribed,
     Completed,
@@ -883,6 +884,37 @@ def test_failed_starts_back_off_and_then_degrade_the_pool_with_evidence(make: Ca
     assert world.owner.refusal("b") == world.owner.refusal("a")
     assert world.pool.record().status == "degraded"
     assert world.pool.workers() == []
+
+
+def test_a_first_worker_that_says_that_none_can_start_is_believed_at_once(make: Callable[..., World]) -> None:
+    world = make(within=60.0)
+    said = "sh: 1: no-such-command: not found\nSystemExit: the server ended with exit code 127\n"
+    hopeless = Exit(kind="exited", code=CANNOT_START, stderr=said)
+    world.backend.on_spawn = lambda worker: worker.die(hopeless)
+    world.submit("a")
+    world.wait(30.0)
+    assert len(world.backend.lives) == 1
+    assert world.owner.refusal("a") == (
+        "No worker of pool tool for app.py can be started: the server ended with exit code 127; the line before that "
+        'is "sh: 1: no-such-command: not found". Work for the pool is taken again after 60 s.'
+    )
+    world.wait(31.0)  # the pause
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.submit("b")
+    world.life("b").answer("b")
+
+
+def test_a_worker_that_says_so_after_another_one_was_ready_is_tried_again(make: Callable[..., World]) -> None:
+    world = make(within=60.0, size=1)
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.submit("a")
+    world.life("a").answer("a")
+    hopeless = Exit(kind="exited", code=CANNOT_START, stderr="SystemExit: it ended\n")
+    world.backend.on_spawn = lambda worker: worker.die(hopeless)
+    world.backend.lives[0].die()
+    world.wait(30.0)
+    assert len(world.backend.lives) > 3
+    assert world.kinds()[-1] == "degraded"
 
 
 def test_a_degraded_pool_takes_work_again_after_its_pause(make: Callable[..., World]) -> None:
