@@ -133,7 +133,12 @@ class Reader:
 
     def said(self) -> list[Any]:
         self.entries |= {entry_id(entry): entry for entry in self.transcript.use().new}
-        kinds: dict[str, Any] = {"user": UserMessage, "assistant": AssistantMessage, "tool": ToolMessage, "tools": ToolList}
+        kinds: dict[str, Any] = {
+            "user": UserMessage,
+            "assistant": AssistantMessage,
+            "tool": ToolMessage,
+            "tools": ToolList,
+        }
         messages = list(newest_first(self.entries, self.transcript.tip))[::-1]
         return [kinds[plain(each)["role"]].model_validate_json(text_of(each)) for each in messages]
 
