@@ -124,6 +124,12 @@ def test_a_task_that_reads_more_than_the_model_can_is_done_by_the_same_model(tmp
         assert run.result(timeout=60) == ANSWER
         assert [(step.key.removeprefix("reader#1/"), step.status) for step in run.steps()] == STEPS
         assert [len(step.attempts) for step in run.steps()] == [1] * len(STEPS)
+        whole = run.transcript("reader#1/model#5")
+        assert [message.role for message in whole] == ["user", *["assistant", "tool"] * 4], "it has no answer"
+        shorter = run.transcript()
+        assert [message.role for message in shorter] == ["user", *["assistant", "tool"] * 3, "assistant"]
+        assert "as you have summarised it yourself:\n\nDone: <page 1><page 2>" in shorter[0].text
+        assert shorter[1:5] == whole[5:9], "the newest messages are as they were"
         assert_state_is_fold(run)
     assert model.kinds() == [*["turn"] * 4, "refusal", "summary", *["second try"] * 2]
     assert log.read_text().split() == ["1", "2", "3", "4", "5"], "no tool was called again"
