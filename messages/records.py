@@ -161,8 +161,11 @@ class LogLine(Message):
     at: Moment
     text: str
     """Without the line feed."""
+    continues: bool = False
+    """Whether this is no line of its own but more of the line before it of the same attempt and stream, which was given
+    before its end came, or has more than 8 KiB."""
     omitted: int = 0
-    """If above 0, this many lines were dropped here, and ``text`` is a sentence that says so."""
+    """If above 0, this many lines, or a part of one, were dropped here, and ``text`` is a sentence that says so."""
 
 
 class WorkflowRecord(Message):

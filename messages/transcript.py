@@ -84,25 +84,38 @@ class Entry(Message):
     """``entry_id`` of the entry before this one; empty for the first."""
     message: Json
     """A message, or a ``ToolList``."""
+    keep: int | None = None
+    """In a summary, how many of the entries before it still stand, and follow it. The summary replaces all older ones.
+    None in every other entry."""
 
 
 def entry_id(entry: Entry) -> str:
     """Return the identity of an entry: the same for the same messages in the same order, in every run."""
-    return blake2b(entry.parent.encode() + b"\0" + text_of(entry.message), digest_size=16).hexdigest()
+    kept = b"" if entry.keep is None else b"\0%d" % entry.keep
+    return blake2b(entry.parent.encode() + b"\0" + text_of(entry.message) + kept, digest_size=16).hexdigest()
 
 
 def newest_first(entries: Mapping[str, Entry], tip: str) -> Iterator[Json]:
-    """Yield the messages of a transcript from its last entry back to its first.
+    """Yield the messages of a transcript from its last entry back to its first, or back to a summary of older ones.
 
     Raises:
         LookupError: An entry of it is not among ``entries``, which are by ``entry_id``.
     """
-    while tip:
+    left: int | None = None  # entries to come until the summaries; None if there are none
+    summaries: list[Json] = []
+    while tip and left != 0:
         if tip not in entries:
             msg = f"entry {tip} of a transcript is not stored here"
             raise LookupError(msg)
-        yield entries[tip].message
-        tip = entries[tip].parent
+        entry = entries[tip]
+        tip = entry.parent
+        if entry.keep is None:
+            yield entry.message
+            left = None if left is None else left - 1
+        elif left is None or left > entry.keep:  # else a newer summary has replaced this one
+            left = entry.keep
+            summaries.insert(0, entry.message)
+    yield from summaries
 
 
 def as_array(messages: Iterable[Json]) -> JsonText:
@@ -124,6 +137,17 @@ class TranscriptUse(Message):
     new: tuple[Entry, ...] = ()
 
 
+class SummarisedPart(Message):
+    """Which part of a conversation a summary is about. Sizes are in characters."""
+
+    read: int
+    """Size of the part; 0 if there is none that is worth a summary, and no model was asked."""
+    kept: int
+    """Number of entries after the part."""
+    left: int
+    """Their size."""
+
+
 class ModelAnswer(Message):
     """The result of a model call in a conversation."""
 
@@ -134,6 +158,8 @@ class ModelAnswer(Message):
     """Whether the model has answered, and has not asked for tools."""
     tokens: int = 0
     """Tokens that the call has read and written, which is the length of the conversation so far."""
+    part: SummarisedPart | None = None
+    """What a summary of a part is about; None in a summary of a whole conversation, and in other answers."""
 
 
 def read_answer(result: Json) -> ModelAnswer:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, Protocol, cast
 
+from greenroom.actors.agent.compaction import HALF, SUMMARISE, WHOLE, compact
 from greenroom.actors.agent.conversation import Conversation
 from greenroom.actors.agent.loop_detection import STOPPED_AT, TOLD_AT, rounds
 from greenroom.actors.agent.tool import (
@@ -24,19 +25,22 @@ from greenroom.actors.agent.tool import (
 from greenroom.actors.agent.transcript import Transcript
 from greenroom.actors.api.approve import approve
 from greenroom.actors.program.scope import Scope, scope
-from greenroom.messages.core.errors import AgentFailed, GreenroomError, StepFailed
+from greenroom.messages.core.errors import AgentFailed, ContextTooLong, GreenroomError, StepFailed
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.transcript import ModelAnswer, ToolCall, ToolList, ToolMessage, UserMessage
 
-_SUMMARISE: Final = (
-    "Summarise this conversation so that you can go on with nothing but the summary: the task, what the user has said "
-    "that still matters, what was found and done, with all names, numbers and identifiers, and what is left to do."
-)
-_SUMMARY: Final = "What was said and done so far, as you have summarised it yourself:\n\n"
 _REPEATED: Final = (
     "You have made the same calls with the same arguments and the same results {count} times. Do something else, or "
     "answer with what you have."
+)
+_STILL_TOO_LONG: Final = (
+    "agent `{name}` has had what was said before summarised, and the rest is still too long: shorten the prompt or the "
+    "results of its tools, or give it a model or a fallback that reads more"
+)
+_CANNOT_SHORTEN: Final = (
+    "agent `{name}` cannot make the conversation shorter by a summary of what was said before: shorten the prompt or "
+    "the results of its tools, or give it a model or a fallback that reads more"
 )
 _LABEL: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -49,11 +53,13 @@ class ModelCall:
         transcript: The conversation.
         model: Which of the agent's models: 0 for the first, 1 for the first fallback.
         summary: Whether the model is to summarise the conversation, and may not use tools.
+        percent: How much of it a summary is about: the oldest part, as a percentage of the characters.
     """
 
     transcript: Transcript
     model: int = 0
     summary: bool = False
+    percent: int = WHOLE
 
 
 class AskModel(Protocol):
@@ -64,6 +70,7 @@ class AskModel(Protocol):
 
         Raises:
             StepFailed: The model gave none, after all attempts.
+            Exception: The same outside a run, where the model's own exception is raised.
         """
         ...
 
@@ -78,8 +85,9 @@ class Agent:
         ask: Asks one of its models.
         models: Number of models: the first, and those to fall back to.
         max_turns: Most model calls before it must have answered.
-        compact_at: Length of a conversation, in tokens, from which on it is summarised; None for never.
-        repair: Whether failures of tools of any class become text for the model, as where tools run in place.
+        compact_at: Length of a conversation, in tokens, from which on it is summarised; None for only where a model
+            refuses it as too long.
+        in_place: Whether models and tools run in this process, so that their failures may be of any class.
     """
 
     name: str
@@ -88,7 +96,7 @@ class Agent:
     models: int = 1
     max_turns: int = 20
     compact_at: int | None = None
-    repair: bool = False
+    in_place: bool = False
     _by_name: dict[str, AgentTool] = field(init=False)
     _model: int = field(default=0, init=False)
     _calls: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]], init=False)
@@ -110,8 +118,8 @@ class Agent:
         history = Conversation() if history is None else history
         tokens, tools = history.tokens, self._fingerprint()
         transcript = Transcript(history.tip)
-        if history.tip and self._too_long(tokens):
-            transcript, tokens = await self._compact(transcript), 0
+        if history.tip and self._too_long(tokens) and await self._compact(transcript, WHOLE):
+            tokens = 0
         elif tools != history.tools:
             transcript.add(self._tool_list)
         transcript.add(UserMessage(text=prompt))
@@ -124,22 +132,38 @@ class Agent:
                 return answer.answer
             await self._use_tools(transcript, answer.message.calls)
             if self._too_long(tokens):
-                transcript = await self._compact(transcript)
+                await self._compact(transcript, WHOLE)
         msg = (
             f"agent `{self.name}` has not answered after {self.max_turns} model calls: raise max_turns, or give it a "
             f"smaller task"
         )
         raise AgentFailed(msg, agent=self.name, reason="turns")
 
-    async def _ask(self, transcript: Transcript, *, summary: bool = False) -> ModelAnswer:
-        """Ask the present model, and the next ones if it fails."""
+    async def _ask(self, transcript: Transcript) -> ModelAnswer:
+        """Ask the present model, and the next ones if it fails.
+
+        If one refuses the conversation as too long, that is made shorter, once, and the same model is asked again.
+        """
+        shorter: bool | None = None
         while True:
             try:
-                return await self.ask(ModelCall(transcript, self._model, summary))
-            except StepFailed:
-                if self._model + 1 >= self.models:
+                return await self.ask(ModelCall(transcript, self._model))
+            except Exception as error:
+                if isinstance(error, ContextTooLong):
+                    if shorter is None:
+                        shorter = transcript.has_past and await self._compact(transcript, HALF)
+                        if shorter:
+                            continue
+                    error.add_note((_STILL_TOO_LONG if shorter else _CANNOT_SHORTEN).format(name=self.name))
+                if not self._fall_back(error):
                     raise
-                self._model += 1
+
+    def _fall_back(self, error: Exception) -> bool:
+        """Go on to the next model after a failure of the present one. Return False if there is none."""
+        if not (self.in_place or isinstance(error, StepFailed)) or self._model + 1 >= self.models:
+            return False
+        self._model += 1
+        return True
 
     # ------------------------------------------------------------ tools
 
@@ -188,7 +212,7 @@ class Agent:
         try:
             result = await tool.call(label, arguments)
         except Exception as error:
-            if not (self.repair or isinstance(error, GreenroomError)):  # a fault of the program's own code
+            if not (self.in_place or isinstance(error, GreenroomError)):  # a fault of the program's own code
                 raise
             return _failed(call, failure_text(error))
         return ToolMessage(call=call.id, name=call.name, text=result_text(result))
@@ -198,14 +222,24 @@ class Agent:
     def _too_long(self, tokens: int) -> bool:
         return self.compact_at is not None and tokens >= self.compact_at
 
-    async def _compact(self, transcript: Transcript) -> Transcript:
-        """Return a transcript that begins with the model's summary of another one."""
-        transcript.add(UserMessage(text=_SUMMARISE))
-        answer = await self._ask(transcript, summary=True)
-        shorter = Transcript()
-        shorter.add(self._tool_list)
-        shorter.add(UserMessage(text=_SUMMARY + answer.message.text))
-        return shorter
+    async def _compact(self, transcript: Transcript, percent: int) -> bool:
+        """Have the oldest part of a transcript summarised; see ``compact``."""
+
+        async def summarise(percent: int) -> ModelAnswer:
+            end = transcript.tip
+            if percent == WHOLE:
+                transcript.add(UserMessage(text=SUMMARISE))
+            while True:
+                try:
+                    return await self.ask(ModelCall(transcript, self._model, summary=True, percent=percent))
+                except Exception as error:
+                    if isinstance(error, ContextTooLong):
+                        transcript.tip = end
+                        raise
+                    if not self._fall_back(error):
+                        raise
+
+        return await compact(transcript, self._tool_list, summarise, percent)
 
     def _fingerprint(self) -> str:
         if not self.tools:

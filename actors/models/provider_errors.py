@@ -33,6 +33,7 @@ _QUOTED: Final = 500
 _NOT_SENT: Final = frozenset({"pool", "connect"})
 _REFUSALS: Final = frozenset({"content_filter", "content_policy_violation"})
 _TOO_LARGE: Final = 413
+_CONTEXT_SIZE: Final = "exceeds the available context size"
 _TEMPORARY: Final = frozenset({408, 409, 425, 429})
 """Statuses of refused requests that may be accepted later: time-out, conflict, too early, too many."""
 _FIRST_SERVER_ERROR: Final = 500
@@ -82,9 +83,12 @@ def _fatal(error: ModelAPIError, name: str, status: int | None, said: str, varia
             sentence = (
                 f"the account for the model {name!r} has no credit or quota left{said}: top it up or raise its limit"
             )
-        case ModelContextWindowExceededError():
+        case _ if _is_too_long(error, status):
             kind = ContextTooLong
-            sentence = f"the conversation is longer than the model {name!r} can read{said}"
+            sentence = (
+                f"the conversation is longer than the model {name!r} can read{said}: shorten it, or use a model that "
+                f"reads more"
+            )
         case ModelAuthenticationError():
             check = f"check the key in {keys}, and what it may use" if keys else "check the credentials"
             sentence = f"the provider of {name!r} does not accept the key (status {status}){said}: {check}"
@@ -92,8 +96,6 @@ def _fatal(error: ModelAPIError, name: str, status: int | None, said: str, varia
             hint = error.suggested_model_id if isinstance(error, ModelHTTPError) else None
             check = f"did you mean {hint!r}?" if hint else "check its name in the provider's list of models"
             sentence = f"the provider does not know the model {name!r}{said}: {check}"
-        case _ if status == _TOO_LARGE:
-            sentence = f"the request is larger than the provider of {name!r} accepts (status {status}){said}"
         case ModelRequestRejectedError():
             sentence = f"the provider of {name!r} rejected the request (status {status}){said}"
         case _ if status is not None and status < _FIRST_SERVER_ERROR and status not in _TEMPORARY:
@@ -101,6 +103,13 @@ def _fatal(error: ModelAPIError, name: str, status: int | None, said: str, varia
         case _:
             return None
     return kind(sentence)
+
+
+def _is_too_long(error: ModelAPIError, status: int | None) -> bool:
+    """Return whether a request was refused for its length. The words of llama.cpp are not known to the library."""
+    if isinstance(error, ModelContextWindowExceededError) or status == _TOO_LARGE:
+        return True
+    return _CONTEXT_SIZE in _message(error.body) or _CONTEXT_SIZE in error.message
 
 
 def _failed(error: ModelAPIError, name: str, status: int | None, said: str) -> ModelFailed:

@@ -8,6 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from greenroom.actors.agent.compaction import WHOLE
 from greenroom.actors.api.step_context import context_of, current, running
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
@@ -170,8 +171,11 @@ class ModelActor(WorkerActor):
         """Ask in a conversation."""
         how: Any = plain(message.arguments)
         summary = bool(how.get("summary"))
+        request, part = conversation_request(
+            definition, message.transcript, summary=summary, percent=how.get("percent", WHOLE)
+        )
         request = replace(
-            conversation_request(definition, message.transcript, summary=summary),
+            request,
             attempt=message.attempt,
             feedback=message.feedback,
             idempotency_key=message.idempotency_key,
@@ -179,7 +183,9 @@ class ModelActor(WorkerActor):
             on_text=None if summary else text,
             max_tokens=message.max_tokens,
         )
-        answer, reply = await ask_in_conversation(definition, request, model=how.get("model", 0), summary=summary)
+        answer, reply = await ask_in_conversation(
+            definition, request, model=how.get("model", 0), summary=summary, part=part
+        )
         return JsonText(answer.model_dump_json().encode()), reply
 
 

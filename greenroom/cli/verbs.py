@@ -19,7 +19,7 @@ class Root(Verbs):
         ),
         "serve": ("greenroom.cli.commands.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
         "runs": (
-            "greenroom.cli.commands.runs:runs",
+            "greenroom.cli.commands.runs.runs:runs",
             "Look at runs and steer them: list, show, events, result, pause, resume ...",
         ),
         "schedules": (
@@ -28,7 +28,7 @@ class Root(Verbs):
         ),
         "send": ("greenroom.cli.commands.send:send", "Send a run a message."),
         "sessions": (
-            "greenroom.cli.commands.sessions:sessions",
+            "greenroom.cli.commands.sessions.sessions:sessions",
             "Durable actors with a key: list, show, ask, tell, close.",
         ),
         "dead-letters": (

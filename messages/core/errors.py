@@ -52,7 +52,10 @@ class QuotaExceeded(Fatal):
 
 
 class ContextTooLong(Fatal):
-    """A conversation is longer than the model can read. Shorten it, or use a model that reads more."""
+    """A conversation is longer than the model can read. Shorten it, or use a model that reads more.
+
+    An agent raises it only after it has tried to make the conversation shorter.
+    """
 
 
 # Raised in a workflow, which may handle them.

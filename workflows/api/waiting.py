@@ -196,8 +196,10 @@ def poll_events(book: EventSource, run_id: str, after: int, is_over: Callable[[]
     return polled(read, is_over)
 
 
-def follow_logs(looks: Queries, run_id: str, after: int = 0, step: str | None = None) -> Iterator[LogLine]:
-    """Yield the lines of a run's output after an offset as they are written, until the run is over."""
+def follow_logs(
+    looks: Queries, run_id: str, after: int = 0, step: str | None = None, over: Callable[[], bool] | None = None
+) -> Iterator[LogLine]:
+    """Yield the lines of a run's output after an offset as they are written, until the run, or ``over()``, is over."""
 
     def read() -> Iterator[LogLine]:
         nonlocal after
@@ -205,4 +207,4 @@ def follow_logs(looks: Queries, run_id: str, after: int = 0, step: str | None = 
             after = line.offset
             yield line
 
-    return polled(read, lambda: is_over(looks, run_id))
+    return polled(read, over or (lambda: is_over(looks, run_id)))

@@ -48,7 +48,8 @@ class LLMOptions(TypedDict, total=False):
             ``@workflow``, other LLMs, MCP servers. Each model call and each call of a tool is a step of its own.
         fallback: Models to ask when the first one has failed after all its attempts, in this order.
         max_turns: Most model calls of an agent before it must have answered; 20 by default.
-        compact_at: Tokens from which on a conversation is replaced by a summary that the model writes; None for never.
+        compact_at: Tokens from which on a conversation is replaced by a summary that the model writes. None, the
+            default, for only where the model refuses the conversation as too long: then its older half is replaced.
         stream: Channel of the run's stream to which the text is emitted as it arrives, as items of kind ``"partial"``.
             The accepted answer follows once, as an item of kind ``"final"``; an attempt that is not accepted is
             followed by one of kind ``"discarded"``. None for no stream.
@@ -174,7 +175,7 @@ class LLM(Step[[str], T], Generic[T]):
                 models=len(definition.models),
                 max_turns=self._max_turns,
                 compact_at=self._compact_at,
-                repair=port is None,
+                in_place=port is None,
             )
             return await agent.run(text, history)
 
@@ -182,6 +183,7 @@ class LLM(Step[[str], T], Generic[T]):
 
     def _ask_by_step(self, port: ProgramPort) -> "AskModel":
         """Return what asks a model by a step of the run."""
+        from greenroom.actors.agent.compaction import WHOLE  # noqa: PLC0415  see above
         from greenroom.messages.transcript import read_answer  # noqa: PLC0415  see above
 
         async def ask(call: "ModelCall") -> ModelAnswer:
@@ -191,6 +193,8 @@ class LLM(Step[[str], T], Generic[T]):
                 how["model"] = call.model
             if call.summary:
                 how["summary"] = True
+            if call.percent != WHOLE:
+                how["percent"] = call.percent
             options = self._definition.call_options(self._checked, call.model)
             result = await port.call_step(
                 name="summary" if call.summary else "model",

@@ -1,5 +1,6 @@
 """Splitting the bytes that a worker writes into lines, with secrets redacted. Pure."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from greenroom.messages.secrets.redaction import Redactor
@@ -12,8 +13,22 @@ REDRAWN_SECONDS: Final = 2.0
 """Seconds that an unfinished line waits if it is redrawn, as progress bars are."""
 
 
+class Continuation(bytes):
+    """What follows in a line after a part of it that was given as a line before."""
+
+    __slots__ = ()
+
+
+def count_lines(lines: Iterable[bytes]) -> int:
+    """Return how many lines begin in what a ``LineSplitter`` gave: parts of one line count once."""
+    return sum(type(line) is not Continuation for line in lines)
+
+
 class LineSplitter:
-    """Splits one stream of one job. Of a line redrawn with carriage returns the last state is kept."""
+    """Splits one stream of one job. Of a line redrawn with carriage returns the last state is kept.
+
+    A line that is long, or stands unfinished, is given in parts; all but the first are of type ``Continuation``.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         """Start with an empty stream."""
@@ -22,8 +37,8 @@ class LineSplitter:
         self._open = bytearray()
         """The unfinished line."""
         self._redrawn = False
-        self._given = False
-        """Whether the last line was returned unfinished: its line feed, when it comes, ends no other line."""
+        self._midway = False
+        """Whether what was given last did not end its line: a line feed that follows at once ends no other line."""
         self._touched = 0.0
 
     @property
@@ -36,10 +51,6 @@ class LineSplitter:
         """Add bytes, read at a time in seconds, and return the lines that they complete."""
         if not self._open:
             self._touched = at
-        if self._given and data:
-            self._given = False
-            if not self._open:
-                data = data[1:] if data.startswith(b"\n") else data.removeprefix(b"\r\n")
         end = data.rfind(b"\n")
         lines: list[bytes] = []
         if end >= 0:
@@ -50,7 +61,10 @@ class LineSplitter:
             self._open.clear()
             self._redrawn, self._touched = False, at
             data = data[end + 1 :]
-            if len(whole) > LINE_BYTES and max(map(len, lines)) > LINE_BYTES:
+            if self._midway:  # the first one ends a line, and may have nothing to add
+                lines[:1] = [Continuation(lines[0])] if lines[0] else []
+                self._midway = False
+            if len(whole) > LINE_BYTES and max(map(len, lines), default=0) > LINE_BYTES:
                 lines = [piece for line in lines for piece in _pieces(line)]
         self._open += data
         if (
@@ -61,7 +75,7 @@ class LineSplitter:
         if len(self._open) > LINE_BYTES + self._rest:
             text = self._redactor.data(bytes(self._open))
             cut = max(0, len(text) - self._rest)
-            lines += _pieces(text[:cut])
+            lines += self._part(text[:cut])
             self._open[:] = text[cut:]
         return lines
 
@@ -72,8 +86,15 @@ class LineSplitter:
         self._open[:] = text[cut:]
         self._touched = at
         text = _last_state(text[:cut])
-        self._given = bool(text) and not last
-        return _pieces(text) if text else []
+        found = self._part(text) if text else []
+        self._midway = self._midway and not last
+        return found
+
+    def _part(self, text: bytes) -> list[bytes]:
+        """Return a part of a line whose end has not come."""
+        pieces = _pieces(Continuation(text) if self._midway else text)
+        self._midway = True
+        return pieces
 
 
 def _last_state(line: bytes) -> bytes:
@@ -83,4 +104,6 @@ def _last_state(line: bytes) -> bytes:
 def _pieces(line: bytes) -> list[bytes]:
     if len(line) <= LINE_BYTES:
         return [line]
-    return [line[start : start + LINE_BYTES] for start in range(0, len(line), LINE_BYTES)]
+    kind = type(line)
+    rest = (Continuation(line[start : start + LINE_BYTES]) for start in range(LINE_BYTES, len(line), LINE_BYTES))
+    return [kind(line[:LINE_BYTES]), *rest]

@@ -12,6 +12,7 @@ from greenroom.messages.advice import read_logs
 from greenroom.messages.core.times import moment
 from greenroom.messages.records import LogLine
 from greenroom.metrics.printable import printable
+from greenroom.workflows.output.line_splitter import Continuation, count_lines
 from greenroom.workflows.output.retention import Batch
 
 WAITING_LINES: Final = 5000
@@ -141,7 +142,7 @@ class LiveView:
             room = max(0, WAITING_LINES - (self._put - self._shown))
             lines = batch.lines
             if len(lines) > room:
-                self._skip(origin, len(lines) - room)
+                self._skip(origin, count_lines(lines[room:]))
                 lines = lines[:room]
             if lines:
                 self._put += len(lines)
@@ -188,21 +189,21 @@ class LiveView:
                 with self._changed:
                     self._shown += len(batch.lines)
                     self._changed.notify_all()
-            if skipped.lines:
+            if skipped.runs:
                 ids = [run_id for run_id in skipped.runs if run_id]
                 where = self._placed(f"; {read_logs(ids[0])} has what is kept of them") if ids else ""
-                text = f"[{skipped.lines:,} lines were not shown here, since they came too fast{where}]"
+                many = max(1, skipped.lines)  # a part of a line at least
+                text = f"[{many:,} lines were not shown here, since they came too fast{where}]"
                 origin, batch = waiting[-1]
-                self._show(origin, Batch(batch.stream, batch.at, [text.encode()], skipped.lines))
+                self._show(origin, Batch(batch.stream, batch.at, [text.encode()], many))
 
     def _show(self, origin: Origin, batch: Batch) -> None:
-        texts = [line.decode("utf-8", "replace") for line in batch.lines]
         try:
             if isinstance(self._view, Printer):
-                self._view.show(origin, texts)
+                self._view.show(origin, [line.decode("utf-8", "replace") for line in batch.lines])
                 return
-            for text in texts:
-                self._view(_log_line(origin, batch, text))
+            for line in batch.lines:
+                self._view(_log_line(origin, batch, line))
         except Exception as error:  # noqa: BLE001  a user's viewer may raise anything
             if not self._complained:
                 self._complained = True
@@ -211,7 +212,7 @@ class LiveView:
                 logger.opt(exception=error).error("what was given as output= could not take a line")
 
 
-def _log_line(origin: Origin, batch: Batch, text: str) -> LogLine:
+def _log_line(origin: Origin, batch: Batch, line: bytes) -> LogLine:
     return LogLine(
         offset=0,
         run_id=origin.run_id,
@@ -220,6 +221,7 @@ def _log_line(origin: Origin, batch: Batch, text: str) -> LogLine:
         worker=origin.worker,
         stream=batch.stream,
         at=moment(batch.at),
-        text=text,
+        text=line.decode("utf-8", "replace"),
+        continues=type(line) is Continuation,
         omitted=batch.omitted,
     )

@@ -20,6 +20,7 @@ from greenroom.messages.core.times import moment
 from greenroom.messages.records import LogLine
 from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
 from greenroom.workflows.home.private_files import make_folder
+from greenroom.workflows.output.line_splitter import Continuation
 from greenroom.workflows.output.retention import Batch
 
 RUN_BYTES: Final = 16 * 1024 * 1024
@@ -77,9 +78,8 @@ class LogFiles:
         names = {"step": step, "attempt": attempt, "worker": worker, "stream": batch.stream}
         if batch.omitted:
             names["omitted"] = batch.omitted
-        head = f'{json.dumps(names)[:-1]}, "at": {batch.at:.6f}, "text": '
-        lines = [f"{head}{_ENCODE(line.decode('utf-8', 'replace'))}}}\n" for line in batch.lines]
-        text = "".join(lines).encode()
+        head = f'{json.dumps(names)[:-1]}, "at": {batch.at:.6f}, '
+        text = "".join([f"{head}{_fields(line)}}}\n" for line in batch.lines]).encode()
         self._file(run_id).append(text)
         self._size = (self._measure() if self._size is None else self._size) + len(text)
         if self._size > ALL_BYTES:
@@ -164,6 +164,11 @@ class _File:
             self._base = _base_in(os.pread(self._descriptor, 4096, 0))
             if os.pread(self._descriptor, 1, self._size - 1) != b"\n":  # its last writer was killed
                 self._size += _write(self._descriptor, b"\n")
+
+
+def _fields(line: bytes) -> str:
+    rest = '"continues": true, ' if type(line) is Continuation else ""
+    return f'{rest}"text": {_ENCODE(line.decode("utf-8", "replace"))}'
 
 
 def _write(descriptor: int, data: bytes) -> int:

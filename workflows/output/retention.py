@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.supervision.process.output_sources import StreamName
+from greenroom.workflows.output.line_splitter import count_lines
 
 HEAD_BYTES: Final = 896 * 1024
 TAIL_BYTES: Final = 128 * 1024
@@ -19,6 +20,7 @@ class Batch:
     stream: StreamName
     at: float
     lines: list[bytes]
+    """As a ``LineSplitter`` gives them: lines, and parts of lines."""
     omitted: int = 0
     """Number of lines that were left out here; ``lines`` is then a sentence about them."""
 
@@ -68,7 +70,9 @@ class Portion:
         if self._omitted or self._omitted_bytes:
             at = tail[0].at if tail else 0.0
             stream: StreamName = tail[0].stream if tail else "stdout"
-            text = f"[{self._omitted:,} lines of this attempt ({_size(self._omitted_bytes)}) were left out here]"
+            what = f"{self._omitted:,} lines" if self._omitted else "a part of a line"
+            were = "were" if self._omitted else "was"
+            text = f"[{what} of this attempt ({_size(self._omitted_bytes)}) {were} left out here]"
             tail.insert(0, Batch(stream, at, [text.encode()], max(1, self._omitted)))
         self._tail.clear()
         self._tail_cost = self._omitted = self._omitted_bytes = 0
@@ -93,8 +97,9 @@ class Portion:
             self._omit(gone.lines)
 
     def _omit(self, lines: list[bytes]) -> None:
-        self._omitted += len(lines)
-        self._omitted_bytes += sum(map(len, lines)) + len(lines)
+        count = count_lines(lines)
+        self._omitted += count
+        self._omitted_bytes += sum(map(len, lines)) + count
 
 
 def _size(count: int) -> str:

@@ -27,9 +27,14 @@ def remember_use(state: RunState, use: TranscriptUse) -> None:
 
 
 def remember_answer(state: RunState, step: Step, tip: str) -> None:
-    """Store the answer of a completed model call as the entry after ``tip``, the last one that the model has read."""
-    entry = answer_entry(tip, read_answer(step.result))
-    state.transcripts[entry_id(entry)] = entry
+    """Store the answer of a completed model call as the entry after ``tip``, the last one that the model has read.
+
+    A summary of a part follows no entry: the program adds it as the entry that replaces the part.
+    """
+    answer = read_answer(step.result)
+    if answer.part is None:
+        entry = answer_entry(tip, answer)
+        state.transcripts[entry_id(entry)] = entry
 
 
 def result_given(step: Step, value: Json) -> Json:

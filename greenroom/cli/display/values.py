@@ -20,6 +20,7 @@ from greenroom.cli.settings import typed
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from greenroom.messages.pages import Page
     from greenroom.workflows.home.home import Home
     from greenroom.workflows.queries.reader import JournalQueries
 
@@ -87,6 +88,12 @@ def say(text: str, stream: TextIO | None = None) -> None:
 def note(text: str) -> None:
     """Print a note for a person on stderr, after the command's name."""
     _write_line(f"greenroom: {block(text)}", sys.stderr)
+
+
+def note_more(page: "Page[Any]") -> None:
+    """Print a note on how to get the rest of a list."""
+    if page.next is not None:
+        note(f"there are more: go on with --cursor {page.next}")
 
 
 def _write_line(text: str, stream: TextIO) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,12 @@ from typing import Any
 import pytest
 
 from greenroom import AgentFailed, Orchestrator, RunFailed, TurnFailed
-from greenroom.journal.interface import Append
-from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.json_text import plain
-from greenroom.messages.events.events import AnyEvent, RunCompleted
+from greenroom.messages.events.events import RunCompleted
 from greenroom.testing import assert_state_is_fold
-from greenroom.workflows.queries.records import row_of
-from greenroom.workflows.runs.append import append_of
-from greenroom.workflows.state.fold import fold
 from tests.acceptance.apps import agents
 from tests.acceptance.harness import pools, reached
+from tests.acceptance.journal_prefixes import boundaries, history, write_prefix
 from tests.support import eventually
 
 
@@ -130,7 +125,7 @@ def test_a_fallback_answers_when_the_first_model_is_down(tmp_path, home, mark, l
         ]
 
 
-def test_a_session_holds_an_agents_history(tmp_path, home, mark, log):
+def test_a_session_holds_an_agentshistory(tmp_path, home, mark, log):
     with open_orchestrator(tmp_path / "runs.db") as orchestrator:
         talk = orchestrator.session(agents.chat, "ann")
         assert talk.ask(agents.Say(text="a"), timeout=30) == "one"
@@ -187,50 +182,21 @@ def test_a_chat_is_watched_cancelled_in_a_tool_and_goes_on(tmp_path, home, mark,
         assert_state_is_fold(orchestrator)
 
 
-def _history(path: Path, run_id: str) -> list[AnyEvent]:
-    journal = SqliteJournal(path, read_only=True)
-    try:
-        return [stored.event for stored in journal.events(run_id)]
-    finally:
-        journal.close()
-
-
-def _boundaries(events: list[AnyEvent]) -> list[int]:
-    """Give the lengths of what a journal may hold. Events of one decision are committed together."""
-    types = [event.type for event in events]
-    together = {("attempt.ended", "step.completed"), ("step.scheduled", "step.scheduled")}
-    return [length for length in range(1, len(events)) if (types[length - 1], types[length]) not in together]
-
-
-def _journal_with(path: Path, run_id: str, events: list[AnyEvent]) -> None:
-    """Write the first events of a run into a journal, as if all processes had been killed after them."""
-    journal = SqliteJournal(path)
-    written = threading.Event()
-    state = None
-    for event in events:
-        state = fold(state, event)
-    state.seq = len(events)
-    append = append_of(state, events, lambda _error: written.set())
-    journal.append(Append(run_id, 0, events, row_of(state), append.timers_set, (), append.marks_set, (), append.done))
-    assert written.wait(10)
-    journal.close()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_after_any_event_an_agent_gives_the_same_answer_and_makes_no_call_twice(tmp_path, home, mark, log):
     with open_orchestrator(tmp_path / "whole.db") as orchestrator:
         run = orchestrator.start(agents.report, str(log), id="r")
         right = run.result(timeout=30)
-    events = _history(tmp_path / "whole.db", "r")
+    events = history(tmp_path / "whole.db", "r")
     assert isinstance(events[-1], RunCompleted)
     assert len(events) > 20
-    for length in _boundaries(events):
+    for length in boundaries(events):
         done = {event.key for event in events[:length] if event.type == "attempt.ended"}
         begun = {event.key for event in events[:length] if event.type == "attempt.started"}
         log.unlink(missing_ok=True)
         path = tmp_path / f"cut{length}.db"
-        _journal_with(path, "r", events[:length])
+        write_prefix(path, "r", events[:length])
         with open_orchestrator(path) as orchestrator:
             run = orchestrator.get("r")
             assert run.result(timeout=30) == right, f"after {length} events"

@@ -2,12 +2,10 @@
 
 import importlib
 import json
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,53 +15,11 @@ from greenroom import Client, OrchestratorUnreachable
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.json_text import plain
 from greenroom.workflows.queries.reader import JournalQueries
+from tests.acceptance.served import ROOT, Served
 from tests.support import eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 CHAT = ROOT / "examples" / "chat.py"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
-
-
-class Served:
-    """``greenroom serve examples/chat.py`` on one home, killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        self.output = (folder / "served.log").open("ab")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.kills = 0
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "main.py"), "serve", str(CHAT), "--port", "0", "--home", str(self.home)],
-            stdout=self.output,
-            stderr=subprocess.STDOUT,
-        )
-        pid = self.process.pid
-        eventually(lambda: self.record().get("pid") == pid and "url" in self.record(), 60, what="being served")
-
-    def record(self) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = json.loads((self.home / "orchestrator.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return found
-
-    @property
-    def token(self) -> str:
-        return (self.home / "token").read_text().strip()
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-        self.kills += 1
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(30)
-        self.output.close()
 
 
 def by_command_line(served: Served, text: str, key: str) -> str:
@@ -106,7 +62,7 @@ def from_python(served: Served, text: str, key: str) -> str:
 
 @pytest.fixture
 def served(mark, tmp_path, home):
-    made = Served(tmp_path)
+    made = Served(tmp_path, CHAT)
     yield made
     made.stop()
 

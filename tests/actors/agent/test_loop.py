@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from greenroom import AgentFailed, Conversation, InvalidInput, StepFailed
+from greenroom import AgentFailed, ContextTooLong, Conversation, InvalidInput, StepFailed
 from greenroom.actors.agent.loop import Agent, ModelCall
 from greenroom.actors.agent.tool import LONGEST_TEXT
 from greenroom.messages.core.json_text import plain
@@ -13,10 +13,13 @@ from greenroom.messages.transcript import (
     AssistantMessage,
     Entry,
     ModelAnswer,
+    SummarisedPart,
     ToolCall,
     ToolSchema,
     answer_entry,
+    as_array,
     entry_id,
+    newest_first,
 )
 
 
@@ -45,6 +48,10 @@ class Tool:
         return self.result
 
 
+class Refused(StepFailed, ContextTooLong):
+    """What a workflow sees of a model that refuses a conversation as too long."""
+
+
 class Model:
     """Gives its answers in order, and keeps what it was asked."""
 
@@ -53,17 +60,16 @@ class Model:
         self.entries: dict[str, Entry] = {}
         self.asked: list[list[Any]] = []
         self.models: list[int] = []
+        self.percents: list[int | None] = []
+        """How much of the conversation was to be summarised, for each call; None for other calls."""
 
     async def __call__(self, call: ModelCall) -> ModelAnswer:
         use = call.transcript.use()
         self.entries |= {entry_id(entry): entry for entry in use.new}
-        read: list[Any] = []
-        tip = use.tip
-        while tip:
-            read.insert(0, plain(self.entries[tip].message))
-            tip = self.entries[tip].parent
+        read: Any = plain(as_array(newest_first(self.entries, use.tip)))
         self.asked.append(read)
         self.models.append(call.model)
+        self.percents.append(call.percent if call.summary else None)
         given = self.answers.pop(0)
         if isinstance(given, BaseException):
             raise given
@@ -191,6 +197,106 @@ def test_a_long_conversation_is_summarised_between_calls():
     assert model.asked[1][-2]["role"] == "tool"
     assert [message["role"] for message in model.asked[2]] == ["tools", "user"]
     assert model.asked[2][-1]["text"].endswith("the summary")
+
+
+# ---------------------------------------------------------------- conversations that are refused as too long
+
+
+def summary(text: str, kept: int, read: int = 500, left: int = 500) -> ModelAnswer:
+    return ModelAnswer(message=AssistantMessage(text=text), part=SummarisedPart(read=read, kept=kept, left=left))
+
+
+def said(messages: list[Any]) -> list[str]:
+    return [
+        message["text"].partition("yourself:\n\n")[2] or message["text"] for message in messages if "text" in message
+    ]
+
+
+def test_a_refused_conversation_is_made_shorter_and_the_same_model_is_asked_again():
+    history, model = Conversation(), Model("one", Refused("too long"), summary("sum", 1), "two", "three")
+    run(model, history=history, prompt="first", models=2)
+    assert run(model, history=history, prompt="second", models=2) == "two"
+    assert model.models == [0] * 4
+    assert model.percents == [None, None, 50, None]
+    assert said(model.asked[3]) == ["sum", "second"]
+    assert run(model, history=history, prompt="third") == "three"
+    assert said(model.asked[4]) == ["sum", "second", "two", "third"], "the history is the shorter one"
+
+
+def test_in_the_middle_of_a_task_the_newest_calls_are_kept_as_they_are():
+    model = Model(asks(("one", "{}")), asks(("one", '{"n": 1}')), Refused("too long"), summary("sum", 2), "well")
+    assert run(model, Tool("one"), prompt="task") == "well"
+    assert [message["role"] for message in model.asked[-1]] == ["user", "assistant", "tool", "tools"]
+    assert said(model.asked[-1])[0] == "sum"
+
+
+def test_a_model_is_asked_about_a_shorter_conversation_once_and_then_the_next_one_is():
+    model = Model(asks(("one", "{}")), Refused("first"), summary("sum", 2), Refused("second"), "well")
+    assert run(model, Tool("one"), models=2) == "well"
+    assert model.models == [0, 0, 0, 0, 1]
+    assert model.asked[4] == model.asked[3], "the next model is asked about the shorter one"
+
+
+def test_the_next_model_is_given_the_same_chance_if_the_first_had_none():
+    model = Model(asks(("one", "{}")), StepFailed("down"), Refused("too long"), summary("sum", 2), "well")
+    assert run(model, Tool("one"), models=2) == "well"
+    assert model.models == [0, 0, 1, 1, 1]
+
+
+def test_each_call_of_a_model_may_make_the_conversation_shorter():
+    replies = [asks(("one", "{}")), Refused("1"), summary("sum", 2), asks(("one", '{"n": 1}')), Refused("2")]
+    model = Model(*replies, summary("sum again", 2), "well")
+    assert run(model, Tool("one")) == "well"
+    assert said(model.asked[-1])[0] == "sum again"
+
+
+def test_a_single_message_that_is_too_long_goes_to_the_next_model_at_once():
+    model = Model(Refused("too long"), "well")
+    assert run(model, Tool("one"), models=2) == "well"
+    assert model.percents == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("replies", "sentence"),
+    [
+        ([Refused("f")], "cannot make the conversation shorter"),
+        ([asks(("one", "{}")), Refused("f"), summary("", 4, read=0)], "cannot make the conversation shorter"),
+        ([asks(("one", "{}")), *[Refused("f")] * 4], "cannot make the conversation shorter"),
+        ([asks(("one", "{}")), Refused("f"), summary("s", 2), Refused("l")], "and the rest is still too long"),
+    ],
+    ids=["a single message", "nothing worth a summary", "no part can be read", "the rest is too long"],
+)
+def test_what_cannot_be_made_short_enough_fails_and_says_what_to_do(replies, sentence):
+    with pytest.raises(Refused) as caught:
+        run(Model(*replies), Tool("one"))
+    (note,) = caught.value.__notes__
+    assert note.startswith("agent `a` ")
+    assert sentence in note
+    assert "shorten the prompt or the results of its tools, or give it a model or a fallback that reads more" in note
+
+
+def test_a_summary_that_was_asked_for_early_and_is_refused_is_asked_for_in_parts():
+    replies = [asks(("one", "{}"), tokens=100), Refused("too long"), summary("sum", 2), "well"]
+    model = Model(*replies)
+    assert run(model, Tool("one"), compact_at=100) == "well"
+    assert model.percents == [None, 100, 50, None]
+    assert "Summarise" not in str(model.asked[2:]), "the question for the whole is no part of the conversation"
+
+
+def test_an_agent_goes_on_with_a_long_conversation_where_no_summary_can_be_had():
+    model = Model(asks(("one", "{}"), tokens=100), *[Refused("too long")] * 4, "well")
+    assert run(model, Tool("one"), compact_at=100) == "well"
+    assert model.asked[-1] == model.asked[-2]
+
+
+def test_in_place_a_model_may_fail_with_any_exception():
+    history = Conversation()
+    model = Model("one", ContextTooLong("too long"), summary("sum", 1), ConnectionError("down"), "two")
+    run(model, history=history, in_place=True)
+    assert run(model, history=history, models=2, in_place=True) == "two"
+    assert model.models == [0, 0, 0, 0, 1]
+    with pytest.raises(ConnectionError):
+        run(Model(ConnectionError("down"), "two"), models=2)
 
 
 def test_strange_ids_of_calls_stay_out_of_keys():

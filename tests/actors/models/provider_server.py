@@ -223,6 +223,10 @@ BEHAVIOURS: dict[tuple[str, str], Behaviour] = {
     ("any", "too-long"): respond(400, error(LONG_CONTEXT, "context_length_exceeded")),
     ("any", "bad-request"): respond(400, error("temperature is not supported")),
     ("any", "filtered"): respond(400, error("flagged by our policy", "content_filter")),
+    ("any", "context-size"): respond(
+        400,
+        error("the request exceeds the available context size, try increasing it", kind="exceed_context_size_error"),
+    ),
     ("any", "too-large"): respond(413, error("request too large")),
     ("any", "conflict"): respond(409, error("conflict")),
     ("any", "broken"): respond(500, error("internal", kind="server_error")),

@@ -12,7 +12,14 @@ from greenroom.messages.core.errors import JournalError
 from greenroom.messages.frames.output_marks import ATOMIC_BYTES, Splitter, marked, unmarked
 from greenroom.messages.secrets.redaction import NOTHING, Redactor
 from greenroom.workflows.output import log_files
-from greenroom.workflows.output.line_splitter import LINE_BYTES, PARTIAL_SECONDS, REDRAWN_SECONDS, LineSplitter
+from greenroom.workflows.output.line_splitter import (
+    LINE_BYTES,
+    PARTIAL_SECONDS,
+    REDRAWN_SECONDS,
+    Continuation,
+    LineSplitter,
+    count_lines,
+)
 from greenroom.workflows.output.log_files import LogFiles, read_lines
 from greenroom.workflows.output.retention import HEAD_BYTES, LINE_COST, TAIL_BYTES, Batch, Portion
 
@@ -257,8 +264,49 @@ def test_the_end_of_a_line_that_was_given_before_it_came_is_no_line_of_its_own(e
     lines = LineSplitter(Redactor(()))
     assert lines.feed(b"first\nbegun", 0.0) == [b"first"]
     assert lines.take_open(1.0, last=False) == [b"begun"]
-    assert lines.feed(end + b"next\n", 2.0) == [b"next"]
+    assert lines.feed(end[:1], 2.0) == []
+    assert lines.feed(end[1:] + b"next\n", 2.0) == [b"next"]
     assert lines.feed(b"\n", 3.0) == [b""]
     assert lines.feed(b"begun", 4.0) == []
     assert lines.take_open(5.0, last=False) == [b"begun"]
     assert lines.feed(b" and ended\n", 6.0) == [b" and ended"]
+    long = b"x" * (LINE_BYTES + 1)
+    assert b"".join(lines.feed(long, 7.0)) == long
+    assert lines.feed(end + b"next\n", 8.0) == [b"next"]
+
+
+@given(
+    st.lists(st.integers(0, 3 * LINE_BYTES), min_size=1, max_size=8),
+    st.sampled_from([b"\n", b"\r\n"]),
+    st.randoms(use_true_random=False),
+)
+def test_a_line_counts_once_in_however_many_parts_it_is_given(
+    sizes: list[int], end: bytes, chance: random.Random
+) -> None:
+    data = b"".join(b"%d" % number + b"x" * size + end for number, size in enumerate(sizes))
+    lines, found = LineSplitter(Redactor(["sesame-open-now"])), list[bytes]()
+    while data:
+        cut = chance.randint(1, LINE_BYTES)
+        found += lines.feed(data[:cut], 0.0)
+        if chance.random() < 0.5:
+            found += lines.take_open(0.0, last=False)
+        data = data[cut:]
+    found += lines.take_open(0.0, last=True)
+    assert count_lines(found) == len(sizes)
+    begun = [line[:1] for line in found if type(line) is not Continuation]
+    assert begun == [b"%d" % number for number in range(len(sizes))]
+
+
+def test_parts_of_a_line_that_are_left_out_are_counted_as_one_line() -> None:
+    lines, portion = LineSplitter(NOTHING), Portion()
+    portion.take(Batch("stdout", 0.0, lines.feed(b"y" * (HEAD_BYTES + LINE_BYTES) + b"\n", 0.0)))
+    for _ in range(3):
+        portion.take(Batch("stdout", 0.0, lines.feed(b"x" * TAIL_BYTES + b"\n", 0.0)))
+    note, *_ = portion.end()
+    assert note.lines[0].startswith(b"[2 lines of this attempt (")
+    assert note.omitted == 2
+    portion = Portion()
+    portion.take(Batch("stdout", 0.0, lines.feed(b"y" * 2 * HEAD_BYTES + b"\n", 0.0)))
+    note, *_ = portion.end()
+    assert note.lines[0].startswith(b"[a part of a line of this attempt (")
+    assert note.omitted == 1

@@ -1,0 +1,1 @@
+"""``greenroom runs``: reading runs from the journal, with or without an orchestrator, and controlling them."""

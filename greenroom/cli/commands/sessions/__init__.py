@@ -1,0 +1,1 @@
+"""``greenroom sessions``: durable actors, each identified by name and key: their messages and replies."""
