@@ -16,6 +16,7 @@ class ToolCall(Message):
     id: str
     """Identifies the call in its conversation. Chosen by the model's provider."""
     name: str
+    """Name of the tool."""
     arguments: str = "{}"
     """The arguments as the model wrote them: JSON text of an object, unless the model made a mistake."""
 
@@ -24,15 +25,20 @@ class UserMessage(Message):
     """What the caller wrote."""
 
     role: Literal["user"] = "user"
+    """Tells the kinds of messages apart."""
     text: str
+    """The prompt."""
 
 
 class AssistantMessage(Message):
     """What a model answered: text, calls of tools, or both."""
 
     role: Literal["assistant"] = "assistant"
+    """Tells the kinds of messages apart."""
     text: str = ""
+    """What the model has written."""
     calls: tuple[ToolCall, ...] = ()
+    """Which tools it asks for."""
     model: str = ""
     """Name of the model that answered, as its provider reports it."""
     raw: Json = None
@@ -44,10 +50,13 @@ class ToolMessage(Message):
     """The result of one call of a tool."""
 
     role: Literal["tool"] = "tool"
+    """Tells the kinds of messages apart."""
     call: str
     """``ToolCall.id`` of the call."""
     name: str
+    """Name of the tool."""
     text: str
+    """The result, or a sentence about the failure."""
     failed: bool = False
     """Whether the text describes a failure."""
 

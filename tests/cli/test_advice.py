@@ -628,6 +628,7 @@ MENTIONS = {
     "greenroom runs events RUN_ID": "greenroom runs events x",
     "greenroom runs events squares-4 -o json": None,
     "greenroom runs show squares-4": None,
+    "greenroom runs transcript ID": "greenroom runs transcript y",
     "greenroom runs resume search --budget attempts=4 --journal runs.db": "greenroom runs resume y --budget attempts=4",
     "greenroom runs resume brief-otters": "greenroom runs resume y",
     "greenroom runs retry": "greenroom runs retry bad",

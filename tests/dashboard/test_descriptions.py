@@ -94,4 +94,4 @@ def test_lists_declare_their_links(http):
         if content.get("schema", {}).get("type") == "array"
     }
     assert with_cursor == with_link == arrays
-    assert len(arrays) == 11
+    assert len(arrays) == 13

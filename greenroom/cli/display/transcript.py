@@ -1,17 +1,23 @@
 """Conversations of agents with their models, as people read them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from greenroom.cli.display.values import blank, say
+from greenroom.cli.display.values import blank, emit, note, say
+from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
     from greenroom.messages.transcript import ToolCall, TranscriptMessage
 
 
-def show_transcript(messages: "Iterable[TranscriptMessage]") -> None:
-    """Print the messages in full, each under the name of who says it."""
+def show_transcript(settings: Settings, messages: "Sequence[TranscriptMessage]", of: str) -> None:
+    """Print the messages of a run or session in full, each under the name of who says it."""
+    if settings.json:
+        emit(messages)
+        return
+    if not messages:
+        note(f"{of} has no conversation with a model")
     for number, message in enumerate(messages):
         if number:
             blank()

@@ -1,4 +1,4 @@
-"""Verbs that show runs: ``list``, ``show``, ``result``."""
+"""Verbs that show runs: ``list``, ``show``, ``transcript``, ``result``."""
 
 import time
 from typing import TYPE_CHECKING, get_args
@@ -102,6 +102,23 @@ def show(settings: Settings, run_id: str) -> None:
         )
     else:
         show_run(run, state, steps, waits, asked, decided)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@click.argument("step", metavar="[STEP]", required=False)
+@common
+@pass_settings
+def transcript(settings: Settings, run_id: str, step: str | None) -> None:
+    """Print what an agent and its model have said to each other, up to the newest call of the model.
+
+    STEP is the key of an earlier call, or of an agent.
+    """
+    from greenroom.cli.display.transcript import show_transcript
+
+    with look(settings.home) as reads:
+        reads.run(run_id)
+        show_transcript(settings, reads.transcript(run_id, step), run_id)
 
 
 def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]":

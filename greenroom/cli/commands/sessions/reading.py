@@ -1,4 +1,4 @@
-"""Verbs that show sessions: ``list``, ``show``, ``stream``."""
+"""Verbs that show sessions: ``list``, ``show``, ``transcript``, ``stream``."""
 
 import json
 from typing import TYPE_CHECKING, Any, get_args
@@ -76,6 +76,25 @@ def show(settings: Settings, name: str, key: str, limit: int) -> None:
     )
     rows = [(turn.number, turn.status, turn.message_type, _short(turn.message), _outcome(turn)) for turn in turns]
     table(("turn", "status", "type", "message", "reply"), rows)
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.argument("key", metavar="KEY")
+@click.argument("step", metavar="[STEP]", required=False)
+@common
+@pass_settings
+def transcript(settings: Settings, name: str, key: str, step: str | None) -> None:
+    """Print what the session KEY of NAME and its model have said to each other, over all turns.
+
+    STEP is the key of a call of the model, or of an agent.
+    """
+    from greenroom.cli.display.transcript import show_transcript
+
+    run_id = f"{name_of(name)}/{key}"
+    with look(settings.home) as reads:
+        reads.session(run_id)
+        show_transcript(settings, reads.transcript(run_id, step), run_id)
 
 
 def _outcome(turn: "TurnRecord") -> str:

@@ -4,7 +4,7 @@ import click
 
 from greenroom.cli.command_group import Verbs, common
 from greenroom.cli.commands.sessions.messages import ask, tell
-from greenroom.cli.commands.sessions.reading import list_sessions, show, stream
+from greenroom.cli.commands.sessions.reading import list_sessions, show, stream, transcript
 from greenroom.cli.commands.sessions.steering import cancel_turn, close, resume
 
 
@@ -14,5 +14,5 @@ def sessions() -> None:
     """Show sessions and send them messages. Showing needs no running orchestrator."""
 
 
-for verb in (list_sessions, show, ask, tell, stream, cancel_turn, close, resume):
+for verb in (list_sessions, show, transcript, ask, tell, stream, cancel_turn, close, resume):
     sessions.add_command(verb)
