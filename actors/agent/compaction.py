@@ -73,7 +73,7 @@ async def compact(transcript: Transcript, tools: ToolList, summarise: Summarise,
         readable = max(readable, part.read)
         if not half_is_too_long or part.left <= readable:
             return True
-        percent = max(1, readable * WHOLE // (part.left + len(text)))
+        percent = min(HALF - 1, max(1, readable * WHOLE // (part.left + len(text))))  # never more than was readable
     return readable > 0
 
 
@@ -86,8 +86,9 @@ def oldest_part(
     """Return the oldest entries of a conversation, about as much as ``percent`` of its characters. Pure.
 
     A call of a tool is not separated from its result, and the newest message is never in the part. Where half is asked
-    for, it may be more than half, as the model has not refused a part yet. The part is empty if it would be too short
-    to be worth a summary.
+    for, the part is at least half if it can be: then what is left is no longer than what the model was able to read. A
+    smaller part is never more than was asked for, as the model has refused a larger one. The part is empty if it would
+    be too short to be worth a summary.
     """
     sizes = [0 if isinstance(entry, ToolList) else len(entry.model_dump_json()) for entry in entries]
     total = sum(sizes)
@@ -102,5 +103,5 @@ def oldest_part(
         and (before[place] <= goal or percent >= HALF)
         and not isinstance(entries[place], ToolMessage)
     ]
-    cut = min(cuts, key=lambda place: abs(before[place] - goal), default=0)
+    cut = next((place for place in cuts if before[place] >= goal), cuts[-1] if cuts else 0)
     return entries[:cut], SummarisedPart(read=before[cut], kept=len(entries) - cut, left=total - before[cut])
