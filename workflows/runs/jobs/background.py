@@ -25,6 +25,7 @@ from greenroom.workflows.decisions.reservations import Need
 from greenroom.workflows.queries.event_marks import marked_event
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs
+from greenroom.workflows.runs.jobs.judge_calls import Calls
 from greenroom.workflows.runs.jobs.questions import Question
 from greenroom.workflows.state.run_state import RunState
 
@@ -149,7 +150,7 @@ class _Rating:
         self._said: asyncio.Future[Sequence[Evaluation] | None] = dependencies.reactor.loop.create_future()
         self._held: dict[str, RunState] = {}
         """Tokens of calls for which something is reserved, with the run that it is reserved for."""
-        self.jobs: EvaluationJobs[_Rating] | None = None
+        self.jobs: EvaluationJobs[Calls] | None = None
         """None until the evaluators are asked."""
         self.stranded = False
         """Whether a pool of the evaluators has given up for a while."""
@@ -170,7 +171,7 @@ class _Rating:
         def judges_due() -> None:
             jobs.ask_judges()
 
-        jobs = EvaluationJobs(self._dependencies, question, self, settle, judges_due, strand, _drop)
+        jobs = EvaluationJobs[Calls](self._dependencies, question, self, settle, judges_due, strand, _drop)
         self.jobs = jobs
         jobs.begin()
         return await self._said
