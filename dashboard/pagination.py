@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from greenroom.dashboard.dependencies import Dependencies
 from greenroom.dashboard.large_responses import Outgoing
-from greenroom.messages.event_codec import spliced
+from greenroom.messages.codecs.event_codec import spliced
 from greenroom.messages.pages import LONGEST_CURSOR, Page, Place, read_cursor, write_cursor
 
 T = TypeVar("T")

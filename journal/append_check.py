@@ -1,8 +1,8 @@
 """Checks of an append, for every journal: it must follow the run's newest event, and its events must be valid JSON."""
 
 from greenroom.journal.interface import Append
+from greenroom.messages.codecs.event_codec import encode_event
 from greenroom.messages.core.errors import CodecError, EventUnwritable, SequenceConflict
-from greenroom.messages.event_codec import encode_event
 
 
 def conflict(append: Append, last_seq: int) -> SequenceConflict:

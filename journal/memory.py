@@ -9,8 +9,8 @@ from itertools import accumulate
 from greenroom.journal.append_check import conflict, encode
 from greenroom.journal.interface import Account, Append, EntryKind, Fault, Mark, MarkKind, RunRow, Stored, Timer
 from greenroom.journal.sqlite.group_commit import Answer, GroupCommit
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
 

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from greenroom.messages.former_name import FORMER
+from greenroom.messages.core.former_name import FORMER
 
 PROGRAM: Final = "greenroom"
 BEGINNING: Final = f"`{PROGRAM} "

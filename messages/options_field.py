@@ -1,8 +1,8 @@
 """How messages hold the options of a step: written once and read once per definition, not once per call.
 
 Every call of a step carries its options, which are the same for all calls of a definition. So their JSON text is kept
-for as long as they are used, and passes through messages as a user's value does (see ``greenroom.messages.codec``).
-The text leaves out what equals the default.
+for as long as they are used, and passes through messages as a user's value does (see
+``greenroom.messages.codecs.codec``). The text leaves out what equals the default.
 """
 
 from collections import OrderedDict

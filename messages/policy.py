@@ -200,7 +200,7 @@ class Limits(Message):
     """Descriptors that each process may have open at once (RLIMIT_NOFILE); None for the default, 1024."""
     processes: int | None = Field(default=None, ge=0, le=2**20)
     """Processes that an attempt may have at once besides its worker. Checked by the supervisor, see
-    ``supervision/pool/process_limit.py``."""
+    ``supervision/pool/workers/process_limit.py``."""
     network: bool = True
     """If False, the worker is in a network namespace without interfaces."""
     env: tuple[VariableName, ...] = ()

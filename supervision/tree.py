@@ -20,10 +20,10 @@ from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.pool.actor import PoolActor
 from greenroom.supervision.pool.events import EventHook, WorkerEvent
-from greenroom.supervision.pool.start_limiter import StartLimiter
-from greenroom.supervision.pool.worker_ids import Names
-from greenroom.supervision.pool.worker_slot import START_TIMEOUT, STOP_GRACE
-from greenroom.supervision.pool.worker_supervisor import SharedResources
+from greenroom.supervision.pool.workers.start_limiter import StartLimiter
+from greenroom.supervision.pool.workers.worker_ids import Names
+from greenroom.supervision.pool.workers.worker_slot import START_TIMEOUT, STOP_GRACE
+from greenroom.supervision.pool.workers.worker_supervisor import SharedResources
 from greenroom.supervision.process.limit_requirements import limits_refusal
 from greenroom.supervision.zygote.import_progress import SlowImports
 from greenroom.supervision.zygote.isolated_backends import BackendFactory, IsolatedBackends

@@ -23,7 +23,7 @@ from greenroom.actors.definitions.registry import all_definitions
 from greenroom.actors.failures.description import describe_exception, explain
 from greenroom.actors.failures.tracebacks import last_lines
 from greenroom.actors.models.provider_names import provider_of, variables_of
-from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
+from greenroom.actors.program.loop.deterministic_order import make_asyncio_deterministic
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.failures import HEADER
 from greenroom.messages.frames.worker import Definition

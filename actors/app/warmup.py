@@ -5,7 +5,7 @@ import importlib
 from typing import Final
 
 from greenroom.actors.failures.description import describe_exception
-from greenroom.messages.codec import FROM_WORKER, HEADER, TO_WORKER
+from greenroom.messages.codecs.codec import FROM_WORKER, HEADER, TO_WORKER
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import (
@@ -32,7 +32,7 @@ _MODULES: Final = (
     "worker.main",
     "worker.program_host",
     "worker.tool",
-    "worker.llm",
+    "worker.models.llm",
     "worker.evaluator",
     "models.mock",
     "models.price",

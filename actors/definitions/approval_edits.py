@@ -1,7 +1,7 @@
 """Edits of an approval's arguments: the replacement must be a value of the same model.
 
 If the workflow's arguments are not of a model of its app, the orchestrator compares the two values itself (see
-``workflows.control.json_shapes``).
+``workflows.control.checks.json_shapes``).
 """
 
 from typing import Any, Final

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from greenroom.messages.former_name import FORMER
+from greenroom.messages.core.former_name import FORMER
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Node: TypeAlias = Function | ast.ClassDef

@@ -7,8 +7,8 @@ from typing import Final, Literal, Protocol, cast, runtime_checkable
 
 from greenroom.actors.models.provider_names import EMBEDDED, check_installed, check_name
 from greenroom.messages.core.errors import DefinitionError
+from greenroom.messages.core.former_name import FORMER
 from greenroom.messages.core.message import Shown
-from greenroom.messages.former_name import FORMER
 from greenroom.messages.transcript import ToolCall, ToolSchema, TranscriptMessage, UserMessage
 
 DEFAULT_VARIABLE: Final = "GREENROOM_MODEL"

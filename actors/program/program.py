@@ -19,14 +19,14 @@ from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.program.command_buffer import CommandBuffer
 from greenroom.actors.program.emit_backpressure import EmitBackpressure
 from greenroom.actors.program.endings import INTRUDED, NOTHING_LEFT, discard_task, raise_command, stuck_command
-from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.loop.loop import ProgramLoop
+from greenroom.actors.program.loop.tasks import PlainFuture, ProgramTask
+from greenroom.actors.program.loop.unawaited import never_awaited
 from greenroom.actors.program.recorded_failures import exception_of
 from greenroom.actors.program.replay_comparison import Comparison
 from greenroom.actors.program.scope import Scope, scope
 from greenroom.actors.program.shared_state import SharedState
 from greenroom.actors.program.source_location import waiting_place
-from greenroom.actors.program.tasks import PlainFuture, ProgramTask
-from greenroom.actors.program.unawaited import never_awaited
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.replay_differences import Difference
 from greenroom.messages.frames.worker import (

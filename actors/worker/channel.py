@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from greenroom.messages.codecs.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from greenroom.messages.core.errors import CodecError
 from greenroom.messages.frames.worker import Emitted, FromWorker, Heartbeat, Progress, ToWorker
 

@@ -34,7 +34,7 @@ def actor_class(spec: WorkerSpec) -> type[WorkerActor]:
         return ServerActor
     match spec.kind:
         case "llm":
-            from greenroom.actors.worker.llm import ModelActor  # noqa: PLC0415  see above
+            from greenroom.actors.worker.models.llm import ModelActor  # noqa: PLC0415  see above
 
             return ModelActor
         case "evaluator":

@@ -14,10 +14,10 @@ from greenroom.actors.context import ProgramPort
 from greenroom.actors.definitions.registry import find_workflow
 from greenroom.actors.definitions.sessions import find_session
 from greenroom.actors.failures.description import describe_exception, explain
-from greenroom.actors.program.loop import ProgramLoop
-from greenroom.actors.program.loop_guard import refuse_threads
+from greenroom.actors.program.loop.loop import ProgramLoop
+from greenroom.actors.program.loop.loop_guard import refuse_threads
+from greenroom.actors.program.loop.unawaited import report_unawaited_calls
 from greenroom.actors.program.program import Program
-from greenroom.actors.program.unawaited import report_unawaited_calls
 from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.output import finish, mark_output
 from greenroom.messages.core.errors import DefinitionError, InvalidInput

@@ -16,10 +16,10 @@ from greenroom.dashboard.paths import Segment
 from greenroom.dashboard.problems import Refusal
 from greenroom.journal.event_pages import PAGE_BYTES
 from greenroom.journal.interface import Stored
+from greenroom.messages.codecs.event_codec import spliced
 from greenroom.messages.commands import Accepted, StartRun
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import iso, moment
-from greenroom.messages.event_codec import spliced
 from greenroom.messages.pages import write_cursor
 from greenroom.messages.policy import Budget
 from greenroom.messages.records import RunRecord, RunStatus, StepRecord

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from greenroom.actors.definitions.definitions import Definition
-from greenroom.workflows.control.export_replay import replay
-from greenroom.workflows.control.replay_check import ReplayChecker
+from greenroom.workflows.control.checks.export_replay import replay
+from greenroom.workflows.control.checks.replay_check import ReplayChecker
 from greenroom.workflows.queries.run_export import read_export
 
 

@@ -11,8 +11,8 @@ from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.lost_tail import newest
 from greenroom.journal.integrity.quick_check import RAW_LINES, faulty_lines, lines_of, wrong_sums
 from greenroom.journal.interface import Fault
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalCorrupt, UnknownMessage
-from greenroom.messages.event_codec import decode_event
 
 
 def faults(lend: Callable[[], AbstractContextManager[Database]]) -> Iterator[Fault]:

@@ -10,8 +10,8 @@ from greenroom.journal.integrity.figure_lines import LINES, faulty, seal
 from greenroom.journal.integrity.hash_chain import genesis, link
 from greenroom.journal.integrity.lost_tail import newest
 from greenroom.journal.sqlite.errors import damaged_event
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalTooNew, UnknownMessage
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events.events import AnyEvent
 
 Join: TypeAlias = Callable[[Sequence[tuple[str, bytes]]], tuple[str, bytes]]

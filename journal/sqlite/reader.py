@@ -16,8 +16,8 @@ from greenroom.journal.integrity.row_sums import LINES
 from greenroom.journal.interface import EntryKind, Mark, MarkKind, RunRow, Stored, Timer
 from greenroom.journal.sqlite.account import SavedAccount
 from greenroom.journal.sqlite.errors import damaged_event, damaged_line, translate
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.records import RunStatus
 
 CONNECTIONS = 4

@@ -5,8 +5,8 @@ from typing import Final, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
+from greenroom.messages.core.former_name import FORMER, present_class
 from greenroom.messages.core.message import Message, Shown
-from greenroom.messages.former_name import FORMER, present_class
 
 Outcome: TypeAlias = Literal["ok", "error", "timeout", "invalid", "crash", "rejected", "cancelled"]
 """How an attempt ended. The names are part of the public contract."""

@@ -12,7 +12,7 @@ from greenroom.messages.core.json_text import JsonText, Value, as_text, plain, r
 class MessageValues(list[JsonText]):
     """The values of one message, separate from it. Fields of the message hold their numbers.
 
-    Used as the context of reading and writing messages (see ``greenroom.messages.codec``).
+    Used as the context of reading and writing messages (see ``greenroom.messages.codecs.codec``).
     """
 
 

@@ -12,13 +12,13 @@ from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import Backend, KillWorker, Mute, Pool, PoolKey, Release, Send, Submit, Withdraw
 from greenroom.supervision.loop.actor import LoopActor
 from greenroom.supervision.loop.reactor import Reactor
-from greenroom.supervision.pool.dispatcher import Dispatcher
+from greenroom.supervision.pool.dispatch.dispatcher import Dispatcher
 from greenroom.supervision.pool.events import EventHook
 from greenroom.supervision.pool.records import pool_record, worker_record
-from greenroom.supervision.pool.start_limiter import StartLimiter
-from greenroom.supervision.pool.worker_ids import Names
-from greenroom.supervision.pool.worker_slot import STOP_GRACE
-from greenroom.supervision.pool.worker_supervisor import SharedResources
+from greenroom.supervision.pool.workers.start_limiter import StartLimiter
+from greenroom.supervision.pool.workers.worker_ids import Names
+from greenroom.supervision.pool.workers.worker_slot import STOP_GRACE
+from greenroom.supervision.pool.workers.worker_supervisor import SharedResources
 
 
 class PoolActor(LoopActor):

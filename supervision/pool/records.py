@@ -5,8 +5,8 @@ from typing import Literal
 from greenroom.messages.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import PoolKey
 from greenroom.supervision.kernel.proc_stats import resident_bytes
-from greenroom.supervision.pool.worker_slot import Slot
-from greenroom.supervision.pool.worker_supervisor import WorkerSupervisor
+from greenroom.supervision.pool.workers.worker_slot import Slot
+from greenroom.supervision.pool.workers.worker_supervisor import WorkerSupervisor
 
 
 def worker_status(slot: Slot) -> Literal["starting", "idle", "busy", "stopping", "restarting", "stopped"]:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from greenroom.messages.codec import HEADER, TO_WORKER
+from greenroom.messages.codecs.codec import HEADER, TO_WORKER
 from greenroom.messages.frames.worker import Environment, WorkerSpec
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process import resource_limits

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
-from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from greenroom.messages.codecs.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from greenroom.messages.core.errors import CodecError
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import FromWorker, ToWorker

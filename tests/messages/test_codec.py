@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from greenroom.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, TO_WORKER, Codec, FrameDecoder
-from greenroom.messages.command_codec import COMMANDS, REPLIES
+from greenroom.messages.codecs.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, TO_WORKER, Codec, FrameDecoder
+from greenroom.messages.codecs.command_codec import COMMANDS, REPLIES
+from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.commands import CancelRun, Command, Reply, StartRun
 from greenroom.messages.core.errors import CodecError, FrameTooLarge, FrameTruncated, UnknownMessage, UnknownVersion
-from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events.events import AnyEvent, RunCompleted, StepScheduled
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
 from greenroom.messages.frames.worker import Completed, FromWorker, Heartbeat, ToWorker

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.messages.codec import FROM_WORKER, HEADER
+from greenroom.messages.codecs.codec import FROM_WORKER, HEADER
+from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.errors import CodecError
-from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events.steps import StepScheduled
 from greenroom.messages.frames.worker import ScheduleStep, Turn
 from greenroom.messages.policy import Limits, Retry, StepOptions

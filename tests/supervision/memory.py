@@ -40,9 +40,9 @@ from greenroom.supervision.jobs import (
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.actor import PoolActor
 from greenroom.supervision.pool.events import WorkerEvent
-from greenroom.supervision.pool.start_limiter import StartLimiter
-from greenroom.supervision.pool.worker_ids import Names
-from greenroom.supervision.pool.worker_supervisor import SharedResources
+from greenroom.supervision.pool.workers.start_limiter import StartLimiter
+from greenroom.supervision.pool.workers.worker_ids import Names
+from greenroom.supervision.pool.workers.worker_supervisor import SharedResources
 
 KILLED = Exit(kind="signaled", signal="SIGKILL")
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from greenroom.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, TO_WORKER, FrameDecoder
+from greenroom.messages.codecs.codec import FROM_WORKER, HEADER, SCHEMA_VERSION, TO_WORKER, FrameDecoder
 from greenroom.messages.core.json_text import plain as read
 from greenroom.messages.frames.worker import Completed, Execute, Progress, Ready, Stop, WorkerSpec
 from greenroom.supervision.kernel import linux

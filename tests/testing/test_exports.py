@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from greenroom import RunFailed
-from greenroom.messages.event_codec import decode_event
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.testing import ReplayDiffers, replay_export, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

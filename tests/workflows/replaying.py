@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenroom.actors.definitions.definitions import WorkflowDefinition
-from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.loop.loop import ProgramLoop
 from greenroom.actors.program.program import Program
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.frames.worker import Resolution, Resolve, StartProgram, Turn

@@ -18,7 +18,7 @@ from greenroom.workflows.ids import (
     sent_key,
     turn_child_id,
 )
-from greenroom.workflows.runs.start import attach, find_open
+from greenroom.workflows.runs.starts.start import attach, find_open
 from greenroom.workflows.state.fold import fold
 from tests.workflows.decisions.test_decide import Case
 

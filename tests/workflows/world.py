@@ -11,14 +11,14 @@ from pydantic import BaseModel
 
 from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.sessions import SessionDefinition
-from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
-from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.loop.deterministic_order import make_asyncio_deterministic
+from greenroom.actors.program.loop.loop import ProgramLoop
 from greenroom.actors.program.program import Program
 from greenroom.journal.interface import Stored
+from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.frames.worker import (
@@ -38,7 +38,7 @@ from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOr
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.replay.run_retry_point import retried
+from greenroom.workflows.decisions.replay.run_retry_point import retried
 from greenroom.workflows.runs.jobs.program import ProgramJob
 from greenroom.workflows.state.fold import apply, fold_all, recall
 from greenroom.workflows.state.run_state import RunState

@@ -17,7 +17,7 @@ from greenroom.workflows.api.handles.async_schedule import AsyncSchedule
 from greenroom.workflows.api.handles.async_session import AsyncSession
 from greenroom.workflows.api.handles.twin import Twin, awaited
 from greenroom.workflows.api.threads import in_thread
-from greenroom.workflows.control.opening import GRACE
+from greenroom.workflows.control.setup.opening import GRACE
 
 if TYPE_CHECKING:
     from greenroom.messages.commands import Command, Reply

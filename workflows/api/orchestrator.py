@@ -22,9 +22,9 @@ from greenroom.supervision.pool_config import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.threads import in_thread, on_loop
-from greenroom.workflows.control.app_options import Apps, read_apps
-from greenroom.workflows.control.call_limits import CallLimits, read_limits
-from greenroom.workflows.control.opening import GRACE, Durability, Opening
+from greenroom.workflows.control.setup.app_options import Apps, read_apps
+from greenroom.workflows.control.setup.call_limits import CallLimits, read_limits
+from greenroom.workflows.control.setup.opening import GRACE, Durability, Opening
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import JOURNAL_VARIABLE, Home
 from greenroom.workflows.output.live_view import OutputOption, Viewer, viewer_of

@@ -119,7 +119,7 @@ class LLM(Step[[str], T], Generic[T]):
         price = given_price(title, given.pop("price", None))
 
         async def ask(prompt: str) -> Any:
-            from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
+            from greenroom.actors.worker.models.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
 
             return await ask_in_place(definition, prompt)
 
@@ -211,7 +211,7 @@ class LLM(Step[[str], T], Generic[T]):
 
     def _ask_in_place(self, history: Conversation | None) -> "AskModel":
         """Return what asks a model in this process."""
-        from greenroom.actors.worker.conversation import asker_in_place  # noqa: PLC0415  see above
+        from greenroom.actors.worker.models.conversation import asker_in_place  # noqa: PLC0415  see above
 
         return asker_in_place(self._definition, history)
 

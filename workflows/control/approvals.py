@@ -11,12 +11,12 @@ from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.events.events import ApprovalAsked
 from greenroom.messages.frames.worker import CheckEdit, CheckResult, FromWorker, ResultChecked
-from greenroom.workflows.control.json_shapes import misfits
+from greenroom.workflows.control.checks.json_shapes import misfits
 from greenroom.workflows.decisions.inputs import Decide
 from greenroom.workflows.queries.approvals import Asked
 
 if TYPE_CHECKING:
-    from greenroom.workflows.control.app_queries import Ask
+    from greenroom.workflows.control.checks.app_queries import Ask
 
 
 Find = Callable[[str], Asked]

@@ -48,18 +48,18 @@ from greenroom.messages.events.events import RunStarted, StepFailed
 from greenroom.messages.policy import SessionPolicy
 from greenroom.supervision.tree import Tree as SupervisionTree
 from greenroom.workflows.authoring.session import key_fault
-from greenroom.workflows.control.app_queries import AppQueries
 from greenroom.workflows.control.approvals import Find, prepare_decision
-from greenroom.workflows.control.input_checks import InputChecks
+from greenroom.workflows.control.checks.app_queries import AppQueries
+from greenroom.workflows.control.checks.input_checks import InputChecks
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
 from greenroom.workflows.ids import REDRIVE, id_fault, message_key_fault, run_id
 from greenroom.workflows.runs.dependencies import RunDependencies
-from greenroom.workflows.runs.fork import fork
 from greenroom.workflows.runs.message_router import Address, MessageRouter
-from greenroom.workflows.runs.recovery import find_parked
 from greenroom.workflows.runs.registry import RunRegistry
-from greenroom.workflows.runs.run_retry import retry
+from greenroom.workflows.runs.starts.fork import fork
+from greenroom.workflows.runs.starts.recovery import find_parked
+from greenroom.workflows.runs.starts.run_retry import retry
 from greenroom.workflows.scheduler.command_handler import ScheduleCommandHandler
 from greenroom.workflows.scheduler.registry import ScheduleRegistry
 from greenroom.workflows.size_limits import message_too_long

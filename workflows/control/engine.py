@@ -29,19 +29,19 @@ from greenroom.supervision.kernel.connection_limit import report_exhaustion
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.events import OF_POOLS, WorkerEvent
-from greenroom.supervision.pool.worker_slot import START_TIMEOUT
+from greenroom.supervision.pool.workers.worker_slot import START_TIMEOUT
 from greenroom.supervision.tree import Tree
 from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT
 from greenroom.workflows.clock import Clock
-from greenroom.workflows.control.app_options import Apps
-from greenroom.workflows.control.call_limits import CallLimits
-from greenroom.workflows.control.claims import claim_file
+from greenroom.workflows.control.access.control_socket import ControlSocketServer
+from greenroom.workflows.control.access.visitors import Visitors
 from greenroom.workflows.control.command_handler import CommandHandler
-from greenroom.workflows.control.control_socket import ControlSocketServer
 from greenroom.workflows.control.idle import IdleMonitor
-from greenroom.workflows.control.opening import GRACE, Durability, Opening
-from greenroom.workflows.control.visitors import Visitors
-from greenroom.workflows.control.worker_backends import make_backend
+from greenroom.workflows.control.setup.app_options import Apps
+from greenroom.workflows.control.setup.call_limits import CallLimits
+from greenroom.workflows.control.setup.claims import claim_file
+from greenroom.workflows.control.setup.opening import GRACE, Durability, Opening
+from greenroom.workflows.control.setup.worker_backends import make_backend
 from greenroom.workflows.home.held_calls import HeldCallsFile, read_held_calls
 from greenroom.workflows.home.home import MEMORY
 from greenroom.workflows.output.collector import OutputCollector

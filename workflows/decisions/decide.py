@@ -17,8 +17,8 @@ from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decision import Decision
 from greenroom.workflows.decisions.inputs import Input
 from greenroom.workflows.decisions.messages import mailbox, outbox, streams, turns
+from greenroom.workflows.decisions.replay.expectations import explained
 from greenroom.workflows.decisions.steps import attempts, judges, quota, retried_steps
-from greenroom.workflows.replay.expectations import explained
 from greenroom.workflows.state.run_state import RunState
 
 PROGRAM_CRASHES: Final = 3

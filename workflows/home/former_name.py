@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from typing import Final
 
-from greenroom.messages.former_name import FORMER
+from greenroom.messages.core.former_name import FORMER
 
 NAME: Final = "greenroom"
 TABLE: Final = FORMER

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import EntryKind, Journal
+from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.errors import CodecError
 from greenroom.messages.core.message import Message
-from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
 from greenroom.version import VERSION

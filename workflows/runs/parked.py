@@ -8,8 +8,8 @@ from greenroom.journal.interface import Journal
 from greenroom.supervision.jobs import PoolKey
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.workflows.decisions.inputs import Resume
-from greenroom.workflows.runs.recovery import find_stranded
 from greenroom.workflows.runs.registry import RunRegistry
+from greenroom.workflows.runs.starts.recovery import find_stranded
 
 LONGEST_PAUSE: Final = 1800.0
 """Most seconds between two runs that try whether a pool works again."""

@@ -20,12 +20,12 @@ from greenroom.workflows.event_sourced.registry import CLOSED, ActorRegistry
 from greenroom.workflows.queries.load import load
 from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.runs.budget_accounts import BudgetAccounts
-from greenroom.workflows.runs.children import start_child, tell_parent
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.background import BackgroundRatings
-from greenroom.workflows.runs.recovery import find_alive, find_sampled, load_all
 from greenroom.workflows.runs.residency import ResidentRuns
-from greenroom.workflows.runs.start import RunStarter
+from greenroom.workflows.runs.starts.children import start_child, tell_parent
+from greenroom.workflows.runs.starts.recovery import find_alive, find_sampled, load_all
+from greenroom.workflows.runs.starts.start import RunStarter
 from greenroom.workflows.runs.watching.snapshot import Snapshot, snapshot_of
 from greenroom.workflows.runs.watching.subscribers import Subscribers
 from greenroom.workflows.state.fold import fold

@@ -22,7 +22,7 @@ def actors() -> None:
 
 def _ask(settings: Settings, command: "Command") -> "Reply":
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     return check(ask(settings.home, command))
 

@@ -106,7 +106,7 @@ def _decide(
 ) -> None:
     from greenroom.messages.commands import DecideApproval
     from greenroom.workflows.api.approvals import check_decision
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     with look(settings.home) as reads:
         reads.find_approval(approval)

@@ -78,7 +78,7 @@ def drop(settings: Settings, run_id: str, letter: str) -> None:
 
 def _settle(settings: Settings, command: "RedriveDeadLetter | DropDeadLetter", done: str) -> None:
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     check(ask(settings.home, command))
     if settings.json:

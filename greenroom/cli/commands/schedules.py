@@ -135,7 +135,7 @@ def create(  # noqa: PLR0913, PLR0917  as many as there are options
     from greenroom.messages.commands import Accepted, PutSchedule
     from greenroom.messages.events.schedules import Plan
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     app, workflow = parse_target(target)
     plan = Plan(
@@ -192,7 +192,7 @@ def delete(settings: Settings, name: str) -> None:
 
 def _steer(settings: Settings, command: "PauseSchedule | ResumeSchedule | DeleteSchedule", done: str) -> None:
     from greenroom.workflows.api.handles.schedule import check_schedule
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     check_schedule(ask(settings.home, command))
     if settings.json:
@@ -209,7 +209,7 @@ def trigger(settings: Settings, name: str) -> None:
     """Start a run of a schedule now, and print the run's id."""
     from greenroom.messages.commands import Accepted, TriggerSchedule
     from greenroom.workflows.api.handles.schedule import check_schedule
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     reply = check_schedule(ask(settings.home, TriggerSchedule(name=name)))
     assert isinstance(reply, Accepted)

@@ -24,7 +24,7 @@ def send(settings: Settings, run_id: str, name: str, text: str, key: str | None)
     """
     from greenroom.messages.commands import SignalRun
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     try:
         value = json.loads(text)

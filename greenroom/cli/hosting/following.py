@@ -19,7 +19,7 @@ def carry_out(settings: Settings, request: RunRequest) -> int:
     Raises:
         GreenroomError: The run could not be started or did not complete.
     """
-    from greenroom.workflows.control import contact
+    from greenroom.workflows.control.access import contact
 
     home = settings.home
     try:

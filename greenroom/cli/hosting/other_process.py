@@ -37,7 +37,7 @@ def submit(home: "Home", request: RunRequest) -> None:
     from greenroom.messages.commands import ResumeRun, StartRun
     from greenroom.messages.records import ENDED
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     if request.imports != NOTHING_SAID:
         note(f"--env and --import-timeout are left out: the app is imported by {owner_name(home)}, as that was told to")
@@ -159,6 +159,6 @@ class RemoteRun:
         return self.reads.result(self.id)
 
     def _is_hosted(self) -> bool:
-        from greenroom.workflows.control import contact
+        from greenroom.workflows.control.access import contact
 
         return contact.is_open(self._home)

@@ -42,7 +42,7 @@ def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T
     Raises:
         HomeInUse: The home or the journal belongs to a process that takes no commands.
     """
-    from greenroom.workflows.control import contact
+    from greenroom.workflows.control.access import contact
 
     deadline = time.monotonic() + SETTLING
     while True:
@@ -63,7 +63,7 @@ def settle(settings: Settings, ask: Callable[[], T], live: Callable[[], U]) -> T
 
 def is_anothers(home: "Home") -> bool:
     """Return whether the orchestrator that lives on the home has another journal than the one that was named."""
-    from greenroom.workflows.control import contact
+    from greenroom.workflows.control.access import contact
     from greenroom.workflows.home.home import Home
 
     return not home.is_meant() and contact.is_open(Home(home.path))
@@ -80,8 +80,8 @@ def open_orchestrator(
         HomeInUse: The journal or the home belongs to another orchestrator.
     """
     from greenroom.supervision.kernel.linux import map_blocks_from
-    from greenroom.workflows.control.app_options import read_apps
-    from greenroom.workflows.control.opening import Opening
+    from greenroom.workflows.control.setup.app_options import read_apps
+    from greenroom.workflows.control.setup.opening import Opening
     from greenroom.workflows.home.home import Home
 
     map_blocks_from(MAPPED_BYTES)  # only here: nothing can undo it, so a user's own process keeps its setting

@@ -11,7 +11,7 @@ def resume_parked(settings: Settings, kind: Literal["run", "session"], name: str
     from greenroom.cli.hosting.ownership import settle
     from greenroom.messages.commands import Resumed, ResumeParked
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     command = ResumeParked(kind=kind, name=name)
 

@@ -61,7 +61,7 @@ class Watch:
             self._note(f"{self._run_id} is parked: {run.reason}")
 
     def _look(self) -> None:
-        from greenroom.workflows.control import contact
+        from greenroom.workflows.control.access import contact
 
         hosted = True
         with suppress(GreenroomError):

@@ -13,7 +13,7 @@ from typing import Any
 
 from greenroom import Retry, tool, workflow
 from greenroom.actors.api.step_context import running
-from greenroom.messages.codec import FROM_WORKER, TO_WORKER, FrameDecoder
+from greenroom.messages.codecs.codec import FROM_WORKER, TO_WORKER, FrameDecoder
 from greenroom.messages.frames.worker import Completed, Execute, Stop
 
 ONCE = Retry(attempts=1)

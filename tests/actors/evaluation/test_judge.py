@@ -7,8 +7,8 @@ import pytest
 
 from greenroom import DefinitionError, Judge, MockModel, Pairwise
 from greenroom.actors.models import ModelReply
-from greenroom.actors.worker.model_answer import InvalidAnswer, read_answer
-from greenroom.actors.worker.prompt import request_of
+from greenroom.actors.worker.models.model_answer import InvalidAnswer, read_answer
+from greenroom.actors.worker.models.prompt import request_of
 
 CALL = {"args": ["ada"], "kwargs": {}, "expected": "hello", "steps": [{"name": "greet"}], "metadata": {"lang": "en"}}
 judge: Any = Judge("judge", rubric="Be kind.", model="mock")

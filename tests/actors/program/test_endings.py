@@ -11,7 +11,7 @@ import pytest
 from greenroom.actors.failures.description import describe_exception, explain, explain_without_source, failed_calls
 from greenroom.actors.program import endings
 from greenroom.actors.program.endings import NOTHING_LEFT, discard_task, raise_command, stuck_command
-from greenroom.messages.codec import FROM_WORKER
+from greenroom.messages.codecs.codec import FROM_WORKER
 from greenroom.messages.core.errors import Fatal, RetryAfter, RunFailed, StepFailed
 from greenroom.messages.frames.worker import Halt, Raise, Turn
 

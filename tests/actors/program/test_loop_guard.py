@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from greenroom.actors.definitions.definitions import WorkflowDefinition
-from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
-from greenroom.actors.program.loop import ProgramLoop
-from greenroom.actors.program.loop_guard import OPEN
+from greenroom.actors.program.loop.deterministic_order import make_asyncio_deterministic
+from greenroom.actors.program.loop.loop import ProgramLoop
+from greenroom.actors.program.loop.loop_guard import OPEN
 from greenroom.actors.program.program import Program
 from greenroom.messages.frames.worker import Halt, Resolution, Return, ScheduleTimer, StartProgram, Turn
 from greenroom.workflows.authoring.decorators import workflow

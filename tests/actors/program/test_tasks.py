@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.actors.program.deterministic_order import make_asyncio_deterministic
+from greenroom.actors.program.loop.deterministic_order import make_asyncio_deterministic
+from greenroom.actors.program.loop.tasks import Future, PlainFuture, ProgramTask
 from greenroom.actors.program.scope import Scope, scope
-from greenroom.actors.program.tasks import Future, PlainFuture, ProgramTask
 from greenroom.actors.worker.program_host import collect_garbage
 
 make_asyncio_deterministic()  # as in every worker

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from greenroom.actors.values.conversion import ValueConverter, as_score, check_json, read_model, write_state
-from greenroom.messages.codec import FROM_WORKER
+from greenroom.messages.codecs.codec import FROM_WORKER
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json

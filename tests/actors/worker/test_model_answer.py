@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from greenroom.actors.models import ModelReply
 from greenroom.actors.values.conversion import ValueConverter
-from greenroom.actors.worker.model_answer import InvalidAnswer, read_answer
+from greenroom.actors.worker.models.model_answer import InvalidAnswer, read_answer
 
 
 class Brief(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from greenroom.messages.codec import HEADER, SCHEMA_VERSION, TO_WORKER
+from greenroom.messages.codecs.codec import HEADER, SCHEMA_VERSION, TO_WORKER
 from greenroom.messages.frames.worker import Completed, Failed, Judged, Progress, Ready
 from tests.actors.worker_process import STOP, Worker, abort, evaluate, execute
 from tests.support import eventually

@@ -12,8 +12,8 @@ import pytest
 
 from greenroom.cli.display.values import emit
 from greenroom.messages.attempts import AttemptRecord
+from greenroom.messages.codecs.event_codec import encode_event
 from greenroom.messages.core.times import moment
-from greenroom.messages.event_codec import encode_event
 from greenroom.messages.events.events import ChildEnded
 from tests.cli.conftest import CommandLine
 

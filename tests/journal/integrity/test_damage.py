@@ -10,8 +10,8 @@ import pytest
 from greenroom.journal.database import Database
 from greenroom.journal.interface import Append, Mark, Timer
 from greenroom.journal.sqlite.reader import FIRST
+from greenroom.messages.codecs.event_codec import encode_event
 from greenroom.messages.core.errors import JournalCorrupt, JournalTooNew
-from greenroom.messages.event_codec import encode_event
 from tests.journal.appends import Client, changed, started
 
 

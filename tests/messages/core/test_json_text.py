@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from greenroom.messages.codec import FROM_WORKER, HEADER, SCHEMA_VERSION
+from greenroom.messages.codecs.codec import FROM_WORKER, HEADER, SCHEMA_VERSION
+from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.errors import UnknownMessage
 from greenroom.messages.core.json_scanner import normal
 from greenroom.messages.core.json_text import JsonText, plain, shown
-from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events.events import AttemptEnded, RunCompleted, RunStarted, TurnEnded
 from greenroom.messages.frames.worker import Completed
 from tests.messages.drawing import JSON

@@ -12,7 +12,7 @@ import pykka
 import pytest
 from typing_extensions import override
 
-from greenroom.messages.codec import TO_WORKER, FrameDecoder
+from greenroom.messages.codecs.codec import TO_WORKER, FrameDecoder
 from greenroom.messages.frames.worker import Abort
 from greenroom.supervision.loop.actor import LoopActor, tell_living
 from greenroom.supervision.loop.reactor import BURST, Reactor, at_turn_end

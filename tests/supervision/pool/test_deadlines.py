@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.supervision.pool.deadlines import Deadlines
+from greenroom.supervision.pool.dispatch.deadlines import Deadlines
 from tests.supervision.memory import JumpingLoop
 
 STEPS = st.lists(

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from greenroom.messages.codec import FROM_WORKER, HEADER
+from greenroom.messages.codecs.codec import FROM_WORKER, HEADER
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.frames.worker import Completed, Ready, Stop

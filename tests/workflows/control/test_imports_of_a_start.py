@@ -17,9 +17,9 @@ from greenroom import Orchestrator
 from tests.workflows.apps.imported import imported
 
 ROOT = Path(__file__).resolve().parents[3]
-OPENING = "import greenroom.workflows.control.app_options, greenroom.workflows.control.opening"
+OPENING = "import greenroom.workflows.control.setup.app_options, greenroom.workflows.control.setup.opening"
 """What ``greenroom run`` imports before its first keeper starts, besides its options."""
-SCRIPT = "from greenroom import Orchestrator, tool, workflow; import greenroom.workflows.control.opening"
+SCRIPT = "from greenroom import Orchestrator, tool, workflow; import greenroom.workflows.control.setup.opening"
 """What a script imports before that."""
 ZYGOTE = (
     "import greenroom.supervision.zygote.fork_server; from greenroom.actors.app.loader import prepare; prepare(); "
@@ -40,7 +40,7 @@ print(json.dumps([sorted(sys.modules), models]))
 """
 STOP = f"""
 import os, sys
-from greenroom.workflows.control import opening
+from greenroom.workflows.control.setup import opening
 def stop(*_, **__):
     exec({COUNT!r})
     sys.stdout.flush()
@@ -92,7 +92,13 @@ def test_a_script_starts_its_first_keeper_before_it_imports_the_engine() -> None
     libraries = {"loguru", "pykka", "psutil", "cronsim", "rich", "click", "httpx", "tomllib"}
     assert found.below(*libraries) == set()
     rooms = ["workflows.decisions", "workflows.runs", "workflows.state", "workflows.output.collector", "metrics.log"]
-    rooms += ["journal.sqlite.journal", "messages.codec", "messages.event_codec", "messages.events.events", "dashboard"]
+    rooms += [
+        "journal.sqlite.journal",
+        "messages.codecs.codec",
+        "messages.codecs.event_codec",
+        "messages.events.events",
+        "dashboard",
+    ]
     rooms += ["supervision.pool", "supervision.tree", "workflows.control.engine", "actors.program.program", "cli"]
     assert found.below(*(f"greenroom.{room}" for room in rooms)) == set()
     assert len(found.ours) <= 127

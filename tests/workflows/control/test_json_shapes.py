@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.workflows.control.json_shapes import misfits
+from greenroom.workflows.control.checks.json_shapes import misfits
 
 ORDER = {"to": "prod", "seats": 3, "rush": True, "note": None, "items": [{"sku": "a", "count": 1}]}
 JSON = st.recursive(

@@ -11,18 +11,18 @@ from pydantic import BaseModel
 from greenroom import LLM, DefinitionError, StepFailed, emit, session, sleep, tool, workflow
 from greenroom.actors.program import emit_backpressure
 from greenroom.journal.interface import Stored
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Completed, Failed, Return, ScheduleStep, Withdraw
 from greenroom.messages.policy import Retry, StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.replay.fork_events import forked
 from greenroom.workflows.queries.records import stream_items
-from greenroom.workflows.replay.fork_events import forked
 from tests.workflows.decisions.test_decide import Case, types
 from tests.workflows.world import World
 

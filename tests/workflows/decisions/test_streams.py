@@ -8,7 +8,7 @@ import pytest
 
 from greenroom import emit, sleep, tool, workflow
 from greenroom.actors.program import emit_backpressure
-from greenroom.messages.event_codec import decode_event
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.events.events import ValueEmitted
 from greenroom.messages.frames.worker import AwaitWriting, EmitValue
 from greenroom.workflows.decisions import effects as do

@@ -7,10 +7,10 @@ import pytest
 from pydantic import BaseModel
 
 from greenroom import StepFailed, emit, now, random, session, sleep, tool
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import MailboxFull, SessionClosed
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.json_text import plain
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events.events import (
     AnyEvent,
     MessageReceived,

@@ -16,7 +16,7 @@ from greenroom.cli.app import main
 from greenroom.dashboard.access.token import given_token
 from greenroom.messages.advice import placed
 from greenroom.messages.core.failures import Failure
-from greenroom.workflows.control.app_options import read_apps
+from greenroom.workflows.control.setup.app_options import read_apps
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.home.project import read_project

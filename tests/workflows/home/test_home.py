@@ -12,8 +12,8 @@ import pytest
 from greenroom import HomeInUse, JournalError, Orchestrator
 from greenroom.messages.commands import ListWorkers, Workers
 from greenroom.messages.core.errors import OrchestratorUnreachable
-from greenroom.workflows.control.contact import is_open
-from greenroom.workflows.control.control_socket import ask
+from greenroom.workflows.control.access.contact import is_open
+from greenroom.workflows.control.access.control_socket import ask
 from greenroom.workflows.home.home import Home, OwnerLock
 
 

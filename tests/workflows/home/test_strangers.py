@@ -15,7 +15,7 @@ from greenroom.dashboard.access.token import given_token, make_token
 from greenroom.messages.commands import ListWorkers
 from greenroom.messages.core.errors import CannotServe, NotAuthorized
 from greenroom.workflows.api.client.client import Client
-from greenroom.workflows.control.control_socket import ask
+from greenroom.workflows.control.access.control_socket import ask
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.home.private_files import real_path
 from greenroom.workflows.queries.reader import JournalQueries

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from greenroom.actors.api.receive import receive
 from greenroom.actors.api.signal import signal
-from greenroom.messages.event_codec import decode_event
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.events.events import AnyEvent, CodeAdopted, RunParked, RunStarted
 from greenroom.messages.frames.replay_differences import Difference, digest
 from greenroom.messages.frames.worker import Diverge, ScheduleStep, Turn, Withdraw

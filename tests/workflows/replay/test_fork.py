@@ -4,14 +4,14 @@ import random
 
 import pytest
 
+from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.errors import InvalidInput
-from greenroom.messages.event_codec import decode_event, encode_event
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Return, ScheduleApproval, ScheduleChild, ScheduleTimer, SendMessage
 from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.replay.fork_events import forked
 from greenroom.workflows.queries.run_diff import first_difference
-from greenroom.workflows.replay.fork_events import forked
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
 from tests.workflows.decisions.test_decide import evaluation, schedule

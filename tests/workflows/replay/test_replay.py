@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from greenroom import emit
-from greenroom.actors.program.loop import ProgramLoop
+from greenroom.actors.program.loop.loop import ProgramLoop
 from greenroom.actors.program.program import Program
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import StepFailed
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events.events import TimerSet, ValueEmitted
 from greenroom.messages.frames.worker import Diverge, Resolution, Return, StartProgram, Turn
 from greenroom.workflows.authoring.decorators import sleep, tool, workflow

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from greenroom import emit, receive
 from greenroom.actors.failures.description import failed_calls
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import StepFailed
 from greenroom.messages.core.failures import Failure
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import (
     Completed,
@@ -27,8 +27,8 @@ from greenroom.workflows.authoring.decorators import sleep, tool, workflow
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.replay.run_retry_point import retried
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
-from greenroom.workflows.replay.run_retry_point import retried
 from greenroom.workflows.state.fold import fold, fold_all
 from tests.workflows.decisions.test_decide import NOW, Case, schedule, types
 from tests.workflows.world import World

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.commands import ForkRun
 from greenroom.messages.evaluation import is_sampled
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.events import events as ev
 from greenroom.messages.policy import SampledEvaluator, Sampling
-from greenroom.workflows.replay.fork_events import forked
+from greenroom.workflows.decisions.replay.fork_events import forked
 from tests.workflows.decisions.test_turns import Add, adder
 from tests.workflows.replay.test_replay import branches
 from tests.workflows.replay.test_replay import expected as branched

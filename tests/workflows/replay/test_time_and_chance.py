@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from greenroom import Orchestrator, now, random, uuid4, workflow
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.json_text import plain
-from greenroom.messages.event_codec import decode_event
 from tests.support import eventually
 from tests.workflows.apps.chance import draw, drawing
 from tests.workflows.replay.test_replay import double

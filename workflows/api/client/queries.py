@@ -12,8 +12,8 @@ from pydantic_core import to_json
 from typing_extensions import override
 
 from greenroom.journal.interface import Stored
+from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.message import Json, Shown
-from greenroom.messages.event_codec import decode_event
 from greenroom.messages.pages import Page, check_limit
 from greenroom.messages.records import RunRecord, SessionDetail, SessionRecord
 from greenroom.workflows.api.client.http import Wire, next_cursor

@@ -182,7 +182,7 @@ async def _ask_in_place(definition: JudgeDefinition, *given: Any) -> Score:
     Raises:
         EvaluatorFailure: The judge gave no score.
     """
-    from greenroom.actors.worker.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
+    from greenroom.actors.worker.models.prompt import ask_in_place  # noqa: PLC0415  for workers, and for calls in place
 
     try:
         return cast("Score", await ask_in_place(definition, definition.prompt_of(given, {})))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from greenroom.messages.core.failures import Failure, Outcome
+from greenroom.messages.core.former_name import present_class
 from greenroom.messages.core.times import LONGEST
-from greenroom.messages.former_name import present_class
 from greenroom.messages.policy import ExceptionNames, Retry, StepOptions
 
 SOLO_AFTER: Final = 2

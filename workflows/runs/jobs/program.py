@@ -16,7 +16,7 @@ from greenroom.supervision.jobs import (
     Unavailable,
 )
 from greenroom.workflows.decisions.inputs import Input, NoWorkers, ProgramAssigned, ProgramLost, ProgramTurn
-from greenroom.workflows.replay.expectations import digests, references, withdrawn
+from greenroom.workflows.decisions.replay.expectations import digests, references, withdrawn
 from greenroom.workflows.runs.dependencies import Workers
 from greenroom.workflows.state.run_state import RunState
 

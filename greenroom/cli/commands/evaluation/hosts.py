@@ -70,7 +70,7 @@ class OtherHost:
 
     def send(self, command: "Command") -> Any:
         """See ``Host``."""
-        from greenroom.workflows.control.control_socket import ask
+        from greenroom.workflows.control.access.control_socket import ask
 
         return check(ask(self._home, command))
 

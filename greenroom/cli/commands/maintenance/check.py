@@ -11,7 +11,7 @@ from greenroom.cli.exit_codes import RUN_FAILED
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from greenroom.workflows.control.replay_check import CheckRecord
+    from greenroom.workflows.control.checks.replay_check import CheckRecord
 
 WORDS = {"equal": "equal", "differs": "differs", "unloadable": "cannot be loaded"}
 
@@ -28,7 +28,7 @@ def check(settings: Settings, file: str | None) -> int:
     The exit code is 0 if all are equal, 1 if some are not.
     """
     from greenroom.messages.core.errors import RunNotFound
-    from greenroom.workflows.control.replay_check import ReplayChecker
+    from greenroom.workflows.control.checks.replay_check import ReplayChecker
 
     app = find_app(file, "FILE.py") if file is not None else None
     found: list[CheckRecord] = []

@@ -24,7 +24,7 @@ def fork(
     """Start a run that shares the history of ID up to a step, and continues differently from there."""
     from greenroom.messages.commands import Accepted, ForkRun
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     command = ForkRun(run_id=run_id, at=at, input=_json(given, "--input"), result=_json(result, "--result"), id=new_id)
     with look(settings.home) as reads:

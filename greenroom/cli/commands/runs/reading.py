@@ -61,7 +61,7 @@ def list_runs(settings: Settings, status: RunStatus | None, name: str | None, li
 
 def _say_unhosted(settings: Settings, found: "list[RunRecord]") -> None:
     """Print a note that runs do not continue because no orchestrator is running, and how to start one."""
-    from greenroom.workflows.control import contact
+    from greenroom.workflows.control.access import contact
 
     idle = [run.id for run in found if run.status in {"pending", "running", "waiting"}]
     if not idle or contact.is_open(settings.home):
@@ -126,7 +126,7 @@ def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]
     from greenroom.messages.commands import ShowTree, Tree
     from greenroom.messages.core.errors import GreenroomError
     from greenroom.messages.records import AT_WORK
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     if not any(run.status in AT_WORK and run.reason is None for run in runs):
         return runs

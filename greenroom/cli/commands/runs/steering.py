@@ -88,7 +88,7 @@ def retry(settings: Settings, run_id: str) -> None:
     """Retry a run that failed or was cancelled, from the step that failed. Recorded results stay."""
     from greenroom.messages.commands import RetryRun
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     with look(settings.home) as reads:
         reads.run(run_id)
@@ -112,7 +112,7 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
     from greenroom.cli.hosting.this_process import resume_in_background
     from greenroom.messages.records import ENDED
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control.control_socket import ask
+    from greenroom.workflows.control.access.control_socket import ask
 
     with look(settings.home) as reads:
         status = reads.run(command.run_id).status

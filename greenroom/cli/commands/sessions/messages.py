@@ -88,7 +88,7 @@ def _send(settings: Settings, command: "TellSession") -> "Reply":
     """Send a message to the orchestrator of the home, or to one that is started for this answer."""
     from greenroom.messages.commands import AskSession
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control import contact, control_socket
+    from greenroom.workflows.control.access import contact, control_socket
 
     if contact.is_open(settings.home):
         patience = command.timeout if isinstance(command, AskSession) else 0.0

@@ -19,7 +19,7 @@ def cancel_turn(settings: Settings, name: str, key: str, reason: str | None) -> 
     """Cancel the running turn of the session KEY of NAME. Its handler cleans up, and the session goes on."""
     from greenroom.messages.commands import Accepted, CancelTurn
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.control.access import control_socket
 
     name = name_of(name)
     with look(settings.home) as reads:
@@ -43,7 +43,7 @@ def close(settings: Settings, name: str, key: str) -> None:
     """Close the session KEY of NAME: it answers waiting messages and accepts no more."""
     from greenroom.messages.commands import CloseSession
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.control.access import control_socket
 
     name = name_of(name)
     with look(settings.home) as reads:
@@ -70,7 +70,7 @@ def resume(
     """Resume the parked session KEY of NAME; with --all every parked session."""
     from greenroom.messages.commands import ResumeRun
     from greenroom.messages.refusals import check
-    from greenroom.workflows.control import control_socket
+    from greenroom.workflows.control.access import control_socket
 
     name = name_of(name) if name is not None else None
     if everything == (key is not None):

@@ -1,9 +1,0 @@
-"""Frames of commands and replies, for the control socket."""
-
-from typing import Any, Final
-
-from greenroom.messages.codec import Codec
-from greenroom.messages.commands import Command, Reply
-
-COMMANDS: Final[Codec[Any]] = Codec(Command)
-REPLIES: Final[Codec[Any]] = Codec(Reply)

@@ -1,0 +1,1 @@
+"""Checks with an app's code: of inputs before they are recorded, and of recorded runs against the present code."""

@@ -1,0 +1,1 @@
+"""What is decided and claimed before an orchestrator starts."""

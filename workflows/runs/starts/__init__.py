@@ -1,0 +1,1 @@
+"""How runs come into memory: started, forked, retried, or found in the journal."""
