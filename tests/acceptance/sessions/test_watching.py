@@ -175,11 +175,14 @@ def test_the_command_line_follows_a_session_of_another_process_and_cancels_its_t
     place = tmp_path / "home of its own"
     with Orchestrator(home=place, pools=harness.pools()) as other:
         chat = other.session(streaming.chat, "ada")
-        chat.tell(say("first"))
+        chat.ask(say("zeroth"), 60)
         with greenroom("stream", "chat", "ada", "--channel", "text", "--follow", "-o", "json") as following:
             assert following.stdout is not None
+            while json.loads(following.stdout.readline())["kind"] != "final":
+                pass
+            chat.tell(say("first"))  # only now, as the command takes a while to start
             lines = [json.loads(following.stdout.readline())]
-            assert chat.history()[0].status == "running"
+            assert chat.history()[1].status == "running"
             while lines[-1]["kind"] != "final":
                 lines.append(json.loads(following.stdout.readline()))
             asked: list[BaseException] = []
@@ -194,7 +197,7 @@ def test_the_command_line_follows_a_session_of_another_process_and_cancels_its_t
             asking.start()
             reached(tmp_path, "brood")
             with greenroom("cancel-turn", "chat", "ada", "--reason", "too long") as cancelling:
-                assert cancelling.communicate()[0] == "session chat/ada cancels the turn of message 2\n"
+                assert cancelling.communicate()[0] == "session chat/ada cancels the turn of message 3\n"
             asking.join(30)
             assert "the turn was cancelled: too long" in str(asked[0])
             with greenroom("cancel-turn", "chat", "ada", "-o", "json") as cancelling:
@@ -204,5 +207,5 @@ def test_the_command_line_follows_a_session_of_another_process_and_cancels_its_t
         assert following.returncode == 0
         pieces = [line["value"] for line in lines if line["kind"] == "partial"]
         assert "".join(pieces) == lines[-1]["value"]
-        with greenroom("stream", "chat", "ada", "--channel", "news", "--after", "0") as reading:
+        with greenroom("stream", "chat", "ada", "--channel", "news", "--after", "2") as reading:
             assert reading.communicate()[0] == '"answered first"\n"thinking about brood"\n'
