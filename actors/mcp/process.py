@@ -10,6 +10,7 @@ import errno
 import os
 import signal
 import subprocess
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, TypeAlias
@@ -24,6 +25,8 @@ from greenroom.messages.core.errors import GreenroomError
 
 LONGEST_MESSAGE: Final = 64 * 1024 * 1024
 """Most bytes of one message of a server."""
+_READ_AHEAD: Final = 256 * 1024
+"""Bytes that are read while earlier messages are handled; a server that writes faster has to wait."""
 CLOSE_GRACE: Final = 1.0
 """Seconds that a healthy server has to end by itself after its input was closed."""
 _SHOWN: Final = 200
@@ -97,7 +100,7 @@ class ServerProcess:
         self._ended = loop.create_future()
         self._pidfd = os.pidfd_open(self._process.pid)
         loop.add_reader(self._pidfd, self._note_end)  # from here on it may end at any time
-        reader = asyncio.StreamReader(limit=LONGEST_MESSAGE)
+        reader = asyncio.StreamReader(limit=_READ_AHEAD)
         self._output, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), self._process.stdout
         )
@@ -158,9 +161,10 @@ class ServerProcess:
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         """Pass on what the server writes, one message a line."""
+        lines = _lines(reader)
         while True:
             try:
-                line = await reader.readline()
+                line = await anext(lines, b"")
             except ValueError:
                 self._lose(f"wrote a line of more than {LONGEST_MESSAGE // 2**20} MiB to its standard output")
                 return
@@ -195,3 +199,29 @@ class ServerProcess:
                 await self._writer.drain()
             except (BrokenPipeError, ConnectionResetError):
                 return  # its end, or that of its output, is noticed elsewhere
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncGenerator[bytes]:
+    """Yield the lines of a stream with their ends, and what is left at its end.
+
+    ``readline`` would read ahead up to twice as much as the longest line.
+
+    Raises:
+        ValueError: A line is longer than a message may be.
+    """
+    begun: list[bytes] = []
+    size = 0
+    while data := await reader.read(_READ_AHEAD):
+        first, *rest = data.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        if size > LONGEST_MESSAGE:
+            msg = "the line is too long"
+            raise ValueError(msg)
+        if rest:
+            yield b"".join(begun) + b"\n"
+            for line in rest[:-1]:
+                yield line + b"\n"
+            begun, size = [rest[-1]], len(rest[-1])
+    if size:
+        yield b"".join(begun)

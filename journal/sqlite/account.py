@@ -118,17 +118,21 @@ class SavedAccount:
     def join(self, long: int, most: int, join: Join) -> bool:
         """Join the newest lines to one, if ``most`` of them are about fewer than ``long`` events each.
 
+        A line about more events, such as those of a long run that was forked at once, stays as it is, and so do the
+        lines before it.
+
         Returns:
             False if one of them is damaged; then nothing was done.
         """
         execute = self._connection.execute
-        if execute("SELECT count(*) FROM figures WHERE upto - since < ?", (long,)).get < most:
+        after = execute("SELECT coalesce(max(upto), 0) FROM figures WHERE upto - since >= ?", (long,)).get
+        if execute("SELECT count(*) FROM figures WHERE since >= ?", (after,)).get < most:
             return True
-        lines = execute(f"{LINES} WHERE upto - since < ? ORDER BY upto", (long,)).fetchall()
+        lines = execute(f"{LINES} WHERE since >= ? ORDER BY upto", (after,)).fetchall()
         first, last = lines[0][1], lines[-1][0]
         if faulty(lines, first):
             return False
-        execute("DELETE FROM figures WHERE upto - since < ?", (long,))
+        execute("DELETE FROM figures WHERE since >= ?", (after,))
         self.save(first, last, *join([(sums, durations) for _, _, sums, durations, _ in lines]), {})
         return True
 

@@ -118,7 +118,9 @@ def test_workers_that_are_new_interpreters_have_the_key_as_well(server, tmp_path
 def test_workers_have_the_key_after_their_zygote_was_replaced(server, orchestrator) -> None:
     orchestrator.start(provided.write, "a").result(timeout=120)
     (zygote,) = (process for process in descendants() if process.name() == "greenroom-zyg")
+    workers = zygote.children(recursive=True)
     zygote.kill()
+    psutil.wait_procs(workers, 20)  # otherwise one may ask the model before it ends, and another one asks again
     orchestrator.start(provided.write, "b").result(timeout=120)
     assert len(server.requests) == 2
 

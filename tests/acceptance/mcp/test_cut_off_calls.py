@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from greenroom import Orchestrator
+from greenroom.workflows.home.home import Home
+from greenroom.workflows.queries.reader import JournalQueries
 from tests.acceptance import harness
 from tests.acceptance.kills.test_agents import told
 from tests.support import eventually
@@ -54,6 +56,11 @@ def calls(folder: Path, tool: str) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, lines) if line["what"] == tool]
 
 
+def has_begun(home: Path, tool: str) -> bool:
+    with JournalQueries.open(Home(home)) as reads:
+        return any(step.attempts for step in reads.steps("cut") if step.name == tool)
+
+
 @pytest.mark.parametrize("victim", ["server", "worker", "orchestrator"])
 @pytest.mark.parametrize("tool", ["look", "put", "pay"])
 def test_a_call_that_is_cut_off_is_made_again_only_if_the_server_allows_it(victim, tool, tmp_path, mark):
@@ -69,6 +76,7 @@ def test_a_call_that_is_cut_off_is_made_again_only_if_the_server_allows_it(victi
     try:
         (call,) = eventually(lambda: calls(tmp_path, tool), 60.0, what="the call")
         server = call["pid"]
+        eventually(lambda: has_begun(home, tool), 10.0, what="the record of the attempt's start")
         worker = psutil.Process(server).ppid()
         os.kill({"server": server, "worker": worker, "orchestrator": owner.pid}[victim], signal.SIGKILL)
         eventually(lambda: harness.is_over(server), 5.0, what="the end of the server")

@@ -103,7 +103,7 @@ def see(orchestrator: Orchestrator, path: str, outcome: str, said: str, figure: 
         ("stubborn", "timeout", LATE),
         ("wrong id", "timeout", LATE),
         ("answers twice", "ok", "written"),
-        ("long answer", "error", "a message of 20971633 bytes is over the limit of 16777216 bytes"),
+        ("long answer", "error", " bytes is over the limit of 16777216 bytes"),
         ("other tools", "error", "there is no tool write any more"),
     ],
 )

@@ -45,6 +45,7 @@ def count(file: str) -> int:
 
 @tool(retry=ONCE)
 def wait_for(file: str) -> bool:
+    Path(f"{file}.awaited").touch()
     while not Path(file).exists():
         time.sleep(0.01)
     return True
@@ -220,7 +221,7 @@ def test_an_evaluation_that_was_killed_goes_on_under_its_id_and_runs_nothing_twi
     file = flow.folder / "counted"
     given = cases(flow, case("ada", "hello ada", how="gate", file=str(file)))
     process = flow.start("eval", "flow.py:hello", *given, "--id", "e1", "-o", "json")
-    eventually(file.exists, 30)
+    eventually(file.with_name("counted.open.awaited").exists, 30, what="the second step")
     process.send_signal(signal.SIGKILL)
     process.wait(20)
     file.with_name("counted.open").touch()

@@ -17,6 +17,7 @@ import pytest
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import Append, Journal
 from greenroom.journal.sqlite import account_keeper, group_commit
+from greenroom.journal.sqlite.account import SavedAccount
 from greenroom.journal.sqlite.connections import open_writer
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.journal.sqlite.schema import migrations
@@ -130,6 +131,16 @@ def test_lines_are_joined_so_that_there_are_few(path):
     assert 1 < ask(path, "SELECT count(*) FROM figures") < ask(path, SAVED) / (50 * 4) + 4
 
 
+def test_a_line_about_many_events_leaves_those_before_it_as_they_are(path, monkeypatch):
+    monkeypatch.setattr(SavedAccount, "drop", lambda _self: pytest.fail("the sums were dropped"))
+    for seed, group in enumerate([5, 100, 5, 100, 5]):
+        monkeypatch.setattr(group_commit, "MAX_GROUP", group)
+        write(path, seed, length=300, prefix=f"{seed}-")
+        assert check(path) == []
+    assert ask(path, "SELECT count(*) FROM figures WHERE upto - since >= 50 * 4") > 1
+    assert lacking(path) < 50
+
+
 def test_a_journal_of_an_older_version_is_counted_in_the_background(path):
     connection, epoch = open_writer(path, "process", migrations()[:3])
     writer = Writer(connection, path, epoch, synced=False)
@@ -181,6 +192,7 @@ journal = SqliteJournal(Path(sys.argv[1]), durability="process", new_ledger=Ledg
 for number in range(1000):
     for append in appends(number, 50, f"{sys.argv[2]}-{number}-"):
         journal.append(replace(append, done=lambda error: print(1, flush=True)))
+journal.close()
 """
 
 
