@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from greenroom.actors.definitions.definitions import Definition, WorkflowDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.definitions.sessions import SessionDefinition
-from greenroom.actors.definitions.signature import Signature
+from greenroom.actors.definitions.signature import COLLECTING, Signature
 from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
@@ -62,13 +62,13 @@ def arguments_schema(found: Definition) -> Json:
     said = argument_docs(found.fn.__doc__ or "")
     properties: dict[str, Any] = {}
     required: list[str] = []
-    known, definitions = _schemas({name: form.annotation for name, form in signature.by_name.items()})
+    known, definitions = _schemas({name: form.annotation for name, form in signature.named_forms.items()})
     for parameter in signature.parameters:
-        form = signature.by_name[parameter.name]
+        form = signature.named_forms[parameter.name]
         schema = dict(known.get(parameter.name, {}))
         if parameter.default is not Parameter.empty:
             schema |= _default(form, parameter.default)
-        elif parameter.kind not in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}:
+        elif parameter.kind not in COLLECTING:
             required.append(parameter.name)
         if parameter.name in said:
             schema.setdefault("description", said[parameter.name])

@@ -182,11 +182,11 @@ class Signature:
     # ------------------------------------------------------------ calls by parameter name
 
     @cached_property
-    def by_name(self) -> dict[str, ValueConverter]:
+    def named_forms(self) -> dict[str, ValueConverter]:
         """Converters of the arguments by parameter name: ``*names`` is one list there, ``**options`` one object."""
         forms = dict(self.forms)
         for parameter in self.parameters:
-            if parameter.kind in _COLLECTING:
+            if parameter.kind in COLLECTING:
                 item = self.hints.get(parameter.name, Any)
                 annotation = list[item] if parameter.kind is Parameter.VAR_POSITIONAL else dict[str, item]  # type: ignore[valid-type]  # known only at run time
                 forms[parameter.name] = ValueConverter(annotation, self.forms[parameter.name].owner)
@@ -243,7 +243,7 @@ class Signature:
     def _bind(self, given: dict[str, Any], found: list[tuple[str, str]], read: "_Reader") -> dict[str, Json]:
         values, more = self._values(given, read)
         self._refuse([*found, *more])
-        written = {name: self.by_name[name].dump(value) for name, value in values.items()}
+        written = {name: self.named_forms[name].dump(value) for name, value in values.items()}
         if program.get() is not None:  # arguments of a child run, which journals hold in the order they had
             return written
         return {name: sort_sets(values[name], plain(json)) for name, json in written.items()}
@@ -252,13 +252,13 @@ class Signature:
         values: dict[str, Any] = {}
         found: list[tuple[str, str]] = []
         for parameter in self.parameters:
-            form = self.by_name[parameter.name]
+            form = self.named_forms[parameter.name]
             if parameter.name in given:
                 values[parameter.name], faulty = read(parameter.name, form, given[parameter.name])
             elif parameter.default is not Parameter.empty:
                 values[parameter.name], faulty = _accept(parameter.name, form, parameter.default)
-            elif parameter.kind in _COLLECTING:
-                values[parameter.name], faulty = _COLLECTING[parameter.kind](), ()
+            elif parameter.kind in COLLECTING:
+                values[parameter.name], faulty = COLLECTING[parameter.kind](), ()
             else:
                 faulty = ((parameter.name, "is missing"),)
             found += faulty
@@ -297,7 +297,7 @@ async def every_item(generator: AsyncGenerator[Any, Any]) -> list[Any]:
 _ITERATED: Final = (Iterator, Generator, Iterable, AsyncIterator, AsyncGenerator, AsyncIterable)
 """Annotations that authors give to generators."""
 
-_COLLECTING: Final[dict[Any, Callable[[], Any]]] = {Parameter.VAR_POSITIONAL: list, Parameter.VAR_KEYWORD: dict}
+COLLECTING: Final[dict[Any, Callable[[], Any]]] = {Parameter.VAR_POSITIONAL: list, Parameter.VAR_KEYWORD: dict}
 """Kinds of parameters that collect arguments, and what they collect them in, in calls by name."""
 
 _Reader = Callable[[str, ValueConverter, Any], tuple[Any, Faults]]

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,6 +42,12 @@ class Start(BaseModel):
     input: dict[str, Json] = Field(default_factory=dict, description="Arguments by parameter name.")
     id: str | None = Field(default=None, description="Identity of the run: 1 to 200 letters, digits, '.', '_' and '-'.")
     budget: Budget | None = Field(default=None, description="What it may use up, in place of the workflow's own.")
+
+
+OfCall: TypeAlias = Annotated[
+    str | None, Query(description="Key of a model call, or of an agent; else the newest call.")
+]
+"""Whose transcript is asked for."""
 
 
 class EventItem(BaseModel):
@@ -208,7 +214,7 @@ async def list_transcript(
     desk: AtDesk,
     request: Request,
     run_id: Segment,
-    step: Annotated[str | None, Query(description="Key of a model call, or of an agent; else the newest call.")] = None,
+    step: OfCall = None,
     limit: Limit = MANY,
     cursor: Cursor = None,
 ) -> Any:

@@ -11,7 +11,7 @@ from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, num
 from greenroom.dashboard.paths import Segment
 from greenroom.dashboard.problems import Refusal
 from greenroom.dashboard.routes.results import STREAMED, LastEventId, answer_stream
-from greenroom.dashboard.routes.runs import as_object
+from greenroom.dashboard.routes.runs import OfCall, as_object
 from greenroom.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
 from greenroom.messages.core.message import Json
 from greenroom.messages.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
@@ -117,7 +117,7 @@ async def list_session_transcript(
     request: Request,
     name: Segment,
     key: Segment,
-    step: Annotated[str | None, Query(description="Key of a model call, or of an agent; else the newest call.")] = None,
+    step: OfCall = None,
     limit: Limit = MANY,
     cursor: Cursor = None,
 ) -> Any:

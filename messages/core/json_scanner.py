@@ -67,11 +67,14 @@ def check_written(text: bytes) -> None:
         ValueError: ``text``, written by a JSON writer, holds such a value.
     """
     size = len(text)
-    if size > _SHORT_BYTES and _is_parsed(text):
-        _parse(text)
+    brackets = text.count(b"[") + text.count(b"{") if size > 2 * _SHALLOW else 0  # each one is closed again
+    if size > _SHORT_BYTES and _is_parsed(text, brackets):
+        from_json(text, allow_inf_nan=False)
+        if brackets > _SHALLOW:
+            _check_levels(text)
         return
-    deep = size > 2 * _SHALLOW and text.count(b"[") + text.count(b"{") > _SHALLOW  # each one is closed again
-    if deep or b"NaN" in text or b"Infinity" in text or (size > _PLAIN_BYTES and not plain_numbers(text)):
+    unread = brackets > _SHALLOW or b"NaN" in text or b"Infinity" in text
+    if unread or (size > _PLAIN_BYTES and not plain_numbers(text)):
         normal(text)
 
 
@@ -82,27 +85,25 @@ def normal(text: bytes) -> bytes:
         ValueError: The text is not JSON or not UTF-8, is too deep, or holds numbers that are not finite or too long.
     """
     size = len(text)
-    if size <= 2 * _SHALLOW:
-        value = from_json(text, allow_inf_nan=False)
-    elif size <= _SHORT_BYTES or _is_parsed(text):
-        value = _parse(text)
-    else:
+    brackets = text.count(b"[") + text.count(b"{") if size > 2 * _SHALLOW else 0
+    if size > _SHORT_BYTES and not _is_parsed(text, brackets):
         _scan(text)
         return text
+    value = from_json(text, allow_inf_nan=False)
+    if brackets > _SHALLOW:
+        _check_levels(text)
     return refuse_infinite(value)
 
 
-def _is_parsed(text: bytes) -> bool:
-    """Return whether parsing a long text is the cheaper way to check it."""
+def _is_parsed(text: bytes, brackets: int) -> bool:
+    """Return whether parsing a long text is the cheaper way to check it. ``brackets`` is the number of opening ones."""
     size = len(text)
-    return size <= _PARSED_BYTES and _BYTES_PER_PART * (text.count(b",") + text.count(b"[") + text.count(b"{")) < size
+    return size <= _PARSED_BYTES and _BYTES_PER_PART * (text.count(b",") + brackets) < size
 
 
-def _parse(text: bytes) -> Any:
-    value = from_json(text, allow_inf_nan=False)
-    if text.count(b"[") + text.count(b"{") > _SHALLOW:
-        from_json(b"[" * WRAPPING + text + b"]" * WRAPPING)
-    return value
+def _check_levels(text: bytes) -> None:
+    """Raise for JSON that is nested too deeply to be put into a message."""
+    from_json(b"[" * WRAPPING + text + b"]" * WRAPPING)
 
 
 def check_numbers(text: bytes) -> None:

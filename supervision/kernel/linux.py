@@ -71,9 +71,7 @@ def map_blocks_from(size: int) -> None:
     By default glibc raises this threshold, up to 32 MiB, when such a block is freed, and then keeps blocks in a heap
     per thread. With another C library this function does nothing.
     """
-    mallopt = getattr(_libc, "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, size)
+    _mallopt(_M_MMAP_THRESHOLD, size)
 
 
 def keep_freed_memory(below: int, most: int) -> None:
@@ -83,10 +81,14 @@ def keep_freed_memory(below: int, most: int) -> None:
     handles one long value after another then has the same pages zeroed for each. With another C library this function
     does nothing.
     """
+    _mallopt(_M_MMAP_THRESHOLD, below)
+    _mallopt(_M_TRIM_THRESHOLD, most)
+
+
+def _mallopt(option: int, value: int) -> None:
     mallopt = getattr(_libc, "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, below)
-        mallopt(_M_TRIM_THRESHOLD, most)
+        mallopt(option, value)
 
 
 def set_name(name: str) -> None:

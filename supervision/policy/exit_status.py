@@ -112,7 +112,7 @@ def last_words(stderr: str) -> str:
     This is faulthandler's first line, or the first unindented line after the frames of the last traceback, as its
     message may have several lines. Without either, it is the last line that is no ornament such as a row of carets.
     """
-    lines = [line for line in stderr.splitlines() if not _ORNAMENT.fullmatch(line)]
+    lines = _told(stderr)
     for place, line in reversed(list(enumerate(lines))):
         if line.startswith("Fatal Python error"):
             return line
@@ -121,9 +121,14 @@ def last_words(stderr: str) -> str:
     return lines[-1].strip() if lines else ""
 
 
+def _told(stderr: str) -> list[str]:
+    """Return the lines that are no ornament."""
+    return [line for line in stderr.splitlines() if not _ORNAMENT.fullmatch(line)]
+
+
 def own_words(stderr: str) -> str:
     """Return the sentence with which a worker ended itself, and the last line that was written before it."""
-    lines = [line for line in stderr.splitlines() if not _ORNAMENT.fullmatch(line)] or [""]
+    lines = _told(stderr) or [""]
     words = lines[-1].strip().removeprefix("SystemExit: ").rstrip(".")
     before = lines[-2].strip()[:300] if len(lines) > 1 else ""
     return f'{words}; the line before that is "{before}"' if before and before not in words else words

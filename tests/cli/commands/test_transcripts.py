@@ -1,52 +1,20 @@
 """Conversations of agents, printed for people and for programs."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import CommandLine
 
 pytestmark = pytest.mark.slow
 
-TALKING = """
-from pydantic import BaseModel
-
-from greenroom import LLM, Conversation, MockModel, session, tool, workflow
-
-
-@tool
-def find_order(number: str) -> str:
-    return f"{number} is on its way,\\x1b[2J"
-
-
-desk = LLM("desk", model=MockModel(latency=0), tools=[find_order])
-
-
-@workflow
-async def answer(question: str) -> str:
-    return await desk(question)
-
-
-@workflow
-async def silent() -> int:
-    return 1
-
-
-class Chat(BaseModel):
-    history: Conversation = Conversation()
-
-
-class Say(BaseModel):
-    text: str
-
-
-@session(state=Chat)
-async def chat(state: Chat, message: Say) -> str:
-    return await desk(message.text, history=state.history)
-"""
+TALKING = Path(__file__).parents[2] / "dashboard" / "apps" / "talking.py"
 
 
 @pytest.fixture
 def talking(greenroom: CommandLine) -> CommandLine:
-    (greenroom.folder / "talking.py").write_text(TALKING)
+    source = TALKING.read_text().replace("is on its way", r"is on its way,\x1b[2J")
+    (greenroom.folder / "talking.py").write_text(source)
     return greenroom
 
 

@@ -117,7 +117,6 @@ def transcript(settings: Settings, run_id: str, step: str | None) -> None:
     from greenroom.cli.display.transcript import show_transcript
 
     with look(settings.home) as reads:
-        reads.run(run_id)
         show_transcript(settings, reads.transcript(run_id, step), run_id)
 
 
