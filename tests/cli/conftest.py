@@ -41,6 +41,7 @@ def note(path: str, line: str) -> str:
 
 @tool(retry=ONCE)
 def wait_for(path: str) -> bool:
+    Path(path + ".awaited").touch()
     while not Path(path).exists():
         time.sleep(0.01)
     return True
@@ -167,7 +168,9 @@ class Gate:
         return self.effects.read_text().split() if self.effects.exists() else []
 
     def reached(self) -> None:
-        eventually(lambda: self.lines() == ["before"], 30, what="the run's first effect")
+        """Wait until the run waits; its first effect is then on record, so that a kill repeats nothing."""
+        eventually(self.path.with_name(f"{self.path.name}.awaited").exists, 30, what="the run at its gate")
+        assert self.lines() == ["before"]
 
     def open(self) -> None:
         self.path.touch()

@@ -321,7 +321,7 @@ def go_on(reader: Reader) -> None:
 def resume(reader: Reader) -> None:
     """The code of a parked run is mended, and nobody has the run."""
     host = reader.start("greenroom run app.py:two --id x --home 'a home'")
-    eventually(lambda: reader.lines() == ["first"], 30)
+    eventually(lambda: reader.waits() == 1, 30)
     reader.stop(host)
     reader.edit('await note("first")', 'await note("other")')
     told = reader.type("greenroom run --id x --home 'a home'", code=6)
@@ -336,7 +336,7 @@ def resume(reader: Reader) -> None:
 @situation
 def resume_all(reader: Reader) -> None:
     host = reader.start("greenroom run app.py:two --id x")
-    eventually(lambda: reader.lines() == ["first"], 30)
+    eventually(lambda: reader.waits() == 1, 30)
     reader.type("greenroom run app.py:two --id y --detach")
     eventually(lambda: reader.waits() == 2, 30)
     assert reader.lines() == ["first", "first"]
@@ -365,7 +365,7 @@ def allow_unknown_price(reader: Reader) -> None:
 @situation
 def fork(reader: Reader) -> None:
     host = reader.start("greenroom run app.py:two --id x")
-    eventually(lambda: reader.lines() == ["first"], 30)
+    eventually(lambda: reader.waits() == 1, 30)
     reader.stop(host)
     reader.edit('await note("first")', 'await note("other")')
     (reader.folder / "gate").touch()
@@ -393,9 +393,10 @@ def retry(reader: Reader) -> None:
 def end_now(reader: Reader) -> None:
     """A run was cancelled, and is parked before it has cleaned up."""
     host = reader.start("greenroom run app.py:tidy --id x")
-    eventually(lambda: reader.lines() == ["made"], 30)
+    eventually(lambda: reader.waits() == 1, 30)
     reader.type("greenroom runs cancel x")
-    eventually(lambda: reader.lines() == ["made", "tidied"], 30)
+    eventually(lambda: reader.waits() == 2, 30)
+    assert reader.lines() == ["made", "tidied"]
     reader.stop(host)
     reader.edit('await note("made")', 'await note("other")')
     told = reader.type("greenroom run --id x", code=6)

@@ -71,6 +71,7 @@ def note(line: str) -> None:
 
 @tool(retry=QUICK)
 def wait(path: str) -> str:
+    Path(path + ".awaited").touch()
     while not Path(path).exists():
         time.sleep(0.01)
     return path
@@ -141,6 +142,12 @@ def effects(folder: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+def waits(folder: Path) -> None:
+    """Return once the run waits for its file; its first effect is then on record."""
+    eventually((folder / "go.awaited").exists, 30, what="the run at its gate")
+    assert effects(folder) == ["before"]
+
+
 def test_a_workflow_of_ones_own_runs_and_what_it_prints_is_seen(terminal: Terminal) -> None:
     said = terminal.type("greenroom run flows.py:total -i a=2 -i b=3 --id sum")
     assert re.search(r"^5$", said.text, re.MULTILINE)
@@ -197,7 +204,7 @@ def test_a_package_is_an_app_by_its_path_and_by_its_name(terminal: Terminal) -> 
 
 def test_a_second_run_is_submitted_and_followers_come_and_go(terminal: Terminal, folder: Path) -> None:
     assert terminal.type("greenroom run flows.py:gated -i path=go --id slow --detach").text.startswith("slow")
-    eventually(lambda: effects(folder) == ["before"], 30, what="the run's first effect")
+    waits(folder)
     assert re.search(r"^3$", terminal.type("greenroom run flows.py:total -i a=2").text, re.MULTILINE)
     terminal.begin("greenroom run --id slow")
     terminal.shows("slow")
@@ -212,7 +219,7 @@ def test_a_second_run_is_submitted_and_followers_come_and_go(terminal: Terminal,
 
 def test_a_worker_is_killed_and_the_run_goes_on(terminal: Terminal, folder: Path) -> None:
     terminal.type("greenroom run flows.py:gated -i path=go --id slow --detach")
-    eventually(lambda: effects(folder) == ["before"], 30, what="the run's first effect")
+    waits(folder)
 
     def busy() -> list[dict[str, object]]:
         listed = terminal.type("greenroom actors list -o json 2>/dev/null").text
@@ -259,7 +266,7 @@ def test_an_interrupted_run_whose_code_was_changed_says_so_and_goes_on_once_it_f
     terminal: Terminal, folder: Path
 ) -> None:
     terminal.begin("greenroom run flows.py:gated -i path=go --id slow")
-    eventually(lambda: effects(folder) == ["before"], 30, what="the run's first effect")
+    waits(folder)
     said = terminal.interrupt()
     assert said.code == 130
     assert "`greenroom run --id slow`" in said.flowing
