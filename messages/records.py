@@ -23,6 +23,8 @@ StepStatus: TypeAlias = Literal[
 
 ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled"})
 """Statuses that never change again."""
+OVER: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled", "parked"})
+"""Statuses in which nothing more happens by itself, so that a run needs no orchestrator."""
 AT_WORK: frozenset[RunStatus] = frozenset({"pending", "running"})
 """Statuses of runs that continue as soon as their app is loaded."""
 ALIVE: tuple[RunStatus, ...] = ("pending", "running", "paused")

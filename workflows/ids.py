@@ -15,6 +15,8 @@ ID_SIGNS: Final = "23456789bcdfghjkmnpqrstvwxz"
 """Characters at the end of new run ids: none is easily mistaken for another, and there are no vowels to spell words."""
 ID_LENGTH: Final = 12
 """Number of these characters: enough for a hundred million runs without a collision."""
+_ID_BITS: Final = 128
+"""Random bits for an id: twice as many as it can hold, so that all ids are equally likely."""
 MADE: Final = "~"
 """Contained in ids made from other ids, and in no chosen one."""
 REDRIVE: Final = "redrive/"
@@ -40,11 +42,20 @@ def run_id(given: object, workflow: str) -> str:
         ValueError: It is empty, too long, or holds other characters than letters, digits, ``.``, ``_`` and ``-``.
     """
     if given is None:
-        return f"{workflow}-{''.join(secrets.choice(ID_SIGNS) for _ in range(ID_LENGTH))}"
+        return f"{workflow}-{_signs(secrets.randbits(_ID_BITS))}"
     if (wrong := id_fault(given)) is not None:
         raise ValueError(wrong)
     assert isinstance(given, str)
     return given
+
+
+def _signs(number: int) -> str:
+    """Write a random number with the signs of ids."""
+    signs: list[str] = []
+    for _ in range(ID_LENGTH):
+        number, digit = divmod(number, len(ID_SIGNS))
+        signs.append(ID_SIGNS[digit])
+    return "".join(signs)
 
 
 def child_id(parent: str, number: int) -> str:

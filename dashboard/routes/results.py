@@ -15,7 +15,6 @@ from greenroom.dashboard.routes.runs import as_object, event_json, read_page
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.message import Json
 from greenroom.messages.records import ENDED, RunRecord, RunStatus
-from greenroom.workflows.api.waiting import is_over
 
 router = APIRouter(tags=["runs"])
 
@@ -105,14 +104,14 @@ async def show_result(
 
 async def _wait_over(desk: Dependencies, run_id: str, wait: float) -> bool:
     """Wait until a run is over. Return False at the time-out, or if the server is closing."""
-    if await desk.look(is_over, desk.reads, run_id):
+    if await desk.look(desk.reads.is_over, run_id):
         return True
     try:
         async with asyncio.timeout(wait), desk.watching(run_id, end_only=True) as changed:
             while not desk.closing:
                 await changed.wait()
                 changed.clear()
-                if await desk.look(is_over, desk.reads, run_id):
+                if await desk.look(desk.reads.is_over, run_id):
                     return True
     except TimeoutError:
         return False

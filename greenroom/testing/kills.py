@@ -10,7 +10,6 @@ from greenroom.messages.core.times import Seconds
 from greenroom.testing.standing import orchestrator_of, where_it_stands
 from greenroom.testing.waits import TIMEOUT, WaitFailed, steps_named, until
 from greenroom.workflows.api.handles.run import Run
-from greenroom.workflows.api.waiting import is_over
 
 SIGKILL: Final = 9
 
@@ -84,7 +83,7 @@ def _kill_program(run: Run[Any], timeout: Seconds) -> bool:
         """Return the worker with the program, and as of which event; no worker if no process has the run."""
         peek = orchestrator.peek(run.id)
         if peek is None:
-            return None if is_over(orchestrator.reads, run.id) else (None, 0)
+            return None if orchestrator.reads.is_over(run.id) else (None, 0)
         if peek.dozing:
             return None, 0
         return (peek.worker, peek.state.seq) if peek.worker is not None else None

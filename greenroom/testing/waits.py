@@ -10,7 +10,6 @@ from greenroom.messages.core.times import Seconds, seconds
 from greenroom.messages.records import RunRecord, RunStatus, StepRecord, StepStatus
 from greenroom.testing.standing import orchestrator_of, where_it_stands
 from greenroom.workflows.api.handles.run import Run
-from greenroom.workflows.api.waiting import is_over
 
 T = TypeVar("T")
 
@@ -101,7 +100,7 @@ def until(run: Run[Any], look: Callable[[], T | None], what: str, timeout: Secon
         while True:
             changed.clear()
             seen = watch.told
-            over = is_over(orchestrator.reads, run.id)
+            over = orchestrator.reads.is_over(run.id)
             if found := look():
                 return found
             if over:

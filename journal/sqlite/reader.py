@@ -1,9 +1,10 @@
 """Reading of the SQLite journal: a few read-only connections, lent to any thread."""
 
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 import apsw
@@ -58,36 +59,34 @@ class Reader:
         """Open nothing yet. ``connect`` is called when a connection is needed."""
         self._path = path
         self._connect = connect
-        self._places = threading.Semaphore(CONNECTIONS)
-        self._lock = threading.Lock()  # held only while a connection is moved in or out of the list
-        self._idle: list[Database] = []
+        self._places: SimpleQueue[None] = SimpleQueue()  # one entry for each connection that may still be lent
+        for _ in range(CONNECTIONS):
+            self._places.put(None)
+        self._idle: deque[Database] = deque()
         self._closed = False
 
     @contextmanager
     def connection(self) -> Generator[Database]:
         """Lend a connection. Foreign exceptions raised while it is lent become those of this package."""
-        with self._places:
-            with self._lock:
-                if self._closed:
-                    msg = "the journal is closed"
-                    raise OrchestratorClosed(msg)
-                connection = self._idle.pop() if self._idle else None
-            try:
-                connection = connection or self._connect()
-                yield connection
-            except (apsw.Error, OSError, UnicodeDecodeError) as error:
-                number = connection.system_errno if connection and isinstance(error, apsw.Error) else 0
-                raise translate(error, self._path, number) from error
-            finally:
-                if connection:
-                    self._give_back(connection)
-
-    def _give_back(self, connection: Database) -> None:
-        with self._lock:
-            if not self._closed:
+        self._places.get()
+        connection = None
+        try:
+            if self._closed:
+                msg = "the journal is closed"
+                raise OrchestratorClosed(msg)
+            with suppress(IndexError):
+                connection = self._idle.pop()
+            connection = connection or self._connect()
+            yield connection
+        except (apsw.Error, OSError, UnicodeDecodeError) as error:
+            number = connection.system_errno if connection and isinstance(error, apsw.Error) else 0
+            raise translate(error, self._path, number) from error
+        finally:
+            if connection:
                 self._idle.append(connection)
-                return
-        connection.close(force=True)
+            if self._closed:  # perhaps only since this one was lent
+                self._close_idle()
+            self._places.put(None)
 
     def events(self, run_id: str, after: int, limit: int | None, most_bytes: int | None = None) -> list[Stored]:
         """See ``Journal.events``."""
@@ -243,8 +242,10 @@ class Reader:
 
     def close(self) -> None:
         """Close the idle connections now, and the lent ones when they come back. Refuse later requests."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close(force=True)
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close(force=True)

@@ -11,7 +11,7 @@ from greenroom.journal.event_pages import PAGE, PAGE_BYTES, EventSource, stored_
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.core.message import Json
-from greenroom.messages.records import ENDED, LogLine
+from greenroom.messages.records import LogLine
 from greenroom.workflows.api.threads import Threads
 from greenroom.workflows.queries.interface import Queries
 
@@ -45,12 +45,6 @@ class Watched(Protocol):
         ...
 
 
-def is_over(looks: Queries, run_id: str) -> bool:
-    """Return whether a run has ended or is parked, so that nothing more happens by itself."""
-    status = looks.run(run_id).status
-    return status in ENDED or status == "parked"
-
-
 def _over_or_rest(host: Watched, run_id: str, watch: "Subscription") -> bool:
     """Return whether a run is over; if it is not, wait for changes after those announced before this call."""
     seen = watch.told
@@ -63,7 +57,7 @@ def _over_or_rest(host: Watched, run_id: str, watch: "Subscription") -> bool:
 def _is_over(host: Watched, run_id: str) -> bool:
     """Return whether a run is over; the journal may be closed meanwhile."""
     try:
-        return is_over(host.reads, run_id)
+        return host.reads.is_over(run_id)
     except JournalError:
         host.check_alive()
         raise
@@ -76,6 +70,12 @@ def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
         TimeoutError: The run is not over within ``timeout`` seconds.
         OrchestratorClosed: The orchestrator has stopped.
     """
+    if not _is_over(host, run_id):
+        _wait_until_over(host, run_id, timeout)
+    return host.reads.result(run_id)
+
+
+def _wait_until_over(host: Watched, run_id: str, timeout: float | None) -> None:
     changed = threading.Event()
     watch = host.watch(run_id, changed.set, end_only=True)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -88,7 +88,6 @@ def wait_result(host: Watched, run_id: str, timeout: float | None) -> Json:
             changed.clear()
     finally:
         watch()
-    return host.reads.result(run_id)
 
 
 def not_in_time(run_id: str, timeout: float | None, status: str) -> TimeoutError:
@@ -207,4 +206,4 @@ def follow_logs(
             after = line.offset
             yield line
 
-    return polled(read, over or (lambda: is_over(looks, run_id)))
+    return polled(read, over or (lambda: looks.is_over(run_id)))

@@ -20,7 +20,7 @@ from greenroom.messages.commands import Accepted, Command, PutSchedule, Refused,
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 from greenroom.messages.events.events import RunStarted
 from greenroom.messages.policy import SessionPolicy
-from greenroom.messages.records import ENDED
+from greenroom.messages.records import OVER
 from greenroom.metrics import log
 from greenroom.metrics.ledger import Ledger
 from greenroom.supervision.admission import Admission
@@ -57,8 +57,6 @@ from greenroom.workflows.runs.watching.snapshot import Snapshot
 from greenroom.workflows.scheduler.registry import ScheduleRegistry
 
 T = TypeVar("T")
-OVER: Final = ENDED | {"parked"}
-"""Statuses in which a run needs no orchestrator."""
 CLOSE_GRACE: Final = 0.2
 """Seconds that workers have to end by themselves after that. Idle ones need milliseconds. Results of the others can no
 longer be recorded, and their work is repeated by the next orchestrator."""

@@ -8,6 +8,7 @@ from greenroom.journal.interface import Stored
 from greenroom.messages.core.message import Json
 from greenroom.messages.pages import Page
 from greenroom.messages.records import (
+    OVER,
     ApprovalRecord,
     DeadLetterRecord,
     LogLine,
@@ -124,6 +125,14 @@ class Queries(ABC):
             RunParked: The run waits for a person.
             TimeoutError: The run has not ended.
         """
+
+    def is_over(self, run_id: str) -> bool:
+        """Return whether a run has ended or is parked, so that nothing more happens by itself.
+
+        Raises:
+            RunNotFound: There is no run with this id.
+        """
+        return self.run(run_id).status in OVER
 
     @abstractmethod
     def session(self, run_id: str) -> SessionRecord:

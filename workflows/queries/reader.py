@@ -31,6 +31,7 @@ from greenroom.messages.pages import Page, Place, bad_cursor, check_limit, read_
 from greenroom.messages.records import (
     ALIVE,
     AT_WORK,
+    OVER,
     ApprovalRecord,
     DeadLetterRecord,
     DecisionRecord,
@@ -160,6 +161,13 @@ class JournalQueries(Queries):
         record = self._record(row, end.failure if isinstance(end, RunHasFailed) else None)
         evaluations = tuple(each for event in scores if not event.key for each in event.evaluations)
         return record.model_copy(update={"evaluations": evaluations}) if evaluations else record
+
+    @override
+    def is_over(self, run_id: str) -> bool:
+        row = self.journal.run(run_id)
+        if row is None:
+            raise self._not_found(run_id)
+        return row.status in OVER
 
     def _end_of(self, row: RunRow) -> tuple[AnyEvent | None, list[AnswerRated]]:
         """Return a run's last event that is not about background scores, and the scores that were recorded since."""

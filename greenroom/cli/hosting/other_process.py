@@ -126,10 +126,10 @@ class RemoteRun:
     def events(self, after: int = 0, *, follow: bool = False) -> "Iterator[Stored]":
         """Yield the events above ``after``; with ``follow``, until the run is over or its orchestrator has stopped."""
         from greenroom.messages.core.json_text import shown
-        from greenroom.workflows.api.waiting import is_over, poll_events
+        from greenroom.workflows.api.waiting import poll_events
 
         def over() -> bool:
-            return not follow or is_over(self.reads, self.id) or not self._is_hosted()
+            return not follow or self.reads.is_over(self.id) or not self._is_hosted()
 
         for stored in poll_events(self.reads, self.id, after, over):
             yield replace(stored, event=shown(stored.event))
@@ -141,11 +141,11 @@ class RemoteRun:
             TimeoutError: The run is not over within ``timeout`` seconds.
             OrchestratorUnreachable: Its orchestrator ended before the run was over.
         """
-        from greenroom.workflows.api.waiting import is_over, not_in_time
+        from greenroom.workflows.api.waiting import not_in_time
 
         deadline = None if timeout is None else time.monotonic() + timeout
         hosted = time.monotonic()
-        while not is_over(self.reads, self.id):
+        while not self.reads.is_over(self.id):
             now = time.monotonic()
             if self._is_hosted():
                 hosted = now

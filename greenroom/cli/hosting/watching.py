@@ -42,12 +42,10 @@ class Watch:
 
     def is_over(self) -> bool:
         """Return whether nothing more happens by itself. Called before each read."""
-        from greenroom.workflows.api.waiting import is_over
-
         self._polls += 1
         if self._polls == 2:  # noqa: PLR2004  after the first read
             self._caught_up()
-        over = is_over(self._reads, self._run_id)
+        over = self._reads.is_over(self._run_id)
         if not over and self._polls % LOOK_EVERY == 2:  # noqa: PLR2004  the same
             self._look()
         return over

@@ -22,7 +22,7 @@ from greenroom.messages.records import ENDED
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, problem_of
 from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQueries, path_of, read_event, read_result
-from greenroom.workflows.api.waiting import is_over, not_in_time
+from greenroom.workflows.api.waiting import not_in_time
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
 
@@ -153,7 +153,7 @@ class Client(BaseOrchestrator):
             for stored in self._stream(run_id, after):
                 after = stored.seq
                 yield stored
-                if stored.type == "run.parked" and is_over(self._reads, run_id):
+                if stored.type == "run.parked" and self._reads.is_over(run_id):
                     return
 
     @override
@@ -170,7 +170,7 @@ class Client(BaseOrchestrator):
             async for stored in self._until_streamed(run_id, after):
                 after = stored.seq
                 yield stored
-                if stored.type == "run.parked" and await call(is_over, self._reads, run_id):
+                if stored.type == "run.parked" and await call(self._reads.is_over, run_id):
                     return
 
     async def _until_streamed(self, run_id: str, after: int) -> AsyncGenerator[Stored]:

@@ -12,7 +12,7 @@ from greenroom.messages.core.times import limit
 from greenroom.messages.records import ENDED
 from greenroom.workflows.api.handles.run import Run, shown_event
 from greenroom.workflows.api.handles.twin import Twin, awaited
-from greenroom.workflows.api.waiting import POLL, is_over, not_in_time, pages
+from greenroom.workflows.api.waiting import POLL, not_in_time, pages
 from greenroom.workflows.queries.records import stream_items
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class AsyncRun(Twin[Run[R]], Generic[R]):
         """Yield the lines that the run's code wrote, for an ``async for``; see ``Run.logs``."""
         reads, over = self.plain.host.reads, False
         while not over:
-            over = not follow or await self._call(is_over, reads, self.id)
+            over = not follow or await self._call(reads.is_over, self.id)
             for line in await self._call(partial(reads.logs, self.id, after, step=step)):
                 after = line.offset
                 yield line
