@@ -33,6 +33,15 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
 """The exception for each code of a refusal; a ``GreenroomError`` for any other."""
 
 
+def unanswered(run_id: str, timeout: float) -> Refused:
+    """Return the refusal of a question that a session has not answered within ``timeout`` seconds."""
+    message = (
+        f"session {run_id} has not answered within {timeout:g} s; the message stays and is answered in its turn: ask "
+        "again with the same key to have the reply"
+    )
+    return Refused(code="timeout", message=message)
+
+
 def check(reply: Reply) -> Reply:
     """Return a reply, or raise the error of a refusal."""
     if not isinstance(reply, Refused):

@@ -24,6 +24,7 @@ from greenroom.messages.core.errors import (
 from greenroom.messages.events.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.refusals import unanswered
 from greenroom.workflows.decisions.inputs import Confirmed, Delivered, Input, Signal
 from greenroom.workflows.ids import sent_key
 from greenroom.workflows.queries.event_marks import marked_event
@@ -140,11 +141,8 @@ class MessageRouter:
             async with asyncio.timeout(timeout):
                 over = await waiting
         except TimeoutError:
-            message = (
-                f"session {address.run_id} has not answered message {accepted.number} within {timeout:g} s; the "
-                f"message stays and is answered in its turn"
-            )
-            return Refused(code="timeout", message=message)
+            assert timeout is not None
+            return unanswered(address.run_id, timeout)
         finally:
             self.asking -= 1
             self._forget(place, waiting)

@@ -156,7 +156,7 @@ def test_sessions_are_asked_and_told(on_loop):
         assert len(await orchestrator.dead_letters()) == 1
         with pytest.raises(ValueError, match="above 0"):
             await parrot.ask(talk.Say(text="x"), 0)
-        with pytest.raises(TimeoutError, match="has not answered message"):
+        with pytest.raises(TimeoutError, match="has not answered within"):
             await orchestrator.session(talk.careful, "c").ask(talk.Say(text="x"), 0.05)
         await parrot.close()
         assert (await parrot.status, (await parrot.record).key) == ("completed", "polly")

@@ -22,6 +22,7 @@ from greenroom.messages.records import ENDED
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, problem_of
 from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQueries, path_of, read_event, read_result
+from greenroom.workflows.api.client.rounds import ROUND, Rounds
 from greenroom.workflows.api.waiting import not_in_time
 from greenroom.workflows.home import former_name
 from greenroom.workflows.home.home import TOKEN_VARIABLE, Home
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from greenroom.workflows.api.async_orchestrator import AsyncClient
 
-POLL: Final = 30.0
-"""Seconds for which one request waits for a result."""
 STREAM: Final = f"{RUN}/stream"
 END: Final = "end"
 """Name of the last event of a stream, once the run has ended."""
@@ -101,8 +100,11 @@ class Client(BaseOrchestrator):
 
     @override
     def send(self, command: Command) -> Reply:
+        asking = Rounds(command)
         with self._wire.reaching():
-            return _reply(self._wire.http.post("/messages", content=to_json(command), headers=_JSON))
+            for request in asking:
+                asking.take(_reply(self._wire.http.post("/messages", content=to_json(request), headers=_JSON)))
+        return asking.reply
 
     @override
     async def until_answered(self, command: AskSession, policy: SessionPolicy) -> Reply:
@@ -110,9 +112,12 @@ class Client(BaseOrchestrator):
 
     async def until_sent(self, command: Command) -> Reply:
         """Execute a command like ``send``, without blocking the caller's loop or a thread."""
+        asking = Rounds(command)
         with self._wire.reaching():
             async with self._wire.asynchronous() as http:
-                return _reply(await http.post("/messages", content=to_json(command), headers=_JSON))
+                for request in asking:
+                    asking.take(_reply(await http.post("/messages", content=to_json(request), headers=_JSON)))
+        return asking.reply
 
     @override
     def _place(self, app: str) -> str:
@@ -125,7 +130,7 @@ class Client(BaseOrchestrator):
     def wait_result(self, run_id: str, timeout: float | None) -> Json:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            wait = POLL if deadline is None else min(POLL, max(0.0, deadline - time.monotonic()))
+            wait = ROUND if deadline is None else min(ROUND, max(0.0, deadline - time.monotonic()))
             answer = self._wire.get(path_of(RESULT, run_id), wait=wait)
             if answer.status_code != GOES_ON:
                 return read_result(answer.content)
@@ -137,7 +142,7 @@ class Client(BaseOrchestrator):
         async with self._wire.asynchronous() as http:
             while True:
                 with self._wire.reaching():
-                    answer = good(await http.get(path_of(RESULT, run_id), params={"wait": POLL}))
+                    answer = good(await http.get(path_of(RESULT, run_id), params={"wait": ROUND}))
                 if answer.status_code != GOES_ON:
                     return read_result(answer.content)
 

@@ -94,8 +94,11 @@ class Wire:
         try:
             yield
         except httpx.TransportError as error:
-            what = "does not answer in time" if isinstance(error, httpx.TimeoutException) else "cannot be reached"
-            msg = f"the orchestrator at {self.url} {what}; start it with {serve()}, and look at its url"
+            if isinstance(error, httpx.ReadTimeout):
+                rest = "what it was asked may have been taken: ask again, with the same id or key"
+                msg = f"the orchestrator at {self.url} has not answered in time; {rest}"
+            else:
+                msg = f"the orchestrator at {self.url} cannot be reached; start it with {serve()}, and look at its url"
             raise errors.OrchestratorUnreachable(msg) from error
 
 
