@@ -13,11 +13,15 @@ def eventually(condition: Callable[[], Any], deadline: float = 10.0, *, what: st
     """Wait until ``condition()`` is true and give what it gave; fail after ``deadline`` seconds.
 
     For what announces itself in no other way. Where there is an event, a socket or a pidfd to wait on, use that.
+    A condition that asks for an item of a list which is not there yet, such as a step's first attempt, is not true.
     """
     end = time.monotonic() + deadline
     pause = 0.001
     while True:
-        value = condition()
+        try:
+            value = condition()
+        except IndexError:
+            value = None
         if value:
             return value
         if time.monotonic() >= end:
