@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter
 
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import StepDefinition
+from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.message import Message
 from greenroom.messages.evaluation import Score
@@ -71,7 +72,7 @@ AnyRule: TypeAlias = Annotated[Contains | Equals | Matches | Length | Calls, Fie
 RULES: Final[TypeAdapter[AnyRule]] = TypeAdapter(AnyRule)
 
 
-def check(result: Any, call: Any = None, *, rule: str) -> Score:
+def check(result: AnyJson, call: AnyJson = None, *, rule: str) -> Score:
     """Return 1.0 if a result follows a rule, given as JSON text, and 0.0 with a reason if it does not.
 
     Raises:

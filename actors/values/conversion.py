@@ -5,11 +5,11 @@ values of one annotation. Errors name what does not fit, and where.
 """
 
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import PydanticCustomError, PydanticSerializationError, from_json
 
 from greenroom.actors.values.round_trip import certain, difference, models, unfit
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
@@ -24,6 +24,24 @@ Faults = tuple[tuple[str, str], ...]
 
 # All bytes survive the conversion. NaN is kept, so that it is refused later instead of becoming null.
 _PLAIN: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+_ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any, config=_PLAIN)
+
+
+def _json_of(value: Any, info: ValidationInfo) -> Any:
+    if info.mode == "json":
+        return value
+    try:
+        return _ANYTHING.dump_python(value, mode="json", round_trip=True)
+    except (PydanticSerializationError, ValueError) as error:
+        reason = "no_json"
+        raise PydanticCustomError(reason, "{what}", {"what": str(error)}) from error
+
+
+AnyJson: TypeAlias = Annotated[Any, BeforeValidator(_json_of)]
+"""Annotation of a parameter that takes any value that has a JSON form, and holds that form: a model becomes an object.
+
+It is for what looks at values of every type, such as a judge, and need not have them back as they were.
+"""
 
 
 class ValueConverter:
@@ -232,6 +250,8 @@ def sentence(found: Faults) -> str:
 
 def type_name(annotation: Any) -> str:
     """Return an annotation as its author wrote it."""
+    if annotation is AnyJson:
+        return "JSON"
     plain = isinstance(annotation, type) and not hasattr(annotation, "__args__")
     return str(annotation.__qualname__ if plain else annotation)
 

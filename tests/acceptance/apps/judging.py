@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from greenroom import (
     EvaluatorFailure,
     Judge,
     MockModel,
+    NotSerializable,
     Pairwise,
     Panel,
     Person,
@@ -173,6 +175,26 @@ otters_are_better = Pairwise("otters", rubric="The better one is about otters.",
 @workflow
 async def compare(first: str, second: str) -> Score:
     return await first_is_better(first, second)
+
+
+class Animal(BaseModel):
+    name: str
+    seen: date = date(2026, 11, 29)
+
+
+@workflow
+async def rates_models(name: str) -> list[str]:
+    """Await everything that rates with a value that only its own type can carry."""
+    animal = Animal(name=name)
+    panel = Panel("all", [kind, Rule.contains(name, at="name")])
+    rate_by = (kind, Rule.equals("2026-11-29", at="seen"), Rule.equals(), panel, first_is_better)
+    scores = [await rate(animal, {"expected": animal}) for rate in rate_by]
+    scores.append(await editor([animal], animal))
+    try:
+        await kind(object())
+    except NotSerializable as error:
+        return [*(f"{score.value:g}" for score in scores), str(error)]
+    return []
 
 
 editor = Person("editor", question="Is the tone right?")

@@ -203,6 +203,21 @@ def test_a_person_is_a_judge(log, orchestrator, decision, args, value):
     assert (score.value, score.reason, score.label) == (value, "as it should be", "ada")
 
 
+def test_whatever_rates_takes_values_of_every_type_and_sees_them_as_json(log, orchestrator):
+    run = orchestrator.start(judging.rates_models, "otter")
+    eventually(lambda: bool(orchestrator.approvals()), 20)
+    (question,) = orchestrator.approvals()
+    animal = {"name": "otter", "seen": "2026-11-29"}
+    assert question.args == {"result": [animal], "call": animal, "score": 1.0}
+    orchestrator.decide(question.id, "approve")
+    *scores, refused = run.result(30)
+    assert scores == ["0.9", "1", "1", "0.95", "0.5", "1"]
+    assert refused == (
+        "argument `result` of judge `kind` does not fit JSON: Unable to serialize unknown type: <class 'object'>"
+    )
+    assert '"seen": "2026-11-29"' in requests(log)[0]["prompt"]
+
+
 def test_a_judge_outside_of_runs_is_asked_in_place():
     score = asyncio.run(judging.in_place("beavers"))
     assert (score.value, score.reason) == (0.3, "no otters")

@@ -9,6 +9,7 @@ from typing_extensions import override
 from greenroom.actors.definitions.definition_site import caller_site
 from greenroom.actors.evaluation.judge import JudgeDefinition, Sees
 from greenroom.actors.models import Model, check_model
+from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
@@ -70,7 +71,7 @@ class Judge(Step[..., Score]):
         options = step_options(title, {"timeout": timeout, "retry": retry, "threshold": _threshold(threshold)})
         self._threshold = None if threshold is None else options.threshold
 
-        async def rate(result: Any, call: Any = None) -> Score:
+        async def rate(result: AnyJson, call: AnyJson = None) -> Score:
             return await _ask_in_place(definition, result, call)
 
         definition = JudgeDefinition(
@@ -135,7 +136,7 @@ class Pairwise:
         _check_rubric(title, rubric)
         check_model(model, title)
 
-        async def compare(first: Any, second: Any) -> Score:
+        async def compare(first: AnyJson, second: AnyJson) -> Score:
             return await _ask_in_place(definition, first, second)
 
         definition = JudgeDefinition(

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from greenroom.actors.api.approve import approve
+from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.evaluation import Score
@@ -15,8 +16,8 @@ class Judgement(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    result: Any = None
-    call: Any = None
+    result: AnyJson = None
+    call: AnyJson = None
     score: float = Field(default=1.0, ge=0.0, le=1.0)
 
 
