@@ -6,7 +6,7 @@ from greenroom.messages.commands import Refused
 from greenroom.messages.core.errors import CodecError
 from greenroom.messages.core.json_text import JsonText, text_of
 from greenroom.messages.core.message import Json
-from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
+from greenroom.messages.frames.envelope import IN_A_FILE, MAX_FRAME_BYTES
 
 LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
 """Maximum size in bytes of a message as JSON; as much is left for the state that is sent with it."""
@@ -36,7 +36,5 @@ def _too_long(value: Json, what: str, most: int) -> Refused | None:
         return Refused(code="invalid", message=f"{what}: {error}")
     if size <= most:
         return None
-    message = (
-        f"{what} has {size} bytes as JSON, and {most} are the most: leave what is long in a file, and give its path"
-    )
+    message = f"{what} has {size} bytes as JSON, and {most} are the most: {IN_A_FILE}"
     return Refused(code="invalid", message=message)

@@ -58,7 +58,8 @@ class MockModel:
         replies: Scripted answers that replace all of this. The n-th answers the n-th attempt of every call; the last
             one answers all further attempts. Text is returned unchanged, a pydantic model or other value as JSON, and
             an exception is raised. A ``ModelReply`` is returned as it is, so it may ask for tools. In a conversation,
-            or with tools, the n-th answers the n-th model call instead.
+            or with tools, the n-th instead answers what already holds n - 1 answers of a model: those of the history
+            count, those that a summary has replaced do not.
         price: US dollars per million input tokens and per million output tokens.
         name: Name by which its requests are limited.
 

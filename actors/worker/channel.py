@@ -11,12 +11,19 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from greenroom.messages.codecs.codec import FROM_WORKER, TO_WORKER, FrameDecoder
-from greenroom.messages.core.errors import CodecError
+from greenroom.messages.core.errors import CodecError, FrameTooLarge, NotSerializable
+from greenroom.messages.frames.envelope import IN_A_FILE
 from greenroom.messages.frames.worker import Emitted, FromWorker, Heartbeat, Progress, ToWorker
 
 _READ_BYTES: Final = 64 * 1024  # below the size from which malloc maps memory separately, which costs time
 _PROTOCOL_EXIT: Final = 76
 """Exit code after invalid bytes from the orchestrator, or if it can no longer be read (``EX_PROTOCOL``)."""
+
+
+def unsendable(what: str, error: CodecError) -> NotSerializable:
+    """Return the failure of an attempt whose outcome could not be sent, with what to do about one that is too long."""
+    way = f"; {IN_A_FILE}" if isinstance(error, FrameTooLarge) else ""
+    return NotSerializable(f"{what} cannot be sent: {error}{way}")
 
 
 class Channel:

@@ -17,10 +17,10 @@ from greenroom.actors.mcp.connection import Connection, connect
 from greenroom.actors.mcp.definition import McpDefinition, server_of_pool
 from greenroom.actors.mcp.process import ServerLost, SessionGone
 from greenroom.actors.worker.actor import WorkerActor
-from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.channel import Channel, unsendable
 from greenroom.actors.worker.descendants import kill_descendants
 from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
-from greenroom.messages.core.errors import CodecError, DefinitionError, NotSerializable
+from greenroom.messages.core.errors import CodecError, DefinitionError
 from greenroom.messages.frames.worker import CANNOT_START, Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
 
 _LOST: Final = 69
@@ -140,7 +140,7 @@ class ServerActor(WorkerActor):
         except FakeFailed as fake:
             failure = fake.failure
         except CodecError as error:
-            failure = describe_exception(NotSerializable(f"the result cannot be sent: {error}"))
+            failure = describe_exception(unsendable("the result", error))
         except Exception as error:  # noqa: BLE001  whatever else a server answers with is the attempt's outcome
             failure = describe_exception(error)
         else:

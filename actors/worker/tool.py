@@ -20,12 +20,12 @@ from greenroom.actors.definitions.signature import every_item
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.program.endings import discard_task
 from greenroom.actors.worker.actor import WorkerActor
-from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.channel import Channel, unsendable
 from greenroom.actors.worker.descendants import kill_descendants
 from greenroom.actors.worker.output import standard_streams
 from greenroom.actors.worker.process_state import ProcessState
 from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
-from greenroom.messages.core.errors import CodecError, NotSerializable
+from greenroom.messages.core.errors import CodecError
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Completed, Execute, Failed, Judged, ToWorker, WorkerSpec
@@ -104,7 +104,7 @@ class FunctionActor(WorkerActor):
         try:
             self.channel.send(message.model_copy(update={"spoilt": spoilt}) if spoilt else message)
         except CodecError as error:
-            answer = refused(self.failure(NotSerializable(f"the result cannot be sent: {error}")))
+            answer = refused(self.failure(unsendable("the result", error)))
             self.channel.send(answer.model_copy(update={"spoilt": spoilt}))
 
     def failure(self, error: Exception) -> Failure:

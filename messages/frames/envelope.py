@@ -6,6 +6,8 @@ from greenroom.messages.core.message import Message
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Largest frame that crosses processes, in bytes."""
+IN_A_FILE: Final = "leave what is long in a file, and give its path"
+"""What to do about a value that is too long for a frame."""
 
 M = TypeVar("M", bound=Message)
 

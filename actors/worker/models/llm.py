@@ -16,13 +16,13 @@ from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import ModelReply
 from greenroom.actors.models.measured import Measured
 from greenroom.actors.worker.actor import WorkerActor
-from greenroom.actors.worker.channel import Channel
+from greenroom.actors.worker.channel import Channel, unsendable
 from greenroom.actors.worker.models.conversation import ask_in_conversation, conversation_request
 from greenroom.actors.worker.models.model_answer import InvalidAnswer, shorten
 from greenroom.actors.worker.models.prompt import ask, request_of
 from greenroom.actors.worker.models.text_stream import TextStream
 from greenroom.actors.worker.output import finish, mark_output
-from greenroom.messages.core.errors import CodecError, NotSerializable, QuotaExceeded, RetryAfter
+from greenroom.messages.core.errors import CodecError, QuotaExceeded, RetryAfter
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.frames.worker import Abort, Completed, Execute, Failed, FromWorker, ToWorker, WorkerSpec
@@ -114,7 +114,7 @@ class ModelActor(WorkerActor):
             finally:
                 finish(message.run_id, message.key, message.attempt)
         except InvalidAnswer as error:
-            usage = _usage(error.reply, _definition(message))
+            usage = _usage(error.reply, message)
             failure = Failure(outcome="invalid", message=str(error), raw=shorten(error.reply.text))
         except (RetryAfter, QuotaExceeded) as error:  # the provider has refused the request, so it costs nothing
             usage = {"input_tokens": 0, "output_tokens": 0, "usd": 0.0}
@@ -126,7 +126,7 @@ class ModelActor(WorkerActor):
             try:
                 self.channel.send(answer)
             except CodecError as error:
-                failure = describe_exception(NotSerializable(f"the answer cannot be sent: {error}"))
+                failure = describe_exception(unsendable("the answer", error))
             else:
                 return
         self.channel.send(Failed(token=token, failure=failure, duration=time.perf_counter() - started, usage=usage))
@@ -144,7 +144,7 @@ class ModelActor(WorkerActor):
         finally:
             if text is not None:
                 text.end()
-        return result, _usage(reply, definition)
+        return result, _usage(reply, message)
 
     async def _call(
         self, definition: ModelDefinition, message: Execute, text: TextStream | None
@@ -184,7 +184,7 @@ class ModelActor(WorkerActor):
             max_tokens=message.max_tokens,
         )
         answer, reply = await ask_in_conversation(
-            definition, request, model=how.get("model", 0), summary=summary, part=part
+            definition, request, model=_model(message), summary=summary, part=part
         )
         return JsonText(answer.model_dump_json().encode()), reply
 
@@ -196,10 +196,21 @@ def _definition(message: Execute) -> ModelDefinition:
     return definition
 
 
-def _usage(reply: ModelReply, definition: ModelDefinition) -> dict[str, float]:
-    """Return the usage of one answer. A price that neither the model nor the author knows is left out."""
+def _usage(reply: ModelReply, message: Execute) -> dict[str, float]:
+    """Return the usage of one answer, at the price that its call was reserved with. What is not known is left out."""
+    if reply.usd is None and not reply.input_tokens and not reply.output_tokens:
+        return {}  # no call reads nothing: the model has not said what it used
     usage: dict[str, float] = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
     usd = reply.usd
-    if usd is None and definition.price is not None:
-        usd = definition.price.usd(reply.input_tokens, reply.output_tokens)
+    if usd is None and (price := _definition(message).calls[_model(message)].price) is not None:
+        usd = price.usd(reply.input_tokens, reply.output_tokens)
     return usage if usd is None else {**usage, "usd": usd}
+
+
+def _model(message: Execute) -> int:
+    """Return which of the models of an ``LLM`` an attempt asks, from 0."""
+    if message.transcript is None:
+        return 0
+    how: Any = plain(message.arguments)
+    number: int = how.get("model", 0)
+    return number

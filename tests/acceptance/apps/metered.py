@@ -66,7 +66,9 @@ class Recorded:
                 with (folder / "refused").open("a") as log:
                     log.write(f"{time.time()}\n")
                 raise RetryAfter(1.5, "429")
-        return ModelReply("done", usd=None)
+        if self.name == "silent":
+            return ModelReply("done")
+        return ModelReply("done", input_tokens=3, output_tokens=2)
 
 
 busy = LLM("busy", model=Recorded("busy"), retry=Retry(attempts=4, initial=0.01))
@@ -96,6 +98,23 @@ async def insists(folder: str) -> str:
 
 unknown = LLM("unknown", model=Recorded("unknown"))
 declared = LLM("declared", model=Recorded("declared"), price=(1.0, 1_000_000.0))
+silent = LLM("silent", model=Recorded("silent"), price=(1.0, 10_000.0), settings={"max_tokens": 10})
+scripted = LLM(
+    "scripted",
+    model=MockModel(
+        latency=0.0, price=(1.0, 10_000.0), name="scripted", replies=[ModelReply("x", input_tokens=3, output_tokens=2)]
+    ),
+)
+
+
+@workflow
+async def spends_silent(folder: str, calls: int) -> str:
+    return str([await silent(folder) for _ in range(calls)])
+
+
+@workflow
+async def spends_scripted() -> str:
+    return await scripted("x")
 
 
 @workflow

@@ -132,8 +132,22 @@ def test_a_price_that_the_author_declares_counts(orchestrator, tmp_path):
         run.result(30)
     run = orchestrator.start(metered.spends_declared, str(tmp_path), budget=Budget(usd=1e6))
     assert run.result(30) == "done"
-    assert run.usage["usd"] == 0.0
+    assert run.usage["usd"] == pytest.approx(3e-6 + 2.0)
     assert "unpriced" not in run.usage
+
+
+def test_a_call_of_a_model_that_does_not_say_what_it_used_counts_with_what_was_reserved(orchestrator, tmp_path):
+    run = orchestrator.start(metered.spends_silent, str(tmp_path), 5, budget=Budget(usd=0.25))
+    with pytest.raises(RunParked, match="is used up: 0.2"):
+        run.result(30)
+    assert run.usage == {"unpriced": 2.0}
+    assert len((tmp_path / "silent").read_text().splitlines()) == 2
+
+
+def test_tokens_that_a_model_reports_without_a_price_cost_what_the_model_costs(orchestrator):
+    run = orchestrator.start(metered.spends_scripted)
+    assert run.result(30) == "x"
+    assert run.usage == {"input_tokens": 3.0, "output_tokens": 2.0, "usd": pytest.approx(3e-6 + 0.02)}
 
 
 def test_a_limit_that_is_none_is_refused_with_a_sentence(tmp_path):
