@@ -20,7 +20,7 @@ from greenroom.actors.program.loop.unawaited import report_unawaited_calls
 from greenroom.actors.program.program import Program
 from greenroom.actors.worker.channel import Channel
 from greenroom.actors.worker.output import finish, mark_output
-from greenroom.messages.core.errors import DefinitionError, InvalidInput
+from greenroom.messages.core.errors import DefinitionError, FrameTooLarge, InvalidInput
 from greenroom.messages.frames.worker import (
     CheckArguments,
     CheckEdit,
@@ -121,12 +121,22 @@ class ProgramHost:
             turn = program.turn()
             if program.finished:
                 finish(program.run_id)
-            self._channel.send(turn)
+            self._send(turn)
         except Exception as error:  # noqa: BLE001  its requests or result cannot be written, or are too large
             self._forget(program, Raise(failure=describe_exception(error)))
             return
         if program.finished:
             self._forget(program)
+
+    def _send(self, turn: Turn) -> None:
+        """Send a turn, in several frames if one is too short for it."""
+        try:
+            self._channel.send(turn)
+        except FrameTooLarge:
+            from greenroom.actors.program.long_turns import parts  # noqa: PLC0415  most workers never need it
+
+            for part in parts(turn):
+                self._channel.send(part)
 
     def _forget(self, program: Program, last: Raise | Halt | Diverge | None = None) -> None:
         """End a program, with a final command unless it has sent one itself."""

@@ -306,3 +306,5 @@ class Turn(Frame):
     """Version of the workflow, sent with the fingerprint; 0 otherwise."""
     cancels: int = 0
     """Number of requests to cancel that the program has received."""
+    more: bool = False
+    """Whether the turn goes on in the next frame of the run: all of its commands did not fit into one."""

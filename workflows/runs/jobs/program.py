@@ -4,7 +4,15 @@ from collections.abc import Callable
 from typing import Final
 
 from greenroom.messages.core.json_text import text_of
-from greenroom.messages.frames.worker import EndProgram, Resolution, Resolve, SessionTurn, StartProgram, Turn
+from greenroom.messages.frames.worker import (
+    EndProgram,
+    ProgramCommand,
+    Resolution,
+    Resolve,
+    SessionTurn,
+    StartProgram,
+    Turn,
+)
 from greenroom.supervision.jobs import (
     Answered,
     Assigned,
@@ -48,6 +56,8 @@ class ProgramJob:
         """Outcomes that came after the start was submitted and before a worker had it."""
         self._unanswered = 0
         """Turns that the program has yet to answer."""
+        self._begun: tuple[ProgramCommand, ...] = ()
+        """Commands of a turn whose last frame has not arrived. Lost with the program, so a turn counts as a whole."""
 
     @property
     def busy(self) -> bool:
@@ -143,8 +153,13 @@ class ProgramJob:
                 unsent, self._unsent = self._unsent, []
                 for resolution in unsent:
                     self._send(resolution)
+            case Answered(message=Turn(more=True, commands=commands)):
+                self._begun += commands
             case Answered(message=Turn() as turn):
                 self._unanswered -= 1
+                if self._begun:
+                    turn = turn.model_copy(update={"commands": (*self._begun, *turn.commands)})
+                    self._begun = ()
                 self._report(ProgramTurn(turn))
             case Lost(exit=gone, charged=charged):
                 self._forget()
@@ -158,7 +173,7 @@ class ProgramJob:
 
     def _forget(self) -> None:
         self._token = self._job = self.worker = None
-        self._unanswered = 0
+        self._unanswered, self._begun = 0, ()
 
 
 def _turn(state: RunState) -> SessionTurn | None:

@@ -1,0 +1,67 @@
+"""Turns that are too long for one frame, as when a workflow calls many steps at once with a document each."""
+
+from typing import Final
+
+from greenroom.messages.codecs.codec import FROM_WORKER
+from greenroom.messages.core.errors import FrameTooLarge, NotSerializable
+from greenroom.messages.frames.envelope import IN_A_FILE, MAX_FRAME_BYTES
+from greenroom.messages.frames.worker import (
+    ProgramCommand,
+    Return,
+    ScheduleApproval,
+    ScheduleChild,
+    ScheduleStep,
+    SendMessage,
+    Turn,
+)
+
+MOST_BYTES: Final = 16 * MAX_FRAME_BYTES
+"""Longest turn in bytes as JSON, since the orchestrator holds all of it at once."""
+
+
+def parts(turn: Turn) -> list[Turn]:
+    """Return a turn as several that fit a frame each; all but the last say that ``more`` follows.
+
+    Raises:
+        NotSerializable: One of its commands or the state alone is too long, or all together are. The message names it.
+    """
+    rest = turn.model_copy(update={"commands": ()})
+    size = _size(rest, "the shared state")
+    groups: list[list[ProgramCommand]] = [[]]
+    total = size
+    for command in reversed(turn.commands):  # the last part has the state, and so holds fewer of them
+        more = _size(Turn(run_id=turn.run_id, commands=(command,)), _what(command))
+        total += more
+        if total > MOST_BYTES:
+            msg = f"what is asked for at once has more than {MOST_BYTES} bytes: ask for less at a time, or {IN_A_FILE}"
+            raise NotSerializable(msg)
+        if size + more > MAX_FRAME_BYTES and (groups[0] or size):
+            groups.insert(0, [])
+            size = 0
+        groups[0].insert(0, command)
+        size += more
+    *first, last = map(tuple, groups)
+    begun = [Turn(run_id=turn.run_id, commands=commands, more=True) for commands in first]
+    return [*begun, rest.model_copy(update={"commands": last})]
+
+
+def _size(part: Turn, what: str) -> int:
+    try:
+        return len(FROM_WORKER.encode(part))
+    except FrameTooLarge as error:
+        msg = f"{what} is too long, {error}: {IN_A_FILE}"
+        raise NotSerializable(msg) from error
+
+
+def _what(command: ProgramCommand) -> str:
+    match command:
+        case ScheduleStep() | ScheduleChild():
+            return f"the call of {command.key}"
+        case ScheduleApproval():
+            return f"the question {command.key}"
+        case SendMessage(to=to):
+            return f"the message to {to}"
+        case Return():
+            return "the result"
+        case _:
+            return f"the request {command.type}"
