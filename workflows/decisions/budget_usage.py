@@ -17,6 +17,10 @@ DAILY: Final = "the daily budget of this orchestrator "
 SHARED_SUBJECTS: Final = (TOTAL, DAILY)
 """The beginnings of every reason that names a budget of the orchestrator."""
 DAY: Final = 86_400.0
+READING: Final = 3600.0
+"""Seconds that an advised limit of time allows until somebody follows the advice, since that time counts too."""
+_LONG: Final = 10.0
+"""Seconds from which on they are told as whole ones."""
 
 
 def subject_of(run_id: str) -> str:
@@ -160,15 +164,17 @@ def overdraft(account: Account, now: float, *, cleans_up: bool = True) -> Overdr
     if account.lifted and cleans_up:
         return None
     budget, spent = account.budget, account.spending
+    wall = now - account.started_at
     used = {
-        "wall": (now - account.started_at, budget.wall, "{:.0f} of {:g} s"),
+        "wall": (round(wall, 0 if wall >= _LONG else 1), budget.wall, "{:.12g} of {:g} s"),
         "usd": (spent.usd, budget.usd, "{:.4g} of {:g} USD"),
         "tokens": (spent.tokens, budget.tokens, "{:.0f} of {} tokens"),
         "attempts": (spent.attempts, budget.attempts, "{} of {} attempts"),
     }
     for name, (amount, limit, words) in used.items():
-        if limit is not None and amount >= limit:
-            reason = f"{account.subject}is used up: {words.format(amount, limit)}; {way_on(account, name, 2 * limit)}"
+        if limit is not None and (wall if name == "wall" else amount) >= limit:
+            total = 2 * max(amount, limit) + (READING if name == "wall" else 0)
+            reason = f"{account.subject}is used up: {words.format(amount, limit)}; {way_on(account, name, total)}"
             return Overdraft(account.run_id, reason, late=name == "wall")
     return account.refused
 

@@ -1,5 +1,8 @@
 """Budgets: once one is used up nothing begins that would use more of it, and raising it lets the run go on."""
 
+import json
+import re
+
 import pytest
 
 from greenroom import Budget
@@ -69,6 +72,26 @@ def test_a_budget_is_used_up_once_any_part_of_it_is(
         assert says in found.reason
         assert "greenroom runs resume r --budget" in found.reason
         assert found.late == (budget.wall is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "spending", "says"),
+    [
+        ("usd", 0.5, Spending(usd=1.002), "1.002 of 0.5 USD"),
+        ("tokens", 100, Spending(tokens=5_000), "5000 of 100 tokens"),
+        ("attempts", 3, Spending(attempts=9), "9 of 3 attempts"),
+        ("wall", 0.5, Spending(), "0.5 of 0.5 s"),
+    ],
+)
+def test_the_budget_that_is_advised_is_enough_to_go_on_however_far_the_old_one_was_exceeded(
+    name: str, limit: float, spending: Spending, says: str
+) -> None:
+    found = overdraft(Account("r", Budget.model_validate({name: limit}), 0.0, spending), 0.52)
+    assert found is not None
+    assert says in found.reason
+    (advised,) = re.findall(rf"--budget {name}=([0-9.]+)", found.reason)
+    raised = Budget.model_validate({name: json.loads(advised)})
+    assert overdraft(Account("r", raised, 0.0, spending), 1800.0) is None, "half an hour later"
 
 
 def test_the_attempt_that_would_go_over_it_does_not_begin_and_the_run_is_parked() -> None:
