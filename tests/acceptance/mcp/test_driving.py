@@ -131,6 +131,19 @@ def test_what_goes_wrong_is_an_error_with_its_sentence(serving):
     driven(serving, story)
 
 
+def test_an_argument_that_a_tool_does_not_have_is_refused_and_nothing_is_started(serving):
+    async def story(client: Client, call: Call) -> None:
+        assert await call("start_run", workflow="greet", input={"name": "Ada"}, id="mine") == (
+            "error: tool start_run has no argument input, id; it has workflow, arguments, run_id, wait"
+        )
+        assert "tool list_handlers has no argument all; it has none" in await call("list_handlers", all=True)
+        assert await call("list_runs") == []
+        for tool in (await client.list_tools()).tools:
+            assert tool.input_schema["additionalProperties"] is False
+
+    driven(serving, story)
+
+
 def test_a_client_may_be_kept_from_deciding_and_sees_which_tools_only_read(serving):
     async def story(client: Client, _call: Call) -> dict[str, Any]:
         return {tool.name: tool.annotations for tool in (await client.list_tools()).tools}

@@ -6,9 +6,11 @@ from urllib.parse import quote
 
 import httpx
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
 from pydantic import Field
+from typing_extensions import override
 
 from greenroom.messages.core.errors import GreenroomError
 from greenroom.messages.records import RunStatus
@@ -73,6 +75,27 @@ class _Api:
             raise ToolError(msg) from error
 
 
+class _Server(MCPServer):
+    """Refuses arguments that a tool does not have. The base class drops them, and a model would not notice."""
+
+    @override
+    async def list_tools(self) -> list[Tool]:
+        return [
+            tool.model_copy(update={"input_schema": {**tool.input_schema, "additionalProperties": False}})
+            for tool in await super().list_tools()
+        ]
+
+    @override
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        known = {tool.name: list(tool.input_schema["properties"]) for tool in await self.list_tools()}.get(name)
+        if known is not None and (unknown := [given for given in arguments if given not in known]):
+            msg = f"tool {name} has no argument {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
+            raise ToolError(msg)
+        return await super().call_tool(name, arguments, context)
+
+
 def mcp_server(connect: Callable[[], httpx.AsyncClient], *, decisions: bool = True) -> MCPServer:
     """Return an MCP server whose tools drive an orchestrator.
 
@@ -80,7 +103,7 @@ def mcp_server(connect: Callable[[], httpx.AsyncClient], *, decisions: bool = Tr
         connect: Returns a client of the orchestrator's HTTP API, whose base URL ends with the API's prefix.
         decisions: Whether its clients may decide approvals.
     """
-    server = MCPServer("greenroom", version=VERSION, instructions=_INSTRUCTIONS, log_level="ERROR")
+    server = _Server("greenroom", version=VERSION, instructions=_INSTRUCTIONS, log_level="ERROR")
     api = _Api(connect)
     _add_runs(server, api)
     _add_sessions(server, api)
