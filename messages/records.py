@@ -4,7 +4,7 @@ Times are datetimes in UTC, to the millisecond, and ISO 8601 in JSON; durations 
 """
 
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from pydantic import Field
 
@@ -29,6 +29,21 @@ AT_WORK: frozenset[RunStatus] = frozenset({"pending", "running"})
 """Statuses of runs that continue as soon as their app is loaded."""
 ALIVE: tuple[RunStatus, ...] = ("pending", "running", "paused")
 """Statuses of runs that recovery continues at once. Timers wake waiting runs, and people resume parked ones."""
+
+
+def check_status(given: str | Iterable[str] | None) -> None:
+    """Raise if a list is asked for a status that does not exist, or for several of which one does not.
+
+    Such a list would always be empty.
+
+    Raises:
+        ValueError: There is no such status.
+    """
+    known = get_args(RunStatus)
+    for status in (given,) if isinstance(given, str) else given or ():
+        if status not in known:
+            msg = f"a status is one of {', '.join(known)}, not {status!r}"
+            raise ValueError(msg)
 
 
 class StepRecord(Message):

@@ -25,8 +25,11 @@ def parts_of(path: str) -> list[str]:
         Fatal: It is absolute, contains ``..`` or a zero byte.
     """
     parts = [part for part in path.split("/") if part not in {"", "."}]
-    if path.startswith("/") or ".." in parts or "\0" in path:
+    if path.startswith("/") or ".." in parts:
         msg = f"{path!r} leads out of the folder: give a path below it, without `..` and without a leading `/`"
+        raise Fatal(msg)
+    if "\0" in path:
+        msg = f"{path!r} contains a zero byte, which no path may"
         raise Fatal(msg)
     return parts
 
@@ -74,7 +77,7 @@ def refusing(path: str) -> Generator[None]:
         }.get(error.errno or 0)
         if why is None:
             raise
-        msg = f"{path[:_SHOWN] or '.'} {why}"
+        msg = f"{_shown(path)} {why}"
         raise Fatal(msg) from error
 
 
@@ -88,9 +91,13 @@ def open_file(name: str, folder: int, path: str) -> int:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        msg = f"{path} is no regular file"
+        msg = f"{_shown(path)} is no regular file"
         raise Fatal(msg)
     return descriptor
+
+
+def _shown(path: str) -> str:
+    return repr(path[:_SHOWN] or ".")
 
 
 def _make_folder(name: str, folder: int) -> None:

@@ -40,8 +40,8 @@ def shell_command(
     def shell(command: list[str]) -> CommandResult:
         """Run a program: its name and its arguments, as a list. No shell reads them."""
         if not command or command[0] not in allowed:
-            asked = repr(command[0]) if command else "nothing"
-            msg = f"{asked} is not one of the programs that may be run: {', '.join(allowed)}"
+            asked = f"{command[0]!r} is not one of" if command else "the command is empty, and begins with none of"
+            msg = f"{asked} the programs that may be run: {', '.join(allowed)}"
             raise Fatal(msg)
         found = shutil.which(command[0])
         if found is None:

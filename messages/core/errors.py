@@ -248,7 +248,14 @@ class TurnFailed(GreenroomError):  # noqa: N818  the field's name
 
 
 class RunNotFound(GreenroomError):  # noqa: N818  reads like its siblings
-    """The journal has no run with this id."""
+    """The journal has no run with this id, or no session ``NAME/KEY``."""
+
+
+def none_such(run_id: str) -> str:
+    """Return the sentence that there is no such run, or no such session: those alone have a slash in their ids."""
+    if "/" in run_id:
+        return f"there is no session {run_id!r}: its first message opens it"
+    return f"there is no run {run_id!r}"
 
 
 class ApprovalNotFound(GreenroomError):  # noqa: N818  reads like its siblings

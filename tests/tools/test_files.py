@@ -47,6 +47,22 @@ def test_nothing_but_a_regular_file_below_the_folder_is_read(root, path):
 
 
 @pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "'.' is no regular file"),
+        ("no-such", "'no-such' does not exist"),
+        ("link.txt", "'link.txt' is a link, and links are not followed"),
+        ("a\0b", r"'a\x00b' contains a zero byte"),
+        ("../x", "'../x' leads out of the folder"),
+    ],
+)
+def test_a_refusal_quotes_the_path_and_says_why(root, path, said):
+    with pytest.raises(Fatal) as refused:
+        file_reader(root=root).fn(path)
+    assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize(
     "path", ["../new.txt", "/tmp/new.txt", "linked/new.txt", "linked/deep/new.txt", "inner", "inner/", "", "x" * 300]
 )
 def test_nothing_outside_is_written(root, path):

@@ -38,6 +38,9 @@ def test_a_program_has_its_arguments_as_they_are_and_no_shell_reads_them(orchest
 
 def test_programs_that_are_not_allowed_or_not_there_are_refused(orchestrator):
     assert "'sh' is not one of the programs that may be run: printf, ls" in shell(orchestrator, "sh", "-c", "id")
+    assert "the command is empty, and begins with none of the programs that may be run: printf, ls" in shell(
+        orchestrator
+    )
     assert "there is no program 'no-such-program'" in shell(orchestrator, "no-such-program")
     assert "'/bin/ls' is not one of" in shell(orchestrator, "/bin/ls")
     with pytest.raises(DefinitionError, match="needs the programs"):

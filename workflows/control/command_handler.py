@@ -42,7 +42,7 @@ from greenroom.messages.commands import (
     Workers,
 )
 from greenroom.messages.core.equality import same
-from greenroom.messages.core.errors import GreenroomError, WorkerNotFound
+from greenroom.messages.core.errors import GreenroomError, WorkerNotFound, none_such
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.events.events import RunStarted, StepFailed
 from greenroom.messages.policy import SessionPolicy
@@ -178,7 +178,7 @@ class CommandHandler:
         """Start a fork of a run. If it gets other arguments, a worker of the app checks them first."""
         row = await self._router.row(command.run_id)
         if row is None:
-            return Refused(code="not_found", message=f"there is no run {command.run_id!r}")
+            return Refused(code="not_found", message=none_such(command.run_id))
         if row.kind != "run":
             return Refused(code="conflict", message=f"{command.run_id} is a {row.kind}: only runs are forked")
         for value, what in ((command.input, "the input"), (command.result, "the result")):
@@ -212,7 +212,7 @@ class CommandHandler:
     async def _retry(self, run_id: str) -> Reply:
         """Retry a run that has ended."""
         if not await self._router.app_of(run_id):
-            return Refused(code="not_found", message=f"there is no run {run_id!r}")
+            return Refused(code="not_found", message=none_such(run_id))
         return await retry(self._runs, self._dependencies, run_id)
 
     async def _signal(self, command: SignalRun) -> Reply:
@@ -267,7 +267,7 @@ class CommandHandler:
             return Refused(code="invalid", message=wrong)
         app = command.app or await self._router.app_of(run_id)
         if not app:
-            return Refused(code="not_found", message=f"there is no session {run_id!r}")
+            return Refused(code="not_found", message=none_such(run_id))
         checked = await self._checks.message(app, command)
         if isinstance(checked, Refused):
             return checked

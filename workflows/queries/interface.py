@@ -54,7 +54,7 @@ class Queries(ABC):
 
         Raises:
             InvalidInput: The cursor does not belong to this list.
-            ValueError: The limit is below 1.
+            ValueError: The limit is below 1, or there is no such status.
         """
 
     @abstractmethod
@@ -160,7 +160,7 @@ class Queries(ABC):
 
         Raises:
             InvalidInput: The cursor does not belong to this list.
-            ValueError: The limit is below 1.
+            ValueError: The limit is below 1, or there is no such status.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import Journal
+from greenroom.messages.core.errors import none_such
 from greenroom.workflows.state.fold import fold_all, recall
 from greenroom.workflows.state.run_state import RunState
 
@@ -17,8 +18,7 @@ def load(journal: Journal, run_id: str) -> RunState:
     """
     row = journal.run(run_id)
     if row is None:
-        msg = f"there is no run {run_id!r}"
-        raise LookupError(msg)
+        raise LookupError(none_such(run_id))
     if row.wake_seq == 0:
         return fold_all(stored.event for stored in stored_events(journal, run_id))
     state = recall(journal.events(run_id, limit=1)[0], journal.events(run_id, after=row.wake_seq))

@@ -22,6 +22,7 @@ from greenroom.messages.core.errors import (
     JournalCorrupt,
     RunNotFound,
     RunParked,
+    none_such,
 )
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
@@ -43,6 +44,7 @@ from greenroom.messages.records import (
     SessionRecord,
     StepRecord,
     TurnRecord,
+    check_status,
 )
 from greenroom.messages.transcript import TranscriptMessage
 from greenroom.workflows.home.home import Home
@@ -206,7 +208,7 @@ class JournalQueries(Queries):
         known = [row.id for row in self.journal.runs(kind="run", limit=1000)]
         close = difflib.get_close_matches(run_id, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return RunNotFound(f"there is no run {run_id!r}{hint}")
+        return RunNotFound(none_such(run_id) + hint)
 
     @override
     def runs(
@@ -229,6 +231,7 @@ class JournalQueries(Queries):
     ) -> Page[RunRow]:
         """Return a page of the index. New entries come before the first page, and shift no other."""
         check_limit(limit)
+        check_status(status)
         of = f"{kind}s"
         after = None if cursor is None else str(read_cursor(of, cursor, (str,))[0])
         statuses = (status,) if isinstance(status, str) else status
@@ -376,8 +379,7 @@ class JournalQueries(Queries):
     def _session_row(self, run_id: str) -> RunRow:
         row = self.journal.run(run_id)
         if row is None or row.kind != "session":
-            msg = f"there is no session {run_id!r}: its first message opens it"
-            raise RunNotFound(msg)
+            raise RunNotFound(none_such(run_id))
         return row
 
     @override

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from greenroom.journal.event_pages import stored_events
 from greenroom.journal.interface import EntryKind, Journal
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
-from greenroom.messages.core.errors import CodecError
+from greenroom.messages.core.errors import CodecError, none_such
 from greenroom.messages.core.message import Message
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.records import RunStatus
@@ -72,8 +72,7 @@ def write_export(journal: Journal, run_id: str, path: Path) -> ExportHeader:
     """
     row = journal.run(run_id)
     if row is None or row.kind == "schedule":
-        msg = f"there is no run {run_id!r}"
-        raise LookupError(msg)
+        raise LookupError(none_such(run_id))
     events = [each for each in stored_events(journal, run_id) if each.seq <= row.last_seq]
     header = ExportHeader(
         greenroom_export=FORMAT,

@@ -20,6 +20,7 @@ from greenroom.messages.core.errors import (
     MailboxFull,
     RunEnded,
     SessionClosed,
+    none_such,
 )
 from greenroom.messages.events.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
 from greenroom.messages.frames.replay_differences import FORM
@@ -93,7 +94,7 @@ class MessageRouter:
     async def tell_run(self, run_id: str, happened: Input) -> Accepted | Refused:
         """Send a message to a run. Return after the commit of what follows from it."""
         if is_schedule(run_id) or not await self.app_of(run_id):
-            return Refused(code="not_found", message=f"there is no run {run_id!r}")
+            return Refused(code="not_found", message=none_such(run_id))
         return await self._send(run_id, happened)
 
     async def tell(
@@ -171,7 +172,7 @@ class MessageRouter:
             message = f"session {address.run_id} was opened by {app}; send it messages from there"
             return Refused(code="conflict", message=message)
         if not address.app:
-            return Refused(code="not_found", message=f"there is no session {address.run_id!r}")
+            return Refused(code="not_found", message=none_such(address.run_id))
         first = SessionOpened(
             at=self._clock(),
             run_id=address.run_id,

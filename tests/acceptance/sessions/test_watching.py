@@ -99,8 +99,9 @@ def test_a_handler_that_swallows_its_cancellation_is_cancelled_all_the_same(orch
 
 def test_there_is_no_turn_to_cancel_in_a_session_that_was_never_opened_or_has_ended(orchestrator, say):
     chat = orchestrator.session(streaming.chat, "ada")
-    with pytest.raises(RunNotFound):
-        chat.cancel_turn()
+    for ask in (chat.cancel_turn, chat.transcript, chat.close, lambda: next(chat.stream()), lambda: chat.status):
+        with pytest.raises(RunNotFound, match="there is no session 'chat/ada': its first message opens it"):
+            ask()
     chat.ask(say("hello"), 30)
     chat.close()
     assert chat.cancel_turn() is False

@@ -268,10 +268,10 @@ def test_an_interrupt_ends_the_wait_for_the_runs_of_another_process(flow):
         (['{"expected": 1}'], "line 1: its inputs have to be a JSON object"),
         (['{"inputs": {}, "id": 3}'], "line 1: its id has to be a text"),
         (['{"id": "a", "inputs": {"name": "x"}}'] * 2, "line 2: the id 'a' is that of line 1 too"),
-        (['{"inputs": {"name": 3}}'], "line 1: the inputs do not fit workflow hello: name Input should be a valid"),
+        (['{"inputs": {"name": 3}}'], "line 1: the inputs do not fit workflow hello: name: Input should be a valid"),
         (
             ['{"inputs": {"name": "x"}}', '{"inputs": {}}'],
-            "line 2: the inputs do not fit workflow hello: name is missing",
+            "line 2: the inputs do not fit workflow hello: name: is missing",
         ),
         ([], "holds no cases"),
     ],

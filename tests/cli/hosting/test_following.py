@@ -192,7 +192,8 @@ def test_a_follower_whose_orchestrator_is_killed_says_how_to_go_on_and_nothing_i
     second.open()
     assert greenroom.result_of(*command.split()) == "through"
     assert second.lines() == ["before", "after"]
-    assert "run first has not ended, and no orchestrator has it" in greenroom("runs", "list").err
+    for look in (("runs", "list"), ("runs", "show", "first")):
+        assert "run first has not ended, and no orchestrator has it" in greenroom(*look).err
 
 
 @pytest.mark.parametrize("_again", range(3))

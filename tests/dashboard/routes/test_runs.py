@@ -120,7 +120,7 @@ def test_what_stands_in_the_place_of_a_result_is_a_problem_with_its_evidence(api
     assert (late.status_code, late.json()["code"]) == (409, "ended")
     for path in ("", "/steps", "/events", "/state", "/result", "/stream"):
         assert api.get(f"/runs/nobody{path}").json()["code"] == "not_found"
-        assert api.get(f"/runs/no%2Fbody%25{path}").json()["detail"].startswith("there is no run 'no/body%'")
+        assert api.get(f"/runs/no%2Fbody%25{path}").json()["detail"].startswith("there is no session 'no/body%'")
 
 
 def test_a_stream_sends_the_past_goes_on_with_the_present_and_ends_with_the_run(api, orchestrator):

@@ -120,6 +120,15 @@ def test_what_is_no_workflow_is_not_started(tmp_path: Path, wrong: Any, reason: 
         run(wrong, 1)
 
 
+def test_lists_of_a_status_that_does_not_exist_are_refused(tmp_path: Path) -> None:
+    with Orchestrator(":memory:", home=tmp_path) as orchestrator:
+        for wrong in ("canceled", ("failed", "canceled")):
+            for lists in (orchestrator.runs, orchestrator.sessions):
+                with pytest.raises(ValueError, match="a status is one of pending, running, .*, not 'canceled'"):
+                    lists(status=wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  the test
+        assert list(orchestrator.runs(status=["failed", "cancelled"])) == []
+
+
 def test_an_id_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with (
         Orchestrator(":memory:", home=tmp_path) as orchestrator,

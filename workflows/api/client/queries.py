@@ -15,7 +15,7 @@ from greenroom.journal.interface import Stored
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.pages import Page, check_limit
-from greenroom.messages.records import RunRecord, SessionDetail, SessionRecord
+from greenroom.messages.records import RunRecord, SessionDetail, SessionRecord, check_status
 from greenroom.workflows.api.client.http import Wire, next_cursor
 from greenroom.workflows.queries.interface import Queries
 
@@ -100,6 +100,7 @@ class HttpQueries(Queries):
         """Return a list of at most ``limit`` items, or of all, in as many requests as that takes."""
         limit, cursor = where.pop("limit", None), where.pop("cursor", None)
         check_limit(limit)
+        check_status(where.get("status"))
         found: list[Any] = []
         while True:
             size = MOST if limit is None else min(MOST, limit - len(found))

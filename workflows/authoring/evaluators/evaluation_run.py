@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, cast
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import BuiltInWorkflow, built_in
 from greenroom.actors.definitions.registry import find_workflow, suggestion
+from greenroom.actors.values.conversion import sentence
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, InvalidInput
 from greenroom.messages.evaluation import Evaluation, Score
 from greenroom.messages.policy import StepOptions
@@ -73,7 +74,7 @@ async def check_cases(app: str, workflow: str, evaluators: list[str], cases: lis
         try:
             definition.bind_json(inputs)
         except InvalidInput as error:
-            wrong.append([f"{name} {what}" for name, what in error.errors] or [str(error)])
+            wrong.append([sentence((each,)) for each in error.errors] or [str(error)])
         else:
             wrong.append([])
     return wrong

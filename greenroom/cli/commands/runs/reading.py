@@ -102,6 +102,7 @@ def show(settings: Settings, run_id: str) -> None:
         )
     else:
         show_run(run, state, steps, waits, asked, decided)
+        _say_unhosted(settings, [run])
 
 
 @click.command()
