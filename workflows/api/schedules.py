@@ -65,7 +65,8 @@ class ScheduleMethods(ABC):
                 the time at which the run is due, such as ``nightly~20261122T030000Z``.
             workflow: The workflow.
             args: Its arguments, the same for every run.
-            cron: Times: minute, hour, day of the month, month and weekday, or six fields with seconds first.
+            cron: Times: minute, hour, day of the month, month and weekday, or six fields with seconds first, or
+                a name such as ``"@daily"``.
             every: Seconds, or a ``timedelta``, between two times, counted from when it was made. At least 1 s.
             timezone: Time zone of ``cron``, such as ``"Europe/Berlin"``.
             overlap: What to do when a run is due before an earlier one has ended: ``"skip"`` it, ``"queue"`` it,

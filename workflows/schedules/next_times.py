@@ -19,6 +19,17 @@ LEAST_EVERY: Final = 1.0
 MOST_EVERY: Final = 100 * 366 * 86_400.0
 """Maximum interval in seconds."""
 
+NICKNAMES: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+"""Names that cron knows for some expressions. Its ``@reboot`` is no time."""
+
 
 def faults(plan: Plan) -> list[str]:
     """Return what is wrong with the times of a plan, one sentence per field."""
@@ -34,13 +45,20 @@ def faults(plan: Plan) -> list[str]:
         found.append(f"timezone: {zone}")
     if plan.cron is not None:
         try:
-            moments = CronSim(plan.cron, datetime(2000, 1, 1))  # noqa: DTZ001  any moment of any zone will do
+            moments = CronSim(_fields(plan.cron), datetime(2000, 1, 1))  # noqa: DTZ001  any moment of any zone will do
             if next(moments, None) is None:
                 found.append(f"cron: no moment fits {plan.cron!r}")
         except CronSimError as error:
-            sentence = str(error).lower()
-            found.append(f"cron: {plan.cron!r} has a {sentence}; there are minute, hour, day, month and weekday")
+            wrong = f"has a {str(error).lower()}; there are minute, hour, day, month and weekday"
+            if plan.cron.startswith("@"):
+                wrong = f"is not one of {', '.join(NICKNAMES)}"
+            found.append(f"cron: {plan.cron!r} {wrong}")
     return found
+
+
+def _fields(cron: str) -> str:
+    """Return an expression as fields, which a nickname stands for."""
+    return NICKNAMES.get(cron.strip().lower(), cron)
 
 
 def zone_of(name: str) -> tzinfo | str:
@@ -88,7 +106,7 @@ def _cron(plan: Plan, after: float) -> Iterator[float]:
     if isinstance(zone, str):
         raise ValueError(zone)  # noqa: TRY004  what is wrong is the name of the zone
     assert plan.cron is not None
-    for moment in CronSim(plan.cron, datetime.fromtimestamp(math.floor(after), zone)):
+    for moment in CronSim(_fields(plan.cron), datetime.fromtimestamp(math.floor(after), zone)):
         # During the second pass of a repeated hour, the library begins with moments of the first pass.
         if (due := moment.timestamp()) > after:
             yield due

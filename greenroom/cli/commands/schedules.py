@@ -98,7 +98,7 @@ def _moment(firing: "FiringRecord") -> tuple[Any, ...]:
 @schedules.command()
 @click.argument("name")
 @click.argument("target", metavar="FILE.py:NAME")
-@click.option("--cron", metavar="FIELDS", help="Minute, hour, day, month, weekday; or six fields with seconds first.")
+@click.option("--cron", metavar="FIELDS", help="Minute, hour, day, month, weekday; seconds may come first; or @daily.")
 @click.option("--every", type=float, metavar="S", help="Seconds from one run to the next, at least 1.")
 @click.option("--timezone", default="UTC", show_default=True, help="Whose clock --cron is read by.")
 @click.option(

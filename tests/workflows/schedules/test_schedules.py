@@ -87,6 +87,24 @@ def test_an_interval_never_drifts(every, number):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("@hourly", "15 13:00"),
+        ("@daily", "16 00:00"),
+        ("@midnight", "16 00:00"),
+        ("@weekly", "19 00:00"),
+        ("@Monthly ", "01 00:00"),
+        ("@yearly", "01 00:00"),
+        ("@annually", "01 00:00"),
+    ],
+)
+def test_a_name_of_cron_stands_for_its_fields(name, first):
+    named = plan(cron=name, timezone="Europe/Berlin")
+    assert faults(named) == []
+    assert local("Europe/Berlin", next_after(named, 0, at("Europe/Berlin", 2026, 7, 15, 12, 30))).startswith(first)
+
+
 def test_a_time_that_the_clocks_leave_out_is_due_right_after_the_gap():
     zone = "Europe/Berlin"  # on 29 March 2026 the clocks go from 02:00 to 03:00
     nightly = plan(cron="30 2 * * *", timezone=zone)
@@ -127,6 +145,7 @@ def test_everything_that_is_wrong_with_the_times_is_said_at_once():
     ]
     assert "bad minute" in wrong[-1]
     assert "no moment fits" in faults(plan(cron="* * */20 * 1L"))[0]
+    assert "'@reboot' is not one of @yearly, @annually, @monthly" in faults(plan(cron="@reboot"))[0]
     assert faults(plan(cron="0 3 * * *", timezone="America")) != []
     assert faults(plan(every=math.inf)) != []
     assert faults(plan(cron="0 3 * * *")) == []
