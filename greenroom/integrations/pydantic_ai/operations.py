@@ -31,8 +31,9 @@ from typing_extensions import override
 from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import StepDefinition
-from greenroom.actors.models.measured import Measured
+from greenroom.actors.models.measured import Measured, asked
 from greenroom.integrations.pydantic_ai import places
+from greenroom.integrations.pydantic_ai.conversations import stored_with_outcome, take_messages
 from greenroom.integrations.pydantic_ai.failures import failed_model, failed_tool, falls_back, marked_for_retry
 from greenroom.integrations.pydantic_ai.usage import usage_of
 from greenroom.messages.policy import StepOptions
@@ -94,6 +95,8 @@ class StepOperations(RegisteredOperationBackend[StepOptions]):
 
         async def run(params: Any) -> Any:
             """Run one operation in a worker."""
+            if kind == "llm" and (messages := asked.get().messages) is not None:
+                params = {**params, "messages": messages}
             given = operation.parameter_transport.load(params, runtime=None)
             with marked_for_retry() if kind == "llm" else disable_threads(), durable_unit_scope():
                 result = await operation.handler(given)
@@ -122,13 +125,15 @@ class _StepOperation(BoundDurableOperation[P, W, R], Generic[P, W, R]):
         port, definition = program.get(), self._definition
         assert port is not None, "outside of workflows the library runs operations in place"
         _ = definition.app  # raises if workers cannot find the agent
-        wire = self._operation.parameter_transport.dump(params)
+        wire: Any = self._operation.parameter_transport.dump(params)
+        transcript = take_messages(port, wire) if definition.step_kind == "llm" else None
         context: Any = getattr(params, "ctx", None) or getattr(params, "run_context", None)
         name, label = _call_name(self._operation.operation_id, params, context)
         options = cast("StepOptions | None", config) or definition.options
         if definition.step_kind == "llm" and falls_back(context):
             options = options.model_copy(update={"has_fallback": True})
-        with _translated(self._operation.operation_id), places.steps_of(context.run_id):
+        translated = _translated(self._operation.operation_id)
+        with translated, places.steps_of(context.run_id), stored_with_outcome(port, transcript):
             payload = await port.call_step(
                 name=name,
                 kind=definition.step_kind,
@@ -136,6 +141,7 @@ class _StepOperation(BoundDurableOperation[P, W, R], Generic[P, W, R]):
                 arguments=definition.signature.encode_call((wire,), {}),
                 options=options,
                 key=label,
+                transcript=transcript,
             )
         return self._operation.result_codec.load(definition.decode_result(payload))
 
