@@ -52,7 +52,7 @@ class Port:
 
 
 def taken(port: Any, *texts: str) -> TranscriptUse:
-    wire = {"messages": [{"kind": "request", "parts": [{"content": text}]} for text in texts]}
+    wire: dict[str, Any] = {"messages": [{"kind": "request", "parts": [{"content": text}]} for text in texts]}
     use = take_messages(port, wire)
     assert use is not None
     assert wire == {"messages": use.tip}

@@ -61,8 +61,9 @@ class _Attempt:
 
 def _need(state: RunState, step: Step, model: ModelCall) -> Need:
     """Return what the next attempt of a model step may use."""
-    transcript = transcript_text(state, step)
-    asked = step.arguments if transcript is None else transcript
+    if step.reads is not None:  # the program has measured all of it
+        return need_of(model, sum(len(each.encode()) for each in step.feedback))
+    asked = step.arguments if step.transcript is None else transcript_text(state, step)
     return need_of(model, len(text_of(asked)) + sum(len(each.encode()) for each in step.feedback))
 
 
