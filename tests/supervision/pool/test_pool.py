@@ -11,6 +11,7 @@ from greenroom.messages.core.errors import FrameTooLarge
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import (
     CANNOT_START,
+    NOT_YET,
     Abort,
     AppDescribed,
     Completed,
@@ -915,6 +916,35 @@ def test_a_worker_that_says_so_after_another_one_was_ready_is_tried_again(make: 
     world.wait(30.0)
     assert len(world.backend.lives) > 3
     assert world.kinds()[-1] == "degraded"
+
+
+def test_a_pool_waits_for_what_its_workers_need_and_once_had(make: Callable[..., World]) -> None:
+    world = make(within=60.0, size=1)
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.submit("a")
+    world.life("a").answer("a")
+    missing = Exit(kind="exited", code=NOT_YET, stderr="SystemExit: the server cannot be reached\n")
+    world.backend.on_spawn = lambda worker: worker.die(missing)
+    world.backend.lives[0].die()
+    world.submit("b")
+    world.wait(300.0)
+    assert "degraded" not in world.kinds()
+    assert world.owner.ends("b") == []
+    assert world.pool.record().status == "short"
+    assert "the server cannot be reached" in world.pool.record().detail
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.wait(1.6)
+    world.life("b").answer("b")
+    assert world.owner.answered("b")
+    assert world.kinds().count("recovered") == 1
+
+
+def test_a_pool_that_never_had_it_gives_up(make: Callable[..., World]) -> None:
+    world = make(within=60.0)
+    world.backend.on_spawn = lambda worker: worker.die(Exit(kind="exited", code=NOT_YET, stderr="SystemExit: gone\n"))
+    world.submit("a")
+    world.wait(30.0)
+    assert "so starting them was given up" in world.owner.refusal("a")
 
 
 def test_a_degraded_pool_takes_work_again_after_its_pause(make: Callable[..., World]) -> None:
