@@ -365,9 +365,9 @@ class WorkerSupervisor:
         """Remove a worker that cannot be started for now, and report that; another start follows after a pause."""
         now, working = self.loop.time(), sum(other.state == "ready" for other in self.slots.values())
         reason = (
-            f"Pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
+            f"pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
             f"last start, that of {slot.id}, {worker_exit.end.sentence()}{_evidence(worker_exit.end)}. "
-            f"It is tried again after a pause, of {pause:g} s at most."
+            f"It is tried again after a pause, of {pause:g} s at most"
         )
         before, unit = self._growth, self._resources.unit()
         self._growth = before.failed(now, worker_exit.begun, unit, reason, pause)
@@ -391,14 +391,14 @@ class WorkerSupervisor:
         pause = self.policy.within
         if hopeless:
             reason = (
-                f"No worker of pool {self.key.name} for {self.key.app} can be started: {own_words(end.stderr)}. Work "
-                f"for the pool is taken again after {pause:g} s."
+                f"no worker of pool {self.key.name} for {self.key.app} can be started: {own_words(end.stderr)}. Work "
+                f"for the pool is taken again after {pause:g} s"
             )
         else:
             reason = (
-                f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
+                f"the workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
                 f"them was given up. The last one, {slot.id}, {end.sentence()}{_evidence(end)}. Mend what ends them; "
-                f"work for them is taken again after {pause:g} s."
+                f"work for them is taken again after {pause:g} s"
             )
         self.degrade(reason, pause, slot, end)
 
