@@ -39,6 +39,8 @@ class ProgramPort(Protocol):
     """What a workflow's code, and the loop that runs it, ask of their program. Used on the program's loop only."""
 
     run_id: str
+    form: int
+    """Form in which the run's journal has arguments; see ``replay_differences.FORM``."""
     silent: bool
     """True while the code repeats what it did before a restart, so that what it prints was printed before."""
     ended: bool

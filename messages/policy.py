@@ -183,7 +183,8 @@ class ModelCall(Message):
     price: Price | None = None
     """None if it is not known, which is not 0."""
     extra_bytes: int = 0
-    """Bytes of every request besides the step's arguments: instructions, schema of the answer, tools."""
+    """Bytes of every request besides the step's arguments: instructions, schema of the answer, tools. All bytes of the
+    request of another library's agent, whose arguments name a transcript."""
     max_tokens: int | None = None
     """Most output tokens of one answer, if the author has set them."""
 

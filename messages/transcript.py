@@ -140,10 +140,13 @@ class TranscriptUse(Message):
         tip: ``entry_id`` of its last entry.
         new: Entries that the run does not store yet, oldest first. The answer to a model call is stored as the entry
             that follows the call's ``tip``, and is not repeated here.
+        library: Library in whose own form the messages are; empty for the messages of this file. Of such a call the
+            answer is a value like that of any step, and the next call brings it as an entry.
     """
 
     tip: str
     new: tuple[Entry, ...] = ()
+    library: str = ""
 
 
 class SummarisedPart(Message):

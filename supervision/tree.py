@@ -149,7 +149,7 @@ class Tree:
         self._pools[key] = pool
         node.pools.append(pool)
         if self._closed:
-            pool.refuse_for_good("The orchestrator is closed.")
+            pool.refuse_for_good("the orchestrator is closed")
         elif node.loaded:
             self._open(pool, node)
         elif node.loading is None:
@@ -196,9 +196,9 @@ class Tree:
         if node.budget.exceeded and not self._closed:
             node.budget = Budget(ZYGOTE_DEATHS, ZYGOTE_WITHIN)
             reason = (
-                f"The process from which the workers of {node.app} are forked dies as often as it is started, and all "
+                f"the process from which the workers of {node.app} are forked dies as often as it is started, and all "
                 f"of them with it, so starting it was given up; the last time, {why}. What was running each time is on "
-                f"the records of the runs; work for {node.app} is taken again after {ZYGOTE_WITHIN:g} s."
+                f"the records of the runs; work for {node.app} is taken again after {ZYGOTE_WITHIN:g} s"
             )
             for pool in node.pools:
                 pool.degrade(reason, ZYGOTE_WITHIN)
@@ -282,8 +282,8 @@ class Tree:
                 return pool
             ids += pool.supervisor.slots
         alike = " or ".join(f'"{id_}"' for id_ in difflib.get_close_matches(worker, ids, n=3, cutoff=0.5))
-        hint = f"Did you mean {alike}?" if alike else f"{list_workers()} shows those that are alive."
-        msg = f'There is no worker "{worker}". {hint}'
+        hint = f"did you mean {alike}?" if alike else f"{list_workers()} shows those that are alive"
+        msg = f'there is no worker "{worker}"; {hint}'
         raise WorkerNotFound(msg)
 
     # ------------------------------------------------------------ shutdown
@@ -344,15 +344,15 @@ class Tree:
 def _open(pool: PoolActor, node: _AppNode) -> None:
     """Let a pool start workers, unless their limits cannot be kept here."""
     if refusal := limits_refusal(pool.limits):
-        pool.refuse_for_good(f"Workers of pool {pool.key.name} cannot start: {refusal}")
+        pool.refuse_for_good(f"workers of pool {pool.key.name} cannot start: {refusal}")
         return
     limit, least = pool.limits.memory_mb, node.backend.holds_mb + WORKER_MB
     if limit is None or not node.backend.holds_mb or limit >= least:
         pool.open()
         return
     pool.refuse_for_good(
-        f"Workers of pool {pool.key.name} may have memory_mb={limit}, and {node.app} with what a worker needs takes "
-        f"{least} MiB before any work is done: give them at least that, and what the work takes besides."
+        f"workers of pool {pool.key.name} may have memory_mb={limit}, and {node.app} with what a worker needs takes "
+        f"{least} MiB before any work is done: give them at least that, and what the work takes besides"
     )
 
 

@@ -1,8 +1,26 @@
-"""Result of a model step that another library's agent makes, with its usage."""
+"""Model steps that another library's agent makes: what they are given besides their arguments, and what they return."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model step is given besides its arguments.
+
+    Attributes:
+        messages: The conversation that it reads, oldest first, as JSON values; None if it names none.
+        max_tokens: Most output tokens that the budget allows; None for no limit.
+    """
+
+    messages: Any = None
+    max_tokens: int | None = None
+
+
+asked: ContextVar[Asked] = ContextVar("greenroom_asked")
+"""Set in the task of each attempt of such a step, in LLM workers."""
 
 
 @dataclass(frozen=True, slots=True)

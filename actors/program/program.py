@@ -61,6 +61,7 @@ class Program:
     ) -> None:
         """Prepare to run. No user code runs before ``begin``."""
         self.run_id = start.run_id
+        self.form = start.form
         self._loop = loop
         self._definition = definition
         self._start = start

@@ -21,7 +21,16 @@ from greenroom.actors.worker.channel import Channel, unsendable
 from greenroom.actors.worker.descendants import kill_descendants
 from greenroom.actors.worker.tool_fakes import NO_FAKE, FakeFailed, fake_result, fakes
 from greenroom.messages.core.errors import CodecError, DefinitionError
-from greenroom.messages.frames.worker import CANNOT_START, Completed, Execute, Failed, Ready, ToWorker, WorkerSpec
+from greenroom.messages.frames.worker import (
+    CANNOT_START,
+    NOT_YET,
+    Completed,
+    Execute,
+    Failed,
+    Ready,
+    ToWorker,
+    WorkerSpec,
+)
 
 _LOST: Final = 69
 """Exit code of a worker whose server is lost (``EX_UNAVAILABLE``)."""
@@ -172,4 +181,4 @@ class ServerActor(WorkerActor):
         sys.stderr.write(f"SystemExit: {why}\n")
         sys.stderr.flush()
         final = why.final if isinstance(why, ServerLost) else isinstance(why, DefinitionError)
-        os._exit(CANNOT_START if final and self._connection is None else _LOST)
+        os._exit(_LOST if self._connection is not None else CANNOT_START if final else NOT_YET)

@@ -140,7 +140,8 @@ class ScheduleStep(Frame):
     arguments: Json
     options: Options
     transcript: TranscriptUse | None = None
-    """Of a model call in a conversation: what the model reads. Its result is then a ``ModelAnswer``."""
+    """Of a model call in a conversation: what the model reads. The result is then a ``ModelAnswer``, unless the
+    conversation is that of another library's agent."""
 
 
 class ScheduleTimer(Frame):

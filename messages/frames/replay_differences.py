@@ -11,8 +11,11 @@ from greenroom.messages.core.message import Json, Message, Shown
 
 READ_BYTES: Final = 256 * 1024
 """Longest arguments that are parsed for a comparison, in bytes."""
-FORM: Final = 1
-"""Form in which arguments are written. Older journals have 0, in which models may be written differently."""
+FORM: Final = 2
+"""Form in which arguments are written. Older journals have 0, in which models may be written differently, or 1, in
+which the model calls of other libraries' agents have whole conversations as arguments, and the ids of their runs."""
+ENTRIES: Final = 2
+"""First form in which such calls name the last entry of a transcript, and agents' runs have ids that forks share."""
 LONGEST: Final = 200
 """Longest value that a sentence shows, in characters."""
 
@@ -129,13 +132,13 @@ def digest(what: str, arguments: Json, form: int = FORM) -> str:
     Args:
         what: What is requested with the arguments.
         arguments: Arguments of the call: ``{"args": [...], "kwargs": {...}}`` for a step.
-        form: Form in which the journal's arguments are written. Of an older form, only what all forms write alike is
-            compared: arguments that are themselves texts, numbers or flags.
+        form: Form in which the journal's arguments are written. Of form 0, only what all forms write alike is compared:
+            arguments that are themselves texts, numbers or flags.
     """
     text = text_of(arguments)
     if len(text) > READ_BYTES:
-        return blake2b(to_json(what) + (text if form == FORM else b"")).hexdigest()[:16]
-    value = from_json(text) if form == FORM else _simple(from_json(text), depth=2)
+        return blake2b(to_json(what) + (text if form else b"")).hexdigest()[:16]
+    value = from_json(text) if form else _simple(from_json(text), depth=2)
     return blake2b(to_json([what, _sorted(value)])).hexdigest()[:16]
 
 

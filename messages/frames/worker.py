@@ -17,6 +17,9 @@ FAKES_VARIABLE: Final = "GREENROOM_FAKES"
 """Environment variable by which a test replaces tools and servers. It names the socket that workers ask."""
 CANNOT_START: Final = 78
 """Exit code of a worker that was never ready and would end in the same way the next time (``EX_CONFIG``)."""
+NOT_YET: Final = 75
+"""Exit code of a worker that was never ready, because what it needs was not there and may come back
+(``EX_TEMPFAIL``): a server that is restarted, for example."""
 
 # ---------------------------------------------------------------- orchestrator to worker
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from greenroom.supervision.policy.restart_backoff import restart_delay
+from greenroom.supervision.policy.restart_backoff import LARGEST, restart_delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Growth:
     """Why the newest one failed, in a sentence for users."""
     failed_at: float | None = None
 
-    def failed(self, now: float, begun: float, unit: float, reason: str) -> "Growth":
+    def failed(self, now: float, begun: float, unit: float, reason: str, longest: float = LARGEST) -> "Growth":
         """Count a failed start. Starts that were begun before the last known failure share its cause.
 
         Args:
@@ -29,11 +29,12 @@ class Growth:
             begun: Time at which that start was begun.
             unit: A random number, at least 0 and below 1, for the pause.
             reason: Why it failed.
+            longest: Longest pause, in seconds.
         """
         if self.failed_at is not None and begun < self.failed_at:
             return self
         failures = self.failures + 1
-        return Growth(failures, now + restart_delay(failures, unit), reason, now)
+        return Growth(failures, now + min(longest, restart_delay(failures, unit)), reason, now)
 
     def room(self, now: float, starting: int) -> int | None:
         """Return how many workers may be started now; None for any number. After failures it is one, after a pause."""

@@ -13,6 +13,7 @@ from tests.integrations.environments import ROOT, environment
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 EXTRA = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["pydantic-ai"]
+FILES = [f"tests/integrations/test_{each}.py" for each in ("durable_agents", "conversations", "budgets")]
 TESTS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "packaging")
 
 
@@ -28,7 +29,7 @@ def test_agents_are_durable_with(wanted: str, tmp_path: Path) -> None:
     python = environment(tmp_path / "environment", wanted, *TESTS)
     command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "-n0", "-q", "-m", "not slow"]
     done = subprocess.run(
-        [*command, f"--basetemp={tmp_path / 'tests'}", "tests/integrations/test_durable_agents.py"],
+        [*command, f"--basetemp={tmp_path / 'tests'}", *FILES],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -218,11 +218,11 @@ def test_kill_finds_the_worker_in_any_pool(forest: Forest) -> None:
 
 def test_killing_an_unknown_worker_names_those_called_alike(forest: Forest) -> None:
     tree = forest.tree()
-    with pytest.raises(WorkerNotFound, match=r'There is no worker "tool-1"\. `greenroom actors list` shows'):
+    with pytest.raises(WorkerNotFound, match=r'there is no worker "tool-1"; `greenroom actors list` shows'):
         tree.kill("tool-1")
     forest.submit(tree, "a", key())
     forest.submit(tree, "b", key("llm", "llm"))
-    with pytest.raises(WorkerNotFound, match=r'There is no worker "tol-1"\. Did you mean "tool-1"'):
+    with pytest.raises(WorkerNotFound, match=r'there is no worker "tol-1"; did you mean "tool-1"'):
         tree.kill("tol-1")
 
 
@@ -257,7 +257,7 @@ def test_closing_ends_pools_in_reverse_order_and_then_their_backends(forest: For
     assert not forest.owner.lost("first").charged
     assert tree.record().status == "closed"
     forest.submit(tree, "late", key())
-    assert forest.owner.refusal("late") == "The orchestrator is closed."
+    assert forest.owner.refusal("late") == "the orchestrator is closed"
 
 
 def _noting(life: MemoryWorker, ended: list[str]) -> Any:
@@ -277,7 +277,7 @@ def test_closing_while_an_app_loads_does_not_wait_for_it(forest: Forest) -> None
     tree = forest.tree()
     forest.submit(tree, "a", key())
     forest.loop.run_until_complete(tree.close())
-    assert forest.owner.refusal("a") == "The orchestrator is closing."
+    assert forest.owner.refusal("a") == "the orchestrator is closing"
     assert forest.backends["app.py", "zygote"].closed
 
 

@@ -138,6 +138,6 @@ def _unknown(need: Need, account: Account) -> str:
         allow = 'open the orchestrator with Budget(usd=..., unknown_price="allow")'
     return (
         f"{account.subject}is in USD, and the price of the model {need.model} is not known: declare it with "
-        f"price=(USD per million input tokens, USD per million output tokens) of its LLM or Judge and start again, or "
-        f"allow it with {allow}"
+        f"price=(USD per million input tokens, USD per million output tokens) of its LLM or Judge, or in the model= of "
+        f"its GreenroomDurability, and start again, or allow it with {allow}"
     )

@@ -55,6 +55,8 @@ class Step:
     scheduled_at: float
     transcript: str | None = None
     """Last entry of the transcript that it reads; None for anything but a model call in a conversation."""
+    reads: str | None = None
+    """The same for a model call of another library's agent, whose result is no ``ModelAnswer``."""
     status: StepStatus = "scheduled"
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     result: Json = None
@@ -255,6 +257,8 @@ class RunState:
     the earlier ones may be missing; see ``load``."""
     conversed: bool = False
     """Whether there has ever been such an entry."""
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    """Entries of the conversations of other libraries' agents. A session forgets them with the turn."""
     shared: Json = None
     program: str | None = None
     """The worker that has the program, or None."""

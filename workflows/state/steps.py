@@ -24,10 +24,9 @@ def _step_scheduled(state: RunState, event: ev.StepScheduled) -> None:
         arguments=event.arguments,
         options=event.options,
         scheduled_at=event.at,
-        transcript=None if event.transcript is None else event.transcript.tip,
     )
     if event.transcript is not None:
-        remember_use(state, event.transcript)
+        remember_use(state, state.steps[event.key], event.transcript)
     run_retry_and_fork.unshelve(state, state.steps[event.key])
     state.in_flight += 1
     state.asked[event.key] = state.seq + 1

@@ -19,11 +19,16 @@ from greenroom.messages.transcript import (
 from greenroom.workflows.state.run_state import RunState, Step
 
 
-def remember_use(state: RunState, use: TranscriptUse) -> None:
+def remember_use(state: RunState, step: Step, use: TranscriptUse) -> None:
     """Store the entries that a model call has brought with it."""
-    for entry in use.new:
-        state.transcripts[entry_id(entry)] = entry
-    state.conversed = True
+    new = {entry_id(entry): entry for entry in use.new}
+    if use.library:
+        step.reads = use.tip
+        state.entries.update(new)
+    else:
+        step.transcript = use.tip
+        state.transcripts.update(new)
+        state.conversed = True
 
 
 def remember_answer(state: RunState, step: Step, tip: str) -> None:
@@ -58,10 +63,12 @@ def judged_arguments(state: RunState, step: Step) -> Json:
     return {"args": [], "kwargs": {}}
 
 
-def transcript_text(state: RunState, tip: str) -> JsonText:
-    """Return the entries of a transcript as a JSON array, oldest first.
+def transcript_text(state: RunState, step: Step) -> JsonText | None:
+    """Return the entries of the transcript that a step reads as a JSON array, oldest first; None if it reads none.
 
     Raises:
         LookupError: The run does not store an entry of it.
     """
-    return as_array(newest_first(state.transcripts, tip))
+    if step.transcript is not None:
+        return as_array(newest_first(state.transcripts, step.transcript))
+    return None if step.reads is None else as_array(newest_first(state.entries, step.reads))

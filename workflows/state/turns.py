@@ -6,7 +6,7 @@ from typing import Final
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.events import events as ev
-from greenroom.messages.frames.replay_differences import FORM, digest
+from greenroom.messages.frames.replay_differences import digest
 from greenroom.messages.frames.worker import Resolution
 from greenroom.messages.policy import SessionPolicy
 from greenroom.workflows.state.handlers import handler
@@ -86,6 +86,7 @@ def _turn_over(state: RunState, event: ev.TurnEnded | ev.TurnFailed) -> None:
         state.wait_changes.append((key, None))
     for memory in (
         state.steps,
+        state.entries,
         state.children,
         state.timers,
         state.retries,
@@ -134,7 +135,7 @@ def _message_sent(state: RunState, event: ev.MessageSent) -> None:
     if state.session is None:  # a turn sends its messages as it ends, so no replay asks for them again
         state.asked[event.key] = state.seq + 1
         what = JsonText.of_members({"name": event.name, "value": event.value})
-        state.sent[event.key] = digest("message", what) if state.form == FORM else ""
+        state.sent[event.key] = digest("message", what) if state.form else ""
     state.outgoing[event.key] = SentMessage(
         event.to,
         event.name,

@@ -14,7 +14,7 @@ from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.definitions.registry import lookup
 from greenroom.actors.failures.description import describe_exception
 from greenroom.actors.models import ModelReply
-from greenroom.actors.models.measured import Measured
+from greenroom.actors.models.measured import Asked, Measured, asked
 from greenroom.actors.worker.actor import WorkerActor
 from greenroom.actors.worker.channel import Channel, unsendable
 from greenroom.actors.worker.models.conversation import ask_in_conversation, conversation_request
@@ -135,6 +135,7 @@ class ModelActor(WorkerActor):
         definition = lookup(message.step)
         if not isinstance(definition, ModelDefinition):
             args, kwargs = definition.signature.decode_call(message.arguments)
+            asked.set(Asked(plain(message.transcript), message.max_tokens))
             measured: Measured = await definition.fn(*args, **kwargs)
             return definition.signature.result.dump(measured.value), dict(measured.usage)
         ask = self._call if message.transcript is None else self._converse

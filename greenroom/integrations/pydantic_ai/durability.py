@@ -14,6 +14,7 @@ from pydantic_ai.durable_exec import (
     DurabilityEngineSpec,
     DurableOperationBackend,
 )
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelRequest, ToolCallPart
 from pydantic_ai.models import Model, ModelResolutionContext, infer_model
 from pydantic_ai.run import AgentRunResult
@@ -30,7 +31,7 @@ from greenroom.integrations.pydantic_ai.stand_ins import stand_in
 from greenroom.integrations.pydantic_ai.transports import JsonTransports
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.policy import Retry, StepOptions
-from greenroom.workflows.authoring.step import step_options
+from greenroom.workflows.authoring.step import given_price, step_options
 
 
 class ModelOptions(TypedDict, total=False):
@@ -39,22 +40,28 @@ class ModelOptions(TypedDict, total=False):
     Attributes:
         timeout: Seconds one attempt may take, 300 by default; None for no limit.
         retry: How often and when it is tried again. By default, rejected requests and exhausted credit are not.
+        price: US dollars per million input tokens and per million output tokens, for models whose price is not known.
     """
 
     timeout: Seconds | None
     retry: Retry
+    price: tuple[float, float] | None
 
 
-class ToolOptions(ModelOptions, total=False):
+class ToolOptions(TypedDict, total=False):
     """Options of one tool of an agent, as those of ``greenroom.tool``.
 
     Attributes:
+        timeout: Seconds one attempt may take, 300 by default; None for no limit.
+        retry: How often and when it is tried again.
         crash_attempts: Deaths of its process before a call is quarantined.
         once: At most once: after a crash the model is told that the outcome is unknown.
         memory_mb: Data limit of its process in MiB. A tool with its own limit has its own processes.
         env: Names of environment variables that it may see. A tool with such variables has its own processes.
     """
 
+    timeout: Seconds | None
+    retry: Retry
     crash_attempts: int
     once: bool
     memory_mb: int | None
@@ -118,10 +125,13 @@ class GreenroomDurability(BaseDurabilityCapability[AgentDepsT]):
         """
         super().__init__(models=models, event_stream_handler=event_stream_handler, name=name)
         title = "GreenroomDurability()" if name is None else f"the durability of agent `{name}`"
+        given: dict[str, Any] = {"retry": RETRY, **(model or {})}
+        price = given_price(title, given.pop("price", None))
         self._options = AgentOptions(
-            step_options(f"{title}, model", {"retry": RETRY, **(model or {})}),
+            step_options(f"{title}, model", given),
             StepOptions(retry=RETRY),
             {tool: _tool_options(f"{title}, tool `{tool}`", tool, given) for tool, given in (tools or {}).items()},
+            price,
         )
         self._ask = ask
         self._site = caller_site("GreenroomDurability")
@@ -140,7 +150,7 @@ class GreenroomDurability(BaseDurabilityCapability[AgentDepsT]):
         agent = self._bound_agent()
         if self._operations is None or self._operations[0] is not agent:
             transports = JsonTransports(agent, self.engine_spec)
-            self._operations = agent, StepOperations(self.name, self._site, self._options, transports)
+            self._operations = agent, StepOperations(self.name, self._site, self._options, transports, self._find_model)
         return self._operations[1]
 
     @override
@@ -224,6 +234,16 @@ class GreenroomDurability(BaseDurabilityCapability[AgentDepsT]):
             return None  # the library builds it for this run, in place
         # In a worker it is kept, with its connections: the library leaves registered models open.
         return self._models_by_id.setdefault(model_id, infer_model(model_id))
+
+    def _find_model(self, model_id: str) -> Model | None:
+        """Return the model that a request names by its id; None if only LLM workers can find it."""
+        known = self._models_by_id.get(model_id)
+        if known is not None:
+            return known
+        try:
+            return stand_in(model_id)
+        except UserError:  # a capability of the author's finds it
+            return None
 
 
 def _tool_options(title: str, tool: str, given: ToolOptions | Literal[False]) -> StepOptions | Literal[False]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from pydantic_ai._utils import disable_threads  # no public name does the same
 from pydantic_ai.durable_exec import (
@@ -26,20 +26,28 @@ from pydantic_ai.durable_exec import (
     ToolsetValidateToolArgumentsId,
     durable_unit_scope,
 )
+from pydantic_ai.models import Model
+from pydantic_ai.tools import RunContext
 from typing_extensions import override
 
 from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import StepDefinition
-from greenroom.actors.models.measured import Measured
+from greenroom.actors.models.measured import Measured, asked
 from greenroom.integrations.pydantic_ai import places
+from greenroom.integrations.pydantic_ai.contexts import Wire
+from greenroom.integrations.pydantic_ai.conversations import stored_with_outcome, take_messages
 from greenroom.integrations.pydantic_ai.failures import failed_model, failed_tool, falls_back, marked_for_retry
+from greenroom.integrations.pydantic_ai.prices import call_of
 from greenroom.integrations.pydantic_ai.usage import usage_of
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.policy import ModelCall, Price, StepOptions
+from greenroom.messages.transcript import TranscriptUse
 
 P = TypeVar("P")
 W = TypeVar("W")
 R = TypeVar("R")
+
+FindModel: TypeAlias = Callable[[str], Model | None]
 
 
 class AgentOptions(DurableOperationConfig[StepOptions]):
@@ -49,15 +57,21 @@ class AgentOptions(DurableOperationConfig[StepOptions]):
         model: Options of model requests.
         tool: Options of everything else.
         tools: Options of single tools, by name; False for one that runs in the workflow itself.
+        price: Price of its models, where the library knows none.
     """
 
     def __init__(
-        self, model: StepOptions, tool: StepOptions, tools: Mapping[str, StepOptions | Literal[False]]
+        self,
+        model: StepOptions,
+        tool: StepOptions,
+        tools: Mapping[str, StepOptions | Literal[False]],
+        price: Price | None,
     ) -> None:
         """Keep checked options."""
         self.model = model
         self.tool = tool
         self.tools = tools
+        self.price = price
 
     @override
     def base(self, role: OperationConfigRole, *, operation_id: DurableOperationId) -> StepOptions:
@@ -78,13 +92,23 @@ class StepOperations(RegisteredOperationBackend[StepOptions]):
         site: Where its author's code creates it.
         options: Options of its steps.
         transports: How parameters reach workers.
+        find_model: Returns the model that a request names by its id; None if a program cannot know it.
     """
 
-    def __init__(self, agent: str, site: Site, options: AgentOptions, transports: ParameterTransports) -> None:
+    def __init__(
+        self,
+        agent: str,
+        site: Site,
+        options: AgentOptions,
+        transports: ParameterTransports,
+        find_model: FindModel,
+    ) -> None:
         """Begin without operations. The library registers them while the agent is created."""
         super().__init__(namer=JournalOperationNamer(agent), config=options, parameter_transports=transports)
         self._agent = agent
         self._site = site
+        self._price = options.price
+        self._find_model = find_model
 
     @override
     def register(
@@ -94,23 +118,46 @@ class StepOperations(RegisteredOperationBackend[StepOptions]):
 
         async def run(params: Any) -> Any:
             """Run one operation in a worker."""
-            given = operation.parameter_transport.load(params, runtime=None)
+            wire: Any = _as_asked(params) if kind == "llm" else params
+            given = operation.parameter_transport.load(wire, runtime=None)
             with marked_for_retry() if kind == "llm" else disable_threads(), durable_unit_scope():
                 result = await operation.handler(given)
             written = operation.result_codec.dump(result)
-            return Measured(written, usage_of(result)) if kind == "llm" else written
+            return Measured(written, usage_of(result, self._price)) if kind == "llm" else written
 
         called = f"{self._agent}.{_reference(operation.operation_id)}"
         definition = StepDefinition(kind, called, run, replace(self._site, qualname=called), config)
-        return _StepOperation(operation, definition), ()
+        return _StepOperation(operation, definition, self._call_of), ()
+
+    def _call_of(self, wire: Wire, context: RunContext[Any]) -> ModelCall:
+        """Return what is to be reserved for a model request. In programs."""
+        name = wire["model"]
+        model = context.model if name is None else self._find_model(name)
+        return call_of(model, name, wire, self._price)
+
+
+def _as_asked(params: Wire) -> Wire:
+    """Return the parameters of a model step with the messages that it names, and the limit that a budget sets."""
+    more = asked.get()
+    if more.messages is not None:
+        params = {**params, "messages": more.messages}
+    if more.max_tokens is not None:  # which is not above what the author has set
+        params = {**params, "settings": {**(params["settings"] or {}), "max_tokens": more.max_tokens}}
+    return params
 
 
 class _StepOperation(BoundDurableOperation[P, W, R], Generic[P, W, R]):
     """One durable operation: in a program, a call is a step."""
 
-    def __init__(self, operation: DurableOperation[P, W, R], definition: StepDefinition) -> None:
+    def __init__(
+        self,
+        operation: DurableOperation[P, W, R],
+        definition: StepDefinition,
+        call_of: Callable[[Wire, RunContext[Any]], ModelCall],
+    ) -> None:
         self._operation = operation
         self._definition = definition
+        self._call_of = call_of
 
     @property
     @override
@@ -122,13 +169,17 @@ class _StepOperation(BoundDurableOperation[P, W, R], Generic[P, W, R]):
         port, definition = program.get(), self._definition
         assert port is not None, "outside of workflows the library runs operations in place"
         _ = definition.app  # raises if workers cannot find the agent
-        wire = self._operation.parameter_transport.dump(params)
+        wire: Any = self._operation.parameter_transport.dump(params)
         context: Any = getattr(params, "ctx", None) or getattr(params, "run_context", None)
         name, label = _call_name(self._operation.operation_id, params, context)
         options = cast("StepOptions | None", config) or definition.options
-        if definition.step_kind == "llm" and falls_back(context):
-            options = options.model_copy(update={"has_fallback": True})
-        with _translated(self._operation.operation_id), places.steps_of(context.run_id):
+        transcript: TranscriptUse | None = None
+        if isinstance(self._operation.operation_id, (ModelRequestId, ModelCompactMessagesId)):
+            more = {"model": self._call_of(wire, context), "has_fallback": falls_back(context)}
+            options = options.model_copy(update=more)
+            transcript = take_messages(port, wire)
+        translated = _translated(self._operation.operation_id)
+        with translated, places.steps_of(context.run_id), stored_with_outcome(port, transcript):
             payload = await port.call_step(
                 name=name,
                 kind=definition.step_kind,
@@ -136,6 +187,7 @@ class _StepOperation(BoundDurableOperation[P, W, R], Generic[P, W, R]):
                 arguments=definition.signature.encode_call((wire,), {}),
                 options=options,
                 key=label,
+                transcript=transcript,
             )
         return self._operation.result_codec.load(definition.decode_result(payload))
 

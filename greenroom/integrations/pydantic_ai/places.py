@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
+from greenroom.actors.api.deterministic import uuid4
 from greenroom.actors.context import ProgramPort, program
 from greenroom.actors.program.scope import Scope, scope
+from greenroom.messages.frames.replay_differences import ENTRIES
 
 _runs: WeakKeyDictionary[ProgramPort, dict[str, Scope]] = WeakKeyDictionary()
 """Scopes of agent runs that have not ended, by the run id that the library knows them by. Program's loop only."""
@@ -22,10 +24,14 @@ def in_program() -> bool:
 
 
 def begin(agent: str) -> str:
-    """Begin a run of an agent and return its run id, which is the same on every replay."""
+    """Begin a run of an agent and return its run id, which is the same on every replay, and in forks that share it."""
     port, task = _here()
     inner = task.enter(agent)
-    run_id = f"{port.run_id}/{inner.path}"
+    if port.form < ENTRIES:
+        run_id = f"{port.run_id}/{inner.path}"
+    else:
+        with _standing_at(inner):
+            run_id = str(uuid4())
     _runs.setdefault(port, {})[run_id] = inner
     return run_id
 

@@ -7,23 +7,30 @@ from urllib.parse import urlsplit
 
 from pydantic_ai.messages import ModelResponse
 
+from greenroom.messages.policy import Price
+
 _LOCAL: Final = frozenset({"localhost", "host.docker.internal"})
 
 
-def usage_of(result: object) -> Mapping[str, float]:
-    """Return the usage of a model step's result; empty if it is no answer of a model. An unknown price is left out."""
+def usage_of(result: object, declared: Price | None) -> Mapping[str, float]:
+    """Return the usage of a model step's result; empty if it is no answer of a model.
+
+    A price that neither the library nor the author knows is left out.
+    """
     if not isinstance(result, ModelResponse):
         return {}
     usage: dict[str, float] = {
         "input_tokens": result.usage.input_tokens,
         "output_tokens": result.usage.output_tokens,
     }
-    price = _price(result)
-    return usage if price is None else {**usage, "usd": price}
+    usd = _price(result)
+    if usd is None and declared is not None:
+        usd = declared.usd(usage["input_tokens"], usage["output_tokens"])
+    return usage if usd is None else {**usage, "usd": usd}
 
 
 def _price(response: ModelResponse) -> float | None:
-    if response.provider_url and _is_local(response.provider_url):
+    if response.provider_url and is_local(response.provider_url):
         return None  # a server of one's own may answer to the name of a model that has a price
     try:
         return float(response.cost().total_price)
@@ -31,7 +38,8 @@ def _price(response: ModelResponse) -> float | None:
         return None
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Return whether a server is one of this machine or network, and not that of a provider."""
     host = urlsplit(url).hostname or ""
     try:
         return not ip_address(host).is_global

@@ -136,7 +136,7 @@ class Dispatcher:
 
     def close(self, done: Callable[[], None], grace: float) -> None:
         """End every worker; ``done`` is called when all are confirmed dead."""
-        self.refuse_for_good("The orchestrator is closing.")
+        self.refuse_for_good("the orchestrator is closing")
         if not self.supervisor.slots:
             done()
             return

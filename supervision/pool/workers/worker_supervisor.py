@@ -7,16 +7,16 @@ import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from greenroom.messages.core.failures import Exit
-from greenroom.messages.frames.worker import CANNOT_START, FromWorker, WorkerSpec
+from greenroom.messages.frames.worker import CANNOT_START, NOT_YET, FromWorker, WorkerSpec
 from greenroom.messages.policy import Limits, WorkerKind
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
 from greenroom.supervision.policy.crash_attribution import Blame
 from greenroom.supervision.policy.exit_status import last_words, own_words
 from greenroom.supervision.policy.pool_growth import Growth
-from greenroom.supervision.policy.restart_backoff import next_streak, restart_delay
+from greenroom.supervision.policy.restart_backoff import LARGEST, next_streak, restart_delay
 from greenroom.supervision.policy.restart_intensity import Budget
 from greenroom.supervision.policy.restart_strategy import Child, Restart, plan
 from greenroom.supervision.pool.events import EventHook, Happening, WorkerEvent
@@ -26,6 +26,9 @@ from greenroom.supervision.pool.workers.start_limiter import StartLimiter
 from greenroom.supervision.pool.workers.worker_ids import Names
 from greenroom.supervision.pool.workers.worker_slot import START_TIMEOUT, STOP_GRACE, Slot, WorkerExit
 from greenroom.supervision.zygote.isolated_backends import IsolatedBackends
+
+_AWAITED: Final = 1.5
+"""Longest pause before another look whether what workers need is there again, in seconds."""
 
 
 def default_size(kind: WorkerKind) -> int:
@@ -106,7 +109,8 @@ class WorkerSupervisor:
     A first worker that ends with the code ``CANNOT_START`` before it is ready uses the budget up at once.
 
     The pool does not give up if a start fails while other workers are ready, or if the kernel refused a process. It is
-    then short, reports that, and tries again after a pause.
+    then short, reports that, and tries again after a pause. The same applies to a worker that ends with the code
+    ``NOT_YET``, if one was ever ready: jobs wait, and what was there once is looked for every moment.
     """
 
     def __init__(
@@ -289,8 +293,9 @@ class WorkerSupervisor:
         # An ordered death, to end one job, is no reason to restart siblings; nor is a life that was never ready.
         alone = end.kind == "stopped" or not slot.proven
         strategy = "one_for_one" if alone else self.policy.strategy
-        if failed_start and (end.refused or (strategy == "one_for_one" and self._serves)):
-            self._fall_short(slot, worker_exit)
+        awaited = end.code == NOT_YET and self._proven
+        if failed_start and (end.refused or awaited or (strategy == "one_for_one" and self._serves)):
+            self._fall_short(slot, worker_exit, _AWAITED if awaited else LARGEST)
             return
         if failed_start or blame.counted:
             delay = restart_delay(slot.streak, self._resources.unit())
@@ -356,15 +361,16 @@ class WorkerSupervisor:
         """Return whether any worker accepts jobs of the shared queue."""
         return any(slot.state == "ready" and slot.restart != "temporary" for slot in self.slots.values())
 
-    def _fall_short(self, slot: Slot, worker_exit: WorkerExit) -> None:
+    def _fall_short(self, slot: Slot, worker_exit: WorkerExit, pause: float) -> None:
         """Remove a worker that cannot be started for now, and report that; another start follows after a pause."""
         now, working = self.loop.time(), sum(other.state == "ready" for other in self.slots.values())
         reason = (
-            f"Pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
+            f"pool {self.key.name} for {self.key.app} has {working} of {self.size} workers and cannot begin more: the "
             f"last start, that of {slot.id}, {worker_exit.end.sentence()}{_evidence(worker_exit.end)}. "
-            "It is tried again after a pause, of 30 s at most."
+            f"It is tried again after a pause, of {pause:g} s at most"
         )
-        before, self._growth = self._growth, self._growth.failed(now, worker_exit.begun, self._resources.unit(), reason)
+        before, unit = self._growth, self._resources.unit()
+        self._growth = before.failed(now, worker_exit.begun, unit, reason, pause)
         if not before.failures:
             self._troubled = True
             self._emit("short", slot, end=worker_exit.end, detail=reason)
@@ -385,14 +391,14 @@ class WorkerSupervisor:
         pause = self.policy.within
         if hopeless:
             reason = (
-                f"No worker of pool {self.key.name} for {self.key.app} can be started: {own_words(end.stderr)}. Work "
-                f"for the pool is taken again after {pause:g} s."
+                f"no worker of pool {self.key.name} for {self.key.app} can be started: {own_words(end.stderr)}. Work "
+                f"for the pool is taken again after {pause:g} s"
             )
         else:
             reason = (
-                f"The workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
+                f"the workers of pool {self.key.name} for {self.key.app} die as often as they are started, so starting "
                 f"them was given up. The last one, {slot.id}, {end.sentence()}{_evidence(end)}. Mend what ends them; "
-                f"work for them is taken again after {pause:g} s."
+                f"work for them is taken again after {pause:g} s"
             )
         self.degrade(reason, pause, slot, end)
 

@@ -178,7 +178,7 @@ def test_a_server_that_cannot_be_used_from_the_start_is_started_once_and_parks_t
     path = write_app(tmp_path, command=command(f"at once {mode}", tmp_path), start_timeout=DEADLINE)
     sentence, seconds = park(orchestrator, path)
     assert f"MCP server `rogue` {said}" in sentence
-    assert "No worker of pool mcp:rogue for " in sentence
+    assert "no worker of pool mcp:rogue for " in sentence
     figure(f"{mode}: seconds from the start of the run until it was parked", seconds, "s", f"{DEADLINE + 1:g}")
     assert seconds < DEADLINE + 3
     assert (tmp_path / "rogue.log").read_text().count("start") == 1
@@ -202,7 +202,7 @@ def test_a_url_that_cannot_be_used_is_tried_once_and_parks_the_run(mode, said, o
     path = write_app(tmp_path, url=f"http://127.0.0.1:{remote.server_port}/at-once-{mode}", start_timeout=DEADLINE)
     sentence, seconds = park(orchestrator, path)
     assert said in sentence
-    assert "No worker of pool mcp:rogue for " in sentence
+    assert "no worker of pool mcp:rogue for " in sentence
     figure(f"{mode}: seconds from the start of the run until it was parked", seconds, "s", f"{DEADLINE + 1:g}")
     assert seconds < DEADLINE + 3
     assert remote.elsewhere.connections == 0

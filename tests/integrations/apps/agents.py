@@ -21,7 +21,7 @@ try:
 except ImportError:  # newer than the lowest supported version
     ModelFallback = None  # type: ignore[assignment, misc]
 
-from greenroom import Retry, StepFailed, current, session, tool, workflow
+from greenroom import Retry, StepFailed, current, receive, session, tool, workflow
 from greenroom.integrations.pydantic_ai import GreenroomDurability, ask_approvals
 from tests.acceptance.apps.effects import effect
 
@@ -113,6 +113,15 @@ async def twice(question: str) -> list[str]:
     third = await clerk.run("again", message_history=first.all_messages())
     passed = await echo(first.all_messages_json().decode())
     return [first.output, second.output, third.output, str(len(passed) > 0)]
+
+
+@workflow
+async def resumed(question: str) -> list[str]:
+    """Ask the clerk, wait for a message, and ask it again."""
+    first = await clerk.run(question)
+    said = await receive(Said)
+    second = await clerk.run(said.text, message_history=first.all_messages())
+    return [first.output, second.output]
 
 
 @tool

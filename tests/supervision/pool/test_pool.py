@@ -11,6 +11,7 @@ from greenroom.messages.core.errors import FrameTooLarge
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import (
     CANNOT_START,
+    NOT_YET,
     Abort,
     AppDescribed,
     Completed,
@@ -876,9 +877,9 @@ def test_failed_starts_back_off_and_then_degrade_the_pool_with_evidence(make: Ca
     assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
     assert world.kinds()[-1] == "degraded"
     assert world.owner.refusal("a") == (
-        "The workers of pool tool for app.py die as often as they are started, so starting them was given up. The last "
+        "the workers of pool tool for app.py die as often as they are started, so starting them was given up. The last "
         'one, tool-1, exited with code 3; it said: "ImportError: no module named lib". Mend what '
-        "ends them; work for them is taken again after 60 s."
+        "ends them; work for them is taken again after 60 s"
     )
     world.submit("b")
     assert world.owner.refusal("b") == world.owner.refusal("a")
@@ -895,8 +896,8 @@ def test_a_first_worker_that_says_that_none_can_start_is_believed_at_once(make: 
     world.wait(30.0)
     assert len(world.backend.lives) == 1
     assert world.owner.refusal("a") == (
-        "No worker of pool tool for app.py can be started: the server ended with exit code 127; the line before that "
-        'is "sh: 1: no-such-command: not found". Work for the pool is taken again after 60 s.'
+        "no worker of pool tool for app.py can be started: the server ended with exit code 127; the line before that "
+        'is "sh: 1: no-such-command: not found". Work for the pool is taken again after 60 s'
     )
     world.wait(31.0)  # the pause
     world.backend.on_spawn = lambda worker: worker.become_ready()
@@ -915,6 +916,35 @@ def test_a_worker_that_says_so_after_another_one_was_ready_is_tried_again(make: 
     world.wait(30.0)
     assert len(world.backend.lives) > 3
     assert world.kinds()[-1] == "degraded"
+
+
+def test_a_pool_waits_for_what_its_workers_need_and_once_had(make: Callable[..., World]) -> None:
+    world = make(within=60.0, size=1)
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.submit("a")
+    world.life("a").answer("a")
+    missing = Exit(kind="exited", code=NOT_YET, stderr="SystemExit: the server cannot be reached\n")
+    world.backend.on_spawn = lambda worker: worker.die(missing)
+    world.backend.lives[0].die()
+    world.submit("b")
+    world.wait(300.0)
+    assert "degraded" not in world.kinds()
+    assert world.owner.ends("b") == []
+    assert world.pool.record().status == "short"
+    assert "the server cannot be reached" in world.pool.record().detail
+    world.backend.on_spawn = lambda worker: worker.become_ready()
+    world.wait(1.6)
+    world.life("b").answer("b")
+    assert world.owner.answered("b")
+    assert world.kinds().count("recovered") == 1
+
+
+def test_a_pool_that_never_had_it_gives_up(make: Callable[..., World]) -> None:
+    world = make(within=60.0)
+    world.backend.on_spawn = lambda worker: worker.die(Exit(kind="exited", code=NOT_YET, stderr="SystemExit: gone\n"))
+    world.submit("a")
+    world.wait(30.0)
+    assert "so starting them was given up" in world.owner.refusal("a")
 
 
 def test_a_degraded_pool_takes_work_again_after_its_pause(make: Callable[..., World]) -> None:
@@ -1310,7 +1340,7 @@ def test_closing_stops_workers_with_a_frame_then_sigterm_then_sigkill(make: Call
     assert done == pytest.approx([3.0], abs=0.01)
     assert not world.owner.lost("a").charged
     assert not world.owner.lost("b").charged
-    assert world.owner.refusal("waits") == "The orchestrator is closing."
+    assert world.owner.refusal("waits") == "the orchestrator is closing"
 
 
 def test_a_job_that_finishes_while_the_pool_closes_is_answered(make: Callable[..., World]) -> None:

@@ -61,7 +61,9 @@ class _Attempt:
 
 def _need(state: RunState, step: Step, model: ModelCall) -> Need:
     """Return what the next attempt of a model step may use."""
-    asked = step.arguments if step.transcript is None else transcript_text(state, step.transcript)
+    if step.reads is not None:  # the program has measured all of it
+        return need_of(model, sum(len(each.encode()) for each in step.feedback))
+    asked = step.arguments if step.transcript is None else transcript_text(state, step)
     return need_of(model, len(text_of(asked)) + sum(len(each.encode()) for each in step.feedback))
 
 
@@ -164,7 +166,7 @@ class StepJobs:
             idempotency_key=idempotency_key(state, step),
             feedback=tuple(step.feedback),
             progress=step.progress if step.attempts else None,
-            transcript=None if step.transcript is None else transcript_text(state, step.transcript),
+            transcript=transcript_text(state, step) if step.kind == "llm" else None,
             timeout=step.options.timeout if step.kind == "llm" else None,
             stream=step.options.stream,
             max_tokens=None if entry.reserved is None else entry.reserved.max_tokens,
