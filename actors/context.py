@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from greenroom.messages.core.message import Json
-from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.options.policy import Budget, SessionPolicy, StepKind, StepOptions
 from greenroom.messages.transcript import TranscriptUse
 
 

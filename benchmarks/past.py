@@ -11,9 +11,9 @@ from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 from greenroom.metrics.ledger import Ledger
-from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.state.fold import fold_all
 
 SINCE = 1_700_000_000.0

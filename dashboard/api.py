@@ -5,13 +5,13 @@ from collections.abc import Collection
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
-from greenroom.dashboard import problems
 from greenroom.dashboard.access.gate import Gate
 from greenroom.dashboard.access.origins import Origins
 from greenroom.dashboard.access.unknown_parameters import Strict
 from greenroom.dashboard.dependencies import Dependencies
 from greenroom.dashboard.docs_page import page
 from greenroom.dashboard.openapi import describe
+from greenroom.dashboard.responses import problems
 from greenroom.dashboard.routes import actors, approvals, commands, health, logs, results, runs, schedules, sessions
 from greenroom.version import VERSION
 

@@ -11,10 +11,10 @@ from typing import Annotated, ParamSpec, TypeVar
 from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from greenroom.dashboard.large_responses import Outgoing, Parcel, ResponseBudget
-from greenroom.dashboard.problems import Refusal, refusal
+from greenroom.dashboard.responses.large_responses import Outgoing, Parcel, ResponseBudget
+from greenroom.dashboard.responses.problems import Refusal, refusal
 from greenroom.messages.commands import App, Command, PutSchedule, Refused, Reply, ShowApp, StartRun
-from greenroom.messages.records import WorkflowRecord
+from greenroom.messages.records.records import WorkflowRecord
 from greenroom.workflows.api.orchestrator import Orchestrator
 from greenroom.workflows.api.waiting import wake
 from greenroom.workflows.queries.reader import JournalQueries

@@ -7,7 +7,7 @@ import httpx
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from greenroom.dashboard.problems import PREFIX
+from greenroom.dashboard.responses.problems import PREFIX
 from greenroom.workflows.api.client.mcp_tools import mcp_server
 
 PATH: Final = "/mcp"

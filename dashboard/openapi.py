@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from greenroom.dashboard import problems
+from greenroom.dashboard.responses import problems
 from greenroom.dashboard.routes.commands import every_command
 from greenroom.dashboard.routes.results import StreamEnd
 from greenroom.messages.commands import Command

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from greenroom.messages.records import WorkerRecord
+from greenroom.messages.records.records import WorkerRecord
 from greenroom.metrics.figure_records import Metrics, StepFigures, WorkflowFigures
 from greenroom.metrics.percentiles import Spread
 

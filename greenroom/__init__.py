@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from greenroom.actors.api.step_context import current
     from greenroom.actors.models import Model, ModelReply, ModelRequest
     from greenroom.actors.models.mock import MockModel
-    from greenroom.messages.approvals import Approval
-    from greenroom.messages.call_limits import Breaker, ModelLimit
     from greenroom.messages.core.errors import (
         AgentFailed,
         ApprovalClosed,
@@ -69,9 +67,11 @@ if TYPE_CHECKING:
         WorkerNotFound,
         WorkersUnavailable,
     )
-    from greenroom.messages.evaluation import Score
-    from greenroom.messages.policy import Budget, Retry
-    from greenroom.messages.records import LogLine
+    from greenroom.messages.options.call_limits import Breaker, ModelLimit
+    from greenroom.messages.options.policy import Budget, Retry
+    from greenroom.messages.records.approvals import Approval
+    from greenroom.messages.records.evaluation import Score
+    from greenroom.messages.records.records import LogLine
     from greenroom.messages.transcript import (
         AssistantMessage,
         ToolCall,
@@ -204,17 +204,17 @@ _HOMES = {
     "AsyncRun": "workflows.api.handles.async_run",
     "AsyncSchedule": "workflows.api.handles.async_schedule",
     "AsyncSession": "workflows.api.handles.async_session",
-    "Breaker": "messages.call_limits",
-    "Budget": "messages.policy",
+    "Breaker": "messages.options.call_limits",
+    "Budget": "messages.options.policy",
     "Client": "workflows.api.client.client",
     "Conversation": "actors.agent.conversation",
     "Judge": "workflows.authoring.evaluators.judge",
     "LLM": "workflows.authoring.llm",
-    "LogLine": "messages.records",
+    "LogLine": "messages.records.records",
     "McpServer": "workflows.authoring.mcp",
     "McpTool": "workflows.authoring.mcp",
     "mcp": "workflows.authoring.mcp",
-    "Approval": "messages.approvals",
+    "Approval": "messages.records.approvals",
     "approve": "actors.api.approve",
     "AssistantMessage": "messages.transcript",
     "MockModel": "actors.models.mock",
@@ -226,18 +226,18 @@ _HOMES = {
     "ToolSchema": "messages.transcript",
     "TranscriptMessage": "messages.transcript",
     "UserMessage": "messages.transcript",
-    "ModelLimit": "messages.call_limits",
+    "ModelLimit": "messages.options.call_limits",
     "Orchestrator": "workflows.api.orchestrator",
     "Pairwise": "workflows.authoring.evaluators.judge",
     "Panel": "workflows.authoring.evaluators.panel",
     "Person": "workflows.authoring.evaluators.person",
     "Pool": "supervision.jobs",
-    "Retry": "messages.policy",
+    "Retry": "messages.options.policy",
     "Rule": "workflows.authoring.evaluators.rule",
     "Run": "workflows.api.handles.run",
     "Session": "workflows.api.handles.session",
     "Schedule": "workflows.api.handles.schedule",
-    "Score": "messages.evaluation",
+    "Score": "messages.records.evaluation",
     "Step": "workflows.authoring.step",
     "Workflow": "workflows.authoring.workflow",
     "current": "actors.api.step_context",

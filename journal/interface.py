@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.core.frozen import frozen
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 if TYPE_CHECKING:  # for annotations alone: their models cost more than the rest of an import of this
     from greenroom.messages.events.events import AnyEvent

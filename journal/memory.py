@@ -12,7 +12,7 @@ from greenroom.journal.sqlite.group_commit import Answer, GroupCommit
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 
 class MemoryAccount:

@@ -4,13 +4,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from greenroom.messages.approvals import ApprovalDecision
 from greenroom.messages.core.failures import Failure, Fault
 from greenroom.messages.core.fields import Limit
 from greenroom.messages.core.message import Json, Message
 from greenroom.messages.events.schedules import Plan, ScheduleRecord
-from greenroom.messages.policy import Budget
-from greenroom.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
+from greenroom.messages.options.policy import Budget
+from greenroom.messages.records.approvals import ApprovalDecision
+from greenroom.messages.records.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
 
 
 class StartRun(Message):

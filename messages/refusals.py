@@ -1,9 +1,11 @@
-"""The errors that refused commands raise."""
+"""Refusals that several places make, and the errors that refused commands raise. Pure."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from greenroom.messages.commands import Refused, Reply
 from greenroom.messages.core.errors import (
+    CodecError,
     GreenroomError,
     IdConflict,
     InvalidInput,
@@ -16,6 +18,9 @@ from greenroom.messages.core.errors import (
     ScheduleBusy,
     SessionClosed,
 )
+from greenroom.messages.core.json_text import JsonText, text_of
+from greenroom.messages.core.message import Json
+from greenroom.messages.frames.envelope import IN_A_FILE, MAX_FRAME_BYTES
 
 REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "invalid": InvalidInput,
@@ -31,6 +36,10 @@ REFUSED_AS: Final[dict[str, type[Exception]]] = {
     "busy": ScheduleBusy,
 }
 """The exception for each code of a refusal; a ``GreenroomError`` for any other."""
+LONGEST_MESSAGE = MAX_FRAME_BYTES // 2
+"""Maximum size in bytes of a message as JSON; as much is left for the state that is sent with it."""
+LONGEST_ARGUMENTS = MAX_FRAME_BYTES // 4 * 3 - 1024 * 1024
+"""Maximum size in bytes of a run's arguments; a quarter of a frame is left for outcomes, and 1 MiB for names."""
 
 
 def unanswered(run_id: str, timeout: float) -> Refused:
@@ -49,3 +58,29 @@ def check(reply: Reply) -> Reply:
     if reply.code == "invalid":
         raise InvalidInput(reply.message, tuple((fault.field, fault.sentence) for fault in reply.faults))
     raise REFUSED_AS.get(reply.code, GreenroomError)(reply.message)
+
+
+def message_too_long(value: Json, what: str = "the message") -> Refused | None:
+    """Return a refusal if a message is too long to be sent to a worker with the rest of the program's start."""
+    return _too_long(value, what, LONGEST_MESSAGE)
+
+
+def arguments_too_long(arguments: Mapping[str, Json]) -> Refused | None:
+    """Return a refusal if arguments are too long for any program to begin."""
+    what = "what the workflow is given"
+    try:
+        members = JsonText.of_members(arguments)
+    except CodecError as error:
+        return Refused(code="invalid", message=f"{what}: {error}")
+    return _too_long(members, what, LONGEST_ARGUMENTS)
+
+
+def _too_long(value: Json, what: str, most: int) -> Refused | None:
+    try:
+        size = len(text_of(value))
+    except CodecError as error:  # for instance, it is nested too deeply
+        return Refused(code="invalid", message=f"{what}: {error}")
+    if size <= most:
+        return None
+    message = f"{what} has {size} bytes as JSON, and {most} are the most: {IN_A_FILE}"
+    return Refused(code="invalid", message=message)

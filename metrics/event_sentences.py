@@ -6,11 +6,11 @@ from typing import Final, assert_never
 
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import text_of
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.metrics.printable import printable
 
 LONGEST = 600

@@ -2,8 +2,8 @@
 
 from greenroom.messages.core.failures import Outcome
 from greenroom.messages.core.message import Message
-from greenroom.messages.policy import StepKind
-from greenroom.messages.records import ActorRecord, RunStatus
+from greenroom.messages.options.policy import StepKind
+from greenroom.messages.records.records import ActorRecord, RunStatus
 from greenroom.metrics.percentiles import Spread
 
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeAlias, get_args
 
 from greenroom.messages.core.failures import Outcome
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 from greenroom.metrics.figure_records import BackgroundFigures, Metrics, StepFigures, Totals, WorkflowFigures
 from greenroom.metrics.run_fold import HANDLERS, Run
 from greenroom.metrics.sums import Background, StepName, StepSums, Sums, WorkflowSums

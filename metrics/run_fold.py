@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 from greenroom.messages.core.message import Event
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.records import ENDED, RunStatus
+from greenroom.messages.records.records import ENDED, RunStatus
 from greenroom.metrics.sums import ScoreSums, StepName, StepSums, WorkflowSums
 
 E = TypeVar("E", bound=Event)

@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from greenroom.messages.core.failures import Outcome
-from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.policy import StepKind
-from greenroom.messages.records import RunStatus
+from greenroom.messages.options.policy import StepKind
+from greenroom.messages.records.evaluation import Evaluation
+from greenroom.messages.records.records import RunStatus
 from greenroom.metrics.durations import Durations
 
 StepName: TypeAlias = tuple[str, StepKind]

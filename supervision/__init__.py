@@ -42,7 +42,7 @@ then refuses the jobs that wait, while the rest of the tree continues.
 **The message:** the crash is charged to the message that was running, and not to others that only shared the process.
 An injected crash is charged to no message. The step's policy then decides, as for every other failure:
 
-    >>> from greenroom.messages.policy import Retry, StepOptions
+    >>> from greenroom.messages.options.policy import Retry, StepOptions
     >>> from greenroom.workflows.decisions.steps.retry_policy import PastAttempt, next_attempt
     >>> steady = StepOptions(retry=Retry(jitter=0.0))
     >>> crash = PastAttempt("crash")

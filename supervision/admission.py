@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 from typing_extensions import override
 
-from greenroom.messages.call_limits import Breaker, ModelLimit
 from greenroom.messages.frames.worker import Completed, Execute, Failed, FromWorker
-from greenroom.messages.policy import Limits
-from greenroom.messages.records import ActorRecord
+from greenroom.messages.options.call_limits import Breaker, ModelLimit
+from greenroom.messages.options.policy import Limits
+from greenroom.messages.records.records import ActorRecord
 from greenroom.supervision.jobs import (
     Answered,
     Assigned,

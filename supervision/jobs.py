@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.frames.worker import FromWorker, ToWorker, WorkerSpec
-from greenroom.messages.policy import WorkerKind
+from greenroom.messages.options.policy import WorkerKind
 from greenroom.supervision.pool_config import Pool as Pool  # noqa: PLC0414  a part of this interface
 
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from greenroom.messages.advice import list_workers
 from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
-from greenroom.messages.policy import Limits
-from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.messages.options.policy import Limits
+from greenroom.messages.records.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import Backend, Job, JobHandle, Pool, PoolKey, Submit
 from greenroom.supervision.kernel.namespaces import network_refusal
 from greenroom.supervision.loop.reactor import Reactor

@@ -16,7 +16,7 @@ PROPER = {"Client"}
 """Words with a capital wherever they stand."""
 PYTHONS = {"Event loop is closed"}
 """Texts of Python itself."""
-TITLES = {"dashboard/problems.py"}
+TITLES = {"dashboard/responses/problems.py"}
 """Files whose sentences stand alone."""
 
 

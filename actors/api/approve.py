@@ -4,9 +4,9 @@ import asyncio
 
 from greenroom.actors.context import program
 from greenroom.actors.definitions.approval_edits import APPROVAL_ARGUMENTS, model_reference
-from greenroom.messages.approvals import Approval
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import Seconds, limit
+from greenroom.messages.records.approvals import Approval
 
 
 async def approve(action: str, args: object = None, timeout: Seconds | None = None) -> Approval:  # noqa: ASYNC109  the contract's name

@@ -26,7 +26,7 @@ from greenroom.messages.frames.worker import (
     ToWorker,
     Turn,
 )
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 
 _MODULES: Final = (
     "worker.main",

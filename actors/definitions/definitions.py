@@ -23,7 +23,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
 from greenroom.messages.frames.worker import StartProgram
-from greenroom.messages.policy import Budget, ModelCall, Price, Sampling, StepKind, StepOptions
+from greenroom.messages.options.policy import Budget, ModelCall, Price, Sampling, StepKind, StepOptions
 
 Kind: TypeAlias = Literal["workflow", "session", "tool", "llm", "evaluator"]
 _WORDS: Final[dict[Kind, str]] = {

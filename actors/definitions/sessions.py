@@ -17,7 +17,7 @@ from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Definition as DefinitionRecord
 from greenroom.messages.frames.worker import MessageChecked, StartProgram
-from greenroom.messages.policy import Sampling, SessionPolicy
+from greenroom.messages.options.policy import Sampling, SessionPolicy
 
 
 class SessionDefinition(Definition):

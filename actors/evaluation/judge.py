@@ -17,8 +17,8 @@ from greenroom.actors.definitions.definition_site import Site
 from greenroom.actors.definitions.definitions import ModelDefinition
 from greenroom.actors.values.conversion import ValueConverter
 from greenroom.messages.core.message import Shown
-from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import Price, StepOptions
+from greenroom.messages.options.policy import Price, StepOptions
+from greenroom.messages.records.evaluation import Score
 
 Sees: TypeAlias = Literal["call", "expected", "steps", "metadata"]
 """What a judge may see beside the result."""

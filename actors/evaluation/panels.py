@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.policy import Combine
+from greenroom.messages.options.policy import Combine
+from greenroom.messages.records.evaluation import Evaluation
 
 HALF: Final = 0.5
 """Share of a panel's weight that has to be exceeded: by the members that answer, and for a majority by those that

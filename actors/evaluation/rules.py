@@ -13,8 +13,8 @@ from greenroom.actors.definitions.definitions import StepDefinition
 from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.message import Message
-from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
+from greenroom.messages.records.evaluation import Score
 
 _ANY: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 _SHOWN: Final = 80

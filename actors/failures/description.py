@@ -33,7 +33,7 @@ from greenroom.messages.core.errors import (
     StepFailed,
 )
 from greenroom.messages.core.failures import Failure, Outcome
-from greenroom.messages.policy import class_name
+from greenroom.messages.options.policy import class_name
 from greenroom.messages.secrets.withheld_hints import hint
 
 _CAUSES: Final = 5

@@ -4,7 +4,7 @@ import errno
 import socket
 from typing import Final
 
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 
 _NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL})
 

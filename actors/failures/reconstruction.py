@@ -23,7 +23,7 @@ from greenroom.messages.core.errors import (
     TurnFailed,
 )
 from greenroom.messages.core.failures import Failure
-from greenroom.messages.policy import class_name
+from greenroom.messages.options.policy import class_name
 
 E = TypeVar("E", bound="StepFailed | RunFailed | TurnFailed")
 

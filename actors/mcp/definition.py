@@ -16,7 +16,7 @@ from greenroom.actors.definitions.definitions import StepDefinition, registered
 from greenroom.messages.advice import install
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.frames.worker import FAKES_VARIABLE, POOL_OF_SERVERS
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 
 
 class McpDefinition(StepDefinition):

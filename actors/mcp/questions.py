@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from greenroom.messages.approvals import Approval
 from greenroom.messages.core.errors import Fatal
+from greenroom.messages.records.approvals import Approval
 
 QUESTIONS: Final = "greenroom:input_required"
 """The only name in the result of a call that asks instead of returning: its value has ``requests`` by key and the

@@ -23,7 +23,7 @@ from greenroom.messages.core import times
 from greenroom.messages.core.errors import RetryAfter
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.policy import Price
+from greenroom.messages.options.policy import Price
 from greenroom.messages.transcript import AssistantMessage
 
 _SUMMARY_SENTENCES: Final = 3

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from greenroom.actors.models import Model, default_name
-from greenroom.messages.policy import Price
+from greenroom.messages.options.policy import Price
 
 _PROVIDERS: Final = {"openai": "openai", "openai-chat": "openai", "anthropic": "anthropic", "google": "google"}
 """Providers with list prices, by the prefix of the names of their models."""

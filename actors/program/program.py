@@ -47,7 +47,7 @@ from greenroom.messages.frames.worker import (
     Turn,
     Withdraw,
 )
-from greenroom.messages.policy import Budget, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.options.policy import Budget, SessionPolicy, StepKind, StepOptions
 from greenroom.messages.transcript import TranscriptUse
 
 

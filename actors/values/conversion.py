@@ -16,7 +16,7 @@ from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSer
 from greenroom.messages.core.json_scanner import WRAPPING, check_written
 from greenroom.messages.core.json_text import JsonText, text_of
 from greenroom.messages.core.message import Json, Shown
-from greenroom.messages.evaluation import Score
+from greenroom.messages.records.evaluation import Score
 
 M = TypeVar("M", bound=BaseModel)
 Faults = tuple[tuple[str, str], ...]

@@ -13,8 +13,8 @@ from greenroom.actors.worker.tool import ToolActor
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
-from greenroom.messages.evaluation import Score
 from greenroom.messages.frames.worker import Evaluate, Execute, Judged, ToWorker
+from greenroom.messages.records.evaluation import Score
 
 
 class EvaluatorActor(ToolActor):

@@ -6,7 +6,7 @@ from typing import Any, Final
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from greenroom.dashboard.large_responses import ABORT
+from greenroom.dashboard.responses.large_responses import ABORT
 from greenroom.supervision.kernel.connection_limit import ConnectionLimit
 from greenroom.supervision.kernel.descriptor_limit import share
 

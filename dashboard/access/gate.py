@@ -10,11 +10,11 @@ from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from greenroom.dashboard import problems
 from greenroom.dashboard.access.origins import Origins, Pairs
 from greenroom.dashboard.access.token import is_authorized
 from greenroom.dashboard.docs_page.page import SECURITY, is_page
 from greenroom.dashboard.paths import routed_path
+from greenroom.dashboard.responses import problems
 from greenroom.messages.core.failures import Fault
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024

@@ -7,7 +7,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 
-from greenroom.dashboard.problems import Refusal
+from greenroom.dashboard.responses.problems import Refusal
 from greenroom.messages.core.failures import Fault, one_line
 
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from greenroom.dashboard.dependencies import AtDesk
-from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
+from greenroom.dashboard.routes.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
 from greenroom.messages.commands import ListWorkers, ShowTree, Tree, Workers
-from greenroom.messages.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
+from greenroom.messages.records.records import ActorRecord, HandlerRecord, WorkerRecord, WorkflowRecord
 
 router = APIRouter(tags=["actors"])
 workflows = APIRouter(tags=["workflows"])

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from greenroom.dashboard.dependencies import AtDesk
-from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
+from greenroom.dashboard.routes.pagination import MANY, Cursor, Limit, answer_page, cut, paged
 from greenroom.messages.core.times import iso
-from greenroom.messages.pages import Page
-from greenroom.messages.records import ApprovalRecord
+from greenroom.messages.records.pages import Page
+from greenroom.messages.records.records import ApprovalRecord
 
 router = APIRouter(tags=["approvals"])
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, cast, get_args
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 
-from greenroom.dashboard import problems
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
 from greenroom.dashboard.paths import Segment
+from greenroom.dashboard.responses import problems
 from greenroom.messages import commands as c
 from greenroom.messages.core.message import Message
 

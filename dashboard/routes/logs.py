@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from greenroom.dashboard.dependencies import AtDesk
-from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, behind, paged
 from greenroom.dashboard.paths import Segment
-from greenroom.messages.pages import Page, write_cursor
-from greenroom.messages.records import LogLine
+from greenroom.dashboard.routes.pagination import MANY, Cursor, Limit, answer_page, behind, paged
+from greenroom.messages.records.pages import Page, write_cursor
+from greenroom.messages.records.records import LogLine
 
 router = APIRouter(tags=["runs"])
 

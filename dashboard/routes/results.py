@@ -9,12 +9,12 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from pydantic import BaseModel, Field
 
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
-from greenroom.dashboard.large_responses import Outgoing, Parcel
 from greenroom.dashboard.paths import Segment
+from greenroom.dashboard.responses.large_responses import Outgoing, Parcel
 from greenroom.dashboard.routes.runs import as_object, event_json, read_page
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.message import Json
-from greenroom.messages.records import ENDED, RunRecord, RunStatus
+from greenroom.messages.records.records import ENDED, RunRecord, RunStatus
 
 router = APIRouter(tags=["runs"])
 

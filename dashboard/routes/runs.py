@@ -10,21 +10,21 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from greenroom.dashboard.dependencies import AtDesk, Dependencies
-from greenroom.dashboard.large_responses import Outgoing, Parcel
-from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, behind, next_link, numbered, paged
 from greenroom.dashboard.paths import Segment
-from greenroom.dashboard.problems import Refusal
+from greenroom.dashboard.responses.large_responses import Outgoing, Parcel
+from greenroom.dashboard.responses.problems import Refusal
+from greenroom.dashboard.routes.pagination import MANY, Cursor, Limit, answer_page, behind, next_link, numbered, paged
 from greenroom.journal.event_pages import PAGE_BYTES
 from greenroom.journal.interface import Stored
 from greenroom.messages.codecs.event_codec import spliced
 from greenroom.messages.commands import Accepted, StartRun
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import iso, moment
-from greenroom.messages.pages import write_cursor
-from greenroom.messages.policy import Budget
-from greenroom.messages.records import RunRecord, RunStatus, StepRecord
+from greenroom.messages.ids import run_id as check_id
+from greenroom.messages.options.policy import Budget
+from greenroom.messages.records.pages import write_cursor
+from greenroom.messages.records.records import RunRecord, RunStatus, StepRecord
 from greenroom.messages.transcript import TranscriptMessage
-from greenroom.workflows.ids import run_id as check_id
 
 router = APIRouter(tags=["runs"])
 

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from greenroom.dashboard.dependencies import AtDesk
-from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, cut, paged
 from greenroom.dashboard.paths import Segment
+from greenroom.dashboard.routes.pagination import MANY, Cursor, Limit, answer_page, cut, paged
 from greenroom.messages.commands import ListSchedules, Schedules
 from greenroom.messages.events.schedules import ScheduleRecord
 

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from greenroom.dashboard.dependencies import AtDesk
-from greenroom.dashboard.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
 from greenroom.dashboard.paths import Segment
-from greenroom.dashboard.problems import Refusal
+from greenroom.dashboard.responses.problems import Refusal
+from greenroom.dashboard.routes.pagination import MANY, Cursor, Limit, answer_page, numbered, paged
 from greenroom.dashboard.routes.results import STREAMED, LastEventId, answer_stream
 from greenroom.dashboard.routes.runs import OfCall, as_object
 from greenroom.messages.commands import Accepted, AskSession, TellSession, TurnAnswered
 from greenroom.messages.core.message import Json
-from greenroom.messages.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
+from greenroom.messages.records.records import DeadLetterRecord, RunStatus, SessionDetail, SessionRecord, TurnRecord
 from greenroom.messages.transcript import TranscriptMessage
 
 router = APIRouter(tags=["sessions"])

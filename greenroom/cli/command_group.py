@@ -13,7 +13,7 @@ import click
 from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from greenroom.messages.policy import Budget
+    from greenroom.messages.options.policy import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -167,7 +167,7 @@ def budget_of(limits: Sequence[str]) -> "Budget | None":
         return None
     from pydantic import ValidationError
 
-    from greenroom.messages.policy import Budget
+    from greenroom.messages.options.policy import Budget
 
     pairs = [limit.partition("=") for limit in limits]
     try:

@@ -14,10 +14,10 @@ class Root(Verbs):
             "The show: real faults, recovery, a scored result. No key, no network.",
         ),
         "run": (
-            "greenroom.cli.commands.run:run",
+            "greenroom.cli.commands.runs.run:run",
             "Start a workflow, or go on with a run, and follow it to its result.",
         ),
-        "serve": ("greenroom.cli.commands.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
+        "serve": ("greenroom.cli.commands.serving.serve:serve", "Orchestrator and HTTP API until Ctrl+C."),
         "runs": (
             "greenroom.cli.commands.runs.runs:runs",
             "Look at runs and steer them: list, show, events, result, pause, resume ...",
@@ -26,7 +26,7 @@ class Root(Verbs):
             "greenroom.cli.commands.schedules:schedules",
             "Have workflows started again and again: list, show, create, pause, resume, trigger, delete.",
         ),
-        "send": ("greenroom.cli.commands.send:send", "Send a run a message."),
+        "send": ("greenroom.cli.commands.runs.send:send", "Send a run a message."),
         "sessions": (
             "greenroom.cli.commands.sessions.sessions:sessions",
             "Durable actors with a key: list, show, ask, tell, close.",
@@ -43,9 +43,9 @@ class Root(Verbs):
             "greenroom.cli.commands.actors:actors",
             "The processes of a running orchestrator: tree, list, kill, restart.",
         ),
-        "mcp": ("greenroom.cli.commands.mcp:mcp", "A served orchestrator as an MCP server, for MCP clients."),
+        "mcp": ("greenroom.cli.commands.serving.mcp:mcp", "A served orchestrator as an MCP server, for MCP clients."),
         "metrics": (
-            "greenroom.cli.commands.metrics:metrics",
+            "greenroom.cli.commands.maintenance.metrics:metrics",
             "Latencies, retries, crashes and success rates from the journal.",
         ),
         "eval": (
@@ -58,5 +58,8 @@ class Root(Verbs):
         ),
         "db": ("greenroom.cli.commands.maintenance.db:db", "The journal itself: verify, reindex, accept-loss."),
         "doctor": ("greenroom.cli.commands.maintenance.doctor:doctor", "Check that this machine has what is needed."),
-        "version": ("greenroom.cli.commands.version:version", "Versions of this package and of what it rests on."),
+        "version": (
+            "greenroom.cli.commands.maintenance.version:version",
+            "Versions of this package and of what it rests on.",
+        ),
     }

@@ -11,7 +11,7 @@ from typing import Final
 
 from greenroom.messages.core import times
 from greenroom.messages.core.times import Seconds
-from greenroom.workflows.clock import OrchestratorActivity
+from greenroom.supervision.loop.clock import OrchestratorActivity
 
 ADVANCE_TIMEOUT: Final = 30.0
 """Longest real time in seconds that work which becomes due may take."""

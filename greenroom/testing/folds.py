@@ -11,7 +11,7 @@ from greenroom.testing.standing import orchestrator_of
 from greenroom.testing.waits import TIMEOUT, until
 from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.orchestrator import Orchestrator
-from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.state.fold import fold, fold_all
 from greenroom.workflows.state.run_state import RunState
 

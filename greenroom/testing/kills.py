@@ -4,9 +4,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, overload
 
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.errors import WorkerNotFound
 from greenroom.messages.core.times import Seconds
+from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.testing.standing import orchestrator_of, where_it_stands
 from greenroom.testing.waits import TIMEOUT, WaitFailed, steps_named, until
 from greenroom.workflows.api.handles.run import Run

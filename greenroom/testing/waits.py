@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, overload
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.times import Seconds, seconds
-from greenroom.messages.records import RunRecord, RunStatus, StepRecord, StepStatus
+from greenroom.messages.records.records import RunRecord, RunStatus, StepRecord, StepStatus
 from greenroom.testing.standing import orchestrator_of, where_it_stands
 from greenroom.workflows.api.handles.run import Run
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.policy import Retry
+from greenroom.messages.options.policy import Retry
 
 
 class ToolOptions(TypedDict, total=False):

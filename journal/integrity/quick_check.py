@@ -14,7 +14,7 @@ from greenroom.journal.integrity.lost_tail import newest
 from greenroom.journal.integrity.row_sums import KEYS, MARKS, TIMERS, sums_of
 from greenroom.journal.interface import EntryKind, Fault, FaultKind, RunRow
 from greenroom.messages.advice import reindex
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 RAW_LINES: Final = (
     "SELECT CAST(id AS BLOB), CAST(workflow AS BLOB), CAST(app AS BLOB), CAST(status AS BLOB), started_at, updated_at, "

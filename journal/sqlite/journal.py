@@ -14,7 +14,7 @@ from greenroom.journal.sqlite.group_commit import GroupCommit
 from greenroom.journal.sqlite.reader import Reader
 from greenroom.journal.sqlite.writer import Writer
 from greenroom.messages.core.errors import JournalError
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 
 class SqliteJournal:

@@ -19,7 +19,7 @@ from greenroom.journal.sqlite.account import SavedAccount
 from greenroom.journal.sqlite.errors import damaged_event, damaged_line, translate
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import JournalTooNew, OrchestratorClosed, UnknownMessage
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 CONNECTIONS = 4
 """Most readers at once; further ones wait. Threads of actors come and go, so none keeps a connection."""

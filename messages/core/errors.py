@@ -166,7 +166,7 @@ class RunFailed(GreenroomError):  # noqa: N818  the contract's name
         run_id: Id of the run.
         step: Key of the step whose failure ended the run; None if the workflow's own code raised. For a child's
             failure, the step of that child.
-        attempts: That step's attempts, as records (see ``greenroom.messages.attempts.AttemptRecord``).
+        attempts: That step's attempts, as records (see ``greenroom.messages.records.attempts.AttemptRecord``).
         cause: The exception that the workflow raised: of its own class if this process has loaded it, otherwise a
             ``RemoteError``.
         fields: The exception's attributes, as far as they are JSON and short.

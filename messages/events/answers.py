@@ -3,8 +3,8 @@
 from typing import Literal, TypeAlias
 
 from greenroom.messages.core.message import Event, Json
-from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.policy import Sampling
+from greenroom.messages.options.policy import Sampling
+from greenroom.messages.records.evaluation import Evaluation
 
 __all__ = ["AnswerEvent", "AnswerRated", "AnswerSampled"]
 

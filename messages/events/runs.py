@@ -7,7 +7,7 @@ from pydantic import Field
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.message import Event, Json
 from greenroom.messages.frames.replay_differences import Difference
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
 
 __all__ = [
     "CancelHeard",

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from greenroom.messages.core.fields import Interval, Moment, Span
 from greenroom.messages.core.message import Event, Json, Message
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
 
 Overlap: TypeAlias = Literal["skip", "queue", "allow", "cancel"]
 """What happens to a run that is due while an earlier one of its schedule goes on."""

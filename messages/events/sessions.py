@@ -6,7 +6,7 @@ from pydantic import Field
 
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Event, Json
-from greenroom.messages.policy import Budget, OnFailure
+from greenroom.messages.options.policy import Budget, OnFailure
 
 __all__ = [
     "CloseRequested",

@@ -4,12 +4,12 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.message import Event, Json
-from greenroom.messages.evaluation import Evaluation, Verdict
-from greenroom.messages.options_field import Options
-from greenroom.messages.policy import StepKind
+from greenroom.messages.options.options_field import Options
+from greenroom.messages.options.policy import StepKind
+from greenroom.messages.records.attempts import Reservation
+from greenroom.messages.records.evaluation import Evaluation, Verdict
 from greenroom.messages.transcript import TranscriptUse
 
 __all__ = [

@@ -2,11 +2,11 @@
 
 from typing import Literal, TypeAlias
 
-from greenroom.messages.approvals import ApprovalDecision
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Event, Json
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
+from greenroom.messages.records.approvals import ApprovalDecision
+from greenroom.messages.records.attempts import AttemptRecord
 
 __all__ = [
     "ApprovalAsked",

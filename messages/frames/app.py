@@ -6,7 +6,7 @@ from pydantic import Field
 
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Frame, Json
-from greenroom.messages.policy import Budget, Limits, SessionPolicy
+from greenroom.messages.options.policy import Budget, Limits, SessionPolicy
 
 __all__ = [
     "AppDescribed",

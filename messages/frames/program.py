@@ -4,12 +4,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Frame, Json
 from greenroom.messages.frames.replay_differences import FORM, Difference
-from greenroom.messages.options_field import Options
-from greenroom.messages.policy import Budget, Sampling, SessionPolicy, StepKind
+from greenroom.messages.options.options_field import Options
+from greenroom.messages.options.policy import Budget, Sampling, SessionPolicy, StepKind
+from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.transcript import TranscriptUse
 
 __all__ = [

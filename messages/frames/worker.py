@@ -8,7 +8,7 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Frame, Json
 from greenroom.messages.frames.app import *
 from greenroom.messages.frames.program import *
-from greenroom.messages.policy import Limits, WorkerKind
+from greenroom.messages.options.policy import Limits, WorkerKind
 
 POOL_OF_SERVERS: Final = "mcp:"
 """Beginning of the name of a pool whose workers have an MCP server each. The server's name follows."""

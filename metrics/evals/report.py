@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from greenroom.messages.core.message import Message
-from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.metrics.evals.statistics import (
     interval_alpha,
     mcnemar_exact,

@@ -3,8 +3,8 @@
 from collections import deque
 from typing import Final, Literal, TypeAlias
 
-from greenroom.messages.call_limits import Breaker
 from greenroom.messages.core.failures import Failure
+from greenroom.messages.options.call_limits import Breaker
 
 BreakerStatus: TypeAlias = Literal["closed", "open", "half_open"]
 _CONNECTION: Final = frozenset({"builtins.ConnectionError", "builtins.TimeoutError"})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.messages.call_limits import ModelLimit
+from greenroom.messages.options.call_limits import ModelLimit
 
 MINUTE: Final = 60.0
 LONGEST_HOLD: Final = 3600.0

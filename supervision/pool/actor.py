@@ -7,8 +7,8 @@ from typing import Any
 from typing_extensions import override
 
 from greenroom.messages.core.failures import Exit
-from greenroom.messages.policy import Limits
-from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.messages.options.policy import Limits
+from greenroom.messages.records.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import Backend, KillWorker, Mute, Pool, PoolKey, Release, Send, Submit, Withdraw
 from greenroom.supervision.loop.actor import LoopActor
 from greenroom.supervision.loop.reactor import Reactor

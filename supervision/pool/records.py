@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.messages.records.records import ActorRecord, WorkerRecord
 from greenroom.supervision.jobs import PoolKey
 from greenroom.supervision.kernel.proc_stats import resident_bytes
 from greenroom.supervision.pool.workers.worker_slot import Slot

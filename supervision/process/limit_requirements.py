@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from greenroom.supervision.kernel.namespaces import network_refusal
 
 

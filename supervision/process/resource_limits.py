@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from greenroom.supervision.kernel import namespaces
 
 MIB: Final = 1024 * 1024

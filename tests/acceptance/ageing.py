@@ -16,7 +16,7 @@ from greenroom.messages.core.errors import JournalError
 from greenroom.messages.events.events import AnyEvent, MessageReceived, ProgramStarted, SessionOpened, TurnEnded
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.workflows.authoring.session import Handler
-from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.state.fold import fold
 
 SINCE: Final = 1_700_000_000.0

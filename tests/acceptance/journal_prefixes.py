@@ -6,7 +6,7 @@ from pathlib import Path
 from greenroom.journal.interface import Append
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.events.events import AnyEvent
-from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.runs.append import append_of
 from greenroom.workflows.state.fold import fold
 

@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from greenroom.actors.definitions.definitions import registered
-from greenroom.messages.policy import WorkerKind
+from greenroom.messages.options.policy import WorkerKind
 from tests.actors.worker_process import Worker
 
 

@@ -21,7 +21,7 @@ from greenroom.messages.frames.worker import (
     ToWorker,
     WorkerSpec,
 )
-from greenroom.messages.policy import WorkerKind
+from greenroom.messages.options.policy import WorkerKind
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAIN = """

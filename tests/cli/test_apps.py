@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from greenroom.cli.commands.run import find_app
+from greenroom.cli.commands.runs.run import find_app
 
 PACKAGED = {
     "shop/__init__.py": "",

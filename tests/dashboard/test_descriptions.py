@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from greenroom import Orchestrator
-from greenroom.dashboard.problems import KINDS
+from greenroom.dashboard.responses.problems import KINDS
 from greenroom.dashboard.server import Server
 from tests.dashboard.apps.described import Brief, Memory, Reset, Say
 

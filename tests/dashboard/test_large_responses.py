@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from greenroom import Orchestrator
-from greenroom.dashboard import large_responses
+from greenroom.dashboard.responses import large_responses
 from greenroom.dashboard.server import Server
 from tests.dashboard.apps.offered import Word
 from tests.dashboard.conftest import start

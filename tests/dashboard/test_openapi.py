@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from greenroom.dashboard.problems import KINDS
+from greenroom.dashboard.responses.problems import KINDS
 from greenroom.messages.commands import Refused
 from greenroom.messages.refusals import REFUSED_AS
 from tests.dashboard.conftest import start

@@ -15,7 +15,7 @@ from greenroom import Budget, DefinitionError, Orchestrator, Pool, RunParked
 from greenroom.integrations.pydantic_ai import GreenroomDurability
 from greenroom.integrations.pydantic_ai.prices import call_of
 from greenroom.integrations.pydantic_ai.stand_ins import stand_in
-from greenroom.messages.policy import Price
+from greenroom.messages.options.policy import Price
 from greenroom.workflows.decisions.budget_usage import Spending
 from tests.integrations.apps import paid
 from tests.support import eventually

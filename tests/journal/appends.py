@@ -6,7 +6,7 @@ from typing import Any
 from greenroom.journal.interface import Append, Journal, RunRow
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.events.events import AnyEvent, RunStarted, StateChanged
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 WAIT = 30.0
 """Seconds after which a missing answer is a failure."""

@@ -11,7 +11,7 @@ from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.errors import CodecError
 from greenroom.messages.events.steps import StepScheduled
 from greenroom.messages.frames.worker import ScheduleStep, Turn
-from greenroom.messages.policy import Limits, Retry, StepOptions
+from greenroom.messages.options.policy import Limits, Retry, StepOptions
 
 OPTIONS = (
     StepOptions(),

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from greenroom.messages.core.failures import Outcome
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events.events import (
     AnswerRated,
     AnyEvent,
@@ -39,8 +38,9 @@ from greenroom.messages.events.events import (
     TimerFired,
     TimerSet,
 )
-from greenroom.messages.policy import StepKind
-from greenroom.messages.records import RunStatus
+from greenroom.messages.options.policy import StepKind
+from greenroom.messages.records.evaluation import Evaluation
+from greenroom.messages.records.records import RunStatus
 from greenroom.metrics.figure_records import BackgroundFigures, Metrics, StepFigures, Totals, WorkflowFigures
 from greenroom.metrics.percentiles import spread
 

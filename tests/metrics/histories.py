@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from itertools import count
 
 from greenroom.messages.core.failures import Exit, Failure, Outcome
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
+from greenroom.messages.records.evaluation import Evaluation
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "ok", "ok", "error", "timeout", "invalid", "crash", "cancelled")
 OF_STEPS = (

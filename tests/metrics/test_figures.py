@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.messages.core.failures import Exit, Failure
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.metrics.figure_records import Metrics
 from greenroom.metrics.figures import figures
 from greenroom.metrics.percentiles import Spread, percentile, spread

@@ -12,14 +12,14 @@ from typing import get_args
 import pytest
 from loguru import logger
 
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Exit, Failure
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events import schedules as sc
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan
-from greenroom.messages.policy import SampledEvaluator, Sampling, StepOptions
+from greenroom.messages.options.policy import SampledEvaluator, Sampling, StepOptions
+from greenroom.messages.records.attempts import Reservation
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.metrics.event_sentences import LONGEST
 from greenroom.metrics.log import configure, describe, record, record_worker, silence
 from greenroom.metrics.printable import printable

@@ -11,7 +11,7 @@ import psutil
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.frames.worker import Completed, Execute, FromWorker, Ready, WorkerSpec
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from greenroom.supervision.jobs import Entry
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process.worker_process import Worker

@@ -25,7 +25,7 @@ from greenroom.messages.frames.worker import (
     Turn,
     WorkerSpec,
 )
-from greenroom.messages.policy import WorkerKind
+from greenroom.messages.options.policy import WorkerKind
 from greenroom.supervision.jobs import (
     Answered,
     Assigned,

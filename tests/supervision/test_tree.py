@@ -9,8 +9,8 @@ import pytest
 from greenroom.messages.core.errors import DefinitionError, WorkerNotFound
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import Stop
-from greenroom.messages.policy import Limits, WorkerKind
-from greenroom.messages.records import ActorRecord
+from greenroom.messages.options.policy import Limits, WorkerKind
+from greenroom.messages.records.records import ActorRecord
 from greenroom.supervision.jobs import Pool, PoolKey
 from greenroom.supervision.pool.events import WorkerEvent
 from greenroom.supervision.tree import Tree

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from greenroom.messages.commands import StartRun
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import ScheduleChild, SendMessage
-from greenroom.workflows.ids import (
+from greenroom.messages.ids import (
     child_id,
     id_fault,
     message_key_fault,

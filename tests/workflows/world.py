@@ -18,7 +18,6 @@ from greenroom.journal.interface import Stored
 from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.json_text import JsonText, plain
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events.events import AnyEvent, MessageReceived, RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
 from greenroom.messages.frames.worker import (
@@ -33,7 +32,8 @@ from greenroom.messages.frames.worker import (
     StartProgram,
     Turn,
 )
-from greenroom.messages.policy import Limits, Sampling
+from greenroom.messages.options.policy import Limits, Sampling
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOrder, Lost, PoolKey, Send, Withdraw
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs

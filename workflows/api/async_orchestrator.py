@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from greenroom.messages.commands import Command, Reply
     from greenroom.messages.core.times import Seconds
     from greenroom.messages.events.schedules import Overlap
-    from greenroom.messages.policy import Budget
+    from greenroom.messages.options.policy import Budget
     from greenroom.workflows.api.client.client import Client  # noqa: F401  a base class names it
     from greenroom.workflows.api.handles.run import Run
     from greenroom.workflows.api.handles.schedule import Schedule

@@ -15,7 +15,6 @@ from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.actors.definitions.registry import known_workflow
 from greenroom.actors.values.conversion import read_model
 from greenroom.journal.interface import Stored
-from greenroom.messages.approvals import ApprovalDecision
 from greenroom.messages.commands import (
     AskSession,
     Command,
@@ -36,8 +35,10 @@ from greenroom.messages.commands import (
 from greenroom.messages.core.errors import WorkerNotFound
 from greenroom.messages.core.json_text import plain, shown
 from greenroom.messages.core.message import Json
-from greenroom.messages.policy import Budget, SessionPolicy
-from greenroom.messages.records import ActorRecord, WorkerRecord
+from greenroom.messages.ids import run_id
+from greenroom.messages.options.policy import Budget, SessionPolicy
+from greenroom.messages.records.approvals import ApprovalDecision
+from greenroom.messages.records.records import ActorRecord, WorkerRecord
 from greenroom.messages.refusals import check
 from greenroom.workflows.api.approvals import check_decision
 from greenroom.workflows.api.handles.run import Run
@@ -46,7 +47,6 @@ from greenroom.workflows.api.schedules import ScheduleMethods
 from greenroom.workflows.api.threads import Threads
 from greenroom.workflows.authoring.session import Handler, check_handler, key_fault
 from greenroom.workflows.authoring.workflow import Workflow, check_workflow, refuse_twofold
-from greenroom.workflows.ids import run_id
 from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:

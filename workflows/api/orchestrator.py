@@ -17,7 +17,7 @@ from greenroom.messages.commands import AskSession, Command, PutSchedule, Reply,
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, seconds
-from greenroom.messages.policy import Budget, SessionPolicy, WorkerKind
+from greenroom.messages.options.policy import Budget, SessionPolicy, WorkerKind
 from greenroom.supervision.pool_config import Pool
 from greenroom.workflows.api import waiting
 from greenroom.workflows.api.base import BaseOrchestrator
@@ -31,9 +31,9 @@ from greenroom.workflows.output.live_view import OutputOption, Viewer, viewer_of
 
 if TYPE_CHECKING:  # the first keeper starts before any of these is imported
     from greenroom.journal.interface import Stored
-    from greenroom.messages.call_limits import Breaker, ModelLimit
+    from greenroom.messages.options.call_limits import Breaker, ModelLimit
+    from greenroom.supervision.loop.clock import Clock
     from greenroom.workflows.api.async_orchestrator import AsyncOrchestrator
-    from greenroom.workflows.clock import Clock
     from greenroom.workflows.control.engine import Engine
     from greenroom.workflows.queries.reader import JournalQueries
     from greenroom.workflows.runs.watching.snapshot import Snapshot
@@ -347,7 +347,7 @@ def _start(
 ) -> "Engine":
     """Import the engine, beside the first zygote, which has been started; and start it on what was claimed."""
     try:
-        from greenroom.workflows.clock import WallClock  # noqa: PLC0415  see above
+        from greenroom.supervision.loop.clock import WallClock  # noqa: PLC0415  see above
         from greenroom.workflows.control.engine import Engine  # noqa: PLC0415  the same
     except BaseException:
         opening.close()

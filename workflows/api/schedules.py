@@ -13,7 +13,7 @@ from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.events.schedules import Overlap, Plan, ScheduleRecord
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
 from greenroom.workflows.api.handles.run import Run
 from greenroom.workflows.api.handles.schedule import Schedule, check_schedule
 from greenroom.workflows.api.threads import Threads

@@ -11,7 +11,7 @@ from greenroom.journal.event_pages import PAGE, PAGE_BYTES, EventSource, stored_
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.core.message import Json
-from greenroom.messages.records import LogLine
+from greenroom.messages.records.records import LogLine
 from greenroom.workflows.api.threads import Threads
 from greenroom.workflows.queries.interface import Queries
 

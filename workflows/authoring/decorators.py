@@ -18,8 +18,8 @@ from greenroom.actors.definitions.definitions import (
 from greenroom.messages.core import times
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import Budget, Limits, OnEvaluatorError, OnReject, Retry
+from greenroom.messages.options.policy import Budget, Limits, OnEvaluatorError, OnReject, Retry
+from greenroom.messages.records.evaluation import Score
 from greenroom.workflows.authoring.step import (
     DEFAULT_RETRY,
     DEFAULT_TIMEOUT,

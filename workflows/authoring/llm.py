@@ -13,7 +13,7 @@ from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json, Shown
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.policy import OnEvaluatorError, OnReject, Retry
+from greenroom.messages.options.policy import OnEvaluatorError, OnReject, Retry
 from greenroom.messages.transcript import ModelAnswer
 from greenroom.workflows.authoring.agent_tools import agent_tools, check_tools
 from greenroom.workflows.authoring.step import Call, Evaluators, Shares, Step, given_price, step_options

@@ -20,7 +20,7 @@ from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
 from greenroom.messages.frames.worker import POOL_OF_SERVERS
-from greenroom.messages.policy import Retry, StepOptions
+from greenroom.messages.options.policy import Retry, StepOptions
 from greenroom.messages.transcript import ToolSchema
 from greenroom.workflows.authoring.step import DEFAULT_RETRY, Call, step_options
 

@@ -10,7 +10,7 @@ from greenroom.actors.context import program
 from greenroom.actors.definitions.definition_site import function_site
 from greenroom.actors.definitions.sessions import SessionDefinition
 from greenroom.messages.core.errors import DefinitionError, InvalidInput
-from greenroom.messages.policy import Budget, OnFailure, SessionPolicy
+from greenroom.messages.options.policy import Budget, OnFailure, SessionPolicy
 from greenroom.workflows.authoring.step import Call, Shares, author_name, check_coroutine, present, sampling_of
 from greenroom.workflows.authoring.workflow import check_budget
 

@@ -17,8 +17,7 @@ from greenroom.actors.worker import tool_fakes
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, StepFailed
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import (
+from greenroom.messages.options.policy import (
     EvaluatorOptions,
     ModelCall,
     PanelOptions,
@@ -28,6 +27,7 @@ from greenroom.messages.policy import (
     Sampling,
     StepOptions,
 )
+from greenroom.messages.records.evaluation import Score
 
 P = ParamSpec("P")
 R = TypeVar("R")

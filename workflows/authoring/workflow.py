@@ -10,7 +10,7 @@ from greenroom.actors.context import ProgramPort, program
 from greenroom.actors.definitions.definitions import WorkflowDefinition
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.message import Json
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
 from greenroom.workflows.authoring.step import Call, Step, present
 
 P = ParamSpec("P")

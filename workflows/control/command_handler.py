@@ -45,7 +45,9 @@ from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import GreenroomError, WorkerNotFound, none_such
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.events.events import RunStarted, StepFailed
-from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.ids import REDRIVE, id_fault, message_key_fault, run_id
+from greenroom.messages.options.policy import SessionPolicy
+from greenroom.messages.refusals import message_too_long
 from greenroom.supervision.tree import Tree as SupervisionTree
 from greenroom.workflows.authoring.session import key_fault
 from greenroom.workflows.control.approvals import Find, prepare_decision
@@ -53,7 +55,6 @@ from greenroom.workflows.control.checks.app_queries import AppQueries
 from greenroom.workflows.control.checks.input_checks import InputChecks
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.inputs import Cancel, Close, Pause, Resume, SettleDeadLetter, Signal
-from greenroom.workflows.ids import REDRIVE, id_fault, message_key_fault, run_id
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.message_router import Address, MessageRouter
 from greenroom.workflows.runs.registry import RunRegistry
@@ -62,7 +63,6 @@ from greenroom.workflows.runs.starts.recovery import find_parked
 from greenroom.workflows.runs.starts.run_retry import retry
 from greenroom.workflows.scheduler.command_handler import ScheduleCommandHandler
 from greenroom.workflows.scheduler.registry import ScheduleRegistry
-from greenroom.workflows.size_limits import message_too_long
 from greenroom.workflows.state.fold import fold_all
 
 LONGEST_ORIGIN = 180

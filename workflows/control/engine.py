@@ -19,20 +19,20 @@ from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.commands import Accepted, Command, PutSchedule, Refused, Reply, StartRun, TellSession
 from greenroom.messages.core.errors import JournalError, OrchestratorClosed
 from greenroom.messages.events.events import RunStarted
-from greenroom.messages.policy import SessionPolicy
-from greenroom.messages.records import OVER
+from greenroom.messages.options.policy import SessionPolicy
+from greenroom.messages.records.records import OVER
 from greenroom.metrics import log
 from greenroom.metrics.ledger import Ledger
 from greenroom.supervision.admission import Admission
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
 from greenroom.supervision.kernel.connection_limit import report_exhaustion
 from greenroom.supervision.kernel.generation_lock import GenerationLock
+from greenroom.supervision.loop.clock import Clock
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.events import OF_POOLS, WorkerEvent
 from greenroom.supervision.pool.workers.worker_slot import START_TIMEOUT
 from greenroom.supervision.tree import Tree
 from greenroom.supervision.zygote.import_progress import IMPORT_TIMEOUT
-from greenroom.workflows.clock import Clock
 from greenroom.workflows.control.access.control_socket import ControlSocketServer
 from greenroom.workflows.control.access.visitors import Visitors
 from greenroom.workflows.control.command_handler import CommandHandler

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from greenroom.messages.commands import Reply
 from greenroom.messages.core.message import Message
+from greenroom.supervision.loop.clock import Clock, OrchestratorActivity
 from greenroom.supervision.loop.reactor import Reactor
-from greenroom.workflows.clock import Clock, OrchestratorActivity
 from greenroom.workflows.runs.message_router import MessageRouter
 from greenroom.workflows.runs.registry import RunRegistry
 from greenroom.workflows.runs.watching.subscription import Subscription, Waiters

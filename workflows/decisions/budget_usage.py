@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from greenroom.messages.advice import raise_budget, resume_all
-from greenroom.messages.attempts import Reservation
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
+from greenroom.messages.records.attempts import Reservation
+from greenroom.messages.records.evaluation import Evaluation
 
 TOTAL: Final = "the budget of this orchestrator "
 DAILY: Final = "the daily budget of this orchestrator "

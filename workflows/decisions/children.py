@@ -3,10 +3,10 @@
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
+from greenroom.messages.ids import child_id, turn_child_id
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.ids import child_id, turn_child_id
 
 
 def schedule_child(out: Decision, command: frames.ScheduleChild) -> None:

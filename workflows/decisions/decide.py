@@ -11,14 +11,16 @@ from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
 from greenroom.messages.frames.replay_differences import Difference
-from greenroom.workflows.decisions import approvals, budgets, cancellation, children, inputs, sampling
+from greenroom.workflows.decisions import cancellation, children, inputs
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions.budget_usage import Overdraft
+from greenroom.workflows.decisions.budgets import budgets
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.evaluation import sampling
 from greenroom.workflows.decisions.inputs import Input
-from greenroom.workflows.decisions.messages import mailbox, outbox, streams, turns
+from greenroom.workflows.decisions.messages import mailbox, outbox, turns
 from greenroom.workflows.decisions.replay.expectations import explained
-from greenroom.workflows.decisions.steps import attempts, judges, quota, retried_steps
+from greenroom.workflows.decisions.steps import approvals, attempts, judges, quota, retried_steps, streams
 from greenroom.workflows.state.run_state import RunState
 
 PROGRAM_CRASHES: Final = 3

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Literal, TypeAlias
 
-from greenroom.messages.approvals import ApprovalDecision
-from greenroom.messages.attempts import AttemptRecord, Reservation
 from greenroom.messages.core.errors import GreenroomError
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.frozen import frozen
 from greenroom.messages.core.message import Json
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Completed, Failed, Turn
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
+from greenroom.messages.records.approvals import ApprovalDecision
+from greenroom.messages.records.attempts import AttemptRecord, Reservation
+from greenroom.messages.records.evaluation import Evaluation
 
 
 @frozen

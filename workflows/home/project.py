@@ -11,8 +11,8 @@ from greenroom.supervision.policy.worker_environment import Given, read_given
 from greenroom.workflows.home import former_name
 
 if TYPE_CHECKING:  # pydantic is large, and few projects have a table
-    from greenroom.messages.call_limits import Breaker, ModelLimit
-    from greenroom.messages.policy import Budget
+    from greenroom.messages.options.call_limits import Breaker, ModelLimit
+    from greenroom.messages.options.policy import Budget
 
 FILE: Final = "pyproject.toml"
 

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from greenroom.messages.call_limits import Breaker, ModelLimit
 from greenroom.messages.core.errors import DefinitionError
 from greenroom.messages.core.fields import Limit
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.call_limits import Breaker, ModelLimit
+from greenroom.messages.options.policy import Budget
 from greenroom.supervision.policy.worker_environment import read_given
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from greenroom.messages.advice import read_logs
 from greenroom.messages.core.times import moment
-from greenroom.messages.records import LogLine
+from greenroom.messages.records.records import LogLine
 from greenroom.metrics.printable import printable
 from greenroom.workflows.output.line_splitter import Continuation, count_lines
 from greenroom.workflows.output.retention import Batch

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from greenroom.messages.core.times import moment
-from greenroom.messages.records import LogLine
+from greenroom.messages.records.records import LogLine
 from greenroom.supervision.kernel.fork_safe_files import close_unshared, open_unshared
 from greenroom.workflows.home.private_files import make_folder
 from greenroom.workflows.output.line_splitter import Continuation

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from greenroom.journal.interface import Stored
 from greenroom.messages.core.message import Json
-from greenroom.messages.pages import Page
-from greenroom.messages.records import (
+from greenroom.messages.records.pages import Page
+from greenroom.messages.records.records import (
     OVER,
     ApprovalRecord,
     DeadLetterRecord,

@@ -16,7 +16,6 @@ from greenroom.journal.interface import EntryKind, Journal, Mark, RunRow, Stored
 from greenroom.journal.sqlite.file import refuse_strangers
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.advice import list_approvals, start_a_run, verify
-from greenroom.messages.approvals import split_approval_id
 from greenroom.messages.core.errors import (
     ApprovalNotFound,
     JournalCorrupt,
@@ -28,8 +27,9 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.message import Json
 from greenroom.messages.events.events import AnswerRated, AnswerSampled, AnyEvent, ApprovalAsked, RunCompleted
 from greenroom.messages.events.events import RunFailed as RunHasFailed
-from greenroom.messages.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
-from greenroom.messages.records import (
+from greenroom.messages.records.approvals import split_approval_id
+from greenroom.messages.records.pages import Page, Place, bad_cursor, check_limit, read_cursor, write_cursor
+from greenroom.messages.records.records import (
     ALIVE,
     AT_WORK,
     OVER,
@@ -53,10 +53,8 @@ from greenroom.workflows.queries.approvals import Asked
 from greenroom.workflows.queries.event_marks import marked_event
 from greenroom.workflows.queries.interface import Queries
 from greenroom.workflows.queries.load import load
-from greenroom.workflows.queries.records import approval_record, decision_records, run_record, step_records
-from greenroom.workflows.queries.results import result_of
-from greenroom.workflows.queries.run_diff import first_difference
-from greenroom.workflows.queries.session_records import (
+from greenroom.workflows.queries.records.run_records import approval_record, decision_records, run_record, step_records
+from greenroom.workflows.queries.records.session_records import (
     LOOK_BACK,
     dead_letter,
     last_turn,
@@ -64,7 +62,9 @@ from greenroom.workflows.queries.session_records import (
     session_record,
     turn_records,
 )
-from greenroom.workflows.queries.transcripts import read_transcript
+from greenroom.workflows.queries.results import result_of
+from greenroom.workflows.queries.run_diff import first_difference
+from greenroom.workflows.queries.transcripts.transcripts import read_transcript
 from greenroom.workflows.schedules.queries import is_schedule
 from greenroom.workflows.state.run_state import RunState
 

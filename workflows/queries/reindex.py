@@ -9,8 +9,8 @@ from loguru import logger
 from greenroom.journal.interface import Append, EntryKind, Fault, Journal, Mark, MarkKind, RunRow, Stored, Timer
 from greenroom.messages.core.errors import JournalCorrupt
 from greenroom.messages.events.events import RunStarted, SessionOpened
-from greenroom.messages.records import ALIVE
-from greenroom.workflows.queries.records import row_of
+from greenroom.messages.records.records import ALIVE
+from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.schedules.fold import fold_events
 from greenroom.workflows.schedules.queries import TIMER, is_schedule, row_of_schedule
 from greenroom.workflows.state.fold import fold

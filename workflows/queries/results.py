@@ -4,7 +4,7 @@ from greenroom.actors.failures.reconstruction import with_location
 from greenroom.messages.advice import go_on
 from greenroom.messages.core.errors import RunCancelled, RunFailed, RunParked
 from greenroom.messages.core.message import Json
-from greenroom.workflows.queries.records import failed_at
+from greenroom.workflows.queries.records.run_records import failed_at
 from greenroom.workflows.state.run_state import RunState
 
 

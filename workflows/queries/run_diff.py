@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json
-from greenroom.messages.records import Difference
+from greenroom.messages.records.records import Difference
 from greenroom.workflows.state.run_state import RunState, Step
 
 

@@ -22,7 +22,7 @@ from greenroom.messages.codecs.event_codec import decode_event, encode_event
 from greenroom.messages.core.errors import CodecError, none_such
 from greenroom.messages.core.message import Message
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 from greenroom.version import VERSION
 
 FORMAT: Final = 1

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from greenroom.messages.approvals import approval_id
+from greenroom.messages.records.approvals import approval_id
 from greenroom.workflows.state.run_state import RunState, Step
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))

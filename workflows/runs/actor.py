@@ -14,10 +14,10 @@ from typing_extensions import override
 
 from greenroom.journal.interface import Append
 from greenroom.messages.core.errors import EventUnwritable, GreenroomError, JournalError, SequenceConflict
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.supervision.loop.actor import tell_living
-from greenroom.workflows.clock import Alarm
+from greenroom.supervision.loop.clock import Alarm
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decide import decide

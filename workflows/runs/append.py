@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from greenroom.journal.interface import Append, Mark, MarkKind, Timer
 from greenroom.messages.core.errors import JournalError
 from greenroom.messages.events.events import AnyEvent
-from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.state.run_state import RunState
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.journal.interface import Journal
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
+from greenroom.messages.records.attempts import Reservation
 from greenroom.workflows.decisions.budget_usage import Account, Overdraft, Spending, midnight, overdraft
-from greenroom.workflows.decisions.reservations import Need, Refusal, reserve
+from greenroom.workflows.decisions.budgets.reservations import Need, Refusal, reserve
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import RunState
 

@@ -7,10 +7,10 @@ from typing import Protocol
 from greenroom.journal.interface import Journal
 from greenroom.messages.core.errors import GreenroomError, JournalError
 from greenroom.messages.events.events import AnyEvent, TurnEnded, TurnFailed
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from greenroom.supervision.jobs import Job, JobHandle, PoolKey
+from greenroom.supervision.loop.clock import Alarm
 from greenroom.supervision.loop.reactor import Reactor
-from greenroom.workflows.clock import Alarm
 from greenroom.workflows.decisions.inputs import Confirmed, Input
 from greenroom.workflows.runs.budget_accounts import BudgetAccounts
 from greenroom.workflows.runs.residency import ResidentRuns

@@ -24,14 +24,13 @@ from greenroom.messages.core.errors import (
 )
 from greenroom.messages.events.events import MessageReceived, SessionOpened, StepFailed, TurnEnded, TurnFailed
 from greenroom.messages.frames.replay_differences import FORM
-from greenroom.messages.policy import SessionPolicy
-from greenroom.messages.refusals import unanswered
+from greenroom.messages.ids import sent_key
+from greenroom.messages.options.policy import SessionPolicy
+from greenroom.messages.refusals import message_too_long, unanswered
 from greenroom.workflows.decisions.inputs import Confirmed, Delivered, Input, Signal
-from greenroom.workflows.ids import sent_key
 from greenroom.workflows.queries.event_marks import marked_event
 from greenroom.workflows.runs.registry import RunRegistry
 from greenroom.workflows.schedules.queries import is_schedule
-from greenroom.workflows.size_limits import message_too_long
 from greenroom.workflows.state.run_state import RunState, SentMessage
 
 T = TypeVar("T")

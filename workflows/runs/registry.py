@@ -13,7 +13,7 @@ from greenroom.messages.commands import Refused
 from greenroom.messages.core.errors import JournalError, SequenceConflict
 from greenroom.messages.events.events import AnyEvent, RunRetried
 from greenroom.supervision.loop.actor import LoopRef, actor_of
-from greenroom.workflows.clock import Alarm
+from greenroom.supervision.loop.clock import Alarm
 from greenroom.workflows.decisions.decide import decide
 from greenroom.workflows.decisions.inputs import Confirmed, EngineFault, Input, Recover
 from greenroom.workflows.event_sourced.registry import CLOSED, ActorRegistry

@@ -16,8 +16,9 @@ from typing_extensions import override
 from greenroom.journal.interface import Journal, RunRow
 from greenroom.messages.commands import Accepted, PutSchedule, Refused, Reply, StartRun
 from greenroom.messages.events.schedules import Plan, ScheduleState
-from greenroom.messages.records import ENDED
-from greenroom.workflows.clock import Alarm
+from greenroom.messages.records.records import ENDED
+from greenroom.messages.refusals import arguments_too_long
+from greenroom.supervision.loop.clock import Alarm
 from greenroom.workflows.decisions.inputs import Cancel
 from greenroom.workflows.event_sourced.registry import CLOSED, ActorRegistry
 from greenroom.workflows.runs.dependencies import RunDependencies
@@ -27,7 +28,6 @@ from greenroom.workflows.schedules import decide as do
 from greenroom.workflows.schedules.decide import ScheduleInput
 from greenroom.workflows.schedules.next_times import faults
 from greenroom.workflows.schedules.queries import StoredSchedule, load, name_of, schedule_name
-from greenroom.workflows.size_limits import arguments_too_long
 from greenroom.workflows.state.run_state import RunState
 
 LOOK: Final = 30.0

@@ -13,7 +13,7 @@ from greenroom.messages.core.errors import GreenroomError, ScheduleBusy, Schedul
 from greenroom.messages.events import schedules as ev
 from greenroom.messages.events.events import AnyEvent
 from greenroom.messages.events.schedules import Plan, ScheduleState
-from greenroom.workflows.ids import scheduled_id
+from greenroom.messages.ids import scheduled_id
 from greenroom.workflows.schedules.fold import fold_schedule
 from greenroom.workflows.schedules.next_times import moments, next_after, stamp
 

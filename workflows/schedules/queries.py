@@ -11,7 +11,7 @@ from greenroom.journal.interface import Journal, RunRow
 from greenroom.messages.core.errors import ScheduleNotFound
 from greenroom.messages.core.times import moment
 from greenroom.messages.events.schedules import Firing, FiringRecord, ScheduleRecord, ScheduleState
-from greenroom.messages.records import ENDED, RunStatus
+from greenroom.messages.records.records import ENDED, RunStatus
 from greenroom.workflows.schedules.fold import fold_events
 from greenroom.workflows.schedules.next_times import moments
 

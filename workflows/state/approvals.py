@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from greenroom.messages.approvals import Approval
 from greenroom.messages.core.json_text import JsonText, plain
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
+from greenroom.messages.records.approvals import Approval
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Answer, Question, RunState
 from greenroom.workflows.state.transcripts import result_given

@@ -11,7 +11,7 @@ from greenroom.journal.interface import Stored
 from greenroom.messages.core.message import Event
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 from greenroom.workflows.state import (
     approvals,
     budgets,

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from greenroom.journal.interface import EntryKind, MarkKind
-from greenroom.messages.approvals import Approval
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.message import Json
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.frames.worker import Resolution
-from greenroom.messages.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
-from greenroom.messages.records import RunStatus, StepStatus
+from greenroom.messages.options.policy import Budget, OnFailure, SessionPolicy, StepKind, StepOptions
+from greenroom.messages.records.approvals import Approval
+from greenroom.messages.records.attempts import Reservation
+from greenroom.messages.records.evaluation import Evaluation
+from greenroom.messages.records.records import RunStatus, StepStatus
 from greenroom.messages.transcript import Entry
 
 WALL_KEY: Final = "budget:wall"

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from greenroom.messages.evaluation import Evaluation, deciding
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Resolution
+from greenroom.messages.records.evaluation import Evaluation, deciding
 from greenroom.workflows.state import run_retry_and_fork
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import Attempt, RunState, Step

@@ -8,7 +8,7 @@ from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.replay_differences import digest
 from greenroom.messages.frames.worker import Resolution
-from greenroom.messages.policy import SessionPolicy
+from greenroom.messages.options.policy import SessionPolicy
 from greenroom.workflows.state.handlers import handler
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState, SentMessage
 

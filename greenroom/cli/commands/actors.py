@@ -11,7 +11,7 @@ from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
     from greenroom.messages.commands import Command, KillWorker, Reply, RestartWorker
-    from greenroom.messages.records import ActorRecord
+    from greenroom.messages.records.records import ActorRecord
 
 
 @click.group(cls=Verbs)

@@ -14,8 +14,8 @@ from greenroom.cli.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from greenroom.messages.approvals import ApprovalDecision
-    from greenroom.messages.records import ApprovalRecord
+    from greenroom.messages.records.approvals import ApprovalDecision
+    from greenroom.messages.records.records import ApprovalRecord
 
 
 @click.group(cls=Verbs)

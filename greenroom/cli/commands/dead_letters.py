@@ -11,7 +11,7 @@ from greenroom.cli.settings import Settings
 
 if TYPE_CHECKING:
     from greenroom.messages.commands import DropDeadLetter, RedriveDeadLetter
-    from greenroom.messages.records import DeadLetterRecord
+    from greenroom.messages.records.records import DeadLetterRecord
 
 
 @click.group("dead-letters", cls=Verbs)

@@ -43,7 +43,7 @@ def show_stream(
     With ``-o json`` the output is one array, and with ``follow`` an object per line.
     """
     from greenroom.journal.event_pages import stored_events
-    from greenroom.workflows.queries.records import stream_items
+    from greenroom.workflows.queries.records.run_records import stream_items
 
     printer = _printer(settings, text=text)
     channels: dict[str, None] = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from greenroom.journal.interface import Stored
-    from greenroom.messages.records import StepRecord
+    from greenroom.messages.records.records import StepRecord
     from greenroom.workflows.api.orchestrator import Orchestrator
     from greenroom.workflows.state.run_state import RunState
 
@@ -86,7 +86,7 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        from greenroom.workflows.queries.records import step_records
+        from greenroom.workflows.queries.records.run_records import step_records
         from greenroom.workflows.queries.waiting_for import waits_for
 
         with self._lock:

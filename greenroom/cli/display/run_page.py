@@ -9,14 +9,14 @@ from greenroom.cli.display.transcript import called
 from greenroom.cli.display.values import between, blank, column_width, cost, facts, say, seconds, trace
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.core.times import iso
-from greenroom.messages.records import usage_of
+from greenroom.messages.records.records import usage_of
 from greenroom.messages.transcript import read_answer
 from greenroom.metrics.printable import printable
 
 if TYPE_CHECKING:
-    from greenroom.messages.attempts import AttemptRecord
-    from greenroom.messages.evaluation import Evaluation
-    from greenroom.messages.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord
+    from greenroom.messages.records.attempts import AttemptRecord
+    from greenroom.messages.records.evaluation import Evaluation
+    from greenroom.messages.records.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord
     from greenroom.workflows.state.run_state import RunState
 
 NAME: Final = 20

@@ -10,9 +10,9 @@ from typing import Final
 
 from greenroom.cli.display.values import say, seconds
 from greenroom.messages.advice import BEGINNING, approve, reject, resume, show_run
-from greenroom.messages.approvals import approval_id
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.records.approvals import approval_id
 from greenroom.metrics import log
 from greenroom.metrics.event_sentences import describe, shorten
 

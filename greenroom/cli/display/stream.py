@@ -4,7 +4,7 @@ import sys
 from typing import Protocol
 
 from greenroom.cli.display.values import emit_line, note
-from greenroom.messages.records import StreamItem
+from greenroom.messages.records.records import StreamItem
 
 
 class StreamPrinter(Protocol):

@@ -20,7 +20,7 @@ from greenroom.cli.settings import typed
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from greenroom.messages.pages import Page
+    from greenroom.messages.records.pages import Page
     from greenroom.workflows.home.home import Home
     from greenroom.workflows.queries.reader import JournalQueries
 

@@ -35,7 +35,7 @@ def submit(home: "Home", request: RunRequest) -> None:
         GreenroomError: The orchestrator refuses.
     """
     from greenroom.messages.commands import ResumeRun, StartRun
-    from greenroom.messages.records import ENDED
+    from greenroom.messages.records.records import ENDED
     from greenroom.messages.refusals import check
     from greenroom.workflows.control.access.control_socket import ask
 

@@ -12,7 +12,7 @@ from greenroom.messages.core.errors import IdConflict, RunNotFound
 
 if TYPE_CHECKING:
     from greenroom.messages.events.events import RunStarted
-    from greenroom.messages.policy import Budget
+    from greenroom.messages.options.policy import Budget
     from greenroom.workflows.home.home import Home
 
 
@@ -61,7 +61,7 @@ class RunRequest:
             IdConflict: The run belongs to another workflow.
             BadParameter: The id is not valid.
         """
-        from greenroom.workflows.ids import run_id as make_id
+        from greenroom.messages.ids import run_id as make_id
 
         first = None if run_id is None else started_event(home, run_id)
         if first is not None:

@@ -101,7 +101,7 @@ def _wait_for_others(orchestrator: "Orchestrator", run_ids: Sequence[str], why: 
 
 def _say_interrupted(orchestrator: "Orchestrator", run: "Run[Any]") -> None:
     """Tell which runs stop with this process, and how to continue each."""
-    from greenroom.messages.records import ENDED
+    from greenroom.messages.records.records import ENDED
 
     left = dict.fromkeys(run_id for run_id in orchestrator.leave() if run_id != run.id)
     if run.status not in ENDED:

@@ -30,7 +30,7 @@ from greenroom.integrations.pydantic_ai.operations import AgentOptions, StepOper
 from greenroom.integrations.pydantic_ai.stand_ins import stand_in
 from greenroom.integrations.pydantic_ai.transports import JsonTransports
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.policy import Retry, StepOptions
+from greenroom.messages.options.policy import Retry, StepOptions
 from greenroom.workflows.authoring.step import given_price, step_options
 
 

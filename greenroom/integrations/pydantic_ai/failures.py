@@ -16,7 +16,7 @@ from pydantic_ai.exceptions import (
 )
 
 from greenroom.messages.core.errors import Fatal, OutcomeUnknown, QuotaExceeded, RetryAfter, StepFailed
-from greenroom.messages.policy import Retry
+from greenroom.messages.options.policy import Retry
 
 RETRY: Final = Retry(never=(UserError,))
 """Default of an agent's steps. An agent that is not defined as the library demands is not tried again."""

@@ -40,7 +40,7 @@ from greenroom.integrations.pydantic_ai.conversations import stored_with_outcome
 from greenroom.integrations.pydantic_ai.failures import failed_model, failed_tool, falls_back, marked_for_retry
 from greenroom.integrations.pydantic_ai.prices import call_of
 from greenroom.integrations.pydantic_ai.usage import usage_of
-from greenroom.messages.policy import ModelCall, Price, StepOptions
+from greenroom.messages.options.policy import ModelCall, Price, StepOptions
 from greenroom.messages.transcript import TranscriptUse
 
 P = TypeVar("P")

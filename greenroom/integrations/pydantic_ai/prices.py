@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from greenroom.integrations.pydantic_ai.contexts import Wire
 from greenroom.integrations.pydantic_ai.usage import is_local
-from greenroom.messages.policy import ModelCall, Price
+from greenroom.messages.options.policy import ModelCall, Price
 
 _MILLION: Final = 1_000_000
 _READ: Final = (

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic_ai.messages import ModelResponse
 
-from greenroom.messages.policy import Price
+from greenroom.messages.options.policy import Price
 
 _LOCAL: Final = frozenset({"localhost", "host.docker.internal"})
 

@@ -19,7 +19,7 @@ from greenroom.messages.frames.worker import (
     Progress,
     Resolve,
 )
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from greenroom.supervision.jobs import (
     Answered,
     Assigned,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from greenroom.messages.core.failures import Exit
-from greenroom.messages.policy import WorkerKind
+from greenroom.messages.options.policy import WorkerKind
 from greenroom.supervision.jobs import Pool
 from greenroom.supervision.kernel.proc_stats import look_at, resident_bytes
 from greenroom.supervision.policy.liveness import BLOCKED_AFTER

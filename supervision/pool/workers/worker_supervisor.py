@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.frames.worker import CANNOT_START, NOT_YET, FromWorker, WorkerSpec
-from greenroom.messages.policy import Limits, WorkerKind
+from greenroom.messages.options.policy import Limits, WorkerKind
 from greenroom.supervision.jobs import Backend, Pool, PoolKey
 from greenroom.supervision.policy.crash_attribution import Blame
 from greenroom.supervision.policy.exit_status import last_words, own_words

@@ -19,7 +19,7 @@ from greenroom import Orchestrator
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.queries.reader import JournalQueries
 from tests.acceptance import harness
-from tests.acceptance.kills.test_agents import told
+from tests.acceptance.kills.agents.test_agents import told
 from tests.support import eventually
 
 pytest.importorskip("mcp")

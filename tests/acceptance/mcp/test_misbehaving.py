@@ -12,7 +12,7 @@ import pytest
 from greenroom import Orchestrator, RunParked
 from tests.acceptance.apps.rogue_mcp_http import RogueServer, rogue
 from tests.acceptance.harness import pools
-from tests.acceptance.kills.test_agents import told
+from tests.acceptance.kills.agents.test_agents import told
 
 pytest.importorskip("mcp")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

@@ -7,7 +7,7 @@ from greenroom.journal.interface import Append
 from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages import commands as c
 from greenroom.messages.events import events as ev
-from greenroom.workflows.queries.records import row_of
+from greenroom.workflows.queries.records.run_records import row_of
 from greenroom.workflows.state.fold import fold
 from tests.acceptance import harness
 from tests.acceptance.apps import compensating, running

@@ -19,7 +19,7 @@ from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import streaming
 from tests.acceptance.harness import reached
-from tests.acceptance.steering.test_step_streams import check_text
+from tests.acceptance.steering.streams.test_step_streams import check_text
 from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parents[3]

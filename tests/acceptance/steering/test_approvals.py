@@ -20,7 +20,7 @@ from greenroom import (
     RunNotFound,
     approve,
 )
-from greenroom.messages.records import ApprovalRecord
+from greenroom.messages.records.records import ApprovalRecord
 from greenroom.testing import assert_state_is_fold
 from tests.acceptance import harness
 from tests.acceptance.apps import asking

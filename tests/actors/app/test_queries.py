@@ -40,7 +40,7 @@ from greenroom.messages.frames.worker import (
     ToWorker,
     Turn,
 )
-from greenroom.messages.policy import WorkerKind
+from greenroom.messages.options.policy import WorkerKind
 from tests.actors.worker_process import Worker, evaluate, execute
 
 APP = """

@@ -3,7 +3,7 @@
 import pytest
 
 from greenroom.actors.evaluation.panels import Member, combined
-from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.records.evaluation import Evaluation
 
 
 def members(*given):

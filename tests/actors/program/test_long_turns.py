@@ -7,7 +7,7 @@ from greenroom.messages.codecs.codec import FROM_WORKER
 from greenroom.messages.core.errors import NotSerializable
 from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
 from greenroom.messages.frames.worker import ProgramCommand, Return, ScheduleStep, ScheduleTimer, SendMessage, Turn
-from greenroom.messages.policy import SessionPolicy, StepOptions
+from greenroom.messages.options.policy import SessionPolicy, StepOptions
 
 MIB = 1024 * 1024
 

@@ -17,8 +17,8 @@ from greenroom.messages.codecs.codec import FROM_WORKER
 from greenroom.messages.core.errors import DefinitionError, InvalidInput, NotSerializable
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import Json
-from greenroom.messages.evaluation import Score
 from greenroom.messages.frames.worker import Completed
+from greenroom.messages.records.evaluation import Score
 
 
 class Colour(Enum):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from greenroom.messages.frames.worker import Completed, Failed, Ready
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from tests.actors.worker_process import Worker
 
 APP = """

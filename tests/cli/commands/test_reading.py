@@ -11,10 +11,10 @@ import apsw
 import pytest
 
 from greenroom.cli.display.values import emit
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.codecs.event_codec import encode_event
 from greenroom.messages.core.times import moment
 from greenroom.messages.events.events import ChildEnded
+from greenroom.messages.records.attempts import AttemptRecord
 from tests.cli.conftest import CommandLine
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from greenroom.journal.sqlite.journal import SqliteJournal
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.schedules import Plan, ScheduleCreated
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 from greenroom.workflows.home.home import Home
 from greenroom.workflows.queries.reindex import line_of
 

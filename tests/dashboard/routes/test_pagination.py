@@ -13,7 +13,7 @@ import pytest
 from greenroom import InvalidInput
 from greenroom.messages.commands import PutSchedule
 from greenroom.messages.events.schedules import Plan
-from greenroom.messages.pages import read_cursor, write_cursor
+from greenroom.messages.records.pages import read_cursor, write_cursor
 from tests.dashboard.apps import offered
 from tests.dashboard.conftest import APP, start
 from tests.support import eventually

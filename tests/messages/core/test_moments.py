@@ -6,11 +6,11 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from greenroom.messages import records
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.times import moment
 from greenroom.messages.events import schedules
-from greenroom.messages.records import RunRecord
+from greenroom.messages.records import records
+from greenroom.messages.records.attempts import AttemptRecord
+from greenroom.messages.records.records import RunRecord
 
 AT = 1_764_356_886.123_456
 TEXT = "2025-11-28T19:08:06.123+00:00"

@@ -15,7 +15,7 @@ from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.times import LONGEST, limit, seconds
 from greenroom.messages.events.events import RunStarted
 from greenroom.messages.events.schedules import Plan
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
 from greenroom.workflows.schedules.next_times import faults
 from greenroom.workflows.state.fold import fold

@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenroom.messages.evaluation import Evaluation
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.metrics.evals.report import Trial, outcome_of, report
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 AS_NOBODY = """
 import os, sys, time
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from greenroom.supervision.kernel import linux
 from greenroom.supervision.process import resource_limits
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -15,7 +15,7 @@ from greenroom.messages.codecs.codec import FROM_WORKER, HEADER
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.frames.worker import Completed, Ready, Stop
-from greenroom.messages.policy import Limits
+from greenroom.messages.options.policy import Limits
 from greenroom.supervision.process import frame_channel
 from greenroom.supervision.process.output_capture import TAIL_BYTES
 from greenroom.supervision.process.output_sources import Source, StreamName

@@ -29,7 +29,7 @@ from greenroom import (
 )
 from greenroom.actors.context import program
 from greenroom.messages.core.message import Json
-from greenroom.messages.policy import Limits, StepOptions
+from greenroom.messages.options.policy import Limits, StepOptions
 
 
 class Brief(BaseModel):

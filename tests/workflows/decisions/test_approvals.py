@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from greenroom import StepRejected, approve, evaluator, sleep, tool, workflow
-from greenroom.messages.approvals import approval_id, split_approval_id
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound
 from greenroom.messages.core.json_text import plain
 from greenroom.messages.events.events import ApprovalDecided, StepFailed
 from greenroom.messages.frames.worker import Return, ScheduleApproval, Turn, Withdraw
+from greenroom.messages.records.approvals import approval_id, split_approval_id
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from tests.workflows.decisions.test_decide import NOTHING, Case, evaluation, types

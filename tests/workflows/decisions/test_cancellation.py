@@ -18,7 +18,7 @@ from greenroom.messages.frames.worker import (
     Turn,
     Withdraw,
 )
-from greenroom.messages.policy import Retry
+from greenroom.messages.options.policy import Retry
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from greenroom.messages.core.failures import Exit, Failure
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import (
     Completed,
@@ -20,7 +19,8 @@ from greenroom.messages.frames.worker import (
     Turn,
     Withdraw,
 )
-from greenroom.messages.policy import Retry, StepOptions
+from greenroom.messages.options.policy import Retry, StepOptions
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import Overdraft

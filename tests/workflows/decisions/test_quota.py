@@ -7,7 +7,7 @@ from greenroom.actors.failures.description import describe_exception
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Completed, Failed, ScheduleChild
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision

@@ -4,11 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom import Budget
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.events import events as ev
-from greenroom.messages.policy import ModelCall, Price
+from greenroom.messages.options.policy import ModelCall, Price
+from greenroom.messages.records.attempts import Reservation
 from greenroom.workflows.decisions.budget_usage import DAY, Account, Spending
-from greenroom.workflows.decisions.reservations import LEAST_OUTPUT, WANTED_OUTPUT, Need, Refusal, need_of, reserve
+from greenroom.workflows.decisions.budgets.reservations import (
+    LEAST_OUTPUT,
+    WANTED_OUTPUT,
+    Need,
+    Refusal,
+    need_of,
+    reserve,
+)
 
 PRICE = Price(input=1.0, output=10.0)
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from greenroom.messages.core.failures import Failure, Outcome
-from greenroom.messages.policy import Retry, StepOptions
+from greenroom.messages.options.policy import Retry, StepOptions
 from greenroom.workflows.decisions.steps.retry_policy import Again, GiveUp, PastAttempt, next_attempt
 
 UNITS = st.floats(0, 1, exclude_max=True)

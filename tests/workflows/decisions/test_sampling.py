@@ -6,15 +6,15 @@ import pytest
 
 from greenroom.messages.core.errors import BudgetUsedUp
 from greenroom.messages.core.json_text import JsonText, plain
-from greenroom.messages.evaluation import Evaluation, is_sampled
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Return
-from greenroom.messages.policy import PanelOptions, SampledEvaluator, Sampling
+from greenroom.messages.options.policy import PanelOptions, SampledEvaluator, Sampling
+from greenroom.messages.records.evaluation import Evaluation, is_sampled
+from greenroom.messages.refusals import LONGEST_MESSAGE
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import Overdraft
 from greenroom.workflows.decisions.decide import decide
-from greenroom.workflows.size_limits import LONGEST_MESSAGE
 from greenroom.workflows.state.fold import fold_all
 from greenroom.workflows.state.run_state import SampledAnswer
 from tests.workflows.decisions.test_decide import ERROR, NOW, STARTED, Case, evaluation, types

@@ -15,14 +15,14 @@ from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.commands import ForkRun
 from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.core.json_text import plain
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames.worker import Completed, Failed, Return, ScheduleStep, Withdraw
-from greenroom.messages.policy import Retry, StepOptions
+from greenroom.messages.options.policy import Retry, StepOptions
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.replay.fork_events import forked
-from greenroom.workflows.queries.records import stream_items
+from greenroom.workflows.queries.records.run_records import stream_items
 from tests.workflows.decisions.test_decide import Case, types
 from tests.workflows.world import World
 

@@ -21,7 +21,7 @@ from greenroom.messages.events.events import (
     ValueEmitted,
 )
 from greenroom.messages.frames.worker import EmitValue, Raise, Return, ScheduleStep, SendMessage, Turn, Withdraw
-from greenroom.messages.policy import Budget, StepOptions
+from greenroom.messages.options.policy import Budget, StepOptions
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import Overdraft

@@ -1,7 +1,7 @@
 """Messages of Pydantic AI as messages of a transcript."""
 
 from greenroom.messages.transcript import AssistantMessage, ToolCall, ToolMessage, UserMessage
-from greenroom.workflows.queries.pydantic_ai_messages import read_messages
+from greenroom.workflows.queries.transcripts.pydantic_ai_messages import read_messages
 
 
 def request(*parts):

@@ -8,9 +8,9 @@ import pytest
 
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.commands import ForkRun
-from greenroom.messages.evaluation import is_sampled
 from greenroom.messages.events import events as ev
-from greenroom.messages.policy import SampledEvaluator, Sampling
+from greenroom.messages.options.policy import SampledEvaluator, Sampling
+from greenroom.messages.records.evaluation import is_sampled
 from greenroom.workflows.decisions.replay.fork_events import forked
 from tests.workflows.decisions.test_turns import Add, adder
 from tests.workflows.replay.test_replay import branches

@@ -10,7 +10,7 @@ import pytest
 
 from greenroom.messages.events.events import AnyEvent, RunStarted
 from greenroom.messages.frames.worker import Completed, Emitted, Progress, ScheduleStep, Turn
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOrder
 from greenroom.workflows.decisions.inputs import Pause, ProgramTurn, Tick
 from greenroom.workflows.runs.actor import RunActor

@@ -14,7 +14,7 @@ from greenroom.messages.core.failures import Exit, Failure
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent, RunStarted
 from greenroom.messages.frames.worker import Completed, Execute, Failed, Return, ScheduleStep, Turn
-from greenroom.messages.policy import Budget, EvaluatorOptions, ModelCall, Price, Retry, StepOptions
+from greenroom.messages.options.policy import Budget, EvaluatorOptions, ModelCall, Price, Retry, StepOptions
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobHandle, JobOrder, Lost, Release, Withdraw
 from greenroom.workflows.decisions.budget_usage import Spending
 from greenroom.workflows.decisions.inputs import Overdrawn, ProgramTurn, Recover, Resume

@@ -17,8 +17,8 @@ from greenroom.messages.commands import AskSession, Command, Refused, Reply
 from greenroom.messages.core.errors import JournalError, NotAuthorized, OrchestratorUnreachable
 from greenroom.messages.core.failures import Fault
 from greenroom.messages.core.message import Json
-from greenroom.messages.policy import SessionPolicy
-from greenroom.messages.records import ENDED
+from greenroom.messages.options.policy import SessionPolicy
+from greenroom.messages.records.records import ENDED
 from greenroom.workflows.api.base import BaseOrchestrator
 from greenroom.workflows.api.client.http import SILENCE_TIMEOUT, Wire, good, problem_of
 from greenroom.workflows.api.client.queries import GOES_ON, RESULT, RUN, HttpQueries, path_of, read_event, read_result

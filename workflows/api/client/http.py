@@ -12,9 +12,9 @@ from typing_extensions import override
 
 from greenroom.actors.failures.reconstruction import with_location
 from greenroom.messages.advice import install, serve
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core import errors
 from greenroom.messages.core.failures import Failure
+from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
 
 try:

@@ -13,7 +13,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from greenroom.messages.core.errors import GreenroomError
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 from greenroom.version import VERSION
 from greenroom.workflows.api.client.http import good
 from greenroom.workflows.api.client.queries import GOES_ON

@@ -14,8 +14,8 @@ from typing_extensions import override
 from greenroom.journal.interface import Stored
 from greenroom.messages.codecs.event_codec import decode_event
 from greenroom.messages.core.message import Json, Shown
-from greenroom.messages.pages import Page, check_limit
-from greenroom.messages.records import RunRecord, SessionDetail, SessionRecord, check_status
+from greenroom.messages.records.pages import Page, check_limit
+from greenroom.messages.records.records import RunRecord, SessionDetail, SessionRecord, check_status
 from greenroom.workflows.api.client.http import Wire, next_cursor
 from greenroom.workflows.queries.interface import Queries
 

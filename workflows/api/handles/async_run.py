@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from greenroom.actors.api.emit import check_channel
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import limit
-from greenroom.messages.records import ENDED
+from greenroom.messages.records.records import ENDED
 from greenroom.workflows.api.handles.run import Run, shown_event
 from greenroom.workflows.api.handles.twin import Twin, awaited
 from greenroom.workflows.api.waiting import POLL, not_in_time, pages
-from greenroom.workflows.queries.records import stream_items
+from greenroom.workflows.queries.records.run_records import stream_items
 
 if TYPE_CHECKING:
     from greenroom.journal.interface import Stored
     from greenroom.messages.core.times import Seconds
-    from greenroom.messages.records import LogLine, RunRecord, RunStatus, StreamItem
+    from greenroom.messages.records.records import LogLine, RunRecord, RunStatus, StreamItem
 
 R = TypeVar("R")
 T = TypeVar("T")

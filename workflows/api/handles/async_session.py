@@ -14,7 +14,7 @@ from greenroom.workflows.api.waiting import pages
 if TYPE_CHECKING:
     from greenroom.actors.definitions.sessions import SessionDefinition
     from greenroom.messages.core.times import Seconds
-    from greenroom.messages.records import RunStatus, SessionRecord, StreamItem
+    from greenroom.messages.records.records import RunStatus, SessionRecord, StreamItem
 
 S = TypeVar("S", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)

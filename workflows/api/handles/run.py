@@ -30,8 +30,8 @@ from greenroom.messages.core.errors import (
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.message import Json
 from greenroom.messages.core.times import Seconds, limit
-from greenroom.messages.policy import Budget
-from greenroom.messages.records import LogLine, RunStatus, StepRecord, StreamItem, usage_of
+from greenroom.messages.options.policy import Budget
+from greenroom.messages.records.records import LogLine, RunStatus, StepRecord, StreamItem, usage_of
 from greenroom.messages.refusals import check
 from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
@@ -39,7 +39,7 @@ from greenroom.workflows.api.waiting import follow_logs
 from greenroom.workflows.queries.interface import Queries
 
 if TYPE_CHECKING:
-    from greenroom.messages.records import ApprovalRecord, RunRecord
+    from greenroom.messages.records.records import ApprovalRecord, RunRecord
     from greenroom.messages.transcript import TranscriptMessage
     from greenroom.workflows.api.handles.async_run import AsyncRun
 
@@ -207,7 +207,7 @@ class Run(Generic[R]):
             follow: Also return values that are emitted later, until the run has ended.
         """
         check_channel(channel)
-        from greenroom.workflows.queries.records import stream_items  # noqa: PLC0415  it imports the state of runs
+        from greenroom.workflows.queries.records.run_records import stream_items  # noqa: PLC0415  it imports the state of runs
 
         stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
         return Items(

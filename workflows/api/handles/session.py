@@ -25,9 +25,9 @@ from greenroom.messages.commands import (
 from greenroom.messages.core.errors import TurnFailed
 from greenroom.messages.core.json_text import shown
 from greenroom.messages.core.times import Seconds, limit
-from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.policy import SessionPolicy
-from greenroom.messages.records import RunStatus, SessionRecord, StepRecord, StreamItem, TurnRecord
+from greenroom.messages.options.policy import SessionPolicy
+from greenroom.messages.records.evaluation import Evaluation
+from greenroom.messages.records.records import RunStatus, SessionRecord, StepRecord, StreamItem, TurnRecord
 from greenroom.messages.refusals import check
 from greenroom.workflows.api.handles.items import Items
 from greenroom.workflows.api.threads import Threads, warn_on_loop
@@ -226,7 +226,7 @@ class Session(Generic[S, M, R]):
             RunNotFound: The session has not been opened. Raised by the first item.
         """
         check_channel(channel)
-        from greenroom.workflows.queries.records import stream_items  # noqa: PLC0415  it imports the state of runs
+        from greenroom.workflows.queries.records.run_records import stream_items  # noqa: PLC0415  it imports the state of runs
 
         stored = self._host.follow(self.id, 0) if follow else stored_events(self._host.reads, self.id)
         return Items(

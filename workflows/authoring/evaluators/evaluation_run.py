@@ -14,8 +14,8 @@ from greenroom.actors.definitions.definitions import BuiltInWorkflow, built_in
 from greenroom.actors.definitions.registry import find_workflow, suggestion
 from greenroom.actors.values.conversion import sentence
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure, InvalidInput
-from greenroom.messages.evaluation import Evaluation, Score
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
+from greenroom.messages.records.evaluation import Evaluation, Score
 from greenroom.workflows.authoring.step import Call, EvaluatorGroup, Step
 
 CHECK: Final = "greenroom.check_cases"

@@ -13,8 +13,8 @@ from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
 from greenroom.messages.core.message import Shown
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import EvaluatorOptions, Retry
+from greenroom.messages.options.policy import EvaluatorOptions, Retry
+from greenroom.messages.records.evaluation import Score
 from greenroom.workflows.authoring.evaluators.evaluation_run import provide
 from greenroom.workflows.authoring.step import DEFAULT_RETRY, DEFAULT_TIMEOUT, Call, Step, given_price, step_options
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from greenroom.actors.evaluation.panels import Member, combined
 from greenroom.actors.values.conversion import faults, sentence
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
-from greenroom.messages.evaluation import Evaluation, Score
-from greenroom.messages.policy import Combine, EvaluatorOptions, PanelOptions, StepOptions
+from greenroom.messages.options.policy import Combine, EvaluatorOptions, PanelOptions, StepOptions
+from greenroom.messages.records.evaluation import Evaluation, Score
 from greenroom.workflows.authoring.evaluators.evaluation_run import provide, rated, threshold_of
 from greenroom.workflows.authoring.step import NO_EVALUATOR, EvaluatorGroup, Step
 

@@ -8,7 +8,7 @@ from greenroom.actors.api.approve import approve
 from greenroom.actors.values.conversion import AnyJson
 from greenroom.messages.core.errors import DefinitionError, EvaluatorFailure
 from greenroom.messages.core.times import Seconds
-from greenroom.messages.evaluation import Score
+from greenroom.messages.records.evaluation import Score
 
 
 class Judgement(BaseModel):

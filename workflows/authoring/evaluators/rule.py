@@ -12,8 +12,8 @@ from greenroom.actors.evaluation import rules
 from greenroom.actors.evaluation.rules import AnyRule
 from greenroom.actors.values.conversion import faults, sentence
 from greenroom.messages.core.errors import DefinitionError
-from greenroom.messages.evaluation import Score
-from greenroom.messages.policy import EvaluatorOptions
+from greenroom.messages.options.policy import EvaluatorOptions
+from greenroom.messages.records.evaluation import Score
 from greenroom.workflows.authoring.evaluators.evaluation_run import provide
 from greenroom.workflows.authoring.step import Call, Step
 

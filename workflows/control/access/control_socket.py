@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from greenroom.messages.advice import go_on, serve, start_a_run
-from greenroom.messages.approvals import split_approval_id
 from greenroom.messages.codecs.codec import HEADER
 from greenroom.messages.codecs.command_codec import COMMANDS, REPLIES
 from greenroom.messages.commands import (
@@ -22,6 +21,7 @@ from greenroom.messages.commands import (
     SignalRun,
 )
 from greenroom.messages.core.errors import CodecError, OrchestratorUnreachable
+from greenroom.messages.records.approvals import split_approval_id
 from greenroom.supervision.kernel.connection_limit import ConnectionLimit
 from greenroom.supervision.kernel.descriptor_limit import share
 from greenroom.workflows.control.access.contact import address_of, connect

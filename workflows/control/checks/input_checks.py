@@ -16,9 +16,9 @@ from greenroom.messages.frames.worker import (
     DescribeApp,
     MessageChecked,
 )
-from greenroom.messages.records import HandlerRecord, WorkflowRecord
+from greenroom.messages.records.records import HandlerRecord, WorkflowRecord
+from greenroom.messages.refusals import arguments_too_long
 from greenroom.workflows.control.checks.app_queries import AppQueries
-from greenroom.workflows.size_limits import arguments_too_long
 
 SIGNAL_TIMEOUT: Final = 5.0
 """Seconds that a message to a run waits for a worker to check it. It is accepted unchecked if all are busy."""

@@ -19,8 +19,8 @@ from greenroom.messages.core.errors import CodecError, JournalError
 from greenroom.messages.core.message import Message
 from greenroom.messages.frames.replay_differences import Difference
 from greenroom.messages.frames.worker import Diverge, Halt, Turn
-from greenroom.messages.policy import Limits
-from greenroom.messages.records import RunStatus
+from greenroom.messages.options.policy import Limits
+from greenroom.messages.records.records import RunStatus
 from greenroom.supervision.jobs import Job, JobHandle, Pool, PoolKey
 from greenroom.supervision.kernel.generation_lock import GenerationLock
 from greenroom.supervision.loop.reactor import Reactor

@@ -58,7 +58,7 @@ def read_apps(
     for_all = frozenset[str]()
     named = [frozenset(pool.env) for pool in pools.values()]
     if pools:
-        from greenroom.messages.policy import WorkerKind  # noqa: PLC0415  the same
+        from greenroom.messages.options.policy import WorkerKind  # noqa: PLC0415  the same
 
         if pools.keys() >= set(get_args(WorkerKind)):
             for_all = named[0].intersection(*named[1:])

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
 from greenroom.workflows.home.project import read_project
 
 if TYPE_CHECKING:  # the first keeper starts before they are imported, and most orchestrators are given none
-    from greenroom.messages.call_limits import Breaker, ModelLimit
+    from greenroom.messages.options.call_limits import Breaker, ModelLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def read_limits(
         daily_budget if daily_budget is not None else project.daily_budget,
     )
     if found.models or found.breakers:
-        from greenroom.messages.call_limits import Breaker, ModelLimit  # noqa: PLC0415  see above
+        from greenroom.messages.options.call_limits import Breaker, ModelLimit  # noqa: PLC0415  see above
 
         _check_types("models", found.models, ModelLimit, "a ModelLimit, such as ModelLimit(rpm=500)")
         given = {name: breaker for name, breaker in found.breakers.items() if breaker is not None}

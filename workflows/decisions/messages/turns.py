@@ -10,11 +10,11 @@ from greenroom.messages.core.message import Json
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
 from greenroom.messages.frames.replay_differences import FORM
-from greenroom.messages.policy import Sampling
+from greenroom.messages.options.policy import Sampling
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.decisions.sampling import sample_reply
+from greenroom.workflows.decisions.evaluation.sampling import sample_reply
 from greenroom.workflows.decisions.steps.attempts import cancel_step
 
 

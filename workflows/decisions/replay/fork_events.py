@@ -15,9 +15,9 @@ from greenroom.messages.core.json_text import JsonText, plain, text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.events import events as ev
 from greenroom.messages.events.events import AnyEvent
+from greenroom.messages.ids import child_id
 from greenroom.workflows.decisions.replay.history import History, PastCall
 from greenroom.workflows.decisions.replay.run_retry_point import rewound
-from greenroom.workflows.ids import child_id
 
 
 def forked(events: Sequence[AnyEvent], command: ForkRun, run_id: str, now: float, seed: str) -> list[AnyEvent]:

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenroom.messages.core.failures import Exit, Failure, Outcome
-from greenroom.messages.evaluation import Evaluation, deciding
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
+from greenroom.messages.records.evaluation import Evaluation, deciding
 from greenroom.messages.transcript import read_answer
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
-from greenroom.workflows.decisions.approvals import escalate, step_withdrawn
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.decisions.messages.streams import add_final, discard
-from greenroom.workflows.decisions.sampling import sample_step
+from greenroom.workflows.decisions.evaluation.sampling import sample_step
+from greenroom.workflows.decisions.evaluation.verdict import verdict
 from greenroom.workflows.decisions.steps import judges, quota
+from greenroom.workflows.decisions.steps.approvals import escalate, step_withdrawn
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, next_attempt
-from greenroom.workflows.decisions.steps.verdict import verdict
+from greenroom.workflows.decisions.steps.streams import add_final, discard
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 

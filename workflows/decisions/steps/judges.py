@@ -6,8 +6,8 @@ from greenroom.messages.events import events as ev
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
+from greenroom.workflows.decisions.evaluation.verdict import is_undecided
 from greenroom.workflows.decisions.steps import quota
-from greenroom.workflows.decisions.steps.verdict import is_undecided
 from greenroom.workflows.state.run_state import Step
 
 

@@ -11,13 +11,13 @@ from greenroom.messages.advice import resume
 from greenroom.messages.core.errors import QuotaExceeded
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.events import events as ev
-from greenroom.messages.policy import class_name
+from greenroom.messages.options.policy import class_name
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
+from greenroom.workflows.decisions.budgets.halts import stop
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.decisions.halts import stop
-from greenroom.workflows.decisions.messages.streams import discard
 from greenroom.workflows.decisions.steps.retry_policy import forbids
+from greenroom.workflows.decisions.steps.streams import discard
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 _CLASS: Final = class_name(QuotaExceeded)

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 from greenroom.messages.core.failures import Failure, Outcome
 from greenroom.messages.core.former_name import present_class
 from greenroom.messages.core.times import LONGEST
-from greenroom.messages.policy import ExceptionNames, Retry, StepOptions
+from greenroom.messages.options.policy import ExceptionNames, Retry, StepOptions
 
 SOLO_AFTER: Final = 2
 """Charged crashes after which a step runs alone in a fresh worker, so that the next crash has one possible cause."""

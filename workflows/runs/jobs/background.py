@@ -9,7 +9,6 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from loguru import logger
 
 from greenroom.journal.interface import Journal, Mark
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.errors import (
     BudgetUsedUp,
     CodecError,
@@ -18,10 +17,11 @@ from greenroom.messages.core.errors import (
     JournalError,
     OrchestratorClosed,
 )
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events.events import AnswerSampled
+from greenroom.messages.records.attempts import Reservation
+from greenroom.messages.records.evaluation import Evaluation
+from greenroom.workflows.decisions.budgets.reservations import Need
 from greenroom.workflows.decisions.inputs import AnswerRated, Confirmed, Input, NoWorkers, RatingDue
-from greenroom.workflows.decisions.reservations import Need
 from greenroom.workflows.queries.event_marks import marked_event
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.jobs.evaluations import EvaluationJobs

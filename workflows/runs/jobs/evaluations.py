@@ -9,15 +9,15 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from greenroom.actors.evaluation.panels import Member, combined
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.json_text import JsonText, plain, text_of
-from greenroom.messages.evaluation import Evaluation, Score, deciding
 from greenroom.messages.frames.worker import Completed, Emitted, Evaluate, Execute, Failed, Judged, Progress
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
+from greenroom.messages.records.attempts import Reservation
+from greenroom.messages.records.evaluation import Evaluation, Score, deciding
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, Lost, PoolKey, Unavailable
+from greenroom.workflows.decisions.budgets.reservations import Need, need_of
 from greenroom.workflows.decisions.inputs import Input, NoWorkers
-from greenroom.workflows.decisions.reservations import Need, need_of
 from greenroom.workflows.decisions.steps.quota import is_refusal
 from greenroom.workflows.decisions.steps.retry_policy import Again, PastAttempt, forbids, next_attempt
 from greenroom.workflows.runs.dependencies import RunDependencies

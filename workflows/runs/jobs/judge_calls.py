@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, Protocol
 
-from greenroom.messages.attempts import Reservation
+from greenroom.messages.records.attempts import Reservation
+from greenroom.workflows.decisions.budgets.reservations import Need
 from greenroom.workflows.decisions.inputs import Input, JudgeAnswered, JudgeReserved, JudgeUnaffordable
-from greenroom.workflows.decisions.reservations import Need
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.state.run_state import RunState, Step
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from greenroom.messages.core.message import Json
-from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.policy import EvaluatorOptions, PanelOptions
+from greenroom.messages.options.policy import EvaluatorOptions, PanelOptions
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.supervision.jobs import JobHandle
 from greenroom.workflows.decisions.steps.retry_policy import PastAttempt
 from greenroom.workflows.runs.jobs.emissions import Emissions

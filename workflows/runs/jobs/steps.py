@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from greenroom.messages.attempts import Reservation
 from greenroom.messages.core.json_text import text_of
 from greenroom.messages.core.message import Json
 from greenroom.messages.frames.worker import Completed, Emitted, Execute, Failed, Progress
-from greenroom.messages.policy import ModelCall
+from greenroom.messages.options.policy import ModelCall
+from greenroom.messages.records.attempts import Reservation
 from greenroom.supervision.jobs import Answered, Assigned, Job, JobEvent, JobHandle, Lost, PoolKey, Unavailable
+from greenroom.workflows.decisions.budgets.reservations import Need, need_of
 from greenroom.workflows.decisions.inputs import (
     Input,
     NoWorkers,
@@ -22,7 +23,6 @@ from greenroom.workflows.decisions.inputs import (
     StepUnaffordable,
     Tick,
 )
-from greenroom.workflows.decisions.reservations import Need, need_of
 from greenroom.workflows.decisions.steps.attempts import held, zygotes_lost
 from greenroom.workflows.decisions.steps.retried_steps import idempotency_key
 from greenroom.workflows.runs.dependencies import RunDependencies

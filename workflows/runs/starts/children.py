@@ -8,7 +8,7 @@ from greenroom.messages.commands import Refused, StartRun
 from greenroom.messages.core.errors import RetryRefused, SequenceConflict
 from greenroom.messages.core.failures import Failure
 from greenroom.workflows.decisions.inputs import ChildFinished
-from greenroom.workflows.queries.records import failed_at
+from greenroom.workflows.queries.records.run_records import failed_at
 from greenroom.workflows.runs.dependencies import RunDependencies
 from greenroom.workflows.runs.starts import run_retry, start
 from greenroom.workflows.runs.watching.subscribers import Subscribers

@@ -7,7 +7,7 @@ from loguru import logger
 
 from greenroom.journal.interface import Journal, Mark, RunRow
 from greenroom.messages.core.errors import CodecError, JournalError
-from greenroom.messages.records import ALIVE
+from greenroom.messages.records.records import ALIVE
 from greenroom.supervision.jobs import PoolKey
 from greenroom.workflows.schedules.queries import is_schedule
 from greenroom.workflows.state.run_state import CANCEL_KEY, RunState

@@ -11,13 +11,13 @@ from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import GreenroomError, JournalError, SequenceConflict
 from greenroom.messages.events.events import RunStarted, SessionOpened
 from greenroom.messages.frames.replay_differences import FORM
+from greenroom.messages.refusals import arguments_too_long
 from greenroom.supervision.loop.actor import LoopRef
 from greenroom.workflows.decisions.effects import StartProgram
 from greenroom.workflows.decisions.inputs import Confirmed, Input
 from greenroom.workflows.event_sourced.registry import Reader
 from greenroom.workflows.runs.actor import RunActor
 from greenroom.workflows.runs.dependencies import RunDependencies
-from greenroom.workflows.size_limits import arguments_too_long
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 

@@ -25,7 +25,7 @@ from greenroom.cli.settings import Settings
 from greenroom.messages.advice import show_run
 
 if TYPE_CHECKING:
-    from greenroom.messages.records import StepRecord
+    from greenroom.messages.records.records import StepRecord
     from greenroom.workflows.home.home import Home
 
 APP = "greenroom.cli.commands.demo.app"

@@ -9,7 +9,7 @@ import click
 
 from greenroom.cli.command_group import Imports, common, imports, pass_settings, quiet
 from greenroom.cli.commands.evaluation.cases import Case, read_cases, refuse
-from greenroom.cli.commands.run import find_app, parse_target
+from greenroom.cli.commands.runs.run import find_app, parse_target
 from greenroom.cli.display.values import emit, look, note, say
 from greenroom.cli.exit_codes import INTERRUPTED, RUN_FAILED
 from greenroom.cli.settings import Settings
@@ -82,7 +82,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  the verb's options
     rate is below --threshold, or 2 if nothing was started.
     """
     from greenroom.cli.commands.evaluation.trials import Plan
-    from greenroom.workflows.ids import run_id as make_id
+    from greenroom.messages.ids import run_id as make_id
 
     if (cases_file is None) == (not past):
         msg = "say what to evaluate: either --cases FILE, or --runs ID"
@@ -172,8 +172,8 @@ def _chosen(host: "Host", workflow: str, past: Sequence[str], sample: float | No
         UsageError: There is none at all, or one is of another workflow.
     """
     from greenroom.cli.commands.evaluation.trials import past_subjects
-    from greenroom.messages.evaluation import is_sampled
-    from greenroom.messages.records import ENDED
+    from greenroom.messages.records.evaluation import is_sampled
+    from greenroom.messages.records.records import ENDED
 
     if not past:
         return []

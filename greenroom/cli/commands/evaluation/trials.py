@@ -14,15 +14,15 @@ from greenroom.cli.commands.evaluation.cases import Case
 from greenroom.cli.commands.evaluation.hosts import Host, run
 from greenroom.messages.core.errors import GreenroomError, OrchestratorClosed, OrchestratorUnreachable, RunFailed
 from greenroom.messages.core.json_text import plain
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events.events import RunStarted
-from greenroom.messages.records import ENDED
+from greenroom.messages.ids import run_id as new_id
+from greenroom.messages.records.evaluation import Evaluation
+from greenroom.messages.records.records import ENDED
 from greenroom.metrics.evals.report import Trial, outcome_of
 from greenroom.workflows.authoring.evaluators.evaluation_run import CHECK, EVALUATE
-from greenroom.workflows.ids import run_id as new_id
 
 if TYPE_CHECKING:
-    from greenroom.messages.records import StepRecord
+    from greenroom.messages.records.records import StepRecord
 
 AT_ONCE: Final = 200
 """Cases whose inputs are checked by one run."""

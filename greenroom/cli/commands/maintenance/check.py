@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from greenroom.cli.command_group import common, pass_settings
-from greenroom.cli.commands.run import find_app
+from greenroom.cli.commands.runs.run import find_app
 from greenroom.cli.display.values import emit, look, note, table
 from greenroom.cli.exit_codes import RUN_FAILED
 from greenroom.cli.settings import Settings

@@ -58,7 +58,7 @@ def export(settings: Settings, run_id: str, file: str | None) -> None:
     """
     from pathlib import Path
 
-    from greenroom.messages.records import ENDED
+    from greenroom.messages.records.records import ENDED
     from greenroom.workflows.queries.run_export import write_export
 
     with look(settings.home) as reads:

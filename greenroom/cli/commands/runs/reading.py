@@ -10,10 +10,10 @@ from greenroom.cli.display.values import ago, between, emit, look, note, note_mo
 from greenroom.cli.exit_codes import WAITING
 from greenroom.cli.settings import Settings
 from greenroom.messages.advice import go_on, resume_all
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 if TYPE_CHECKING:
-    from greenroom.messages.records import RunRecord
+    from greenroom.messages.records.records import RunRecord
 
 TREE_TIMEOUT = 2.0
 """Longest wait for an orchestrator's answer on what its workers do, in seconds."""
@@ -31,7 +31,7 @@ POLL = 0.1
 def list_runs(settings: Settings, status: RunStatus | None, name: str | None, limit: int, cursor: str | None) -> None:
     """List the newest runs. If there are more, stderr says how to continue."""
     from greenroom.messages.core.errors import RunNotFound
-    from greenroom.messages.pages import Page
+    from greenroom.messages.records.pages import Page
 
     found: Page[RunRecord] = Page()
     try:
@@ -79,7 +79,7 @@ def _say_unhosted(settings: Settings, found: "list[RunRecord]") -> None:
 def show(settings: Settings, run_id: str) -> None:
     """Show a run: its input, what it waits for, every attempt of its steps, what people decided, its result."""
     from greenroom.cli.display.run_page import show_run
-    from greenroom.workflows.queries.records import step_records
+    from greenroom.workflows.queries.records.run_records import step_records
     from greenroom.workflows.queries.waiting_for import waits_for
 
     with look(settings.home) as reads:
@@ -125,7 +125,7 @@ def _with_waits(settings: Settings, runs: "list[RunRecord]") -> "list[RunRecord]
     """Add to unfinished runs what the journal does not hold: that they wait for a slow import of their app."""
     from greenroom.messages.commands import ShowTree, Tree
     from greenroom.messages.core.errors import GreenroomError
-    from greenroom.messages.records import AT_WORK
+    from greenroom.messages.records.records import AT_WORK
     from greenroom.workflows.control.access.control_socket import ask
 
     if not any(run.status in AT_WORK and run.reason is None for run in runs):

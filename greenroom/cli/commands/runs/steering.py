@@ -110,7 +110,7 @@ def _steer(settings: Settings, command: "CancelRun | PauseRun | ResumeRun", done
     """
     from greenroom.cli.hosting.ownership import settle
     from greenroom.cli.hosting.this_process import resume_in_background
-    from greenroom.messages.records import ENDED
+    from greenroom.messages.records.records import ENDED
     from greenroom.messages.refusals import check
     from greenroom.workflows.control.access.control_socket import ask
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from greenroom.cli.command_group import common, pass_settings
-from greenroom.cli.commands.run import parse_target
+from greenroom.cli.commands.runs.run import parse_target
 from greenroom.cli.display.values import emit, say
 from greenroom.cli.settings import Settings
 

@@ -10,10 +10,10 @@ from greenroom.cli.commands.sessions.names import name_of
 from greenroom.cli.commands.streams import show_stream, stream_options
 from greenroom.cli.display.values import ago, emit, facts, look, note, note_more, table
 from greenroom.cli.settings import Settings
-from greenroom.messages.records import RunStatus
+from greenroom.messages.records.records import RunStatus
 
 if TYPE_CHECKING:
-    from greenroom.messages.records import SessionRecord, TurnRecord
+    from greenroom.messages.records.records import SessionRecord, TurnRecord
 
 
 @click.command("list")
@@ -28,7 +28,7 @@ def list_sessions(
 ) -> None:
     """List sessions, the one opened last first. If there are more, stderr says how to continue."""
     from greenroom.messages.core.errors import RunNotFound
-    from greenroom.messages.pages import Page
+    from greenroom.messages.records.pages import Page
 
     found: Page[SessionRecord] = Page()
     try:

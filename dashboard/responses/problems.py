@@ -12,10 +12,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.commands import Refused
 from greenroom.messages.core import errors
 from greenroom.messages.core.failures import Failure, Fault
+from greenroom.messages.records.attempts import AttemptRecord
 from greenroom.messages.refusals import REFUSED_AS
 
 PREFIX: Final = "/api/v1"

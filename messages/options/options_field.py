@@ -14,7 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from greenroom.messages.core.json_text import JsonText
 from greenroom.messages.core.message import MARK, MessageValues, SplicedValues
-from greenroom.messages.policy import StepOptions
+from greenroom.messages.options.policy import StepOptions
 
 _KEPT: Final = 1024
 """Most options whose text is kept, and most texts whose options are kept."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from greenroom.messages.core.errors import BudgetUsedUp
 from greenroom.messages.core.json_text import JsonText, text_of
 from greenroom.messages.core.message import Json
-from greenroom.messages.evaluation import Evaluation, is_sampled
 from greenroom.messages.events import events as ev
-from greenroom.messages.policy import EvaluatorOptions, Sampling, StepOptions
+from greenroom.messages.options.policy import EvaluatorOptions, Sampling, StepOptions
+from greenroom.messages.records.evaluation import Evaluation, is_sampled
+from greenroom.messages.refusals import LONGEST_MESSAGE
 from greenroom.messages.transcript import read_answer
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.size_limits import LONGEST_MESSAGE
 from greenroom.workflows.state.run_state import Step
 from greenroom.workflows.state.transcripts import judged_arguments, judged_result
 

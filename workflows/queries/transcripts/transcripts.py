@@ -18,7 +18,7 @@ from greenroom.messages.transcript import (
     entry_id,
     newest_first,
 )
-from greenroom.workflows.queries.pydantic_ai_messages import read_messages
+from greenroom.workflows.queries.transcripts.pydantic_ai_messages import read_messages
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 

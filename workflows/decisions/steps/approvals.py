@@ -4,17 +4,17 @@ The workflow's code may ask; it receives the answer as an outcome. A rejected re
 completes or fails the step.
 """
 
-from greenroom.messages.approvals import approval_id
 from greenroom.messages.core.equality import same
 from greenroom.messages.core.errors import ApprovalClosed, ApprovalNotFound
 from greenroom.messages.core.failures import Failure
-from greenroom.messages.evaluation import Evaluation
 from greenroom.messages.events import events as ev
 from greenroom.messages.frames import worker as frames
+from greenroom.messages.records.approvals import approval_id
+from greenroom.messages.records.evaluation import Evaluation
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.decisions.messages.streams import add_final, discard
+from greenroom.workflows.decisions.steps.streams import add_final, discard
 from greenroom.workflows.state.run_state import RunState, Step
 from greenroom.workflows.state.steps import complaints
 from greenroom.workflows.state.transcripts import judged_result

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from greenroom.journal.interface import RunRow, Stored
-from greenroom.messages.approvals import approval_id
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.times import moment
 from greenroom.messages.events.events import (
@@ -15,7 +13,9 @@ from greenroom.messages.events.events import (
     ValueEmitted,
     ValuesDiscarded,
 )
-from greenroom.messages.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
+from greenroom.messages.records.approvals import approval_id
+from greenroom.messages.records.attempts import AttemptRecord
+from greenroom.messages.records.records import ApprovalRecord, DecisionRecord, RunRecord, StepRecord, StreamItem
 from greenroom.workflows.state.run_state import Attempt, RunState, Step
 
 

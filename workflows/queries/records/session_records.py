@@ -7,8 +7,8 @@ from greenroom.journal.event_pages import EventSource
 from greenroom.journal.interface import RunRow, Stored
 from greenroom.messages.core.times import moment
 from greenroom.messages.events.events import AnswerRated, AnyEvent, MessageReceived, StepFailed, TurnEnded, TurnFailed
-from greenroom.messages.records import DeadLetterRecord, SessionDetail, SessionRecord, TurnRecord
-from greenroom.workflows.queries.records import step_records
+from greenroom.messages.records.records import DeadLetterRecord, SessionDetail, SessionRecord, TurnRecord
+from greenroom.workflows.queries.records.run_records import step_records
 from greenroom.workflows.state.fold import fold
 from greenroom.workflows.state.run_state import RunState
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from greenroom.messages.advice import allow_unknown_price
-from greenroom.messages.attempts import Reservation
-from greenroom.messages.policy import ModelCall, Price
+from greenroom.messages.options.policy import ModelCall, Price
+from greenroom.messages.records.attempts import Reservation
 from greenroom.workflows.decisions.budget_usage import Account, way_on
 
 BYTES_PER_TOKEN: Final = 2

@@ -6,12 +6,12 @@ Runs share budgets, so whether one is used up is an argument of the decision (``
 from dataclasses import replace
 
 from greenroom.messages.events import events as ev
-from greenroom.messages.policy import Budget
+from greenroom.messages.options.policy import Budget
 from greenroom.workflows.decisions import effects as do
 from greenroom.workflows.decisions import inputs
 from greenroom.workflows.decisions.budget_usage import SHARED_SUBJECTS, Overdraft, subject_of
+from greenroom.workflows.decisions.budgets.halts import stop
 from greenroom.workflows.decisions.decision import Decision
-from greenroom.workflows.decisions.halts import stop
 from greenroom.workflows.state.run_state import RunState
 
 

@@ -8,13 +8,13 @@ from typing import Literal, TypeAlias, get_args
 
 from pydantic import Field
 
-from greenroom.messages.approvals import ApprovalDecision
-from greenroom.messages.attempts import AttemptRecord
 from greenroom.messages.core.failures import Failure
 from greenroom.messages.core.fields import Moment
 from greenroom.messages.core.message import Json, Message
-from greenroom.messages.evaluation import Evaluation
-from greenroom.messages.policy import StepKind, WorkerKind
+from greenroom.messages.options.policy import StepKind, WorkerKind
+from greenroom.messages.records.approvals import ApprovalDecision
+from greenroom.messages.records.attempts import AttemptRecord
+from greenroom.messages.records.evaluation import Evaluation
 
 RunStatus: TypeAlias = Literal["pending", "running", "waiting", "paused", "parked", "completed", "failed", "cancelled"]
 StepStatus: TypeAlias = Literal[

@@ -8,9 +8,9 @@ from fastapi import Query, Request
 from pydantic import BaseModel
 
 from greenroom.dashboard.dependencies import Dependencies
-from greenroom.dashboard.large_responses import Outgoing
+from greenroom.dashboard.responses.large_responses import Outgoing
 from greenroom.messages.codecs.event_codec import spliced
-from greenroom.messages.pages import LONGEST_CURSOR, Page, Place, read_cursor, write_cursor
+from greenroom.messages.records.pages import LONGEST_CURSOR, Page, Place, read_cursor, write_cursor
 
 T = TypeVar("T")
 

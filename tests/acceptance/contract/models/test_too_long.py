@@ -4,7 +4,7 @@ import pytest
 
 from greenroom import InvalidInput, RunFailed
 from greenroom.messages import commands as c
-from greenroom.workflows.size_limits import LONGEST_ARGUMENTS
+from greenroom.messages.refusals import LONGEST_ARGUMENTS
 from tests.acceptance.apps import compensating
 from tests.support import eventually
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from greenroom.messages.evaluation import Evaluation, Verdict, deciding
-from greenroom.messages.policy import OnEvaluatorError, OnReject
+from greenroom.messages.options.policy import OnEvaluatorError, OnReject
+from greenroom.messages.records.evaluation import Evaluation, Verdict, deciding
 
 
 def verdict(

@@ -1,0 +1,1 @@
+"""Responses: problems, and bodies too long to be made at once."""

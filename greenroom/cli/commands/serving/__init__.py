@@ -1,0 +1,1 @@
+"""Verbs that serve an orchestrator to other programs."""

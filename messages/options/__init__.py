@@ -1,0 +1,1 @@
+"""Options of steps, workflows, sessions and models: retries, limits, budgets."""

@@ -1,0 +1,1 @@
+"""What reads return: runs, steps, attempts, evaluations, approvals, in pages."""

@@ -1,0 +1,1 @@
+"""Budgets: what may still be spent, and what stops a run that has spent it."""

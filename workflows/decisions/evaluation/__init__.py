@@ -1,0 +1,1 @@
+"""Evaluation of answers: which are rated in the background, and what scores mean."""

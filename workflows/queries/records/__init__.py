@@ -1,0 +1,1 @@
+"""Records that reads return, made from the state of runs and sessions."""

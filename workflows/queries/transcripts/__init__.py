@@ -1,0 +1,1 @@
+"""Conversations with models, read from the events of runs and sessions."""
