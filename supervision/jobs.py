@@ -172,7 +172,16 @@ class KillWorker:
     signal: int = 9
 
 
-JobOrder: TypeAlias = Release | Send | Mute | Withdraw
+@frozen
+class Accuse:
+    """End the worker of a job that has sent what it must not. The job is lost, as when the worker dies by itself."""
+
+    token: str
+    detail: str
+    """What it has done, in words that follow "it"."""
+
+
+JobOrder: TypeAlias = Release | Send | Mute | Accuse | Withdraw
 
 
 class JobHandle:
@@ -212,6 +221,10 @@ class JobHandle:
     def mute(self, muted: bool) -> None:  # noqa: FBT001  a switch
         """Order the pool to stop reading the messages of the job's worker, or to go on; see ``Mute``."""
         self._order(Mute(self._token, muted))
+
+    def accuse(self, detail: str) -> None:
+        """Order the pool to end the job's worker, because of what it has sent; see ``Accuse``."""
+        self._order(Accuse(self._token, detail))
 
     def withdraw(
         self, *, farewell: ToWorker | None = None, grace: float = 0.0, done: Callable[[], None] | None = None

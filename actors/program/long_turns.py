@@ -1,10 +1,8 @@
 """Turns that are too long for one frame, as when a workflow calls many steps at once with a document each."""
 
-from typing import Final
-
 from greenroom.messages.codecs.codec import FROM_WORKER
 from greenroom.messages.core.errors import FrameTooLarge, NotSerializable
-from greenroom.messages.frames.envelope import IN_A_FILE, MAX_FRAME_BYTES
+from greenroom.messages.frames.envelope import IN_A_FILE, MAX_FRAME_BYTES, MOST_TURN_BYTES
 from greenroom.messages.frames.worker import (
     ProgramCommand,
     Return,
@@ -14,9 +12,6 @@ from greenroom.messages.frames.worker import (
     SendMessage,
     Turn,
 )
-
-MOST_BYTES: Final = 16 * MAX_FRAME_BYTES
-"""Longest turn in bytes as JSON, since the orchestrator holds all of it at once."""
 
 
 def parts(turn: Turn) -> list[Turn]:
@@ -32,8 +27,9 @@ def parts(turn: Turn) -> list[Turn]:
     for command in reversed(turn.commands):  # the last part has the state, and so holds fewer of them
         more = _size(Turn(run_id=turn.run_id, commands=(command,)), _what(command))
         total += more
-        if total > MOST_BYTES:
-            msg = f"what is asked for at once has more than {MOST_BYTES} bytes: ask for less at a time, or {IN_A_FILE}"
+        if total > MOST_TURN_BYTES:
+            what = f"what is asked for at once has more than {MOST_TURN_BYTES} bytes"
+            msg = f"{what}: ask for less at a time, or {IN_A_FILE}"
             raise NotSerializable(msg)
         if size + more > MAX_FRAME_BYTES and (groups[0] or size):
             groups.insert(0, [])

@@ -6,6 +6,11 @@ from greenroom.messages.core.message import Message
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Largest frame that crosses processes, in bytes."""
+MOST_TURN_FRAMES: Final = 33
+"""Most frames of one turn of a program."""
+MOST_TURN_BYTES: Final = MOST_TURN_FRAMES // 2 * MAX_FRAME_BYTES
+"""Longest turn in bytes as JSON, since the orchestrator holds all of it at once. Two frames of it in a row are together
+longer than one may be."""
 IN_A_FILE: Final = "leave what is long in a file, and give its path"
 """What to do about a value that is too long for a frame."""
 

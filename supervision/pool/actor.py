@@ -9,7 +9,7 @@ from typing_extensions import override
 from greenroom.messages.core.failures import Exit
 from greenroom.messages.options.policy import Limits
 from greenroom.messages.records.records import ActorRecord, WorkerRecord
-from greenroom.supervision.jobs import Backend, KillWorker, Mute, Pool, PoolKey, Release, Send, Submit, Withdraw
+from greenroom.supervision.jobs import Accuse, Backend, KillWorker, Mute, Pool, PoolKey, Release, Send, Submit, Withdraw
 from greenroom.supervision.loop.actor import LoopActor
 from greenroom.supervision.loop.reactor import Reactor
 from greenroom.supervision.pool.dispatch.dispatcher import Dispatcher
@@ -22,7 +22,7 @@ from greenroom.supervision.pool.workers.worker_supervisor import SharedResources
 
 
 class PoolActor(LoopActor):
-    """Handles ``Submit``, ``Release``, ``Send``, ``Mute``, ``Withdraw`` and ``KillWorker``.
+    """Handles ``Submit``, ``Release``, ``Send``, ``Mute``, ``Accuse``, ``Withdraw`` and ``KillWorker``.
 
     Any thread may send them. On the reactor's thread ``order`` handles them at once, without a turn through the inbox.
     Its ``Dispatcher`` manages jobs, and its ``WorkerSupervisor`` manages workers. The methods below are called by the
@@ -43,6 +43,7 @@ class PoolActor(LoopActor):
             Release: self.dispatcher.release,
             Send: self.dispatcher.send,
             Mute: self.dispatcher.mute,
+            Accuse: self.dispatcher.accuse,
             Withdraw: self.dispatcher.withdraw,
             KillWorker: lambda message: self.kill(message.worker, message.signal),
         }

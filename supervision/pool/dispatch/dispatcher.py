@@ -21,6 +21,7 @@ from greenroom.messages.frames.worker import (
 )
 from greenroom.messages.options.policy import Limits
 from greenroom.supervision.jobs import (
+    Accuse,
     Answered,
     Assigned,
     Backend,
@@ -273,6 +274,12 @@ class Dispatcher:
             pending.slot.mute(message.token, muted=message.muted)
             pending.muted = message.muted
 
+    def accuse(self, message: Accuse) -> None:
+        """End the worker of a job because of what it has sent."""
+        pending = self._table.find(message.token)
+        if pending is not None and pending.slot is not None:
+            pending.slot.kill(Exit(kind="garbage", detail=f"it {message.detail}"))
+
     def withdraw(self, message: Withdraw) -> None:
         """Remove a job, or end it; its owner gets no further event."""
         self._cancellation.withdraw(message)
@@ -307,7 +314,7 @@ class Dispatcher:
         if kind not in pending.answers:
             slot.kill(Exit(kind="garbage", detail=f"it answered {pending.job.label} with a message of another kind"))
             return
-        if self._turns:
+        if self._turns and not getattr(message, "more", False):  # else the turn goes on
             slot.jobs.end_turn(pending)
             slot.jobs.note_served()
             self._near_zygotes.clear(pending.job)

@@ -1,6 +1,7 @@
 """Code that does what no code should: in workflows, tools, models and evaluators."""
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from greenroom import LLM, MockModel, Retry, Score, StepFailed, evaluator, sleep, tool, workflow
+from greenroom.actors import context
+from greenroom.actors.worker.program_host import ProgramHost
+from greenroom.messages.frames.worker import Turn
 from tests.acceptance.apps.effects import append
 
 QUICK = Retry(attempts=4, initial=0.02, jitter=0.0)
@@ -195,6 +199,15 @@ def hold_the_gil() -> None:
     re.match(r"(a+)+$", "a" * 60 + "b")
 
 
+def talk_without_end() -> None:
+    """Send the beginning of a turn again and again."""
+    (host,) = [each for each in gc.get_objects() if isinstance(each, ProgramHost)]
+    program = context.program.get()
+    assert program is not None
+    while True:
+        host._channel.send(Turn(run_id=program.run_id, more=True))
+
+
 WORKFLOW_FAULTS = {
     "exit": lambda: os._exit(5),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
@@ -203,6 +216,7 @@ WORKFLOW_FAULTS = {
     "loop": loop_for_ever,
     "gil": hold_the_gil,
     "sys_exit": raise_exit,
+    "talk": talk_without_end,
 }
 
 

@@ -94,6 +94,7 @@ def test_a_workflow_that_breaks_its_process_goes_on_and_so_do_those_beside_it(or
     assert bad.result(60) == [2, 4]
     lost = [event for event in bad.events() if event.type == "program.ended"]
     assert [event.event.charged for event in lost] == [True]
+    assert (lost[0].event.exit.kind == "garbage") == (fault == "talk")
     assert [run.result(60) for run in good] == [sum(2 * (n + i) for i in range(5)) for n in range(10)]
     for run in (*good, bad):
         assert [len(step.attempts) for step in run.steps()] == [1] * len(run.steps()), "no step was repeated"

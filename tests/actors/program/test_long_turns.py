@@ -2,10 +2,10 @@
 
 import pytest
 
-from greenroom.actors.program.long_turns import MOST_BYTES, parts
+from greenroom.actors.program.long_turns import parts
 from greenroom.messages.codecs.codec import FROM_WORKER
 from greenroom.messages.core.errors import NotSerializable
-from greenroom.messages.frames.envelope import MAX_FRAME_BYTES
+from greenroom.messages.frames.envelope import MAX_FRAME_BYTES, MOST_TURN_BYTES
 from greenroom.messages.frames.worker import ProgramCommand, Return, ScheduleStep, ScheduleTimer, SendMessage, Turn
 from greenroom.messages.options.policy import SessionPolicy, StepOptions
 
@@ -62,7 +62,7 @@ def test_a_state_that_is_too_long_is_named() -> None:
 
 def test_a_turn_has_a_bound() -> None:
     long = call(1, 15 * MIB)
-    fitting = MOST_BYTES // (15 * MIB + 10_000)
+    fitting = MOST_TURN_BYTES // (15 * MIB + 10_000)
     assert len(parts(Turn(run_id="r", commands=(long,) * fitting))) == fitting
     with pytest.raises(NotSerializable, match="ask for less at a time"):
         parts(Turn(run_id="r", commands=(long,) * (fitting + 1)))

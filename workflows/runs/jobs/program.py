@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from greenroom.messages.core.json_text import text_of
+from greenroom.messages.frames.envelope import MOST_TURN_FRAMES
 from greenroom.messages.frames.worker import (
     EndProgram,
     ProgramCommand,
@@ -58,6 +59,8 @@ class ProgramJob:
         """Turns that the program has yet to answer."""
         self._begun: tuple[ProgramCommand, ...] = ()
         """Commands of a turn whose last frame has not arrived. Lost with the program, so a turn counts as a whole."""
+        self._frames = 0
+        """Number of frames of such a turn so far."""
 
     @property
     def busy(self) -> bool:
@@ -153,14 +156,8 @@ class ProgramJob:
                 unsent, self._unsent = self._unsent, []
                 for resolution in unsent:
                     self._send(resolution)
-            case Answered(message=Turn(more=True, commands=commands)):
-                self._begun += commands
             case Answered(message=Turn() as turn):
-                self._unanswered -= 1
-                if self._begun:
-                    turn = turn.model_copy(update={"commands": (*self._begun, *turn.commands)})
-                    self._begun = ()
-                self._report(ProgramTurn(turn))
+                self._take(turn)
             case Lost(exit=gone, charged=charged):
                 self._forget()
                 self._report(ProgramLost(gone, charged))
@@ -171,9 +168,23 @@ class ProgramJob:
                 msg = f"a program answered with {message.type}"
                 raise AssertionError(msg)
 
+    def _take(self, turn: Turn) -> None:
+        """Report a turn, once its last frame is here."""
+        if turn.more:
+            self._begun += turn.commands
+            self._frames += 1
+            if self._frames == MOST_TURN_FRAMES and self._job is not None:
+                self._job.accuse(f"sent a turn in more than {MOST_TURN_FRAMES} frames")
+            return
+        self._unanswered -= 1
+        if self._frames:
+            turn = turn.model_copy(update={"commands": (*self._begun, *turn.commands)})
+            self._begun, self._frames = (), 0
+        self._report(ProgramTurn(turn))
+
     def _forget(self) -> None:
         self._token = self._job = self.worker = None
-        self._unanswered, self._begun = 0, ()
+        self._unanswered, self._begun, self._frames = 0, (), 0
 
 
 def _turn(state: RunState) -> SessionTurn | None:
