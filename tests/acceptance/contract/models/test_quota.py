@@ -34,7 +34,7 @@ from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 EMPTY = BEHAVIOURS["any", "quota"]
 HELLO = chat("Hello, ", "world.")
 RATING = stream(

@@ -14,7 +14,7 @@ from tests.support import eventually
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 LIMIT_MB = 700
 GROUPS = Path("/sys/fs/cgroup")
 

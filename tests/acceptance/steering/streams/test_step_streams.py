@@ -16,7 +16,7 @@ from tests.acceptance import harness
 from tests.acceptance.apps import streaming
 from tests.acceptance.harness import reached
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 

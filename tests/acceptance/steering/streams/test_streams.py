@@ -18,7 +18,7 @@ from tests.acceptance.apps import telling
 from tests.acceptance.harness import reached
 from tests.support import eventually
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 
